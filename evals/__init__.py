@@ -1,0 +1,1 @@
+"""One module per experiment, with the case files it is measured on."""

@@ -1,0 +1,1 @@
+"""Example production pipelines, incumbent and candidates side by side."""

@@ -1,0 +1,203 @@
+"""Python's own reference documentation as a retrieval corpus: no download, the same on every machine.
+
+Two sources, both shipped with the interpreter: the language reference in ``pydoc_data.topics`` and the
+docstrings of the standard library. Ids are stable (``topic:with#2``, ``json.dumps``,
+``pathlib.Path.read_text``, and ``argparse#2`` for the second piece of a long docstring), and the order is the
+same in every process. Between Python versions a few per cent of the ids come and go, and pieces of topics may
+shift by one; ``fingerprint`` tells two corpora apart. ``python -OO`` strips docstrings and leaves the topics.
+"""
+
+import hashlib
+import importlib
+import inspect
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+# Documented modules, written out so that no module is imported by accident. Left out on purpose: modules that
+# act when imported (antigravity, this, readline, rlcompleter), that need a display or a terminal (tkinter,
+# turtle, idlelib, curses), that exist on one platform only (fcntl, pwd, termios, winreg ...), that are
+# deprecated or were removed by 3.13 (PEP 594, PEP 632: cgi, imp, telnetlib ...), and that hold tests or
+# private parts. builtins come first: of two identical texts the first keeps its id.
+_MODULES = tuple(
+    """
+    builtins abc argparse array ast asyncio asyncio.subprocess atexit base64 bdb binascii bisect bz2
+    cProfile calendar cmath cmd code codecs codeop collections collections.abc colorsys compileall
+    concurrent.futures configparser contextlib contextvars copy copyreg csv ctypes ctypes.util dataclasses
+    datetime dbm dbm.dumb decimal difflib dis doctest email email.charset email.contentmanager
+    email.encoders email.errors email.generator email.header email.headerregistry email.message
+    email.mime.application email.mime.audio email.mime.base email.mime.image email.mime.message
+    email.mime.multipart email.mime.nonmultipart email.mime.text email.parser email.policy email.utils
+    ensurepip enum errno faulthandler filecmp fileinput fnmatch fractions ftplib functools gc getopt getpass
+    gettext glob graphlib gzip hashlib heapq hmac html html.entities html.parser http http.client
+    http.cookiejar http.cookies http.server imaplib importlib importlib.abc importlib.machinery
+    importlib.metadata importlib.resources importlib.util inspect io ipaddress itertools json json.decoder
+    json.encoder keyword linecache locale logging logging.config logging.handlers lzma mailbox marshal math
+    mimetypes mmap modulefinder multiprocessing multiprocessing.connection multiprocessing.managers
+    multiprocessing.pool multiprocessing.shared_memory multiprocessing.synchronize netrc numbers opcode
+    operator optparse os os.path pathlib pdb pickle pickletools pkgutil platform plistlib poplib pprint
+    profile pstats py_compile pyclbr pydoc queue quopri random re reprlib runpy sched secrets select
+    selectors shelve shlex shutil signal site smtplib socket socketserver sqlite3 ssl stat statistics string
+    stringprep struct subprocess symtable sys sysconfig tabnanny tarfile tempfile textwrap threading time
+    timeit token tokenize tomllib trace traceback tracemalloc types typing unicodedata unittest
+    unittest.mock urllib.error urllib.parse urllib.request urllib.response urllib.robotparser uuid venv
+    warnings wave weakref webbrowser wsgiref.handlers wsgiref.headers wsgiref.simple_server wsgiref.util
+    wsgiref.validate xml.dom.minidom xml.dom.pulldom xml.etree.ElementTree xml.sax xml.sax.handler
+    xml.sax.saxutils xml.sax.xmlreader xmlrpc.client xmlrpc.server zipapp zipfile zipimport zlib zoneinfo
+    """.split()  # noqa: SIM905 - a list literal would fill 190 lines.
+)
+_SHORTEST = 40  # Characters; below it a text is a label such as "Alias for field number 0".
+_PIECE = 1_200  # Characters a piece is filled to: about what small embedding models read (256 tokens).
+_HEADING = re.compile(r"^(?P<title>\S.*)\n(?P<rule>[*=\-~^\"]{3,})$", re.MULTILINE)
+_ACCESSORS = (classmethod, staticmethod, property, cached_property)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One document of the corpus: a piece of a language topic, or one docstring."""
+
+    id: str
+    title: str
+    text: str
+
+
+@cache
+def passages() -> tuple[Passage, ...]:
+    """Build the corpus once per process; of identical texts the first is kept."""
+    found: dict[str, Passage] = {}
+    for passage in (*_topic_passages(), *_docstring_passages()):
+        if len(passage.text) >= _SHORTEST:
+            found.setdefault(" ".join(passage.text.split()), passage)
+    return tuple(found.values())
+
+
+def fingerprint(corpus: Iterable[Passage]) -> str:
+    """Digest ids and texts (SHA-256, hex): the version of any index built from them."""
+    digest = hashlib.sha256()
+    for passage in corpus:
+        for part in (passage.id, passage.text):
+            encoded = part.encode()
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
+
+
+def _topic_passages() -> Iterator[Passage]:
+    # Long topics ("compound") repeat whole short ones ("with"): shortest first, so that a repeated piece
+    # keeps the id of its own topic.
+    topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
+    for name in sorted(topics, key=lambda name: (len(topics[name]), name)):
+        number = 0
+        for title, body in _sections(topics[name], name):
+            for piece in _pieces(body):
+                number += 1
+                yield Passage(f"topic:{name}#{number}", title, piece)
+
+
+def _sections(text: str, title: str) -> Iterator[tuple[str, str]]:
+    start = 0
+    for heading in _HEADING.finditer(text):
+        yield title, text[start : heading.start()]
+        title, start = heading["title"], heading.end()
+    yield title, text[start:]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut into pieces of about ``_PIECE`` characters; an entry such as ``str.split()`` opens its own."""
+    piece: list[str] = []
+    length = 0
+    paragraphs = list(_paragraphs(text))
+    for paragraph, following in pairwise([*paragraphs, ""]):
+        opens_entry = _opens_entry(paragraph, following)
+        if piece and (opens_entry or length + len(paragraph) > _PIECE):
+            yield "\n\n".join(piece)
+            piece, length = [], 0
+        piece.append(paragraph)
+        length += len(paragraph)
+    if piece:
+        yield "\n\n".join(piece)
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Cut at blank lines, and overlong tables at any line."""
+    for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
+        lines: list[str] = []
+        for line in paragraph.splitlines():
+            if sum(map(len, lines)) + len(line) > _PIECE:
+                yield "\n".join(lines)
+                lines = []
+            lines.append(line)
+        if any(line.strip() for line in lines):
+            yield "\n".join(lines)
+
+
+def _opens_entry(paragraph: str, following: str) -> bool:
+    is_signature = not paragraph.startswith(" ") and not paragraph.rstrip().endswith((".", ":"))
+    return is_signature and following.startswith("   ")
+
+
+def _docstring_passages() -> Iterator[Passage]:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # Deprecated names warn when looked at; a reader of their text need not hear.
+        for name in _MODULES:
+            for title, text in _module_docstrings(name):
+                for number, piece in enumerate(_pieces(inspect.cleandoc(text)), start=1):
+                    yield Passage(title if number == 1 else f"{title}#{number}", title, piece)
+
+
+def _module_docstrings(name: str) -> Iterator[tuple[str, str]]:
+    try:
+        module = importlib.import_module(name)
+    except ImportError:  # Built without an optional library (sqlite3, lzma, ssl), or not in this version.
+        return
+    if module.__doc__:
+        yield name, module.__doc__
+    for member_name, member in _public_members(module, name):
+        title = member_name if name == "builtins" else f"{name}.{member_name}"
+        text = vars(member).get("__doc__") if inspect.isclass(member) else member.__doc__
+        if isinstance(text, str) and not _is_generated(member, text):
+            yield title, text
+        if inspect.isclass(member):
+            for method, method_text in _method_docstrings(member):
+                yield f"{title}.{method}", method_text
+
+
+def _public_members(module: ModuleType, name: str) -> Iterator[tuple[str, Any]]:
+    declared = getattr(module, "__all__", None)
+    classes: list[tuple[str, Any]] = []
+    for member_name in sorted(declared or vars(module)):
+        member = getattr(module, member_name, None)
+        if member_name.startswith("_") or not (inspect.isclass(member) or inspect.isroutine(member)):
+            continue
+        if not declared and name != "builtins" and member.__module__ not in {name, f"_{name}"}:
+            continue
+        if inspect.isclass(member):
+            classes.append((member_name, member))
+        else:
+            yield member_name, member
+    # After the functions: of random.choice and random.Random.choice the first is the name people know.
+    yield from classes
+
+
+def _is_generated(member: Any, text: str) -> bool:
+    # Data classes and named tuples without a docstring are given their signature as one.
+    return inspect.isclass(member) and text.startswith(f"{member.__name__}(") and "\n" not in text
+
+
+def _method_docstrings(owner: type) -> Iterator[tuple[str, str]]:
+    for name, method in sorted(vars(owner).items()):
+        is_documented = (
+            inspect.isroutine(method) or inspect.isdatadescriptor(method) or isinstance(method, _ACCESSORS)
+        )
+        if name.startswith("_") or not is_documented:
+            continue
+        text = method.__doc__
+        inherited = {getattr(base.__dict__.get(name), "__doc__", None) for base in owner.__mro__[1:]}
+        if isinstance(text, str) and text not in inherited:
+            yield name, text
