@@ -51,7 +51,7 @@ _MODULES = tuple(
     xml.sax.saxutils xml.sax.xmlreader xmlrpc.client xmlrpc.server zipapp zipfile zipimport zlib zoneinfo
     """.split()  # noqa: SIM905 - a list literal would fill 190 lines.
 )
-_SHORTEST = 40  # Characters; below it a text is a label such as "Alias for field number 0".
+_SHORTEST = 25  # Characters; below it a text is a label such as "Alias for field number 0".
 _PIECE = 1_200  # Characters a piece is filled to: about what small embedding models read (256 tokens).
 _HEADING = re.compile(r"^(?P<title>\S.*)\n(?P<rule>[*=\-~^\"]{3,})$", re.MULTILINE)
 _ACCESSORS = (classmethod, staticmethod, property, cached_property)
@@ -93,7 +93,7 @@ def _topic_passages() -> Iterator[Passage]:
     for name in sorted(topics, key=lambda name: (len(topics[name]), name)):
         number = 0
         for title, body in _sections(topics[name], name):
-            for piece in _pieces(body):
+            for piece in _pieces(body, by_entry=True):
                 number += 1
                 yield Passage(f"topic:{name}#{number}", title, piece)
 
@@ -106,14 +106,12 @@ def _sections(text: str, title: str) -> Iterator[tuple[str, str]]:
     yield title, text[start:]
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """Cut into pieces of about ``_PIECE`` characters; an entry such as ``str.split()`` opens its own."""
+def _pieces(text: str, *, by_entry: bool = False) -> Iterator[str]:
+    """Fill pieces of about ``_PIECE`` characters with whole paragraphs; ``by_entry`` starts one at each entry."""
     piece: list[str] = []
     length = 0
-    paragraphs = list(_paragraphs(text))
-    for paragraph, following in pairwise([*paragraphs, ""]):
-        opens_entry = _opens_entry(paragraph, following)
-        if piece and (opens_entry or length + len(paragraph) > _PIECE):
+    for paragraph, following in pairwise([*_paragraphs(text), ""]):
+        if piece and (length + len(paragraph) > _PIECE or (by_entry and _opens_entry(paragraph, following))):
             yield "\n\n".join(piece)
             piece, length = [], 0
         piece.append(paragraph)
@@ -136,15 +134,14 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _opens_entry(paragraph: str, following: str) -> bool:
+    # Such as "str.split(sep=None, maxsplit=-1)" over an indented explanation.
     is_signature = not paragraph.startswith(" ") and not paragraph.rstrip().endswith((".", ":"))
     return is_signature and following.startswith("   ")
 
 
 def _docstring_passages() -> Iterator[Passage]:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # Deprecated names warn when looked at; a reader of their text need not hear.
+        warnings.simplefilter("ignore")  # Deprecated names warn when looked at; we only read their text.
         for name in _MODULES:
             for title, text in _module_docstrings(name):
                 for number, piece in enumerate(_pieces(inspect.cleandoc(text)), start=1):
@@ -186,16 +183,15 @@ def _public_members(module: ModuleType, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_generated(member: Any, text: str) -> bool:
-    # Data classes and named tuples without a docstring are given their signature as one.
+    # A data class or named tuple without a docstring is given its signature as one.
     return inspect.isclass(member) and text.startswith(f"{member.__name__}(") and "\n" not in text
 
 
 def _method_docstrings(owner: type) -> Iterator[tuple[str, str]]:
     for name, method in sorted(vars(owner).items()):
-        is_documented = (
-            inspect.isroutine(method) or inspect.isdatadescriptor(method) or isinstance(method, _ACCESSORS)
-        )
-        if name.startswith("_") or not is_documented:
+        is_public = name == "__init__" or not name.startswith("_")
+        is_method = inspect.isroutine(method) or isinstance(method, _ACCESSORS)
+        if not is_public or not (is_method or inspect.isdatadescriptor(method)):
             continue
         text = method.__doc__
         inherited = {getattr(base.__dict__.get(name), "__doc__", None) for base in owner.__mro__[1:]}
