@@ -1,0 +1,1 @@
+"""Shadow evaluation of LLM, RAG and agent pipelines."""

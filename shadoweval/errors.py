@@ -1,0 +1,242 @@
+"""Every exception of the project.
+
+    ShadowEvalError
+    ├── ExperimentError                 an Experiment's definition can't be used
+    │   ├── UnknownCandidateError       no candidate of that name
+    │   ├── UnknownMetricError          a gate names a metric that no scorer makes
+    │   ├── MissingMarginError          a gate without a margin
+    │   ├── ShareError                  a share outside [0, 1]
+    │   └── TargetError                 "module:attribute" that can't be imported or has the wrong shape
+    ├── CodecError                      bytes that are no envelope of ours
+    │   ├── CorruptFrameError           truncated, wrong checksum or not ours
+    │   ├── NewerSchemaError            written by a later version
+    │   └── UncopyableError             a value that can't become bytes
+    │       └── TooLargeError           a value over its size cap
+    ├── CaseFileError                   a line of a case file that can't be read
+    ├── SettingsError                   a setting with a value that can't be used
+    ├── StoreError                      the store can't be used
+    │   └── NewerDatabaseError          its schema is newer than this version
+    ├── MissingExtraError               an optional dependency isn't installed
+    ├── WrongModelWeightsError          model weights with another hash than the pinned one
+    ├── ToolRefusedError                a tool call that no policy answers; raised inside the candidate
+    ├── CandidateError                  a candidate process that can't be started
+    └── ReplayMissError                 a call that the incumbent's record does not hold
+
+Catch the root to catch all of them::
+
+    try:
+        evaluation = evaluate(experiment, since=timedelta(hours=24))
+    except ShadowEvalError as error:
+        log.error("no evaluation: %s", error)
+
+Each message says what happened, why, and how to mend it; the objects stay on the exception as attributes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CandidateError",
+    "CaseFileError",
+    "CodecError",
+    "CorruptFrameError",
+    "ExperimentError",
+    "MissingExtraError",
+    "MissingMarginError",
+    "NewerDatabaseError",
+    "NewerSchemaError",
+    "ReplayMissError",
+    "SettingsError",
+    "ShadowEvalError",
+    "ShareError",
+    "StoreError",
+    "TargetError",
+    "TooLargeError",
+    "ToolRefusedError",
+    "UncopyableError",
+    "UnknownCandidateError",
+    "UnknownMetricError",
+    "WrongModelWeightsError",
+]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"
+
+
+def _closest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+class ShadowEvalError(Exception):
+    """Root of every exception of this project."""
+
+
+class ExperimentError(ShadowEvalError):
+    """An Experiment's definition can't be used."""
+
+
+class UnknownCandidateError(ExperimentError):
+    """The experiment has no candidate of that name."""
+
+    def __init__(self, candidate: str, *, experiment: str, known: Iterable[str]) -> None:
+        self.candidate, self.experiment, self.known = candidate, experiment, tuple(known)
+        super().__init__(
+            f"Experiment {experiment!r} has no candidate {candidate!r}. It has: {_listed(self.known)}."
+            + _closest(candidate, self.known)
+        )
+
+
+class UnknownMetricError(ExperimentError):
+    """A gate names a metric that none of the experiment's scorers makes."""
+
+    def __init__(self, metric: str, *, experiment: str, known: Iterable[str]) -> None:
+        self.metric, self.experiment, self.known = metric, experiment, tuple(known)
+        super().__init__(
+            f"Experiment {experiment!r} has a gate over {metric!r}, but none of its scorers makes that metric. "
+            f"They make: {_listed(self.known)}. Add the scorer or correct the name." + _closest(metric, self.known)
+        )
+
+
+class MissingMarginError(ExperimentError):
+    """A gate was written without its margin."""
+
+    def __init__(self, gate: str, metric: str, *, mend: str) -> None:
+        self.gate, self.metric = gate, metric
+        super().__init__(
+            f"{gate}({metric!r}) has no margin, so it would decide nothing: margins have no default, because only "
+            f"you know how much worse is still good enough. Write {mend}."
+        )
+
+
+class ShareError(ExperimentError):
+    """A share of the traffic that is no number in [0, 1]."""
+
+    def __init__(self, what: str, value: object) -> None:
+        self.what, self.value = what, value
+        super().__init__(f"{what} must be a number from 0 to 1 (a share, not a percentage), got {value!r}.")
+
+
+class TargetError(ExperimentError):
+    """A `"module:attribute"` that can't be imported, or whose object has the wrong shape."""
+
+    def __init__(self, target: str, why: str, *, mend: str) -> None:
+        self.target, self.why = target, why
+        super().__init__(f"Can't use {target!r}: {why}. {mend}")
+
+
+class CodecError(ShadowEvalError):
+    """Bytes that can't be read, or a value that can't be written."""
+
+
+class CorruptFrameError(CodecError):
+    """A frame that is truncated, fails its checksum or was not written by us; `frame` keeps the bytes."""
+
+    def __init__(self, why: str, *, frame: bytes = b"") -> None:
+        self.why, self.frame = why, frame
+        super().__init__(f"Corrupt envelope of {len(frame)} bytes: {why}. It is set aside; the rest goes on.")
+
+
+class NewerSchemaError(CodecError):
+    """An envelope written by a later version than this one can read."""
+
+    def __init__(self, found: int, known: int) -> None:
+        self.found, self.known = found, known
+        super().__init__(
+            f"Envelope of schema {found}, but this version reads up to {known}. Upgrade shadoweval where the worker "
+            "runs; the envelope is kept."
+        )
+
+
+class UncopyableError(CodecError):
+    """A value that can't become bytes, so the call is not mirrored (a reference would not be a snapshot)."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"Can't copy {path or 'the value'}: {why}.")
+
+
+class TooLargeError(UncopyableError):
+    """A value over its size cap."""
+
+    def __init__(self, path: str, *, cap: int) -> None:
+        self.cap = cap
+        super().__init__(path, f"larger than the cap of {cap:,} bytes; raise max_bytes to mirror such calls")
+
+
+class CaseFileError(ShadowEvalError):
+    """A line of a case file that can't be read."""
+
+    def __init__(self, path: str, line: int, why: str) -> None:
+        self.path, self.line, self.why = path, line, why
+        super().__init__(f"{path}, line {line}: {why}.")
+
+
+class SettingsError(ShadowEvalError):
+    """A setting whose value can't be used."""
+
+    def __init__(self, name: str, value: object, *, why: str) -> None:
+        self.name, self.value, self.why = name, value, why
+        super().__init__(f"Setting {name!r} = {value!r}: {why}.")
+
+
+class StoreError(ShadowEvalError):
+    """The store can't be used."""
+
+
+class NewerDatabaseError(StoreError):
+    """The database was written by a later version of shadoweval."""
+
+    def __init__(self, url: str, found: str, known: str) -> None:
+        self.url, self.found, self.known = url, found, known
+        super().__init__(
+            f"The database {url!r} has schema {found!r}, which this version (schema {known!r}) does not know. It was "
+            "written by a later shadoweval: upgrade this one, or point it at another database. Nothing was changed."
+        )
+
+
+class MissingExtraError(ShadowEvalError, ImportError):
+    """An optional dependency isn't installed."""
+
+    def __init__(self, module: str, *, extra: str, needed_for: str) -> None:
+        self.module, self.extra, self.needed_for = module, extra, needed_for
+        super().__init__(
+            f"{needed_for} needs {module!r}, which is not installed. Install it with: pip install 'shadoweval[{extra}]'"
+        )
+
+
+class WrongModelWeightsError(ShadowEvalError):
+    """Model files whose hash is not the pinned one; they were not loaded."""
+
+    def __init__(self, path: str, *, expected: str, found: str) -> None:
+        self.path, self.expected, self.found = path, expected, found
+        super().__init__(
+            f"{path!r} has SHA-256 {found}, expected {expected}. It was not loaded: it is damaged or replaced. "
+            "Reinstall the package that ships it."
+        )
+
+
+class ToolRefusedError(ShadowEvalError):
+    """A tool call of a candidate that no policy answers. An agent may catch it and go on."""
+
+    def __init__(self, tool: str, effect: str) -> None:
+        self.tool, self.effect = tool, effect
+        super().__init__(
+            f"Tool {tool!r} (effect {effect!r}) was refused: this run is a shadow, it may not change anything, and "
+            "no recorded result or stub answers this call."
+        )
+
+
+class CandidateError(ShadowEvalError):
+    """A candidate process that can't be started."""
+
+
+class ReplayMissError(ShadowEvalError):
+    """The incumbent's record does not hold this call."""
+
+    def __init__(self, tool: str, occurrence: int) -> None:
+        self.tool, self.occurrence = tool, occurrence
+        super().__init__(f"The incumbent made no call number {occurrence} to {tool!r} with these arguments.")

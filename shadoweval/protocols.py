@@ -1,0 +1,226 @@
+"""The plug-in points, one screen: what an implementation of yours must do.
+
+Plug-ins are objects handed to `Experiment`, `evaluate` or the worker; there is no registry. Each Protocol has one
+contract suite in `tests/contracts/`, which any implementation can run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from shadoweval.records import (
+    Answered,
+    Arm,
+    Effect,
+    Envelope,
+    Evaluation,
+    Labels,
+    Observation,
+    Pair,
+    PairScore,
+    Verdict,
+)
+
+__all__ = [
+    "Batch",
+    "FlagProvider",
+    "Judge",
+    "Metric",
+    "Notifier",
+    "Receiver",
+    "Scorer",
+    "Store",
+    "StubAnswer",
+    "StubPolicy",
+    "Task",
+    "ToolRequest",
+    "Transport",
+]
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scorer makes: name, direction, range, and which arm it must be compared with."""
+
+    name: str
+    """ir_measures' grammar: `recall@5`, `ndcg@10`; gates over a quantile add `.p95`."""
+    higher_is_better: bool = True
+    low: float | None = 0.0
+    high: float | None = 1.0
+    """Range of a value; None: unbounded (latency, cost, tokens)."""
+    like_with_like: bool = False
+    """Compare with the incumbent's re-run in the worker, never with the served observation (latency, cost)."""
+    failure_scores: float | None = 0.0
+    """What a failed run of either arm scores (what it costs the user); None: failures have no value here."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Scores a pair. Stateless; must not raise for bad data: give `Unscored(reason)`."""
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All metrics it makes, known beforehand."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same pair could score differently; stored with each score."""
+        ...
+
+    def score(self, pair: Pair) -> Iterable[PairScore]:
+        """One PairScore for each of `metrics`."""
+        ...
+
+
+class Judge(Protocol):
+    """Compares two answers blindly."""
+
+    def prefer(self, query: str, first: str, second: str) -> Literal["first", "second", "tie"]:
+        """Which answer is better; may raise, which makes the pair unscored with the error as reason."""
+        ...
+
+
+class Transport(Protocol):
+    """The writing end: from the request path towards the worker. Never raises, never waits, starts no thread."""
+
+    def offer(self, frame: bytes) -> str | None:
+        """Hand over one frame: None when it is out of the caller's hands for good, else the reason of its loss.
+
+        Reasons are names in `counters.LOSSES` (`full`, `transport_error`).
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of descriptors; frames handed over stay."""
+        ...
+
+
+class Batch(Protocol):
+    """Frames taken from a transport; they come again unless settled."""
+
+    @property
+    def frames(self) -> Sequence[bytes]:
+        """In the order in which they were handed over, per writing process."""
+        ...
+
+    @property
+    def corrupt(self) -> Sequence[tuple[bytes, str]]:
+        """Damaged stretches, set aside, with the reason."""
+        ...
+
+    def settle(self) -> None:
+        """These frames are stored durably; they won't come again."""
+        ...
+
+
+class Receiver(Protocol):
+    """The reading end, in the worker."""
+
+    def receive(self, limit: int) -> Batch | None:
+        """At most `limit` frames, at once; None when there are none. May give a frame again after a crash."""
+        ...
+
+    def counters(self) -> Mapping[str, int]:
+        """Sum of the counters of all writing processes, living and dead (see `counters.py`)."""
+        ...
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm's run of one envelope, leased to a worker."""
+
+    envelope: Envelope
+    arm: Arm
+    attempt: int
+    """1 for the first try."""
+
+
+class Store(Protocol):
+    """Where envelopes, observations, scores, labels and verdicts are kept. Adding twice is adding once."""
+
+    def add_envelopes(self, envelopes: Sequence[Envelope], *, arms: Mapping[str, Sequence[Arm]]) -> int:
+        """Keep envelopes and open one task for each arm in `arms[envelope.id]`. Returns how many were new."""
+        ...
+
+    def set_aside(self, experiment: str, frame: bytes, reason: str) -> None:
+        """Keep what can't be used, with its reason."""
+        ...
+
+    def lease(self, experiment: str, *, limit: int, seconds: float, owner: str) -> Sequence[Task]:
+        """Take open tasks for `seconds`; a task whose lease ran out is open again with a higher attempt."""
+        ...
+
+    def add_observation(self, observation: Observation) -> bool:
+        """Keep a shadow's observation and close its task. False: it was there already, nothing changed."""
+        ...
+
+    def add_labels(self, labels: Mapping[str, Labels]) -> int:
+        """Merge labels by query id or `Query.key`. Returns how many changed something."""
+        ...
+
+    def pairs(
+        self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Pair]:
+        """Pairs in query order (asked_at, id), up to the watermark: the first query with an open task ends it."""
+        ...
+
+    def add_scores(self, experiment: str, candidate: Arm, scores: Sequence[PairScore]) -> None:
+        """Keep scores; the same metric, scorer version and query replaces."""
+        ...
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Keep an evaluation whole."""
+        ...
+
+    def evaluations(self, experiment: str, *, limit: int = 1) -> Sequence[Evaluation]:
+        """The newest evaluations, newest first."""
+        ...
+
+
+class ToolRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate's call of a tool, before it is answered."""
+
+    name: str
+    arguments: dict[str, Any]
+    effect: Effect
+    occurrence: int
+    """How many times the candidate has made this call (tool and canonical arguments), this one included."""
+    live: Callable[[], Any] | None = None
+    """Runs the tool for real; None where that is impossible."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the tool's output where it declares one."""
+
+
+class StubAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tool call was answered. With `error` the candidate sees a failing tool."""
+
+    answered: Answered
+    result: Any = None
+    error: str | None = None
+
+
+class StubPolicy(Protocol):
+    """Answers a candidate's tool call, or passes it on to the next policy."""
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:
+        """The answer, or None: this policy has none."""
+        ...
+
+
+class FlagProvider(Protocol):
+    """Says whether a call may be mirrored. Evaluated once a request; raising means no."""
+
+    def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
+        """True: may be mirrored (sampling still decides)."""
+        ...
+
+
+class Notifier(Protocol):
+    """Told once for each change of a verdict."""
+
+    def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
+        """Send it; raising is logged and does not stop the run."""
+        ...

@@ -1,0 +1,251 @@
+"""The nouns of the judgement: scores, gates, verdict, evaluation."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from shadoweval.records.traffic import Labels, Observation, Refusal
+
+__all__ = [
+    "Coverage",
+    "Decision",
+    "Evaluation",
+    "Example",
+    "GateResult",
+    "GateState",
+    "MetricSummary",
+    "PairScore",
+    "Score",
+    "Scored",
+    "SliceResult",
+    "Unscored",
+    "Verdict",
+    "verdict_table",
+]
+
+Decision = Literal["promote", "hold", "rollback"]
+
+GateState = Literal["holds", "broken", "open", "error"]
+
+
+class Scored(msgspec.Struct, frozen=True, array_like=True, tag="scored"):
+    """A score that is a finite number."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"A score is a finite number or Unscored(reason), not {self.value!r}.")
+
+
+class Unscored(msgspec.Struct, frozen=True, array_like=True, tag="unscored"):
+    """Why there is no score."""
+
+    reason: str
+
+
+Score = Scored | Unscored
+
+
+class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One metric of one pair, for both arms."""
+
+    metric: str
+    query_id: str
+    incumbent: Score
+    candidate: Score
+    scorer_version: str = ""
+    noise: Score | None = None
+    """The incumbent's re-run under the same metric; None: not re-run."""
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The funnel: eligible = not mirrored (by reason) + mirrored; mirrored = paired + failed (by reason) + waiting."""
+
+    eligible: int
+    not_mirrored: dict[str, int] = {}
+    mirrored: int
+    failed: dict[str, int] = {}
+    waiting: int = 0
+    paired: int
+    distinct: int = 0
+    """Distinct queries among the pairs."""
+
+    @property
+    def gap(self) -> int:
+        """What the funnel can't account for; 0 when it adds up."""
+        before = self.eligible - sum(self.not_mirrored.values()) - self.mirrored
+        after = self.mirrored - self.paired - sum(self.failed.values()) - self.waiting
+        return abs(before) + abs(after)
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What one gate says, with the numbers that made it. Differences are oriented: larger is better."""
+
+    sentence: str
+    metric: str
+    kind: Literal["better", "no_worse", "at_most", "at_least"]
+    state: GateState
+    margin: float
+    ratio: bool = False
+    """Whether margin, lower and upper are ratios candidate / incumbent instead of differences."""
+    critical: bool = False
+    dry_run: bool = False
+    incumbent: float | None = None
+    candidate: float | None = None
+    difference: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    """One-sided bounds at the verdict's alpha: the same that decide."""
+    level: float = 0.05
+    n: int = 0
+    """Units of inference (clusters or distinct queries), not pairs."""
+    unscored: dict[str, int] = {}
+    share_of_evidence: float = 0.0
+    """log e / log(1/alpha) towards promotion, clipped to [0, 1]."""
+    pairs_needed: tuple[int, int, int] | None = None
+    """About how many more: middle, and an 80 % range."""
+    reason: str = ""
+    method: str = ""
+    source: str = ""
+    noise_floor: float | None = None
+    details: dict[str, float] = {}
+    """The log e-values and other numbers behind the state, by name."""
+
+
+class SliceResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One metric in one part of the traffic."""
+
+    slice: str
+    metric: str
+    n: int
+    difference: float | None
+    lower: float | None = None
+    upper: float | None = None
+    state: Literal["worse", "better", "open", "too_small"]
+    reason: str = ""
+    discovered: bool = False
+
+
+class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One metric over all pairs, for people; gates decide on GateResult."""
+
+    metric: str
+    higher_is_better: bool
+    incumbent: float | None
+    candidate: float | None
+    difference: float | None
+    lower: float | None = None
+    upper: float | None = None
+    scored: int = 0
+    unscored: dict[str, int] = {}
+    noise_floor: float | None = None
+    distribution: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    """Quantiles 0, 5, ..., 100 % of incumbent and candidate."""
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One query side by side, chosen for the report."""
+
+    query_id: str
+    text: str
+    attributes: dict[str, Any] = {}
+    incumbent: Observation
+    candidate: Observation
+    scores: dict[str, tuple[Score, Score]] = {}
+    labels: Labels = Labels()
+    why: str = ""
+    """Why it was chosen: largest loss, largest gain, failure, sample."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Promote, hold or rollback, with its reasons."""
+
+    experiment: str
+    candidate: str
+    decision: Decision
+    why: Literal["proven", "broken", "error", "inconclusive"]
+    reasons: tuple[str, ...] = ()
+    gates: tuple[GateResult, ...] = ()
+    notices: tuple[str, ...] = ()
+    pairs: int = 0
+    units: int = 0
+    live_writes: int = 0
+    fidelity: dict[str, int] = {}
+    alpha: float = 0.05
+
+    @property
+    def promotes(self) -> bool:
+        """Every required gate is proven."""
+        return self.decision == "promote"
+
+    @property
+    def holds(self) -> bool:
+        """Undecided, or something is wrong with the evidence."""
+        return self.decision == "hold"
+
+    @property
+    def rolls_back(self) -> bool:
+        """Some gate is proven broken."""
+        return self.decision == "rollback"
+
+    def __str__(self) -> str:
+        return verdict_table(self)
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One run over many pairs: all that a report shows."""
+
+    id: str
+    experiment: str
+    created_at: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    coverage: dict[str, Coverage] = {}
+    """By candidate."""
+    summaries: dict[str, tuple[MetricSummary, ...]] = {}
+    slices: dict[str, tuple[SliceResult, ...]] = {}
+    examples: dict[str, tuple[Example, ...]] = {}
+    refusals: dict[str, tuple[Refusal, ...]] = {}
+    containment: dict[str, dict[str, str]] = {}
+    """By candidate: layer -> "in force", or why it is not."""
+    versions: dict[str, dict[str, str]] = {}
+    """By arm: what decided the answers."""
+    overhead: dict[str, float] = {}
+    """Mirrored against control calls: seconds at p50, p95, p99, and the number of both."""
+    costs: dict[str, float] = {}
+    """USD by ledger: incumbent, candidate, judge, rerun."""
+    notes: tuple[str, ...] = ()
+    write_sets: dict[str, dict[str, int]] = {}
+    """By candidate: same, missing, extra, duplicated writes against the incumbent's."""
+    looks: int = 1
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _gate_line(gate: GateResult) -> str:
+    mark = {"holds": "ok", "broken": "BROKEN", "open": "open", "error": "ERROR"}[gate.state]
+    bounds = f"[{_number(gate.lower)}, {_number(gate.upper)}]"
+    change = f"x{_number(gate.difference)}" if gate.ratio else f"{gate.difference or 0:+.4f}"
+    change = "-" if gate.difference is None else change
+    arms = f"{_number(gate.incumbent)} -> {_number(gate.candidate)}"
+    tail = f"  {gate.reason}" if gate.reason else ""
+    return f"  {mark:<6} {gate.sentence:<44} {arms:<22} {change:>9} {bounds:<20} n={gate.n}{tail}"
+
+
+def verdict_table(verdict: Verdict) -> str:
+    """The same table in print, assert, log and alert."""
+    name = f"{verdict.experiment} / {verdict.candidate}"
+    head = f"{name}: {verdict.decision.upper()} ({verdict.why}) after {verdict.pairs} pairs"
+    lines = [head, *(f"  because {reason}" for reason in verdict.reasons)]
+    lines += [_gate_line(gate) for gate in verdict.gates]
+    lines += [f"  note   {notice}" for notice in verdict.notices]
+    lines.append(f"  live writes by candidates: {verdict.live_writes}")
+    return "\n".join(lines)

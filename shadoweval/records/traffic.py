@@ -1,0 +1,277 @@
+"""The nouns of the traffic: what was asked, and what each arm did."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = [
+    "INCUMBENT",
+    "Answered",
+    "Arm",
+    "Effect",
+    "Envelope",
+    "Failure",
+    "FailureKind",
+    "Hit",
+    "Labels",
+    "Observation",
+    "Outcome",
+    "Pair",
+    "Place",
+    "Query",
+    "Refusal",
+    "Step",
+    "ToolCall",
+    "Usage",
+    "WriteEffect",
+]
+
+Effect = Literal["read", "write", "unknown"]
+"""What a tool does to the world; `unknown` counts as `write`."""
+
+Answered = Literal["live", "replayed", "stubbed", "world", "simulated", "refused"]
+"""How a tool call was answered."""
+
+Place = Literal["served", "shadow"]
+"""Where an observation was made: in the request path, or in a worker."""
+
+FailureKind = Literal["error", "timeout", "crash", "out_of_memory", "refused", "budget", "aborted", "killed"]
+"""`aborted`: the caller went away (disconnect, cancellation); such a pair is not scored."""
+
+Arm = str
+"""`"incumbent"` or a candidate's name."""
+
+INCUMBENT: Arm = "incumbent"
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What was asked, with its attributes."""
+
+    id: str
+    text: str
+    """The question as a person would read it; display, slices and duplicate detection use it."""
+    inputs: bytes = b""
+    """`codec.freeze((args, kwargs))` as they were before the incumbent ran."""
+    entry: str = ""
+    """`"module:qualname"` of the incumbent that was asked."""
+    unit: str = ""
+    """User or session that sampling and clustering go by; empty: the query stands alone."""
+    attributes: dict[str, Any] = {}
+    asked_at: datetime
+    bucket: float = 0.0
+    """Where the unit fell in [0, 1) under `salt`; mirrored because it lay below the share."""
+    salt: str = ""
+
+    @property
+    def key(self) -> str:
+        """Hash of the text without case and spacing: equal for duplicate queries."""
+        normal = " ".join(self.text.casefold().split())
+        return hashlib.sha256(normal.encode()).hexdigest()[:16]
+
+    @property
+    def cluster(self) -> str:
+        """Unit of inference: the session or user where there is one, else the distinct query."""
+        return self.unit or self.key
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One retrieved document."""
+
+    id: str
+    rank: int
+    score: float | None = None
+    text: str | None = None
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One call of a tool, in the order in which calls ended."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    result: Any = None
+    error: str | None = None
+    effect: Effect = "unknown"
+    answered: Answered = "live"
+    occurrence: int = 1
+    """1 for the first call of this tool with these arguments in this query, 2 for the next."""
+    started: float = 0.0
+    """Seconds since the query began."""
+    duration: float = 0.0
+
+    @property
+    def writes(self) -> bool:
+        """Whether the tool may change the world: everything that is not declared a read."""
+        return self.effect != "read"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A model call, a retrieval, a tool call or another named part of a run."""
+
+    kind: Literal["model", "retrieval", "tool", "other"]
+    name: str
+    started: float = 0.0
+    duration: float = 0.0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    first_chunk: float | None = None
+    error: str | None = None
+    index: int = 0
+    parent: int | None = None
+    """`index` of the step this one ran inside."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a pipeline returned."""
+
+    answer: str | None = None
+    """The answer as text; None where the returned value has none."""
+    hits: tuple[Hit, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    value: Any = None
+    """The returned value itself where it could be copied within its cap."""
+    chunks: int | None = None
+    """How many chunks a stream had; None: not a stream."""
+    truncated: bool = False
+    """The captured text was cut at its cap (what the user got was not)."""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Why there is no outcome."""
+
+    kind: FailureKind
+    error_type: str = ""
+    message: str = ""
+    step: str = ""
+    """Name of the first step that failed; empty where none did."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a run consumed; None where it was not measured."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Something a candidate tried and was not allowed to do."""
+
+    kind: str
+    """`tool`, or the guarded event such as `socket.connect`, `open.write`, `process`."""
+    detail: str = ""
+    layer: str = ""
+    count: int = 1
+
+
+class WriteEffect(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One write an arm made (incumbent) or would have made (candidate)."""
+
+    tool: str
+    arguments: dict[str, Any] = {}
+    entity: str = ""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What happened when one arm ran one query: an outcome or a failure."""
+
+    query_id: str
+    arm: Arm
+    place: Place
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+    steps: tuple[Step, ...] = ()
+    started_at: datetime
+    duration: float
+    """Seconds until the last chunk or the failure."""
+    first_chunk: float | None = None
+    """Seconds until the first chunk of a stream."""
+    usage: Usage = Usage()
+    versions: dict[str, str] = {}
+    """What decides the answer, by name: prompt, model, index, tools, code."""
+    refusals: tuple[Refusal, ...] = ()
+    live_writes: int = 0
+    """Writes that really reached the world from a shadow; anything but 0 is an incident."""
+    containment: tuple[str, ...] = ()
+    """Layers of the guard in force, outermost first."""
+    writes: tuple[WriteEffect, ...] = ()
+    diverged_at: int | None = None
+    """Turn at which a conversation left the incumbent's history; later turns are not compared."""
+
+    def __post_init__(self) -> None:
+        if (self.outcome is None) == (self.failure is None):
+            raise ValueError(f"Observation of {self.query_id!r} needs either an outcome or a failure.")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in a failure."""
+        return self.failure is not None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Tool calls of the outcome; none where it failed."""
+        return self.outcome.tool_calls if self.outcome else ()
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """Hits of the outcome; none where it failed."""
+        return self.outcome.hits if self.outcome else ()
+
+    @property
+    def fidelity(self) -> Mapping[Answered, int]:
+        """How many tool calls were answered in which way."""
+        return Counter(call.answered for call in self.tool_calls)
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A mirrored call on its way from the mirror to the worker."""
+
+    experiment: str
+    query: Query
+    served: Observation
+
+    @property
+    def id(self) -> str:
+        """The query's id; the same call sent twice has the same id."""
+        return self.query.id
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What people said about a query; may come days later."""
+
+    relevant: dict[str, int] = {}
+    """Document id -> grade (0: judged and not relevant); empty: not judged."""
+    reference: str | None = None
+    expected_calls: tuple[ToolCall, ...] | None = None
+
+    def merged(self, later: Labels) -> Labels:
+        """These labels with what `later` adds or replaces."""
+        return Labels(
+            relevant={**self.relevant, **later.relevant},
+            reference=self.reference if later.reference is None else later.reference,
+            expected_calls=self.expected_calls if later.expected_calls is None else later.expected_calls,
+        )
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Both observations of one query, and the incumbent's re-run where there is one."""
+
+    query: Query
+    served: Observation
+    candidate: Observation
+    rerun: Observation | None = None
+    """The incumbent again, in the worker: the like-with-like arm for latency, cost and noise."""
+    labels: Labels = Labels()
+
+    @property
+    def id(self) -> str:
+        """The query's id."""
+        return self.query.id
