@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rapidfuzz.distance import LCSseq
+
+from shadoweval.scoring.text_metrics import (
+    best_over_golds,
+    exact_match,
+    rouge_l,
+    rouge_tokens,
+    squad_normalise,
+    squad_tokens,
+    token_f1,
+    unicode_tokens,
+)
+
+SHARED = Path(__file__).parents[3] / "shared/data"
+
+words = st.lists(st.sampled_from(["red", "blue", "green", "the", "a", "x1", "Röntgen", "東京", ",", "."]), max_size=70)
+texts = words.map(" ".join) | st.text(max_size=40)
+
+
+def read_lines(path):
+    if not path.exists():
+        pytest.skip(f"no test data at {path}")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("raw", "normal"),
+    [
+        ("The  Eiffel Tower, in\tParis!", "eiffel tower in paris"),
+        ("an apple a day", "apple day"),
+        ("Theatre of the Absurd", "theatre of absurd"),
+        ("U.S.A.", "usa"),
+        ("it's", "its"),
+        ("the", ""),
+    ],
+)
+def test_squad_normalisation(raw, normal):
+    """Case, punctuation, articles as whole words, and white space go, in the order of the published script."""
+    assert squad_normalise(raw) == normal
+
+
+def test_exact_match_and_f1_of_hand_counted_answers():
+    """Two of three words said, both of the gold's two: precision 2/3, recall 1, F1 0.8."""
+    assert exact_match("The Denver Broncos.", "denver broncos") == 1.0
+    assert exact_match("Broncos", "Denver Broncos") == 0.0
+    assert token_f1("the mighty Denver Broncos", "Denver Broncos") == pytest.approx(0.8)
+    assert token_f1("Broncos Broncos", "Denver Broncos") == pytest.approx(0.5)
+    assert token_f1("2 時間 21 分", "2 時間") == pytest.approx(2 / 3)  # A case of torchmetrics' SQuAD tests.
+
+
+def test_an_answer_without_words_matches_only_a_gold_without_words():
+    """SQuAD 2.0: no answer where there is none to give is right, and anything else is wrong."""
+    assert token_f1("", "") == token_f1("the", "") == exact_match("", "") == 1.0
+    assert token_f1("", "yes") == token_f1("yes", "") == exact_match("", "yes") == 0.0
+
+
+def test_f1_agrees_with_people_about_real_answers():
+    """Of a real system's answers to 800 questions, those people call correct hold far more of the gold's words."""
+    rows = [row for row in read_lines(SHARED / "evouna_nq_first_800/answers_nq.jsonl") if not row["improper"]]
+    values = {label: [] for label in (True, False)}
+    for row in rows:
+        if row["system"] == "fid":  # The only system that answers in a phrase.
+            values[row["correct"]].append(best_over_golds(token_f1, row["answer"], row["gold"]))
+    correct, wrong = (sum(values[label]) / len(values[label]) for label in (True, False))
+    assert correct > 0.8
+    assert wrong < 0.25
+
+
+@pytest.mark.parametrize("tokens", [squad_tokens, rouge_tokens, unicode_tokens])
+@given(one=texts, other=texts)
+def test_f1_is_symmetric_bounded_and_one_for_the_same_text(tokens, one, other):
+    """F1 treats both texts alike, stays in [0, 1] and reaches 1 on identity."""
+    value = token_f1(one, other, tokens=tokens)
+    assert value == token_f1(other, one, tokens=tokens)
+    assert 0 <= value <= 1
+    assert token_f1(one, one, tokens=tokens) == 1.0
+    assert exact_match(one, other) == exact_match(other, one) <= token_f1(one, other)
+
+
+def test_rouge_l_meets_published_cases():
+    """The cases of google-research/rouge's own tests, to 1e-9."""
+    cases = [row for row in read_lines(SHARED / "stat_vectors/cases.jsonl") if "rougeL_f" in row]
+    assert cases
+    for case in cases:
+        found = rouge_l(case["prediction"], case["reference"])
+        assert found.f1 == pytest.approx(case["rougeL_f"], abs=case["tol"])
+        assert found.precision == pytest.approx(case["rougeL_p"], abs=case["tol"])
+        assert found.recall == pytest.approx(case["rougeL_r"], abs=case["tol"])
+
+
+def test_rouge_l_needs_order_and_allows_gaps():
+    """Lin 2004, section 3.1: "police kill the gunman" keeps 2 of 4 words in order, "the gunman kill police" 2 too."""
+    reference = "police killed the gunman"
+    assert rouge_l("police kill the gunman", reference).f1 == pytest.approx(0.75)
+    assert rouge_l("the gunman kill police", reference).f1 == pytest.approx(0.5)
+    assert rouge_l("", reference) == rouge_l(reference, "") == rouge_l("", "")
+
+
+@given(one=words, other=words)
+def test_rouge_l_counts_the_longest_common_subsequence(one, other):
+    """Against rapidfuzz's LCS over the same tokens, also past 64 of them; swapping the texts swaps P and R."""
+    said, wanted = (unicode_tokens(" ".join(side)) for side in (one, other))
+    value = rouge_l(" ".join(one), " ".join(other), tokens=unicode_tokens)
+    swapped = rouge_l(" ".join(other), " ".join(one), tokens=unicode_tokens)
+    assert (value.precision, value.recall, value.f1) == (swapped.recall, swapped.precision, swapped.f1)
+    if said and wanted:
+        common = LCSseq.similarity(said, wanted)
+        assert value.precision == pytest.approx(common / len(said), abs=1e-12)
+        assert value.recall == pytest.approx(common / len(wanted), abs=1e-12)
+        assert value.f1 <= token_f1(" ".join(one), " ".join(other), tokens=unicode_tokens) + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Wilhelm Röntgen", ["wilhelm", "röntgen"]),
+        ("Ro\u0308ntgen", ["röntgen"]),  # A decomposed o with diaeresis.
+        ("東京タワー。", ["東", "京", "タ", "ワ", "ー"]),
+        ("GPT-4は速い", ["gpt", "4", "は", "速", "い"]),
+        ("서울 타워", ["서울", "타워"]),
+        ("STRASSE straße", ["strasse", "strasse"]),
+        ("don\u2019t  don't", ["dont", "dont"]),
+        ("\uff21\uff22\uff23\uff08\uff11\uff12\uff09", ["abc", "12"]),  # Full-width ABC(12).
+        ("", []),
+    ],
+)
+def test_unicode_tokens(text, tokens):
+    """Words where spaces part them, characters where they don't; case, width and composition make no difference."""
+    assert unicode_tokens(text) == tokens
+
+
+def test_no_gold_answer_is_an_error_and_no_zero():
+    """Without a gold answer there is nothing to compare with, and the caller has to say so."""
+    with pytest.raises(ValueError, match="empty"):
+        best_over_golds(token_f1, "anything", [])
