@@ -157,8 +157,8 @@ def _module_docstrings(name: str) -> Iterator[tuple[str, str]]:
         yield name, module.__doc__
     for member_name, member in _public_members(module, name):
         title = member_name if name == "builtins" else f"{name}.{member_name}"
-        text = vars(member).get("__doc__") if inspect.isclass(member) else member.__doc__
-        if isinstance(text, str) and not _is_generated(member, text):
+        text = member.__doc__
+        if isinstance(text, str) and not (inspect.isclass(member) and _is_generated(member, text)):
             yield title, text
         if inspect.isclass(member):
             for method, method_text in _method_docstrings(member):
@@ -182,9 +182,9 @@ def _public_members(module: ModuleType, name: str) -> Iterator[tuple[str, Any]]:
     yield from classes
 
 
-def _is_generated(member: Any, text: str) -> bool:
+def _is_generated(owner: type, text: str) -> bool:
     # A data class or named tuple without a docstring is given its signature as one.
-    return inspect.isclass(member) and text.startswith(f"{member.__name__}(") and "\n" not in text
+    return text.startswith(f"{owner.__name__}(") and "\n" not in text
 
 
 def _method_docstrings(owner: type) -> Iterator[tuple[str, str]]:
@@ -193,7 +193,7 @@ def _method_docstrings(owner: type) -> Iterator[tuple[str, str]]:
         is_method = inspect.isroutine(method) or isinstance(method, _ACCESSORS)
         if not is_public or not (is_method or inspect.isdatadescriptor(method)):
             continue
-        text = method.__doc__
+        text = getattr(method, "__func__", method).__doc__  # A static method's wrapper may have none.
         inherited = {getattr(base.__dict__.get(name), "__doc__", None) for base in owner.__mro__[1:]}
         if isinstance(text, str) and text not in inherited:
             yield name, text
