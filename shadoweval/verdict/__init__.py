@@ -1,0 +1,1 @@
+"""Scores to promote, hold or rollback, with reasons."""

@@ -1,0 +1,205 @@
+"""What must hold before a candidate may serve. A gate is one claim, and proof of it is what promotion asks for.
+
+    better("recall@5", by=0.02)                    the gain exceeds 0.02
+    no_worse("answer_quality", by=0.01)            the loss, if any, stays below 0.01
+    at_most("latency.p95", ratio=1.10)             the candidate's 95th percentile is at most 1.10 times the incumbent's
+    at_most("cost", 0.02), at_least("recall@5", 0.8)   the candidate's own level, whatever the incumbent does
+
+`.p50` ... `.p99.9` after a metric's name speaks of that quantile, any other name of the mean. Margins have no default.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final, Literal
+
+import msgspec
+
+from shadoweval.errors import ExperimentError, MissingMarginError
+
+__all__ = ["Gate", "GateKind", "at_least", "at_most", "better", "no_worse"]
+
+GateKind = Literal["better", "no_worse", "at_most", "at_least"]
+
+_QUANTILE: Final = re.compile(r"^(?P<metric>.+)\.p(?P<percent>\d{1,2}(?:\.\d+)?)$")
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim about one metric. Make it with `better`, `no_worse`, `at_most` or `at_least`."""
+
+    metric: str
+    kind: GateKind
+    margin: float
+    ratio: bool = False
+    """Whether `margin` is a ratio candidate / incumbent."""
+    cap: float | None = None
+    """Largest value one query can have where the metric has no range of its own; larger ones count as the cap."""
+    critical: bool = False
+    """Decides alone: breaking is judged at the full alpha, not shared with the other gates."""
+    dry_run: bool = False
+    """Shown, but decides nothing."""
+    group: str | None = None
+    """Heading in the report; the group it scores in under the Kayenta judge."""
+
+    @property
+    def base(self) -> str:
+        """The metric that a scorer makes: `latency` for `latency.p95`."""
+        match = _QUANTILE.match(self.metric)
+        return match["metric"] if match else self.metric
+
+    @property
+    def quantile(self) -> float | None:
+        """0.95 for `latency.p95`; None where the gate speaks of the mean."""
+        match = _QUANTILE.match(self.metric)
+        return float(match["percent"]) / 100 if match else None
+
+    @property
+    def sentence(self) -> str:
+        """The claim as people say it: `recall@5 is better by 0.02`."""
+        margin = f"{self.margin:g}"
+        if self.kind == "better":
+            return f"{self.metric} is better by {margin}"
+        if self.kind == "no_worse":
+            return f"{self.metric} is no worse by {margin}"
+        bound = "at most" if self.kind == "at_most" else "at least"
+        return f"{self.metric} is {bound} {margin}{' x incumbent' if self.ratio else ''}"
+
+    @property
+    def compares(self) -> bool:
+        """Whether it speaks of both arms, and not of the candidate's own level."""
+        return self.ratio or self.kind in {"better", "no_worse"}
+
+
+def _number(gate: str, metric: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ExperimentError(f"{gate}({metric!r}) needs a finite number as its margin, got {value!r}.")
+    return float(value)
+
+
+def _checked(gate: Gate) -> Gate:
+    if not gate.metric or gate.metric != gate.metric.strip():
+        raise ExperimentError(f"{gate.kind}() needs the name of a metric such as 'recall@5', got {gate.metric!r}.")
+    if gate.quantile is not None and not 0 < gate.quantile < 1:
+        raise ExperimentError(f"{gate.metric!r} asks for a quantile outside (0, 1). Write '.p50' up to '.p99.9'.")
+    if gate.cap is not None and not 0 < gate.cap < math.inf:
+        raise ExperimentError(f"{gate.kind}({gate.metric!r}) needs a cap above 0, got {gate.cap!r}.")
+    if gate.kind in {"better", "no_worse"} and gate.margin < 0:
+        raise ExperimentError(
+            f"{gate.kind}({gate.metric!r}, by={gate.margin:g}): a margin is a size, so it can't be negative."
+        )
+    if gate.ratio and gate.margin <= 0:
+        raise ExperimentError(f"at_most({gate.metric!r}, ratio={gate.margin:g}): a ratio is above 0; 1.10 allows 10 %.")
+    return gate
+
+
+def better(
+    metric: str,
+    by: float | None = None,
+    *,
+    cap: float | None = None,
+    critical: bool = False,
+    dry_run: bool = False,
+    group: str | None = None,
+) -> Gate:
+    """Promotion needs proof that the candidate's gain exceeds `by`, in the metric's own unit; 0 asks for any gain.
+
+    Broken, so that it rolls back, once the candidate is proven worse than the incumbent.
+
+    Raises:
+        MissingMarginError: no `by`.
+        ExperimentError: a margin, cap or name that can't be used.
+    """
+    if by is None:
+        raise MissingMarginError("better", metric, mend=f"better({metric!r}, by=0.02), with your own number")
+    margin = _number("better", metric, by)
+    return _checked(
+        Gate(metric=metric, kind="better", margin=margin, cap=cap, critical=critical, dry_run=dry_run, group=group)
+    )
+
+
+def no_worse(
+    metric: str,
+    by: float | None = None,
+    *,
+    cap: float | None = None,
+    critical: bool = False,
+    dry_run: bool = False,
+    group: str | None = None,
+) -> Gate:
+    """Promotion needs proof that the candidate's loss stays below `by`; broken once the loss is proven to exceed it.
+
+    Raises:
+        MissingMarginError: no `by`.
+        ExperimentError: a margin, cap or name that can't be used. `by=0` could never be proven for equals.
+    """
+    if by is None:
+        raise MissingMarginError("no_worse", metric, mend=f"no_worse({metric!r}, by=0.01), with your own number")
+    margin = _number("no_worse", metric, by)
+    if margin == 0:
+        raise ExperimentError(
+            f"no_worse({metric!r}, by=0) can never be proven of a candidate that is just as good. Write how much "
+            f"worse is still good enough, or better({metric!r}, by=0) to ask for a gain."
+        )
+    return _checked(
+        Gate(metric=metric, kind="no_worse", margin=margin, cap=cap, critical=critical, dry_run=dry_run, group=group)
+    )
+
+
+def at_most(
+    metric: str,
+    value: float | None = None,
+    *,
+    ratio: float | None = None,
+    cap: float | None = None,
+    critical: bool = False,
+    dry_run: bool = False,
+    group: str | None = None,
+) -> Gate:
+    """Promotion needs proof that the candidate is at most `value`, or at most `ratio` times the incumbent.
+
+    Raises:
+        MissingMarginError: neither `value` nor `ratio`.
+        ExperimentError: both, or one that can't be used.
+    """
+    if value is None and ratio is None:
+        mend = f"at_most({metric!r}, ratio=1.10) or at_most({metric!r}, 2.0), with your own number"
+        raise MissingMarginError("at_most", metric, mend=mend)
+    if value is not None and ratio is not None:
+        raise ExperimentError(f"at_most({metric!r}) takes a value or a ratio, not both: write two gates.")
+    margin = _number("at_most", metric, value if ratio is None else ratio)
+    return _checked(
+        Gate(
+            metric=metric,
+            kind="at_most",
+            margin=margin,
+            ratio=ratio is not None,
+            cap=cap,
+            critical=critical,
+            dry_run=dry_run,
+            group=group,
+        )
+    )
+
+
+def at_least(
+    metric: str,
+    value: float | None = None,
+    *,
+    cap: float | None = None,
+    critical: bool = False,
+    dry_run: bool = False,
+    group: str | None = None,
+) -> Gate:
+    """Promotion needs proof that the candidate itself reaches `value`.
+
+    Raises:
+        MissingMarginError: no `value`.
+        ExperimentError: a value, cap or name that can't be used.
+    """
+    if value is None:
+        raise MissingMarginError("at_least", metric, mend=f"at_least({metric!r}, 0.8), with your own number")
+    margin = _number("at_least", metric, value)
+    return _checked(
+        Gate(metric=metric, kind="at_least", margin=margin, cap=cap, critical=critical, dry_run=dry_run, group=group)
+    )
