@@ -1,0 +1,77 @@
+"""How good the answer is, against a reference (`Labels.reference`). Without a reference a pair is unscored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shadoweval.protocols import Metric
+from shadoweval.records import Observation, Pair, Score, Scored, Unscored
+from shadoweval.scoring import text_metrics
+from shadoweval.scoring.lift import PairScorer
+
+__all__ = ["Similarity", "answer_quality", "exact_match", "rouge_l", "semantic_similarity", "token_f1"]
+
+Similarity = Callable[[str, str], float]
+"""(answer, reference) -> a number in [0, 1]."""
+
+
+def _against_reference(name: str, similarity: Similarity, *, version: str) -> PairScorer:
+    def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
+        reference = pair.labels.reference
+        if reference is None:
+            return {name: Unscored("no reference answer")}
+        answer = observation.outcome.answer if observation.outcome else None
+        if answer is None:
+            return {name: Unscored("the pipeline returned no text; give outcome= to the mirror")}
+        return {name: Scored(similarity(answer, reference))}
+
+    return PairScorer(metrics=(Metric(name=name),), version=version, score_one=score_one)
+
+
+def exact_match() -> PairScorer:
+    """`exact_match`: equal after SQuAD normalisation."""
+    return _against_reference("exact_match", text_metrics.exact_match, version="exact_match/1")
+
+
+def token_f1() -> PairScorer:
+    """`token_f1`: F1 of the two bags of words, SQuAD 2.0."""
+    return _against_reference("token_f1", text_metrics.token_f1, version="token_f1/1")
+
+
+def rouge_l() -> PairScorer:
+    """`rouge_l`: F1 of the longest common subsequence (Lin 2004)."""
+    return _against_reference("rouge_l", lambda a, b: text_metrics.rouge_l(a, b).f1, version="rouge_l/1")
+
+
+def _cosine() -> Similarity:
+    embedders: list[Any] = []
+
+    def similarity(answer: str, reference: str) -> float:
+        if not embedders:  # the model is loaded by the first score, in the worker, never by the definition
+            from shadoweval.scoring.embedding import Embedder  # noqa: PLC0415 - see above
+
+            embedders.append(Embedder())
+        return max(0.0, embedders[0].similarity(answer, reference))
+
+    return similarity
+
+
+def semantic_similarity(similarity: Similarity | None = None) -> PairScorer:
+    """`semantic_similarity`: cosine of sentence embeddings, negative values counted as 0.
+
+    Args:
+        similarity: your own; default: the packaged MiniLM model (extra `semantic`).
+    """
+    return _against_reference("semantic_similarity", similarity or _cosine(), version="semantic_similarity/minilm/1")
+
+
+def answer_quality(similarity: Similarity | None = None, *, version: str | None = None) -> PairScorer:
+    """`answer_quality`: what you call a good answer, as one number in [0, 1].
+
+    Args:
+        similarity: your own definition; default: semantic similarity to the reference.
+        version: change it whenever your definition changes.
+    """
+    named = "own/1" if similarity else "minilm/1"
+    return _against_reference("answer_quality", similarity or _cosine(), version=version or f"answer_quality/{named}")

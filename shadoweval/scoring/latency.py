@@ -1,0 +1,70 @@
+"""What an answer costs: seconds, tokens, dollars, failures.
+
+Seconds and dollars are compared with the incumbent's re-run in the worker, never with what was served: a shadow path
+that is slower for everybody would make every candidate look slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from shadoweval.protocols import Metric
+from shadoweval.records import Observation, Pair, Score, Scored, Unscored
+from shadoweval.scoring.lift import PairScorer
+
+__all__ = ["cost", "errors", "first_chunk", "latency", "tokens"]
+
+
+def _amount(metric: Metric, measured: Callable[[Observation], float | None], *, missing: str) -> PairScorer:
+    def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
+        del pair
+        value = measured(observation)
+        return {metric.name: Unscored(missing) if value is None else Scored(float(value))}
+
+    return PairScorer(metrics=(metric,), version=f"{metric.name}/1", score_one=score_one)
+
+
+def _cheap(name: str, *, failure_scores: float | None) -> Metric:
+    return Metric(
+        name=name,
+        higher_is_better=False,
+        low=0.0,
+        high=None,
+        like_with_like=True,
+        failure_scores=failure_scores,
+    )
+
+
+def latency(*, cap: float = 30.0) -> PairScorer:
+    """`latency`: seconds until the last chunk; gate it as `latency.p50`, `latency.p95`, `latency.p99`.
+
+    Args:
+        cap: what a failed run scores, in seconds; the candidate's deadline is a good value.
+    """
+    return _amount(_cheap("latency", failure_scores=cap), lambda o: o.duration, missing="not timed")
+
+
+def first_chunk(*, cap: float = 30.0) -> PairScorer:
+    """`first_chunk`: seconds until a stream's first chunk; unscored where the pipeline does not stream."""
+    return _amount(_cheap("first_chunk", failure_scores=cap), lambda o: o.first_chunk, missing="not a stream")
+
+
+def _tokens(observation: Observation) -> float | None:
+    used = observation.usage.input_tokens, observation.usage.output_tokens
+    return None if used == (None, None) else sum(n or 0 for n in used)
+
+
+def tokens() -> PairScorer:
+    """`tokens`: input and output tokens of all model calls."""
+    return _amount(_cheap("tokens", failure_scores=None), _tokens, missing="no model reported its tokens")
+
+
+def cost() -> PairScorer:
+    """`cost`: USD of all model calls."""
+    return _amount(_cheap("cost", failure_scores=None), lambda o: o.usage.cost_usd, missing="no model call has a price")
+
+
+def errors() -> PairScorer:
+    """`errors`: 1 where the run failed, else 0."""
+    metric = Metric(name="errors", higher_is_better=False, failure_scores=1.0)
+    return _amount(metric, lambda _: 0.0, missing="")

@@ -1,0 +1,99 @@
+"""How good the retrieved documents are: against judgements, or, without any, against the incumbent's.
+
+Judgements come with the case file or later as labels (`Labels.relevant`, document id -> grade, 0: not relevant). A
+query that nobody judged is unscored, with that reason. Formulas and conventions: `rank_metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from shadoweval.protocols import Metric
+from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.scoring import rank_metrics
+from shadoweval.scoring.lift import PairScorer
+from shadoweval.scoring.rank_metrics import Judgements, Unjudged
+
+__all__ = ["Overlap", "hit_rate", "mrr", "ndcg", "overlap", "precision", "recall"]
+
+_Ranked = Callable[[Sequence[str], Judgements], float]
+
+
+def _ranking(observation: Observation) -> tuple[str, ...]:
+    return tuple(hit.id for hit in sorted(observation.hits, key=lambda hit: hit.rank))
+
+
+def _judged(name: str, ranked: _Ranked) -> PairScorer:
+    def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
+        judgements = rank_metrics.judge(pair.labels.relevant)
+        if isinstance(judgements, Unjudged):
+            return {name: Unscored(judgements.value)}
+        return {name: Scored(ranked(_ranking(observation), judgements))}
+
+    return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
+
+
+def recall(k: int = 5) -> PairScorer:
+    """`recall@k`: share of the relevant documents among the first k."""
+    return _judged(f"recall@{k}", lambda ranking, judgements: rank_metrics.recall(ranking, judgements, k=k))
+
+
+def precision(k: int = 5) -> PairScorer:
+    """`precision@k`: share of the first k that is relevant."""
+    return _judged(f"precision@{k}", lambda ranking, judgements: rank_metrics.precision(ranking, judgements, k=k))
+
+
+def hit_rate(k: int = 5) -> PairScorer:
+    """`hit_rate@k`: 1 if any of the first k is relevant."""
+    return _judged(f"hit_rate@{k}", lambda ranking, judgements: rank_metrics.hit_rate(ranking, judgements, k=k))
+
+
+def mrr(k: int = 10) -> PairScorer:
+    """`mrr@k`: 1 / rank of the first relevant document, 0 below rank k."""
+    return _judged(f"mrr@{k}", lambda ranking, judgements: rank_metrics.reciprocal_rank(ranking, judgements, k=k))
+
+
+def ndcg(k: int = 10) -> PairScorer:
+    """`ndcg@k` with linear gains, as trec_eval's `ndcg_cut_k`."""
+    return _judged(f"ndcg@{k}", lambda ranking, judgements: rank_metrics.ndcg(ranking, judgements, k=k))
+
+
+class Overlap(msgspec.Struct, frozen=True, kw_only=True):
+    """Agreement with the incumbent's hits, no labels needed; says "different", not "worse".
+
+    The incumbent's own score is its re-run's agreement with what it served: the noise floor that the candidate's
+    agreement is compared with. Where it was not run again there is none.
+    """
+
+    metrics: tuple[Metric, ...]
+    version: str
+    k: int
+
+    def score(self, pair: Pair) -> Iterator[PairScore]:
+        """The candidate's and the re-run's agreement with the served hits."""
+        name = self.metrics[0].name
+        again = self._agreement(pair.served, pair.rerun)
+        yield PairScore(
+            metric=name,
+            query_id=pair.id,
+            incumbent=again,
+            candidate=self._agreement(pair.served, pair.candidate),
+            scorer_version=self.version,
+            noise=again,
+        )
+
+    def _agreement(self, served: Observation, other: Observation | None) -> Score:
+        if other is None:
+            return Unscored("the incumbent was not run again on this query")
+        if served.failed:
+            return Unscored("the served run failed, there is nothing to agree with")
+        if other.failed:
+            return Scored(0.0)
+        return Scored(rank_metrics.jaccard(_ranking(served), _ranking(other), k=self.k))
+
+
+def overlap(k: int = 5) -> Overlap:
+    """`overlap@k`: Jaccard index of the first k documents of candidate and incumbent."""
+    return Overlap(metrics=(Metric(name=f"overlap@{k}"),), version=f"overlap@{k}/1", k=k)

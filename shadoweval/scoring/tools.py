@@ -1,0 +1,65 @@
+"""Whether the agent's tool calls worked, and whether they were the right ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from shadoweval.codec import canonical
+from shadoweval.protocols import Metric
+from shadoweval.records import Observation, Pair, Score, Scored, ToolCall, Unscored
+from shadoweval.scoring.lift import PairScorer
+
+__all__ = ["tool_calls_f1", "tool_success", "writes_f1"]
+
+
+def tool_success() -> PairScorer:
+    """`tool_success`: share of the tool calls that ended without an error; 1 where no call was made.
+
+    A call that the shadow refused says nothing about the candidate: it is left out, and a run of which every call was
+    refused is unscored.
+    """
+
+    def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
+        del pair
+        calls = [call for call in observation.tool_calls if call.answered != "refused"]
+        if observation.tool_calls and not calls:
+            return {"tool_success": Unscored("the shadow refused every tool call")}
+        good = sum(call.error is None for call in calls)
+        return {"tool_success": Scored(good / len(calls) if calls else 1.0)}
+
+    return PairScorer(metrics=(Metric(name="tool_success"),), version="tool_success/1", score_one=score_one)
+
+
+def _multiset(calls: tuple[ToolCall, ...], *, writes_only: bool) -> Counter[tuple[str, str]]:
+    return Counter((c.name, canonical(c.arguments)) for c in calls if c.writes or not writes_only)
+
+
+def _f1(made: Counter[tuple[str, str]], expected: Counter[tuple[str, str]]) -> float:
+    if not made and not expected:
+        return 1.0
+    return 2 * (made & expected).total() / (made.total() + expected.total())
+
+
+def _expected(name: str, *, writes_only: bool) -> PairScorer:
+    def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
+        expected = pair.labels.expected_calls
+        if expected is None:
+            return {name: Unscored("no expected tool calls")}
+        made = _multiset(observation.tool_calls, writes_only=writes_only)
+        return {name: Scored(_f1(made, _multiset(expected, writes_only=writes_only)))}
+
+    return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
+
+
+def tool_calls_f1() -> PairScorer:
+    """`tool_calls_f1`: calls made against `Labels.expected_calls`, as multisets of (tool, canonical arguments).
+
+    A payment made three times is not the payment made once; no call expected and none made is 1.
+    """
+    return _expected("tool_calls_f1", writes_only=False)
+
+
+def writes_f1() -> PairScorer:
+    """`writes_f1`: as `tool_calls_f1`, over the calls that change the world alone."""
+    return _expected("writes_f1", writes_only=True)

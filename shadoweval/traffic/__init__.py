@@ -1,0 +1,1 @@
+"""Who is mirrored, and when it stops."""
