@@ -1,0 +1,68 @@
+"""States as small JSON: arrays packed into text, fields read with their types checked."""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+from shadoweval.stats.inputs import FloatArray, StatsInputError
+
+State: TypeAlias = dict[str, object]
+"""A JSON object; what is inside belongs to the class that wrote it."""
+
+T = TypeVar("T", int, float, str, list[object], dict[str, object])
+
+
+def pack(array: FloatArray) -> str:
+    """The array's float64 bytes, compressed, as ASCII text; exact."""
+    return base64.b85encode(zlib.compress(array.astype("<f8").tobytes(), 9)).decode("ascii")
+
+
+def unpack(text: str, size: int) -> FloatArray:
+    """The array that `pack` wrote, with exactly `size` finite values.
+
+    Raises:
+        StatsInputError: The text is damaged or has another size.
+    """
+    opener = zlib.decompressobj()
+    try:  # never inflate more than was asked for, whatever the text claims
+        raw = opener.decompress(base64.b85decode(text), 8 * size + 1)
+    except (ValueError, binascii.Error, zlib.error) as error:
+        raise StatsInputError(f"The packed numbers of this state cannot be read ({error}).") from error
+    if len(raw) != 8 * size:
+        raise StatsInputError(f"This state should hold {size} numbers but holds {len(raw) / 8:g} or more.")
+    array = np.frombuffer(raw, dtype="<f8").astype(np.float64)
+    if not np.isfinite(array).all():
+        raise StatsInputError("This state holds numbers that are not finite. It is damaged.")
+    return array
+
+
+def field(state: Mapping[str, object], name: str, kind: type[T]) -> T:
+    """The field of a state, of the given type (an int serves as a float).
+
+    Raises:
+        StatsInputError: The field is missing or of another type.
+    """
+    value = state.get(name)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise StatsInputError(
+            f"This state has {value!r} where {name!r} should be of type {kind.__name__}. "
+            f"Was it written by another class or version?"
+        )
+    return value
+
+
+def check_version(state: Mapping[str, object], known: int) -> None:
+    """Refuse a state written in another version.
+
+    Raises:
+        StatsInputError: The state's `v` is not the known one.
+    """
+    version = field(state, "v", int)
+    if version != known:
+        raise StatsInputError(f"This state has version {version}, but this release reads version {known}.")

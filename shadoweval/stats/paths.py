@@ -1,0 +1,55 @@
+"""The evidence after each score, for charts of how it grew and for simulations that look every time."""
+
+import numpy as np
+
+from shadoweval.stats.bets import Side, growth_table, log_mixture
+from shadoweval.stats.binning import place
+from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, within
+
+
+def log_e_path(
+    values: Floats,
+    margin: float,
+    side: Side,
+    *,
+    lo: float = -1.0,
+    hi: float = 1.0,
+    bins: int = 200,
+    every: int = 1,
+) -> FloatArray:
+    """`HistBet.log_e(margin, side)` after every `every` scores.
+
+    Args:
+        values: Scores in the order of their queries, shape (..., n); leading axes are separate streams.
+        margin: What the mean is compared with.
+        side: Whether to look for a mean `greater` or `less` than the margin.
+        lo: Smallest possible score.
+        hi: Largest possible score.
+        bins: Intervals of the histogram.
+        every: Scores between two looks.
+
+    Returns:
+        Shape (..., n // every).
+
+    Raises:
+        StatsInputError: A score is NaN or out of range, the margin or `every` is unusable.
+    """
+    scores = within(values, lo, hi, name="scores")
+    if every < 1:
+        raise StatsInputError(f"every must be at least 1, got {every!r}.")
+    table = growth_table(float(margin), side, lo=lo, hi=hi, bins=bins)
+    node, above = place(scores, lo, scale=bins / (hi - lo))
+    growth = table[node]
+    if above.any():
+        growth += above[..., np.newaxis] * (table[np.minimum(node + 1, bins)] - growth)
+    looks = scores.shape[-1] // every
+    if every > 1:
+        shape = (*scores.shape[:-1], looks, every, table.shape[1])
+        growth = growth[..., : looks * every, :].reshape(shape).sum(axis=-2)
+    return log_mixture(np.cumsum(growth, axis=-2))
+
+
+def first_crossing(path: FloatArray, threshold: float) -> FloatArray:
+    """Index of the first value at or above the threshold along the last axis; inf where there is none."""
+    crossed = path >= threshold
+    return np.where(crossed.any(axis=-1), crossed.argmax(axis=-1).astype(np.float64), np.inf)
