@@ -38,8 +38,8 @@ _QUESTION_MARK = re.compile(r"^\s*question\s*:", re.IGNORECASE | re.MULTILINE)
 _STOP_WORDS = frozenset(
     _WORD.findall(
         "a about an and any are as at be by can could did do does for from get had has have how i if in is it its "
-        "me my no not of on or our so than that the their then there they this to us was we were what when where which who "
-        "why will with would you your"
+        "me my no not of on or our so than that the their then there they this to us was we were what when where "
+        "which who why will with would you your"
     )
 )
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from pipelines.offline_model import OfflineChat, best_sentences, tool_call
+from pipelines.offline_model import UNKNOWN, OfflineChat, best_sentences, tool_call
 from pipelines.shop import euro
 from pipelines.shop_policies import MESSAGES, TICKETS
 from pipelines.support_requests import (
@@ -249,7 +249,8 @@ def _policy_answer(turn: Turn) -> Call | str:
     if not found:
         return "search_policy", {"question": turn.text}
     documents = found[0] if isinstance(found[0], list) else []
-    return best_sentences(turn.text, "\n".join(document["text"] for document in documents), least_fit=0.15)
+    answers = [best_sentences(turn.text, document["text"], least_fit=0.1) for document in documents]
+    return next((answer for answer in answers if answer != UNKNOWN), UNKNOWN)
 
 
 def _refusal(rule: Rule, order: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:

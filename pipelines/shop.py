@@ -65,7 +65,7 @@ _LAST_NAMES = (
     "lund", "meyer", "novak", "olsen",
 )  # fmt: skip
 _REGIONS = ("DE", "AT", "NL", "FR", "IT", "ES")
-_AGES = (2, 6, 9, 12, 18, 25, 28, 37, 45, 58, 90, 200, 400, 600, 800)
+_AGES = (2, 4, 6, 9, 11, 13, 18, 25, 28, 37, 45, 58, 90, 200, 400, 600, 800)
 
 
 class ShopError(Exception):
@@ -77,7 +77,7 @@ def shop_path() -> Path:
     return Path(os.environ.get("SHOP_DATABASE") or ".shadoweval/shop.sqlite")
 
 
-def create_shop(path: Path | str, *, customers: int = 160, seed: int = 7) -> Path:
+def create_shop(path: Path | str, *, customers: int = 320, seed: int = 7) -> Path:
     """Create the shop anew, replacing a file that stands there; the same arguments give the same content."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

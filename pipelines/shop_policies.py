@@ -10,15 +10,15 @@ __all__ = ["KEYWORDS", "MESSAGES", "POLICIES", "TICKETS"]
 
 POLICIES: dict[str, str] = {
     "Returns": (
-        "Goods can be returned within 30 days of delivery. Customers of Plus can return them within 60 days. "
+        "Goods can be sent back within 30 days of delivery. Customers of Plus can send them back within 60 days. "
         "We refund the price of the returned line, not the shipping fee. Hygiene articles are excluded from "
         "returns. A return is refunded once. Refunds above 150 EUR need approval: open a ticket instead of "
         "refunding."
     ),
     "Damaged goods": (
         "Damage has to be reported within 14 days of delivery. We refund the damaged line only, not the whole "
-        "order, and open a ticket so that the warehouse can look into the packing. A damaged line is refunded "
-        "once. Refunds above 150 EUR need approval: open a ticket instead of refunding. Damage that is reported "
+        "order, and open a ticket so that the warehouse can look into the packing. Damage is refunded once "
+        "an order. Refunds above 150 EUR need approval: open a ticket instead of refunding. Damage that is reported "
         "later is a warranty case."
     ),
     "Late delivery": (
