@@ -51,7 +51,7 @@ _MODULES = tuple(
     xml.sax.saxutils xml.sax.xmlreader xmlrpc.client xmlrpc.server zipapp zipfile zipimport zlib zoneinfo
     """.split()  # noqa: SIM905 - a list literal would fill 190 lines.
 )
-_SHORTEST = 25  # Characters; below it a text is a label such as "Alias for field number 0".
+_SHORTEST = 20  # Characters; below it a text is a label such as "Bitwise or.".
 _PIECE = 1_200  # Characters a piece is filled to: about what small embedding models read (256 tokens).
 _HEADING = re.compile(r"^(?P<title>\S.*)\n(?P<rule>[*=\-~^\"]{3,})$", re.MULTILINE)
 _ACCESSORS = (classmethod, staticmethod, property, cached_property)
