@@ -1,0 +1,81 @@
+"""Who answers a tool call: the tool itself in production, an interceptor in a shadow."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from shadoweval.errors import ShadowEvalError, ToolRefusedError
+from shadoweval.protocols import StubAnswer
+from shadoweval.records import Effect
+
+__all__ = ["Interceptor", "ToolFailedError", "error_text", "given", "interceptor", "set_interceptor"]
+
+
+class Interceptor(Protocol):
+    """Answers every tool call of this process."""
+
+    def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
+        """The answer. `live()` runs the tool for real (a coroutine for an async tool: give it as the result)."""
+        ...
+
+
+class ToolFailedError(ShadowEvalError):
+    """A tool call that is answered with the failure of the recorded one, whose exception type is not known here."""
+
+    def __init__(self, tool: str, error: str) -> None:
+        self.tool, self.error = tool, error
+        super().__init__(f"Tool {tool!r} failed when it was recorded, and fails here in the same way: {error}")
+
+
+class _Installed:
+    __slots__ = ("interceptor",)
+
+    def __init__(self) -> None:
+        self.interceptor: Interceptor | None = None
+
+
+installed = _Installed()
+"""One attribute read on every tool call."""
+
+
+def set_interceptor(interceptor: Interceptor | None) -> Interceptor | None:
+    """Let `interceptor` answer every tool call of this process; None: the tools themselves. Returns the one before."""
+    before, installed.interceptor = installed.interceptor, interceptor
+    return before
+
+
+def interceptor() -> Interceptor | None:
+    """The interceptor of this process."""
+    return installed.interceptor
+
+
+def error_text(error: BaseException) -> str:
+    """`TypeName: message`, as records hold it; `given` reads it."""
+    return f"{type(error).__name__}: {error}"
+
+
+def given(name: str, effect: Effect, answer: StubAnswer) -> Any:
+    """What the caller of an answered tool gets back.
+
+    Raises:
+        ToolRefusedError: it was refused.
+        Exception: the answer is a failure; the builtin exception it names, else ToolFailedError.
+    """
+    if answer.answered == "refused":
+        raise ToolRefusedError(name, effect)
+    if answer.error is not None:
+        raise _named(name, answer.error)
+    return answer.result
+
+
+def _named(name: str, text: str) -> Exception:
+    kind_name, _, message = text.partition(": ")
+    kind = getattr(builtins, kind_name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        try:
+            return kind(message)
+        except TypeError:  # UnicodeDecodeError and its like want more than a message
+            pass
+    return ToolFailedError(name, text)

@@ -1,0 +1,179 @@
+"""From what a pipeline returned to an outcome: one rule for both arms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from shadoweval import codec
+from shadoweval.capture.copying import plainly
+from shadoweval.capture.documents import hit_rows
+from shadoweval.capture.recorder import Parts
+from shadoweval.errors import ToolRefusedError, UncopyableError
+from shadoweval.records import Failure, FailureKind, Hit, Outcome
+
+__all__ = ["Extract", "answer_text", "failure_kind", "failure_of", "joined", "outcome_of", "outcome_of_chunks"]
+
+Extract = Callable[[Any], Outcome | str | Mapping[str, Any]]
+"""An experiment's own way from the returned value to the outcome."""
+
+_ANSWERS: Final = ("answer", "output", "content", "text")
+_MESSAGE_CAP: Final = 2_000
+
+
+def answer_text(value: Any) -> str | None:
+    """The answer in a returned value, as text; None where it has none.
+
+    A string is the answer; a mapping has it under `answer`, `output`, `content` or `text`, or in the last of its
+    `messages`; a message object in `.content` (text, or a list of blocks with `text`).
+    """
+    if type(value) is str:
+        return value
+    if isinstance(value, Mapping):
+        return _mapped(cast("Mapping[Any, Any]", value))
+    if isinstance(value, str):
+        return str(value)
+    content = getattr(value, "content", None)
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return _blocks(cast("list[Any]", content))
+    return None
+
+
+def _mapped(value: Mapping[Any, Any]) -> str | None:
+    for name in _ANSWERS:
+        found = value.get(name)
+        if found is not None:
+            return answer_text(found) if not isinstance(found, list) else _blocks(cast("list[Any]", found))
+    messages = value.get("messages")
+    if isinstance(messages, list | tuple) and messages:
+        return answer_text(cast("Sequence[Any]", messages)[-1])
+    return None
+
+
+def _blocks(blocks: list[Any]) -> str | None:
+    texts = [part if isinstance(part, str) else _block(part) for part in blocks]
+    found = [text for text in texts if text is not None]
+    return "".join(found) if found else None
+
+
+def _block(part: Any) -> str | None:
+    text = cast("Mapping[str, Any]", part).get("text") if isinstance(part, Mapping) else getattr(part, "text", None)
+    return text if isinstance(text, str) else None
+
+
+def joined(chunks: Sequence[Any]) -> tuple[str | None, Any]:
+    """Answer and value of a stream: texts joined; the value is None where the text says it all, else the list."""
+    try:
+        return "".join(chunks), None
+    except TypeError:
+        pass
+    texts = [answer_text(chunk) for chunk in chunks]
+    answer = None if any(text is None for text in texts) or not texts else "".join(cast("list[str]", texts))
+    return answer, list(chunks)
+
+
+def _copied(value: Any, max_bytes: int) -> tuple[Any, bool]:
+    try:
+        return msgspec.Raw(msgspec.msgpack.encode(plainly(value, max_bytes=max_bytes))), False
+    except UncopyableError as error:
+        return None, "cap" in error.why
+
+
+def _plain_copy(value: Any, max_bytes: int) -> tuple[Any, bool]:
+    """The value without a reference to it, and whether it was left out for its size."""
+    if type(value) is str:
+        return None, False  # the answer holds it
+    raw, too_large = _copied(value, max_bytes)
+    return (None if raw is None else msgspec.msgpack.decode(raw)), too_large
+
+
+def outcome_of(
+    value: Any,
+    *,
+    parts: Parts | None = None,
+    extract: Extract | None = None,
+    max_bytes: int = codec.MAX_BYTES,
+) -> Outcome:
+    """The outcome of a run that returned `value` and recorded `parts`; values inside are plain.
+
+    Raises:
+        Exception: whatever `extract` raises.
+    """
+    parts = parts or Parts()
+    if extract is None:
+        return _outcome(answer_text(value), value, parts=parts, max_bytes=max_bytes)
+    told = extract(value)
+    if isinstance(told, Outcome):
+        return _merged(told, parts, max_bytes)
+    if isinstance(told, str):
+        return _outcome(told, value, parts=parts, max_bytes=max_bytes)
+    outcome = _outcome(answer_text(told), told, parts=parts, max_bytes=max_bytes)
+    if "hits" not in told:
+        return outcome
+    return msgspec.structs.replace(
+        outcome, hits=tuple(Hit(id=r[0], rank=r[1], score=r[2], text=r[3]) for r in hit_rows(told["hits"]))
+    )
+
+
+def outcome_of_chunks(
+    chunks: Sequence[Any],
+    *,
+    parts: Parts | None = None,
+    extract: Extract | None = None,
+    max_bytes: int = codec.MAX_BYTES,
+) -> Outcome:
+    """The outcome of a stream. `extract` gets the joined text where there is one, else the list of chunks."""
+    answer, value = joined(chunks)
+    if extract is not None:
+        outcome = outcome_of(answer if answer is not None else value, parts=parts, extract=extract, max_bytes=max_bytes)
+    else:
+        outcome = _outcome(answer, value, parts=parts or Parts(), max_bytes=max_bytes)
+    return msgspec.structs.replace(outcome, chunks=len(chunks))
+
+
+def _outcome(answer: str | None, value: Any, *, parts: Parts, max_bytes: int) -> Outcome:
+    copied, too_large = _plain_copy(value, max_bytes)
+    return Outcome(
+        answer=answer,
+        hits=parts.hits,
+        tool_calls=parts.tool_calls,
+        value=copied,
+        truncated=parts.truncated or too_large,
+    )
+
+
+def _merged(told: Outcome, parts: Parts, max_bytes: int) -> Outcome:
+    copied, too_large = _plain_copy(told.value, max_bytes)
+    return msgspec.structs.replace(
+        told,
+        hits=told.hits or parts.hits,
+        tool_calls=told.tool_calls or parts.tool_calls,
+        value=copied,
+        truncated=told.truncated or parts.truncated or too_large,
+    )
+
+
+def failure_kind(error: BaseException) -> FailureKind:
+    """The kind of failure that an exception of a run is."""
+    if isinstance(error, GeneratorExit | KeyboardInterrupt | asyncio.CancelledError):
+        return "aborted"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, MemoryError):
+        return "out_of_memory"
+    return "refused" if isinstance(error, ToolRefusedError) else "error"
+
+
+def failure_of(error: BaseException, parts: Parts | None = None) -> Failure:
+    """The failure of a run that raised `error`."""
+    return Failure(
+        kind=failure_kind(error),
+        error_type=type(error).__name__,
+        message=str(error)[:_MESSAGE_CAP],
+        step=parts.failed_step if parts else "",
+    )

@@ -1,0 +1,174 @@
+"""`@retriever` and `@step`: parts of a pipeline whose results and times are recorded.
+
+Outside a recording a call costs one look into a context variable.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Literal, TypeVar, cast, overload
+
+from shadoweval.capture.documents import DocId, hit_rows
+from shadoweval.capture.interception import error_text
+from shadoweval.capture.recorder import Recorder, current
+
+__all__ = ["record_hits", "record_model_call", "retriever", "step"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_Kind = Literal["model", "retrieval", "other"]
+_After = Callable[[Recorder, Any, tuple[float, float]], None]
+
+
+def _writers(kind: _Kind, name: str, after: _After) -> tuple[Callable[..., None], Callable[..., None]]:
+    """What writes down a failed and a finished call."""
+
+    def failed(recorder: Recorder, started: float, error: BaseException) -> None:
+        duration = perf_counter() - started
+        try:
+            recorder.add_step(kind, name, started=started, duration=duration, error=error_text(error))
+        except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
+            recorder.fault = fault
+
+    def ended(recorder: Recorder, started: float, result: Any) -> None:
+        duration = perf_counter() - started
+        try:
+            after(recorder, result, (started, duration))
+        except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
+            recorder.fault = fault
+
+    return failed, ended
+
+
+def _observed(function: Callable[..., Any], kind: _Kind, *, name: str, after: _After) -> Any:
+    """`function` with its timing recorded, and `after` called with what it returned."""
+    failed, ended = _writers(kind, name, after)
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def acalled(*args: Any, **kwargs: Any) -> Any:
+            recorder = current.get()
+            if recorder is None:
+                return await function(*args, **kwargs)
+            started = perf_counter()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                failed(recorder, started, error)
+                raise
+            ended(recorder, started, result)
+            return result
+
+        return acalled
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        recorder = current.get()
+        if recorder is None:
+            return function(*args, **kwargs)
+        started = perf_counter()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            failed(recorder, started, error)
+            raise
+        ended(recorder, started, result)
+        return result
+
+    return called
+
+
+def _title(function: Callable[..., Any], name: str | None) -> str:
+    return name or getattr(function, "__name__", type(function).__name__)
+
+
+@overload
+def retriever(function: _F, /) -> _F: ...
+@overload
+def retriever(*, doc_id: DocId | None = None, replace: bool = False, name: str | None = None) -> Callable[[_F], _F]: ...
+def retriever(
+    function: _F | None = None,
+    /,
+    *,
+    doc_id: DocId | None = None,
+    replace: bool = False,
+    name: str | None = None,
+) -> _F | Callable[[_F], _F]:
+    """Declare a function, sync or async, whose return value is a ranked list of documents.
+
+    Args:
+        function: The retriever, when the decorator is used without parentheses.
+        doc_id: Identity of a document; by default see `documents`.
+        replace: Its list replaces those of earlier retrievers (a reranker's does); else lists are joined.
+        name: Name in records; the function's own by default.
+    """
+
+    def declare(declared: _F) -> _F:
+        title = _title(declared, name)
+
+        def after(recorder: Recorder, result: Any, times: tuple[float, float]) -> None:
+            recorder.add_hits(hit_rows(result, doc_id), replace=replace)
+            recorder.add_step("retrieval", title, started=times[0], duration=times[1])
+
+        return cast("_F", _observed(declared, "retrieval", name=title, after=after))
+
+    return declare if function is None else declare(function)
+
+
+def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) -> Callable[[_F], _F]:
+    """Record the time of a part of the pipeline, sync or async, under a name."""
+
+    def declare(declared: _F) -> _F:
+        title = _title(declared, name)
+
+        def after(recorder: Recorder, _result: Any, times: tuple[float, float]) -> None:
+            recorder.add_step(kind, title, started=times[0], duration=times[1])
+
+        return cast("_F", _observed(declared, kind, name=title, after=after))
+
+    return declare
+
+
+def record_hits(docs: Any, *, doc_id: DocId | None = None, replace: bool = False) -> None:
+    """Record a ranked list of documents where no function returns it. Nothing happens outside a recording."""
+    recorder = current.get()
+    if recorder is not None:
+        try:
+            recorder.add_hits(hit_rows(docs, doc_id), replace=replace)
+        except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
+            recorder.fault = fault
+
+
+def record_model_call(
+    name: str,
+    *,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    cost_usd: float | None = None,
+    started: float | None = None,
+    duration: float = 0.0,
+    first_chunk: float | None = None,
+    error: str | None = None,
+) -> None:
+    """Record a model call. Nothing happens outside a recording.
+
+    Args:
+        name: The model.
+        input_tokens: Tokens of the prompt.
+        output_tokens: Tokens of the answer.
+        cost_usd: What it cost.
+        started: `time.perf_counter()` at its start; by default it ends now.
+        duration: Seconds.
+        first_chunk: Seconds from its start to its first chunk.
+        error: `TypeName: message` where it failed.
+    """
+    recorder = current.get()
+    if recorder is not None:
+        since = (perf_counter() - duration if started is None else started) - recorder.began
+        tokens = (input_tokens, output_tokens, cost_usd)
+        recorder.add_step_row(
+            ("model", name, since, duration, *tokens, first_chunk, error, next(recorder.indices), None)
+        )
