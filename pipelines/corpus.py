@@ -165,21 +165,21 @@ def _module_docstrings(name: str) -> Iterator[tuple[str, str]]:
                 yield f"{title}.{method}", method_text
 
 
-def _public_members(module: ModuleType, name: str) -> Iterator[tuple[str, Any]]:
+def _public_members(module: ModuleType, name: str) -> list[tuple[str, Any]]:
+    """Functions, then classes, each under its own name before its aliases: the first name of a text is kept."""
     declared = getattr(module, "__all__", None)
-    classes: list[tuple[str, Any]] = []
-    for member_name in sorted(declared or vars(module)):
+    members: list[tuple[str, Any]] = []
+    for member_name in declared or vars(module):
         member = getattr(module, member_name, None)
         if member_name.startswith("_") or not (inspect.isclass(member) or inspect.isroutine(member)):
             continue
-        if not declared and name != "builtins" and member.__module__ not in {name, f"_{name}"}:
-            continue
-        if inspect.isclass(member):
-            classes.append((member_name, member))
-        else:
-            yield member_name, member
-    # After the functions: of random.choice and random.Random.choice the first is the name people know.
-    yield from classes
+        if declared or name == "builtins" or member.__module__ in {name, f"_{name}"}:
+            members.append((member_name, member))
+    return sorted(members, key=lambda member: (inspect.isclass(member[1]), *_own_name_first(*member)))
+
+
+def _own_name_first(name: str, member: Any) -> tuple[bool, str]:
+    return getattr(member, "__name__", name) != name, name
 
 
 def _is_generated(owner: type, text: str) -> bool:
@@ -190,8 +190,9 @@ def _is_generated(owner: type, text: str) -> bool:
 def _method_docstrings(owner: type) -> Iterator[tuple[str, str]]:
     for name, method in sorted(vars(owner).items()):
         is_public = name == "__init__" or not name.startswith("_")
-        is_method = inspect.isroutine(method) or isinstance(method, _ACCESSORS)
-        if not is_public or not (is_method or inspect.isdatadescriptor(method)):
+        # A built-in function kept in a class, such as logging.Formatter.converter, is documented elsewhere.
+        is_method = inspect.isroutine(method) and not inspect.isbuiltin(method)
+        if not is_public or not (is_method or isinstance(method, _ACCESSORS) or inspect.isdatadescriptor(method)):
             continue
         text = getattr(method, "__func__", method).__doc__  # A static method's wrapper may have none.
         inherited = {getattr(base.__dict__.get(name), "__doc__", None) for base in owner.__mro__[1:]}
