@@ -34,7 +34,7 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 
 _MAGIC: Final = b"SE"
 _DEPTH: Final = 64
-_TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT = 1, 2, 3, 4, 5
+_TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT, _PAIRS = 1, 2, 3, 4, 5, 6
 _SCALARS: Final = frozenset({str, bytes, int, float, bool, type(None)})
 _AS_TEXT: Final[dict[type, Callable[[str], Any]]] = {
     int: int,
@@ -75,10 +75,16 @@ class _Plainer:
         if depth > _DEPTH:
             raise UncopyableError(path, f"nested deeper than {_DEPTH} levels or recursive")
         if kind is dict:
-            return {self(k, path, depth + 1): self(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()}
+            return self.mapping(value, path, depth + 1)
         if kind is list:
             return [self(v, path, depth + 1) for v in value]
         return self.composite(value, path, depth + 1)
+
+    def mapping(self, value: dict[Any, Any], path: str, depth: int) -> Any:
+        pairs = [(self(k, path, depth), self(v, f"{path}[{k!r}]", depth)) for k, v in value.items()]
+        if any(type(k) not in _SCALARS for k, _ in pairs):
+            return _ext(_PAIRS, [list(pair) for pair in pairs])
+        return dict(pairs)
 
     def composite(self, value: Any, path: str, depth: int) -> msgspec.msgpack.Ext:
         kind = type(value)
@@ -165,6 +171,8 @@ def _ext_hook(code: int, content: memoryview) -> Any:
     if code == _TEXT:
         readers = {kind.__name__: read for kind, read in _AS_TEXT.items()}
         return readers[parts[0]](parts[1])
+    if code == _PAIRS:
+        return dict(parts)
     raise CorruptFrameError(f"unknown extension {code}")
 
 

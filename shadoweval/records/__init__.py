@@ -40,6 +40,7 @@ from shadoweval.records.traffic import (
     ToolCall,
     Usage,
     WriteEffect,
+    query_key,
 )
 
 __all__ = [
@@ -75,5 +76,6 @@ __all__ = [
     "Usage",
     "Verdict",
     "WriteEffect",
+    "query_key",
     "verdict_table",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "WriteEffect",
+    "query_key",
 ]
 
 Effect = Literal["read", "write", "unknown"]
@@ -48,6 +49,12 @@ Arm = str
 """`"incumbent"` or a candidate's name."""
 
 INCUMBENT: Arm = "incumbent"
+
+
+def query_key(text: str) -> str:
+    """Hash of the text without case and spacing: equal for duplicate queries; labels may go by it."""
+    normal = " ".join(text.casefold().split())
+    return hashlib.sha256(normal.encode()).hexdigest()[:16]
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -71,8 +78,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def key(self) -> str:
         """Hash of the text without case and spacing: equal for duplicate queries."""
-        normal = " ".join(self.text.casefold().split())
-        return hashlib.sha256(normal.encode()).hexdigest()[:16]
+        return query_key(self.text)
 
     @property
     def cluster(self) -> str:

@@ -1,0 +1,1 @@
+"""Shows numbers, makes none: an Evaluation as HTML and Markdown."""

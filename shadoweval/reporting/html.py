@@ -1,0 +1,62 @@
+"""One self-contained HTML file: no network, no script needed to read the verdict, opens anywhere.
+
+Queries and answers are hostile input: Jinja2 escapes everything, and the page's content security policy allows no
+network and only the one script whose hash it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from shadoweval._optional import require
+from shadoweval.records import Evaluation
+from shadoweval.reporting.view import page
+
+__all__ = ["render", "report"]
+
+
+def _text(name: str) -> str:
+    return (resources.files("shadoweval.reporting") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Any:
+    jinja2 = require("jinja2", extra="store", needed_for="The HTML report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_text("report.html.j2"))
+
+
+def render(evaluation: Evaluation, *, command: str = "") -> str:
+    """The page as text."""
+    script = _text("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template().render(
+        **page(evaluation, command=command),
+        style=Markup(_text("report.css")),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        script_hash=digest,
+    )
+
+
+def report(evaluation: Evaluation, path: str | Path, *, command: str = "") -> Path:
+    """Write the page to `path` (folders are made) and return it. A reader never sees half a file.
+
+    Raises:
+        OSError: it can't be written there.
+        MissingExtraError: jinja2 is not installed.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(render(evaluation, command=command), encoding="utf-8")
+    partial.replace(target)
+    return target

@@ -1,0 +1,283 @@
+"""What the report says, as data. Everything a page shows is decided here and tested here; templates only lay it out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from shadoweval.records import (
+    Coverage,
+    Evaluation,
+    Example,
+    GateResult,
+    MetricSummary,
+    Observation,
+    Score,
+    Scored,
+    Verdict,
+)
+from shadoweval.reporting.charts import funnel_bar, interval, quantiles
+
+__all__ = ["page", "word_diff"]
+
+_MARKS: Final = {"promote": "✔", "hold": "⏸", "rollback": "✖"}
+_STATES: Final = {"holds": "✔ holds", "broken": "✖ broken", "open": "… open", "error": "! error"}
+_WHY: Final = {
+    "proven": "every required gate is proven on the same pairs",
+    "broken": "a gate is proven broken",
+    "error": "the evidence can't be trusted yet",
+    "inconclusive": "nothing is proven either way yet",
+}
+_LONG = 1_500
+
+
+def number(value: float | None, *, signed: bool = False) -> str:
+    """Four significant digits; a dash where there is no value."""
+    if value is None:
+        return "–"
+    return f"{value:+.4g}" if signed else f"{value:.4g}"
+
+
+def when(moment: datetime | None) -> str:
+    """A UTC time to the second."""
+    return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def clipped(text: str, *, limit: int = _LONG) -> str:
+    """Text up to a limit, saying how much is left out."""
+    return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit:,} more characters)"
+
+
+def word_diff(old: str, new: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Both texts as runs of (`same` | `gone` | `came`, text), cut at 4,000 characters each."""
+    a, b = (re.findall(r"\s+|\w+|[^\w\s]", text[:4_000]) for text in (old, new))
+    left: list[tuple[str, str]] = []
+    right: list[tuple[str, str]] = []
+    for op, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if i < j:
+            left.append(("same" if op == "equal" else "gone", "".join(a[i:j])))
+        if k < m:
+            right.append(("same" if op == "equal" else "came", "".join(b[k:m])))
+    return left, right
+
+
+def _score(score: Score | None) -> dict[str, str]:
+    if score is None:
+        return {"text": "–", "reason": ""}
+    if isinstance(score, Scored):
+        return {"text": number(score.value), "reason": ""}
+    return {"text": "unscored", "reason": score.reason}
+
+
+def _gate_chart(gate: GateResult) -> Markup:
+    if gate.difference is None or gate.lower is None or gate.upper is None:
+        return Markup("")
+    threshold = {"better": gate.margin, "no_worse": -gate.margin}.get(gate.kind, gate.margin)
+    lower, middle, upper = gate.lower, gate.difference, gate.upper
+    nothing = 1.0 if gate.ratio else 0.0
+    if gate.kind == "at_most":  # small is good: mirror the axis so that better stays to the right
+        lower, middle, upper, threshold, nothing = -upper, -middle, -lower, -threshold, -nothing
+    label = f"{gate.sentence}: {number(gate.difference)} between {number(gate.lower)} and {number(gate.upper)}"
+    return interval(
+        lower=lower,
+        middle=middle,
+        upper=upper,
+        threshold=threshold,
+        nothing=nothing,
+        state=gate.state,
+        label=label,
+    )
+
+
+def _needed(gate: GateResult) -> str:
+    if gate.pairs_needed is None or gate.state in {"holds", "broken"}:
+        return ""
+    middle, low, high = gate.pairs_needed
+    return f"about {middle:,} more pairs ({low:,} to {high:,})"
+
+
+def _gate(gate: GateResult) -> dict[str, Any]:
+    return {
+        "sentence": gate.sentence,
+        "state": gate.state,
+        "mark": _STATES[gate.state],
+        "critical": gate.critical,
+        "dry_run": gate.dry_run,
+        "incumbent": number(gate.incumbent),
+        "candidate": number(gate.candidate),
+        "difference": ("×" + number(gate.difference)) if gate.ratio else number(gate.difference, signed=True),
+        "bounds": f"{number(gate.lower)} … {number(gate.upper)}",
+        "n": f"{gate.n:,}",
+        "evidence": round(100 * gate.share_of_evidence),
+        "needed": _needed(gate),
+        "reason": gate.reason,
+        "method": gate.method,
+        "source": gate.source,
+        "noise": number(gate.noise_floor),
+        "unscored": sorted(gate.unscored.items()),
+        "details": sorted((name, number(value)) for name, value in gate.details.items()),
+        "chart": _gate_chart(gate),
+    }
+
+
+def _funnel(coverage: Coverage | None) -> dict[str, Any] | None:
+    if coverage is None:
+        return None
+    lost = sorted(coverage.not_mirrored.items(), key=lambda item: -item[1])
+    failed = sorted(coverage.failed.items(), key=lambda item: -item[1])
+    first = [*((name, n, "lost") for name, n in lost), ("mirrored", coverage.mirrored, "kept")]
+    second = [
+        *((name, n, "lost") for name, n in failed),
+        ("waiting", coverage.waiting, "waits"),
+        ("paired", coverage.paired, "kept"),
+    ]
+    return {
+        "eligible": f"{coverage.eligible:,}",
+        "lost": [(name, f"{n:,}") for name, n in lost],
+        "mirrored": f"{coverage.mirrored:,}",
+        "failed": [(name, f"{n:,}") for name, n in failed],
+        "waiting": f"{coverage.waiting:,}",
+        "paired": f"{coverage.paired:,}",
+        "distinct": f"{coverage.distinct:,}",
+        "gap": coverage.gap,
+        "first": funnel_bar(first, label="eligible calls by what became of them"),
+        "second": funnel_bar(second, label="mirrored calls by what became of them"),
+    }
+
+
+def _summary(summary: MetricSummary) -> dict[str, Any]:
+    missing = sum(summary.unscored.values())
+    inc, cand = summary.distribution
+    return {
+        "metric": summary.metric,
+        "better": "higher" if summary.higher_is_better else "lower",
+        "incumbent": number(summary.incumbent),
+        "candidate": number(summary.candidate),
+        "difference": number(summary.difference, signed=True),
+        "bounds": f"{number(summary.lower)} … {number(summary.upper)}",
+        "noise": number(summary.noise_floor),
+        "scored": f"{summary.scored:,} of {summary.scored + missing:,}",
+        "unscored": sorted(summary.unscored.items(), key=lambda item: -item[1]),
+        "chart": quantiles(inc, cand, label=f"distribution of {summary.metric}, incumbent and candidate"),
+    }
+
+
+def _calls(observation: Observation) -> Iterator[dict[str, str]]:
+    for call in observation.tool_calls:
+        arguments = ", ".join(
+            f"{k}={json.dumps(v, ensure_ascii=False, default=str)}" for k, v in call.arguments.items()
+        )
+        yield {
+            "call": clipped(f"{call.name}({arguments})", limit=300),
+            "result": clipped(f"! {call.error}" if call.error else str(call.result), limit=300),
+            "answered": call.answered,
+            "effect": call.effect,
+        }
+
+
+def _hits(mine: Observation, other: Observation, grades: dict[str, int]) -> Iterator[dict[str, Any]]:
+    ranks = {hit.id: hit.rank for hit in other.hits}
+    for hit in mine.hits:
+        elsewhere = ranks.get(hit.id)
+        move = (
+            "only here" if elsewhere is None else ("same rank" if elsewhere == hit.rank else f"rank {elsewhere} there")
+        )
+        yield {"rank": hit.rank, "id": hit.id, "move": move, "grade": grades.get(hit.id)}
+
+
+def _arm(observation: Observation, other: Observation, *, grades: dict[str, int]) -> dict[str, Any]:
+    failure = observation.failure
+    return {
+        "failure": f"{failure.kind}: {failure.error_type} {failure.message}" if failure else "",
+        "seconds": number(observation.duration),
+        "hits": list(_hits(observation, other, grades)),
+        "calls": list(_calls(observation)),
+    }
+
+
+def _answer(observation: Observation) -> str:
+    return (observation.outcome.answer or "") if observation.outcome else ""
+
+
+def _example(example: Example) -> dict[str, Any]:
+    left, right = word_diff(_answer(example.incumbent), _answer(example.candidate))
+    grades = example.labels.relevant
+    return {
+        "id": example.query_id,
+        "text": clipped(example.text, limit=600),
+        "why": example.why,
+        "attributes": sorted((k, str(v)) for k, v in example.attributes.items()),
+        "reference": example.labels.reference,
+        "arms": [
+            {"name": "incumbent", "answer": left, **_arm(example.incumbent, example.candidate, grades=grades)},
+            {"name": "candidate", "answer": right, **_arm(example.candidate, example.incumbent, grades=grades)},
+        ],
+        "scores": [(name, _score(a), _score(b)) for name, (a, b) in sorted(example.scores.items())],
+    }
+
+
+def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
+    name = verdict.candidate
+    total = sum(verdict.fidelity.values())
+    return {
+        "candidate": name,
+        "decision": verdict.decision,
+        "mark": _MARKS[verdict.decision],
+        "why": _WHY[verdict.why],
+        "reasons": verdict.reasons,
+        "notices": verdict.notices,
+        "pairs": f"{verdict.pairs:,}",
+        "units": f"{verdict.units:,}",
+        "alpha": number(verdict.alpha),
+        "gates": [_gate(gate) for gate in verdict.gates],
+        "live_writes": verdict.live_writes,
+        "fidelity": [(kind, n, f"{100 * n / total:.1f} %") for kind, n in sorted(verdict.fidelity.items())],
+        "funnel": _funnel(evaluation.coverage.get(name)),
+        "summaries": [_summary(s) for s in evaluation.summaries.get(name, ())],
+        "slices": _slices(evaluation, name),
+        "examples": [_example(e) for e in evaluation.examples.get(name, ())],
+        "refusals": [(r.kind, r.detail, r.layer, r.count) for r in evaluation.refusals.get(name, ())],
+        "containment": sorted(evaluation.containment.get(name, {}).items()),
+        "write_set": sorted(evaluation.write_sets.get(name, {}).items()),
+    }
+
+
+def _slices(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "slice": s.slice,
+            "metric": s.metric,
+            "n": f"{s.n:,}",
+            "difference": number(s.difference, signed=True),
+            "bounds": f"{number(s.lower)} … {number(s.upper)}",
+            "state": s.state.replace("_", " "),
+            "reason": s.reason,
+            "discovered": s.discovered,
+        }
+        for s in evaluation.slices.get(candidate, ())
+    ]
+
+
+def page(evaluation: Evaluation, *, command: str = "") -> dict[str, Any]:
+    """Everything the page shows, as plain data and safe markup."""
+    verdicts: Sequence[Verdict] = evaluation.verdicts
+    return {
+        "id": evaluation.id,
+        "experiment": evaluation.experiment,
+        "created": when(evaluation.created_at),
+        "since": when(evaluation.since),
+        "until": when(evaluation.until),
+        "looks": evaluation.looks,
+        "verdicts": [_verdict(evaluation, verdict) for verdict in verdicts],
+        "versions": {arm: sorted(v.items()) for arm, v in sorted(evaluation.versions.items())},
+        "overhead": [(name, number(value)) for name, value in sorted(evaluation.overhead.items())],
+        "costs": [(name, number(value)) for name, value in sorted(evaluation.costs.items())],
+        "notes": evaluation.notes,
+        "command": command,
+    }

@@ -1,0 +1,1 @@
+"""Who turns the handle: worker, evaluation, schedule, case files, notices."""

@@ -1,0 +1,97 @@
+"""Counters that outlive their process."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from shadoweval.counters import LOSSES, Counters, read_counters
+
+
+def test_counts_by_name(tmp_path):
+    """Each name has its own count, and zeros are left out."""
+    counters = Counters(tmp_path / "a.counters")
+
+    counters.add("eligible", 3)
+    counters.add("full")
+
+    assert counters.snapshot() == {"eligible": 3, "full": 1}
+    assert read_counters(tmp_path / "a.counters") == {"eligible": 3, "full": 1}
+
+
+def test_memory_only():
+    """Without a path nothing is written anywhere."""
+    counters = Counters()
+
+    counters.add("eligible")
+
+    assert counters.snapshot() == {"eligible": 1}
+
+
+def test_unknown_name_is_an_error():
+    """A loss without a known reason can't be counted away."""
+    with pytest.raises(KeyError):
+        Counters().add("vanished")
+
+
+def test_there_is_room_for_every_loss():
+    """The file's slots hold every reason there is."""
+    counters = Counters(names=("eligible", *LOSSES))
+
+    for name in LOSSES:
+        counters.add(name)
+
+    assert set(counters.snapshot()) == set(LOSSES)
+
+
+def test_threads_lose_no_count():
+    """Counting from several threads at once loses nothing."""
+    counters = Counters()
+    threads = [threading.Thread(target=lambda: [counters.add("eligible") for _ in range(5_000)]) for _ in range(4)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert counters.snapshot() == {"eligible": 20_000}
+
+
+def test_sigkill_loses_no_count(tmp_path):
+    """What a process had counted when it was killed can be read."""
+    path = tmp_path / "killed.counters"
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom shadoweval.counters import Counters\n"
+        "c = Counters(Path(sys.argv[1]))\nfor _ in range(1234): c.add('eligible')\n"
+        "print('counted', flush=True)\nsys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "counted\n"
+
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+    assert read_counters(path) == {"eligible": 1234}
+
+
+def test_a_closed_file_stays_for_readers(tmp_path):
+    """Closing lets go of the memory and keeps the file."""
+    counters = Counters(tmp_path / "c.counters")
+    counters.add("mirrored")
+
+    counters.close()
+
+    assert read_counters(tmp_path / "c.counters") == {"mirrored": 1}
+
+
+def test_another_file_is_refused(tmp_path):
+    """A file that holds no counters is an error, not zeros."""
+    (tmp_path / "x").write_bytes(b"hello")
+
+    with pytest.raises(ValueError, match="Expecting value"):
+        read_counters(tmp_path / "x")

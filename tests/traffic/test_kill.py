@@ -1,0 +1,141 @@
+"""The kill switch."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from shadoweval.traffic.kill import ALL, KillSwitch, audit_trail
+
+
+@pytest.fixture(name="home")
+def _home(tmp_path):
+    return tmp_path / "home"
+
+
+def test_runs_until_killed_and_again_when_resumed(home):
+    """Kill is seen by the very next look in the process, and so is resume."""
+    switch = KillSwitch("support", home=home)
+    assert not switch.killed()
+
+    switch.kill("bad answers")
+    assert switch.killed()
+
+    assert switch.resume("mended")
+    assert not switch.killed()
+
+
+def test_a_file_kills_whatever_is_in_it(home):
+    """An empty kill file, one with rubbish and one that can't be read all kill."""
+    (home / "kill").mkdir(parents=True)
+    for content in (b"", b"\xff\xfe rubbish"):
+        (home / "kill" / "support").write_bytes(content)
+        assert KillSwitch("support", home=home).killed()
+
+
+def test_a_folder_that_cannot_be_looked_at_kills(home):
+    """Where the kill folder is no folder nobody can say it is safe: killed."""
+    home.mkdir()
+    (home / "kill").write_text("not a folder", encoding="utf-8")
+
+    assert KillSwitch("support", home=home).killed()
+
+
+def test_all_kills_every_experiment(home):
+    """The file ALL stops whatever runs."""
+    KillSwitch(ALL, home=home).kill("incident")
+
+    assert KillSwitch("support", home=home).killed()
+    assert KillSwitch("other", home=home).killed()
+
+
+@pytest.mark.parametrize(
+    ("value", "killed"), [("support", True), ("a, support", True), ("ALL", True), ("suppor", False)]
+)
+def test_the_environment_kills(home, monkeypatch, value, killed):
+    """SHADOWEVAL_KILL names experiments, or all of them."""
+    monkeypatch.setenv("SHADOWEVAL_KILL", value)
+
+    assert KillSwitch("support", home=home).killed() is killed
+
+
+def test_another_process_sees_it_without_being_told(home):
+    """A kill by another process is seen within a look's interval."""
+    switch = KillSwitch("support", home=home, interval=0.01)
+    assert not switch.killed()
+
+    subprocess.run([sys.executable, "-c", _KILL, str(home)], check=True)
+
+    deadline = time.monotonic() + 10
+    while not switch.killed() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert switch.killed()
+
+
+_KILL = (
+    "import sys\nfrom pathlib import Path\nfrom shadoweval.traffic.kill import KillSwitch\n"
+    "KillSwitch('support', home=Path(sys.argv[1])).kill('from afar')\n"
+)
+
+
+def test_between_looks_the_file_system_is_left_alone(home):
+    """A look is trusted for its interval and not a moment longer."""
+    now = [0.0]
+    switch = KillSwitch("support", home=home, interval=0.1, clock=lambda: now[0])
+    assert not switch.killed()
+    (home / "kill").mkdir(parents=True)
+    (home / "kill" / "support").touch()
+
+    now[0] = 0.099
+    assert not switch.killed()
+    now[0] = 0.1
+    assert switch.killed()
+
+
+def test_resume_says_when_something_else_still_kills(home):
+    """Resuming one experiment while ALL is killed is not called running."""
+    KillSwitch(ALL, home=home).kill()
+    switch = KillSwitch("support", home=home)
+
+    assert not switch.resume()
+    assert audit_trail(home)[-1]["new"] == "killed"
+
+
+def test_every_change_is_in_the_audit_trail(home):
+    """Who, when, old, new and why, oldest first; a damaged line is kept as such."""
+    switch = KillSwitch("support", home=home)
+    switch.kill("bad answers", who="ada")
+    switch.resume("mended", who="bob")
+    with (home / "audit.jsonl").open("a", encoding="utf-8") as file:
+        file.write("{torn")
+
+    first, second, third = audit_trail(home)
+
+    assert (first["who"], first["old"], first["new"], first["reason"]) == ("ada", "running", "killed", "bad answers")
+    assert (second["who"], second["old"], second["new"]) == ("bob", "killed", "running")
+    assert third == {"unreadable": "{torn"}
+
+
+def test_the_kill_holds_here_even_when_the_file_cannot_be_written(home):
+    """A full disk does not keep the process that pulled the switch running."""
+    home.mkdir()
+    (home / "kill").write_text("in the way", encoding="utf-8")
+    switch = KillSwitch("support", home=home)
+
+    with pytest.raises(OSError, match="kill"):
+        switch.kill("now")
+
+    assert switch.killed()
+
+
+def test_the_kill_file_says_who_and_why(home):
+    """A person who finds the file can read it."""
+    KillSwitch("support", home=home).kill("bad answers", who="ada")
+
+    line = json.loads((home / "kill" / "support").read_text(encoding="utf-8"))
+
+    assert (line["who"], line["reason"]) == ("ada", "bad answers")
+    assert os.fspath(home) not in line.values()
