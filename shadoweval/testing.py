@@ -1,0 +1,248 @@
+"""Public fakes for every plug-in point, a clock that stands still, and builders of records.
+
+    transport = MemoryTransport()
+    experiment = Experiment(name="support", candidates={"new": "app.new:answer"}, transport=transport)
+
+Each fake does what its protocol promises and nothing else; the contract suites run over them as over the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from shadoweval.codec import freeze
+from shadoweval.protocols import Metric, StubAnswer, ToolRequest
+from shadoweval.records import (
+    Answered,
+    Arm,
+    Failure,
+    Hit,
+    Labels,
+    Observation,
+    Outcome,
+    Pair,
+    PairScore,
+    Query,
+    Scored,
+    ToolCall,
+    Unscored,
+    Verdict,
+)
+
+__all__ = [
+    "FixedClock",
+    "FixedFlags",
+    "FixedJudge",
+    "FixedScorer",
+    "FixedStub",
+    "ListNotifier",
+    "MemoryBatch",
+    "MemoryTransport",
+    "make_observation",
+    "make_pair",
+    "make_query",
+]
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class FixedClock:
+    """A clock that moves when told to. Call it for the time; `seconds` is its monotonic twin."""
+
+    def __init__(self, now: datetime = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        """The time."""
+        return self.now
+
+    def seconds(self) -> float:
+        """Monotonic seconds, 0 at the start."""
+        return (self.now - NOON).total_seconds()
+
+    def tick(self, seconds: float) -> None:
+        """Move on."""
+        self.now += timedelta(seconds=seconds)
+
+
+class MemoryBatch:
+    """Frames taken from a MemoryTransport."""
+
+    def __init__(self, transport: MemoryTransport, frames: Sequence[bytes]) -> None:
+        self.frames = tuple(frames)
+        self.corrupt: tuple[tuple[bytes, str], ...] = ()
+        self._transport = transport
+
+    def settle(self) -> None:
+        """Forget these frames."""
+        del self._transport.frames[: len(self.frames)]
+
+
+class MemoryTransport:
+    """Both ends in one list.
+
+    Args:
+        capacity: How many frames fit; more are lost as `full`.
+        fault: Raised by every `offer`, to see what a broken transport does to its caller.
+    """
+
+    def __init__(self, *, capacity: int = 1_000_000, fault: BaseException | None = None) -> None:
+        self.frames: list[bytes] = []
+        self.counts: dict[str, int] = {}
+        self._capacity = capacity
+        self._fault = fault
+
+    def offer(self, frame: bytes) -> str | None:
+        """Keep it, or say `full`."""
+        if self._fault is not None:
+            raise self._fault
+        if len(self.frames) >= self._capacity:
+            return "full"
+        self.frames.append(frame)
+        return None
+
+    def close(self) -> None:
+        """Keep what there is."""
+
+    def receive(self, limit: int) -> MemoryBatch | None:
+        """The oldest frames; they come again unless settled."""
+        return MemoryBatch(self, self.frames[:limit]) if self.frames else None
+
+    def counters(self) -> Mapping[str, int]:
+        """Whatever was put into `counts`."""
+        return dict(self.counts)
+
+
+class FixedScorer:
+    """Scores every pair alike.
+
+    Args:
+        metric: Name of its metric.
+        incumbent, candidate: The scores; a text is the reason why there is none.
+    """
+
+    version = "fixed/1"
+
+    def __init__(self, metric: str, *, incumbent: float | str, candidate: float | str) -> None:
+        self.metrics = (Metric(name=metric),)
+        self._scores = [Unscored(s) if isinstance(s, str) else Scored(s) for s in (incumbent, candidate)]
+
+    def score(self, pair: Pair) -> Iterable[PairScore]:
+        """The two scores it was made with."""
+        incumbent, candidate = self._scores
+        name = self.metrics[0].name
+        yield PairScore(
+            metric=name, query_id=pair.id, incumbent=incumbent, candidate=candidate, scorer_version=self.version
+        )
+
+
+class FixedJudge:
+    """Prefers by a rule: `prefers(first, second)` is negative for the first, positive for the second, 0 for a tie."""
+
+    def __init__(self, prefers: Callable[[str, str], float]) -> None:
+        self._prefers = prefers
+
+    def prefer(self, query: str, first: str, second: str) -> Literal["first", "second", "tie"]:
+        """What the rule says."""
+        del query
+        sign = self._prefers(first, second)
+        return "tie" if sign == 0 else ("first" if sign < 0 else "second")
+
+
+class FixedStub:
+    """Answers every call of the named tools with one result; passes on all others."""
+
+    def __init__(self, results: Mapping[str, Any], *, answered: Answered = "stubbed") -> None:
+        self._results = dict(results)
+        self._answered: Answered = answered
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:
+        """The result of the tool's name, or None."""
+        if request.name not in self._results:
+            return None
+        return StubAnswer(answered=self._answered, result=self._results[request.name])
+
+
+class FixedFlags:
+    """Says yes or no to everything, or raises."""
+
+    def __init__(self, answer: bool | Exception) -> None:
+        self._answer = answer
+
+    def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
+        """The answer it was made with."""
+        del experiment, unit, attributes
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+class ListNotifier:
+    """Keeps what it is told in `told`."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Verdict, Verdict | None]] = []
+
+    def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
+        """Keep it."""
+        self.told.append((verdict, previous))
+
+
+def make_query(number: int = 1, *, text: str = "", **changes: Any) -> Query:
+    """Query `q-NUMBER`, asked a second after the one before."""
+    words = text or f"question number {number}"
+    given: dict[str, Any] = {
+        "id": f"q-{number}",
+        "text": words,
+        "inputs": freeze(((words,), {})),
+        "asked_at": NOON + timedelta(seconds=number),
+    }
+    return Query(**{**given, **changes})
+
+
+def make_observation(
+    query: Query,
+    arm: Arm = "incumbent",
+    *,
+    answer: str = "an answer",
+    hits: Iterable[str] = (),
+    calls: Sequence[ToolCall] = (),
+    failure: Failure | None = None,
+    **changes: Any,
+) -> Observation:
+    """An observation of `query`; hits are document ids, best first."""
+    ranked = tuple(Hit(id=name, rank=rank) for rank, name in enumerate(hits, start=1))
+    given: dict[str, Any] = {
+        "query_id": query.id,
+        "arm": arm,
+        "place": "served" if arm == "incumbent" else "shadow",
+        "started_at": query.asked_at,
+        "duration": 0.1,
+        "failure": failure,
+        "outcome": None if failure else Outcome(answer=answer, hits=ranked, tool_calls=tuple(calls)),
+    }
+    return Observation(**{**given, **changes})
+
+
+def make_pair(
+    number: int = 1, *, candidate: str = "new", labels: Labels | None = None, **arms: Mapping[str, Any]
+) -> Pair:
+    """A pair of query `number`.
+
+    Args:
+        number: Number of the query.
+        candidate: Name of the candidate.
+        labels: What people said.
+        arms: `query`, `served`, `shadow` and `rerun` with changes for each part; without `rerun` there is none.
+    """
+    query = make_query(number, **arms.get("query", {}))
+    rerun = arms.get("rerun")
+    return Pair(
+        query=query,
+        served=make_observation(query, **arms.get("served", {})),
+        candidate=make_observation(query, candidate, **arms.get("shadow", {})),
+        rerun=None if rerun is None else make_observation(query, place="shadow", **rerun),
+        labels=labels or Labels(),
+    )

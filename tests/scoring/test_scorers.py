@@ -1,0 +1,171 @@
+"""Scorers over pairs."""
+
+import pytest
+
+from shadoweval.protocols import Metric, Scorer
+from shadoweval.records import Failure, Labels, Scored, ToolCall, Unscored, Usage
+from shadoweval.scoring.answers import answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
+from shadoweval.scoring.latency import cost, errors, first_chunk, latency, tokens
+from shadoweval.scoring.lift import PairScorer
+from shadoweval.scoring.retrieval import hit_rate, mrr, ndcg, overlap, precision, recall
+from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
+from shadoweval.testing import make_pair
+
+CRASH = Failure(kind="crash", message="exit 9")
+ALL = [
+    recall(5), precision(5), hit_rate(5), mrr(10), ndcg(10), overlap(5),
+    exact_match(), token_f1(), rouge_l(), semantic_similarity(lambda a, b: 0.5), answer_quality(lambda a, b: 0.5),
+    tool_success(), tool_calls_f1(), writes_f1(), latency(), first_chunk(), tokens(), cost(), errors(),
+]  # fmt: skip
+
+
+def scores(scorer, pair):
+    (score,) = scorer.score(pair)
+    return score.incumbent, score.candidate
+
+
+@pytest.mark.parametrize("scorer", ALL, ids=lambda s: s.metrics[0].name)
+class TestEveryScorer:
+    def test_is_a_scorer(self, scorer):
+        """It has metrics and a version before it scores anything."""
+        assert isinstance(scorer, Scorer)
+        assert scorer.version
+
+    def test_never_raises_on_bare_pairs(self, scorer):
+        """A pair without labels, hits or tokens gives a value or a reason for each metric."""
+        made = list(scorer.score(make_pair()))
+
+        assert [s.metric for s in made] == [m.name for m in scorer.metrics]
+        assert all(isinstance(s.candidate, Scored | Unscored) for s in made)
+
+    def test_a_failed_candidate_is_never_left_out_for_the_wrong_reason(self, scorer):
+        """A crash scores what the metric says it costs, or is unscored as failed."""
+        (metric,) = scorer.metrics
+        pair = make_pair(shadow={"failure": CRASH}, rerun={}, labels=Labels(relevant={"d": 1}, reference="r"))
+
+        _, candidate = scores(scorer, pair)
+
+        expected = Unscored("failed: crash") if metric.failure_scores is None else Scored(metric.failure_scores)
+        assert candidate == expected
+
+
+@pytest.mark.parametrize(
+    ("scorer", "incumbent", "candidate"),
+    [(recall(2), 0.5, 1.0), (precision(2), 0.5, 1.0), (hit_rate(1), 1.0, 1.0), (mrr(10), 1.0, 1.0)],
+    ids=lambda value: value.metrics[0].name if isinstance(value, PairScorer) else str(value),
+)
+def test_retrieval_by_judgements(scorer, incumbent, candidate):
+    """Both rankings are scored by the same judgements."""
+    labels = Labels(relevant={"a": 2, "b": 1, "x": 0})
+    pair = make_pair(served={"hits": ["a", "x"]}, shadow={"hits": ["b", "a"]}, labels=labels)
+
+    assert scores(scorer, pair) == (Scored(incumbent), Scored(candidate))
+
+
+def test_unjudged_queries_are_unscored():
+    """Without judgements there is no recall, and the reason says so."""
+    incumbent, candidate = scores(recall(5), make_pair(served={"hits": ["a"]}))
+
+    assert isinstance(incumbent, Unscored)
+    assert "judged" in candidate.reason
+
+
+def test_overlap_is_compared_with_the_rerun():
+    """The candidate's agreement with what was served stands beside the incumbent's own."""
+    pair = make_pair(served={"hits": ["a", "b"]}, shadow={"hits": ["a", "c"]}, rerun={"hits": ["b", "a"]})
+
+    assert scores(overlap(2), pair) == (Scored(1.0), Scored(1 / 3))
+
+
+def test_answers_against_the_reference():
+    """Both answers are held against the reference."""
+    pair = make_pair(
+        served={"answer": "The cat sat"}, shadow={"answer": "a dog ran"}, labels=Labels(reference="the cat sat")
+    )
+
+    assert scores(exact_match(), pair) == (Scored(1.0), Scored(0.0))
+    assert scores(token_f1(), pair) == (Scored(1.0), Scored(0.0))
+
+
+def test_an_own_definition_of_quality():
+    """A user's function is the metric."""
+    pair = make_pair(served={"answer": "abc"}, shadow={"answer": "a"}, labels=Labels(reference="abcd"))
+
+    assert scores(answer_quality(lambda a, r: len(a) / len(r)), pair) == (Scored(0.75), Scored(0.25))
+
+
+def test_a_raising_definition_unscores_with_its_error():
+    """What a user's scorer raises becomes the reason."""
+    pair = make_pair(labels=Labels(reference="r"))
+
+    _, candidate = scores(answer_quality(lambda a, r: 1 / 0), pair)
+
+    assert candidate == Unscored("ZeroDivisionError: division by zero")
+
+
+def test_tool_success_leaves_refusals_out():
+    """A call that the shadow refused is neither success nor failure of the candidate."""
+    calls = [
+        ToolCall(name="a", result=1, answered="replayed"),
+        ToolCall(name="b", error="boom", answered="live"),
+        ToolCall(name="c", error="refused", answered="refused"),
+    ]
+
+    assert scores(tool_success(), make_pair(shadow={"calls": calls}))[1] == Scored(0.5)
+    assert scores(tool_success(), make_pair(shadow={"calls": calls[2:]}))[1] == Unscored(
+        "the shadow refused every tool call"
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "value"),
+    [
+        ([], 0.0),
+        ([("pay", {"n": 10})], 1.0),
+        ([("pay", {"n": 10.0})], 1.0),
+        ([("pay", {"n": "10"})], 0.0),
+        ([("pay", {"n": 10}), ("pay", {"n": 10})], 2 / 3),
+        ([("pay", {"n": 10, "to": "evil"})], 0.0),
+    ],
+)
+def test_expected_calls(made, value):
+    """Paying twice, to somebody else or a text instead of a number is not the expected call."""
+    labels = Labels(expected_calls=(ToolCall(name="pay", arguments={"n": 10}, effect="write"),))
+    calls = [ToolCall(name=name, arguments=arguments, effect="write") for name, arguments in made]
+
+    assert scores(writes_f1(), make_pair(shadow={"calls": calls}, labels=labels))[1] == Scored(value)
+
+
+def test_none_expected_and_none_made_is_right():
+    """Where no call was wanted and none was made the candidate is right."""
+    assert scores(tool_calls_f1(), make_pair(labels=Labels(expected_calls=())))[1] == Scored(1.0)
+
+
+def test_seconds_are_compared_with_the_rerun():
+    """The served run's latency is never the other side of the comparison."""
+    pair = make_pair(served={"duration": 9.0}, shadow={"duration": 0.3}, rerun={"duration": 0.2})
+
+    assert scores(latency(), pair) == (Scored(0.2), Scored(0.3))
+    assert isinstance(scores(latency(), make_pair())[0], Unscored)
+
+
+def test_tokens_and_dollars():
+    """Tokens of both directions are added; a price that nobody knows is unscored."""
+    pair = make_pair(shadow={"usage": Usage(input_tokens=10, output_tokens=5)}, rerun={})
+
+    assert scores(tokens(), pair)[1] == Scored(15.0)
+    assert isinstance(scores(cost(), pair)[1], Unscored)
+
+
+def test_aborted_runs_are_not_scored():
+    """A user who hung up says nothing about the incumbent."""
+    pair = make_pair(served={"failure": Failure(kind="aborted")}, labels=Labels(reference="r"))
+
+    assert isinstance(scores(token_f1(), pair)[0], Unscored)
+
+
+def test_a_metric_that_the_function_forgets_is_unscored():
+    """A scorer that names a metric and gives no value for it is found out."""
+    scorer = PairScorer(metrics=(Metric(name="x"),), version="1", score_one=lambda o, p: {})
+
+    assert scores(scorer, make_pair())[1] == Unscored("the scorer gave no value")
