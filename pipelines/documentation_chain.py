@@ -34,7 +34,7 @@ def assistant(retriever: BaseRetriever) -> Runnable[str, str]:
 
 
 def _as_text(documents: Iterable[Document]) -> str:
-    return "\n\n".join(f"{document.metadata['title']}\n{_unwrapped(document.page_content)}" for document in documents)
+    return "\n\n".join(f"{document.metadata['title']}: {_unwrapped(document.page_content)}" for document in documents)
 
 
 def _unwrapped(text: str) -> str:

@@ -7,7 +7,9 @@ waits for another. What costs minutes, the vectors, comes from a file that all s
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,8 @@ class DocumentationIndex:
     Args:
         corpus: the passages.
         vectors: one unit vector for each; without them only `by_words` works.
-        scratch: where the shard's temporary folder is made; the system's place (`TMPDIR`) if there is none. It is
-            removed by `close` and when the process ends.
+        scratch: where the shard's temporary folder is made; the system's place (`TMPDIR`) if there is none. It goes
+            with the index: at `close`, or at the end of the process.
     """
 
     def __init__(
@@ -62,9 +64,9 @@ class DocumentationIndex:
         self._corpus = corpus
         texts = [read_text(passage) for passage in corpus]
         self._bm25 = Bm25(Bm25Config(avg_len=_average_length(texts)))
-        self._folder = tempfile.TemporaryDirectory(prefix="documentation-", dir=scratch)
+        folder = tempfile.mkdtemp(prefix="documentation-", dir=scratch)
         self._shard = EdgeShard.create(
-            self._folder.name,
+            folder,
             EdgeConfig(
                 vectors=None if vectors is None else {"meaning": EdgeVectorParams(vectors.shape[1], Distance.Dot)},
                 sparse_vectors={"words": EdgeSparseVectorParams(modifier=Modifier.Idf)},
@@ -72,6 +74,7 @@ class DocumentationIndex:
                 wal_enabled=False,  # The shard is filled anew each time: there is nothing to recover.
             ),
         )
+        self._give_up = weakref.finalize(self, _give_up, self._shard, folder)
         points: list[Point] = []
         for row, text in enumerate(texts):
             named: dict[str, Any] = {"words": self._bm25.embed_document(text)}
@@ -93,8 +96,7 @@ class DocumentationIndex:
 
     def close(self) -> None:
         """Give up the shard and remove its folder."""
-        self._shard.close()
-        self._folder.cleanup()
+        self._give_up()
 
     def _words(self, question: str) -> Query:
         return Query.Nearest(self._bm25.embed_query(question), using="words")
@@ -110,6 +112,11 @@ class DocumentationIndex:
                 Document(passage.text, id=passage.id, metadata={"title": passage.title, "score": point.score})
             )
         return documents
+
+
+def _give_up(shard: EdgeShard, folder: str) -> None:
+    shard.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _average_length(texts: Sequence[str]) -> float:

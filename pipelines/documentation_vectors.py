@@ -87,8 +87,9 @@ def _default_folder() -> Path:
 
 def _read(path: Path, rows: int) -> NDArray[np.float32] | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            vectors = file["vectors"]
+        # Opened here: of a damaged archive numpy leaves its own file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            vectors = archive["vectors"]
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
