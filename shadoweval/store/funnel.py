@@ -1,0 +1,97 @@
+"""Where every mirrored query is: paired, failed by reason, or waiting."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sqlalchemy import Connection, and_, case, distinct, func, literal, select, tuple_
+from sqlmodel import col
+
+from shadoweval.records import Coverage
+from shadoweval.store import tables
+from shadoweval.store.reading import NOT_JUDGED_CANDIDATE, NOT_JUDGED_SERVED, Window
+
+__all__ = ["count_funnel"]
+
+_PAIRED, _WAITING = "paired", "waiting"
+
+
+def count_funnel(connection: Connection, window: Window) -> Coverage:
+    """The funnel of a window; `window.mark` is the watermark.
+
+    Without `since` and `until` it begins with the counters that mirrors left. Those know no times, so a window
+    begins with what is stored: `eligible == mirrored`.
+    """
+    fates, keys = _fates(connection, window)
+    aside = tables.Aside
+    parts = [col(aside.experiment) == window.experiment]
+    if window.since is not None:
+        parts.append(col(aside.at) >= window.since)
+    if window.until is not None:
+        parts.append(col(aside.at) < window.until)
+    unread = connection.execute(select(func.count()).select_from(aside).where(and_(*parts))).scalar_one()
+    if unread:
+        fates["set_aside"] += unread
+    paired, waiting, stored = fates.pop(_PAIRED, 0), fates.pop(_WAITING, 0), sum(fates.values())
+    stored += paired + waiting
+    counted = _counters(connection, window) if window.since is window.until is None else {}
+    mirrored = max(counted.pop("mirrored", 0), stored)
+    eligible = counted.pop("eligible", mirrored)
+    return Coverage(
+        eligible=eligible,
+        not_mirrored=counted,
+        mirrored=mirrored,
+        failed=dict(fates),
+        waiting=waiting + mirrored - stored,  # on their way in the transport
+        paired=paired,
+        distinct=keys,
+    )
+
+
+def _fates(connection: Connection, window: Window) -> tuple[Counter[str], int]:
+    """How many envelopes came to which end, and how many different queries are among the pairs."""
+    envelope, ours, task = tables.Envelope, tables.Observation, tables.Task
+    whole = Window(experiment=window.experiment, candidate=window.candidate, since=window.since, until=window.until)
+    held = (
+        literal(value=False)
+        if window.mark is None
+        else tuple_(col(envelope.asked_at), col(envelope.query_id)) >= window.mark
+    )
+    fate = case(
+        (col(envelope.damaged), "corrupt"),
+        (col(envelope.failed).in_(NOT_JUDGED_SERVED), col(envelope.failed)),
+        (col(ours.failed).in_(NOT_JUDGED_CANDIDATE), col(ours.failed)),
+        (and_(col(ours.query_id).is_not(None), held), _WAITING),
+        (col(ours.query_id).is_not(None), _PAIRED),
+        (col(task.state).in_(("open", "leased")), _WAITING),
+        (col(task.state) == "set_aside", "set_aside"),
+        else_="not_run",
+    ).label("fate")
+    rows = (
+        select(fate, col(envelope.key))
+        .outerjoin(
+            ours,
+            and_(
+                col(ours.query_id) == col(envelope.query_id),
+                col(ours.arm) == window.candidate,
+                col(ours.place) == "shadow",
+            ),
+        )
+        .outerjoin(task, and_(col(task.query_id) == col(envelope.query_id), col(task.arm) == window.candidate))
+        .where(whole.of(envelope, damaged=True))
+        .subquery()
+    )
+    counted = select(rows.c.fate, func.count(), func.count(distinct(rows.c.key))).group_by(rows.c.fate)
+    found = connection.execute(counted).all()
+    fates = Counter({fate: count for fate, count, _keys in found})
+    return fates, next((keys for fate, _count, keys in found if fate == _PAIRED), 0)
+
+
+def _counters(connection: Connection, window: Window) -> dict[str, int]:
+    counter = tables.Counter
+    summed = (
+        select(col(counter.name), func.sum(col(counter.value)))
+        .where(col(counter.experiment) == window.experiment)
+        .group_by(col(counter.name))
+    )
+    return {name: int(value) for name, value in connection.execute(summed).all()}

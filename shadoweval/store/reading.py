@@ -1,0 +1,230 @@
+"""Pairs and scores in query order, read in pages: no transaction stays open while they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, and_, or_, select, tuple_, update
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+
+from shadoweval.codec import decode_envelope
+from shadoweval.errors import CorruptFrameError
+from shadoweval.records import INCUMBENT, Arm, Labels, Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.store import tables
+from shadoweval.store.blobs import load
+from shadoweval.store.engine import transaction
+
+__all__ = ["NOT_JUDGED_CANDIDATE", "NOT_JUDGED_SERVED", "Window", "read_pairs", "read_scores", "watermark"]
+
+NOT_JUDGED_SERVED: Final = ("aborted",)
+"""Served failures that say nothing about the incumbent: the caller went away."""
+
+NOT_JUDGED_CANDIDATE: Final = ("aborted", "killed")
+"""Failures that are not the candidate's: its run was stopped from outside."""
+
+_PAGE: Final = 500
+_Mark = tuple[datetime, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Which queries of an experiment: asked at or after `since` and before `until`, and before the watermark."""
+
+    experiment: str
+    candidate: Arm
+    since: datetime | None = None
+    until: datetime | None = None
+    mark: _Mark | None = None
+
+    def of(self, envelope: Any, *, damaged: bool = False) -> Any:
+        """The condition on the envelope's columns; damaged ones only where asked for."""
+        parts = [col(envelope.experiment) == self.experiment]
+        if not damaged:
+            parts.append(col(envelope.damaged).is_(False))
+        if self.since is not None:
+            parts.append(col(envelope.asked_at) >= self.since)
+        if self.until is not None:
+            parts.append(col(envelope.asked_at) < self.until)
+        if self.mark is not None:
+            parts.append(tuple_(col(envelope.asked_at), col(envelope.query_id)) < self.mark)
+        return and_(*parts)
+
+
+def watermark(connection: Connection, experiment: str, candidate: Arm) -> _Mark | None:
+    """The first query whose candidate, or whose re-run of the incumbent, has not ended; None: all have.
+
+    The re-run holds back too: slow ones end late, and leaving them out would make the incumbent look fast.
+    """
+    task = tables.Task
+    marks: list[_Mark] = []
+    for state in ("open", "leased"):
+        first = (
+            select(col(task.asked_at), col(task.query_id))
+            .where(
+                col(task.experiment) == experiment,
+                col(task.state) == state,
+                col(task.arm).in_((candidate, INCUMBENT)),
+            )
+            .order_by(col(task.asked_at), col(task.query_id))
+            .limit(1)
+        )
+        row = connection.execute(first).first()
+        if row is not None:
+            marks.append((row.asked_at, row.query_id))
+    return min(marks) if marks else None
+
+
+def _pages(engine: Engine, query: Callable[[_Mark | None], Any]) -> Iterator[list[Any]]:
+    """Pages of rows with `asked_at` and `query_id`, each read in a transaction of its own."""
+    after: _Mark | None = None
+    while True:
+        with transaction(engine) as connection:
+            rows = list(connection.execute(query(after)).all())
+        if not rows:
+            return
+        yield rows
+        after = (rows[-1].asked_at, rows[-1].query_id)
+
+
+def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[str], None]) -> Iterator[Pair]:
+    """Pairs of the window; a damaged row is marked and left out, once, and told to `on_damage`."""
+    envelope = tables.Envelope
+    ours, again = aliased(tables.Observation), aliased(tables.Observation)
+
+    def query(after: _Mark | None) -> Any:
+        wanted = (
+            select(
+                col(envelope.query_id),
+                col(envelope.asked_at),
+                col(envelope.key),
+                col(envelope.frame),
+                ours.record.label("ours"),  # type: ignore[union-attr]
+                again.record.label("again"),  # type: ignore[union-attr]
+            )
+            .join(ours, _shadow_of(envelope, ours, window.candidate))
+            .outerjoin(again, _shadow_of(envelope, again, INCUMBENT))
+            .where(window.of(envelope), judged(envelope, ours))
+            .order_by(col(envelope.asked_at), col(envelope.query_id))
+            .limit(_PAGE)
+        )
+        mark = tuple_(col(envelope.asked_at), col(envelope.query_id))
+        return wanted if after is None else wanted.where(mark > after)
+
+    for rows in _pages(engine, query):
+        labels = _labels(engine, rows)
+        for row in rows:
+            pair = _pair(row, labels)
+            if pair is None:
+                _mark_damaged(engine, row.query_id)
+                on_damage(row.query_id)
+            else:
+                yield pair
+
+
+def judged(envelope: Any, ours: Any) -> Any:
+    """The condition under which two observations make a pair that is judged."""
+    return and_(
+        col(envelope.failed).not_in(NOT_JUDGED_SERVED),
+        col(ours.failed).not_in(NOT_JUDGED_CANDIDATE),
+    )
+
+
+def _shadow_of(envelope: Any, observation: Any, arm: Arm) -> Any:
+    return and_(
+        col(observation.query_id) == col(envelope.query_id),
+        col(observation.arm) == arm,
+        col(observation.place) == "shadow",
+    )
+
+
+def _labels(engine: Engine, rows: list[Any]) -> dict[str, Labels]:
+    names = {row.query_id for row in rows} | {row.key for row in rows}
+    label = tables.Label
+    with transaction(engine) as connection:
+        found = connection.execute(select(col(label.name), col(label.record)).where(col(label.name).in_(names))).all()
+    readable: dict[str, Labels] = {}
+    for name, record in found:
+        try:
+            readable[name] = load(record, Labels)
+        except CorruptFrameError:  # the pair goes on without them: unscored, and said so
+            continue
+    return readable
+
+
+def _pair(row: Any, labels: dict[str, Labels]) -> Pair | None:
+    try:
+        envelope = decode_envelope(row.frame)
+        return Pair(
+            query=envelope.query,
+            served=envelope.served,
+            candidate=load(row.ours, Observation),
+            rerun=None if row.again is None else load(row.again, Observation),
+            labels=labels.get(row.key, Labels()).merged(labels.get(row.query_id, Labels())),
+        )
+    except CorruptFrameError:
+        return None
+
+
+def _mark_damaged(engine: Engine, query_id: str) -> None:
+    whole = update(tables.Envelope).where(col(tables.Envelope.query_id) == query_id).values(damaged=True)
+    with transaction(engine, write=True) as connection:
+        connection.execute(whole)
+
+
+def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
+    """Scores of the window's queries in query order; of several scorer versions the one stored last."""
+    envelope, score, later = tables.Envelope, tables.Score, aliased(tables.Score)
+    newest = ~(
+        select(col(later.query_id))
+        .where(
+            col(later.query_id) == col(score.query_id),
+            col(later.arm) == col(score.arm),
+            col(later.metric) == col(score.metric),
+            or_(
+                col(later.at) > col(score.at),
+                and_(col(later.at) == col(score.at), col(later.scorer_version) > col(score.scorer_version)),
+            ),
+        )
+        .exists()
+    )
+    parts = (score.incumbent, score.candidate, score.noise)
+    reasons = (score.incumbent_reason, score.candidate_reason, score.noise_reason)
+
+    def ids(after: _Mark | None) -> Any:
+        wanted = select(col(envelope.asked_at), col(envelope.query_id)).where(window.of(envelope))
+        if after is not None:
+            wanted = wanted.where(tuple_(col(envelope.asked_at), col(envelope.query_id)) > after)
+        return wanted.order_by(col(envelope.asked_at), col(envelope.query_id)).limit(_PAGE)
+
+    for page in _pages(engine, ids):
+        wanted = (
+            select(col(score.query_id), col(score.metric), col(score.scorer_version), *map(col, parts + reasons))
+            .join(envelope, col(envelope.query_id) == col(score.query_id))
+            .where(col(score.query_id).in_([row.query_id for row in page]))
+            .where(col(score.arm) == window.candidate, newest)
+            .order_by(col(envelope.asked_at), col(envelope.query_id), col(score.metric))
+        )
+        with transaction(engine) as connection:
+            rows = connection.execute(wanted).all()
+        yield from (_pair_score(row) for row in rows)
+
+
+def _score(value: float | None, reason: str | None) -> Score | None:
+    if value is not None:
+        return Scored(value)
+    return None if reason is None else Unscored(reason)
+
+
+def _pair_score(row: Any) -> PairScore:
+    return PairScore(
+        query_id=row.query_id,
+        metric=row.metric,
+        scorer_version=row.scorer_version,
+        incumbent=_score(row.incumbent, row.incumbent_reason) or Unscored("lost"),
+        candidate=_score(row.candidate, row.candidate_reason) or Unscored("lost"),
+        noise=_score(row.noise, row.noise_reason),
+    )

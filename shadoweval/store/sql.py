@@ -1,0 +1,282 @@
+"""The store on SQLite (one host) and PostgreSQL (many)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from sqlalchemy import select
+from sqlmodel import col
+
+from shadoweval.errors import CorruptFrameError
+from shadoweval.protocols import Task
+from shadoweval.records import Arm, Coverage, Envelope, Evaluation, Labels, Observation, Pair, PairScore, Score, Scored
+from shadoweval.store import tables
+from shadoweval.store.blobs import dump, load
+from shadoweval.store.engine import empty_log, open_engine, transaction
+from shadoweval.store.funnel import count_funnel
+from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
+from shadoweval.store.retention import forget_before, forget_unit
+from shadoweval.store.rows import add_rows, put_rows
+from shadoweval.store.tasks import CHUNK, insert_envelopes, insert_observation, take
+
+__all__ = ["AuditEntry", "SqlStore"]
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who changed what, when and why."""
+
+    at: datetime
+    who: str
+    what: str
+    old: str = ""
+    new: str = ""
+    reason: str = ""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SqlStore:
+    """A `protocols.Store` in a database. Safe to use from several threads, processes and (PostgreSQL) hosts.
+
+    Args:
+        url: `sqlite:////folder/shadow.db` or `postgresql://user@host/name`.
+        max_attempts: A task that this many workers took without bringing a result is given up as a crash.
+        clock: Now, as an aware datetime.
+
+    Raises:
+        StoreError: it can't be opened; NewerDatabaseError: a later version wrote it, nothing was changed.
+    """
+
+    def __init__(self, url: str, *, max_attempts: int = 3, clock: Callable[[], datetime] = _now) -> None:
+        self.damaged: Counter[str] = Counter()
+        """Rows that this object found unreadable and left out, by table."""
+        self._engine = open_engine(url)
+        self._max_attempts = max_attempts
+        self._clock = clock
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add_envelopes(self, envelopes: Sequence[Envelope], *, arms: Mapping[str, Sequence[Arm]]) -> int:
+        """Keep envelopes and open one task for each arm in `arms[envelope.id]`, all or none. How many were new."""
+        with transaction(self._engine, write=True) as connection:
+            return insert_envelopes(connection, envelopes, arms)
+
+    def set_aside(self, experiment: str, frame: bytes, reason: str) -> None:
+        """Keep what can't be used, with its reason."""
+        row = {"experiment": experiment, "at": self._clock(), "reason": reason, "frame": frame}
+        with transaction(self._engine, write=True) as connection:
+            add_rows(connection, tables.Aside, [row])
+
+    def lease(self, experiment: str, *, limit: int, seconds: float, owner: str) -> Sequence[Task]:
+        """Take open tasks for `seconds`, oldest query first, the arms of a query in random order.
+
+        A lease that ran out is open again with a higher attempt; after `max_attempts` it is closed with a failure
+        (`crash`), which is scored as such.
+        """
+        with transaction(self._engine, write=True) as connection:
+            return take(
+                connection,
+                experiment,
+                limit=limit,
+                seconds=seconds,
+                owner=owner,
+                now=self._clock(),
+                max_attempts=self._max_attempts,
+            )
+
+    def add_observation(self, observation: Observation) -> bool:
+        """Keep a shadow's observation and close its task. False: it was there already, or its query was erased."""
+        with transaction(self._engine, write=True) as connection:
+            return insert_observation(connection, observation)
+
+    def add_labels(self, labels: Mapping[str, Labels]) -> int:
+        """Merge labels by query id or `Query.key`. Returns how many changed something."""
+        table, changed = tables.Label, 0
+        items = list(labels.items())
+        with transaction(self._engine, write=True) as connection:
+            for start in range(0, len(items), CHUNK):
+                part = dict(items[start : start + CHUNK])
+                wanted = select(col(table.name), col(table.record)).where(col(table.name).in_(part))
+                known = {row.name: load(row.record, Labels) for row in connection.execute(wanted).all()}
+                merged = {name: known.get(name, Labels()).merged(new) for name, new in part.items()}
+                rows = [
+                    {"name": name, "at": self._clock(), "record": dump(label)}
+                    for name, label in merged.items()
+                    if known.get(name, Labels()) != label
+                ]
+                put_rows(connection, table, rows)
+                changed += len(rows)
+        return changed
+
+    def pairs(
+        self,
+        experiment: str,
+        candidate: Arm,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        watermark: bool = True,
+    ) -> Iterator[Pair]:
+        """Pairs in query order (asked_at, id), read in pages, asked at or after `since` and before `until`.
+
+        They end before the watermark: the first query whose candidate or incumbent re-run is still open or leased.
+        Left out, and counted in `funnel`: served calls that the caller aborted, runs of the candidate that were
+        stopped from outside (`killed`, `aborted`), and rows that can't be read.
+
+        Args:
+            experiment: Name of the experiment.
+            candidate: Name of the candidate.
+            since: First time, aware.
+            until: First time beyond, aware.
+            watermark: False gives all finished pairs, for people; judging them would favour the faster arm.
+        """
+        window = self._window(experiment, candidate, since=since, until=until, marked=watermark)
+        return read_pairs(self._engine, window, on_damage=self._count_damage)
+
+    def _count_damage(self, _query_id: str) -> None:
+        self.damaged["pair"] += 1
+
+    def _window(
+        self, experiment: str, candidate: Arm, *, since: datetime | None, until: datetime | None, marked: bool
+    ) -> Window:
+        with transaction(self._engine) as connection:
+            mark = watermark(connection, experiment, candidate) if marked else None
+        return Window(experiment=experiment, candidate=candidate, since=since, until=until, mark=mark)
+
+    def funnel(
+        self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Coverage:
+        """Where every mirrored query is. A window begins with what is stored, since counters know no times."""
+        window = self._window(experiment, candidate, since=since, until=until, marked=True)
+        with transaction(self._engine) as connection:
+            return count_funnel(connection, window)
+
+    def add_scores(self, experiment: str, candidate: Arm, scores: Sequence[PairScore]) -> None:  # noqa: ARG002 - the query knows its experiment
+        """Keep scores; the same metric, scorer version and query replaces. Scores of erased queries are dropped."""
+        now = self._clock()
+        envelope = tables.Envelope
+        with transaction(self._engine, write=True) as connection:
+            for start in range(0, len(scores), CHUNK):
+                part = scores[start : start + CHUNK]
+                ids = {score.query_id for score in part}
+                found = select(col(envelope.query_id)).where(col(envelope.query_id).in_(ids))
+                known = set(connection.execute(found).scalars().all())
+                rows = [_score_row(score, candidate, now) for score in part if score.query_id in known]
+                put_rows(connection, tables.Score, rows)
+
+    def scores(
+        self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[PairScore]:
+        """Stored scores in query order, before the watermark; of several scorer versions the one stored last."""
+        window = self._window(experiment, candidate, since=since, until=until, marked=True)
+        return read_scores(self._engine, window)
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Keep an evaluation whole; the same id replaces."""
+        row = {
+            "id": evaluation.id,
+            "experiment": evaluation.experiment,
+            "created_at": evaluation.created_at,
+            "record": dump(evaluation),
+        }
+        with transaction(self._engine, write=True) as connection:
+            put_rows(connection, tables.Evaluation, [row])
+
+    def evaluations(self, experiment: str, *, limit: int = 1) -> Sequence[Evaluation]:
+        """The newest evaluations, newest first; unreadable ones are counted in `damaged` and left out."""
+        table = tables.Evaluation
+        wanted = (
+            select(col(table.record))
+            .where(col(table.experiment) == experiment)
+            .order_by(col(table.created_at).desc(), col(table.id).desc())
+            .limit(limit)
+        )
+        with transaction(self._engine) as connection:
+            rows = connection.execute(wanted).scalars().all()
+        found: list[Evaluation] = []
+        for record in rows:
+            try:
+                found.append(load(record, Evaluation))
+            except CorruptFrameError:
+                self.damaged["evaluation"] += 1
+        return found
+
+    def add_counters(self, experiment: str, source: str, counters: Mapping[str, int]) -> None:
+        """Keep the last snapshot of one process's counters (`source` names the process); it replaces the one before."""
+        rows = [
+            {"experiment": experiment, "source": source, "name": name, "value": value}
+            for name, value in counters.items()
+        ]
+        with transaction(self._engine, write=True) as connection:
+            put_rows(connection, tables.Counter, rows)
+
+    def audit(self, *, who: str, what: str, old: str = "", new: str = "", reason: str = "") -> None:
+        """Write down that someone changed something (flag, kill switch, gate, erasure)."""
+        row = {"at": self._clock(), "who": who, "what": what, "old": old, "new": new, "reason": reason}
+        with transaction(self._engine, write=True) as connection:
+            add_rows(connection, tables.Audit, [row])
+
+    def audits(self, *, limit: int = 100) -> Sequence[AuditEntry]:
+        """The newest audit entries, newest first."""
+        table = tables.Audit
+        columns = (table.at, table.who, table.what, table.old, table.new, table.reason)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(select(*map(col, columns)).order_by(col(table.id).desc()).limit(limit)).all()
+        return [
+            AuditEntry(at=row.at, who=row.who, what=row.what, old=row.old, new=row.new, reason=row.reason)
+            for row in rows
+        ]
+
+    def erase(self, unit: str) -> int:
+        """Delete all that this user or session asked, and what was derived from it. Returns how many queries.
+
+        The file keeps no remains: SQLite overwrites deleted content, and the log is emptied. Frames that still lie
+        in a spool are not the store's.
+        """
+        with transaction(self._engine, write=True) as connection:
+            count = forget_unit(connection, unit)
+        empty_log(self._engine)
+        return count
+
+    def purge(self, before: datetime) -> int:
+        """Delete queries asked before `before`, and what was derived from them. Returns how many queries."""
+        with transaction(self._engine, write=True) as connection:
+            count = forget_before(connection, before)
+        empty_log(self._engine)
+        return count
+
+
+def _score_row(score: PairScore, candidate: Arm, now: datetime) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "query_id": score.query_id,
+        "arm": candidate,
+        "metric": score.metric,
+        "scorer_version": score.scorer_version,
+        "at": now,
+    }
+    sides: dict[str, Score | None] = {
+        "incumbent": score.incumbent,
+        "candidate": score.candidate,
+        "noise": score.noise,
+    }
+    for side, value in sides.items():
+        row[side] = value.value if isinstance(value, Scored) else None
+        row[f"{side}_reason"] = None if value is None or isinstance(value, Scored) else value.reason
+    return row

@@ -1,0 +1,153 @@
+"""The tables: whole records as msgpack, beside them the few columns that queries ask for.
+
+They have a registry of their own and the prefix `shadow_`, so that they can live in the database of an application
+that uses SQLModel itself. A change here needs a new file in `migrations/versions/`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData
+from sqlalchemy.orm import declared_attr, registry
+from sqlmodel import Field, SQLModel
+
+__all__ = [
+    "METADATA",
+    "Aside",
+    "Audit",
+    "Counter",
+    "Envelope",
+    "Evaluation",
+    "Label",
+    "Observation",
+    "Score",
+    "Task",
+]
+
+METADATA = MetaData()
+_OF_QUERY = "shadow_envelope.query_id"
+_ROW_ID: Any = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
+
+
+class _Table(SQLModel, registry=registry(metadata=METADATA)):
+    metadata = METADATA
+
+    @declared_attr.directive
+    def __tablename__(cls) -> str:  # noqa: N805 # pyright: ignore[reportIncompatibleVariableOverride] - as SQLAlchemy documents it
+        return f"shadow_{cls.__name__.lower()}"
+
+
+class Envelope(_Table, table=True):
+    """A mirrored call: the query, and what the incumbent served."""
+
+    __table_args__ = (Index("shadow_envelope_order", "experiment", "asked_at", "query_id"),)
+
+    query_id: str = Field(primary_key=True)
+    experiment: str
+    asked_at: datetime
+    entry: str
+    key: str
+    cluster: str
+    unit: str = Field(index=True)
+    duration: float
+    failed: str
+    """Kind of the served failure; empty: it answered."""
+    damaged: bool
+    frame: bytes = Field(sa_type=LargeBinary)
+
+
+class Task(_Table, table=True):
+    """One arm's run of one envelope: open, leased, done or set_aside."""
+
+    __table_args__ = (Index("shadow_task_order", "experiment", "state", "asked_at", "query_id", "draw"),)
+
+    query_id: str = Field(primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
+    arm: str = Field(primary_key=True)
+    experiment: str
+    asked_at: datetime
+    draw: int
+    """Random, so that no arm always runs first."""
+    state: str
+    attempt: int
+    owner: str
+    lease_until: datetime | None
+
+
+class Observation(_Table, table=True):
+    """What a shadow did. The served observation is part of the envelope."""
+
+    query_id: str = Field(primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
+    arm: str = Field(primary_key=True)
+    place: str = Field(primary_key=True)
+    duration: float
+    failed: str
+    live_writes: int
+    record: bytes = Field(sa_type=LargeBinary)
+
+
+class Score(_Table, table=True):
+    """One metric of one pair. A value or, where it is null, the reason."""
+
+    query_id: str = Field(primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
+    arm: str = Field(primary_key=True)
+    metric: str = Field(primary_key=True)
+    scorer_version: str = Field(primary_key=True)
+    at: datetime
+    incumbent: float | None
+    incumbent_reason: str | None
+    candidate: float | None
+    candidate_reason: str | None
+    noise: float | None
+    noise_reason: str | None
+
+
+class Label(_Table, table=True):
+    """What people said about a query (by its id) or about all queries of the same text (by their key)."""
+
+    name: str = Field(primary_key=True)
+    at: datetime
+    record: bytes = Field(sa_type=LargeBinary)
+
+
+class Aside(_Table, table=True):
+    """What could not be used, and why."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
+    experiment: str = Field(index=True)
+    at: datetime
+    reason: str
+    frame: bytes = Field(sa_type=LargeBinary)
+
+
+class Evaluation(_Table, table=True):
+    """An evaluation whole."""
+
+    __table_args__ = (Index("shadow_evaluation_order", "experiment", "created_at"),)
+
+    id: str = Field(primary_key=True)
+    experiment: str
+    created_at: datetime
+    record: bytes = Field(sa_type=LargeBinary)
+
+
+class Counter(_Table, table=True):
+    """The last snapshot of one process's counters."""
+
+    experiment: str = Field(primary_key=True)
+    source: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    value: int = Field(sa_type=BigInteger)
+
+
+class Audit(_Table, table=True):
+    """Who changed what, when and why."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
+    at: datetime
+    who: str
+    what: str
+    old: str
+    new: str
+    reason: str

@@ -1,0 +1,178 @@
+"""Tasks: opened with their envelope, leased to workers, given up after too many tries."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, select, update
+from sqlmodel import col
+
+from shadoweval.codec import decode_envelope, encode_envelope
+from shadoweval.errors import CorruptFrameError
+from shadoweval.protocols import Task
+from shadoweval.records import Arm, Envelope, Failure, Observation
+from shadoweval.store import tables
+from shadoweval.store.blobs import dump_observation
+from shadoweval.store.rows import add_rows
+
+__all__ = ["CHUNK", "insert_envelopes", "insert_observation", "take"]
+
+CHUNK: Final = 500
+"""Rows per statement: below SQLite's and PostgreSQL's caps on bound values."""
+
+
+def insert_envelopes(connection: Connection, envelopes: Sequence[Envelope], arms: Mapping[str, Sequence[Arm]]) -> int:
+    """Insert envelopes that are not there yet, with their tasks. Returns how many were new."""
+    added = 0
+    for start in range(0, len(envelopes), CHUNK):
+        part = {envelope.id: envelope for envelope in envelopes[start : start + CHUNK]}
+        known = select(col(tables.Envelope.query_id)).where(col(tables.Envelope.query_id).in_(part))
+        for query_id in connection.execute(known).scalars().all():
+            del part[query_id]
+        added += add_rows(connection, tables.Envelope, [_envelope_row(envelope) for envelope in part.values()])
+        tasks = [_task_row(envelope, arm) for envelope in part.values() for arm in arms.get(envelope.id, ())]
+        for first in range(0, len(tasks), CHUNK):
+            add_rows(connection, tables.Task, tasks[first : first + CHUNK])
+    return added
+
+
+def _envelope_row(envelope: Envelope) -> dict[str, Any]:
+    query, served = envelope.query, envelope.served
+    return {
+        "query_id": query.id,
+        "experiment": envelope.experiment,
+        "asked_at": query.asked_at,
+        "entry": query.entry,
+        "key": query.key,
+        "cluster": query.cluster,
+        "unit": query.unit,
+        "duration": served.duration,
+        "failed": served.failure.kind if served.failure else "",
+        "damaged": False,
+        "frame": encode_envelope(envelope),
+    }
+
+
+def _task_row(envelope: Envelope, arm: Arm) -> dict[str, Any]:
+    return {
+        "query_id": envelope.id,
+        "arm": arm,
+        "experiment": envelope.experiment,
+        "asked_at": envelope.query.asked_at,
+        "draw": random.getrandbits(31),
+        "state": "open",
+        "attempt": 0,
+        "owner": "",
+        "lease_until": None,
+    }
+
+
+def insert_observation(connection: Connection, observation: Observation) -> bool:
+    """Insert an observation unless it is there, or its envelope was erased meanwhile; close its task."""
+    there = select(col(tables.Envelope.query_id)).where(col(tables.Envelope.query_id) == observation.query_id)
+    if connection.execute(there).first() is None:
+        return False
+    row = {
+        "query_id": observation.query_id,
+        "arm": observation.arm,
+        "place": observation.place,
+        "duration": observation.duration,
+        "failed": observation.failure.kind if observation.failure else "",
+        "live_writes": observation.live_writes,
+        "record": dump_observation(observation),
+    }
+    new = add_rows(connection, tables.Observation, [row]) == 1
+    if new:
+        _set_task(connection, observation.query_id, observation.arm, state="done", owner="", lease_until=None)
+    return new
+
+
+def _set_task(connection: Connection, query_id: str, arm: Arm, **values: Any) -> None:
+    one = and_(
+        col(tables.Task.query_id) == query_id, col(tables.Task.arm) == arm, col(tables.Task.state) != "set_aside"
+    )
+    connection.execute(update(tables.Task).where(one).values(**values))
+
+
+def take(
+    connection: Connection,
+    experiment: str,
+    *,
+    limit: int,
+    seconds: float,
+    owner: str,
+    now: datetime,
+    max_attempts: int,
+) -> list[Task]:
+    """Lease tasks, oldest query first; what too many workers took and did not bring back is given up."""
+    _reopen_expired(connection, experiment, now=now)
+    taken: list[Task] = []
+    while len(taken) < limit:
+        rows = _open_tasks(connection, experiment, limit=limit - len(taken))
+        if not rows:
+            break
+        for row in rows:
+            if row.attempt >= max_attempts:
+                _give_up(connection, row, seconds=seconds, now=now)
+                continue
+            task = _lease(connection, row, owner=owner, until=now + timedelta(seconds=seconds))
+            if task is not None:
+                taken.append(task)
+    return taken
+
+
+def _reopen_expired(connection: Connection, experiment: str, *, now: datetime) -> None:
+    task = tables.Task
+    expired = and_(col(task.experiment) == experiment, col(task.state) == "leased", col(task.lease_until) < now)
+    connection.execute(update(task).where(expired).values(state="open", owner=""))
+
+
+def _open_tasks(connection: Connection, experiment: str, *, limit: int) -> Sequence[Any]:
+    """Open tasks in the order of the index, locked against other workers."""
+    task, envelope = tables.Task, tables.Envelope
+    wanted = (
+        select(col(task.query_id), col(task.arm), col(task.attempt), col(task.lease_until), col(envelope.frame))
+        .join(envelope, col(envelope.query_id) == col(task.query_id))
+        .where(col(task.experiment) == experiment, col(task.state) == "open")
+        .order_by(col(task.asked_at), col(task.query_id), col(task.draw))
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=task)  # SQLite ignores it: there BEGIN IMMEDIATE is the lock
+    )
+    return connection.execute(wanted).all()
+
+
+def _lease(connection: Connection, row: Any, *, owner: str, until: datetime) -> Task | None:
+    try:
+        envelope = decode_envelope(row.frame)
+    except CorruptFrameError:
+        _set_task(connection, row.query_id, row.arm, state="set_aside", owner="", lease_until=None)
+        whole = col(tables.Envelope.query_id) == row.query_id
+        connection.execute(update(tables.Envelope).where(whole).values(damaged=True))
+        return None
+    attempt = row.attempt + 1
+    _set_task(connection, row.query_id, row.arm, state="leased", attempt=attempt, owner=owner, lease_until=until)
+    return Task(envelope=envelope, arm=row.arm, attempt=attempt)
+
+
+def _give_up(connection: Connection, row: Any, *, seconds: float, now: datetime) -> None:
+    """Close a poisonous task with a failure, so that it is scored and no longer holds the watermark back."""
+    failure = Failure(
+        kind="crash",
+        error_type="GivenUp",
+        message=f"{row.attempt} workers took it and none brought a result back before its lease ran out.",
+    )
+    insert_observation(
+        connection,
+        Observation(
+            query_id=row.query_id,
+            arm=row.arm,
+            place="shadow",
+            failure=failure,
+            started_at=row.lease_until or now,
+            duration=seconds,
+        ),
+    )
+    _set_task(connection, row.query_id, row.arm, state="set_aside", owner="", lease_until=None)

@@ -1,0 +1,410 @@
+"""What every `protocols.Store` promises, run against each implementation.
+
+A further implementation joins by a parameter of `make`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shadoweval.records import (
+    INCUMBENT,
+    Envelope,
+    Evaluation,
+    Failure,
+    Hit,
+    Labels,
+    Observation,
+    Outcome,
+    PairScore,
+    Query,
+    Scored,
+    Unscored,
+)
+from shadoweval.store import SqlStore
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SERVER = os.environ.get("SHADOWEVAL_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+
+
+class Clock:
+    """Time that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = START + timedelta(days=1)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service("postgresql"))])
+def url(request, tmp_path) -> Iterator[str]:
+    """URL of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'shadow.db'}"
+        return
+    import psycopg
+
+    try:
+        connection = psycopg.connect(SERVER, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no PostgreSQL at {SERVER!r}: {error}")
+    schema = f"t{uuid.uuid4().hex[:12]}"
+    with connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        yield f"{SERVER}?options=-csearch_path%3D{schema}"
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture
+def make(url, clock) -> Iterator[Callable[[], SqlStore]]:
+    """Opens the same store again and again, as processes would."""
+    opened: list[SqlStore] = []
+
+    def open_store() -> SqlStore:
+        opened.append(SqlStore(url, clock=clock))
+        return opened[-1]
+
+    yield open_store
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(make):
+    return make()
+
+
+def query(number: int, *, text: str = "", unit: str = "") -> Query:
+    return Query(
+        id=f"q{number:04}",
+        text=text or f"question {number}",
+        unit=unit,
+        asked_at=START + timedelta(seconds=number),
+        attributes={"plan": "pro"},
+    )
+
+
+def observation(asked: Query, arm: str = INCUMBENT, *, place="served", failure: Failure | None = None) -> Observation:
+    outcome = None if failure else Outcome(answer="yes", hits=(Hit(id="a", rank=1),), value=("a", {"b": (1, 2)}))
+    return Observation(
+        query_id=asked.id,
+        arm=arm,
+        place=place,
+        outcome=outcome,
+        failure=failure,
+        started_at=asked.asked_at,
+        duration=0.25,
+    )
+
+
+def envelope(number: int, **kwargs) -> Envelope:
+    asked = query(number, **kwargs)
+    served = observation(asked)
+    served = Observation(
+        query_id=asked.id,
+        arm=INCUMBENT,
+        place="served",
+        outcome=Outcome(answer="yes"),
+        started_at=served.started_at,
+        duration=0.1,
+    )
+    return Envelope(experiment="support", query=asked, served=served)
+
+
+def fill(store, count: int, *, arms=("rerank",)) -> list[Envelope]:
+    envelopes = [envelope(n) for n in range(count)]
+    store.add_envelopes(envelopes, arms={e.id: arms for e in envelopes})
+    return envelopes
+
+
+def run(store, number: int, arm: str = "rerank", **kwargs) -> bool:
+    return store.add_observation(observation(query(number), arm, place="shadow", **kwargs))
+
+
+def ids(store, candidate: str = "rerank", **window) -> list[str]:
+    return [pair.id for pair in store.pairs("support", candidate, **window)]
+
+
+def test_adding_an_envelope_twice_is_adding_it_once(store) -> None:
+    """A frame that comes again after a crash changes nothing, and opens no second task."""
+    first = [envelope(n) for n in range(3)]
+    arms = {e.id: ("rerank", INCUMBENT) for e in first}
+    assert store.add_envelopes(first, arms=arms) == 3
+    assert store.add_envelopes([*first, first[0]], arms=arms) == 0
+    assert store.add_envelopes([*first, envelope(3)], arms=arms) == 1
+    assert len(store.lease("support", limit=100, seconds=60, owner="w")) == 6
+
+
+def test_an_envelope_twice_in_one_batch_is_one(store) -> None:
+    """Both copies may come in one batch."""
+    assert store.add_envelopes([envelope(1), envelope(1)], arms={"q0001": ("rerank",)}) == 1
+    assert len(store.lease("support", limit=10, seconds=60, owner="w")) == 1
+
+
+def test_what_went_in_comes_out(store) -> None:
+    """Envelope, observations and labels come back equal, to the types inside returned values."""
+    put = fill(store, 1, arms=("rerank", INCUMBENT))[0]
+    run(store, 0)
+    run(store, 0, INCUMBENT)
+    store.add_labels({"q0000": Labels(relevant={"a": 1})})
+    (pair,) = store.pairs("support", "rerank")
+    assert pair.query == put.query
+    assert pair.served == put.served
+    assert pair.candidate == observation(put.query, "rerank", place="shadow")
+    assert pair.rerun == observation(put.query, INCUMBENT, place="shadow")
+    assert pair.labels == Labels(relevant={"a": 1})
+
+
+def test_tasks_go_out_oldest_query_first_and_once(store) -> None:
+    """Two leases in a row never give the same task; queries leave in the order in which they were asked."""
+    fill(store, 10)
+    first = store.lease("support", limit=4, seconds=60, owner="a")
+    second = store.lease("support", limit=100, seconds=60, owner="b")
+    assert [task.envelope.id for task in [*first, *second]] == [f"q{n:04}" for n in range(10)]
+    assert {task.attempt for task in first} == {1}
+    assert store.lease("support", limit=1, seconds=60, owner="c") == []
+    assert store.lease("other", limit=1, seconds=60, owner="c") == []
+
+
+def test_no_arm_always_runs_first(store) -> None:
+    """The arms of a query are drawn in random order: over 60 queries both come first at times."""
+    fill(store, 60, arms=("rerank", INCUMBENT))
+    tasks = store.lease("support", limit=200, seconds=60, owner="w")
+    firsts = {tasks[i].arm for i in range(0, 120, 2)}
+    assert firsts == {"rerank", INCUMBENT}
+
+
+def test_a_lease_that_ran_out_is_open_again(store, clock) -> None:
+    """A worker that died gives its task back when its lease ends, with a higher attempt."""
+    fill(store, 1)
+    assert store.lease("support", limit=1, seconds=60, owner="dead")[0].attempt == 1
+    clock.now += timedelta(seconds=59)
+    assert store.lease("support", limit=1, seconds=60, owner="w") == []
+    clock.now += timedelta(seconds=2)
+    assert store.lease("support", limit=1, seconds=60, owner="w")[0].attempt == 2
+
+
+def test_a_poisonous_query_is_given_up_and_scored_as_a_crash(store, clock) -> None:
+    """A task that kills three workers is closed with a failure, and no longer holds the others back."""
+    fill(store, 2)
+    run(store, 1)
+    for attempt in (1, 2, 3):
+        assert [t.attempt for t in store.lease("support", limit=1, seconds=60, owner="w")] == [attempt]
+        assert ids(store) == []
+        clock.now += timedelta(seconds=61)
+    assert store.lease("support", limit=10, seconds=60, owner="w") == []
+    first, _second = store.pairs("support", "rerank")
+    assert first.candidate.failure is not None
+    assert first.candidate.failure.kind == "crash"
+    assert "3 workers" in first.candidate.failure.message
+    assert run(store, 0) is False, "a late result changes nothing"
+
+
+def test_an_observation_counts_once(store, clock) -> None:
+    """The first result stays; a second worker's result of the same task changes nothing."""
+    fill(store, 1)
+    assert run(store, 0) is True
+    assert run(store, 0, failure=Failure(kind="timeout")) is False
+    (pair,) = store.pairs("support", "rerank")
+    assert pair.candidate.failure is None
+    clock.now += timedelta(days=1)
+    assert store.lease("support", limit=1, seconds=60, owner="w") == []
+
+
+def test_pairs_stop_at_the_first_open_query(store) -> None:
+    """Pairs come in query order, never in order of completion, so that slow runs can't be left out."""
+    fill(store, 6)
+    for number in (5, 1, 0, 3):
+        run(store, number)
+    assert ids(store) == ["q0000", "q0001"]
+    run(store, 2)
+    assert ids(store) == ["q0000", "q0001", "q0002", "q0003"]
+    assert ids(store, watermark=False) == ["q0000", "q0001", "q0002", "q0003", "q0005"]
+
+
+def test_an_open_rerun_holds_its_pair_back(store) -> None:
+    """The incumbent's re-run is awaited too: without its slow ones the incumbent would look fast."""
+    fill(store, 2, arms=("rerank", INCUMBENT))
+    run(store, 0)
+    run(store, 1)
+    run(store, 1, INCUMBENT)
+    assert ids(store) == []
+    run(store, 0, INCUMBENT)
+    assert [pair.rerun is not None for pair in store.pairs("support", "rerank")] == [True, True]
+
+
+def test_one_candidate_does_not_hold_another_back(store) -> None:
+    """Each candidate has its own watermark."""
+    fill(store, 2, arms=("rerank", "hyde"))
+    run(store, 0)
+    run(store, 1)
+    assert ids(store) == ["q0000", "q0001"]
+    assert ids(store, "hyde") == []
+
+
+def test_a_window_is_half_open(store) -> None:
+    """`since` is inside and `until` outside, so neighbouring windows share no pair."""
+    fill(store, 5)
+    for number in range(5):
+        run(store, number)
+    middle = START + timedelta(seconds=2)
+    assert ids(store, until=middle) == ["q0000", "q0001"]
+    assert ids(store, since=middle) == ["q0002", "q0003", "q0004"]
+
+
+def test_pages_neither_lose_nor_repeat(store) -> None:
+    """More pairs than a page come once each and in order, even while others write."""
+    fill(store, 1201)
+    for number in range(1201):
+        run(store, number)
+    seen = []
+    for pair in store.pairs("support", "rerank"):
+        seen.append(pair.id)
+        if len(seen) % 400 == 0:
+            store.set_aside("support", b"x", "while reading")
+    assert seen == [f"q{n:04}" for n in range(1201)]
+
+
+def test_labels_merge_and_may_come_late(store) -> None:
+    """Labels by key reach all queries of that text, labels by id add to them; unchanged ones are not counted."""
+    fill(store, 2)
+    run(store, 0)
+    run(store, 1)
+    key = query(0).key
+    assert store.add_labels({key: Labels(relevant={"a": 1}), "q0001": Labels(reference="no")}) == 2
+    assert store.add_labels({key: Labels(relevant={"a": 1})}) == 0
+    assert store.add_labels({"q0000": Labels(relevant={"b": 0})}) == 1
+    first, second = store.pairs("support", "rerank")
+    assert first.labels == Labels(relevant={"a": 1, "b": 0})
+    assert second.labels == Labels(reference="no")
+
+
+def test_a_call_that_the_caller_left_is_not_judged_but_counted(store) -> None:
+    """An aborted served call and a run stopped from outside make no pair; the funnel says how many there were."""
+    asked = query(0)
+    left = observation(asked, failure=Failure(kind="aborted"))
+    store.add_envelopes([Envelope(experiment="support", query=asked, served=left)], arms={asked.id: ("rerank",)})
+    run(store, 0)
+    more = [envelope(n) for n in (1, 2, 3, 4)]
+    store.add_envelopes(more, arms={e.id: ("rerank",) for e in more[:3]})
+    run(store, 1, failure=Failure(kind="killed"))
+    run(store, 2, failure=Failure(kind="timeout"))
+    store.set_aside("support", b"SE\x01damaged", "corrupt")
+    funnel = store.funnel("support", "rerank")
+    assert ids(store) == ["q0002"]
+    assert (funnel.mirrored, funnel.paired, funnel.waiting) == (6, 1, 1)
+    assert funnel.failed == {"aborted": 1, "killed": 1, "not_run": 1, "set_aside": 1}
+    assert funnel.gap == 0
+
+
+def test_the_funnel_adds_up_with_the_mirrors_counters(store) -> None:
+    """Eligible = not mirrored + mirrored; what is still on its way counts as waiting."""
+    fill(store, 3)
+    for number in range(3):
+        run(store, number)
+    store.add_counters("support", "host-1", {"eligible": 50, "not_sampled": 44, "mirrored": 5, "full": 1})
+    store.add_counters("support", "host-1", {"eligible": 60, "not_sampled": 53, "mirrored": 6, "full": 1})
+    store.add_counters("support", "host-2", {"eligible": 10, "not_sampled": 10})
+    funnel = store.funnel("support", "rerank")
+    assert (funnel.eligible, funnel.mirrored, funnel.waiting, funnel.paired) == (70, 6, 3, 3)
+    assert funnel.not_mirrored == {"not_sampled": 63, "full": 1}
+    assert (funnel.gap, funnel.distinct) == (0, 3)
+
+
+def test_scores_come_back_in_query_order_and_the_last_version_wins(store, clock) -> None:
+    """Values and reasons survive; a new scorer version replaces the old one for the reader, not in the table."""
+    fill(store, 2)
+    run(store, 0)
+    run(store, 1)
+
+    def score(number: int, value: float, version: str) -> PairScore:
+        return PairScore(
+            metric="recall@5",
+            query_id=f"q{number:04}",
+            incumbent=Scored(value),
+            candidate=Unscored("no hits"),
+            noise=Scored(0.5),
+            scorer_version=version,
+        )
+
+    store.add_scores("support", "rerank", [score(1, 0.1, "1"), score(0, 0.2, "1"), score(7, 0.9, "1")])
+    clock.now += timedelta(seconds=1)
+    store.add_scores("support", "rerank", [score(0, 0.3, "2")])
+    assert list(store.scores("support", "rerank")) == [score(0, 0.3, "2"), score(1, 0.1, "1")]
+
+
+def test_evaluations_come_newest_first(store) -> None:
+    """The newest come first, each whole; the same id is one evaluation."""
+    for number in range(3):
+        made = Evaluation(id=f"e{number}", experiment="support", created_at=START + timedelta(hours=number))
+        store.add_evaluation(made)
+        store.add_evaluation(made)
+    assert [e.id for e in store.evaluations("support", limit=2)] == ["e2", "e1"]
+    assert len(store.evaluations("support", limit=9)) == 3
+    assert store.evaluations("other") == []
+
+
+def test_two_openers_at_once_both_find_the_schema(make) -> None:
+    """Workers that start together on an empty database don't make its tables twice."""
+    failures: list[BaseException] = []
+
+    def open_and_write(number: int) -> None:
+        try:
+            make().add_envelopes([envelope(number)], arms={})
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=open_and_write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert failures == []
+    assert make().funnel("support", "rerank").mirrored == 4
+
+
+def test_many_workers_take_each_task_once(make) -> None:
+    """Four workers with connections of their own lease 200 tasks: none twice, none left."""
+    fill(make(), 200)
+    taken: list[str] = []
+    failures: list[BaseException] = []
+
+    def work(owner: str) -> None:
+        try:
+            store = make()
+            while tasks := store.lease("support", limit=7, seconds=600, owner=owner):
+                for task in tasks:
+                    store.add_observation(observation(task.envelope.query, task.arm, place="shadow"))
+                    taken.append(task.envelope.id)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert failures == []
+    assert sorted(taken) == [f"q{n:04}" for n in range(200)]
+
+
+def test_a_result_of_an_erased_query_is_not_kept(store) -> None:
+    """A run that ends after its user was erased leaves nothing behind."""
+    store.add_envelopes([envelope(0, unit="ann")], arms={"q0000": ("rerank",)})
+    assert store.erase("ann") == 1
+    assert run(store, 0) is False
+    assert ids(store) == []
