@@ -10,7 +10,7 @@ __all__ = ["KEYWORDS", "MESSAGES", "POLICIES", "TICKETS"]
 
 POLICIES: dict[str, str] = {
     "Returns": (
-        "Goods can be sent back within 30 days of delivery. Customers of Plus can send them back within 60 days. "
+        "Customers can send goods back within 30 days of delivery, and customers of Plus within 60 days. "
         "We refund the price of the returned line, not the shipping fee. Hygiene articles are excluded from "
         "returns. A return is refunded once. Refunds above 150 EUR need approval: open a ticket instead of "
         "refunding."
