@@ -26,7 +26,7 @@ from shadoweval.reporting.charts import funnel_bar, interval, quantiles
 
 __all__ = ["page", "word_diff"]
 
-_MARKS: Final = {"promote": "✔", "hold": "⏸", "rollback": "✖"}
+_MARKS: Final = {"promote": "✔", "hold": "◆", "rollback": "✖"}
 _STATES: Final = {"holds": "✔ holds", "broken": "✖ broken", "open": "… open", "error": "! error"}
 _WHY: Final = {
     "proven": "every required gate is proven on the same pairs",
@@ -34,7 +34,13 @@ _WHY: Final = {
     "error": "the evidence can't be trusted yet",
     "inconclusive": "nothing is proven either way yet",
 }
-_LONG = 1_500
+_LONG: Final = 1_500
+_PLANNED: Final = frozenset({"not_sampled", "not_targeted", "control", "off"})
+"""Calls that were never meant to be mirrored: no loss."""
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
@@ -131,17 +137,20 @@ def _funnel(coverage: Coverage | None) -> dict[str, Any] | None:
         return None
     lost = sorted(coverage.not_mirrored.items(), key=lambda item: -item[1])
     failed = sorted(coverage.failed.items(), key=lambda item: -item[1])
-    first = [*((name, n, "lost") for name, n in lost), ("mirrored", coverage.mirrored, "kept")]
+    first = [
+        *((_words(name), n, "waits" if name in _PLANNED else "lost") for name, n in lost),
+        ("mirrored", coverage.mirrored, "kept"),
+    ]
     second = [
-        *((name, n, "lost") for name, n in failed),
+        *((_words(name), n, "lost") for name, n in failed),
         ("waiting", coverage.waiting, "waits"),
         ("paired", coverage.paired, "kept"),
     ]
     return {
         "eligible": f"{coverage.eligible:,}",
-        "lost": [(name, f"{n:,}") for name, n in lost],
+        "lost": [(_words(name), f"{n:,}") for name, n in lost],
         "mirrored": f"{coverage.mirrored:,}",
-        "failed": [(name, f"{n:,}") for name, n in failed],
+        "failed": [(_words(name), f"{n:,}") for name, n in failed],
         "waiting": f"{coverage.waiting:,}",
         "paired": f"{coverage.paired:,}",
         "distinct": f"{coverage.distinct:,}",

@@ -1,0 +1,171 @@
+"""An evaluation with something of everything, hostile texts among it."""
+
+import datetime as dt
+import random
+
+from shadoweval.records import (
+    Coverage,
+    Evaluation,
+    Example,
+    Failure,
+    GateResult,
+    Labels,
+    MetricSummary,
+    Refusal,
+    Scored,
+    SliceResult,
+    ToolCall,
+    Unscored,
+    Verdict,
+)
+from shadoweval.testing import NOON, make_observation, make_query
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    '"><img src=x onerror="document.title=\'owned\'">',
+    "{{ 7 * 7 }} {% raw %}",
+    "</script><script>document.title='owned'</script>",
+    "javascript:alert(1) &lt;b&gt; \u202e\x00",
+)
+
+
+def gate(sentence, state, **changes):
+    given = {
+        "sentence": sentence,
+        "metric": sentence.split()[0],
+        "kind": "no_worse",
+        "state": state,
+        "margin": 0.02,
+        "incumbent": 0.412,
+        "candidate": 0.463,
+        "difference": 0.051,
+        "lower": 0.011,
+        "upper": 0.093,
+        "n": 247,
+        "share_of_evidence": 1.0 if state == "holds" else 0.4,
+        "method": "mixture of constant bets on paired differences",
+        "source": "Waudby-Smith and Ramdas 2024",
+        "details": {"log e, no worse": 4.1},
+    }
+    return GateResult(**{**given, **changes})
+
+
+def examples(count, *, seed=1):
+    rng = random.Random(seed)
+    for number in range(1, count + 1):
+        text = (
+            HOSTILE[number % len(HOSTILE)] if number % 7 == 0 else f"how do I read file number {number} line by line?"
+        )
+        query = make_query(number, text=text)
+        incumbent = make_observation(
+            query,
+            answer="Use open() and read(). " + text,
+            hits=["io.open", "topic:with", f"os.path.{number}"],
+            calls=[ToolCall(name="look_up", arguments={"id": number}, result={"ok": True}, effect="read")],
+        )
+        failing = number % 9 == 0
+        candidate = make_observation(
+            query,
+            "hybrid",
+            answer="Iterate over the file object, which yields lines. " + text,
+            hits=["topic:with", "io.TextIOBase.readline", "io.open"],
+            calls=[ToolCall(name="refund", arguments={"id": number}, effect="write", answered="stubbed", result="ok")],
+            failure=Failure(kind="timeout", message="no answer within 5 s") if failing else None,
+        )
+        yield Example(
+            query_id=query.id,
+            text=text,
+            attributes={"level": "beginner", "hostile": HOSTILE[0]},
+            incumbent=incumbent,
+            candidate=candidate,
+            scores={
+                "recall@5": (Scored(0.5), Scored(rng.random())),
+                "answer_quality": (Scored(0.4), Unscored("no reference answer")),
+            },
+            labels=Labels(relevant={"topic:with": 2}, reference="Loop over the open file."),
+            why=rng.choice(["largest loss", "largest gain", "sample"]),
+        )
+
+
+def evaluation(*, decision="hold", count=40):
+    quantiles = tuple(i / 20 for i in range(21))
+    why = {"hold": "inconclusive", "promote": "proven", "rollback": "broken"}[decision]
+    verdict = Verdict(
+        experiment="documentation",
+        candidate="hybrid",
+        decision=decision,
+        why=why,
+        reasons=("answer_quality is undecided: about 310 more pairs",),
+        gates=(
+            gate("recall@5 is better by 0.02", "open", kind="better", pairs_needed=(310, 200, 520)),
+            gate("answer_quality is no worse by 0.01", "holds"),
+            gate(
+                "tool_success is no worse by 0.005", "broken", difference=-0.03, lower=-0.05, upper=-0.01, critical=True
+            ),
+            gate(
+                "latency.p95 is at most 1.1 x incumbent",
+                "holds",
+                kind="at_most",
+                ratio=True,
+                margin=1.1,
+                difference=0.93,
+                lower=0.88,
+                upper=1.02,
+            ),
+            gate("cost is at most 0.02", "error", difference=None, lower=None, upper=None, reason="no score at all"),
+        ),
+        notices=("recall@5 is better in truth, by less than asked",),
+        pairs=251,
+        units=247,
+        fidelity={"replayed": 400, "stubbed": 51, "refused": 3},
+    )
+    return Evaluation(
+        id="ev-1",
+        experiment="documentation",
+        created_at=NOON,
+        since=NOON - dt.timedelta(hours=24),
+        until=NOON,
+        verdicts=(verdict,),
+        coverage={
+            "hybrid": Coverage(
+                eligible=3000,
+                not_mirrored={"not_sampled": 2690, "control": 40, "too_large": 2},
+                mirrored=268,
+                failed={"corrupt": 2, "poison": 1},
+                waiting=14,
+                paired=251,
+                distinct=247,
+            )
+        },
+        summaries={
+            "hybrid": (
+                MetricSummary(
+                    metric="recall@5",
+                    higher_is_better=True,
+                    incumbent=0.412,
+                    candidate=0.463,
+                    difference=0.051,
+                    lower=0.01,
+                    upper=0.09,
+                    scored=247,
+                    unscored={"no document is judged for this query": 4},
+                    distribution=(quantiles, tuple(q**0.7 for q in quantiles)),
+                ),
+            )
+        },
+        slices={
+            "hybrid": (
+                SliceResult(
+                    slice="level=beginner", metric="recall@5", n=80, difference=-0.08, lower=-0.12, state="worse"
+                ),
+                SliceResult(slice="level=expert", metric="recall@5", n=12, difference=0.1, state="too_small"),
+            )
+        },
+        examples={"hybrid": tuple(examples(count))},
+        refusals={"hybrid": (Refusal(kind="socket.connect", detail="10.0.0.1:443", layer="audit", count=3),)},
+        containment={"hybrid": {"seccomp": "in force", "network namespace": "not permitted here"}},
+        versions={"incumbent": {"code": "a1b2"}, "hybrid": {"code": "c3d4", "model": "offline-reader-1"}},
+        overhead={"control p50": 0.0101, "mirrored p50": 0.0102},
+        write_sets={"hybrid": {"same": 40, "missing": 2, "extra": 1, "duplicated": 0}},
+        notes=("The chat model is an offline extractive reader, not an LLM.",),
+    )
