@@ -11,6 +11,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def cached_vectors(
         VectorsMissingError: there is no cached file, and this process can't write one.
     """
     home = _default_folder() if folder is None else folder
-    path = home / fingerprint(corpus) / "minilm.npz"
+    embedded = (replace(passage, text=read_text(passage)) for passage in corpus)
+    path = home / fingerprint(embedded) / "minilm.npz"
     found = _read(path, len(corpus))
     if found is not None:
         return found

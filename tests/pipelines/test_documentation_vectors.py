@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +46,15 @@ def test_vectors_are_computed_once_and_each_stands_in_its_passages_row(tmp_path)
     assert again.asked == 0
 
 
-def test_another_corpus_has_vectors_of_its_own(tmp_path):
-    """One changed text is another fingerprint, so vectors never belong to other passages than they say."""
+@pytest.mark.parametrize("changed", [{"text": "another text"}, {"title": "another title"}, {"id": "another"}])
+def test_another_corpus_has_vectors_of_its_own(tmp_path, changed):
+    """Whatever changes in one passage, vectors never belong to other passages than they say."""
     cached_vectors(CORPUS, CountingEmbed(), folder=tmp_path)
     embed = CountingEmbed()
-    changed = (*CORPUS[:-1], Passage("p599", "title 599", "another text"))
-    vectors = cached_vectors(changed, embed, folder=tmp_path)
+    last = replace(CORPUS[-1], **changed)
+    vectors = cached_vectors((*CORPUS[:-1], last), embed, folder=tmp_path)
     assert embed.asked == 600
-    assert np.array_equal(vectors[-1], embed(["title 599\nanother text"])[0])
+    assert np.array_equal(vectors[-1], embed([read_text(last)])[0])
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.999])
