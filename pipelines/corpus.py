@@ -166,7 +166,10 @@ def _module_docstrings(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _public_members(module: ModuleType, name: str) -> list[tuple[str, Any]]:
-    """Functions, then classes, each under its own name before its aliases: the first name of a text is kept."""
+    """List what people look up by this name first, because the first name of a text is kept.
+
+    That is functions before classes, an object's own name before its aliases, and bases before derived classes.
+    """
     declared = getattr(module, "__all__", None)
     members: list[tuple[str, Any]] = []
     for member_name in declared or vars(module):
@@ -175,11 +178,13 @@ def _public_members(module: ModuleType, name: str) -> list[tuple[str, Any]]:
             continue
         if declared or name == "builtins" or member.__module__ in {name, f"_{name}"}:
             members.append((member_name, member))
-    return sorted(members, key=lambda member: (inspect.isclass(member[1]), *_own_name_first(*member)))
+    return sorted(members, key=_rank)
 
 
-def _own_name_first(name: str, member: Any) -> tuple[bool, str]:
-    return getattr(member, "__name__", name) != name, name
+def _rank(named: tuple[str, Any]) -> tuple[bool, bool, int, str]:
+    name, member = named
+    is_class = inspect.isclass(member)
+    return is_class, getattr(member, "__name__", name) != name, len(member.__mro__) if is_class else 0, name
 
 
 def _is_generated(owner: type, text: str) -> bool:
@@ -188,13 +193,23 @@ def _is_generated(owner: type, text: str) -> bool:
 
 
 def _method_docstrings(owner: type) -> Iterator[tuple[str, str]]:
-    for name, method in sorted(vars(owner).items()):
-        is_public = name == "__init__" or not name.startswith("_")
-        # A built-in function kept in a class, such as logging.Formatter.converter, is documented elsewhere.
-        is_method = inspect.isroutine(method) and not inspect.isbuiltin(method)
-        if not is_public or not (is_method or isinstance(method, _ACCESSORS) or inspect.isdatadescriptor(method)):
+    own = [base for base in owner.__mro__ if base is owner or _is_private(base)]
+    inherited = [base for base in owner.__mro__ if base not in own]
+    methods = {name: method for base in reversed(own) for name, method in vars(base).items()}
+    for name, method in sorted(methods.items()):
+        if (name.startswith("_") and name != "__init__") or not _is_method(method):
             continue
         text = getattr(method, "__func__", method).__doc__  # A static method's wrapper may have none.
-        inherited = {getattr(base.__dict__.get(name), "__doc__", None) for base in owner.__mro__[1:]}
-        if isinstance(text, str) and text not in inherited:
+        if isinstance(text, str) and all(getattr(vars(base).get(name), "__doc__", None) != text for base in inherited):
             yield name, text
+
+
+def _is_private(owner: type) -> bool:
+    # Its methods are documented where users meet them: _socket.socket's under socket.socket.
+    return any(part.startswith("_") for part in (owner.__name__, *owner.__module__.split(".")))
+
+
+def _is_method(member: Any) -> bool:
+    # A built-in function kept in a class, such as logging.Formatter.converter, is documented elsewhere.
+    is_function = inspect.isroutine(member) and not inspect.isbuiltin(member)
+    return is_function or isinstance(member, _ACCESSORS) or inspect.isdatadescriptor(member)
