@@ -1,6 +1,8 @@
 """Statistics of paired comparisons: pure functions and small accumulators that know nothing of pipelines."""
 
 from shadoweval.stats.bets import Side
+from shadoweval.stats.cluster_robust import ClusterRobustMean
+from shadoweval.stats.clusters import cluster_means, first_occurrences, joined_groups
 from shadoweval.stats.decision import (
     Attribution,
     Decision,
@@ -11,6 +13,7 @@ from shadoweval.stats.decision import (
     rollback_evidence,
 )
 from shadoweval.stats.discordant import PairCounts, discordant_log_e
+from shadoweval.stats.drift import DecayDetector, DriftDetector
 from shadoweval.stats.fixed import (
     FEWEST_DISCORDANT,
     MeanInterval,
@@ -27,40 +30,70 @@ from shadoweval.stats.histbet import HistBet
 from shadoweval.stats.inputs import StatsInputError
 from shadoweval.stats.latency import ORDER_LEVELS, PairedExceedance
 from shadoweval.stats.latency_ratio import QuantileRatio
+from shadoweval.stats.missing import missing_is_tolerable, tipping_mean, worst_case_bound
 from shadoweval.stats.multiplicity import benjamini_hochberg, e_bh, e_bonferroni, e_closed, mean_log_e
+from shadoweval.stats.noise import best_repeats, control_log_e, noise_floor_evidence, rerun_variance
 from shadoweval.stats.paths import first_crossing, log_e_path
+from shadoweval.stats.planning import PairsToGo, PlannedPairs, pairs_needed, pairs_to_go, planned_pairs
+from shadoweval.stats.ppi import PredictionPowered, PredictionPoweredMean, ppi_mean
+from shadoweval.stats.ratio import CappedRatio, MeanRatio
+from shadoweval.stats.srm import sample_ratio_log_e
 
 __all__ = [
     "FEWEST_DISCORDANT",
     "ORDER_LEVELS",
     "Attribution",
+    "CappedRatio",
+    "ClusterRobustMean",
+    "DecayDetector",
     "Decision",
+    "DriftDetector",
     "HistBet",
     "MeanInterval",
+    "MeanRatio",
     "Outcome",
     "PairCounts",
     "PairedExceedance",
+    "PairsToGo",
+    "PlannedPairs",
+    "PredictionPowered",
+    "PredictionPoweredMean",
     "QuantileRatio",
     "Side",
     "StatsInputError",
     "attribute",
     "benjamini_hochberg",
+    "best_repeats",
+    "cluster_means",
+    "control_log_e",
     "discordant_log_e",
     "e_bh",
     "e_bonferroni",
     "e_closed",
     "first_crossing",
+    "first_occurrences",
     "guard_verdict",
     "histograms",
+    "joined_groups",
     "log_e_path",
     "mcnemar_exact_p",
     "mean_log_e",
+    "missing_is_tolerable",
+    "noise_floor_evidence",
     "non_inferiority_bound",
     "paired_interval",
     "paired_t_p",
+    "pairs_needed",
+    "pairs_to_go",
+    "planned_pairs",
+    "ppi_mean",
     "promote_evidence",
+    "rerun_variance",
     "rollback_evidence",
     "rule_of_three",
+    "sample_ratio_log_e",
     "sign_flip_p",
+    "tipping_mean",
     "wilson_interval",
+    "worst_case_bound",
 ]

@@ -20,7 +20,7 @@ from shadoweval.stats.bets import Side
 from shadoweval.stats.discordant import discordant_log_e
 from shadoweval.stats.inputs import Floats, IntArray, StatsInputError, paired
 from shadoweval.stats.multiplicity import mean_log_e
-from shadoweval.stats.packing import State, check_version, field
+from shadoweval.stats.packing import State, check_version, field, numbers
 from shadoweval.stats.thresholds import PredictableQuantiles, check_durations
 
 ORDER_LEVELS: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
@@ -144,13 +144,6 @@ class PairedExceedance:
         made = cls(thresholds.levels, ratio=field(state, "ratio", float))
         made._thresholds = thresholds
         made.n = field(state, "n", int)
-        made._more = _counts(state, "more", len(made.levels))
-        made._less = _counts(state, "less", len(made.levels))
+        made._more += numbers(state, "more", len(made.levels)).astype(np.int64)
+        made._less += numbers(state, "less", len(made.levels)).astype(np.int64)
         return made
-
-
-def _counts(state: State, name: str, size: int) -> IntArray:
-    values = [value for value in field(state, name, list) if isinstance(value, int) and value >= 0]
-    if len(values) != size:
-        raise StatsInputError(f"This state does not hold {size} counts for {name!r}. It is damaged.")
-    return np.array(values, dtype=np.int64)

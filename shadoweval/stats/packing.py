@@ -57,6 +57,19 @@ def field(state: Mapping[str, object], name: str, kind: type[T]) -> T:
     return value
 
 
+def numbers(state: Mapping[str, object], name: str, size: int) -> FloatArray:
+    """The field of a state that lists exactly `size` finite numbers.
+
+    Raises:
+        StatsInputError: It does not.
+    """
+    values = [value for value in field(state, name, list) if isinstance(value, int | float)]
+    array = np.array(values, dtype=np.float64)
+    if array.shape != (size,) or not np.isfinite(array).all():
+        raise StatsInputError(f"This state does not hold {size} finite numbers as {name!r}. It is damaged.")
+    return array
+
+
 def check_version(state: Mapping[str, object], known: int) -> None:
     """Refuse a state written in another version.
 

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, finite, share
-from shadoweval.stats.packing import State, check_version, field
+from shadoweval.stats.packing import State, check_version, field, numbers
 
 WARMUP = 50
 """Incumbents to see before the first threshold; until then no pair is judged."""
@@ -161,13 +161,9 @@ class PredictableQuantiles:
             StatsInputError: The state is damaged.
         """
         check_version(state, 1)
-        levels = [float(level) for level in field(state, "levels", list) if isinstance(level, float)]
-        made = cls(levels)
+        made = cls(numbers(state, "levels", len(field(state, "levels", list))).tolist())
         made._sketch = QuantileSketch.from_state(field(state, "sketch", list))
         made._refresh_at = field(state, "refresh_at", int)
         if state.get("current") is not None:
-            current = [value for value in field(state, "current", list) if isinstance(value, float)]
-            made.current = finite(current, "thresholds")
-            if made.current.shape != (len(levels),):
-                raise StatsInputError("This state does not hold one threshold per level. It is damaged.")
+            made.current = numbers(state, "current", len(made.levels))
         return made

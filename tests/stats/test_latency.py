@@ -125,7 +125,7 @@ def test_unusable_latencies_and_questions_are_refused():
         PairedExceedance(ratio=0.0)
     with pytest.raises(StatsInputError, match="ratio"):
         PairedExceedance().merge(PairedExceedance(ratio=1.2))
-    with pytest.raises(StatsInputError, match="counts"):
+    with pytest.raises(StatsInputError, match="numbers"):
         PairedExceedance.from_state(PairedExceedance().to_state() | {"more": [1]})
     with pytest.raises(StatsInputError, match="one quantile"):
         QuantileRatio.from_state(
