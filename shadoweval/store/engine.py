@@ -34,8 +34,8 @@ _BUSY_MS: Final = 10_000
 
 _MENDS: Final = (
     ("disk is full", "Free space where the database lies; nothing that was stored is damaged."),
-    ("disk i/o error", "Look at the disk and its quota; nothing that was stored is damaged."),
-    ("too big", "Free space where the database lies; nothing that was stored is damaged."),
+    ("disk i/o error", "Free space, and look at the disk and its quota; nothing that was stored is damaged."),
+    ("no space left", "Free space where the server keeps the database; nothing that was stored is damaged."),
     ("readonly", "Give this user the right to write to the file and its folder."),
     ("locked", f"Another process has been writing for {_BUSY_MS / 1000:g} s; look for one that hangs."),
     ("unable to open", "Check that the folder exists and this user may write to it."),

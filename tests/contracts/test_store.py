@@ -268,15 +268,15 @@ def test_a_window_is_half_open(store) -> None:
 
 def test_pages_neither_lose_nor_repeat(store) -> None:
     """More pairs than a page come once each and in order, even while others write."""
-    fill(store, 1201)
-    for number in range(1201):
+    fill(store, 601)
+    for number in range(601):
         run(store, number)
     seen = []
     for pair in store.pairs("support", "rerank"):
         seen.append(pair.id)
-        if len(seen) % 400 == 0:
+        if len(seen) % 200 == 0:
             store.set_aside("support", b"x", "while reading")
-    assert seen == [f"q{n:04}" for n in range(1201)]
+    assert seen == [f"q{n:04}" for n in range(601)]
 
 
 def test_labels_merge_and_may_come_late(store) -> None:
