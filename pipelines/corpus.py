@@ -173,7 +173,9 @@ def _public_members(module: ModuleType, name: str) -> list[tuple[str, Any]]:
     declared = getattr(module, "__all__", None)
     members: list[tuple[str, Any]] = []
     for member_name in declared or vars(module):
-        member = getattr(module, member_name, None)
+        # Programs replace hooks; the interpreter keeps its own as sys.__excepthook__, threading.__excepthook__ ...
+        original = getattr(module, f"__{member_name}__", None) if member_name.endswith("hook") else None
+        member = original or getattr(module, member_name, None)
         if member_name.startswith("_") or not (inspect.isclass(member) or inspect.isroutine(member)):
             continue
         if declared or name == "builtins" or member.__module__ in {name, f"_{name}"}:
