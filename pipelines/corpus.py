@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import inspect
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -178,9 +179,15 @@ def _public_members(module: ModuleType, name: str) -> list[tuple[str, Any]]:
         member = original or getattr(module, member_name, None)
         if member_name.startswith("_") or not (inspect.isclass(member) or inspect.isroutine(member)):
             continue
-        if declared or name == "builtins" or member.__module__ in {name, f"_{name}"}:
+        home = getattr(member, "__module__", None) or name
+        if home in {name, f"_{name}"} or ((declared or name == "builtins") and _is_standard(home)):
             members.append((member_name, member))
     return sorted(members, key=_rank)
+
+
+def _is_standard(module: str) -> bool:
+    # Not what a debugger or a test runner put in the place of, for instance, pdb.set_trace.
+    return module.partition(".")[0] in sys.stdlib_module_names
 
 
 def _rank(named: tuple[str, Any]) -> tuple[bool, bool, int, str]:

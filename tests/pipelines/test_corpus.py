@@ -78,10 +78,16 @@ def test_two_processes_build_the_same_corpus(texts):
     assert build("-R").stdout == build().stdout == fingerprint(passages()) + "\n"
 
 
-def test_replaced_hooks_change_nothing():
-    """A program that set its own exception hooks, as test runners and crash reporters do, has the same corpus."""
-    hooks = "import sys, threading; threading.excepthook = sys.excepthook = sys.unraisablehook = lambda *_: None"
-    assert build(before=hooks).stdout == build().stdout
+@pytest.mark.parametrize(
+    "before",
+    [
+        "import sys, threading; threading.excepthook = sys.excepthook = sys.unraisablehook = lambda *_: None",
+        "import pdb, pytest; pdb.set_trace = pytest.set_trace",
+    ],
+)
+def test_what_programs_replace_changes_nothing(before):
+    """A program with hooks of its own, such as a test runner or a crash reporter, has the same corpus."""
+    assert build(before=before).stdout == build().stdout
 
 
 def test_building_warns_of_nothing():
