@@ -1,0 +1,28 @@
+"""What a candidate's process puts itself under before any candidate code runs. See docs/containment.md."""
+
+from shadoweval.candidate.guard.entry import contain, prepare
+from shadoweval.candidate.guard.notify import Supervisor
+from shadoweval.candidate.guard.policy import (
+    ALL_LAYERS,
+    Containment,
+    Endpoint,
+    GuardPolicy,
+    Missing,
+    Refusal,
+    RefusedError,
+    resolved,
+)
+
+__all__ = [
+    "ALL_LAYERS",
+    "Containment",
+    "Endpoint",
+    "GuardPolicy",
+    "Missing",
+    "Refusal",
+    "RefusedError",
+    "Supervisor",
+    "contain",
+    "prepare",
+    "resolved",
+]

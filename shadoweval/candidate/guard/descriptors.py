@@ -1,0 +1,115 @@
+"""What the candidate inherits: descriptors, the life of its parent, and how much memory it may take."""
+# ruff: noqa: PTH (paths are text here, from and for system calls)
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+
+from shadoweval.candidate.guard.policy import GuardPolicy
+from shadoweval.candidate.guard.syscalls import libc
+
+__all__ = ["MAX_NAMED", "PLACEHOLDER", "cap_memory", "close_inherited", "die_with_parent"]
+
+# An anonymous file that takes the numbers of inherited descriptors, so that a write through one is seen and named.
+PLACEHOLDER = "shadoweval-inherited"
+MAX_NAMED = 100  # the most numbers that one filter rule compares
+_PDEATHSIG, _PTRACER, _ANY = 1, 0x59616D61, -1  # PR_SET_PDEATHSIG, PR_SET_PTRACER, PR_SET_PTRACER_ANY
+# Address space that is reserved but is no memory: thread stacks, malloc arenas, files mapped for reading.
+_RESERVED_BYTES = 4 << 30
+
+
+def _open_descriptors() -> list[int]:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with contextlib.suppress(OSError):
+            return [int(name) for name in os.listdir(folder)]
+    return list(range(256))
+
+
+def _silence(standard: Iterable[int]) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in standard:
+        if number != null:
+            os.dup2(null, number)
+    if null > 2:
+        os.close(null)
+
+
+def close_inherited(keep: Iterable[int], *, named: bool) -> tuple[tuple[int, str], ...]:
+    """Close every descriptor but `keep`; standard streams that are not kept lead to the null device.
+
+    Args:
+        keep: numbers that stay.
+        named: put a placeholder in the place of each, so that the kernel can tell writes through it from others.
+
+    Returns:
+        What was closed, as (number, what it was), standard streams left out.
+    """
+    kept = frozenset(keep)
+    closed: list[tuple[int, str]] = []
+    for number in sorted(set(_open_descriptors()) - kept):
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{number}") if named else ""
+            if number > 2:
+                os.fstat(number)  # the listing's own descriptor is gone by now
+                os.close(number)
+                closed.append((number, target))
+    _silence(number for number in range(3) if number not in kept)
+    if named and closed:
+        _put_placeholder([number for number, _ in closed[:MAX_NAMED]])
+    return tuple(closed)
+
+
+def _put_placeholder(numbers: list[int]) -> None:
+    memory = os.memfd_create(PLACEHOLDER)
+    target = os.open(f"/proc/self/fd/{memory}", os.O_PATH | os.O_CLOEXEC)
+    for number in numbers:
+        if number not in {memory, target}:
+            os.dup2(target, number, inheritable=False)
+    if memory in numbers:
+        os.dup2(target, memory, inheritable=False)
+    else:
+        os.close(memory)
+    if target not in numbers:
+        os.close(target)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the thread that forked it ends; end now if that is past.
+
+    Raises:
+        OSError: not Linux.
+    """
+    if libc().prctl(_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
+        raise OSError("PR_SET_PDEATHSIG was refused")
+    libc().prctl(_PTRACER, _ANY, 0, 0, 0)  # let the supervisor read arguments where Yama would not
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _used(field: str) -> int:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith(field))
+
+
+def cap_memory(policy: GuardPolicy) -> None:
+    """Cap what is allocated from now on at `policy.memory_bytes`; no core dumps.
+
+    RLIMIT_DATA counts private writable memory (Linux 4.7 and later); shared memory is bounded by the address space.
+
+    Raises:
+        OSError: no /proc, so the memory in use is not known.
+    """
+    import resource  # noqa: PLC0415 (not on Windows)
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if policy.memory_bytes is None:
+        return
+    caps = {resource.RLIMIT_DATA: _used("VmData"), resource.RLIMIT_AS: _used("VmSize") + _RESERVED_BYTES}
+    for limit, used in caps.items():
+        hard = resource.getrlimit(limit)[1]
+        cap = used + policy.memory_bytes
+        cap = cap if hard == resource.RLIM_INFINITY else min(cap, hard)
+        resource.setrlimit(limit, (cap, cap))

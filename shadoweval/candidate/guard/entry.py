@@ -1,0 +1,188 @@
+"""Enter the guard: the ladder of layers, in the only order that works, and a record of what is in force."""
+# ruff: noqa: PTH (paths are text here, from and for system calls)
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from shadoweval.candidate.guard import audit, descriptors, landlock, namespaces, rules, seccomp
+from shadoweval.candidate.guard.policy import Containment, GuardPolicy, Layer, Missing, Refusal
+from shadoweval.candidate.guard.syscalls import libc, native_numbers
+from shadoweval.errors import CandidateError
+
+__all__ = ["contain", "prepare"]
+
+_NO_SUPERVISOR = "no supervisor: on_refusal is no descriptor"
+
+
+def prepare() -> None:
+    """Do in the zygote, once, what every candidate would do again: load the C library, read the tables, ask the kernel."""
+    if native_numbers():
+        libc()
+        seccomp.ask_available()
+
+
+class _Ladder:
+    """Tries layers and remembers the outcome of each."""
+
+    def __init__(self, policy: GuardPolicy) -> None:
+        self._policy = policy
+        self.layers: list[Layer] = []
+        self.missing: list[Missing] = []
+        self.limits: list[str] = []
+
+    def enter(self, layer: Layer, step: Callable[[], object], *, unless: str = "") -> bool:
+        """Run `step`; whether the layer is in force."""
+        reason = unless
+        if layer not in self._policy.layers:
+            reason = "switched off by the policy"
+        try:
+            if not reason:
+                step()
+        except (OSError, ValueError, AttributeError, ImportError) as error:
+            reason = str(error) or type(error).__name__
+        if reason:
+            self.missing.append(Missing(layer, reason))
+        else:
+            self.layers.append(layer)
+        return not reason
+
+
+def contain(
+    policy: GuardPolicy, *, on_refusal: int | Callable[[Refusal], None], parent: int | None = None
+) -> Containment:
+    """Put this process under the guard, for good. Call it in a freshly forked child, before any candidate code.
+
+    A layer that the platform lacks is left out and named in the record; what is left is never weaker than what was asked:
+    where nobody can tell an allowed address or path from another, all of them are refused.
+
+    Args:
+        policy: what is allowed.
+        on_refusal: a `Supervisor`'s candidate end, or a callable that is told what the audit hook refused (then there is no
+            notify layer, and what native code tries is refused but not counted).
+        parent: the process whose end is this one's end; by default the parent of this process.
+
+    Raises:
+        CandidateError: this process has more than one thread, or the scratch folder is missing.
+    """
+    _check(policy)
+    channel = on_refusal if isinstance(on_refusal, int) else -1
+    kept = (*policy.keep_fds, channel) if channel >= 0 else policy.keep_fds
+    inner = msgspec.structs.replace(policy, keep_fds=kept)
+    ladder = _Ladder(policy)
+    closed = _inherit(ladder, inner, parent=os.getppid() if parent is None else parent)
+    egress = "the allow-list is not empty" if policy.allow or policy.unix_sockets else ""
+    ladder.enter("netns", namespaces.leave_network, unless=egress)
+    listener = _kernel_layers(ladder, inner, closed=closed if channel >= 0 else ())
+    report = functools.partial(_send, channel, os.fstat(channel).st_ino) if channel >= 0 else on_refusal
+    assert callable(report)
+    audit.answer_names(policy)
+    by_kernel = {"landlock", "seccomp"} & set(ladder.layers)
+    ladder.enter("audit", lambda: audit.watch(policy, report, files_by_kernel=bool(by_kernel)))
+    containment = Containment(tuple(ladder.layers), tuple(ladder.missing), tuple(ladder.limits), closed)
+    if channel >= 0:
+        _announce(containment, channel, listener)
+    return containment
+
+
+def _check(policy: GuardPolicy) -> None:
+    if not os.path.isdir(policy.scratch):
+        raise CandidateError(f"The scratch folder {policy.scratch!r} does not exist. Make it before contain().")
+    with suppress(OSError):
+        threads = len(os.listdir("/proc/self/task"))
+        if threads > 1:
+            raise CandidateError(
+                f"contain() was called in a process with {threads} threads; the kernel would leave the others outside. "
+                "Call it right after fork, before any thread is started."
+            )
+
+
+def _inherit(ladder: _Ladder, policy: GuardPolicy, *, parent: int) -> tuple[tuple[int, str], ...]:
+    closed: list[tuple[int, str]] = []
+    named = bool(native_numbers())
+    ladder.enter("descriptors", lambda: closed.extend(descriptors.close_inherited(policy.keep_fds, named=named)))
+    if len(closed) > descriptors.MAX_NAMED:
+        ladder.limits.append(f"{len(closed) - descriptors.MAX_NAMED} inherited descriptors are closed, but not named")
+
+    def limits() -> None:
+        descriptors.cap_memory(policy)
+        descriptors.die_with_parent(parent)
+
+    ladder.enter("limits", limits)
+    return tuple(closed)
+
+
+def _kernel_layers(ladder: _Ladder, policy: GuardPolicy, *, closed: tuple[tuple[int, str], ...]) -> int:
+    """Landlock, then the filter; the listener's descriptor or -1."""
+    version = 0
+
+    def restrict() -> None:
+        nonlocal version
+        found = landlock.abi()
+        landlock.restrict(policy, found)
+        version = found
+
+    ladder.enter("landlock", restrict)
+    if 0 < version < 4:
+        ladder.limits.append(f"Landlock version {version} knows no ports")
+    if "seccomp" not in policy.layers or not native_numbers():
+        reason = "switched off by the policy" if native_numbers() else f"no seccomp on {sys.platform}"
+        ladder.missing += [Missing("seccomp", reason), Missing("notify", "it is a part of seccomp")]
+        return -1
+    listener = -1
+    numbers = tuple(number for number, _ in closed[: descriptors.MAX_NAMED])
+
+    def asking() -> None:
+        nonlocal listener
+        tests = rules.filter_rules(policy, asked=True, landlock=version, closed=numbers)
+        listener = seccomp.install(seccomp.program(tests, seccomp.ASK), ask=True)
+
+    unless = seccomp.ask_available() if closed or policy.keep_fds else _NO_SUPERVISOR
+    if ladder.enter("notify", asking, unless=unless):
+        ladder.layers.insert(-1, "seccomp")
+        return listener
+    tests = rules.filter_rules(policy, asked=False, landlock=version, closed=())
+    ladder.enter("seccomp", lambda: seccomp.install(seccomp.program(tests, seccomp.refuse_with(1)), ask=False))
+    ladder.limits += _unasked_limits(policy, version)
+    return -1
+
+
+def _unasked_limits(policy: GuardPolicy, version: int) -> list[str]:
+    """What is refused although the policy allows it, or let through by port alone, when nobody can be asked."""
+    limits: list[str] = []
+    if not version:
+        limits.append(
+            "nothing can be written, scratch folder included: neither notify nor Landlock can tell paths apart"
+        )
+    if policy.allow:
+        by_port = version >= 4
+        limits.append(
+            "the allow-list holds by port, not by host" if by_port else "no egress at all, allow-list included"
+        )
+    if policy.unix_sockets:
+        limits.append("no Unix sockets, allow-list included")
+    return limits
+
+
+def _announce(containment: Containment, channel: int, listener: int) -> None:
+    end = socket.socket(fileno=channel)  # the very number: the filter lets no other one send descriptors
+    try:
+        socket.send_fds(end, [msgspec.msgpack.encode(containment)], [listener] if listener >= 0 else [])
+    finally:
+        end.detach()
+    if listener >= 0:
+        os.close(listener)
+
+
+def _send(channel: int, inode: int, refusal: Refusal) -> None:
+    """Tell the supervisor. The channel's number may have been closed by the candidate and be another file by now."""
+    with suppress(OSError):
+        if os.fstat(channel).st_ino == inode:
+            os.write(channel, msgspec.msgpack.encode(refusal))

@@ -1,0 +1,174 @@
+"""What a candidate may touch, what was refused, and which layers are in force: plain frozen records."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "ALL_LAYERS",
+    "Containment",
+    "Endpoint",
+    "GuardPolicy",
+    "Layer",
+    "Missing",
+    "Refusal",
+    "RefusedError",
+    "inside",
+    "normal_address",
+    "resolved",
+]
+
+Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit"]
+ALL_LAYERS: tuple[Layer, ...] = ("descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit")
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A host and port (TCP or UDP) that the candidate may talk to.
+
+    Attributes:
+        host: IP address, or a name that `resolved` looks up in the parent.
+        port: 1 to 65535.
+        addresses: what `resolved` found for a name; empty for an IP address.
+    """
+
+    host: str
+    port: int
+    addresses: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a candidate may touch; everything else that changes the world is refused.
+
+    Attributes:
+        scratch: an existing folder in which everything but device nodes may be written.
+        allow: egress is an allow-list, empty by default (loopback included).
+        unix_sockets: paths of Unix sockets that may be connected to.
+        writable: further existing files, folders or devices that may be opened for writing.
+        memory_bytes: what may be allocated on top of what the process holds when the guard begins; None: no cap.
+        keep_fds: descriptors that stay open, as they are numbered in the candidate; all others are closed.
+        layers: the layers to try; those left out are reported as missing.
+    """
+
+    scratch: str
+    allow: tuple[Endpoint, ...] = ()
+    unix_sockets: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    keep_fds: tuple[int, ...] = ()
+    layers: tuple[Layer, ...] = ALL_LAYERS
+
+    def writable_roots(self) -> tuple[str, ...]:
+        """`scratch` and `writable` as real paths, for `inside`."""
+        return tuple(os.path.realpath(path) for path in (self.scratch, *self.writable))
+
+    def addresses(self) -> frozenset[tuple[str, int]]:
+        """Every (numeric address, port) that may be talked to."""
+        return frozenset(
+            (normal_address(address), endpoint.port)
+            for endpoint in self.allow
+            for address in (endpoint.addresses or (endpoint.host,))
+        )
+
+
+class Refusal(msgspec.Struct, frozen=True, tag=True):
+    """One refused act.
+
+    Attributes:
+        kind: `socket.connect`, `socket.send`, `socket.bind`, `socket.create`, `socket.resolve`, `open.write`,
+            `file.change`, `process`, `signal`, `ipc`, `inherited`, `memory` or `kernel`.
+        detail: the address, or the call and its path, as far as it could be read.
+        layer: who saw it: `audit` (Python named it) or `notify` (the kernel asked).
+    """
+
+    kind: str
+    detail: str
+    layer: Layer
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """A layer that is not in force, and why."""
+
+    layer: Layer
+    reason: str
+
+
+class Containment(msgspec.Struct, frozen=True, tag=True):
+    """What holds a candidate.
+
+    Attributes:
+        layers: in force, in the order in which they were entered.
+        missing: not in force, each with its reason.
+        limits: what is in force only in part, as sentences.
+        inherited: descriptors that were closed, as (number, what it was).
+    """
+
+    layers: tuple[Layer, ...]
+    missing: tuple[Missing, ...] = ()
+    limits: tuple[str, ...] = ()
+    inherited: tuple[tuple[int, str], ...] = ()
+
+    def describe(self) -> str:
+        """Two or more lines for a report or a start-up log."""
+        lines = [f"contained by: {', '.join(self.layers) or 'nothing'}"]
+        lines += [f"not in force: {entry.layer} ({entry.reason})" for entry in self.missing]
+        lines += [f"limited: {limit}" for limit in self.limits]
+        if not {"seccomp", "landlock"} & set(self.layers):
+            lines.append("warning: native code is not contained; audit hooks alone are no sandbox")
+        elif "notify" not in self.layers:
+            lines.append("warning: what native code tries is refused but not counted")
+        return "\n".join(lines)
+
+
+class RefusedError(PermissionError):
+    """An act that the guard refused; raised inside the candidate, which may catch it and go on.
+
+    Not a `ShadowEvalError`: drivers and libraries must see the permission error that they expect of a firewall.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(
+            errno.EPERM,
+            f"{refusal.kind} {refusal.detail!r} was refused: this run is a shadow, it may not change anything. "
+            "If it needs this, name it in the GuardPolicy (allow, unix_sockets, writable) or work inside its scratch folder.",
+        )
+
+
+def normal_address(address: str) -> str:
+    """One spelling per IP address: `::ffff:1.2.3.4` is `1.2.3.4`; names come back in lower case."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address.lower()
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
+
+
+def resolved(policy: GuardPolicy) -> GuardPolicy:
+    """Look up every endpoint that is a name, once, here: the candidate may not ask a name server.
+
+    Raises:
+        OSError: a name that can't be resolved.
+    """
+    return msgspec.structs.replace(policy, allow=tuple(_pinned(endpoint) for endpoint in policy.allow))
+
+
+def _pinned(endpoint: Endpoint) -> Endpoint:
+    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return endpoint if addresses == (endpoint.host,) else msgspec.structs.replace(endpoint, addresses=addresses)
+
+
+def inside(path: str, roots: Iterable[str]) -> bool:
+    """Whether the real path `path` is one of `roots` or lies below it."""
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)

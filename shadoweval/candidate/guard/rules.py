@@ -1,0 +1,192 @@
+"""Which system calls change the world, and what has to be looked at to decide: shared by filter and supervisor.
+
+A filter sees numbers only, so it asks (`Test`) what numbers can answer; paths and addresses lie behind pointers and are
+read by the supervisor (`PATHS`, `ADDRESSED`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from shadoweval.candidate.guard.policy import GuardPolicy
+
+__all__ = [
+    "ADDRESSED",
+    "AT_FDCWD",
+    "INHERITABLE",
+    "KIND",
+    "OPENS",
+    "OWN_THREADS",
+    "PATHS",
+    "SOCKET_TYPES",
+    "WRITE_FLAGS",
+    "Target",
+    "Test",
+    "filter_rules",
+]
+
+AT_FDCWD = -100
+_O_TMPFILE = 0o20000000
+WRITE_FLAGS = (
+    os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | (_O_TMPFILE if os.name == "posix" else 0)
+)  # what makes an open more than a reading one
+_CLONE_THREAD = 0x10000
+_FAST_OPEN = 0x20000000  # MSG_FASTOPEN: connects and sends in one call
+_IOCTLS = (
+    0x40086602,
+    0x40046602,
+    0x401C5820,
+    0x5412,
+    0x541C,
+)  # FS_IOC_SETFLAGS (64, 32), FSSETXATTR, TIOCSTI, TIOCLINUX
+
+# Families with the types and protocols that connect, bind and send guard: AF_UNIX, AF_INET, AF_INET6; stream, datagram
+# (and seqpacket for AF_UNIX); default, TCP, UDP. All others (raw, netlink, packet, ...) are refused when made.
+SOCKET_TYPES = {1: ((1, 2, 5), (0, 1)), 2: ((1, 2), (0, 6, 17)), 10: ((1, 2), (0, 6, 17))}
+
+
+class Test(NamedTuple):
+    """Matches if `argument & mask` is (or with `negate` is not) one of `values`; `high`: of the upper 32 bits."""
+
+    argument: int
+    values: tuple[int, ...]
+    mask: int = 0xFFFFFFFF
+    negate: bool = False
+    high: bool = False
+
+
+class Target(NamedTuple):
+    """Where a path lies among the arguments: folder descriptor, path, flags (-1: there is none)."""
+
+    folder: int
+    path: int
+    flags: int = -1
+    follow: bool = True
+
+
+# What must lie inside the writable places, for each call that changes files. A folder without a path is a descriptor.
+PATHS: dict[str, tuple[Target, ...]] = {
+    "truncate": (Target(-1, 0),),
+    "rename": (Target(-1, 0, follow=False), Target(-1, 1, follow=False)),
+    "renameat": (Target(0, 1, follow=False), Target(2, 3, follow=False)),
+    "renameat2": (Target(0, 1, follow=False), Target(2, 3, follow=False)),
+    "mkdir": (Target(-1, 0, follow=False),),
+    "mkdirat": (Target(0, 1, follow=False),),
+    "rmdir": (Target(-1, 0, follow=False),),
+    "link": (Target(-1, 0, follow=False), Target(-1, 1, follow=False)),
+    "linkat": (Target(0, 1, flags=4), Target(2, 3, follow=False)),
+    "unlink": (Target(-1, 0, follow=False),),
+    "unlinkat": (Target(0, 1, follow=False),),
+    "symlink": (Target(-1, 1, follow=False),),
+    "symlinkat": (Target(1, 2, follow=False),),
+    "mknod": (Target(-1, 0, follow=False),),
+    "mknodat": (Target(0, 1, follow=False),),
+    "chmod": (Target(-1, 0),),
+    "fchmod": (Target(0, -1),),
+    "fchmodat": (Target(0, 1),),
+    "fchmodat2": (Target(0, 1, flags=3),),
+    "chown": (Target(-1, 0),),
+    "fchown": (Target(0, -1),),
+    "lchown": (Target(-1, 0, follow=False),),
+    "fchownat": (Target(0, 1, flags=4),),
+    "utime": (Target(-1, 0),),
+    "utimes": (Target(-1, 0),),
+    "futimesat": (Target(0, 1),),
+    "utimensat": (Target(0, 1, flags=3),),
+    "setxattr": (Target(-1, 0),),
+    "lsetxattr": (Target(-1, 0, follow=False),),
+    "fsetxattr": (Target(0, -1),),
+    "removexattr": (Target(-1, 0),),
+    "lremovexattr": (Target(-1, 0, follow=False),),
+    "fremovexattr": (Target(0, -1),),
+    "setxattrat": (Target(0, 1, flags=2),),
+    "removexattrat": (Target(0, 1, flags=2),),
+    "file_setattr": (Target(0, 1, flags=4),),
+}
+OPENS = {"open": Target(-1, 0), "openat": Target(0, 1), "openat2": Target(0, 1), "creat": Target(-1, 0)}
+# Decided by Landlock where there is no supervisor to ask.
+_LANDLOCK_DECIDES = {"truncate", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat"} | {
+    "unlink", "unlinkat", "symlink", "symlinkat", "mknod", "mknodat", "open", "openat", "creat"
+}  # fmt: skip
+
+ADDRESSED = {"connect": "socket.connect", "sendto": "socket.send", "sendmsg": "socket.send", "sendmmsg": "socket.send"}
+# Which argument is the descriptor written to, for naming writes through inherited descriptors.
+INHERITABLE = {
+    "write": 0, "pwrite64": 0, "writev": 0, "pwritev": 0, "pwritev2": 0, "sendfile": 0, "splice": 2, "tee": 1,
+    "vmsplice": 0, "copy_file_range": 2, "ftruncate": 0, "fallocate": 0, "sendto": 0, "sendmsg": 0, "sendmmsg": 0,
+}  # fmt: skip
+# Which argument is a thread id that must be one of the candidate's own.
+OWN_THREADS = {"tkill": 0, "sched_setaffinity": 0, "sched_setscheduler": 0, "sched_setparam": 0, "sched_setattr": 0}
+
+_REFUSED = {
+    "socket.bind": "bind listen",
+    "process": "fork vfork execve execveat",
+    "signal": "pidfd_send_signal",
+    "memory": "ptrace process_vm_writev process_madvise process_mrelease pidfd_getfd move_pages migrate_pages",
+    "ipc": "shmget shmat shmctl semget semop semctl semtimedop msgget msgsnd msgrcv msgctl mq_unlink",
+    "kernel": (
+        "bpf userfaultfd keyctl add_key request_key perf_event_open io_uring_setup io_submit mount umount2 pivot_root "
+        "chroot unshare setns move_mount open_tree open_tree_attr fsopen fsconfig fsmount fspick mount_setattr "
+        "open_by_handle_at swapon swapoff quotactl quotactl_fd acct reboot init_module finit_module delete_module "
+        "kexec_load kexec_file_load sethostname setdomainname settimeofday clock_settime adjtimex clock_adjtime syslog "
+        "vhangup iopl ioperm fanotify_init"
+    ),
+}
+# Every call that is refused or looked at, by the kind of its refusal.
+KIND: dict[str, str] = {
+    **{name: kind for kind, names in _REFUSED.items() for name in names.split()},
+    **dict.fromkeys(PATHS, "file.change"),
+    **dict.fromkeys(OPENS, "open.write"),
+    **ADDRESSED,
+    **dict.fromkeys(("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), "signal"),
+    **dict.fromkeys(("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"), "process"),
+    **dict.fromkeys(("setpriority", "ioprio_set", "prlimit64", "clone"), "process"),
+    "socket": "socket.create",
+    "ioctl": "kernel",
+    "mq_open": "ipc",
+}
+
+
+def filter_rules(
+    policy: GuardPolicy, *, asked: bool, landlock: int, closed: tuple[int, ...]
+) -> dict[str, tuple[Test, ...]]:
+    """Call name to tests; a call is refused (or the supervisor asked) if any test matches or if it has none.
+
+    Args:
+        policy: what is allowed.
+        asked: a supervisor decides. Without it, what Landlock decides is left to it, all else refused.
+        landlock: its ABI version, 0 if not in force.
+        closed: descriptors that stand for inherited ones.
+    """
+    own = (0, os.getpid())
+    writing = {"open": 1, "openat": 2, "mq_open": 1}
+    rules: dict[str, tuple[Test, ...]] = {
+        name: (Test(argument, (0,), WRITE_FLAGS, negate=True),) for name, argument in writing.items()
+    }
+    rules |= {name: (Test(argument, closed),) for name, argument in INHERITABLE.items() if closed}
+    rules["sendto"] = (*rules.get("sendto", ()), *(Test(4, (0,), negate=True, high=high) for high in (False, True)))
+    rules |= dict.fromkeys(("sendmsg", "sendmmsg"), (Test(0, policy.keep_fds, negate=True),) if policy.keep_fds else ())
+    rules["ioctl"] = (Test(1, _IOCTLS),)
+    rules["clone"] = (Test(0, (0,), _CLONE_THREAD),)
+    rules |= dict.fromkeys(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), (Test(0, own[1:], negate=True),))
+    rules |= {name: (Test(argument, own, negate=True),) for name, argument in OWN_THREADS.items()}
+    rules |= dict.fromkeys(("setpriority", "ioprio_set"), (Test(0, own[:1], negate=True), Test(1, own, negate=True)))
+    rules["prlimit64"] = (Test(0, own, negate=True),)
+    for name in KIND:
+        rules.setdefault(name, ())
+    return rules if asked else _unasked(rules, policy, landlock=landlock)
+
+
+def _unasked(rules: dict[str, tuple[Test, ...]], policy: GuardPolicy, *, landlock: int) -> dict[str, tuple[Test, ...]]:
+    """The rules where nobody reads paths and addresses: TCP by Landlock's port rules, no datagrams, no Unix sockets."""
+    if landlock:
+        rules = {name: tests for name, tests in rules.items() if name not in _LANDLOCK_DECIDES}
+    if policy.allow and landlock >= 4:
+        del rules["connect"]
+    streams, datagrams = (2, 10), 2
+    rules["socket"] = (Test(0, streams, negate=True), Test(1, (datagrams, 3, 5), 0xF), Test(2, (0, 6), negate=True))
+    rules["socketpair"] = (Test(1, (datagrams,), 0xF),)
+    rules["sendmsg"] = (Test(2, (_FAST_OPEN,), _FAST_OPEN),)
+    rules["sendmmsg"] = (Test(3, (_FAST_OPEN,), _FAST_OPEN),)
+    return rules

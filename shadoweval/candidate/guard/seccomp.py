@@ -1,0 +1,108 @@
+"""Build and install a seccomp-BPF filter, by ctypes alone.
+
+Sources: `Documentation/userspace-api/seccomp_filter.rst` and `include/uapi/linux/{filter,seccomp}.h` of the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import platform
+import struct
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from shadoweval.candidate.guard.rules import Test
+from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, libc, native_numbers, syscall
+
+__all__ = ["ALLOW", "ASK", "ask_available", "install", "program", "refuse_with"]
+
+ALLOW, ASK = 0x7FFF0000, 0x7FC00000  # SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF
+_ERRNO = 0x00050000
+_LOAD, _AND, _EQUAL, _NOT_BELOW, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
+_SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
+_NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
+_NO_NEW_PRIVS = 38
+_X32_BIT = 0x40000000
+_CONTINUE_SINCE = (5, 5)  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+
+_Code = tuple[int, int, int, int]
+
+
+def refuse_with(code: int) -> int:
+    """The filter's answer that makes the call fail with errno `code`."""
+    return _ERRNO | code
+
+
+def _test(test: Test, action: int) -> list[_Code]:
+    """Load one argument, return `action` on a match, fall through otherwise."""
+    code: list[_Code] = [(_LOAD, 0, 0, 16 + 8 * test.argument + (4 if test.high else 0))]
+    if test.mask != 0xFFFFFFFF:
+        code.append((_AND, 0, 0, test.mask))
+    last = len(test.values) - 1
+    for place, value in enumerate(test.values):
+        to_return = last - place
+        miss = 1 if place == last and not test.negate else 0
+        code.append((_EQUAL, to_return + (1 if test.negate else 0), miss, value & 0xFFFFFFFF))
+    return [*code, (_RETURN, 0, 0, action)]
+
+
+def _rule(number: int, tests: Iterable[Test], action: int) -> list[_Code]:
+    body = [code for test in tests for code in _test(test, action)]
+    body.append((_RETURN, 0, 0, ALLOW if body else action))
+    return [(_EQUAL, 0, len(body), number), *body]
+
+
+def program(rules: Mapping[str, tuple[Test, ...]], action: int) -> bytes:
+    """The filter as an array of `struct sock_filter`.
+
+    Other architectures' calls and x86's x32 calls are refused whole. `clone3`, whose flags lie behind a pointer, does not
+    exist, so that the C library makes its threads with `clone`.
+    """
+    known = native_numbers()
+    code: list[_Code] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, AUDIT_ARCH[platform.machine()]), (_RETURN, 0, 0, action)]
+    code += [(_LOAD, 0, 0, 0), (_NOT_BELOW, 0, 1, _X32_BIT), (_RETURN, 0, 0, action)]
+    code += _rule(known["clone3"], (), refuse_with(errno.ENOSYS))
+    for name, tests in rules.items():
+        if name in known:
+            code += _rule(known[name], tests, action)
+    code.append((_RETURN, 0, 0, ALLOW))
+    return b"".join(struct.pack("=HBBI", *line) for line in code)
+
+
+@cache
+def ask_available() -> str:
+    """Why the kernel can't ask a supervisor; empty if it can (Linux 5.5 and a known architecture)."""
+    if not native_numbers():
+        return f"no Linux of a known architecture: {platform.system()} {platform.machine()}"
+    release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+    if release < _CONTINUE_SINCE:
+        return f"Linux {platform.release()} is older than 5.5"
+    try:
+        syscall("seccomp", _GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(ASK)))
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def install(code: bytes, *, ask: bool) -> int:
+    """Put the calling thread and all it will make under the filter, for good.
+
+    Returns:
+        The listener's descriptor if `ask`, else 0.
+
+    Raises:
+        OSError: EBUSY if another supervisor listens already (some container runtimes), EINVAL on old kernels.
+    """
+    if libc().prctl(_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")
+    array = ctypes.create_string_buffer(code, len(code))
+    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(array)))
+    flags = (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER) if ask else (0,)
+    for flag in flags[:-1]:
+        try:
+            return syscall("seccomp", _SET_MODE_FILTER, flag, fprog)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+    return syscall("seccomp", _SET_MODE_FILTER, flags[-1], fprog)
