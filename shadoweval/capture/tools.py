@@ -77,7 +77,8 @@ class _Call:
     __slots__ = ("answer", "arguments", "effect", "fixed", "name", "recorder", "started")
 
     def __init__(self, name: str, arguments: dict[str, Any], effect: Effect) -> None:
-        self.name, self.arguments, self.effect = name, arguments, effect
+        self.name, self.arguments = name, arguments
+        self.effect: Effect = effect
         self.answer: StubAnswer | None = None
         self.recorder = current.get()
         self.fixed = _fixed(arguments) if self.recorder is not None else None

@@ -1,0 +1,305 @@
+"""The life of one mirrored call: decided and copied before the incumbent runs, handed over after it.
+
+Functions, coroutines, generators and async generators share it; they differ only in how they wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, Final, cast
+
+import msgspec
+
+from shadoweval.capture.copying import encode, plainly
+from shadoweval.capture.langchain import watch
+from shadoweval.capture.outcomes import Extract, answer_text, failure_of, outcome_of
+from shadoweval.capture.recorder import Recorder, current
+from shadoweval.errors import TooLargeError, UncopyableError
+from shadoweval.mirror.chunks import Chunks
+from shadoweval.mirror.guard import Guard, Tally
+from shadoweval.mirror.lane import Lane
+from shadoweval.mirror.overhead import bin_name
+from shadoweval.mirror.redaction import Redactor, redacted_frame
+from shadoweval.mirror.sampling import bucketer, request_id
+from shadoweval.mirror.wire import frame, freeze_call
+from shadoweval.records import INCUMBENT
+
+__all__ = ["Call", "Plan", "Reader", "Site", "alone", "asked", "now"]
+
+Reader = Callable[..., Any]
+"""Gets the call's own arguments."""
+
+_EMPTY: Final = msgspec.Raw(encode({}))
+_FRAME: Final = 4
+_QUESTIONS: Final = ("question", "query", "input")
+
+alone: Final[ContextVar[bool]] = ContextVar("shadoweval_alone", default=False)
+"""Inside a control call: neither it nor what it calls is mirrored."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mirror does with each call; made once."""
+
+    experiment: str
+    lane: Any
+    sample: float
+    control: float
+    salt: str
+    decide: Callable[[str, Mapping[str, Any]], str | None] | None
+    attributes: Reader | None
+    unit: Reader | None
+    text: Reader | None
+    outcome: Extract | None
+    redact: Redactor | None
+    versions: dict[str, str]
+    clock: Callable[[], datetime]
+    max_bytes: int
+
+
+def now() -> datetime:
+    """The time of day, aware."""
+    return datetime.now(UTC)
+
+
+class Site:
+    """A decorated function: what is the same for all of its calls, worked out once."""
+
+    def __init__(self, plan: Plan, entry: str, *, method: bool) -> None:
+        self.plan, self.entry = plan, entry
+        self.lane: Lane = plan.lane
+        self.skip = 1 if method else 0
+        self.place = bucketer(plan.salt)
+        self.raw_experiment = msgspec.Raw(encode(plan.experiment))
+        self.raw_entry = msgspec.Raw(encode(entry))
+        self.raw_salt = msgspec.Raw(encode(plan.salt))
+        self.raw_versions = msgspec.Raw(encode(plan.versions))
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """Decide and copy. None: the call is not mirrored, and why is counted."""
+        tally = self.lane.tally
+        tally.main.add("eligible")
+        call = Call(self, tally)
+        with call:
+            return call.begun(args[self.skip :] if self.skip else args, kwargs)
+        return None
+
+
+class Call(Guard):
+    """One call; also the guard around all of our work for it."""
+
+    __slots__ = (
+        "attributes",
+        "began",
+        "bucket",
+        "id",
+        "inputs",
+        "over",
+        "recorder",
+        "site",
+        "started_at",
+        "text",
+        "token",
+        "unit",
+    )
+
+    def __init__(self, site: Site, tally: Tally) -> None:
+        self.began = perf_counter()
+        self.experiment, self.tally, self.point = site.plan.experiment, tally, "decide"
+        self.site = site
+        self.recorder: Recorder | None = None
+        self.over = False
+
+    def lost(self, reason: str) -> None:
+        """Count the call as not mirrored, once."""
+        if not self.over:
+            self.over = True
+            self.tally.main.add(reason)
+
+    def begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """Decide, then copy the input; None where the call is left alone."""
+        plan = self.site.plan
+        if current.get() is not None or alone.get():
+            self.lost("nested")
+            return None
+        if plan.sample <= 0.0:
+            self.lost("off")
+            return None
+        self.id = request_id()
+        self.unit = str(plan.unit(*args, **kwargs)) if plan.unit is not None else ""
+        attributes: Mapping[str, Any] = plan.attributes(*args, **kwargs) if plan.attributes is not None else {}
+        reason = plan.decide(self.unit, attributes) if plan.decide is not None else None
+        if reason is not None:
+            self.lost(reason)
+            return None
+        self.bucket, second = self.site.place(self.unit or self.id)
+        if self.bucket >= plan.sample:
+            self.lost("not_sampled")
+            return None
+        if second < plan.control:
+            return self
+        self.point = "snapshot"
+        self.inputs = freeze_call(args, kwargs, max_bytes=plan.max_bytes)
+        self.attributes = _attributes(attributes, plan.max_bytes)
+        self.text = str(plan.text(*args, **kwargs)) if plan.text is not None else asked(args, kwargs)
+        self.started_at = plan.clock()
+        watch()
+        self.recorder = Recorder(plan.max_bytes)
+        return self
+
+    def enter(self) -> None:
+        """The incumbent runs from here on, in this context."""
+        recorder = self.recorder
+        self.token = alone.set(True) if recorder is None else current.set(recorder)
+
+    def leave(self) -> None:
+        """It does not run any more, or waits for its consumer."""
+        try:
+            if self.recorder is None:
+                alone.reset(cast("Any", self.token))
+            else:
+                current.reset(cast("Any", self.token))
+        except ValueError:
+            # Whoever drives the coroutine changed contexts in the middle (opentelemetry-python#2606 met the same):
+            # the variable is set in a context that is not ours to clean.
+            pass
+
+    def returned(self, value: Any) -> None:
+        """The incumbent returned: hand over what it did."""
+        self.leave()
+        recorder = self.recorder
+        if recorder is None:
+            with self:
+                self.tally.control.add(bin_name(perf_counter() - self.began))
+            return
+        duration = perf_counter() - recorder.began
+        with self:
+            self._hand_over(self._outcome(recorder, value), None, duration)
+            self.tally.mirrored.add(bin_name(perf_counter() - self.began))
+
+    def raised(self, error: BaseException) -> None:
+        """The incumbent raised, was cancelled, or its consumer went away."""
+        self.leave()
+        recorder = self.recorder
+        if recorder is None or self.over:
+            return
+        duration = perf_counter() - recorder.began
+        with self:
+            self.point = "outcome"
+            failure = failure_of(error)
+            step = recorder.failed_step()
+            told = (failure.kind, failure.error_type, failure.message, step)
+            self._hand_over(None, told, duration)
+
+    def streamed(self, chunks: Chunks) -> None:
+        """The incumbent's stream ended by itself."""
+        self.leave()
+        recorder = self.recorder
+        if recorder is None or self.over:
+            return
+        duration = perf_counter() - recorder.began
+        with self:
+            self._hand_over(self._outcome_of_stream(recorder, chunks), None, duration)
+
+    def _outcome(self, recorder: Recorder, value: Any) -> Any:
+        self.point = "outcome"
+        plan = self.site.plan
+        if plan.outcome is not None:
+            return outcome_of(value, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
+        answer = answer_text(value)
+        copied, cut = (None, False) if type(value) is str else _copied(value, plan.max_bytes)
+        return _outcome_row(recorder, answer, copied, cut=cut, cap=plan.max_bytes)
+
+    def _outcome_of_stream(self, recorder: Recorder, chunks: Chunks) -> Any:
+        self.point = "outcome"
+        plan = self.site.plan
+        answer, value = chunks.joined()
+        if plan.outcome is not None:
+            whole = answer if answer is not None else chunks.kept
+            told = outcome_of(whole, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
+            cut = told.truncated or chunks.truncated
+            return msgspec.structs.replace(told, chunks=chunks.count, truncated=cut)
+        return _outcome_row(recorder, answer, value, cut=chunks.truncated, cap=plan.max_bytes, chunks=chunks.count)
+
+    def _hand_over(self, outcome: Any, failure: Any, duration: float) -> None:
+        recorder, site = cast("Recorder", self.recorder), self.site
+        if recorder.fault is not None:
+            self.point = "snapshot"
+            raise recorder.fault
+        self.point = "encode"
+        place = (self.bucket, site.raw_salt)
+        query = (self.id, self.text, self.inputs, site.raw_entry, self.unit, self.attributes, self.started_at, *place)
+        times = (self.started_at, duration, recorder.first_chunk)
+        did = (outcome, failure, recorder.steps, *times, recorder.usage_row(), site.raw_versions)
+        whole = frame(site.raw_experiment, query, (self.id, INCUMBENT, "served", *did))
+        plan = site.plan
+        if plan.redact is not None:
+            self.point = "redact"
+            whole = redacted_frame(whole, plan.redact)
+        if len(whole) > _FRAME * plan.max_bytes:
+            self.lost("too_large")
+            return
+        self.point = "offer"
+        reason = site.lane.offer(whole)
+        self.lost("mirrored" if reason is None else reason)
+
+
+def _attributes(attributes: Mapping[str, Any], max_bytes: int) -> msgspec.Raw:
+    if not attributes:
+        return _EMPTY
+    return msgspec.Raw(encode(plainly(dict(attributes), max_bytes=max_bytes)))
+
+
+def _copied(value: Any, max_bytes: int) -> tuple[Any, bool]:
+    """What the encoder writes for a returned value, and whether it was left out for its size."""
+    try:
+        return plainly(value, max_bytes=max_bytes), False
+    except UncopyableError as error:
+        return None, isinstance(error, TooLargeError)
+
+
+def _outcome_row(
+    recorder: Recorder, answer: str | None, value: Any, *, cut: bool, cap: int, chunks: int | None = None
+) -> tuple[Any, ...]:
+    """In the order of Outcome's fields."""
+    if answer is not None and len(answer) > cap:
+        answer, cut = answer[:cap], True
+    calls = [msgspec.Raw(call[2]) for call in recorder.calls]
+    return (answer, recorder.hit_rows(), calls, value, chunks, cut or recorder.truncated)
+
+
+def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """The question as a person would read it.
+
+    The first argument that is text, else the keyword `question`, `query` or `input`, else the last message's text.
+    """
+    for value in args:
+        if type(value) is str:
+            return value
+    for name in _QUESTIONS:
+        value = kwargs.get(name)
+        if isinstance(value, str):
+            return value
+    for value in (*args, *kwargs.values()):
+        text = _in_message(value)
+        if text is not None:
+            return text
+    return ""
+
+
+def _in_message(value: Any) -> str | None:
+    if isinstance(value, Mapping):
+        found = cast("Mapping[str, Any]", value)
+        for name in _QUESTIONS:
+            if isinstance(found.get(name), str):
+                return found[name]
+        messages = found.get("messages")
+        return None if messages is None else _in_message(messages)
+    if isinstance(value, list | tuple) and value:
+        last: Any = cast("Sequence[Any]", value)[-1]
+        if isinstance(last, tuple) and len(cast("tuple[Any, ...]", last)) == 2:
+            return str(last[1])
+        return answer_text(last)
+    return None

@@ -1,0 +1,182 @@
+"""`Mirror`: the decorator over an incumbent."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from shadoweval.capture.outcomes import Extract
+from shadoweval.counters import Counters
+from shadoweval.mirror.call import Plan, Reader, Site, now
+from shadoweval.mirror.lane import Lane
+from shadoweval.mirror.redaction import Redactor
+from shadoweval.mirror.sampling import share_of
+from shadoweval.mirror.streams import over_async_generator, over_generator
+from shadoweval.protocols import Transport
+
+__all__ = ["Mirror"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+MAX_BYTES = 1024 * 1024
+
+
+class Mirror:
+    """Mirrors the calls of a function, and never hurts them.
+
+    Decorates functions, coroutine functions, generator and async generator functions, methods (below or above
+    `@staticmethod` and `@classmethod`), callable objects and partials. What comes out is of the same kind with the same
+    signature; arguments, values, exceptions, chunks, what is sent and thrown, cancellation and context variables pass
+    through unchanged. A first parameter named `self` or `cls` is not part of the copied input.
+
+    Args:
+        experiment: Name of the experiment.
+        transport: Where envelopes go, or what makes it; made at the first call.
+        counters: Where calls and losses are counted; by default beside the transport's frames.
+        decide: Says whether a call may be mirrored: None, or the loss (`counters.LOSSES`) that it is counted as.
+        sample: Share of the units, 0 to 1.
+        salt: Which units; by default the experiment's name.
+        control: Share of the sampled calls that is left alone, to compare durations with.
+        attributes: Query attributes from the call's arguments.
+        unit: User or session from the call's arguments; sampling and statistics go by it.
+        text: The question as text from the call's arguments; by default see `call.asked`.
+        outcome: The outcome from the returned value; by default see `capture.outcomes.answer_text`.
+        versions: What decides the answer, by name: prompt, model, index.
+        redact: Takes secrets out of every text before it leaves the process; `redact_secrets`, or your own.
+        clock: The time of day.
+        max_bytes: Cap of the input, of the returned value and of all tool calls, each.
+        entry: `"module:attribute"` of the incumbent where it is not where it was defined.
+
+    Raises:
+        ShareError: `sample` or `control` is no share.
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        transport: Transport | Callable[[], Transport],
+        *,
+        counters: Counters | None = None,
+        decide: Callable[[str, Mapping[str, Any]], str | None] | None = None,
+        sample: float = 1.0,
+        salt: str | None = None,
+        control: float = 0.05,
+        attributes: Reader | None = None,
+        unit: Reader | None = None,
+        text: Reader | None = None,
+        outcome: Extract | None = None,
+        versions: Mapping[str, str] | None = None,
+        redact: Redactor | None = None,
+        clock: Callable[[], datetime] = now,
+        max_bytes: int = MAX_BYTES,
+        entry: str | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.lane = Lane(experiment, transport, counters)
+        self.entry = entry
+        self.plan = Plan(
+            experiment=experiment,
+            lane=self.lane,
+            sample=share_of("sample", sample),
+            control=share_of("control", control),
+            salt=experiment if salt is None else salt,
+            decide=decide,
+            attributes=attributes,
+            unit=unit,
+            text=text,
+            outcome=outcome,
+            redact=redact,
+            versions=dict(versions or {}),
+            clock=clock,
+            max_bytes=max_bytes,
+        )
+
+    def __call__(self, function: _F) -> _F:
+        """The same function, mirrored."""
+        if isinstance(function, staticmethod | classmethod):
+            wrap = type(cast("staticmethod[..., Any]", function))
+            return cast("_F", wrap(self._wrapped(function.__func__)))
+        return cast("_F", self._wrapped(function))
+
+    def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        site = Site(self.plan, self.entry or _entry(function), method=_is_method(function))
+        kind = _kind_shown_by(function)
+        if inspect.isasyncgenfunction(kind):
+            wrapper = over_async_generator(site, function)
+        elif inspect.isgeneratorfunction(kind):
+            wrapper = over_generator(site, function)
+        elif inspect.iscoroutinefunction(kind):
+            wrapper = _over_coroutine(site, function)
+        else:
+            wrapper = _over_function(site, function)
+        return functools.update_wrapper(wrapper, function)
+
+    def close(self) -> None:
+        """Close the transport; what was handed over stays."""
+        self.lane.close()
+
+
+def _entry(function: Callable[..., Any]) -> str:
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = cast("functools.partial[Any]", inner).func
+    named: Any = inner if hasattr(inner, "__qualname__") else type(inner)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _kind_shown_by(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A callable object's kind is that of its `__call__`."""
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = cast("functools.partial[Any]", inner).func
+    if inspect.isroutine(inner) or isinstance(inner, type):
+        return function
+    return type(inner).__call__
+
+
+def _is_method(function: Callable[..., Any]) -> bool:
+    """Whether the first argument is the instance or class. Bound methods and partials have theirs bound already."""
+    if not inspect.isfunction(function):
+        return False
+    first = next(iter(inspect.signature(function, follow_wrapped=False).parameters), None)
+    return first in {"self", "cls"}
+
+
+def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
+    begin = site.begin
+
+    def mirrored(*args: Any, **kwargs: Any) -> Any:
+        call = begin(args, kwargs)
+        if call is None:
+            return function(*args, **kwargs)
+        call.enter()
+        try:
+            value = function(*args, **kwargs)
+        except BaseException as error:
+            call.raised(error)
+            raise
+        call.returned(value)
+        return value
+
+    return mirrored
+
+
+def _over_coroutine(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
+    begin = site.begin
+
+    async def mirrored(*args: Any, **kwargs: Any) -> Any:
+        call = begin(args, kwargs)
+        if call is None:
+            return await function(*args, **kwargs)
+        call.enter()
+        try:
+            value = await function(*args, **kwargs)
+        except BaseException as error:
+            call.raised(error)
+            raise
+        call.returned(value)
+        return value
+
+    return mirrored

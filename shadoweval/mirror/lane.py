@@ -1,0 +1,88 @@
+"""Where a mirror's frames and counts go; opened at the first call, not at import."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from shadoweval.counters import Counters
+from shadoweval.mirror.guard import Guard, Tally
+from shadoweval.mirror.overhead import BINS
+from shadoweval.protocols import Transport
+
+__all__ = ["Lane", "MemoryTally"]
+
+_RETRY: Final = 1.0
+
+
+class MemoryTally:
+    """Counters in memory, for a transport that keeps none."""
+
+    def __init__(self, main: Counters | None = None) -> None:
+        self.main = Counters() if main is None else main
+        names = [str(i) for i in range(BINS)]
+        self.mirrored, self.control = Counters(names=names), Counters(names=names)
+
+
+class Lane:
+    """A transport, opened when it is first needed, and the counters beside it.
+
+    Args:
+        experiment: Name for the log.
+        transport: It, or what makes it without arguments.
+        counters: Where calls are counted; by default the transport's own (`ledger.main`).
+    """
+
+    def __init__(
+        self, experiment: str, transport: Transport | Callable[[], Transport], counters: Counters | None
+    ) -> None:
+        self._experiment = experiment
+        opened = hasattr(transport, "offer")
+        self._transport: Transport | None = cast("Transport", transport) if opened else None
+        self._factory = cast("Callable[[], Transport]", transport)
+        self._own = MemoryTally(counters)
+        self._given = counters is not None
+        self._lock = threading.Lock()
+        self._retry_at = 0.0
+
+    @property
+    def tally(self) -> Tally:
+        """Counters: the transport's where it has some and none were given."""
+        if self._given:
+            return self._own
+        if self._transport is None:
+            self.open()
+        return cast("Tally", getattr(self._transport, "ledger", self._own))
+
+    def open(self) -> None:
+        """Open the transport, at most once a second where it fails; `offer` tells the error."""
+        if time.monotonic() < self._retry_at:
+            return
+        with self._lock:
+            if self._transport is not None or time.monotonic() < self._retry_at:
+                return
+            self._retry_at = time.monotonic() + _RETRY
+            # Tells the fault; the calls that it costs are counted one by one, as `transport_error`.
+            with Guard(self._experiment, MemoryTally(), "offer"):
+                self._transport = self._moved(self._factory())
+
+    def _moved(self, transport: Transport) -> Transport:
+        """Counts made before the transport could be opened go into its ledger."""
+        ledger: Any = getattr(transport, "ledger", None)
+        if ledger is not None and not self._given:
+            for name, count in self._own.main.snapshot().items():
+                ledger.main.add(name, count)
+        return transport
+
+    def offer(self, frame: bytes) -> str | None:
+        """Hand a frame over; the reason where it is lost."""
+        if self._transport is None:
+            self.open()
+        return "transport_error" if self._transport is None else self._transport.offer(frame)
+
+    def close(self) -> None:
+        """Close the transport."""
+        if self._transport is not None:
+            self._transport.close()

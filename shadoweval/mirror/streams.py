@@ -1,0 +1,133 @@
+"""Generators and async generators, watched without a change for whoever consumes them.
+
+Both loops say what PEP 380 says `yield from` does: what is sent or thrown in reaches the incumbent, what it yields,
+returns or raises reaches the consumer, a chunk before the next one is produced. Our context variable is set only while
+the incumbent runs, never across a `yield`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from time import perf_counter
+from typing import Any, cast
+
+from shadoweval.mirror.call import Call, Site
+from shadoweval.mirror.chunks import Chunks
+
+__all__ = ["over_async_generator", "over_generator"]
+
+
+class _Watch:
+    """One stream under way; without a call it watches nothing."""
+
+    __slots__ = ("call", "chunks", "closing")
+
+    def __init__(self, call: Call | None) -> None:
+        self.call = call
+        self.chunks = Chunks(0 if call is None else call.site.plan.max_bytes)
+        self.closing: BaseException | None = None
+
+    def resumed(self) -> None:
+        """The incumbent runs."""
+        if self.call is not None:
+            self.call.enter()
+
+    def yielded(self, chunk: Any) -> None:
+        """It gave a chunk, and waits."""
+        call = self.call
+        if call is None:
+            return
+        call.leave()
+        recorder = call.recorder
+        if recorder is None:
+            return
+        if recorder.first_chunk is None:
+            recorder.first_chunk = perf_counter() - recorder.began
+        if type(chunk) is str:
+            self.chunks.add(chunk)
+        else:
+            with call.at("outcome"):
+                self.chunks.add(chunk)
+
+    def interrupted(self, error: BaseException) -> None:
+        """The consumer threw something in; GeneratorExit says that it goes away."""
+        self.closing = error if isinstance(error, GeneratorExit) else None
+
+    def returned(self) -> None:
+        """The incumbent's stream ended, by itself or because its consumer went away."""
+        if self.call is None:
+            return
+        if self.closing is not None:
+            self.call.raised(self.closing)
+        else:
+            self.call.streamed(self.chunks)
+
+    def raised(self, error: BaseException) -> None:
+        """It raised, or was cancelled."""
+        if self.call is not None:
+            self.call.raised(error)
+
+
+def over_generator(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A generator function, mirrored."""
+
+    def mirrored(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        call = site.begin(args, kwargs)
+        if call is None:
+            return (yield from function(*args, **kwargs))
+        watch = _Watch(call)
+        stream: Generator[Any, Any, Any] | None = None
+        thrown: BaseException | None = None
+        given: Any = None
+        while True:
+            watch.resumed()
+            try:
+                if stream is None:
+                    stream = cast("Generator[Any, Any, Any]", function(*args, **kwargs))
+                chunk = stream.send(given) if thrown is None else stream.throw(thrown)
+            except StopIteration as stop:
+                watch.returned()
+                return stop.value
+            except BaseException as error:
+                watch.raised(error)
+                raise
+            watch.yielded(chunk)
+            thrown = None
+            try:
+                given = yield chunk
+            except BaseException as error:  # noqa: BLE001 - thrown in or closed: the incumbent decides what comes of it
+                thrown = error
+                watch.interrupted(error)
+
+    return mirrored
+
+
+def over_async_generator(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
+    """An async generator function, mirrored."""
+
+    async def mirrored(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        watch = _Watch(site.begin(args, kwargs))
+        stream: AsyncGenerator[Any, Any] | None = None
+        thrown: BaseException | None = None
+        given: Any = None
+        while True:
+            watch.resumed()
+            try:
+                if stream is None:
+                    stream = cast("AsyncGenerator[Any, Any]", function(*args, **kwargs))
+                chunk = await (stream.asend(given) if thrown is None else stream.athrow(thrown))
+            except StopAsyncIteration:
+                watch.returned()
+                return
+            except BaseException as error:
+                watch.raised(error)
+                raise
+            watch.yielded(chunk)
+            thrown = None
+            try:
+                given = yield chunk
+            except BaseException as error:  # noqa: BLE001 - thrown in or closed: the incumbent decides what comes of it
+                thrown = error
+                watch.interrupted(error)
+
+    return mirrored

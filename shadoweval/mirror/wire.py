@@ -1,0 +1,57 @@
+"""An envelope's frame by the short road: nested tuples in the order of the records' fields, one encoder.
+
+The bytes are those of `codec.encode_envelope`; records are not built, since the request path only writes them.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval import codec
+from shadoweval.capture.copying import encode
+from shadoweval.errors import TooLargeError
+
+__all__ = ["frame", "freeze_call"]
+
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
+_MAGIC: Final = b"SE" + bytes([codec.SCHEMA])
+_TUPLE: Final = 1
+_EXT8, _EXT16, _EXT32 = Struct(">BBB").pack, Struct(">BHB").pack, Struct(">BIB").pack
+_FIXED: Final = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
+
+
+def _extension(content: bytes) -> bytes:
+    """Content as msgpack's extension of codec's tuples."""
+    size = len(content)
+    if size in _FIXED:
+        return bytes((_FIXED[size], _TUPLE)) + content
+    if size < 256:
+        return _EXT8(0xC7, size, _TUPLE) + content
+    return (_EXT16(0xC8, size, _TUPLE) if size < 65536 else _EXT32(0xC9, size, _TUPLE)) + content
+
+
+def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int) -> bytes:
+    """`codec.freeze((args, kwargs))`, quickly where all arguments are text and numbers.
+
+    Raises:
+        UncopyableError, TooLargeError: as `codec.freeze`.
+    """
+    if _ATOMS.issuperset(map(type, args)) and (not kwargs or _ATOMS.issuperset(map(type, kwargs.values()))):
+        size = sum(len(value) for value in args if type(value) is str)
+        if kwargs:
+            size += sum(len(value) for value in kwargs.values() if type(value) is str)
+        if size > max_bytes:
+            raise TooLargeError("", cap=max_bytes)
+        try:
+            return _extension(b"\x92" + _extension(encode(args)) + encode(kwargs))
+        except OverflowError:  # an integer over 64 bits
+            pass
+    return codec.freeze((args, kwargs), max_bytes=max_bytes)
+
+
+def frame(experiment: msgspec.Raw, query: tuple[Any, ...], served: tuple[Any, ...]) -> bytes:
+    """The frame of an envelope whose parts stand in the order of the fields of `Query` and `Observation`."""
+    return _MAGIC + encode((experiment, query, served))

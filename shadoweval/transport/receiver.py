@@ -1,0 +1,164 @@
+"""The reading end of the spool: takes frames while writers write, remembers durably how far it came.
+
+What was taken comes again until its batch is settled, also after the reader's death. One reader at a time: whoever
+holds `reader.lock`. Damaged stretches are given out once, as `corrupt`, and skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from shadoweval.transport.frames import HEADER, scan
+from shadoweval.transport.ledger import Kind, total
+from shadoweval.transport.locks import held, sole
+from shadoweval.transport.segments import private_folder
+
+__all__ = ["SpoolBatch", "SpoolReceiver"]
+
+_CHUNK: Final = 4 * 1024 * 1024
+
+
+class SpoolBatch:
+    """Frames taken from a spool."""
+
+    def __init__(self, receiver: SpoolReceiver, cursor: dict[str, int]) -> None:
+        self._receiver, self.cursor = receiver, cursor
+        self.taken: list[bytes] = []
+        self.damage: list[tuple[bytes, str]] = []
+        self.finished: list[str] = []
+
+    @property
+    def frames(self) -> Sequence[bytes]:
+        """In the order of writing, per writing process."""
+        return self.taken
+
+    @property
+    def corrupt(self) -> Sequence[tuple[bytes, str]]:
+        """Damaged stretches with the reason; each at most 64 KiB of what was damaged."""
+        return self.damage
+
+    def settle(self) -> None:
+        """The frames are stored durably: remember it, and remove segments that are done."""
+        self._receiver.settled(self.cursor, self.finished)
+
+
+class SpoolReceiver:
+    """Reads an experiment's spool.
+
+    Args:
+        folder: The same folder as the writers'.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder).absolute()
+        self._lock: int | None = None
+
+    def receive(self, limit: int) -> SpoolBatch | None:
+        """At most `limit` frames; None when there are none, or another reader is at work."""
+        if not self.folder.is_dir() or not self._alone():
+            return None
+        settled = self._cursor()
+        batch = SpoolBatch(self, dict(settled))
+        names = sorted(path.name for path in self.folder.glob("*.seg"))
+        for name, later in zip(names, [*names[1:], ""], strict=True):
+            if len(batch.taken) >= limit:
+                break
+            # Liveness first: what is read after its writer let go is all there will ever be.
+            ended = later.rpartition("-")[0] == name.rpartition("-")[0] or not held(self.folder / name)
+            self._read(name, batch, limit=limit, ended=ended)
+        if not batch.taken and not batch.damage:
+            if batch.finished:
+                batch.settle()
+            return None
+        return batch
+
+    def _read(self, name: str, batch: SpoolBatch, *, limit: int, ended: bool) -> None:
+        at = batch.cursor.get(name, 0)
+        try:
+            descriptor = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            size = os.fstat(descriptor).st_size
+            wanted = _CHUNK
+            while at < size and len(batch.taken) < limit:
+                block = _pread(descriptor, min(wanted, size - at), at)
+                last = ended and at + len(block) >= size
+                found = scan(block, limit=limit - len(batch.taken), last=last)
+                batch.taken += found.frames
+                batch.damage += found.corrupt
+                at += found.consumed
+                if not found.consumed:
+                    if at + found.wanted > size and not ended:
+                        break
+                    wanted = max(found.wanted, len(block) + HEADER)
+                else:
+                    wanted = _CHUNK
+        finally:
+            os.close(descriptor)
+        batch.cursor[name] = at
+        if ended and at >= size:
+            batch.finished.append(name)
+
+    def settled(self, cursor: dict[str, int], finished: Sequence[str]) -> None:
+        """Remember how far each segment was read, then remove those that are done."""
+        kept = {name: at for name, at in cursor.items() if name not in finished and (self.folder / name).exists()}
+        self._write_cursor({**kept, **{name: cursor[name] for name in finished}})
+        for name in finished:
+            (self.folder / name).unlink(missing_ok=True)
+        if finished:
+            total(self.folder, "main", fold=True)
+
+    def counters(self) -> Mapping[str, int]:
+        """Sum of the counters of all writing processes, living and dead."""
+        return self.histogram("main")
+
+    def histogram(self, kind: Kind) -> Mapping[str, int]:
+        """Sum of one kind of counters: `mirrored` and `control` hold durations by bin (`mirror.overhead`)."""
+        return total(self.folder, kind) if self.folder.is_dir() else {}
+
+    def close(self) -> None:
+        """Let another reader take over."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _alone(self) -> bool:
+        if self._lock is None:
+            self._lock = sole(self.folder / "reader.lock")
+        return self._lock is not None
+
+    def _cursor(self) -> dict[str, int]:
+        try:
+            return json.loads((self.folder / "cursor.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError:  # damaged: begin anew; frames come again, which the store takes for what they are
+            return {}
+
+    def _write_cursor(self, cursor: dict[str, int]) -> None:
+        private_folder(self.folder)
+        partial = self.folder / "cursor.partial"
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(cursor, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.folder / "cursor.json")
+        with contextlib.suppress(OSError, AttributeError):  # a folder can't be opened everywhere
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _pread(descriptor: int, size: int, at: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, at)
+    os.lseek(descriptor, at, os.SEEK_SET)  # Windows; the descriptor is ours alone
+    return os.read(descriptor, size)

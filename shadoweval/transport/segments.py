@@ -1,0 +1,102 @@
+"""Append-only segment files of one writing process.
+
+Each file belongs to one process, which holds a lock on it while it writes there. Names are never used twice, sort in
+the order of writing, and tell the writer: `WRITER-SEQUENCE.seg`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from shadoweval.transport.locks import lock
+
+__all__ = ["SEGMENT_BYTES", "SegmentWriter", "new_writer", "private_folder"]
+
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+"""Size at which a segment is full."""
+
+
+def new_writer() -> str:
+    """A name for this process that no other ever had."""
+    return f"{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def private_folder(folder: Path) -> None:
+    """Make the folder, readable by this user only; queries are users' words."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class SegmentWriter:
+    """Appends blocks of frames to the newest segment; not for several threads at once.
+
+    Args:
+        folder: Where segments lie.
+        writer: Name of this process (`new_writer`).
+        segment_bytes: A block that would make a segment larger goes into a new one.
+    """
+
+    def __init__(self, folder: Path, writer: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.folder, self.writer, self.segment_bytes = folder, writer, segment_bytes
+        self._descriptor = -1
+        self._size = 0
+        self._sequence = 0
+
+    def append(self, block: bytes) -> None:
+        """Write a block whole, or leave no trace of it.
+
+        Raises:
+            OSError: it is not written: disk full, read-only, or the folder was removed.
+        """
+        if self._descriptor < 0 or (self._size and self._size + len(block) > self.segment_bytes):
+            self._rotate()
+        written = 0
+        try:
+            written = os.write(self._descriptor, block)
+        finally:
+            if written != len(block):
+                self._undo()
+        if written != len(block):
+            raise OSError(errno.ENOSPC, "only a part could be written", str(self.folder))
+        self._size += written
+        if os.fstat(self._descriptor).st_nlink == 0:
+            self.close()
+            raise FileNotFoundError(errno.ENOENT, "the spool was removed while in use", str(self.folder))
+
+    def sync(self) -> None:
+        """Make what was appended survive a power loss."""
+        if self._descriptor >= 0:
+            os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the segment; readers may finish and remove it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _undo(self) -> None:
+        """Cut a part of a block off again; where even that fails, readers skip it as torn."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self._size)
+        self.close()
+
+    def _rotate(self) -> None:
+        self.close()
+        private_folder(self.folder)
+        self._sequence += 1
+        name = f"{self.writer}-{self._sequence:08d}"
+        making = self.folder / f"{name}.making"
+        self._descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            lock(self._descriptor)
+            making.replace(self.folder / f"{name}.seg")  # held before any reader can see it
+        except OSError:
+            self.close()
+            making.unlink(missing_ok=True)
+            raise
+        self._size = 0

@@ -1,0 +1,159 @@
+"""A folder of files as the way out of the request path: portable, durable, written by many processes at once.
+
+`offer` is one `write()` to this process's own segment file. A frame is out of the caller's hands once it returned:
+the page cache survives the death of the process. Measured against the ring in docs/decisions/0004-hand-off.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Final
+
+from shadoweval.transport.frames import framed
+from shadoweval.transport.ledger import Ledger
+from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer, private_folder
+
+__all__ = ["CAP_BYTES", "Room", "SpoolTransport", "opened_ledger", "reason_of"]
+
+CAP_BYTES: Final = 1024 * 1024 * 1024
+"""Size of all segments together at which frames are refused."""
+_RETRY: Final = 0.25
+_LOOK: Final = 1.0
+
+
+class Room:
+    """How many bytes still go into the folder under its cap; other processes write there too.
+
+    Args:
+        folder: The spool.
+        cap: Bytes of all segments together.
+    """
+
+    def __init__(self, folder: Path, cap: int) -> None:
+        self._folder, self._cap = folder, cap
+        self._left = 0
+        self._look_at = 0.0
+
+    def take(self, size: int) -> bool:
+        """Whether `size` bytes still fit."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK
+            self._left = self._cap - _weight(self._folder)
+        if self._left < size:
+            return False
+        self._left -= size
+        return True
+
+
+def _weight(folder: Path) -> int:
+    weight = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".seg"):
+                with contextlib.suppress(OSError):
+                    weight += entry.stat().st_size
+    return weight
+
+
+def reason_of(error: OSError) -> str:
+    """The loss that an error of the file system means."""
+    return "full" if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else "transport_error"
+
+
+def opened_ledger(folder: Path, writer: str) -> Ledger:
+    """The ledger in the folder, or in memory where the folder can't be written."""
+    try:
+        private_folder(folder)
+        return Ledger(folder, writer)
+    except OSError:
+        return Ledger(None, writer)
+
+
+class SpoolTransport:
+    """Writes frames into the spool.
+
+    Args:
+        folder: The experiment's spool; made where it is missing, mode 0700.
+        segment_bytes: Size at which a new segment begins.
+        cap_bytes: Size of all segments together at which frames are refused as `full`.
+    """
+
+    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, cap_bytes: int = CAP_BYTES) -> None:
+        self.folder = Path(folder).absolute()
+        self._segment_bytes, self._cap_bytes = segment_bytes, cap_bytes
+        self._begin()
+        _open.add(self)
+
+    def _begin(self) -> None:
+        writer = new_writer()
+        self._lock = threading.Lock()
+        self._room = Room(self.folder, self._cap_bytes)
+        self._segments = SegmentWriter(self.folder, writer, segment_bytes=self._segment_bytes)
+        self._ledger: Ledger | None = None
+        self._broken: str | None = None
+        self._retry_at = 0.0
+
+    @property
+    def ledger(self) -> Ledger:
+        """Counters of this process."""
+        ledger = self._ledger
+        if ledger is None:
+            ledger = self._ledger = opened_ledger(self.folder, self._segments.writer)
+        return ledger
+
+    def offer(self, frame: bytes) -> str | None:
+        """Append one frame: None, or `full` or `transport_error`."""
+        if self._broken is not None and time.monotonic() < self._retry_at:
+            return self._broken
+        block = framed(frame)
+        try:
+            with self._lock:
+                if not self._room.take(len(block)):
+                    return "full"
+                self._segments.append(block)
+        except OSError as error:
+            self._broken = reason_of(error)
+            self._retry_at = time.monotonic() + _RETRY
+            return self._broken
+        if self._broken is not None:
+            self._mended()
+        return None
+
+    def _mended(self) -> None:
+        """The folder can be written again: let readers find the counters again."""
+        self._broken = None
+        before = self.ledger
+        if not before.visible:
+            self._ledger = opened_ledger(self.folder, new_writer())
+            self._ledger.add_all(before)
+
+    def close(self) -> None:
+        """Let go of the segment. A later offer opens a new one."""
+        with self._lock:
+            self._segments.close()
+
+    def forked(self) -> None:
+        """In a child process: leave the parent's files and begin with own ones."""
+        self._segments.close()
+        if self._ledger is not None:
+            self._ledger.forget()
+        self._begin()
+
+
+_open: Final[weakref.WeakSet[SpoolTransport]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for transport in list(_open):
+        transport.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
