@@ -72,6 +72,7 @@ def cached_vectors(
         with FileLock(path.with_suffix(".lock")):
             found = _read(path, len(corpus))  # Another process may have written it while this one waited.
             if found is None:
+                _LOG.warning("The documentation's vectors are not cached yet; thousands take minutes")
                 found = _compute(corpus, embed, on_progress=on_progress or (lambda _done, _all: None))
                 _write(path, found)
     except OSError as error:

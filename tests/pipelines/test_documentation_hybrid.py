@@ -82,10 +82,9 @@ from langchain_core.callbacks import BaseCallbackHandler
 from pipelines import documentation_hybrid as hybrid
 from pipelines.corpus import passages
 from pipelines.documentation_chain import assistant
-from shadoweval.scoring.embedding import Embedder
-wanted = sys.argv[2:]
-corpus = [p for row, p in enumerate(passages()) if row % 60 == 0 or p.id in wanted]
-retriever = hybrid.retriever(corpus, Embedder(), folder=Path(sys.argv[1]))
+from shadoweval.scoring.embedding import Embedder, NumpyMiniLM
+corpus = [passage for passage in passages() if passage.id.startswith(("shutil.", "json.", "random.", "str."))]
+retriever = hybrid.retriever(corpus, Embedder(NumpyMiniLM()), folder=Path(sys.argv[1]))
 question = "wipe out a whole folder with everything in it"
 print(json.dumps({
     "passages": len(corpus), "hybrid": [hit.id for hit in retriever.invoke(question)],
@@ -100,13 +99,13 @@ print(json.dumps({
     reason="the extra 'semantic' is not installed",
 )
 def test_the_real_model_finds_a_passage_by_its_meaning(tmp_path):
-    """About 90 real passages and the packaged model: "wipe out a whole folder" finds rmtree first."""
-    command = [sys.executable, "-c", REAL_MODEL, str(tmp_path), "shutil.rmtree", "os.listdir", "str.split"]
+    """Four modules' real passages and the packaged model: "wipe out a whole folder" finds rmtree, with no word in common."""
+    command = [sys.executable, "-c", REAL_MODEL, str(tmp_path)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert 80 <= seen["passages"] <= 120
+    assert 60 <= seen["passages"] <= 250
     assert seen["hybrid"][0] == "shutil.rmtree"
     assert "shutil.rmtree" not in seen["words"]
     assert isinstance(seen["answer"], str)
