@@ -15,6 +15,7 @@ import msgspec
 from shadoweval.records import (
     Answered,
     Arm,
+    Coverage,
     Effect,
     Envelope,
     Evaluation,
@@ -155,6 +156,20 @@ class Store(Protocol):
 
     def add_observation(self, observation: Observation) -> bool:
         """Keep a shadow's observation and close its task. False: it was there already, nothing changed."""
+        ...
+
+    def release(self, task: Task) -> None:
+        """Give a leased task back unrun: it is open again at once, and the try does not count."""
+        ...
+
+    def add_counters(self, experiment: str, source: str, counters: Mapping[str, int]) -> None:
+        """Keep the newest counters of a source (a spool, a process)."""
+        ...
+
+    def funnel(
+        self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Coverage:
+        """Where every eligible call has gone."""
         ...
 
     def add_labels(self, labels: Mapping[str, Labels]) -> int:

@@ -1,0 +1,33 @@
+"""Is the support agent that reads the policy first better than the quick one?
+
+Both refund, write e-mails and open tickets. The candidate's shop is a throw-away copy for each query, so that it reads
+its own tickets, and the real one is never written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shadoweval import Experiment, Limits, Stubs, at_most, better, no_worse
+from shadoweval.candidate.sqlite_world import SqliteWorld
+from shadoweval.scoring.answers import answer_quality
+from shadoweval.scoring.latency import errors, latency, tokens
+from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
+
+__all__ = ["support"]
+
+support = Experiment(
+    name="support",
+    candidates={"policy-first": "pipelines.support_agent_policy_first:answer"},
+    incumbent="pipelines.support_agent:answer",
+    labels=Path(__file__).with_name("support.jsonl"),
+    scorers=[writes_f1(), tool_calls_f1(), tool_success(), answer_quality(), latency(), tokens(), errors()],
+    gates=[
+        better("writes_f1", by=0.05),
+        no_worse("tool_success", by=0.02),
+        no_worse("errors", by=0.02),
+        at_most("latency.p95", ratio=2.0, critical=True),
+    ],
+    stubs=Stubs(worlds=[SqliteWorld(env="SHOP_DATABASE")], live=True),
+    limits=Limits(seconds=20.0),
+)

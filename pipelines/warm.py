@@ -1,0 +1,13 @@
+"""Loads what the pipelines need before a candidate's process is shut off from the world."""
+
+from __future__ import annotations
+
+from pipelines import documentation_bm25, documentation_hybrid
+
+__all__ = ["documentation"]
+
+
+def documentation() -> None:
+    """Build both assistants' chains, so that the first question of a process is no slower than the next."""
+    for pipeline in (documentation_bm25, documentation_hybrid):
+        pipeline.answer("How do I sort a list?")

@@ -1,0 +1,8 @@
+"""`python -m shadoweval` is the command `shadoweval`."""
+
+import sys
+
+from shadoweval.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""The command `shadoweval`.
+
+Exit codes: 0 promote or done, 1 rollback, 2 hold because something is wrong with the evidence, 3 hold because nothing
+is proven yet, 4 the command can't be carried out (the message says why and how to mend it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import shadoweval
+from shadoweval.errors import ShadowEvalError, TargetError
+
+__all__ = ["EXIT_CODES", "load_experiment", "main"]
+
+EXIT_CODES: Final = {"proven": 0, "broken": 1, "error": 2, "inconclusive": 3}
+_CANNOT: Final = 4
+
+
+def load_experiment(target: str) -> Any:
+    """The Experiment that `"module:name"` names; the current folder is looked in first.
+
+    Raises:
+        TargetError: no such module or name, or no Experiment.
+    """
+    from shadoweval.experiment import Experiment  # noqa: PLC0415 - `--help` loads nothing
+
+    module, _, name = target.partition(":")
+    mend = "Write module:name of an Experiment, for instance evals.support:support, and run it where the module lies."
+    if not name:
+        raise TargetError(target, "it names no attribute", mend=mend)
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise TargetError(target, f"{module!r} can't be imported: {error}", mend=mend) from error
+    except AttributeError as error:
+        raise TargetError(target, f"{module!r} has no {name!r}", mend=mend) from error
+    if not isinstance(found, Experiment):
+        raise TargetError(target, f"it is a {type(found).__name__}, no Experiment", mend=mend)
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="shadoweval", description=shadoweval.__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, *, experiment: bool = True) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        if experiment:
+            made.add_argument("experiment", help="module:name of an Experiment, for instance evals.support:support")
+        return made
+
+    worker = command("worker", "Run candidates on mirrored queries")
+    worker.add_argument("--until-idle", action="store_true", help="stop when nothing is left to do")
+    worker.add_argument("--processes", type=int, default=1, metavar="N", help="processes for each arm (default 1)")
+
+    evaluate = command("evaluate", "Score the pairs, decide, write a report")
+    _window(evaluate)
+    evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
+    evaluate.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
+    evaluate.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
+    evaluate.add_argument("--webhook", metavar="URL", action="append", default=[], help="post each change of a decision")
+
+    report = command("report", "Write the newest evaluation as HTML")
+    report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
+
+    command("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
+
+    calibrate = command("calibrate", "Judge the incumbent against itself: noise floor and false alarms")
+    _window(calibrate)
+
+    simulate = command("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
+    simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference to assume (default 0)")
+    simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
+
+    for name, text in (("kill", "Stop mirroring and what is in flight"), ("resume", "Take a kill back")):
+        switch = command(name, text, experiment=False)
+        switch.add_argument("name", help="name of the experiment, or ALL")
+        switch.add_argument("--reason", default="", help="goes into the audit trail")
+
+    command("status", "Say whether it runs, what was mirrored, and what became of it")
+
+    labels = command("labels", "Join judgements and references that came later, from a case file")
+    labels.add_argument("cases", help="case file (JSON lines)")
+
+    erase = command("erase", "Delete all that a user or session asked, and what was derived from it")
+    erase.add_argument("--unit", help="user or session id")
+    erase.add_argument("--before", metavar="SPAN", help="also or instead: everything older, for instance 30d")
+    return parser
+
+
+def _window(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", metavar="SPAN", help="queries of the last 24h, 7d, ... (default: all)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        from shadoweval.running import commands  # noqa: PLC0415 - `--help` loads nothing
+
+        run: Callable[[Any], int] = getattr(commands, options.command)
+        if hasattr(options, "experiment"):
+            options.experiment_name, options.experiment = options.experiment, load_experiment(options.experiment)
+        return run(options)
+    except ShadowEvalError as error:
+        print(f"shadoweval {options.command}: {error}", file=sys.stderr)
+        return _CANNOT
+    except KeyboardInterrupt:
+        return 130
+
+
+def report_path(folder: str | None, name: str) -> Path:
+    """Where the report of an experiment goes."""
+    return Path(folder or "reports") / f"{name}.html"

@@ -1,0 +1,250 @@
+"""Experiment: what "better" means, written once, for the decorator, scheduled runs, reports and pytest.
+
+support = Experiment(
+    name="support",
+    candidates={"rerank": "pipelines.support_rerank:answer"},
+    scorers=[recall(k=5), answer_quality(), tool_success(), latency()],
+    gates=[
+        better("recall@5", by=0.02),
+        no_worse("tool_success", by=0.005),
+        at_most("latency.p95", ratio=1.10, critical=True),
+    ],
+)
+
+@support.mirror(sample=0.10)
+def answer(question: str) -> str: ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.stubs import Stubs
+from shadoweval.errors import ExperimentError, ShareError, TargetError, UnknownCandidateError, UnknownMetricError
+from shadoweval.mirror import Mirror
+from shadoweval.protocols import FlagProvider, Metric, Scorer, Transport
+from shadoweval.records import INCUMBENT, Arm
+from shadoweval.settings import Settings, read_settings
+from shadoweval.traffic.kill import KillSwitch
+from shadoweval.verdict.gates import Gate
+
+__all__ = ["Experiment"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+class Experiment:
+    """One definition of an evaluation.
+
+    Args:
+        name: Names spool, kill file and reports; letters, digits, `.`, `_`, `-`.
+        candidates: Name -> `"module:attribute"`; they run in processes of their own, so they are named, not passed.
+        scorers: What is scored.
+        gates: What must hold. Their metrics must be made by `scorers`.
+        incumbent: `"module:attribute"`; needed only where nothing was mirrored (pytest, `calibrate` on a case file).
+        labels: Case file whose judgements and references are joined to live queries by their text.
+        rerun: Share of the queries on which the worker runs the incumbent again: noise floor, and the arm that
+            seconds and dollars are compared with.
+        stubs: How tools are answered in a shadow; the default replays, simulates and refuses, and runs nothing.
+        limits: Deadline, memory, tokens and dollars of one run.
+        allow: `"host:port"` that candidates may connect to (model endpoint, vector store); the guard refuses others.
+        guard: Whether candidates run under the guard. Off only where it can't work; the report says so.
+        warm: `"module:attribute"` called once in each candidate process before it serves (load an index, a model).
+        flags: Says for each request whether it may be mirrored; None: sampling alone decides.
+        transport: The way out of the request path; None: chosen for the platform.
+        alpha: Error rate of each of the two kinds of wrong verdict.
+        min_units: No promotion before this many units (sessions, users or distinct queries).
+        min_hours: No promotion before the queries span this many hours.
+        settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use.
+
+    Raises:
+        ExperimentError: something can't be used; the subclasses in `errors` say what.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        candidates: Mapping[str, str],
+        scorers: Sequence[Scorer] = (),
+        gates: Sequence[Gate] = (),
+        incumbent: str | None = None,
+        labels: str | Path | None = None,
+        rerun: float = 0.2,
+        stubs: Stubs | None = None,
+        limits: Limits | None = None,
+        allow: Sequence[str] = (),
+        guard: bool = True,
+        warm: str | None = None,
+        flags: FlagProvider | None = None,
+        transport: Transport | None = None,
+        alpha: float = 0.05,
+        min_units: int = 200,
+        min_hours: float = 0.0,
+        settings: Settings | None = None,
+    ) -> None:
+        self.name = _named("experiment", name)
+        self.candidates = _checked_candidates(name, candidates)
+        self.scorers = tuple(scorers)
+        self.gates = tuple(gates)
+        self.metrics = _checked_metrics(name, self.scorers, self.gates)
+        self.incumbent = None if incumbent is None else _checked_target(incumbent)
+        self.labels = None if labels is None else Path(labels)
+        self.rerun = _share("rerun", rerun)
+        self.stubs = stubs or Stubs()
+        self.limits = limits or Limits()
+        self.allow = tuple(allow)
+        self.guard = guard
+        self.warm = None if warm is None else _checked_target(warm)
+        self.flags = flags
+        self.alpha = _share("alpha", alpha)
+        self.min_units = min_units
+        self.min_hours = min_hours
+        self._transport = transport
+        self._settings = settings
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.name!r}, candidates={list(self.candidates)}, gates={len(self.gates)})"
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Where things lie, read at first use."""
+        return self._settings or read_settings()
+
+    @cached_property
+    def switch(self) -> KillSwitch:
+        """The kill switch."""
+        return KillSwitch(self.name, home=self.settings.folder)
+
+    @property
+    def spool(self) -> Path:
+        """Folder through which this experiment's envelopes go."""
+        return self.settings.spool / self.name
+
+    def target(self, arm: Arm) -> str:
+        """`"module:attribute"` of an arm.
+
+        Raises:
+            UnknownCandidateError: no candidate of that name.
+            ExperimentError: the incumbent is asked for and was not named.
+        """
+        if arm == INCUMBENT:
+            if self.incumbent is None:
+                raise ExperimentError(
+                    f"Experiment {self.name!r} does not know its incumbent. Give incumbent='module:attribute'."
+                )
+            return self.incumbent
+        if arm not in self.candidates:
+            raise UnknownCandidateError(arm, experiment=self.name, known=self.candidates)
+        return self.candidates[arm]
+
+    def mirror(
+        self,
+        sample: float = 1.0,
+        *,
+        attributes: Callable[..., Mapping[str, Any]] | None = None,
+        unit: Callable[..., str] | None = None,
+        text: Callable[..., str] | None = None,
+        outcome: Callable[[Any], Any] | None = None,
+        **options: Any,
+    ) -> Mirror:
+        """Decorator that mirrors calls of a function, coroutine, generator or async generator.
+
+        Args:
+            sample: Share of the units that is mirrored, from 0 to 1.
+            attributes: Called with the call's arguments: what slices and targeting go by.
+            unit: Called with the arguments: user or session. All of a unit's queries are mirrored, or none.
+            text: Called with the arguments: the question as a person would read it.
+            outcome: Called with the returned value: its answer, as text or `Outcome`.
+            options: Further options of `Mirror`.
+
+        Raises:
+            ShareError: `sample` is no share.
+        """
+        return Mirror(
+            experiment=self.name,
+            transport=self._opened_transport,
+            sample=_share("sample", sample),
+            decide=self._decide,
+            attributes=attributes,
+            unit=unit,
+            text=text,
+            outcome=outcome,
+            **options,
+        )
+
+    def kill(self, reason: str = "") -> None:
+        """Stop mirroring at once, here and wherever `home` is shared, and what is in flight in workers."""
+        self.switch.kill(reason)
+
+    def resume(self, reason: str = "") -> bool:
+        """Take a kill back. False: something else still kills it."""
+        return self.switch.resume(reason)
+
+    def _opened_transport(self) -> Transport:
+        if self._transport is None:
+            from shadoweval.transport import SpoolTransport  # noqa: PLC0415 - no file before the first mirrored call
+
+            self._transport = SpoolTransport(self.spool)
+        return self._transport
+
+    def _decide(self, unit: str, attributes: Mapping[str, Any]) -> str | None:
+        """The reason not to mirror, or None. Raising means no, and is counted (`fault_decide`)."""
+        if self.switch.killed():
+            return "killed"
+        if self.flags is None:
+            return None
+        try:
+            allowed = self.flags.mirrored(self.name, unit, attributes)
+        except Exception:  # noqa: BLE001 - a broken flag provider means no, and has a reason of its own
+            return "flag_error"
+        return None if allowed else "flag_off"
+
+
+def _named(what: str, name: str) -> str:
+    if not _NAME.fullmatch(name) or name == INCUMBENT:
+        raise ExperimentError(
+            f"{name!r} can't name a {what}: use letters, digits, '.', '_' and '-', beginning with a letter or digit, "
+            f"and not {INCUMBENT!r}; the name becomes a file name."
+        )
+    return name
+
+
+def _share(what: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
+        raise ShareError(what, value)
+    return float(value)
+
+
+def _checked_target(target: str) -> str:
+    if not _TARGET.fullmatch(target):
+        raise TargetError(
+            target, "it is not written as 'module:attribute'", mend="Write for instance 'app.rag:answer'."
+        )
+    return target
+
+
+def _checked_candidates(experiment: str, candidates: Mapping[str, str]) -> dict[str, str]:
+    if not candidates:
+        raise ExperimentError(
+            f"Experiment {experiment!r} has no candidate. Give candidates={{'name': 'module:attribute'}}."
+        )
+    return {_named("candidate", name): _checked_target(target) for name, target in candidates.items()}
+
+
+def _checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:
+    metrics: dict[str, Metric] = {}
+    for metric in (metric for scorer in scorers for metric in scorer.metrics):
+        if metric.name in metrics:
+            raise ExperimentError(f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one of them.")
+        metrics[metric.name] = metric
+    for gate in gates:
+        if gate.base not in metrics:
+            raise UnknownMetricError(gate.base, experiment=experiment, known=metrics)
+    return metrics

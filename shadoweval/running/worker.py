@@ -1,0 +1,184 @@
+"""The worker: takes envelopes out of the transport, runs candidates, keeps what they did.
+
+Kill it at any moment: an envelope leaves the transport only once the store holds it, a task is closed only by its
+observation, and both are kept once however often they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import random
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from shadoweval.codec import decode_envelope
+from shadoweval.errors import CodecError
+from shadoweval.experiment import Experiment
+from shadoweval.protocols import Receiver, Store, Task
+from shadoweval.records import INCUMBENT, Arm, Envelope, Observation
+
+__all__ = ["Runs", "Worker", "arms_of"]
+
+log: Final = logging.getLogger(__name__)
+
+_BATCH: Final = 500
+_LOOK: Final = 0.05
+"""Seconds between looks at transport and kill switch while there is work; ten times as long when there is none."""
+
+
+class Runs(Protocol):
+    """What the worker needs of a candidate pool."""
+
+    @property
+    def capacity(self) -> int:
+        """How many runs may be in flight."""
+        ...
+
+    async def run(self, envelope: Envelope, *, arm: Arm, attempt: int = 1) -> Observation:
+        """One arm's run of one envelope; never raises for what the candidate does."""
+        ...
+
+    async def cancel(self) -> None:
+        """End what is in flight at once; those runs are observed as `killed`."""
+        ...
+
+
+def arms_of(experiment: Experiment, envelope: Envelope) -> Sequence[Arm]:
+    """All candidates, and the incumbent again on a share of the queries that the query's id decides."""
+    drawn = int(hashlib.sha256(f"rerun:{envelope.id}".encode()).hexdigest()[:16], 16) / 2**64
+    again = [INCUMBENT] if drawn < experiment.rerun and envelope.query.entry else []
+    return [*experiment.candidates, *again]
+
+
+class Worker:
+    """Shadows one experiment.
+
+    Args:
+        experiment: What to shadow.
+        store: Where it is kept.
+        receiver: Where envelopes come from.
+        runs: The candidate pool, entered already.
+        rng: Decides the order in which the arms of equally old queries start.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        store: Store,
+        receiver: Receiver,
+        runs: Runs,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.counts: Counter[str] = Counter()
+        """envelopes, set_aside, observations, failed, killed; since this worker began."""
+        self._store, self._receiver, self._runs = store, receiver, runs
+        self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._flying: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take no further work; what is in flight is finished."""
+        self._stop.set()
+
+    async def run(self, *, until_idle: bool = False) -> Counter[str]:
+        """Work until `stop`, or, with `until_idle`, until nothing is left. Returns `counts`."""
+        try:
+            while not self._stop.is_set():
+                busy = self.ingest() > 0
+                if self.experiment.switch.killed():
+                    await self._cancel()
+                else:
+                    busy = self._start() > 0 or busy
+                if not busy and not self._flying and until_idle:
+                    break
+                await self._pause(_LOOK if busy or self._flying else 10 * _LOOK)
+            await self._settle()
+        finally:
+            for flying in self._flying:
+                flying.cancel()
+            self.keep_counters()
+        return self.counts
+
+    def ingest(self) -> int:
+        """Move envelopes from the transport into the store. Returns how many frames were taken."""
+        batch = self._receiver.receive(_BATCH)
+        if batch is None:
+            return 0
+        envelopes: list[Envelope] = []
+        for frame, why in batch.corrupt:
+            self._set_aside(frame, why)
+        for frame in batch.frames:
+            try:
+                envelopes.append(decode_envelope(frame))
+            except CodecError as error:
+                self._set_aside(frame, str(error))
+        self.counts["envelopes"] += self._store.add_envelopes(
+            envelopes, arms={envelope.id: arms_of(self.experiment, envelope) for envelope in envelopes}
+        )
+        self.keep_counters()
+        batch.settle()
+        return len(batch.frames) + len(batch.corrupt)
+
+    def keep_counters(self) -> None:
+        """Keep the mirrors' counters beside what they count."""
+        self._store.add_counters(self.experiment.name, "spool", self._receiver.counters())
+
+    def _set_aside(self, frame: bytes, why: str) -> None:
+        self.counts["set_aside"] += 1
+        self._store.set_aside(self.experiment.name, frame, why)
+        log.warning(
+            "envelope set aside", extra={"experiment": self.experiment.name, "reason": why, "bytes": len(frame)}
+        )
+
+    def _start(self) -> int:
+        room = self._runs.capacity - len(self._flying)
+        if room <= 0:
+            return 0
+        limits = self.experiment.limits
+        tasks = list(
+            self._store.lease(
+                self.experiment.name, limit=room, seconds=limits.seconds + limits.grace + 60, owner=self._owner
+            )
+        )
+        self._rng.shuffle(tasks)
+        for task in tasks:
+            flying = asyncio.create_task(self._run(task))
+            self._flying.add(flying)
+            flying.add_done_callback(self._flying.discard)
+        return len(tasks)
+
+    async def _run(self, task: Task) -> None:
+        observation = await self._runs.run(task.envelope, arm=task.arm, attempt=task.attempt)
+        failure = observation.failure
+        if failure is not None and failure.kind == "killed":
+            self.counts["killed"] += 1
+            self._store.release(task)
+            return
+        self.counts["observations"] += self._store.add_observation(observation)
+        self.counts["failed"] += failure is not None
+
+    async def _cancel(self) -> None:
+        if self._flying:
+            await self._runs.cancel()
+            await self._settle()
+
+    async def _settle(self) -> None:
+        if self._flying:
+            await asyncio.gather(*self._flying)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or less: until a run ends or the worker is stopped."""
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({stopping, *self._flying}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stopping
