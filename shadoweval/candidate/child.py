@@ -1,0 +1,208 @@
+"""A candidate's process: takes requests, runs them, reports. Lives until it is killed, overdue, or no longer clean."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import os
+import signal
+import socket
+import threading
+from concurrent.futures import thread as executor_threads
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval import capture, codec
+from shadoweval.candidate import intercept
+from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.run import Run, arguments_of, rate_limit
+from shadoweval.candidate.stubs import Session, Stubs
+from shadoweval.candidate.target import Target
+from shadoweval.candidate.wire import Report, Request, decode, receive, send
+from shadoweval.records import Arm, FailureKind, Observation
+
+__all__ = ["Child", "Post", "Surroundings"]
+
+_RESET_PEAK: Final = b"5"
+"""Written to /proc/self/clear_refs: peak memory begins anew (proc(5))."""
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child was forked with."""
+
+    target: Target
+    arm: Arm
+    limits: Limits
+    stubs: Stubs
+    extract: capture.Extract | None
+    interception: intercept.Interception
+    scratch: Path
+    peak: int | None = None
+    """Descriptor of /proc/self/clear_refs."""
+
+
+class Surroundings:
+    """What a run can leave behind that the next one would meet: threads, working folder, environment."""
+
+    def __init__(self) -> None:
+        self.threads, self.folder, self.environment = _own_threads(), _folder(), dict(os.environ)
+
+    def changed(self) -> bool:
+        """Whether the process is no longer as it was."""
+        return _own_threads() > self.threads or _folder() != self.folder or dict(os.environ) != self.environment
+
+
+def _own_threads() -> int:
+    """Threads that are no hands of an executor."""
+    if threading.active_count() == 1:
+        return 1
+    workers: Any = getattr(executor_threads, "_threads_queues", {})
+    return sum(thread not in workers for thread in threading.enumerate())
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - a Path costs more than the look, on every run
+    except OSError:
+        return ""
+
+
+class Child:
+    """Serves one channel, one run at a time, until the pool hangs up or this process is no longer clean."""
+
+    alone = True
+    """Whether a run has this process to itself."""
+
+    def __init__(self, post: Post, channel: socket.socket) -> None:
+        self.post, self.channel = post, channel
+        self.pid = os.getpid()
+        self.run: Run | None = None
+        self.runner = asyncio.Runner()
+        self.surroundings = Surroundings()
+
+    def serve(self) -> None:
+        """Serve; returns when the pool hangs up."""
+        signal.signal(signal.SIGALRM, self._overdue)
+        while (content := receive(self.channel)) is not None:
+            run = self._opened(decode(content, Request))
+            if run is None:
+                continue
+            self.run = run
+            signal.setitimer(signal.ITIMER_REAL, self.post.limits.seconds)
+            value, chunks, error = self._called(run)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._end(run, value=value, chunks=chunks, error=error)
+
+    def _opened(self, request: Request) -> Run | None:
+        """The run of a request; None: a world of the user's could not be opened, which is reported."""
+        envelope = codec.decode_envelope(request.envelope)
+        fault = None
+        try:
+            session = self.post.stubs.opened(envelope, scratch=self.post.scratch)
+        except Exception as error:  # noqa: BLE001 - costs this run only
+            fault, session = error, Stubs().opened(envelope, scratch=self.post.scratch)
+        if self.post.peak is not None and self.alone:
+            os.write(self.post.peak, _RESET_PEAK)
+        run = Run(
+            envelope,
+            number=request.id,
+            arm=self.post.arm,
+            session=session,
+            limits=self.post.limits,
+            versions=self.post.target.versions,
+            alone=self.alone,
+            stop=self.stop,
+        )
+        if fault is not None:
+            self.report(Report(request.id, run.raised(fault)))
+            return None
+        self.post.interception.running.add(session)
+        return run
+
+    def _called(self, run: Run) -> tuple[Any, list[Any] | None, BaseException | None]:
+        token = intercept.session.set(run.session)
+        try:
+            with capture.recording(run.recorder):
+                args, kwargs = arguments_of(run.envelope)
+                value = self.post.target.call(*args, **kwargs)
+                if inspect.isgenerator(value):
+                    chunks: list[Any] = []
+                    for chunk in value:
+                        run.chunk()
+                        chunks.append(chunk)
+                    return None, chunks, None
+                if inspect.isawaitable(value) or inspect.isasyncgen(value):
+                    finished = self.runner.run(collected(value, run), context=contextvars.copy_context())
+                    return *finished, None
+                return value, None, None
+        except BaseException as error:  # noqa: BLE001 - SystemExit and its like end the run, not this process
+            return None, None, error
+        finally:
+            intercept.session.reset(token)
+
+    def _end(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> None:
+        if run.claimed():  # a thread of the run is reporting that it is over its budget, and ends this process
+            threading.Event().wait()
+        self.run = None
+        observation = self._observed(run, value=value, chunks=chunks, error=error)
+        self.closed(run.session)
+        retiring = isinstance(error, MemoryError) or self._unclean()
+        throttled, retry_after = rate_limit(error)
+        self.report(Report(run.number, observation, throttled, retry_after, retiring))
+        if retiring:
+            os._exit(0)
+
+    def closed(self, session: Session) -> None:
+        """The session's run is over."""
+        self.post.interception.running.discard(session)
+        with contextlib.suppress(Exception):  # a world of the user's that fails to close changes no result
+            session.close()
+
+    def _unclean(self) -> bool:
+        left = asyncio.all_tasks(self.runner.get_loop()) if self.post.target.concurrent else ()
+        return bool(left) or self.surroundings.changed()
+
+    def _observed(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> Observation:
+        if error is not None:
+            return run.raised(error)
+        try:
+            return run.returned(value, chunks=chunks, extract=self.post.extract)
+        except Exception as fault:  # noqa: BLE001 - `extract` and the value's own methods are the user's
+            return run.raised(fault)
+
+    def report(self, report: Report) -> None:
+        """Send a report; a fork that the candidate made must not speak for it."""
+        if os.getpid() != self.pid:
+            os._exit(0)
+        send(self.channel, report)
+
+    def _overdue(self, signum: int, frame: Any) -> None:  # noqa: ARG002 - a signal handler's signature
+        run = self.run
+        if run is not None:
+            self.stop(run, "timeout", overdue(self.post.limits))
+
+    def stop(self, run: Run, kind: FailureKind, message: str) -> None:
+        """Report the run as it stands and end this process: its code can't be trusted to stop by itself."""
+        if not run.claimed():
+            self.report(Report(run.number, run.stopped(kind, message), retiring=True))
+        os._exit(0)
+
+
+def overdue(limits: Limits) -> str:
+    """What a timeout says."""
+    return f"no answer within {limits.seconds:g} s"
+
+
+async def collected(value: Any, run: Run) -> tuple[Any, list[Any] | None]:
+    """What an awaitable returns, or the chunks of an async generator."""
+    if not inspect.isasyncgen(value):
+        return await value, None
+    chunks: list[Any] = []
+    async for chunk in value:
+        run.chunk()
+        chunks.append(chunk)
+    return None, chunks

@@ -1,0 +1,108 @@
+"""Every tool call of a candidate's process goes to the run it belongs to, without a change to the candidate's code.
+
+`@tool` functions ask capture's interceptor. LangChain's tools are patched where they are loaded: their classes' `_run`
+and `_arun`, below validation and callbacks and above everything that calls them, so that ToolNode, nested graphs,
+closures and raw threads are covered alike. Threads inherit the context of whoever starts them (as Python 3.14 does
+under `-X thread_inherit_context`), so that a call from a thread is known to belong to its run.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextvars
+import importlib.abc
+import importlib.machinery
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from shadoweval import capture
+from shadoweval.candidate.replay import Normal
+from shadoweval.candidate.stubs import Session
+from shadoweval.protocols import StubAnswer
+from shadoweval.records import Effect
+
+__all__ = ["Interception", "install", "session"]
+
+session: Final[contextvars.ContextVar[Session | None]] = contextvars.ContextVar("shadoweval_session", default=None)
+"""The run that the running code belongs to."""
+
+_LANGCHAIN: Final = "shadoweval.candidate.langchain_tools"
+_TOOLS: Final = "langchain_core.tools.base"
+
+
+class Interception:
+    """Capture's interceptor for a candidate's process: asks the session of the run that the call belongs to."""
+
+    def __init__(self) -> None:
+        self.running: set[Session] = set()
+        self.effects: Mapping[str, Effect] = {}
+        self.normals: dict[str, Normal] = {}
+        """Tool -> its arguments as the tool would see them; told by those who know its schema."""
+
+    def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
+        """The session's answer; outside any run only declared reads run."""
+        found = session.get()
+        if found is None and len(self.running) == 1:
+            (found,) = self.running
+        if found is not None:
+            return found.answer(name, arguments, effect=effect, live=live, normal=self.normals.get(name))
+        if self.effects.get(name, effect) == "read":
+            return StubAnswer(answered="live", result=live())
+        return StubAnswer(answered="refused", error=f"{name!r} was called outside any run")
+
+
+def install(interception: Interception) -> None:
+    """Make `interception` answer every tool call of this process, those of libraries that are imported later too."""
+    capture.set_interceptor(interception)
+    _inherit_context()
+    if _TOOLS in sys.modules:
+        _patch_langchain()
+    else:
+        sys.meta_path.insert(0, _PatchOnImport())
+
+
+def _patch_langchain() -> None:
+    importlib.import_module(_LANGCHAIN).patch()
+
+
+class _PatchOnImport(importlib.abc.MetaPathFinder):
+    """Patches LangChain's tools right after the module that defines them has run, before anyone can use it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The module's own spec, with a loader that patches at the end."""
+        if fullname != _TOOLS:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                _patch_langchain()
+
+            loader.exec_module = exec_module
+        return spec
+
+
+def _inherit_context() -> None:
+    start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
+
+    def start_inheriting(self: threading.Thread) -> None:
+        context, run = contextvars.copy_context(), self.run
+        self.run = lambda: context.run(run)
+        start(self)
+
+    def submit_inheriting(
+        executor: concurrent.futures.ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> concurrent.futures.Future[Any]:
+        return submit(executor, contextvars.copy_context().run, function, *args, **kwargs)
+
+    threading.Thread.start = start_inheriting
+    concurrent.futures.ThreadPoolExecutor.submit = submit_inheriting

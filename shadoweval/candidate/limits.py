@@ -1,0 +1,61 @@
+"""What one run of a candidate may use, and how an arm that meets rate limits is slowed."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Limits", "Throttle"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Caps of one run. What exceeds them is stopped and reported, and costs no other run anything."""
+
+    seconds: float = 30.0
+    """Deadline. A run that does not stop by itself is killed `grace` later."""
+    grace: float = 0.25
+    """Seconds in which an overdue run may still say which step it hung in, before it is killed."""
+    memory_bytes: int = 2 << 30
+    """What a child may use on top of what it was forked with."""
+    tokens: int | None = None
+    """Input and output tokens of all model calls of a run together."""
+    usd: float | None = None
+    concurrency: int = 1
+    """Envelopes that one child of an async candidate runs at a time; sync candidates always run one."""
+    start_seconds: float = 300.0
+    """How long importing a target and its `warm` hook may take."""
+    max_bytes: int = 1 << 20
+    """Cap of the recorded tool arguments and results of a run."""
+
+
+class Throttle:
+    """Additive increase, multiplicative decrease of how many runs of an arm are in flight (Chiu and Jain, 1989).
+
+    Args:
+        most: Ceiling of runs in flight.
+        pause: Seconds to wait after the first rate limit; doubles with each further one, up to `longest`.
+        longest: Cap of the pause, and of what a server's Retry-After is followed.
+    """
+
+    def __init__(self, most: int, *, pause: float = 0.5, longest: float = 60.0) -> None:
+        self.most, self.pause, self.longest = most, pause, longest
+        self.allowed = float(most)
+        self.until = 0.0
+        """No run starts before this time (monotonic clock)."""
+        self.hits = 0
+        """How often a rate limit was met."""
+        self._next_pause = pause
+
+    def slow(self, now: float, *, retry_after: float | None = None) -> None:
+        """A run met a rate limit at `now`; several within one pause count as one."""
+        self.hits += 1
+        if now < self.until:
+            return
+        self.allowed = max(1.0, self.allowed / 2)
+        self.until = now + min(self.longest, max(self._next_pause, retry_after or 0.0))
+        self._next_pause = min(self.longest, self._next_pause * 2)
+
+    def succeed(self) -> None:
+        """A run met none."""
+        self.allowed = min(float(self.most), self.allowed + 1 / self.allowed)
+        if self.allowed == self.most:
+            self._next_pause = self.pause

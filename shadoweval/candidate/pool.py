@@ -1,0 +1,173 @@
+"""Runs the arms where they can do no harm: in processes of their own, that can be killed at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.station import Station
+from shadoweval.candidate.stubs import Stubs
+from shadoweval.candidate.target import mismatch
+from shadoweval.candidate.wire import Ready, Start
+from shadoweval.capture import Extract
+from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
+from shadoweval.records import INCUMBENT, Arm, Envelope, Observation
+
+if TYPE_CHECKING:
+    from shadoweval.candidate.guard import GuardPolicy
+
+__all__ = ["CandidatePool"]
+
+
+class CandidatePool:
+    """Runs envelopes against targets, each in processes forked from one that has it imported.
+
+    ::
+
+        async with CandidatePool({"rerank": "pipelines.support_rag_rerank:answer"}) as pool:
+            observation = await pool.run(envelope, arm="rerank")
+
+    Entering imports every target. A run's failure is in its observation and never raises: `error`, `timeout`,
+    `crash`, `out_of_memory`, `refused`, `budget`, or `killed` (by `cancel`; its task stays open).
+
+    Args:
+        targets: Arm -> `"module:attribute"`. The incumbent needs none: it is run by the query's `entry`.
+        limits: Caps of one run.
+        stubs: What answers tool calls.
+        guard: What the processes may touch; None: no guard, which only tests and trusted candidates should have.
+        processes: Children an arm has at a time.
+        scratch: Folder for throw-away files; a temporary one by default.
+        extract: The experiment's way from a returned value to the outcome; must be importable.
+
+    Raises:
+        TargetError: on entering, a target that can't be imported, or can't be called as the incumbent is.
+        ExperimentError: stubs that can't be sent to another process, or need a process to themselves.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[Arm, str],
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        stubs: Stubs | None = None,
+        guard: GuardPolicy | None = None,
+        processes: int = 1,
+        scratch: Path | None = None,
+        extract: Extract | None = None,
+    ) -> None:
+        self.targets, self.limits, self.guard, self.processes = dict(targets), limits, guard, processes
+        self.stubs = stubs or Stubs()
+        if self.stubs.exclusive and limits.concurrency > 1:
+            raise ExperimentError(
+                f"A world of the stubs needs a process to itself, but limits.concurrency is {limits.concurrency}. "
+                "Set it to 1 and raise processes instead."
+            )
+        self._packed = self.stubs.packed(extract)
+        self._given_scratch, self._scratch = scratch, Path()
+        self._stations: dict[tuple[Arm, str], Station] = {}
+
+    async def __aenter__(self) -> Self:
+        self._scratch = _made_scratch(self._given_scratch)
+        try:
+            async with asyncio.TaskGroup() as group:
+                starting = {
+                    arm: group.create_task(self._station(arm, target).start()) for arm, target in self.targets.items()
+                }
+            self._compare({arm: task.result() for arm, task in starting.items()})
+        except ExceptionGroup as errors:
+            self._close()
+            raise errors.exceptions[0] from None
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for station in self._stations.values():
+            station.close()
+        self._stations.clear()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _compare(self, ready: Mapping[Arm, Ready]) -> None:
+        """Every candidate must be callable as the incumbent is, where both have a signature."""
+        incumbent = ready[INCUMBENT].parameters if INCUMBENT in ready else None
+        for arm, told in ready.items():
+            if incumbent is None or told.parameters is None:
+                continue
+            why = mismatch(incumbent, told.parameters)
+            if why is not None:
+                raise TargetError(self.targets[arm], why, mend="Give it the incumbent's parameters.")
+
+    def _station(self, arm: Arm, target: str) -> Station:
+        station = self._stations.get((arm, target))
+        if station is None:
+            spec = Start(
+                target=target,
+                arm=arm,
+                limits=self.limits,
+                stubs=self._packed,
+                guard=b"" if self.guard is None else msgspec.msgpack.encode(self._policy()),
+                scratch=str(self._scratch),
+            )
+            guard = None if self.guard is None else self._policy()
+            station = Station(spec, processes=self.processes, guard=guard)
+            self._stations[arm, target] = station
+        return station
+
+    def _policy(self) -> GuardPolicy:
+        from shadoweval.candidate import guard  # noqa: PLC0415 - only where a guard is asked for
+
+        assert self.guard is not None
+        policy = msgspec.structs.replace(
+            self.guard, scratch=str(self._scratch), memory_bytes=self.guard.memory_bytes or self.limits.memory_bytes
+        )
+        return guard.resolved(policy)
+
+    async def run(self, envelope: Envelope, *, arm: Arm, attempt: int = 1) -> Observation:
+        """Run one envelope on one arm. From the second attempt on it runs in a process of its own.
+
+        Raises:
+            UnknownCandidateError: no target for that arm.
+            TargetError: the incumbent's entry, or a target that was importable before, can't be imported.
+        """
+        target = self.targets.get(arm) or (envelope.query.entry if arm == INCUMBENT else "")
+        if not target:
+            raise UnknownCandidateError(arm, experiment=envelope.experiment, known=self.targets)
+        station = self._station(arm, target)
+        await station.start()
+        return await station.run(envelope, alone=attempt > 1)
+
+    def cancel(self, arm: Arm | None = None) -> int:
+        """Kill what is in flight, of one arm or of all, at once. Those runs end as `killed`. Returns how many."""
+        return sum(station.cancel() for (of, _), station in self._stations.items() if arm is None or of == arm)
+
+    @property
+    def throttles(self) -> dict[Arm, int]:
+        """How often each arm met a rate limit."""
+        met: dict[Arm, int] = {}
+        for (arm, _), station in self._stations.items():
+            met[arm] = met.get(arm, 0) + station.throttle.hits
+        return met
+
+    @property
+    def notes(self) -> dict[Arm, tuple[str, ...]]:
+        """What is unusual about an arm's process, such as threads that its libraries started at import."""
+        return {
+            arm: tuple(station.nursery.ready.notes)
+            for (arm, _), station in self._stations.items()
+            if station.nursery.ready is not None and station.nursery.ready.notes
+        }
+
+
+def _made_scratch(inside: Path | None) -> Path:
+    return Path(tempfile.mkdtemp(prefix="shadoweval-", dir=inside)).resolve()

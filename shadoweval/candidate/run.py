@@ -1,0 +1,202 @@
+"""One run of one envelope inside a candidate's process: its clock, record, tools, and the observation of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval import capture, codec
+from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.stubs import Session
+from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
+
+__all__ = ["Run", "arguments_of", "rate_limit"]
+
+_TOO_MANY: Final = 429
+_KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
+"""Unit of ru_maxrss."""
+
+
+class _Metered(capture.Recorder):
+    """A recorder that says so when the model calls exceed the run's budget."""
+
+    __slots__ = ("limits", "on_exceeded")
+
+    def __init__(self, limits: Limits, on_exceeded: Callable[[str], None]) -> None:
+        super().__init__(max_bytes=limits.max_bytes)
+        self.limits, self.on_exceeded = limits, on_exceeded
+
+    def add_step_row(self, row: Any) -> None:
+        """Keep the step, then look at what the run has used."""
+        super().add_step_row(row)
+        if row[0] == "model":
+            why = self.exceeded()
+            if why:
+                self.on_exceeded(why)
+
+    def exceeded(self) -> str:
+        """Which budget is exceeded; empty: none."""
+        limits = self.limits
+        if limits.tokens is None and limits.usd is None:
+            return ""
+        tokens_in, tokens_out, usd = self.usage_row()
+        tokens = (tokens_in or 0) + (tokens_out or 0)
+        if limits.tokens is not None and tokens > limits.tokens:
+            return f"{tokens:,} tokens, the budget is {limits.tokens:,}"
+        if limits.usd is not None and (usd or 0.0) > limits.usd:
+            return f"{usd:.4f} USD, the budget is {limits.usd:.4f}"
+        return ""
+
+
+class Run:
+    """What happens between a request and its report.
+
+    Args:
+        envelope: What is run.
+        number: The request's number.
+        arm: Which arm runs it.
+        session: Answers its tool calls.
+        limits: Its caps.
+        versions: What decides the answer.
+        alone: Whether it has the process to itself, so that the process's CPU time and memory are its own.
+        stop: Called with a failure's kind and message when the run has to be ended from outside its own code.
+    """
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        *,
+        number: int,
+        arm: Arm,
+        session: Session,
+        limits: Limits,
+        versions: dict[str, str],
+        alone: bool,
+        stop: Callable[[Run, FailureKind, str], None],
+    ) -> None:
+        self.envelope, self.number, self.arm, self.alone = envelope, number, arm, alone
+        self.session, self.versions = session, versions
+        self.recorder = _Metered(limits, lambda why: stop(self, "budget", why))
+        self.first_chunk: float | None = None
+        self._claim = threading.Lock()
+        self.started_at = dt.datetime.now(dt.UTC)
+        self._cpu = time.process_time()
+        self._began = time.perf_counter()
+
+    def claimed(self) -> bool:
+        """Whether someone has begun to report this run before; the first caller gets False and must report it."""
+        return not self._claim.acquire(blocking=False)
+
+    def chunk(self) -> None:
+        """A chunk of a stream is there."""
+        if self.first_chunk is None:
+            self.first_chunk = time.perf_counter() - self._began
+
+    def returned(self, value: Any, *, chunks: list[Any] | None, extract: capture.Extract | None) -> Observation:
+        """The observation of a run that returned a value or a stream."""
+        duration = time.perf_counter() - self._began
+        parts = self.recorder.parts()
+        if chunks is None:
+            outcome = capture.outcome_of(value, parts=parts, extract=extract)
+        else:
+            outcome = capture.outcome_of_chunks(chunks, parts=parts, extract=extract)
+        return self._observed(parts, duration, outcome=outcome)
+
+    def raised(self, error: BaseException) -> Observation:
+        """The observation of a run that raised; what is no Exception is an error like any other."""
+        duration = time.perf_counter() - self._began
+        parts = self.recorder.parts()
+        failure = capture.failure_of(error, parts)
+        if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
+            failure = msgspec.structs.replace(failure, kind="error")
+        elif _refused_by_guard(error):
+            failure = msgspec.structs.replace(failure, kind="refused")
+        return self._observed(parts, duration, failure=failure)
+
+    def stopped(self, kind: FailureKind, message: str) -> Observation:
+        """The observation of a run that was ended from outside its own code."""
+        duration = time.perf_counter() - self._began
+        parts = self.recorder.parts()
+        failure = Failure(kind=kind, error_type="", message=message, step=parts.failed_step or self._open_step())
+        return self._observed(parts, duration, failure=failure)
+
+    def _open_step(self) -> str:
+        """The innermost LangChain step that has begun and not ended."""
+        opened: Any = getattr(self.recorder.tap, "open", None)
+        return str(list(opened.values())[-1].name) if opened else ""
+
+    def _observed(
+        self,
+        parts: capture.Parts,
+        duration: float,
+        *,
+        outcome: Outcome | None = None,
+        failure: Failure | None = None,
+    ) -> Observation:
+        if outcome is not None:
+            outcome = msgspec.structs.replace(outcome, tool_calls=tuple(map(self._declared, outcome.tool_calls)))
+        usage = parts.usage
+        if self.alone:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+            usage = msgspec.structs.replace(usage, cpu_seconds=time.process_time() - self._cpu, peak_memory=peak)
+        return Observation(
+            query_id=self.envelope.query.id,
+            arm=self.arm,
+            place="shadow",
+            outcome=outcome,
+            failure=failure,
+            steps=parts.steps,
+            started_at=self.started_at,
+            duration=duration,
+            first_chunk=self.first_chunk,
+            usage=usage,
+            versions=self.versions,
+            refusals=self.session.refusals(),
+            live_writes=self.session.live_writes,
+            writes=self.session.writes(),
+        )
+
+    def _declared(self, call: ToolCall) -> ToolCall:
+        """The call with the effect that the experiment declares, where it does."""
+        effect = self.session.stubs.effects.get(call.name, call.effect)
+        return call if effect == call.effect else msgspec.structs.replace(call, effect=effect)
+
+
+def _refused_by_guard(error: BaseException) -> bool:
+    guard = sys.modules.get("shadoweval.candidate.guard")
+    return guard is not None and isinstance(error, guard.RefusedError)
+
+
+def arguments_of(envelope: Envelope) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the incumbent was called with: fresh objects, or the query's text where there is no snapshot."""
+    if not envelope.query.inputs:
+        return (envelope.query.text,), {}
+    args, kwargs = codec.thaw(envelope.query.inputs)
+    return tuple(args), dict(kwargs)
+
+
+def rate_limit(error: BaseException | None) -> tuple[bool, float | None]:
+    """Whether a rate limit is behind the error (HTTP status 429), and the server's Retry-After in seconds."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        response: Any = getattr(error, "response", None)
+        status = getattr(error, "status_code", getattr(response, "status_code", None))
+        if status == _TOO_MANY or type(error).__name__ == "RateLimitError":
+            return True, _retry_after(response)
+        error = error.__cause__ or error.__context__
+    return False, None
+
+
+def _retry_after(response: Any) -> float | None:
+    try:
+        return float(response.headers["retry-after"])
+    except (AttributeError, KeyError, TypeError, ValueError):  # none, or a date
+        return None

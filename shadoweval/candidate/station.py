@@ -1,0 +1,219 @@
+"""One target seen from the pool: which child runs what, how many at a time, and what is run again."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import datetime as dt
+import logging
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval import codec
+from shadoweval.candidate.lane import Ended, Flight, Lane
+from shadoweval.candidate.limits import Throttle
+from shadoweval.candidate.nursery import Nursery
+from shadoweval.candidate.wire import Ready, Report, Start
+from shadoweval.errors import CandidateError
+from shadoweval.records import Envelope, Failure, FailureKind, Observation, Usage
+
+__all__ = ["Station"]
+
+_log = logging.getLogger(__name__)
+
+_AGAIN: Final = 2
+"""How often a run that lost its child through no fault of its own, or met a rate limit, is run again."""
+
+
+class Station:
+    """Runs envelopes against one target.
+
+    Args:
+        spec: What its zygote is told.
+        processes: Children at a time.
+        guard: The guard's policy, or None.
+    """
+
+    def __init__(self, spec: Start, *, processes: int, guard: Any) -> None:
+        self.arm, self.limits = spec.arm, spec.limits
+        self.nursery = Nursery(spec, guard=guard)
+        self.throttle = Throttle(processes)
+        self.busy = 0
+        """Runs in flight."""
+        self._processes, self._per_child = processes, 1
+        self._lanes: list[Lane] = []
+        self._hiring = asyncio.Lock()
+        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._epoch = self._numbers = 0
+
+    async def start(self) -> Ready:
+        """Import the target.
+
+        Raises:
+            TargetError: it can't be imported or run.
+        """
+        ready = await self.nursery.start()
+        self._per_child = self.limits.concurrency if ready.concurrent else 1
+        most = self._processes * self._per_child
+        if self.throttle.most != most:
+            self.throttle = Throttle(most)
+        return ready
+
+    async def run(self, envelope: Envelope, *, alone: bool) -> Observation:
+        """Run an envelope and observe it. `alone`: in a child of its own.
+
+        Raises:
+            TargetError: the target can no longer be imported.
+        """
+        epoch, frame = self._epoch, codec.encode_envelope(envelope)
+        for left in reversed(range(_AGAIN + 1)):
+            await self._enter(epoch)
+            try:
+                if epoch != self._epoch:
+                    return self._unrun(envelope, "killed", "the pool was told to stop what is in flight")
+                lane = await self._lane(alone=alone)
+                self._numbers += 1
+                flight, end = await lane.ask(self._numbers, frame)
+            except CandidateError as error:
+                if left == 0:
+                    return self._unrun(envelope, "crash", str(error))
+                continue
+            finally:
+                self._leave()
+            if alone or self._per_child == 1:
+                self._release(lane, alone=alone)
+            if isinstance(end, Report):
+                if self._throttled(end) and left > 0:
+                    continue
+                return self._seen(envelope, end.observation, flight=flight, lane=lane)
+            if end.guilty or left == 0:
+                return self._lost(envelope, end, flight=flight, lane=lane)
+            alone = True  # one of several that were in a child which died: alone, the culprit shows itself
+        raise AssertionError
+
+    def _release(self, lane: Lane, *, alone: bool) -> None:
+        if alone and lane.open:
+            lane.kill("killed", "its run is over")
+
+    # Whose turn it is.
+
+    async def _enter(self, epoch: int) -> None:
+        loop = asyncio.get_running_loop()
+        while epoch == self._epoch:
+            pause = self.throttle.until - loop.time()
+            if pause <= 0 and self.busy < int(self.throttle.allowed):
+                break
+            turn = loop.create_future()
+            self._waiting.append(turn)
+            timer = loop.call_later(pause, self._wake) if pause > 0 else None
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._wake()
+                raise
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        self.busy += 1
+
+    def _leave(self) -> None:
+        self.busy -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    # Which child.
+
+    async def _lane(self, *, alone: bool) -> Lane:
+        if alone:
+            return await self.nursery.fork(lambda _: None)
+        lane = self._roomiest()
+        if lane is None:
+            async with self._hiring:
+                lane = self._roomiest()
+                if lane is None:
+                    lane = await self.nursery.fork(self._ended)
+                    if lane.open:
+                        self._lanes.append(lane)
+        return lane
+
+    def _roomiest(self) -> Lane | None:
+        lane = min(self._lanes, key=lambda lane: len(lane.flights), default=None)
+        if lane is None or len(lane.flights) < self._per_child:
+            return lane
+        return None
+
+    def _ended(self, lane: Lane) -> None:
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+
+    # What is told of it.
+
+    def _throttled(self, report: Report) -> bool:
+        if not report.throttled:
+            self.throttle.succeed()
+            return False
+        self.throttle.slow(asyncio.get_running_loop().time(), retry_after=report.retry_after)
+        _log.warning(
+            "candidate met a rate limit",
+            extra={"arm": self.arm, "allowed": int(self.throttle.allowed), "hits": self.throttle.hits},
+        )
+        return True
+
+    def _seen(self, envelope: Envelope, told: Observation, *, flight: Flight, lane: Lane) -> Observation:
+        return msgspec.structs.replace(
+            told,
+            query_id=envelope.query.id,
+            arm=self.arm,
+            place="shadow",
+            refusals=(*told.refusals, *flight.refusals),
+            containment=lane.containment,
+        )
+
+    def _lost(self, envelope: Envelope, end: Ended, *, flight: Flight, lane: Lane) -> Observation:
+        seen = self._unrun(envelope, end.kind, end.message)
+        return msgspec.structs.replace(
+            seen,
+            started_at=flight.started_at,
+            duration=asyncio.get_running_loop().time() - flight.began,
+            usage=Usage(peak_memory=end.peak_memory),
+            refusals=tuple(flight.refusals),
+            containment=lane.containment,
+        )
+
+    def _unrun(self, envelope: Envelope, kind: FailureKind, message: str) -> Observation:
+        return Observation(
+            query_id=envelope.query.id,
+            arm=self.arm,
+            place="shadow",
+            failure=Failure(kind=kind, message=message),
+            started_at=dt.datetime.now(dt.UTC),
+            duration=0.0,
+            versions=self.nursery.ready.versions if self.nursery.ready else {},
+        )
+
+    # The end.
+
+    def cancel(self) -> int:
+        """Kill every run in flight and drop those that wait; returns how many runs were in flight."""
+        self._epoch += 1
+        flying = 0
+        for lane in list(self.nursery.lanes.values()):
+            if lane.flights:
+                flying += len(lane.flights)
+                lane.kill("killed", "the pool was told to stop what is in flight")
+        for _ in range(len(self._waiting)):
+            self._wake()
+        return flying
+
+    def close(self) -> None:
+        """Kill everything."""
+        self.cancel()
+        self.nursery.close()

@@ -1,0 +1,162 @@
+"""From `"module:attribute"` to something that runs an envelope; and what is wrong with it, in words."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, cast
+
+from shadoweval.candidate.wire import Parameter
+from shadoweval.errors import TargetError
+
+__all__ = ["Target", "load", "mismatch"]
+
+_STARRED: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
+
+
+class Target:
+    """An importable pipeline: a function, coroutine function, generator, callable object or LangChain Runnable."""
+
+    def __init__(self, name: str, value: Any, module: ModuleType) -> None:
+        self.name = name
+        self.runnable = hasattr(value, "ainvoke") and hasattr(value, "invoke")
+        # ainvoke runs what is async and what is not; invoke fails on tools and nodes that are async only.
+        self.call: Callable[..., Any] = value.ainvoke if self.runnable else value
+        self.concurrent = self.runnable or _is_async(value)
+        self.versions = _versions(name, value, module)
+
+    def parameters(self) -> list[Parameter] | None:
+        """Its signature for a comparison; None: it has none of its own."""
+        if self.runnable:
+            return None
+        try:
+            found = inspect.signature(self.call).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        return [Parameter(p.name, int(p.kind), p.default is not p.empty or p.kind in _STARRED) for p in found]
+
+
+def _is_async(value: Any) -> bool:
+    inner = value if inspect.isroutine(value) else getattr(value, "func", type(value).__call__)
+    return any(test(inner) for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction))
+
+
+def load(target: str) -> Target:
+    """Import a target and run its module's `warm()` where there is one.
+
+    Raises:
+        TargetError: it can't be imported or run; says which part is missing, and what is close to it.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise TargetError(target, "it has no module and attribute", mend='Write "package.module:attribute".')
+    module = _module(target, module_name)
+    value: Any = module
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            raise TargetError(
+                target,
+                f"{module_name!r} has no {attribute!r}",
+                mend=_close(part, dir(value)) or "Correct the name, or define it there.",
+            )
+        value = getattr(value, part)
+    _check_shape(target, value)
+    _warm(target, module)
+    return Target(target, value, module)
+
+
+def _module(target: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if name != missing and not name.startswith(f"{missing}."):
+            raise TargetError(target, f"it imports {missing!r}, which is not installed", mend="Install it.") from error
+        mend = _close(missing.rpartition(".")[2], _siblings(missing))
+        mend = mend or "Correct the name, or run where it can be imported (its folder on PYTHONPATH)."
+        raise TargetError(target, f"there is no module {missing!r}", mend=mend) from error
+    except BaseException as error:
+        why = f"importing {name!r} raised {type(error).__name__}: {error}"
+        raise TargetError(target, why, mend="Import it in a shell to see where.") from error
+
+
+def _siblings(name: str) -> list[str]:
+    parent = name.rpartition(".")[0]
+    path: Any = None
+    if parent:
+        spec = importlib.util.find_spec(parent)
+        path = spec.submodule_search_locations if spec else []
+    return [found.name for found in pkgutil.iter_modules(path)]
+
+
+def _close(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, [n for n in names if not n.startswith("__")], n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _check_shape(target: str, value: Any) -> None:
+    if isinstance(value, type):
+        raise TargetError(
+            target, "it is a class", mend="Make an instance in that module and name it, or name one of its functions."
+        )
+    if not callable(value) and not (hasattr(value, "ainvoke") and hasattr(value, "invoke")):
+        raise TargetError(
+            target,
+            f"a {type(value).__name__} can't be called",
+            mend="Name a function, a callable object or a LangChain Runnable.",
+        )
+
+
+def _warm(target: str, module: ModuleType) -> None:
+    warm = getattr(module, "warm", None)
+    if callable(warm):
+        try:
+            warm()
+        except BaseException as error:
+            why = f"its module's warm() raised {type(error).__name__}: {error}"
+            raise TargetError(target, why, mend="Mend warm(), or rename it where it is no warm-up.") from error
+
+
+def _versions(name: str, value: Any, module: ModuleType) -> dict[str, str]:
+    """The target, a hash of its module's source, and what `VERSIONS` of the module or the object says."""
+    versions = {"target": name}
+    source = getattr(module, "__file__", None)
+    if source and Path(source).is_file():
+        versions["code"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
+    for holder in (module, value):
+        told = getattr(holder, "VERSIONS", None)
+        if isinstance(told, Mapping):
+            versions.update({str(k): str(v) for k, v in cast("Mapping[Any, Any]", told).items()})
+    return versions
+
+
+def mismatch(incumbent: list[Parameter], candidate: list[Parameter]) -> str | None:
+    """Why a candidate can't be called as the incumbent is, neither by position nor by name; None: it can."""
+    kinds = {p.kind for p in candidate}
+    plain = [p for p in candidate if p.kind not in _STARRED]
+    positions = [p for p in plain if p.kind != inspect.Parameter.KEYWORD_ONLY]
+    given = [p for p in incumbent if p.kind not in _STARRED]
+    names, needed = {p.name for p in given}, [p for p in given if not p.optional]
+    takes_many = inspect.Parameter.VAR_POSITIONAL in kinds or len(positions) >= len(needed)
+    by_position = (
+        takes_many
+        and sum(not p.optional for p in positions) <= len(given)
+        and all(p.optional or p.name in names for p in plain if p not in positions)
+    )
+    takes_all = inspect.Parameter.VAR_KEYWORD in kinds or {p.name for p in needed} <= {p.name for p in plain}
+    by_name = takes_all and all(p.optional or p.name in names for p in plain)
+    if by_position or by_name:
+        return None
+    return f"it takes ({_shown(candidate)}), but the incumbent is called with ({_shown(incumbent)})"
+
+
+def _shown(parameters: list[Parameter]) -> str:
+    stars = {int(inspect.Parameter.VAR_POSITIONAL): "*", int(inspect.Parameter.VAR_KEYWORD): "**"}
+    return ", ".join(f"{stars.get(p.kind, '')}{p.name}" for p in parameters)

@@ -1,0 +1,200 @@
+"""What pool, zygote and child say to each other: four bytes of length, little-endian, and a msgpack array."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval import codec
+from shadoweval.candidate.limits import Limits
+from shadoweval.errors import CandidateError
+from shadoweval.records import Arm, Observation
+
+__all__ = [
+    "MAX_FRAME",
+    "Broken",
+    "Died",
+    "Forked",
+    "Frames",
+    "Parameter",
+    "Ready",
+    "Report",
+    "Request",
+    "Start",
+    "decode",
+    "encode",
+    "receive",
+    "send",
+]
+
+MAX_FRAME: Final = 64 << 20
+_HEAD: Final = struct.Struct("<I")
+_OBJECT: Final = 4
+"""codec's extension for objects of other modules."""
+
+
+class Start(msgspec.Struct, frozen=True, array_like=True):
+    """Pool to zygote, first: what to import and under which conditions children run."""
+
+    target: str
+    arm: Arm
+    limits: Limits
+    stubs: bytes
+    """Pickled `(Stubs, extract)`."""
+    guard: bytes
+    """msgpack of the guard's policy; empty: no guard."""
+    scratch: str
+
+
+class Parameter(msgspec.Struct, frozen=True, array_like=True):
+    """One parameter of a target: name, `inspect` kind, and whether it may be left out."""
+
+    name: str
+    kind: int
+    optional: bool
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
+    """Zygote to pool: the target is imported."""
+
+    concurrent: bool
+    """Whether it is async and can run several envelopes at a time."""
+    memory: int
+    """Resident bytes of the zygote: what each child begins with."""
+    versions: dict[str, str]
+    parameters: list[Parameter] | None = None
+    """None: it has no signature to compare."""
+    notes: list[str] = []
+
+
+class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):
+    """Zygote to pool: the target can't be used."""
+
+    why: str
+    mend: str
+
+
+class Forked(msgspec.Struct, frozen=True, array_like=True, tag="forked"):
+    """Zygote to pool: a child runs."""
+
+    pid: int
+
+
+class Died(msgspec.Struct, frozen=True, array_like=True, tag="died"):
+    """Zygote to pool: a child is gone."""
+
+    pid: int
+    status: int
+    """As `os.waitpid` gives it."""
+    peak_memory: int
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """Pool to child: run this envelope."""
+
+    id: int
+    envelope: bytes
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True):
+    """Child to pool: what happened."""
+
+    id: int
+    observation: Observation
+    throttled: bool = False
+    """It met a rate limit."""
+    retry_after: float | None = None
+    retiring: bool = False
+    """The child takes no further request."""
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def _extension(code: int, content: memoryview) -> Any:
+    """Tuples, sets, dates as they were; objects stay encoded: this process does not import a candidate's classes."""
+    raw = msgspec.msgpack.Ext(code, bytes(content))
+    if code == _OBJECT:
+        return raw
+    parts = decode(bytes(raw.data), Any)
+    if not isinstance(parts, list) or _holds_object(parts):
+        return raw
+    return codec.thaw(encode(raw))
+
+
+def _holds_object(value: Any) -> bool:
+    if isinstance(value, msgspec.msgpack.Ext):
+        return True
+    if isinstance(value, dict):
+        return any(_holds_object(part) for part in value.values())  # pyright: ignore[reportUnknownArgumentType]
+    return isinstance(value, list | tuple | set | frozenset) and any(_holds_object(part) for part in value)
+
+
+_decoders: Final[dict[Any, msgspec.msgpack.Decoder[Any]]] = {}
+
+
+def decode(content: bytes | memoryview, kind: Any) -> Any:
+    """The message of that kind.
+
+    Raises:
+        CandidateError: it is none.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, ext_hook=_extension)
+    try:
+        return decoder.decode(content)
+    except (msgspec.DecodeError, codec.CorruptFrameError, ValueError, TypeError, RecursionError) as error:
+        raise CandidateError(f"Not a message of ours: {error}.") from error
+
+
+def send(channel: socket.socket, message: Any) -> None:
+    """Send one message, waiting until it is out."""
+    content = encode(message)
+    channel.sendall(_HEAD.pack(len(content)) + content)
+
+
+def receive(channel: socket.socket) -> bytes | None:
+    """The next message's bytes, waiting for them; None: the other side is gone."""
+    head = _exactly(channel, _HEAD.size)
+    return None if head is None else _exactly(channel, _HEAD.unpack(head)[0])
+
+
+def _exactly(channel: socket.socket, size: int) -> bytes | None:
+    content = bytearray()
+    while len(content) < size:
+        part = channel.recv(min(size - len(content), 1 << 20))
+        if not part:
+            return None
+        content += part
+    return bytes(content)
+
+
+class Frames:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def fed(self, content: bytes) -> list[bytes]:
+        """All messages that `content` completes.
+
+        Raises:
+            CandidateError: a length that none of our messages has.
+        """
+        held = self._held
+        held += content
+        found: list[bytes] = []
+        while len(held) >= _HEAD.size:
+            size = _HEAD.unpack_from(held)[0]
+            if size > MAX_FRAME:
+                raise CandidateError(f"A message of {size:,} bytes; the cap is {MAX_FRAME:,}.")
+            end = _HEAD.size + size
+            if len(held) < end:
+                break
+            found.append(bytes(held[_HEAD.size : end]))
+            del held[:end]
+        return found
