@@ -20,7 +20,8 @@ from shadoweval import capture, codec
 from shadoweval.candidate import intercept
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
-from shadoweval.candidate.stubs import Session, Stubs
+from shadoweval.candidate.session import Session
+from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import Target
 from shadoweval.candidate.wire import Report, Request, decode, receive, send
 from shadoweval.records import Arm, FailureKind, Observation

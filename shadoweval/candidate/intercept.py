@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from shadoweval import capture
 from shadoweval.candidate.replay import Normal
-from shadoweval.candidate.stubs import Session
+from shadoweval.candidate.session import Session
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 

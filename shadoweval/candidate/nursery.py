@@ -106,7 +106,7 @@ class Nursery:
             raise CandidateError(f"It hung up: {error}.") from error
         answer: Ready | Broken = decode(frames[0], Ready | Broken)
         if isinstance(answer, Broken):
-            raise TargetError(self.spec.target, answer.why, mend=answer.mend)
+            raise TargetError(answer.target, answer.why, mend=answer.mend)
         self.ready, self._channel = answer, channel
         loop.add_reader(channel, self._told)
 

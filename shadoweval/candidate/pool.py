@@ -42,6 +42,7 @@ class CandidatePool:
         limits: Caps of one run.
         stubs: What answers tool calls.
         guard: What the processes may touch; None: no guard, which only tests and trusted candidates should have.
+        warm: `"module:attribute"` called once for each target before it serves, to load an index or a model.
         processes: Children an arm has at a time.
         scratch: Folder for throw-away files; a temporary one by default.
         extract: The experiment's way from a returned value to the outcome; must be importable.
@@ -58,6 +59,7 @@ class CandidatePool:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         stubs: Stubs | None = None,
         guard: GuardPolicy | None = None,
+        warm: str | None = None,
         processes: int = 1,
         scratch: Path | None = None,
         extract: Extract | None = None,
@@ -70,6 +72,7 @@ class CandidatePool:
                 "Set it to 1 and raise processes instead."
             )
         self._packed = self.stubs.packed(extract)
+        self._warm = warm or ""
         self._given_scratch, self._scratch = scratch, Path()
         self._stations: dict[tuple[Arm, str], Station] = {}
 
@@ -118,6 +121,7 @@ class CandidatePool:
                 stubs=self._packed,
                 guard=b"" if self.guard is None else msgspec.msgpack.encode(self._policy()),
                 scratch=str(self._scratch),
+                warm=self._warm,
             )
             guard = None if self.guard is None else self._policy()
             station = Station(spec, processes=self.processes, guard=guard)
@@ -138,18 +142,24 @@ class CandidatePool:
 
         Raises:
             UnknownCandidateError: no target for that arm.
-            TargetError: the incumbent's entry, or a target that was importable before, can't be imported.
         """
         target = self.targets.get(arm) or (envelope.query.entry if arm == INCUMBENT else "")
         if not target:
             raise UnknownCandidateError(arm, experiment=envelope.experiment, known=self.targets)
-        station = self._station(arm, target)
-        await station.start()
-        return await station.run(envelope, alone=attempt > 1)
+        return await self._station(arm, target).run(envelope, alone=attempt > 1)
 
-    def cancel(self, arm: Arm | None = None) -> int:
-        """Kill what is in flight, of one arm or of all, at once. Those runs end as `killed`. Returns how many."""
-        return sum(station.cancel() for (of, _), station in self._stations.items() if arm is None or of == arm)
+    async def cancel(self, arm: Arm | None = None) -> None:
+        """Kill what is in flight or waits, of one arm or of all, at once. Those runs end as `killed`."""
+        for (of, _), station in self._stations.items():
+            if arm is None or of == arm:
+                station.cancel()
+
+    @property
+    def capacity(self) -> int:
+        """How many runs may be in flight."""
+        stations = self._stations.values()
+        later = 0 if any(station.arm == INCUMBENT for station in stations) else self.processes
+        return sum(station.throttle.most for station in stations) + later
 
     @property
     def throttles(self) -> dict[Arm, int]:

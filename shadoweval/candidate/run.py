@@ -14,7 +14,7 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.limits import Limits
-from shadoweval.candidate.stubs import Session
+from shadoweval.candidate.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
 
 __all__ = ["Run", "arguments_of", "rate_limit"]

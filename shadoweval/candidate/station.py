@@ -15,13 +15,14 @@ from shadoweval.candidate.lane import Ended, Flight, Lane
 from shadoweval.candidate.limits import Throttle
 from shadoweval.candidate.nursery import Nursery
 from shadoweval.candidate.wire import Ready, Report, Start
-from shadoweval.errors import CandidateError
+from shadoweval.errors import CandidateError, TargetError
 from shadoweval.records import Envelope, Failure, FailureKind, Observation, Usage
 
 __all__ = ["Station"]
 
 _log = logging.getLogger(__name__)
 
+_CANCELLED: Final = "the pool was told to stop what is in flight"
 _AGAIN: Final = 2
 """How often a run that lost its child through no fault of its own, or met a rate limit, is run again."""
 
@@ -46,6 +47,7 @@ class Station:
         self._hiring = asyncio.Lock()
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._epoch = self._numbers = 0
+        self._unusable: TargetError | None = None
 
     async def start(self) -> Ready:
         """Import the target.
@@ -61,17 +63,24 @@ class Station:
         return ready
 
     async def run(self, envelope: Envelope, *, alone: bool) -> Observation:
-        """Run an envelope and observe it. `alone`: in a child of its own.
+        """Run an envelope and observe it. `alone`: in a child of its own."""
+        try:
+            if self._unusable is not None:
+                raise self._unusable
+            await self.start()
+            return await self._run(envelope, alone=alone)
+        except TargetError as error:  # an entry of the incumbent's, or a target that changed on disk
+            if self.nursery.ready is None:
+                self._unusable = error
+            return self._unrun(envelope, "error", str(error), error_type="TargetError")
 
-        Raises:
-            TargetError: the target can no longer be imported.
-        """
+    async def _run(self, envelope: Envelope, *, alone: bool) -> Observation:
         epoch, frame = self._epoch, codec.encode_envelope(envelope)
         for left in reversed(range(_AGAIN + 1)):
             await self._enter(epoch)
             try:
                 if epoch != self._epoch:
-                    return self._unrun(envelope, "killed", "the pool was told to stop what is in flight")
+                    return self._unrun(envelope, "killed", _CANCELLED)
                 lane = await self._lane(alone=alone)
                 self._numbers += 1
                 flight, end = await lane.ask(self._numbers, frame)
@@ -188,12 +197,12 @@ class Station:
             containment=lane.containment,
         )
 
-    def _unrun(self, envelope: Envelope, kind: FailureKind, message: str) -> Observation:
+    def _unrun(self, envelope: Envelope, kind: FailureKind, message: str, *, error_type: str = "") -> Observation:
         return Observation(
             query_id=envelope.query.id,
             arm=self.arm,
             place="shadow",
-            failure=Failure(kind=kind, message=message),
+            failure=Failure(kind=kind, message=message, error_type=error_type),
             started_at=dt.datetime.now(dt.UTC),
             duration=0.0,
             versions=self.nursery.ready.versions if self.nursery.ready else {},
@@ -201,17 +210,14 @@ class Station:
 
     # The end.
 
-    def cancel(self) -> int:
-        """Kill every run in flight and drop those that wait; returns how many runs were in flight."""
+    def cancel(self) -> None:
+        """Kill every run in flight and drop those that wait."""
         self._epoch += 1
-        flying = 0
         for lane in list(self.nursery.lanes.values()):
             if lane.flights:
-                flying += len(lane.flights)
-                lane.kill("killed", "the pool was told to stop what is in flight")
+                lane.kill("killed", _CANCELLED)
         for _ in range(len(self._waiting)):
             self._wake()
-        return flying
 
     def close(self) -> None:
         """Kill everything."""

@@ -48,12 +48,20 @@ def _is_async(value: Any) -> bool:
     return any(test(inner) for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction))
 
 
-def load(target: str) -> Target:
-    """Import a target and run its module's `warm()` where there is one.
+def load(target: str, *, warm: str = "") -> Target:
+    """Import a target, then call `warm`, another `"module:attribute"`, where one is given.
 
     Raises:
-        TargetError: it can't be imported or run; says which part is missing, and what is close to it.
+        TargetError: one of them can't be imported or run; says which part is missing, and what is close to it.
     """
+    value, module = _found(target)
+    _check_shape(target, value)
+    if warm:
+        _call(warm)
+    return Target(target, value, module)
+
+
+def _found(target: str) -> tuple[Any, ModuleType]:
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise TargetError(target, "it has no module and attribute", mend='Write "package.module:attribute".')
@@ -67,9 +75,7 @@ def load(target: str) -> Target:
                 mend=_close(part, dir(value)) or "Correct the name, or define it there.",
             )
         value = getattr(value, part)
-    _check_shape(target, value)
-    _warm(target, module)
-    return Target(target, value, module)
+    return value, module
 
 
 def _module(target: str, name: str) -> ModuleType:
@@ -114,14 +120,13 @@ def _check_shape(target: str, value: Any) -> None:
         )
 
 
-def _warm(target: str, module: ModuleType) -> None:
-    warm = getattr(module, "warm", None)
-    if callable(warm):
-        try:
-            warm()
-        except BaseException as error:
-            why = f"its module's warm() raised {type(error).__name__}: {error}"
-            raise TargetError(target, why, mend="Mend warm(), or rename it where it is no warm-up.") from error
+def _call(warm: str) -> None:
+    hook, _ = _found(warm)
+    try:
+        hook()
+    except BaseException as error:
+        why = f"calling it to warm up raised {type(error).__name__}: {error}"
+        raise TargetError(warm, why, mend="Call it in a shell to see where.") from error
 
 
 def _versions(name: str, value: Any, module: ModuleType) -> dict[str, str]:

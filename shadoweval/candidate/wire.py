@@ -47,6 +47,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     guard: bytes
     """msgpack of the guard's policy; empty: no guard."""
     scratch: str
+    warm: str = ""
+    """What is called once before children are forked."""
 
 
 class Parameter(msgspec.Struct, frozen=True, array_like=True):
@@ -73,6 +75,7 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
 class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):
     """Zygote to pool: the target can't be used."""
 
+    target: str
     why: str
     mend: str
 

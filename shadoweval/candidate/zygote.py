@@ -53,10 +53,10 @@ def main(descriptor: int) -> None:
     interception = intercept.Interception()
     intercept.install(interception)
     try:
-        target = load(start.target)
+        target = load(start.target, warm=start.warm)
         stubs, extract = _unpacked(start)
     except TargetError as error:
-        send(channel, Broken(error.why, str(error).rpartition(f"{error.why}. ")[2]))
+        send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
         return
     interception.effects = stubs.effects
     notes = _calm()
