@@ -6,7 +6,7 @@ contract suite in `tests/contracts/`, which any implementation can run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -160,6 +160,14 @@ class Store(Protocol):
 
     def release(self, task: Task) -> None:
         """Give a leased task back unrun: it is open again at once, and the try does not count."""
+        ...
+
+    def owners(self, experiment: str) -> Collection[str]:
+        """Who holds leases of this experiment."""
+        ...
+
+    def reopen(self, experiment: str, owner: str) -> int:
+        """Open again what an owner that is gone had leased; the tries count. Returns how many."""
         ...
 
     def add_counters(self, experiment: str, source: str, counters: Mapping[str, int]) -> None:

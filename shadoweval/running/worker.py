@@ -91,6 +91,7 @@ class Worker:
 
     async def run(self, *, until_idle: bool = False) -> Counter[str]:
         """Work until `stop`, or, with `until_idle`, until nothing is left. Returns `counts`."""
+        self._reclaim()
         try:
             while not self._stop.is_set():
                 busy = self.ingest() > 0
@@ -107,6 +108,15 @@ class Worker:
                 flying.cancel()
             self.keep_counters()
         return self.counts
+
+    def _reclaim(self) -> None:
+        """Take over at once what a worker of this host that was killed had leased."""
+        here = socket.gethostname()
+        for owner in self._store.owners(self.experiment.name):
+            host, _, process = owner.rpartition(":")
+            if host == here and process.isdigit() and not _lives(int(process)):
+                count = self._store.reopen(self.experiment.name, owner)
+                log.info("took over from a dead worker", extra={"owner": owner, "tasks": count})
 
     def ingest(self) -> int:
         """Move envelopes from the transport into the store. Returns how many frames were taken."""
@@ -182,3 +192,13 @@ class Worker:
         stopping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await stopping
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 from sqlalchemy import select
@@ -14,15 +14,23 @@ from sqlmodel import col
 
 from shadoweval.errors import CorruptFrameError
 from shadoweval.protocols import Task
-from shadoweval.records import Arm, Coverage, Envelope, Evaluation, Labels, Observation, Pair, PairScore, Score, Scored
+from shadoweval.records import Arm, Coverage, Envelope, Evaluation, Labels, Observation, Pair, PairScore
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
 from shadoweval.store.engine import empty_log, open_engine, transaction
 from shadoweval.store.funnel import count_funnel
 from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
 from shadoweval.store.retention import forget_before, forget_unit
-from shadoweval.store.rows import add_rows, put_rows
-from shadoweval.store.tasks import CHUNK, insert_envelopes, insert_observation, take
+from shadoweval.store.rows import add_rows, put_rows, score_row
+from shadoweval.store.tasks import (
+    CHUNK,
+    give_back,
+    insert_envelopes,
+    insert_observation,
+    owners,
+    reopen,
+    take,
+)
 
 __all__ = ["AuditEntry", "SqlStore"]
 
@@ -101,6 +109,21 @@ class SqlStore:
                 max_attempts=self._max_attempts,
             )
 
+    def release(self, task: Task) -> None:
+        """Give a leased task back unrun: it is open again at once, and the try does not count."""
+        with transaction(self._engine, write=True) as connection:
+            give_back(connection, task)
+
+    def owners(self, experiment: str) -> Collection[str]:
+        """Who holds leases of this experiment."""
+        with transaction(self._engine) as connection:
+            return owners(connection, experiment)
+
+    def reopen(self, experiment: str, owner: str) -> int:
+        """Open again what an owner that is gone had leased, without waiting for the leases to run out. How many."""
+        with transaction(self._engine, write=True) as connection:
+            return reopen(connection, experiment, owner)
+
     def add_observation(self, observation: Observation) -> bool:
         """Keep a shadow's observation and close its task. False: it was there already, or its query was erased."""
         with transaction(self._engine, write=True) as connection:
@@ -178,7 +201,7 @@ class SqlStore:
                 ids = {score.query_id for score in part}
                 found = select(col(envelope.query_id)).where(col(envelope.query_id).in_(ids))
                 known = set(connection.execute(found).scalars().all())
-                rows = [_score_row(score, candidate, now) for score in part if score.query_id in known]
+                rows = [score_row(score, candidate, now) for score in part if score.query_id in known]
                 put_rows(connection, tables.Score, rows)
 
     def scores(
@@ -261,22 +284,3 @@ class SqlStore:
             count = forget_before(connection, before)
         empty_log(self._engine)
         return count
-
-
-def _score_row(score: PairScore, candidate: Arm, now: datetime) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "query_id": score.query_id,
-        "arm": candidate,
-        "metric": score.metric,
-        "scorer_version": score.scorer_version,
-        "at": now,
-    }
-    sides: dict[str, Score | None] = {
-        "incumbent": score.incumbent,
-        "candidate": score.candidate,
-        "noise": score.noise,
-    }
-    for side, value in sides.items():
-        row[side] = value.value if isinstance(value, Scored) else None
-        row[f"{side}_reason"] = None if value is None or isinstance(value, Scored) else value.reason
-    return row

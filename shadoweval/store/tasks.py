@@ -18,7 +18,7 @@ from shadoweval.store import tables
 from shadoweval.store.blobs import dump_observation
 from shadoweval.store.rows import add_rows
 
-__all__ = ["CHUNK", "insert_envelopes", "insert_observation", "take"]
+__all__ = ["CHUNK", "give_back", "insert_envelopes", "insert_observation", "owners", "reopen", "take"]
 
 CHUNK: Final = 500
 """Rows per statement: below SQLite's and PostgreSQL's caps on bound values."""
@@ -176,3 +176,32 @@ def _give_up(connection: Connection, row: Any, *, seconds: float, now: datetime)
         ),
     )
     _set_task(connection, row.query_id, row.arm, state="set_aside", owner="", lease_until=None)
+
+
+def give_back(connection: Connection, task: Task) -> None:
+    """Reopen a task that was leased and not run; the try does not count."""
+    table = tables.Task
+    one = and_(
+        col(table.query_id) == task.envelope.id,
+        col(table.arm) == task.arm,
+        col(table.state) == "leased",
+        col(table.attempt) == task.attempt,
+    )
+    values = {"state": "open", "owner": "", "lease_until": None, "attempt": task.attempt - 1}
+    connection.execute(update(table).where(one).values(**values))
+
+
+def owners(connection: Connection, experiment: str) -> set[str]:
+    """Who holds leases."""
+    table = tables.Task
+    wanted = (
+        select(col(table.owner)).where(col(table.experiment) == experiment, col(table.state) == "leased").distinct()
+    )
+    return set(connection.execute(wanted).scalars().all())
+
+
+def reopen(connection: Connection, experiment: str, owner: str) -> int:
+    """Reopen all that a dead owner had leased; the tries count."""
+    table = tables.Task
+    theirs = and_(col(table.experiment) == experiment, col(table.state) == "leased", col(table.owner) == owner)
+    return connection.execute(update(table).where(theirs).values(state="open", owner="")).rowcount
