@@ -51,7 +51,7 @@ class DocumentationIndex:
         corpus: the passages.
         vectors: one unit vector for each; without them only `by_words` works.
         scratch: where the shard's temporary folder is made; the system's place (`TMPDIR`) if there is none. It goes
-            with the index: at `close`, or at the end of the process.
+            with the index, at `close` or at the end of the process; one that is killed leaves it.
     """
 
     def __init__(

@@ -67,19 +67,23 @@ def cached_vectors(
     found = _read(path, len(corpus))
     if found is not None:
         return found
+    lock = FileLock(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            found = _read(path, len(corpus))  # Another process may have written it while this one waited.
-            if found is None:
-                _LOG.warning("The documentation's vectors are not cached yet; thousands take minutes")
-                found = _compute(corpus, embed, on_progress=on_progress or (lambda _done, _all: None))
-                _write(path, found)
+        lock.acquire()
     except OSError as error:
         raise VectorsMissingError(
             f"The documentation's vectors are not in {str(path)!r} and can't be written there: {error}. Build them "
             "once where writing is allowed: python -m pipelines.documentation_vectors"
         ) from error
+    try:
+        found = _read(path, len(corpus))  # Another process may have written it while this one waited.
+        if found is None:
+            _LOG.warning("The documentation's vectors are not cached yet; thousands take minutes")
+            found = _compute(corpus, embed, on_progress=on_progress or (lambda _done, _all: None))
+            _write(path, found)
+    finally:
+        lock.release()
     return found
 
 

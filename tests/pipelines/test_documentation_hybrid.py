@@ -99,7 +99,7 @@ print(json.dumps({
     reason="the extra 'semantic' is not installed",
 )
 def test_the_real_model_finds_a_passage_by_its_meaning(tmp_path):
-    """Four modules' real passages and the packaged model: "wipe out a whole folder" finds rmtree, with no word in common."""
+    """Four modules' passages and the packaged model: "wipe out a whole folder" finds rmtree, with no word in common."""
     command = [sys.executable, "-c", REAL_MODEL, str(tmp_path)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
