@@ -195,7 +195,9 @@ class HistBet:
         counts, needed = self._counts[filled], math.log(1 / alpha)
 
         def excess(part: float) -> float:
-            return float(log_mixture(counts @ log_stakes(distances / (part * span)))) - needed
+            # The root of the log wealth is nearly straight in the margin, so that few steps find the crossing.
+            log_e = float(log_mixture(counts @ log_stakes(distances / (part * span))))
+            return math.sqrt(max(log_e, 0.0)) - math.sqrt(needed)
 
         deviation = math.sqrt(max(self.squares / self.n - (self.total / self.n) ** 2, 1e-12))
         guess = 1 - 1.5 * deviation * math.sqrt(2 * needed / self.n) / span

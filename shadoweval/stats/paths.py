@@ -1,9 +1,10 @@
 """The evidence after each score, for charts of how it grew and for simulations that look every time."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shadoweval.stats.bets import Side, growth_table, log_mixture
-from shadoweval.stats.binning import place
+from shadoweval.stats.binning import place, spread
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, within
 
 
@@ -39,14 +40,23 @@ def log_e_path(
         raise StatsInputError(f"every must be at least 1, got {every!r}.")
     table = growth_table(float(margin), side, lo=lo, hi=hi, bins=bins)
     node, above = place(scores, lo, scale=bins / (hi - lo))
+    if every > 1:
+        return log_mixture(_cumulative_counts(node, above, nodes=bins + 1, every=every) @ table)
     growth = table[node]
     if above.any():
         growth += above[..., np.newaxis] * (table[np.minimum(node + 1, bins)] - growth)
-    looks = scores.shape[-1] // every
-    if every > 1:
-        shape = (*scores.shape[:-1], looks, every, table.shape[1])
-        growth = growth[..., : looks * every, :].reshape(shape).sum(axis=-2)
     return log_mixture(np.cumsum(growth, axis=-2))
+
+
+def _cumulative_counts(node: NDArray[np.intp], above: FloatArray, *, nodes: int, every: int) -> FloatArray:
+    """The histogram at each look, shape (..., looks, nodes)."""
+    looks = node.shape[-1] // every
+    seen = slice(looks * every)
+    streams = np.prod(node.shape[:-1], dtype=np.int64)
+    look = np.arange(streams)[:, np.newaxis] * looks + np.arange(looks * every) // every
+    cell = look * nodes + node[..., seen].reshape(look.shape)
+    counts = spread(cell.ravel(), above[..., seen].ravel(), nodes=int(streams) * looks * nodes)
+    return np.cumsum(counts.reshape(*node.shape[:-1], looks, nodes), axis=-2)
 
 
 def first_crossing(path: FloatArray, threshold: float) -> FloatArray:

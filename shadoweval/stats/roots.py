@@ -9,33 +9,36 @@ _MOST_STEPS = 100
 def rejected_part(excess: Callable[[float], float], *, guess: float, tolerance: float) -> float:
     """The largest part in (0, 1] known to have excess >= 0, to the tolerance; 0 when there is none.
 
-    Regula falsi with every third step a bisection, so that it can't stall.
+    Chandrupatla (1997), "A new hybrid quadratic/bisection algorithm": inverse quadratic interpolation where the curve
+    allows it, else bisection.
 
     Args:
         excess: Falls from left to right on (0, 1], and is negative at 1.
         guess: Where the crossing may be; any number will do.
         tolerance: Widest bracket to stop at.
     """
-    left, right = _SMALLEST, 1.0
-    at_left, at_right = excess(left), excess(right)
-    if at_left < 0:
+    a, b = _SMALLEST, 1.0
+    at_a, at_b = excess(a), excess(b)
+    if at_a < 0:
         return 0.0
-    if at_right >= 0:
-        return right
-    for step in range(_MOST_STEPS):
-        width = right - left
+    if at_b >= 0:
+        return b
+    x = guess if a < guess < b else 0.5
+    for _ in range(_MOST_STEPS):
+        at_x = excess(x)
+        # The crossing stays between a, the latest point, and b; c is the point that was let go.
+        if (at_x >= 0) == (at_a >= 0):
+            c, at_c = a, at_a
+        else:
+            c, at_c, b, at_b = b, at_b, a, at_a
+        a, at_a = x, at_x
+        width = abs(b - a)
         if width <= tolerance:
             break
-        if step == 0 and left < guess < right:
-            middle = guess
-        elif step % 3:
-            middle = right - at_right * width / (at_right - at_left)
-        else:
-            middle = left + width / 2
-        middle = min(max(middle, left + 0.01 * width), right - 0.01 * width)
-        value = excess(middle)
-        if value >= 0:
-            left, at_left = middle, value
-        else:
-            right, at_right = middle, value
-    return left
+        part, xi, phi = 0.5, (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+        if phi * phi < xi and (1 - phi) ** 2 < 1 - xi:
+            part = at_a / (at_b - at_a) * at_c / (at_b - at_c)
+            part += (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+        edge = 0.5 * tolerance / width
+        x = a + min(max(part, edge), 1 - edge) * (b - a)
+    return a if at_a >= 0 else b

@@ -1,0 +1,1 @@
+"""Simulations behind the promises of `shadoweval.stats`: false alarms, delays, coverage, cost."""

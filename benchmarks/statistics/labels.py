@@ -1,0 +1,72 @@
+"""A judge that favours the candidate, and some labels by people. True difference 0.03."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.statistics.bars import Bar, Scale, rate
+from shadoweval.stats import PredictionPowered, ppi_mean
+
+TRUE = 0.03
+
+
+def judged(rng, pairs: int, *, accuracy: float):
+    """People's and the judge's differences; a wrong candidate answer passes the judge with 10 % more chance."""
+    query = rng.standard_normal(pairs)
+    truth = [
+        (math.sqrt(0.5) * (query + rng.standard_normal(pairs)) < stats.norm.ppf(p)).astype(float) for p in (0.83, 0.80)
+    ]
+    seen = [np.where(rng.random(pairs) < accuracy, arm, 1 - arm) for arm in truth]
+    seen[0] = np.where((seen[0] == 0) & (rng.random(pairs) < 0.10), 1.0, seen[0])
+    return truth[0] - truth[1], seen[0] - seen[1]
+
+
+def fixed_sample(rng, *, accuracy: float, labels: int, streams: int) -> list[Bar]:
+    covered, widths = [], []
+    for _ in range(streams):
+        truth, judge = judged(rng, labels + 5_000, accuracy=accuracy)
+        estimate = ppi_mean(truth[:labels], judge[:labels], judge[labels:])
+        covered.append(estimate.lower <= TRUE <= estimate.upper)
+        widths.append(estimate.upper - estimate.lower)
+    world = f"judge right in {accuracy:.0%}, {labels} labels"
+    bars = [rate("labels", f"{world}: one-look interval covers", covered, limit=0.95, sense=">=")]
+    if (accuracy, labels) == (0.95, 300):
+        bars.append(
+            Bar(
+                name="labels",
+                what=f"{world}: mean width (labels only 0.105)",
+                measured=float(np.mean(widths)),
+                required=0.072,
+                streams=streams,
+            )
+        )
+    return bars
+
+
+def anytime(rng, *, accuracy: float, share: float, streams: int) -> Bar:
+    looks = np.unique(np.round(np.geomspace(200, 10_000, 50)).astype(int))
+    missed = np.zeros(streams, dtype=bool)
+    for stream in range(streams):
+        truth, judge = judged(rng, 10_000, accuracy=accuracy)
+        labelled = rng.random(10_000) < share
+        tracker, seen = PredictionPowered(share), 0
+        for look in looks:
+            part = slice(seen, look)
+            tracker.extend(judge[part], truth[part], labelled=labelled[part])
+            seen = look
+            sides = (tracker.log_e(TRUE, "greater"), tracker.log_e(TRUE, "less"))
+            missed[stream] |= max(sides) >= math.log(2 / 0.05)
+    what = f"judge right in {accuracy:.0%}, {share:.0%} labelled: sequence ever misses, 50 looks to 10,000"
+    return rate("labels", what, missed, limit=0.05)
+
+
+def measure(scale: Scale) -> list[Bar]:
+    rng = np.random.default_rng(8)
+    bars = []
+    for accuracy in (0.75, 0.85, 0.95):
+        for labels in (100, 300):
+            bars += fixed_sample(rng, accuracy=accuracy, labels=labels, streams=scale.streams(500))
+    for accuracy in (0.75, 0.95):
+        bars += [anytime(rng, accuracy=accuracy, share=share, streams=scale.streams(300)) for share in (0.05, 0.2)]
+    return bars
