@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import msgspec
 
 from shadoweval import codec
-from shadoweval.errors import UncopyableError
+from shadoweval.errors import TooLargeError, UncopyableError
 
-__all__ = ["UNCOPYABLE", "argument_plain", "encode", "plain_result", "plainly", "uncopyable", "weigh"]
+__all__ = [
+    "UNCOPYABLE",
+    "argument_plain",
+    "data_of",
+    "encode",
+    "encode_sorted",
+    "encode_value",
+    "plain_result",
+    "plainly",
+    "uncopyable",
+    "weigh",
+]
 
 UNCOPYABLE: Final = "shadoweval.uncopyable"
 """Key of the mapping that stands for what could not be copied; its value says why."""
@@ -20,6 +31,9 @@ _KEYS: Final = frozenset({str})
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
 
 encode: Final = msgspec.msgpack.Encoder().encode
+encode_sorted: Final = msgspec.msgpack.Encoder(order="deterministic").encode
+encode_value: Final = msgspec.msgpack.Encoder(enc_hook=codec.plain).encode
+"""Objects become mappings of their fields; what the encoder doesn't know becomes what `codec.plain` makes of it."""
 
 
 def weigh(value: Any) -> int:
@@ -30,19 +44,17 @@ def weigh(value: Any) -> int:
     """
     kind = type(value)
     if kind is dict:
-        return _weigh_parts(value.values()) if _KEYS.issuperset(map(type, value)) else -1
-    if kind is list:
-        return _weigh_parts(value)
-    if kind is str:
+        if not _KEYS.issuperset(map(type, value)):
+            return -1
+        value = value.values()
+    elif kind is str:
         return len(value)
-    return 0 if kind in _ATOMS else -1
-
-
-def _weigh_parts(parts: Collection[Any]) -> int:
-    if len(parts) > _ITEMS:
+    elif kind is not list:
+        return 0 if kind in _ATOMS else -1
+    if len(value) > _ITEMS:
         return -1
     total = 0
-    for part in parts:
+    for part in value:
         kind = type(part)
         if kind is str:
             total += len(part)
@@ -96,3 +108,27 @@ def argument_plain(value: Any, *, max_bytes: int) -> Any:
     except UncopyableError:
         kind = type(value)
         return {UNCOPYABLE: f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def data_of(value: Any, *, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
+    """A returned value as data for scorers, and whether it was left out for its size.
+
+    Tuples become lists and objects mappings of their fields: a scorer shall not need the pipeline's classes. None where
+    it can't be copied.
+    """
+    if type(value) is str or value is None:
+        return None, False  # the answer says it
+    try:
+        raw = encode_value(value)
+    except (UncopyableError, OverflowError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, OverflowError):  # an integer over 64 bits
+            return _data_of_plain(value, max_bytes)
+        return None, isinstance(error, TooLargeError)
+    return (None, True) if len(raw) > max_bytes else (msgspec.Raw(raw), False)
+
+
+def _data_of_plain(value: Any, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
+    try:
+        return msgspec.Raw(encode(codec.plain(value, max_bytes=max_bytes))), False
+    except UncopyableError as error:
+        return None, isinstance(error, TooLargeError)

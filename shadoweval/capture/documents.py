@@ -33,7 +33,17 @@ def hit_rows(found: Any, doc_id: DocId | None = None) -> list[HitRow]:
             mapping that holds them under a common name such as `points` or `documents`.
         doc_id: Identity of one document.
     """
-    return [_row(document, rank, doc_id) for rank, document in enumerate(_ranked(found), 1)]
+    rows: list[HitRow] = []
+    rank = 0
+    for document in found if type(found) is list else _ranked(found):
+        rank += 1
+        if type(document) is dict and doc_id is None:  # the common case, without a call a document
+            key, text, score = document.get("id"), document.get("text"), document.get("score")
+            if type(key) is str and type(score) is float and type(text) is str and len(text) <= _TEXT_CAP:
+                rows.append((key, rank, score, text))
+                continue
+        rows.append(_row(document, rank, doc_id))
+    return rows
 
 
 def _ranked(found: Any) -> Iterable[Any]:
@@ -53,10 +63,6 @@ def _part(document: Any, name: str) -> Any:
 
 
 def _row(document: Any, rank: int, doc_id: DocId | None) -> HitRow:
-    if type(document) is dict and doc_id is None:  # the common case, without a function call a field
-        key, text, score = document.get("id"), document.get("text"), document.get("score")
-        if type(key) is str and type(text) is str and type(score) is float:
-            return (key, rank, score, text if len(text) <= _TEXT_CAP else text[:_TEXT_CAP])
     score: Any = None
     if isinstance(document, tuple):
         pair = cast("tuple[Any, ...]", document)

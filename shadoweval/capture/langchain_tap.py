@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.capture.copying import argument_plain, encode
+from shadoweval.capture.copying import argument_plain, encode_sorted
 from shadoweval.capture.documents import hit_rows
 from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.recorder import Recorder
@@ -152,7 +152,7 @@ class Tap(BaseCallbackHandler):
                 str(name): argument_plain(value, max_bytes=_ARGUMENT_CAP)
                 for name, value in cast("Mapping[str, Any]", arguments).items()
             }
-            opened.arguments = msgspec.Raw(encode(plain))
+            opened.arguments = msgspec.Raw(encode_sorted(plain))
         except Exception as fault:  # noqa: BLE001 - as in on_retriever_end
             self.recorder.fault = fault
 

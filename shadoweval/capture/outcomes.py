@@ -9,10 +9,10 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import plainly
+from shadoweval.capture.copying import data_of
 from shadoweval.capture.documents import hit_rows
 from shadoweval.capture.recorder import Parts
-from shadoweval.errors import ToolRefusedError, UncopyableError
+from shadoweval.errors import ToolRefusedError
 from shadoweval.records import Failure, FailureKind, Hit, Outcome
 
 __all__ = ["Extract", "answer_text", "failure_kind", "failure_of", "joined", "outcome_of", "outcome_of_chunks"]
@@ -77,18 +77,8 @@ def joined(chunks: Sequence[Any]) -> tuple[str | None, Any]:
     return answer, list(chunks)
 
 
-def _copied(value: Any, max_bytes: int) -> tuple[Any, bool]:
-    try:
-        return msgspec.Raw(msgspec.msgpack.encode(plainly(value, max_bytes=max_bytes))), False
-    except UncopyableError as error:
-        return None, "cap" in error.why
-
-
-def _plain_copy(value: Any, max_bytes: int) -> tuple[Any, bool]:
-    """The value without a reference to it, and whether it was left out for its size."""
-    if type(value) is str:
-        return None, False  # the answer holds it
-    raw, too_large = _copied(value, max_bytes)
+def _data(value: Any, max_bytes: int) -> tuple[Any, bool]:
+    raw, too_large = data_of(value, max_bytes=max_bytes)
     return (None if raw is None else msgspec.msgpack.decode(raw)), too_large
 
 
@@ -137,7 +127,7 @@ def outcome_of_chunks(
 
 
 def _outcome(answer: str | None, value: Any, *, parts: Parts, max_bytes: int) -> Outcome:
-    copied, too_large = _plain_copy(value, max_bytes)
+    copied, too_large = _data(value, max_bytes)
     return Outcome(
         answer=answer,
         hits=parts.hits,
@@ -148,7 +138,7 @@ def _outcome(answer: str | None, value: Any, *, parts: Parts, max_bytes: int) ->
 
 
 def _merged(told: Outcome, parts: Parts, max_bytes: int) -> Outcome:
-    copied, too_large = _plain_copy(told.value, max_bytes)
+    copied, too_large = _data(told.value, max_bytes)
     return msgspec.structs.replace(
         told,
         hits=told.hits or parts.hits,

@@ -15,18 +15,22 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import UNCOPYABLE, encode, plain_result
+from shadoweval.capture.copying import UNCOPYABLE, encode, encode_sorted, plain_result
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
-__all__ = ["HitRow", "Parts", "Recorder", "active", "current"]
+__all__ = ["Fixed", "HitRow", "Parts", "Recorder", "active", "current"]
 
 _Kind = Literal["model", "retrieval", "tool", "other"]
-# name, arguments, encoded ToolCall: the first two decide the occurrence of later calls.
-_Call = tuple[str, Any, bytes]
+Fixed = dict[str, Any] | bytes | msgspec.Raw
+"""A tool's arguments, fixed: atoms by name; bytes with sorted keys; Raw where `codec.plain` had to help."""
+
+# Name and encoded ToolCall.
+_Call = tuple[str, bytes]
 # In the order of Hit's fields: id, rank, score, text.
 HitRow = tuple[str, int, float | None, str | None]
 StepRow = tuple[Any, ...]
 
+_FLOAT: Final = b"\xcb"
 _decode_calls: Final = msgspec.msgpack.Decoder(ToolCall).decode
 
 
@@ -70,7 +74,7 @@ class Recorder:
         self.calls: list[_Call] = []
         self.hit_lists: list[list[HitRow]] = []
         self.steps: list[StepRow] = []
-        self.seen: dict[str, list[Any]] = {}
+        self.seen: dict[str, list[Fixed]] = {}
         self.indices = itertools.count()
         self.left = max_bytes
         self.max_items = max_items
@@ -99,7 +103,7 @@ class Recorder:
     def add_call(
         self,
         name: str,
-        arguments: Any,
+        arguments: Fixed,
         result: Any,
         *,
         started: float,
@@ -111,7 +115,7 @@ class Recorder:
     ) -> None:
         """A finished tool call.
 
-        `arguments` is a dict of atoms that nobody else holds, or encoded; `result` is any value.
+        `result` is any value.
         """
         if len(self.calls) >= self.max_items:
             self.truncated = True
@@ -125,18 +129,19 @@ class Recorder:
             before.append(arguments)
         since = started - self.began
         plain = plain_result(result, max_bytes=max(self.left, 0))
-        row = (name, arguments, plain, error, effect, answered, occurrence, since, duration)
+        told = msgspec.Raw(arguments) if type(arguments) is bytes else arguments
+        row = (name, told, plain, error, effect, answered, occurrence, since, duration)
         try:
             raw = encode(row)
         except (OverflowError, TypeError, RecursionError):  # an integer over 64 bits, a lone surrogate
             plain = plain_result(codec.plain(result), max_bytes=max(self.left, 0))
-            raw = encode((name, arguments, plain, error, effect, answered, occurrence, since, duration))
+            raw = encode((name, told, plain, error, effect, answered, occurrence, since, duration))
         self.left -= len(raw)
         if self.left < 0:
             self.truncated = True
             plain = {UNCOPYABLE: "the recording's cap was reached"}
-            raw = encode((name, arguments, plain, error, effect, answered, occurrence, since, duration))
-        self.calls.append((name, arguments, raw))
+            raw = encode((name, told, plain, error, effect, answered, occurrence, since, duration))
+        self.calls.append((name, raw))
         if len(self.steps) < self.max_items:
             index, parent = position or (next(self.indices), None)
             self.steps.append(("tool", name, since, duration, None, None, None, None, error, index, parent))
@@ -164,7 +169,7 @@ class Recorder:
 
     def usage_row(self) -> tuple[int | None, int | None, float | None]:
         """Sums over the model calls: input tokens, output tokens, USD; None where no call told."""
-        told = [row for row in self.steps if row[0] == "model"]
+        told = [row for row in self.steps if row[0] == "model"] if self.steps else self.steps
         if not told:
             return (None, None, None)
         return (_total(told, 4), _total(told, 5), _total(told, 6))
@@ -178,7 +183,7 @@ class Recorder:
         tokens_in, tokens_out, cost = self.usage_row()
         return Parts(
             hits=tuple(Hit(id=row[0], rank=row[1], score=row[2], text=row[3]) for row in self.hit_rows()),
-            tool_calls=tuple(_decode_calls(raw) for _, _, raw in self.calls),
+            tool_calls=tuple(_decode_calls(raw) for _, raw in self.calls),
             steps=tuple(msgspec.convert(row, Step) for row in self.steps),
             usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out, cost_usd=cost),
             truncated=self.truncated,
@@ -191,16 +196,24 @@ def _total(rows: list[StepRow], field: int) -> Any:
     return sum(values) if values else None
 
 
-def _canonical(arguments: Any) -> str:
-    if isinstance(arguments, msgspec.Raw):
-        arguments = codec.thaw(bytes(arguments))
-    return codec.canonical(cast("Mapping[str, Any]", arguments))
+def _quick(arguments: Fixed) -> bytes | None:
+    """Bytes that are equal exactly when `codec.canonical` is; None where a number might be equal in two forms."""
+    if type(arguments) is dict:
+        arguments = encode_sorted(arguments)
+    return arguments if type(arguments) is bytes and _FLOAT not in arguments else None
 
 
-def _equal(before: list[Any], arguments: Any) -> int:
-    """How many of `before` are the same call. Canonical texts are made only here: most tools are called once."""
-    before[:] = [known if isinstance(known, str) else _canonical(known) for known in before]
-    return before.count(_canonical(arguments))
+def _canonical(arguments: Fixed) -> str:
+    found = arguments if isinstance(arguments, dict) else codec.thaw(bytes(arguments))
+    return codec.canonical(cast("Mapping[str, Any]", found))
+
+
+def _equal(before: list[Fixed], arguments: Fixed) -> int:
+    """How many of `before` are the same call. Canonical texts are made only where bytes can't tell."""
+    mine, others = _quick(arguments), [_quick(known) for known in before]
+    if mine is not None and None not in others:
+        return others.count(mine)
+    return [_canonical(known) for known in before].count(_canonical(arguments))
 
 
 current: Final[ContextVar[Recorder | None]] = ContextVar("shadoweval_recorder", default=None)

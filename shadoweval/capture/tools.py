@@ -13,9 +13,9 @@ from typing import Any, Final, TypeVar, cast, overload
 
 import msgspec
 
-from shadoweval.capture.copying import argument_plain, encode
+from shadoweval.capture.copying import argument_plain, encode_sorted, weigh
 from shadoweval.capture.interception import error_text, given, installed
-from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.recorder import Fixed, Recorder, current
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -54,12 +54,17 @@ def _binder(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str
     return bind if defaults or starred or skipped else bind_plain
 
 
-def _fixed(arguments: dict[str, Any]) -> Any:
+def _fixed(arguments: dict[str, Any]) -> Fixed:
     """Arguments that nobody can change any more: the dict itself where it holds atoms only, else bytes."""
     if _ATOMS.issuperset(map(type, arguments.values())):
         return arguments
+    try:
+        if 0 <= weigh(arguments) <= _ARGUMENT_CAP:
+            return encode_sorted(arguments)
+    except (OverflowError, RecursionError):
+        pass
     plain = {name: argument_plain(value, max_bytes=_ARGUMENT_CAP) for name, value in arguments.items()}
-    return msgspec.Raw(encode(plain))
+    return msgspec.Raw(encode_sorted(plain))
 
 
 def _visible(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,10 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from shadoweval.capture.copying import encode, plainly
+from shadoweval.capture.copying import data_of, encode, plainly
 from shadoweval.capture.langchain import watch
 from shadoweval.capture.outcomes import Extract, answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
-from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.guard import Guard, Tally
 from shadoweval.mirror.lane import Lane
@@ -209,7 +208,7 @@ class Call(Guard):
         if plan.outcome is not None:
             return outcome_of(value, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
         answer = answer_text(value)
-        copied, cut = (None, False) if type(value) is str else _copied(value, plan.max_bytes)
+        copied, cut = data_of(value, max_bytes=plan.max_bytes)
         return _outcome_row(recorder, answer, copied, cut=cut, cap=plan.max_bytes)
 
     def _outcome_of_stream(self, recorder: Recorder, chunks: Chunks) -> Any:
@@ -252,21 +251,13 @@ def _attributes(attributes: Mapping[str, Any], max_bytes: int) -> msgspec.Raw:
     return msgspec.Raw(encode(plainly(dict(attributes), max_bytes=max_bytes)))
 
 
-def _copied(value: Any, max_bytes: int) -> tuple[Any, bool]:
-    """What the encoder writes for a returned value, and whether it was left out for its size."""
-    try:
-        return plainly(value, max_bytes=max_bytes), False
-    except UncopyableError as error:
-        return None, isinstance(error, TooLargeError)
-
-
 def _outcome_row(
     recorder: Recorder, answer: str | None, value: Any, *, cut: bool, cap: int, chunks: int | None = None
 ) -> tuple[Any, ...]:
     """In the order of Outcome's fields."""
     if answer is not None and len(answer) > cap:
         answer, cut = answer[:cap], True
-    calls = [msgspec.Raw(call[2]) for call in recorder.calls]
+    calls = [msgspec.Raw(call[1]) for call in recorder.calls]
     return (answer, recorder.hit_rows(), calls, value, chunks, cut or recorder.truncated)
 
 

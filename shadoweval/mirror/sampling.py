@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Callable
 from hashlib import sha256
+from struct import Struct
 from typing import Final
 
 from shadoweval.errors import ShareError
@@ -18,6 +19,7 @@ from shadoweval.errors import ShareError
 __all__ = ["VERSION", "bucket", "bucketer", "request_id", "share_of"]
 
 VERSION: Final = 1
+_TWO: Final = Struct(">QQ").unpack_from
 _SCALE: Final = 2.0**-64
 
 
@@ -28,12 +30,13 @@ def bucket(salt: str, unit: str) -> float:
 
 def bucketer(salt: str) -> Callable[[str], tuple[float, float]]:
     """Gives a unit's bucket, and a second number in [0, 1) that does not depend on it (bits 64 to 127 of the hash)."""
-    prefix = f"{salt}:"
-    read = int.from_bytes
+    salted = sha256(f"{salt}:".encode()).copy
 
     def placed(unit: str) -> tuple[float, float]:
-        digest = sha256((prefix + unit).encode()).digest()
-        return read(digest[:8], "big") * _SCALE, read(digest[8:16], "big") * _SCALE
+        hashed = salted()
+        hashed.update(unit.encode())
+        first, second = _TWO(hashed.digest())
+        return first * _SCALE, second * _SCALE
 
     return placed
 

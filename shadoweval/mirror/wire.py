@@ -5,7 +5,6 @@ The bytes are those of `codec.encode_envelope`; records are not built, since the
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import Any, Final
 
 import msgspec
@@ -19,18 +18,7 @@ __all__ = ["frame", "freeze_call"]
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _MAGIC: Final = b"SE" + bytes([codec.SCHEMA])
 _TUPLE: Final = 1
-_EXT8, _EXT16, _EXT32 = Struct(">BBB").pack, Struct(">BHB").pack, Struct(">BIB").pack
-_FIXED: Final = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
-
-
-def _extension(content: bytes) -> bytes:
-    """Content as msgpack's extension of codec's tuples."""
-    size = len(content)
-    if size in _FIXED:
-        return bytes((_FIXED[size], _TUPLE)) + content
-    if size < 256:
-        return _EXT8(0xC7, size, _TUPLE) + content
-    return (_EXT16(0xC8, size, _TUPLE) if size < 65536 else _EXT32(0xC9, size, _TUPLE)) + content
+_Extension: Final = msgspec.msgpack.Ext
 
 
 def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int) -> bytes:
@@ -46,7 +34,7 @@ def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int
         if size > max_bytes:
             raise TooLargeError("", cap=max_bytes)
         try:
-            return _extension(b"\x92" + _extension(encode(args)) + encode(kwargs))
+            return encode(_Extension(_TUPLE, encode((_Extension(_TUPLE, encode(args)), kwargs))))
         except OverflowError:  # an integer over 64 bits
             pass
     return codec.freeze((args, kwargs), max_bytes=max_bytes)

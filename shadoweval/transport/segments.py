@@ -44,6 +44,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, writer: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder, self.writer, self.segment_bytes = folder, writer, segment_bytes
         self._descriptor = -1
+        self._file = (0, 0)
         self._size = 0
         self._sequence = 0
 
@@ -51,8 +52,10 @@ class SegmentWriter:
         """Write a block whole, or leave no trace of it.
 
         Raises:
-            OSError: it is not written: disk full, read-only, or the folder was removed.
+            OSError: it is not written: disk full or read-only. A removed folder is made again.
         """
+        if self._descriptor >= 0 and not self._intact():
+            self.close()
         if self._descriptor < 0 or (self._size and self._size + len(block) > self.segment_bytes):
             self._rotate()
         written = 0
@@ -64,9 +67,6 @@ class SegmentWriter:
         if written != len(block):
             raise OSError(errno.ENOSPC, "only a part could be written", str(self.folder))
         self._size += written
-        if os.fstat(self._descriptor).st_nlink == 0:
-            self.close()
-            raise FileNotFoundError(errno.ENOENT, "the spool was removed while in use", str(self.folder))
 
     def sync(self) -> None:
         """Make what was appended survive a power loss."""
@@ -76,8 +76,22 @@ class SegmentWriter:
     def close(self) -> None:
         """Let go of the segment; readers may finish and remove it."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            if self._ours():
+                os.close(self._descriptor)
             self._descriptor = -1
+
+    def _ours(self) -> os.stat_result | None:
+        """The file's state; None where someone closed every descriptor, and this number may be another's by now."""
+        try:
+            state = os.fstat(self._descriptor)
+        except OSError:
+            return None
+        return state if (state.st_dev, state.st_ino) == self._file else None
+
+    def _intact(self) -> bool:
+        """Whether what is written now will be found: the file has a name still."""
+        state = self._ours()
+        return state is not None and state.st_nlink > 0
 
     def _undo(self) -> None:
         """Cut a part of a block off again; where even that fails, readers skip it as torn."""
@@ -92,6 +106,8 @@ class SegmentWriter:
         name = f"{self.writer}-{self._sequence:08d}"
         making = self.folder / f"{name}.making"
         self._descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        state = os.fstat(self._descriptor)
+        self._file = (state.st_dev, state.st_ino)
         try:
             lock(self._descriptor)
             making.replace(self.folder / f"{name}.seg")  # held before any reader can see it

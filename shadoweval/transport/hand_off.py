@@ -1,0 +1,174 @@
+"""The quick way out of the request path: a copy into shared memory, and a process beside that does the rest.
+
+`RingTransport.offer` is a copy of the frame and one store. Until the collector has shown that it lives, and whenever it
+shows no sign of life for two seconds, frames are written into the spool directly; so nothing depends on it but speed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Final
+
+from shadoweval.transport.ledger import Ledger
+from shadoweval.transport.ring import RING_BYTES, Ring
+from shadoweval.transport.segments import SEGMENT_BYTES
+from shadoweval.transport.spool import CAP_BYTES, SpoolTransport
+
+__all__ = ["RingTransport"]
+
+_SILENCE: Final = 2_000_000_000
+_RESTART: Final = 5_000_000_000
+_RARELY: Final = 600_000_000_000
+_EVERY: Final = 64
+_DESCRIPTOR: Final = 3
+_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from shadoweval.transport.collector import main; main()"
+
+
+class RingTransport:
+    """Hands frames to a collector process through shared memory (Linux).
+
+    Args:
+        folder: The experiment's spool.
+        ring_bytes: Size of the ring: what a burst may have before the collector caught up.
+        segment_bytes: Size at which a new segment begins.
+        cap_bytes: Size of the spool at which frames are refused as `full`.
+
+    Raises:
+        OSError, AttributeError: there are no sealed memfds on this system.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ring_bytes: int = RING_BYTES,
+        segment_bytes: int = SEGMENT_BYTES,
+        cap_bytes: int = CAP_BYTES,
+    ) -> None:
+        self.spool = SpoolTransport(folder, segment_bytes=segment_bytes, cap_bytes=cap_bytes)
+        self.folder = self.spool.folder
+        self._ring_bytes, self._sizes = ring_bytes, (segment_bytes, cap_bytes)
+        self.collector: int | None = None
+        self._begin(Ring.create(ring_bytes))
+        _open.add(self)
+
+    def _begin(self, ring: Ring | None) -> None:
+        self._lock = threading.Lock()
+        self._ring = ring
+        self._alive = False
+        self._count = 0
+        self._start_at = 0
+        self._patience = _RESTART
+
+    @property
+    def ring(self) -> bool:
+        """Whether frames go through the ring now, not directly into the spool."""
+        return self._alive
+
+    @property
+    def ledger(self) -> Ledger:
+        """Counters of this process."""
+        return self.spool.ledger
+
+    def offer(self, frame: bytes) -> str | None:
+        """Hand over one frame: None, or `full` or `transport_error`."""
+        with self._lock:
+            self._count += 1
+            if not self._alive or self._count >= _EVERY:
+                self._look()
+            ring = self._ring
+            if self._alive and ring is not None and len(frame) < ring.size >> 2:
+                return None if ring.put(frame) else "full"
+        return self.spool.offer(frame)
+
+    def _look(self) -> None:
+        """See whether the collector lives; start one where none does."""
+        self._count = 0
+        ring, now = self._ring, time.monotonic_ns()
+        if ring is None:
+            with contextlib.suppress(OSError):
+                ring = self._ring = Ring.create(self._ring_bytes)
+        if ring is None:
+            return
+        self._alive = now - ring.beat < _SILENCE if ring.beat else False
+        if not self._alive and now >= self._start_at and ring.intact:
+            self._start_at = now + self._patience
+            self._patience = min(2 * self._patience, _RARELY)
+            if self.collector is None or self._died(self.collector):
+                self.collector = self._start(ring)
+
+    def _died(self, collector: int) -> bool:
+        """A collector that is only stopped would write beside a second one; it is left to go on."""
+        try:
+            return os.waitpid(collector, os.WNOHANG)[0] != 0
+        except ChildProcessError:  # the application reaped it, or ignores SIGCHLD
+            pass
+        try:
+            os.kill(collector, 0)
+        except OSError:
+            return True
+        return False
+
+    def _start(self, ring: Ring) -> int | None:
+        here = str(Path(__file__).parent.parent.parent)
+        path = [here, *(str(part) for part in sys.path)]
+        sizes = [str(size) for size in self._sizes]
+        options = ["-I", "-S", "-c", _PROGRAM.format(path=path)]
+        command = [sys.executable, *options, str(_DESCRIPTOR), str(self.folder), str(os.getpid()), *sizes]
+        nothing = os.devnull
+        try:
+            return os.posix_spawn(
+                sys.executable,
+                command,
+                {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, ring.descriptor, _DESCRIPTOR),
+                    (os.POSIX_SPAWN_OPEN, 0, nothing, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, nothing, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 2, nothing, os.O_WRONLY, 0),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=[signal.SIGPIPE, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT],
+            )
+        except (OSError, NotImplementedError, TypeError):
+            return None
+
+    def close(self) -> None:
+        """Let the collector finish and go. A later offer begins anew."""
+        with self._lock:
+            ring, self._ring = self._ring, None
+            self._alive = False
+            if ring is not None:
+                ring.finish()
+                ring.close()
+            if self.collector is not None and self._died(self.collector):
+                self.collector = None
+        self.spool.close()
+
+    def forked(self) -> None:
+        """In a child process: leave the parent's ring and collector to it."""
+        ring = self._ring
+        self._begin(None)
+        self.collector = None
+        if ring is not None:
+            ring.close()
+
+
+_open: Final[weakref.WeakSet[RingTransport]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for transport in list(_open):
+        transport.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,157 @@
+"""A ring of frames in shared memory: one writing process, one reading process, no system call between them.
+
+The memory is a sealed memfd: nobody can shrink it, so touching it can't kill the application (a file in /dev/shm that
+is truncated, or has no page left, would: SIGBUS). It outlives the writer for as long as the reader maps it.
+
+Layout: one page of 64-bit numbers, then the frames, each a 64-bit length, its bytes, padding to 8. Positions only
+grow; the place is the position modulo the size. A length of 2**64-1 says: go on at the beginning. The writer publishes
+a frame by storing the write position last, so a frame is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import platform
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = ["RING_BYTES", "Ring"]
+
+RING_BYTES: Final = 32 * 1024 * 1024
+_HEAD: Final = 4096
+_WRITE, _READ, _BEAT, _CLOSED = 0, 1, 2, 3
+_SKIP: Final = 0xFFFF_FFFF_FFFF_FFFF
+_SLACK: Final = 64
+# x86 keeps the order of stores; elsewhere two passes through a lock (release, then acquire) keep it.
+_ORDERED: Final = platform.machine().lower() in {"x86_64", "amd64", "i686"}
+_fence: Final = threading.Lock()
+
+
+class Ring:
+    """Either end of a ring; the caller sees to it that each end has one user at a time.
+
+    Args:
+        descriptor: The memfd; closed by `close`.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        state = os.fstat(descriptor)
+        self._file, whole = (state.st_dev, state.st_ino), state.st_size
+        self._memory = mmap.mmap(descriptor, whole)
+        view = memoryview(self._memory)
+        self._head = view[:_HEAD].cast("Q")
+        self._bytes = view[_HEAD:]
+        self._words = view[_HEAD:].cast("Q")
+        self.size = whole - _HEAD
+        self._written = self._head[_WRITE]
+        self._read = self._head[_READ]
+
+    @classmethod
+    def create(cls, size: int = RING_BYTES) -> Ring:
+        """A new ring.
+
+        Raises:
+            OSError, AttributeError: not on this system.
+        """
+        descriptor = os.memfd_create("shadoweval", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(descriptor, _HEAD + (size + 7) // 8 * 8)
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            return cls(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
+
+    def put(self, frame: bytes) -> bool:
+        """Copy a frame in and publish it. False: there is no room for it now."""
+        length = len(frame)
+        need = (length + 15) & ~7
+        size, written = self.size, self._written
+        at = written % size
+        skip = 0 if at + need + 8 <= size else size - at
+        if written + skip + need - self._read > size - _SLACK:
+            self._read = self._head[_READ]
+            if written + skip + need - self._read > size - _SLACK:
+                return False
+        if skip:
+            self._words[at >> 3] = _SKIP
+            written += skip
+            at = 0
+        self._bytes[at + 8 : at + 8 + length] = frame
+        self._words[at >> 3] = length
+        if not _ORDERED:
+            for _ in range(2):
+                with _fence:
+                    pass
+        self._written = self._head[_WRITE] = written + need
+        return True
+
+    def take(self, most: int) -> Iterator[bytes]:
+        """Frames that were published and not yet `taken`, up to about `most` bytes."""
+        end = self._head[_WRITE]
+        first = self._read
+        while self._read < end and self._read - first < most:
+            at = self._read % self.size
+            length = self._words[at >> 3]
+            if length == _SKIP:
+                self._read += self.size - at
+                continue
+            yield bytes(self._bytes[at + 8 : at + 8 + length])
+            self._read += (length + 15) & ~7
+
+    def taken(self) -> None:
+        """What `take` gave is safe elsewhere: the writer may use its room."""
+        self._head[_READ] = self._read
+
+    def again(self) -> None:
+        """What `take` gave since the last `taken` is to come again."""
+        self._read = self._head[_READ]
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are published and not yet taken."""
+        return self._head[_WRITE] - self._head[_READ]
+
+    @property
+    def beat(self) -> int:
+        """Last sign of life of the reader, monotonic nanoseconds; 0: none yet."""
+        return self._head[_BEAT]
+
+    @beat.setter
+    def beat(self, value: int) -> None:
+        self._head[_BEAT] = value
+
+    @property
+    def closed(self) -> bool:
+        """The writer writes no more."""
+        return bool(self._head[_CLOSED])
+
+    @property
+    def intact(self) -> bool:
+        """Whether the descriptor is the ring's still: a daemon may have closed all of them, and opened others."""
+        try:
+            state = os.fstat(self.descriptor)
+        except OSError:
+            return False
+        return (state.st_dev, state.st_ino) == self._file
+
+    def finish(self) -> None:
+        """Tell the reader that nothing more will come."""
+        self._head[_CLOSED] = 1
+
+    def touch(self) -> None:
+        """Have the system provide every page now, in the reader, rather than when the application writes there."""
+        for at in range(0, self.size, mmap.PAGESIZE):
+            self._bytes[at]
+
+    def close(self) -> None:
+        """Let go of the memory; the other end keeps it."""
+        for view in (self._head, self._words, self._bytes):
+            view.release()
+        self._memory.close()
+        if self.intact:
+            os.close(self.descriptor)
