@@ -3,7 +3,8 @@
 It can't see what native code does and can't be removed again, so it belongs into a candidate's process only, above the
 kernel's layers. Events: <https://docs.python.org/3/library/audit_events.html>.
 """
-# ruff: noqa: PTH (paths are text here, from and for system calls)
+# Paths are text here, as they are for system calls.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What the candidate inherits: descriptors, the life of its parent, and how much memory it may take."""
-# ruff: noqa: PTH (paths are text here, from and for system calls)
+# Paths are text here, as they are for system calls.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 

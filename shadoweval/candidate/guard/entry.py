@@ -1,5 +1,6 @@
 """Enter the guard: the ladder of layers, in the only order that works, and a record of what is in force."""
-# ruff: noqa: PTH (paths are text here, from and for system calls)
+# Paths are text here, as they are for system calls.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Decide what the filter could not: look at the paths and addresses of one waiting system call."""
-# ruff: noqa: PTH (paths are text here, from and for system calls)
+# Paths are text here, as they are for system calls.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Source: `Documentation/userspace-api/landlock.rst` and `include/uapi/linux/landlock.h` of the kernel. Only rights that change
 something are handled, so reading costs nothing and stays possible everywhere.
 """
-# ruff: noqa: PTH (paths are text here, from and for system calls)
+# Paths are text here, as they are for system calls.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 

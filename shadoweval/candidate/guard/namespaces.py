@@ -1,5 +1,6 @@
 """A network namespace without any interface that is up: nothing to connect to, whoever asks."""
-# ruff: noqa: PTH (paths are text here, from and for system calls)
+# Paths are text here, as they are for system calls.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 

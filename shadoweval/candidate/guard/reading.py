@@ -1,5 +1,6 @@
 """Read what a waiting system call of another process points to: paths and addresses."""
-# ruff: noqa: PTH (paths are text here, from and for system calls)
+# Paths are text here, as they are for system calls.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 
