@@ -1,0 +1,128 @@
+"""Flags from a file: read again when its content changes, and off whenever it can't be trusted.
+
+What kills, until it is mended: the file is missing, unreadable, damaged, holds a key we don't know, or is older than
+the one in use (an older modification time or a smaller `version`). The format is in `flagfile`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from shadoweval.traffic.flagfile import FlagFile, FlagFileError, Loss, parse_flags
+from shadoweval.traffic.watched import Content, WatchedFile
+
+__all__ = ["StaticFlags"]
+
+_log: Final = logging.getLogger("shadoweval.traffic")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class StaticFlags:
+    """A `FlagProvider` over a TOML file.
+
+    Replace the file as a whole (write beside it, then rename): half of a file written in place may be a valid file with
+    fewer conditions, for as long as the writing takes.
+
+    Args:
+        file: The file; it need not exist, which means no.
+        interval: Seconds for which a look at the file is trusted; schedules move on at a look.
+        clock: Aware UTC time, for schedules.
+        seconds: Monotonic seconds, for looks.
+    """
+
+    def __init__(
+        self,
+        file: str | Path,
+        *,
+        interval: float = 0.1,
+        clock: Callable[[], datetime] = _utc_now,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._watched = WatchedFile(Path(file), interval=interval, clock=seconds)
+        self._clock = clock
+        self._when = clock()
+        self._fault: str | None = "it was not read yet"
+        self._used: tuple[FlagFile, Content] | None = None
+        self._looks = itertools.count(1)
+        self._newest = 0
+
+    def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
+        """Whether the file lets the call be mirrored. About a microsecond between looks."""
+        return self.loss(experiment, unit, attributes) is None
+
+    def loss(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> Loss | None:
+        """Why the call is not mirrored, as a name in `counters.LOSSES`; None: the file lets it."""
+        flags = self._current()
+        if flags is None:
+            return "flag_error"
+        plan = flags.plans.get(experiment)
+        if plan is None or flags.kills(experiment):
+            return "flag_off"
+        return plan.loss(unit, attributes, self._when)
+
+    def killed(self, experiment: str) -> bool:
+        """Whether the file's `kill` names the experiment, or the file can't be trusted: for `KillSwitch(also=)`."""
+        flags = self._current()
+        return flags is None or flags.kills(experiment)
+
+    def reason(self) -> str | None:
+        """Why the file can't be used; None: it can."""
+        self._current()
+        return None if self._fault is None else f"Flag file {str(self._watched.path)!r} mirrors nothing: {self._fault}."
+
+    def _current(self) -> FlagFile | None:
+        if self._watched.due():
+            self._look()
+        used = self._used
+        return None if self._fault is not None or used is None else used[0]
+
+    def _look(self) -> None:
+        # No lock: a thread that holds one while the process forks would leave it locked in the child for ever.
+        look, used, fault = next(self._looks), self._used, None
+        try:
+            self._when = self._clock()
+            content = self._watched.changed()
+            if content is None:
+                return
+            used, fault = _taken(content, used)
+        except OSError as error:
+            fault = f"it can't be read ({error.strerror or error})"
+        except FlagFileError as error:
+            fault = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the file or a clock means no, never a crash
+            fault = f"{type(error).__name__}: {error}"
+        if look < self._newest:  # a thread that began later was faster: what it saw is newer
+            return
+        self._newest = look
+        if fault is not None and fault != self._fault:
+            _log.warning(
+                "The flag file can't be used: nothing is mirrored until it is mended",
+                extra={"path": str(self._watched.path), "why": fault},
+            )
+        self._used, self._fault = used, fault
+
+
+def _taken(
+    content: Content, used: tuple[FlagFile, Content] | None
+) -> tuple[tuple[FlagFile, Content] | None, str | None]:
+    """What is in use after new content was seen, and why that is not the new content."""
+    if used is None:
+        return (parse_flags(content.raw), content), None
+    flags, before = used
+    if content.digest == before.digest:
+        return used, None
+    if content.modified < before.modified:
+        return used, "it is older than the one in use; if that is meant, `touch` it"
+    new = parse_flags(content.raw)
+    if flags.version is not None and (new.version is None or new.version < flags.version):
+        return used, f"its version goes back from {flags.version} to {new.version}"
+    return (new, content), None
