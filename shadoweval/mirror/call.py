@@ -79,7 +79,6 @@ class Site:
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Decide and copy. None: the call is not mirrored, and why is counted."""
         tally = self.lane.tally
-        tally.main.add("eligible")
         call = Call(self, tally)
         with call:
             return call.begun(args[self.skip :] if self.skip else args, kwargs)
@@ -112,10 +111,12 @@ class Call(Guard):
         self.over = False
 
     def lost(self, reason: str) -> None:
-        """Count the call as not mirrored, once."""
+        """Count the call and what became of it, once and together: a call that never ends is in neither count."""
         if not self.over:
+            add = self.tally.main.add
+            add(reason)
+            add("eligible")
             self.over = True
-            self.tally.main.add(reason)
 
     def begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Decide, then copy the input; None where the call is left alone."""
@@ -138,6 +139,7 @@ class Call(Guard):
             self.lost("not_sampled")
             return None
         if second < plan.control:
+            self.lost("control")
             return self
         self.point = "snapshot"
         self.inputs = freeze_call(args, kwargs, max_bytes=plan.max_bytes)

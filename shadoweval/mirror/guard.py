@@ -82,7 +82,7 @@ class Guard:
         return self
 
     def lost(self, reason: str) -> None:
-        """Count a call that is not mirrored."""
+        """Count what became of the call."""
         self.tally.main.add(reason)
 
     def _reason(self, error: BaseException) -> str:

@@ -40,6 +40,7 @@ _URL: Final = re.compile(r"\b([a-z][a-z0-9+.\-]{1,20}://[^\s:/@]{0,64}):[^\s/@]{
 _MAIL: Final = re.compile(r"\b[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9.\-]{1,255}\.[A-Za-z]{2,24}\b")
 _IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _DIGITS: Final = re.compile(r"(?<![\w.])\+?\(?\d(?:[ \-./()]{0,2}\d){7,18}(?![\w])")
+_DATE: Final = re.compile(r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}).*")
 _CARD: Final = (13, 19)
 _PHONE: Final = (8, 15)
 
@@ -62,13 +63,14 @@ def _iban(match: re.Match[str]) -> str:
 
 def _number(match: re.Match[str]) -> str:
     found = match[0]
-    digits = re.sub(r"\D", "", found)
-    if _CARD[0] <= len(digits) <= _CARD[1] and _luhn(digits):
+    groups = [group for group in re.split(r"\D+", found) if group]
+    digits = "".join(groups)
+    if _CARD[0] <= len(digits) <= _CARD[1] and re.fullmatch(r"[\d \-]+", found) and _luhn(digits):
         return "[CARD]"
     # A phone number is written as one: with +, brackets or several groups; a long plain number is an identifier.
-    written = found.startswith(("+", "(")) or len(re.split(r"[ \-/.()]+", found.strip("()"))) > 2
-    date = re.fullmatch(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}).*", found)
-    if written and not date and _PHONE[0] <= len(digits) <= _PHONE[1]:
+    marked = found.startswith(("+", "("))
+    grouped = len(groups) > 2 and not ("." in found and min(map(len, groups)) == 1)
+    if (marked or grouped) and not _DATE.fullmatch(found) and _PHONE[0] <= len(digits) <= _PHONE[1]:
         return "[PHONE]"
     return found
 

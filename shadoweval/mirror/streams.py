@@ -1,8 +1,8 @@
 """Generators and async generators, watched without a change for whoever consumes them.
 
-Both loops say what PEP 380 says `yield from` does: what is sent or thrown in reaches the incumbent, what it yields,
-returns or raises reaches the consumer, a chunk before the next one is produced. Our context variable is set only while
-the incumbent runs, never across a `yield`.
+What is sent or thrown in reaches the incumbent; what it yields, returns or raises reaches the consumer, a chunk before
+the next one is produced. `yield from` would not do: it makes a `close()` of a GeneratorExit that is thrown in. Our context
+variable is set only while the incumbent runs, never across a `yield`.
 """
 
 from __future__ import annotations
@@ -72,10 +72,7 @@ def over_generator(site: Site, function: Callable[..., Any]) -> Callable[..., An
     """A generator function, mirrored."""
 
     def mirrored(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        call = site.begin(args, kwargs)
-        if call is None:
-            return (yield from function(*args, **kwargs))
-        watch = _Watch(call)
+        watch = _Watch(site.begin(args, kwargs))
         stream: Generator[Any, Any, Any] | None = None
         thrown: BaseException | None = None
         given: Any = None
