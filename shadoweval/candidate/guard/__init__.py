@@ -4,6 +4,7 @@ from shadoweval.candidate.guard.entry import contain, prepare
 from shadoweval.candidate.guard.notify import Supervisor
 from shadoweval.candidate.guard.policy import (
     ALL_LAYERS,
+    DEFAULT_LAYERS,
     Containment,
     Endpoint,
     GuardPolicy,
@@ -15,6 +16,7 @@ from shadoweval.candidate.guard.policy import (
 
 __all__ = [
     "ALL_LAYERS",
+    "DEFAULT_LAYERS",
     "Containment",
     "Endpoint",
     "GuardPolicy",

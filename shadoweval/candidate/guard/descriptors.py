@@ -90,9 +90,15 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _used(field: str) -> int:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith(field))
+def _used() -> tuple[int, int]:
+    """Bytes of address space, and of private writable memory with the stack (fields `size` and `data` of statm)."""
+    statm = os.open("/proc/self/statm", os.O_RDONLY)
+    try:
+        fields = os.read(statm, 200).split()
+    finally:
+        os.close(statm)
+    page = os.sysconf("SC_PAGE_SIZE")
+    return int(fields[0]) * page, int(fields[5]) * page
 
 
 def cap_memory(policy: GuardPolicy) -> None:
@@ -108,7 +114,8 @@ def cap_memory(policy: GuardPolicy) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if policy.memory_bytes is None:
         return
-    caps = {resource.RLIMIT_DATA: _used("VmData"), resource.RLIMIT_AS: _used("VmSize") + _RESERVED_BYTES}
+    space, data = _used()
+    caps = {resource.RLIMIT_DATA: data, resource.RLIMIT_AS: space + _RESERVED_BYTES}
     for limit, used in caps.items():
         hard = resource.getrlimit(limit)[1]
         cap = used + policy.memory_bytes

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import importlib
 import os
 import socket
 import sys
@@ -23,11 +25,30 @@ __all__ = ["contain", "prepare"]
 _NO_SUPERVISOR = "no supervisor: on_refusal is no descriptor"
 
 
-def prepare() -> None:
-    """Do in the zygote, once, what every candidate would do again: load the C library, read the tables, ask the kernel."""
+_outside_network = False  # set in the zygote, inherited by every candidate
+
+
+def prepare(*, leave_network: bool = False) -> None:
+    """Do once in the zygote what every candidate would do again: load libraries, ask the kernel, compile the filter.
+
+    Args:
+        leave_network: enter the `netns` layer here, for all candidates to come and for the zygote itself; only for policies
+            whose allow-list is empty. In `contain` the same costs milliseconds a candidate.
+
+    Raises:
+        OSError: `leave_network`, and it is not permitted here.
+    """
+    global _outside_network  # noqa: PLW0603 (a fact about this process, which forked children share)
+    for module in ("array", "resource"):
+        with suppress(ImportError):
+            importlib.import_module(module)
     if native_numbers():
         libc()
         seccomp.ask_available()
+        seccomp.common_part()
+    if leave_network and not _outside_network:
+        namespaces.leave_network()
+        _outside_network = True
 
 
 class _Ladder:
@@ -79,9 +100,8 @@ def contain(
     inner = msgspec.structs.replace(policy, keep_fds=kept)
     ladder = _Ladder(policy)
     closed = _inherit(ladder, inner, parent=os.getppid() if parent is None else parent)
-    egress = "the allow-list is not empty" if policy.allow or policy.unix_sockets else ""
-    ladder.enter("netns", namespaces.leave_network, unless=egress)
-    listener = _kernel_layers(ladder, inner, closed=closed if channel >= 0 else ())
+    _leave_network(ladder, policy)
+    listener = _kernel_layers(ladder, inner, closed=closed, supervised=channel >= 0)
     report = functools.partial(_send, channel, os.fstat(channel).st_ino) if channel >= 0 else on_refusal
     assert callable(report)
     audit.answer_names(policy)
@@ -120,7 +140,17 @@ def _inherit(ladder: _Ladder, policy: GuardPolicy, *, parent: int) -> tuple[tupl
     return tuple(closed)
 
 
-def _kernel_layers(ladder: _Ladder, policy: GuardPolicy, *, closed: tuple[tuple[int, str], ...]) -> int:
+def _leave_network(ladder: _Ladder, policy: GuardPolicy) -> None:
+    if _outside_network:
+        ladder.layers.append("netns")
+    else:
+        egress = "the allow-list is not empty" if policy.allow or policy.unix_sockets else ""
+        ladder.enter("netns", namespaces.leave_network, unless=egress)
+
+
+def _kernel_layers(
+    ladder: _Ladder, policy: GuardPolicy, *, closed: tuple[tuple[int, str], ...], supervised: bool
+) -> int:
     """Landlock, then the filter; the listener's descriptor or -1."""
     version = 0
 
@@ -142,15 +172,17 @@ def _kernel_layers(ladder: _Ladder, policy: GuardPolicy, *, closed: tuple[tuple[
 
     def asking() -> None:
         nonlocal listener
-        tests = rules.filter_rules(policy, asked=True, landlock=version, closed=numbers)
-        listener = seccomp.install(seccomp.program(tests, seccomp.ASK), ask=True)
+        mine = rules.own_rules(policy.keep_fds, numbers)
+        listener = seccomp.install(seccomp.program(mine, seccomp.ASK, common=seccomp.common_part()), ask=True)
 
-    unless = seccomp.ask_available() if closed or policy.keep_fds else _NO_SUPERVISOR
+    unless = seccomp.ask_available() if supervised else _NO_SUPERVISOR
     if ladder.enter("notify", asking, unless=unless):
         ladder.layers.insert(-1, "seccomp")
         return listener
-    tests = rules.filter_rules(policy, asked=False, landlock=version, closed=())
-    ladder.enter("seccomp", lambda: seccomp.install(seccomp.program(tests, seccomp.refuse_with(1)), ask=False))
+    every = rules.own_rules(policy.keep_fds, ()) | rules.common_rules()
+    plain = rules.unasked(every, ports=bool(policy.allow) and version >= 4, landlock=version > 0)
+    code = seccomp.program(plain, seccomp.refuse_with(errno.EPERM), common=b"")
+    ladder.enter("seccomp", lambda: seccomp.install(code, ask=False))
     ladder.limits += _unasked_limits(policy, version)
     return -1
 

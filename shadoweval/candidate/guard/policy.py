@@ -13,6 +13,7 @@ import msgspec
 
 __all__ = [
     "ALL_LAYERS",
+    "DEFAULT_LAYERS",
     "Containment",
     "Endpoint",
     "GuardPolicy",
@@ -27,6 +28,11 @@ __all__ = [
 
 Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit"]
 ALL_LAYERS: tuple[Layer, ...] = ("descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit")
+
+
+# Without "netns": making a network namespace takes milliseconds, and longer while others are torn down. `prepare` can
+# make one for all candidates at once.
+DEFAULT_LAYERS: tuple[Layer, ...] = ("descriptors", "limits", "landlock", "seccomp", "notify", "audit")
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -65,7 +71,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
     writable: tuple[str, ...] = ()
     memory_bytes: int | None = None
     keep_fds: tuple[int, ...] = ()
-    layers: tuple[Layer, ...] = ALL_LAYERS
+    layers: tuple[Layer, ...] = DEFAULT_LAYERS
 
     def writable_roots(self) -> tuple[str, ...]:
         """`scratch` and `writable` as real paths, for `inside`."""

@@ -7,9 +7,8 @@ read by the supervisor (`PATHS`, `ADDRESSED`).
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import NamedTuple
-
-from shadoweval.candidate.guard.policy import GuardPolicy
 
 __all__ = [
     "ADDRESSED",
@@ -21,9 +20,12 @@ __all__ = [
     "PATHS",
     "SOCKET_TYPES",
     "WRITE_FLAGS",
+    "Rules",
     "Target",
     "Test",
-    "filter_rules",
+    "common_rules",
+    "own_rules",
+    "unasked",
 ]
 
 AT_FDCWD = -100
@@ -111,10 +113,10 @@ _LANDLOCK_DECIDES = {"truncate", "rename", "renameat", "renameat2", "mkdir", "mk
 }  # fmt: skip
 
 ADDRESSED = {"connect": "socket.connect", "sendto": "socket.send", "sendmsg": "socket.send", "sendmmsg": "socket.send"}
-# Which argument is the descriptor written to, for naming writes through inherited descriptors.
+# Which argument is the descriptor, of calls that write through (copy, lock) an inherited one.
 INHERITABLE = {
     "write": 0, "pwrite64": 0, "writev": 0, "pwritev": 0, "pwritev2": 0, "sendfile": 0, "splice": 2, "tee": 1,
-    "vmsplice": 0, "copy_file_range": 2, "ftruncate": 0, "fallocate": 0, "sendto": 0, "sendmsg": 0, "sendmmsg": 0,
+    "vmsplice": 0, "dup": 0, "dup2": 0, "dup3": 0, "fcntl": 0, "copy_file_range": 2, "ftruncate": 0, "fallocate": 0, "sendto": 0, "sendmsg": 0, "sendmmsg": 0,
 }  # fmt: skip
 # Which argument is a thread id that must be one of the candidate's own.
 OWN_THREADS = {"tkill": 0, "sched_setaffinity": 0, "sched_setscheduler": 0, "sched_setparam": 0, "sched_setattr": 0}
@@ -148,42 +150,45 @@ KIND: dict[str, str] = {
 }
 
 
-def filter_rules(
-    policy: GuardPolicy, *, asked: bool, landlock: int, closed: tuple[int, ...]
-) -> dict[str, tuple[Test, ...]]:
-    """Call name to tests; a call is refused (or the supervisor asked) if any test matches or if it has none.
+Rules = dict[str, tuple[Test, ...]]
+
+
+def own_rules(keep: tuple[int, ...], closed: tuple[int, ...]) -> Rules:
+    """Call name to tests for what depends on this very process; a call is refused (or asked about) if any test matches.
 
     Args:
-        policy: what is allowed.
-        asked: a supervisor decides. Without it, what Landlock decides is left to it, all else refused.
-        landlock: its ABI version, 0 if not in force.
+        keep: descriptors that may send messages unasked, the supervisor's channel among them.
         closed: descriptors that stand for inherited ones.
     """
     own = (0, os.getpid())
-    writing = {"open": 1, "openat": 2, "mq_open": 1}
-    rules: dict[str, tuple[Test, ...]] = {
-        name: (Test(argument, (0,), WRITE_FLAGS, negate=True),) for name, argument in writing.items()
-    }
-    rules |= {name: (Test(argument, closed),) for name, argument in INHERITABLE.items() if closed}
+    rules: Rules = {name: (Test(argument, closed),) for name, argument in INHERITABLE.items() if closed}
     rules["sendto"] = (*rules.get("sendto", ()), *(Test(4, (0,), negate=True, high=high) for high in (False, True)))
-    rules |= dict.fromkeys(("sendmsg", "sendmmsg"), (Test(0, policy.keep_fds, negate=True),) if policy.keep_fds else ())
-    rules["ioctl"] = (Test(1, _IOCTLS),)
-    rules["clone"] = (Test(0, (0,), _CLONE_THREAD),)
+    rules |= dict.fromkeys(("sendmsg", "sendmmsg"), (Test(0, keep, negate=True),) if keep else ())
     rules |= dict.fromkeys(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), (Test(0, own[1:], negate=True),))
     rules |= {name: (Test(argument, own, negate=True),) for name, argument in OWN_THREADS.items()}
     rules |= dict.fromkeys(("setpriority", "ioprio_set"), (Test(0, own[:1], negate=True), Test(1, own, negate=True)))
     rules["prlimit64"] = (Test(0, own, negate=True),)
-    for name in KIND:
-        rules.setdefault(name, ())
-    return rules if asked else _unasked(rules, policy, landlock=landlock)
+    return rules
 
 
-def _unasked(rules: dict[str, tuple[Test, ...]], policy: GuardPolicy, *, landlock: int) -> dict[str, tuple[Test, ...]]:
-    """The rules where nobody reads paths and addresses: TCP by Landlock's port rules, no datagrams, no Unix sockets."""
-    if landlock:
-        rules = {name: tests for name, tests in rules.items() if name not in _LANDLOCK_DECIDES}
-    if policy.allow and landlock >= 4:
-        del rules["connect"]
+@cache
+def common_rules() -> Rules:
+    """The same for what is alike in every candidate; a call without tests is refused (or asked about) whenever made."""
+    writing = {"open": 1, "openat": 2, "mq_open": 1}
+    rules: Rules = {name: (Test(argument, (0,), WRITE_FLAGS, negate=True),) for name, argument in writing.items()}
+    rules |= {"ioctl": (Test(1, _IOCTLS),), "clone": (Test(0, (0,), _CLONE_THREAD),)}
+    mine = own_rules((), ())
+    return rules | {name: () for name in KIND if name not in rules and name not in mine}
+
+
+def unasked(rules: Rules, *, ports: bool, landlock: bool) -> Rules:
+    """The rules where nobody reads paths and addresses: TCP by Landlock's `ports`, no datagrams, no Unix sockets.
+
+    What `landlock` decides is left to it, all else is refused whole.
+    """
+    rules = {name: tests for name, tests in rules.items() if not (landlock and name in _LANDLOCK_DECIDES)}
+    if ports:
+        rules.pop("connect", None)
     streams, datagrams = (2, 10), 2
     rules["socket"] = (Test(0, streams, negate=True), Test(1, (datagrams, 3, 5), 0xF), Test(2, (0, 6), negate=True))
     rules["socketpair"] = (Test(1, (datagrams,), 0xF),)

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from shadoweval.candidate.guard.rules import Test
+from shadoweval.candidate.guard.rules import Test, common_rules
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, libc, native_numbers, syscall
 
-__all__ = ["ALLOW", "ASK", "ask_available", "install", "program", "refuse_with"]
+__all__ = ["ALLOW", "ASK", "ask_available", "common_part", "compiled", "install", "program", "refuse_with"]
 
 ALLOW, ASK = 0x7FFF0000, 0x7FC00000  # SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF
 _ERRNO = 0x00050000
@@ -53,20 +53,31 @@ def _rule(number: int, tests: Iterable[Test], action: int) -> list[_Code]:
     return [(_EQUAL, 0, len(body), number), *body]
 
 
-def program(rules: Mapping[str, tuple[Test, ...]], action: int) -> bytes:
-    """The filter as an array of `struct sock_filter`.
+def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, common: bytes) -> bytes:
+    """The whole filter as an array of `struct sock_filter`: `rules`, then the part that `compiled` made before.
 
-    Other architectures' calls and x86's x32 calls are refused whole. `clone3`, whose flags lie behind a pointer, does not
+    Other architectures' calls and x32 calls are refused whole. `clone3`, whose flags lie behind a pointer, does not
     exist, so that the C library makes its threads with `clone`.
     """
-    known = native_numbers()
     code: list[_Code] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, AUDIT_ARCH[platform.machine()]), (_RETURN, 0, 0, action)]
     code += [(_LOAD, 0, 0, 0), (_NOT_BELOW, 0, 1, _X32_BIT), (_RETURN, 0, 0, action)]
-    code += _rule(known["clone3"], (), refuse_with(errno.ENOSYS))
-    for name, tests in rules.items():
-        if name in known:
-            code += _rule(known[name], tests, action)
-    code.append((_RETURN, 0, 0, ALLOW))
+    code += _rule(native_numbers()["clone3"], (), refuse_with(errno.ENOSYS))
+    return _packed(code) + compiled(rules, action) + common + _packed([(_RETURN, 0, 0, ALLOW)])
+
+
+def compiled(rules: Mapping[str, tuple[Test, ...]], action: int) -> bytes:
+    """A part of a filter."""
+    known = native_numbers()
+    return _packed([code for name, tests in rules.items() if name in known for code in _rule(known[name], tests, action)])
+
+
+@cache
+def common_part() -> bytes:
+    """What is alike in every candidate that a supervisor watches."""
+    return compiled(common_rules(), ASK)
+
+
+def _packed(code: Iterable[_Code]) -> bytes:
     return b"".join(struct.pack("=HBBI", *line) for line in code)
 
 

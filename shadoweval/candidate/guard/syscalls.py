@@ -44,7 +44,7 @@ sched_setattr 314 274, sched_setparam 142 118, sched_setscheduler 144 119, secco
 semctl 66 191, semget 64 190, semop 65 193, semtimedop 220 192, sendfile 40 71, sendmmsg 307 269
 sendmsg 46 211, sendto 44 206, setdomainname 171 162, sethostname 170 161, setns 308 268
 setpriority 141 140, settimeofday 164 170, setxattr 188 5, setxattrat 463 463, shmat 30 196
-shmctl 31 195, shmget 29 194, socket 41 198, socketpair 53 199, splice 275 76, swapoff 168 225, swapon 167 224
+shmctl 31 195, shmget 29 194, socket 41 198, socketpair 53 199, dup 32 23, dup2 33 -, dup3 292 24, fcntl 72 25, splice 275 76, swapoff 168 225, swapon 167 224
 symlink 88 -, symlinkat 266 36, syslog 103 116, tee 276 77, tgkill 234 131, tkill 200 130
 truncate 76 45, umount2 166 39, unlink 87 -, unlinkat 263 35, unshare 272 97, userfaultfd 323 282
 utime 132 -, utimensat 280 88, utimes 235 -, vfork 58 -, vhangup 153 58, vmsplice 278 75, write 1 64

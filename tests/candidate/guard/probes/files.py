@@ -105,7 +105,7 @@ def native_creat(world):
 @probe("open.write")
 def unnamed_file_linked_in(world):
     unnamed = os.open(world.out, os.O_TMPFILE | os.O_WRONLY)
-    os.link(f"/proc/self/fd/{unnamed}", f"{world.out}/new.txt")
+    native("linkat", -100, f"/proc/self/fd/{unnamed}".encode(), -100, f"{world.out}/new.txt".encode(), 0x400)
 
 
 @probe("file.change")

@@ -12,6 +12,7 @@ import duckdb
 import grpc
 import httpx
 import httpx2
+import pandas  # noqa: F401 (pyarrow and polars would import it in each child)
 import polars
 import psycopg
 import pyarrow
@@ -22,6 +23,8 @@ import qdrant_client
 import redis
 import requests
 import uvloop
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.candidate.guard.probes import probe
 
@@ -101,7 +104,7 @@ def with_pycurl(world):
 
 @probe("socket.connect")
 def with_redis(world):
-    redis.Redis(host=world.tcp[0], port=world.tcp[1], socket_timeout=1).set("x", "y")
+    redis.Redis(host=world.tcp[0], port=world.tcp[1], socket_timeout=1, retry=Retry(NoBackoff(), 0)).set("x", "y")
 
 
 @probe("socket.connect")

@@ -9,7 +9,6 @@ import os
 import signal
 import struct
 import subprocess
-import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
@@ -206,7 +205,7 @@ def process_vm_writev(world):
 @probe("open.write")
 def write_to_the_memory_file(world):
     memory = os.open(f"/proc/{world.victim}/mem", os.O_RDWR)
-    os.pwrite(memory, b"escape", world.victim_address)
+    os.pwrite(memory, b"by /proc", world.victim_address)
 
 
 @probe("memory")
@@ -245,6 +244,3 @@ def prlimit(world):
 def oom_score_of_another_process(world):
     with open(f"/proc/{world.victim}/oom_score_adj", "w") as file:
         file.write("7")
-
-
-assert sys.platform == "linux"
