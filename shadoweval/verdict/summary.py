@@ -1,0 +1,108 @@
+"""What people read of a metric: means, quantiles, why scores are missing. Gates decide on none of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from shadoweval.verdict.columns import FloatArray, ScoreColumns
+
+__all__ = ["MetricTally", "ThinnedSample"]
+
+_KEPT: Final = 8_192
+_QUANTILES: Final = np.linspace(0, 1, 21)
+
+
+class ThinnedSample:
+    """Every value at first, then every second, fourth, ... so that at most 8192 are kept; no randomness."""
+
+    def __init__(self) -> None:
+        self._values: FloatArray = np.zeros(0)
+        self._stride = 1
+        self.n = 0
+
+    def extend(self, values: FloatArray) -> None:
+        """Count values in query order."""
+        taken = values[-self.n % self._stride :: self._stride]
+        self._values = np.concatenate([self._values, taken])
+        self.n += values.size
+        while self._values.size > _KEPT:
+            self._values = self._values[::2]
+            self._stride *= 2
+
+    def quantile(self, level: float) -> float | None:
+        """The quantile of what was kept; None where there is nothing."""
+        return float(np.quantile(self._values, level)) if self._values.size else None
+
+    def quantiles(self) -> tuple[float, ...]:
+        """Quantiles 0, 5, ..., 100 %."""
+        return tuple(np.quantile(self._values, _QUANTILES).tolist()) if self._values.size else ()
+
+    def to_state(self) -> Mapping[str, Any]:
+        """All of it as plain values."""
+        return {"values": self._values.tolist(), "stride": self._stride, "n": self.n}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `to_state` gave."""
+        self._values, self._stride, self.n = np.array(state["values"]), state["stride"], state["n"]
+
+
+@dataclass(slots=True)
+class MetricTally:
+    """One metric over all pairs, duplicates included."""
+
+    incumbent: ThinnedSample = field(default_factory=ThinnedSample)
+    candidate: ThinnedSample = field(default_factory=ThinnedSample)
+    incumbent_sum: float = 0.0
+    candidate_sum: float = 0.0
+    both: int = 0
+    only_incumbent: int = 0
+    """Pairs in which the candidate alone has no score."""
+    only_candidate: int = 0
+    """Pairs in which the incumbent alone has none although it ran."""
+    candidate_scored: int = 0
+    unscored: Counter[str] = field(default_factory=Counter[str])
+    versions: set[str] = field(default_factory=set[str])
+
+    def add(self, scores: ScoreColumns) -> None:
+        """Count a batch."""
+        both = scores.both
+        self.incumbent.extend(scores.incumbent[both])
+        self.candidate.extend(scores.candidate[both])
+        self.incumbent_sum += float(scores.incumbent[both].sum())
+        self.candidate_sum += float(scores.candidate[both].sum())
+        self.both += int(both.sum())
+        ran = np.ones(both.size, dtype=np.bool_) if scores.missing_by_design is None else ~scores.missing_by_design
+        self.only_incumbent += int((scores.incumbent_scored & ~scores.candidate_scored).sum())
+        self.only_candidate += int((scores.candidate_scored & ~scores.incumbent_scored & ran).sum())
+        self.candidate_scored += int(scores.candidate_scored.sum())
+        self.unscored.update(scores.unscored)
+        self.versions |= scores.versions
+
+    @property
+    def means(self) -> tuple[float, float] | None:
+        """Means of incumbent and candidate over the pairs in which both have a score."""
+        return (self.incumbent_sum / self.both, self.candidate_sum / self.both) if self.both else None
+
+    def to_state(self) -> Mapping[str, Any]:
+        """All of it as plain values."""
+        return {
+            "incumbent": self.incumbent.to_state(),
+            "candidate": self.candidate.to_state(),
+            "sums": [self.incumbent_sum, self.candidate_sum],
+            "counts": [self.both, self.only_incumbent, self.only_candidate, self.candidate_scored],
+            "unscored": dict(self.unscored),
+            "versions": sorted(self.versions),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `to_state` gave."""
+        self.incumbent.restore(state["incumbent"])
+        self.candidate.restore(state["candidate"])
+        self.incumbent_sum, self.candidate_sum = state["sums"]
+        self.both, self.only_incumbent, self.only_candidate, self.candidate_scored = state["counts"]
+        self.unscored, self.versions = Counter(state["unscored"]), set(state["versions"])

@@ -1,0 +1,206 @@
+"""From pairs to units of inference: duplicates count once, sessions and users by the mean of their first pairs.
+
+A session is closed after 20 pairs or 30 idle minutes; what it asks later is not counted, because a unit that speaks
+twice is no second witness. Nothing here depends on how the stream is cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shadoweval.stats.clusters import CAP
+from shadoweval.verdict.attributes import CodeArray
+from shadoweval.verdict.columns import BoolArray, FloatArray, IdArray
+
+__all__ = ["IDLE", "SeenIds", "Sessions", "Units", "joined"]
+
+IDLE: Final = 1_800.0
+"""Seconds of silence after which a session is over."""
+
+_Counts: TypeAlias = NDArray[np.int64]
+
+
+class SeenIds:
+    """A growing set of 64-bit ids: 8 bytes each, logarithmic look-up, cheap to add to one by one or in bulk."""
+
+    def __init__(self, ids: IdArray | None = None) -> None:
+        self._runs: list[IdArray] = [] if ids is None or not ids.size else [np.unique(ids)]
+
+    def has(self, ids: IdArray) -> BoolArray:
+        """Which ids are in the set."""
+        found = np.zeros(ids.size, dtype=np.bool_)
+        for run in self._runs:
+            place = np.minimum(np.searchsorted(run, ids), run.size - 1)
+            found |= run[place] == ids
+        return found
+
+    def add(self, ids: IdArray) -> None:
+        """Add ids that are not in the set."""
+        if ids.size:
+            self._runs.append(np.sort(ids))
+        while len(self._runs) > 1 and self._runs[-2].size < 2 * self._runs[-1].size:
+            last = self._runs.pop()
+            self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]), kind="stable")
+
+    def first_time(self, ids: IdArray) -> BoolArray:
+        """Which ids come for the first time, here and before; all are in the set afterwards."""
+        fresh, first = np.unique(ids, return_index=True)
+        new = ~self.has(fresh)
+        self.add(fresh[new])
+        mask = np.zeros(ids.size, dtype=np.bool_)
+        mask[first[new]] = True
+        return mask
+
+    @property
+    def array(self) -> IdArray:
+        """All ids, sorted."""
+        return np.sort(np.concatenate(self._runs)) if self._runs else np.zeros(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """Units that are complete: V variables and A attributes of m units."""
+
+    sums: FloatArray
+    """Sum of each variable over the unit's pairs, shape (V, m)."""
+    counts: _Counts
+    """Over how many pairs, shape (V, m); 0: the unit has no value of this variable."""
+    codes: CodeArray
+    """The attributes of the unit's first pair, shape (A, m)."""
+
+    def values(self, variable: int) -> FloatArray:
+        """Means of one variable, of the units that have one."""
+        counts = self.counts[variable]
+        return self.sums[variable, counts > 0] / counts[counts > 0]
+
+
+def joined(*parts: Units) -> Units:
+    """Units of several sets, one after the other."""
+    return Units(
+        sums=np.concatenate([part.sums for part in parts], axis=1),
+        counts=np.concatenate([part.counts for part in parts], axis=1),
+        codes=np.concatenate([part.codes for part in parts], axis=1),
+    )
+
+
+@dataclass(slots=True)
+class _Open:
+    """Sessions that are not over: a table with one row a session."""
+
+    ids: IdArray
+    pairs: _Counts
+    last: FloatArray
+    sums: FloatArray
+    counts: _Counts
+    codes: CodeArray
+
+    def take(self, which: BoolArray) -> _Open:
+        return _Open(
+            ids=self.ids[which],
+            pairs=self.pairs[which],
+            last=self.last[which],
+            sums=self.sums[:, which],
+            counts=self.counts[:, which],
+            codes=self.codes[:, which],
+        )
+
+    def units(self) -> Units:
+        return Units(sums=self.sums, counts=self.counts, codes=self.codes)
+
+
+class Sessions:
+    """Sessions on their way to become units.
+
+    Args:
+        variables: How many variables each pair has.
+        attributes: How many attributes each pair has.
+    """
+
+    def __init__(self, variables: int, attributes: int) -> None:
+        self._finished = SeenIds()
+        self._open = _Open(
+            ids=np.zeros(0, dtype=np.uint64),
+            pairs=np.zeros(0, dtype=np.int64),
+            last=np.zeros(0),
+            sums=np.zeros((variables, 0)),
+            counts=np.zeros((variables, 0), dtype=np.int64),
+            codes=np.zeros((attributes, 0), dtype=np.int64),
+        )
+
+    def add(self, ids: IdArray, asked_at: FloatArray, *, pairs: Units, newest: float) -> Units:
+        """Count pairs in query order, each given as a unit of one; gives back the sessions that are now over."""
+        late = self._finished.has(ids)
+        if late.any():
+            ids, asked_at = ids[~late], asked_at[~late]
+            pairs = Units(sums=pairs.sums[:, ~late], counts=pairs.counts[:, ~late], codes=pairs.codes[:, ~late])
+        grown, over = self._grow(ids, asked_at, pairs=pairs, newest=newest)
+        self._open = grown.take(~over)
+        done = grown.take(over)
+        self._finished.add(done.ids)
+        return done.units()
+
+    def unfinished(self) -> Units:
+        """The sessions that are not over, as they stand; for a suite of cases that has ended."""
+        return self._open.units()
+
+    def _grow(self, ids: IdArray, asked_at: FloatArray, *, pairs: Units, newest: float) -> tuple[_Open, BoolArray]:
+        was = self._open
+        if not ids.size:
+            return was, newest - was.last > IDLE
+        all_ids = np.concatenate([was.ids, ids])
+        order = np.argsort(all_ids, kind="stable")
+        sorted_ids = all_ids[order]
+        weight = np.concatenate([was.pairs, np.ones(ids.size, dtype=np.int64)])[order]
+        time = np.concatenate([was.last, asked_at])[order]
+        first = np.concatenate([[True], sorted_ids[1:] != sorted_ids[:-1]])
+        start = np.flatnonzero(first)
+        segment = np.cumsum(first) - 1
+        gap = np.concatenate([[False], np.diff(time) > IDLE]) & ~first
+        gaps = np.cumsum(gap)
+        before = np.cumsum(weight) - weight
+        kept = (gaps - gaps[start][segment] == 0) & (before - before[start][segment] < CAP)
+        total = np.add.reduceat(np.where(kept, weight, 0), start)
+        last = np.maximum.reduceat(np.where(kept, time, -np.inf), start)
+        sums = np.concatenate([was.sums, pairs.sums], axis=1)[:, order]
+        counts = np.concatenate([was.counts, pairs.counts], axis=1)[:, order]
+        codes = np.concatenate([was.codes, pairs.codes], axis=1)[:, order]
+        grown = _Open(
+            ids=sorted_ids[start],
+            pairs=total,
+            last=last,
+            sums=np.add.reduceat(np.where(kept, sums, 0.0), start, axis=1),
+            counts=np.add.reduceat(np.where(kept, counts, 0), start, axis=1),
+            codes=codes[:, start],
+        )
+        return grown, (total >= CAP) | (newest - last > IDLE)
+
+    def to_state(self) -> Mapping[str, Any]:
+        """All of it as plain values; 8 bytes for each session that is over, a row for each open one."""
+        table = self._open
+        return {
+            "finished": self._finished.array.tolist(),
+            "ids": table.ids.tolist(),
+            "pairs": table.pairs.tolist(),
+            "last": table.last.tolist(),
+            "sums": table.sums.tolist(),
+            "counts": table.counts.tolist(),
+            "codes": table.codes.tolist(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `to_state` gave."""
+        n = len(state["ids"])
+        self._finished = SeenIds(np.array(state["finished"], dtype=np.uint64))
+        self._open = _Open(
+            ids=np.array(state["ids"], dtype=np.uint64),
+            pairs=np.array(state["pairs"], dtype=np.int64),
+            last=np.array(state["last"], dtype=np.float64),
+            sums=np.array(state["sums"], dtype=np.float64).reshape(-1, n),
+            counts=np.array(state["counts"], dtype=np.int64).reshape(-1, n),
+            codes=np.array(state["codes"], dtype=np.int64).reshape(-1, n),
+        )
