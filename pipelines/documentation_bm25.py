@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable
 from pydantic import SkipValidation
 
 from pipelines.corpus import Passage, passages
-from pipelines.documentation_chain import HITS, assistant
+from pipelines.documentation_chain import HITS, assistant, embedder
 from pipelines.documentation_index import DocumentationIndex
 
 __all__ = ["WordRetriever", "answer", "chain", "retriever"]
@@ -36,7 +36,7 @@ class WordRetriever(BaseRetriever):
 @cache
 def chain() -> Runnable[str, str]:
     """Return the assistant; it is built once in a process."""
-    return assistant(retriever(passages()))
+    return assistant(retriever(passages()), embedder())
 
 
 def retriever(corpus: Sequence[Passage]) -> WordRetriever:

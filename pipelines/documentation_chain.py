@@ -1,18 +1,21 @@
-"""What both documentation assistants share, so that they differ in their retrieval alone: prompt, model, chain."""
+"""What both documentation assistants share, so that they differ in their retrieval alone: prompt, models, chain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnablePassthrough
 
 from pipelines.chat_model import chat_model
+from shadoweval.scoring.embedding import Embedder, NumpyMiniLM
 
-__all__ = ["HITS", "assistant"]
+__all__ = ["HITS", "assistant", "embedder"]
 
 HITS = 5  # Passages that the model reads.
 
@@ -23,14 +26,36 @@ _TASK = (
 _PROMPT = ChatPromptTemplate.from_messages([("system", _TASK), ("user", "{passages}\n\nQuestion: {question}")])
 
 
-def assistant(retriever: BaseRetriever) -> Runnable[str, str]:
-    """Return the chain from a question to its answer: retrieve, read, reply."""
+@cache
+def embedder() -> Embedder:
+    """Return the process's embedding model, loaded by its first text; without torch it is ready in half a second."""
+    return Embedder(NumpyMiniLM())
+
+
+def assistant(retriever: BaseRetriever, model: Embedder) -> Runnable[str, str]:
+    """Return the chain from a question to its answer: retrieve, read, reply.
+
+    Args:
+        retriever: finds the passages.
+        model: by which the offline reader judges what fits the question; a language model has no use for it.
+    """
     return (
         {"passages": retriever | _as_text, "question": RunnablePassthrough()}
         | _PROMPT
-        | chat_model()
+        | chat_model(embedder=_Reading(model))
         | StrOutputParser()
     )
+
+
+class _Reading(Embeddings):
+    def __init__(self, model: Embedder) -> None:
+        self._model = model
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self._model.embed(texts).tolist()
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
 
 
 def _as_text(documents: Iterable[Document]) -> str:

@@ -16,10 +16,10 @@ from langchain_core.runnables import Runnable
 from pydantic import SkipValidation
 
 from pipelines.corpus import Passage, passages
-from pipelines.documentation_chain import HITS, assistant
+from pipelines.documentation_chain import HITS, assistant, embedder
 from pipelines.documentation_index import DocumentationIndex
 from pipelines.documentation_vectors import cached_vectors
-from shadoweval.scoring.embedding import Embedder, NumpyMiniLM
+from shadoweval.scoring.embedding import Embedder
 
 __all__ = ["HybridRetriever", "answer", "chain", "retriever"]
 
@@ -28,7 +28,7 @@ class HybridRetriever(BaseRetriever):
     """The passages that share the question's words or its meaning, as reciprocal rank fusion orders them."""
 
     index: SkipValidation[DocumentationIndex]
-    embedder: SkipValidation[Embedder]
+    model: SkipValidation[Embedder]
     k: int = HITS
 
     def _get_relevant_documents(
@@ -37,20 +37,19 @@ class HybridRetriever(BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain passes it
     ) -> list[Document]:
-        return self.index.by_words_and_meaning(query, self.embedder.embed([query])[0], k=self.k)
+        return self.index.by_words_and_meaning(query, self.model.embed([query])[0], k=self.k)
 
 
 @cache
 def chain() -> Runnable[str, str]:
     """Return the assistant; it is built once in a process."""
-    # One question at a time needs no torch, and without it the process is ready in a twentieth of the time.
-    return assistant(retriever(passages(), Embedder(NumpyMiniLM())))
+    return assistant(retriever(passages(), embedder()), embedder())
 
 
-def retriever(corpus: Sequence[Passage], embedder: Embedder, *, folder: Path | None = None) -> HybridRetriever:
+def retriever(corpus: Sequence[Passage], model: Embedder, *, folder: Path | None = None) -> HybridRetriever:
     """Fill an index with the passages and their vectors, kept in `folder`, and return its retriever."""
-    vectors = cached_vectors(corpus, embedder.embed, folder=folder)
-    return HybridRetriever(index=DocumentationIndex(corpus, vectors=vectors), embedder=embedder)
+    vectors = cached_vectors(corpus, model.embed, folder=folder)
+    return HybridRetriever(index=DocumentationIndex(corpus, vectors=vectors), model=model)
 
 
 def answer(question: str) -> str:
