@@ -1,0 +1,185 @@
+"""The breaker: where users suffer, the mirror turns itself off.
+
+Latency and failures of mirrored calls are compared with those of the calls that a random share leaves alone (the
+mirror's `control`), in the same minutes, so that a slow hour that has nothing to do with the mirror does not count
+against it. A difference counts when the mirrored calls' lower bound lies above the control calls' upper bound and the
+tolerance on top. Absolute limits and gauges (memory, event loop, rate limits, spool) need no control.
+
+    closed ──something is beyond its limit──► open ──pause──► half-open ──enough good probes──► closed
+                                               ▲                  │
+                                               └── beyond again: twice the pause
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from shadoweval.traffic.gauges import Gauge
+from shadoweval.traffic.window import Window
+
+__all__ = ["Breaker", "BreakerLimits", "BreakerState"]
+
+_log: Final = logging.getLogger("shadoweval.traffic")
+BreakerState = Literal["closed", "open", "half_open"]
+_Share = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
+_Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+
+
+class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When to open, and how to close again. Seconds and shares.
+
+    With `z` = 3 and p95 the control side needs more than 171 calls, by their weight now, before a comparison of latency
+    can open the breaker at all (p99: 891): fewer calls have no upper bound.
+    """
+
+    quantile: _Share = 0.95
+    slower: _Positive = 1.10
+    """Ratio mirrored / control that is tolerated."""
+    slack: float = 0.005
+    """Seconds that are tolerated on top."""
+    latency: float | None = None
+    """Absolute limit of the quantile, whoever causes it; None: none."""
+    failures: float = 0.01
+    """Share of failed calls, mirrored - control, that is tolerated."""
+    failure_rate: float | None = None
+    """Absolute limit of the share of failed calls; None: none."""
+    enough: int = 200
+    """Mirrored calls before anything is concluded, by their weight now."""
+    half_life: _Positive = 300.0
+    z: _Positive = 3.0
+    """Width of the bounds in standard errors."""
+    every: _Positive = 1.0
+    """Seconds between two looks."""
+    pause: _Positive = 30.0
+    longest: _Positive = 3600.0
+    """Longest pause; after as long without opening the next pause is short again."""
+    probes: int = 50
+    """Good mirrored calls that close a half-open breaker."""
+    thin: Annotated[int, msgspec.Meta(ge=1)] = 10
+    """While half-open one in so many calls is let through."""
+
+
+class Breaker:
+    """One process's breaker for one experiment.
+
+    Updates take constant time. There is no lock: two threads that count at the same instant may count as one call.
+
+    Args:
+        limits: When to open; None: the defaults.
+        gauges: What else must stay within its limit.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        limits: BreakerLimits | None = None,
+        *,
+        gauges: Sequence[Gauge] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits or BreakerLimits()
+        self.gauges = tuple(gauges)
+        self.state: BreakerState = "closed"
+        self.trips = 0
+        """How often it opened."""
+        self._clock = clock
+        self._why: str | None = None
+        now = clock()
+        self._mirrored, self._control = self._window(now), self._window(now)
+        self._looked = now
+        self._until = now
+        self._closed_at = -float("inf")
+        self._pause = self.limits.pause
+        self._asked = itertools.count()
+
+    def observe(self, duration: float, *, failed: bool, mirrored: bool) -> None:
+        """Count a call that has ended.
+
+        Args:
+            duration: Seconds as the user felt them, our own work included.
+            failed: Whether it raised.
+            mirrored: True for a mirrored call, False for one of the control share.
+        """
+        now = self._clock()
+        if not mirrored:
+            self._control.add(duration, failed=failed, now=now)
+        elif self.state == "closed" or now - duration >= self._mirrored.began:
+            # A half-open breaker is not judged by calls that began before it was.
+            self._mirrored.add(duration, failed=failed, now=now)
+
+    def open(self) -> bool:
+        """Whether this call must not be mirrored. Ask once a call: while half-open it lets one in `thin` through."""
+        now = self._clock()
+        if not 0.0 <= now - self._looked < self.limits.every:
+            self._look(now)
+        if self.state == "closed":
+            return False
+        return self.state == "open" or next(self._asked) % self.limits.thin != 0
+
+    def reason(self) -> str | None:
+        """Why it is not closed."""
+        return None if self.state == "closed" else self._why
+
+    def _window(self, now: float) -> Window:
+        return Window(now, half_life=self.limits.half_life)
+
+    def _look(self, now: float) -> None:
+        self._looked = now
+        if self.state == "open":
+            if now < self._until:
+                return
+            self._mirrored = self._window(now)
+            self.state = "half_open"
+        why = self._beyond(now)
+        if why is not None:
+            self._trip(now, why)
+        elif self.state == "half_open" and self._mirrored.count >= self.limits.probes:
+            self.state, self._closed_at = "closed", now
+            _log.info("The mirror's breaker closed", extra={"why": self._why, "probes": self._mirrored.count})
+
+    def _trip(self, now: float, why: str) -> None:
+        limits = self.limits
+        lately = self.state == "half_open" or now - self._closed_at < limits.longest
+        self._pause = min(self._pause * 2.0, limits.longest) if lately else limits.pause
+        self.state, self._why, self._until = "open", why, now + self._pause
+        self.trips += 1
+        _log.warning("The mirror turned itself off: its breaker opened", extra={"why": why, "pause": self._pause})
+
+    def _beyond(self, now: float) -> str | None:
+        for gauge in self.gauges:
+            why = gauge.beyond()
+            if why is not None:
+                return why
+        mirrored = self._mirrored
+        probing = self.state == "half_open"
+        few = mirrored.count < self.limits.probes if probing else mirrored.n(now) < self.limits.enough
+        if few:
+            return None
+        return self._slow(now) or self._failing(now)
+
+    def _slow(self, now: float) -> str | None:
+        limits = self.limits
+        least = self._mirrored.at_least(limits.quantile, now, z=limits.z)
+        name = f"p{limits.quantile * 100:g} of mirrored calls"
+        if limits.latency is not None and least > limits.latency:
+            return f"{name} is at least {least:.4g} s, allowed is {limits.latency:.4g} s"
+        most = self._control.at_most(limits.quantile, now, z=limits.z)
+        if least > most * limits.slower + limits.slack:
+            return f"{name} is at least {least:.4g} s, of control calls at most {most:.4g} s"
+        return None
+
+    def _failing(self, now: float) -> str | None:
+        limits = self.limits
+        least, _ = self._mirrored.failures(now, z=limits.z)
+        if limits.failure_rate is not None and least > limits.failure_rate:
+            return f"at least {least:.2%} of mirrored calls fail, allowed are {limits.failure_rate:.2%}"
+        _, most = self._control.failures(now, z=limits.z)
+        if least > most + limits.failures:
+            return f"at least {least:.2%} of mirrored calls fail, of control calls at most {most:.2%}"
+        return None

@@ -1,0 +1,120 @@
+"""Any OpenFeature provider as the one who says whether a call may be mirrored.
+
+The specification lets a client answer with the caller's default whenever anything is wrong, so the default here is no.
+Yes is a boolean `true` with a reason that says the provider evaluated it just now; a value that is stale, from a
+disabled flag or of another type is no. (https://openfeature.dev/specification/sections/flag-evaluation)
+
+A provider runs in the caller's time and can't be interrupted without a thread. One evaluation that took longer than
+`patience`, or is still running after that, and the provider is left alone for `pause` seconds. The calls that were
+already inside a provider that never returns stay there: use one that evaluates in memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from shadoweval._optional import require
+from shadoweval.traffic.flagfile import Loss
+
+__all__ = ["OpenFeatureFlags"]
+
+_log: Final = logging.getLogger("shadoweval.traffic")
+_NO: Final = frozenset({"ERROR", "STALE", "DISABLED"})
+
+
+class OpenFeatureFlags:
+    """A `FlagProvider` over OpenFeature; one evaluation a request.
+
+    Args:
+        flag: Key of a boolean flag; by default the experiment's name.
+        client: An OpenFeature client; by default the one of `domain`.
+        domain: OpenFeature domain.
+        refused: Further reasons that count as no. With flagd add `DEFAULT`: it answers a rule that has no result, for
+            instance since an attribute is missing, with the default variant.
+        patience: Seconds that an evaluation may take.
+        pause: Seconds for which a slow provider is left alone.
+        clock: Monotonic seconds.
+
+    Raises:
+        MissingExtraError: `openfeature-sdk` is not installed.
+    """
+
+    def __init__(
+        self,
+        flag: str | None = None,
+        *,
+        client: Any = None,
+        domain: str | None = None,
+        refused: frozenset[str] = frozenset(),
+        patience: float = 0.1,
+        pause: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        api = require("openfeature.api", extra="flags", needed_for="OpenFeatureFlags")
+        self._context = require("openfeature.evaluation_context", extra="flags", needed_for="OpenFeatureFlags")
+        self._in_memory = require("openfeature.provider.in_memory_provider", extra="flags", needed_for="flags")
+        self._client = api.get_client(domain) if client is None else client
+        self._flag = flag
+        self._refused = _NO | refused
+        self._patience, self._pause, self._clock = patience, pause, clock
+        self._numbers = itertools.count()
+        self._running: dict[int, float] = {}
+        self._resumes = -float("inf")
+
+    def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
+        """Whether the provider says yes. Without a unit no: it is the targeting key."""
+        return self.loss(experiment, unit, attributes) is None
+
+    def loss(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> Loss | None:
+        """Why the call is not mirrored, as a name in `counters.LOSSES`; None: the provider says yes."""
+        if not unit:
+            return "not_targeted"
+        began = self._clock()
+        if began < self._resumes:
+            return "flag_error"
+        for number, other in list(self._running.items()):
+            if began - other > self._patience:
+                self._running.pop(number, None)  # told once: after the pause the provider gets another chance
+                self._rest(experiment, began, seconds=began - other)
+                return "flag_error"
+        number = next(self._numbers)
+        self._running[number] = began
+        try:
+            return self._asked(self._flag or experiment, unit, attributes)
+        finally:
+            self._running.pop(number, None)
+            took = self._clock() - began
+            if took > self._patience:
+                self._rest(experiment, began + took, seconds=took)
+
+    def _asked(self, flag: str, unit: str, attributes: Mapping[str, Any]) -> Loss | None:
+        # A copy: providers and hooks may keep or change what they are given.
+        context = self._context.EvaluationContext(targeting_key=unit, attributes=dict(attributes))
+        try:
+            details = self._client.get_boolean_details(flag, False, context)
+        except Exception:  # noqa: BLE001 - hooks and clients of others: whatever they raise means no
+            return "flag_error"
+        if type(details.value) is not bool or details.reason in {"ERROR", "STALE"}:
+            return "flag_error"
+        if not details.value or details.reason in self._refused or self._disabled(flag):
+            return "flag_off"
+        return None
+
+    def _disabled(self, flag: str) -> bool:
+        """InMemoryProvider (openfeature-sdk 0.10) serves a disabled flag as if it were enabled."""
+        provider = getattr(self._client, "provider", None)
+        if not isinstance(provider, self._in_memory.InMemoryProvider):
+            return False
+        found = getattr(provider, "_flags", {}).get(flag)
+        return getattr(found, "state", None) == "DISABLED"
+
+    def _rest(self, experiment: str, now: float, *, seconds: float) -> None:
+        self._resumes = now + self._pause
+        _log.warning(
+            "The flag provider is too slow for the request path: it is not asked for a while, nothing is mirrored",
+            extra={"experiment": experiment, "seconds": seconds, "pause": self._pause},
+        )

@@ -1,0 +1,110 @@
+"""Durations and failures of the last minutes, exponentially decayed, in constant time and memory.
+
+Forward decay (Cormode, Shkapenyuk, Srivastava, Xu: Forward Decay, ICDE 2009): a call weighs 2**(age of the window), so
+nothing has to be touched when time passes; everything is divided by today's weight when it is read. Durations go into
+512 logarithmic bins, sixteen to the octave (4.4 % wide), from a microsecond to an hour.
+"""
+
+from __future__ import annotations
+
+from math import log2, sqrt
+from typing import Final
+
+__all__ = ["Window", "wilson"]
+
+_PER_OCTAVE: Final = 16
+_BELOW_ONE: Final = 20
+_BINS: Final = 512
+_LONGEST: Final = 4000.0
+_RESCALE: Final = 500.0
+
+
+class Window:
+    """Calls of one kind since `began`; a call loses half of its weight every `half_life` seconds.
+
+    `n` counts calls by what they weigh now. It is smaller than the number of calls that would give the same variance
+    (Kish's effective size is twice as large in a steady stream), so intervals over it are wider than they need to be.
+    """
+
+    __slots__ = ("_bins", "_failed", "_half_life", "_landmark", "_served", "began", "count")
+
+    def __init__(self, now: float, *, half_life: float) -> None:
+        self.began = self._landmark = now
+        self.count = 0
+        self._half_life = half_life
+        self._bins = [0.0] * _BINS
+        self._served = 0.0
+        self._failed = 0.0
+
+    def add(self, duration: float, *, failed: bool, now: float) -> None:
+        """Count a call. Durations of failed calls are left out: an error is no fast answer."""
+        age = (now - self._landmark) / self._half_life
+        if age > _RESCALE:
+            self._rescale(now)
+            age = 0.0
+        weight = 2.0**age
+        self.count += 1
+        if failed:
+            self._failed += weight
+            return
+        place = int((log2(min(duration, _LONGEST)) + _BELOW_ONE) * _PER_OCTAVE) if duration > 0.0 else 0
+        self._bins[max(place, 0)] += weight
+        self._served += weight
+
+    def _rescale(self, now: float) -> None:
+        by = 2.0 ** ((self._landmark - now) / self._half_life)
+        self._bins = [weight * by for weight in self._bins]
+        self._served *= by
+        self._failed *= by
+        self._landmark = now
+
+    def _weight(self, now: float) -> float:
+        return 2.0 ** (-(now - self._landmark) / self._half_life)
+
+    def served(self, now: float) -> float:
+        """Calls that did not fail, by their weight now."""
+        return self._served * self._weight(now)
+
+    def n(self, now: float) -> float:
+        """Calls by their weight now."""
+        return (self._served + self._failed) * self._weight(now)
+
+    def failures(self, now: float, *, z: float) -> tuple[float, float]:
+        """Bounds of the share of failed calls."""
+        whole = self._served + self._failed
+        return wilson(self._failed / whole if whole else 0.0, self.n(now), z=z)
+
+    def at_least(self, share: float, now: float, *, z: float) -> float:
+        """Lower bound in seconds of the quantile `share`, by order statistics; 0 where there are too few calls."""
+        n = self.served(now)
+        rank = share - z * sqrt(share * (1.0 - share) / n) if n > 0.0 else 0.0
+        return _edge(self._bin_at(rank)) if rank > 0.0 else 0.0
+
+    def at_most(self, share: float, now: float, *, z: float) -> float:
+        """Upper bound in seconds of the quantile `share`; infinite where there are too few calls for one."""
+        n = self.served(now)
+        rank = share + z * sqrt(share * (1.0 - share) / n) if n > 0.0 else 1.0
+        return _edge(self._bin_at(rank) + 1) if rank < 1.0 else float("inf")
+
+    def _bin_at(self, share: float) -> int:
+        """Bin of a quantile, searched from above, where the quantiles of interest lie."""
+        above = (1.0 - share) * self._served
+        bins = self._bins
+        for index in range(_BINS - 1, 0, -1):
+            above -= bins[index]
+            if above < 0.0:
+                return index
+        return 0
+
+
+def _edge(index: int) -> float:
+    return 2.0 ** (index / _PER_OCTAVE - _BELOW_ONE)
+
+
+def wilson(share: float, n: float, *, z: float) -> tuple[float, float]:
+    """Bounds of a share seen in `n` trials (Wilson 1927); (0, 1) where there were none. Checked against statsmodels."""
+    if n <= 0.0:
+        return 0.0, 1.0
+    middle = (share + z * z / (2.0 * n)) / (1.0 + z * z / n)
+    half = z / (1.0 + z * z / n) * sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
