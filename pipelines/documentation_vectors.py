@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipelines.corpus import Passage, fingerprint, passages
 
-__all__ = ["WIDTH", "VectorsMissingError", "cached_vectors", "read_text"]
+__all__ = ["WIDTH", "VectorsMissingError", "cached_vectors", "main", "read_text"]
 
 WIDTH = 384
 _BATCH = 256  # Texts between two reports of progress.
@@ -132,7 +132,8 @@ def _write(path: Path, vectors: NDArray[np.float32]) -> None:
     part.replace(path)
 
 
-def _build() -> None:
+def main() -> None:
+    """Compute the vectors if they are not cached, and say on stderr how far it is."""
     from shadoweval.scoring.embedding import MiniLM  # noqa: PLC0415 - costs seconds, and only the builder needs it
 
     def report(done: int, total: int) -> None:
@@ -145,4 +146,4 @@ def _build() -> None:
 
 
 if __name__ == "__main__":
-    _build()
+    main()

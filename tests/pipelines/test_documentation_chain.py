@@ -147,7 +147,7 @@ from pathlib import Path
 from pipelines import documentation_hybrid as hybrid
 from pipelines.corpus import passages
 from pipelines.documentation_chain import assistant, embedder
-corpus = [passage for passage in passages() if passage.id.startswith(("shutil.", "json.", "random.", "str."))]
+corpus = [passage for passage in passages() if passage.id.startswith(("shutil.", "json."))]
 retriever = hybrid.retriever(corpus, embedder(), folder=Path(sys.argv[1]))
 question = "wipe out a whole folder with everything in it"
 print(json.dumps({
@@ -160,13 +160,13 @@ print(json.dumps({
 
 @needs_model
 def test_the_real_model_finds_a_passage_by_its_meaning(tmp_path):
-    """Four modules' passages and the packaged model: "wipe out a whole folder" finds rmtree, with no word in common."""
+    """Two modules' passages and the packaged model: "wipe out a whole folder" finds rmtree, with no word in common."""
     command = [sys.executable, "-c", REAL_MODEL, str(tmp_path)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert 60 <= seen["passages"] <= 250
+    assert 30 <= seen["passages"] <= 100
     assert seen["hybrid"][0] == "shutil.rmtree"
     assert "shutil.rmtree" not in seen["words"]
     assert "directory tree" in seen["answer"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.corpus import Passage
+from pipelines.corpus import Passage, passages
 from pipelines.documentation_vectors import WIDTH, VectorsMissingError, cached_vectors, read_text
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ BUILDER = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from pipelines.corpus import Passage
+from pipelines.corpus import Passage, passages
 from pipelines.documentation_vectors import WIDTH, cached_vectors
 corpus = [Passage(f"p{n}", f"title {n}", "text " * 9) for n in range(600)]
 folder, log, fault = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -147,3 +147,16 @@ def test_a_builder_that_is_killed_leaves_neither_a_lock_nor_half_a_file(tmp_path
     after = start_builder(tmp_path)
     assert after.communicate(timeout=60)[0].startswith("(600, 384)")
     assert after.returncode == 0
+
+
+def test_the_command_finds_vectors_that_are_in_place_without_loading_a_model(tmp_path):
+    """`python -m pipelines.documentation_vectors` again costs a second, and says that all is ready."""
+    corpus = passages()
+    home = tmp_path / "cache"
+    vectors = cached_vectors(corpus, CountingEmbed(), folder=home)
+    assert vectors.shape == (len(corpus), WIDTH)
+    command = [sys.executable, "-X", "importtime", "-m", "pipelines.documentation_vectors"]
+    environment = {**os.environ, "DOCUMENTATION_CACHE": str(home)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    assert "vectors are ready" in done.stderr
+    assert "torch" not in done.stderr
