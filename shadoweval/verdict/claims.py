@@ -8,10 +8,11 @@ from typing import Final
 
 from shadoweval.errors import ExperimentError
 from shadoweval.protocols import Metric
-from shadoweval.stats import HistBet, mean_log_e
+from shadoweval.stats import HistBet
 from shadoweval.stats.bets import Side
 from shadoweval.stats.latency import ORDER_LEVELS
 from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.looks import Looks
 from shadoweval.verdict.variables import (
     Beyond,
     CappedDifference,
@@ -40,9 +41,9 @@ class Test:
     margin: float
     side: Side
 
-    def log_e(self, evidence: Mapping[Variable, HistBet]) -> float:
+    def log_e(self, evidence: Mapping[Variable, HistBet], looks: Looks) -> float:
         """Log evidence that it is."""
-        return evidence[self.variable].log_e(self.margin, self.side)
+        return looks.log_e(evidence[self.variable], self.margin, self.side)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Claim:
     breaks: Test
     """What rolls back once it is shown."""
     notices: tuple[Test, ...] = ()
-    """Worse than the incumbent at all, within the margin or not; their evidence is averaged."""
+    """Worse than the incumbent at all, within the margin or not; any of them will do."""
     method: str = ""
     source: str = _BETTING
 
@@ -65,11 +66,9 @@ class Claim:
         """All variables that it asks about; the first is the one that promotion rests on."""
         return self.holds.variable, self.breaks.variable, *(test.variable for test in self.notices)
 
-    def notice_log_e(self, evidence: Mapping[Variable, HistBet]) -> float | None:
+    def notice_log_e(self, evidence: Mapping[Variable, HistBet], looks: Looks) -> float | None:
         """Log evidence that the candidate is worse at all; None for a gate on the candidate's own level."""
-        if not self.notices:
-            return None
-        return float(mean_log_e([test.log_e(evidence) for test in self.notices]))
+        return looks.merged([test.log_e(evidence, looks) for test in self.notices]) if self.notices else None
 
 
 def contrast_of(metric: Metric) -> Variable:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from shadoweval.records import Decision, GateState
-from shadoweval.stats import HistBet, attribute, mean_log_e, missing_is_tolerable, pairs_to_go, planned_pairs
+from shadoweval.stats import HistBet, missing_is_tolerable, pairs_to_go, planned_pairs
 from shadoweval.verdict.claims import Claim, Test
+from shadoweval.verdict.looks import looks_of
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.variables import Variable
 
@@ -50,23 +51,25 @@ class Outcome:
     gate_reasons: tuple[str, ...]
 
 
-def weigh(claim: Claim, evidence: Mapping[Variable, HistBet], *, alpha: float, missing: float) -> GateEvidence:
+def weigh(claim: Claim, evidence: Mapping[Variable, HistBet], *, rules: Rules, missing: float) -> GateEvidence:
     """The evidence on one claim; `missing` is the share of sampled queries without a pair."""
     held = evidence[claim.holds.variable]
     return GateEvidence(
         claim=claim,
         n=held.n,
-        holds=claim.holds.log_e(evidence),
-        breaks=claim.breaks.log_e(evidence),
-        notice=claim.notice_log_e(evidence),
-        tolerable=missing == 0 or _tolerable(claim.holds, held, alpha=alpha, missing=missing),
+        holds=claim.holds.log_e(evidence, looks_of(rules)),
+        breaks=claim.breaks.log_e(evidence, looks_of(rules)),
+        notice=claim.notice_log_e(evidence, looks_of(rules)),
+        tolerable=missing == 0 or _tolerable(claim.holds, held, rules=rules, missing=missing),
     )
 
 
-def _tolerable(test: Test, held: HistBet, *, alpha: float, missing: float) -> bool:
+def _tolerable(test: Test, held: HistBet, *, rules: Rules, missing: float) -> bool:
     if test.side == "greater":
-        return missing_is_tolerable(held.bound(alpha, "lower"), missing, margin=-test.margin, lowest=held.lo)
-    return missing_is_tolerable(-held.bound(alpha, "upper"), missing, margin=test.margin, lowest=-held.hi)
+        lower, margin, lowest = looks_of(rules).bound(held, rules.alpha, "lower"), -test.margin, held.lo
+    else:
+        lower, margin, lowest = -looks_of(rules).bound(held, rules.alpha, "upper"), test.margin, -held.hi
+    return missing_is_tolerable(lower, missing, margin=margin, lowest=lowest)
 
 
 def conclude(
@@ -125,9 +128,9 @@ def _broken(gates: Sequence[GateEvidence], deciding: Sequence[int], rules: Rules
     shared = [place for place in deciding if place not in alone]
     if shared:
         breaks = [gates[place].breaks for place in shared]
-        if float(mean_log_e(breaks)) >= needed:
-            blame = attribute(breaks, alpha=rules.alpha)
-            broken |= {shared[place] for place in blame.named or (blame.likeliest,)}
+        if looks_of(rules).merged(breaks) >= needed:
+            named = looks_of(rules).named(breaks, rules.alpha) or (breaks.index(max(breaks)),)
+            broken |= {shared[place] for place in named}
             alarm = True
     return broken, alarm
 
@@ -149,13 +152,13 @@ def _state(gate: GateEvidence, rules: Rules, *, broken: bool, problem: str) -> t
 def _notices(gates: Sequence[GateEvidence], deciding: Sequence[int], rules: Rules) -> tuple[str, ...]:
     """A regression within its margin is real, and worth saying beside any verdict."""
     compared = [(place, notice) for place in deciding if (notice := gates[place].notice) is not None]
-    if not compared or float(mean_log_e([notice for _, notice in compared])) < math.log(1 / rules.alpha):
+    log_e = [notice for _, notice in compared]
+    if not log_e or looks_of(rules).merged(log_e) < math.log(1 / rules.alpha):
         return ()
-    blame = attribute([notice for _, notice in compared], alpha=rules.alpha)
-    named = [gates[compared[place][0]].claim.gate.metric for place in blame.named]
+    named = [gates[compared[place][0]].claim.gate.metric for place in looks_of(rules).named(log_e, rules.alpha)]
     if named:
         return tuple(f"{metric} is worse than the incumbent's" for metric in dict.fromkeys(named))
-    likeliest = gates[compared[blame.likeliest][0]].claim.gate.metric
+    likeliest = gates[compared[log_e.index(max(log_e))][0]].claim.gate.metric
     return (f"Something is worse than the incumbent's, most likely {likeliest}",)
 
 

@@ -17,6 +17,7 @@ from shadoweval.verdict.columns import JudgedPair
 from shadoweval.verdict.decide import GateEvidence, Outcome, awaited, conclude, weigh
 from shadoweval.verdict.evidence import missing_share, problems
 from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.looks import looks_of
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.variables import Beyond, Difference, Level, Variable, span
@@ -76,10 +77,10 @@ def judge_trial(
 ) -> Judgement:
     """Judge the evidence of a trial as it stands; the trial is not changed and can go on."""
     rules = rules or Rules()
-    evidence, slices = trial.evidence(closed=rules.closed)
+    evidence, slices = trial.evidence(closed=rules.once)
     found = problems(trial, coverage, rules, now=now.timestamp(), candidate=candidate)
     missing = missing_share(coverage)
-    weighed = [weigh(claim, evidence, alpha=rules.alpha, missing=missing) for claim in trial.claims]
+    weighed = [weigh(claim, evidence, rules=rules, missing=missing) for claim in trial.claims]
     outcome = conclude(
         weighed,
         rules,
@@ -107,7 +108,7 @@ def judge_trial(
     )
     return Judgement(
         verdict=verdict,
-        summaries=tuple(_summary(trial, metric, evidence, alpha=rules.alpha) for metric in trial.metrics),
+        summaries=tuple(_summary(trial, metric, evidence, rules=rules) for metric in trial.metrics),
         slices=slices.results(trial.metrics, alpha=rules.alpha),
     )
 
@@ -132,14 +133,17 @@ def noise_floor(trial: Trial, metric: Metric, evidence: Mapping[Variable, HistBe
     return max(-lower, upper) * (metric.high - metric.low)
 
 
-def _summary(trial: Trial, metric: Metric, evidence: Mapping[Variable, HistBet], *, alpha: float) -> MetricSummary:
+def _summary(trial: Trial, metric: Metric, evidence: Mapping[Variable, HistBet], *, rules: Rules) -> MetricSummary:
     tally, contrast = trial.tallies[metric.name], trial.contrasts[metric.name]
     means = tally.means
     difference = None if means is None else (means[1] - means[0]) * contrast.sign
     lower = upper = None
     low, high = span(metric)
     if isinstance(contrast, Difference) and evidence[contrast].n:
-        lower, upper = (edge * (high - low) for edge in evidence[contrast].interval(alpha))
+        held = evidence[contrast]
+        lower, upper = (
+            looks_of(rules).bound(held, rules.alpha / 2, edge) * (high - low) for edge in ("lower", "upper")
+        )
     return MetricSummary(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -150,7 +154,7 @@ def _summary(trial: Trial, metric: Metric, evidence: Mapping[Variable, HistBet],
         upper=upper,
         scored=tally.both,
         unscored=dict(tally.unscored),
-        noise_floor=noise_floor(trial, metric, evidence, alpha=alpha),
+        noise_floor=noise_floor(trial, metric, evidence, alpha=rules.alpha),
         distribution=(tally.incumbent.quantiles(), tally.candidate.quantiles()),
     )
 
@@ -168,10 +172,10 @@ def _gate_result(
     state, reason = outcome.states[place], outcome.gate_reasons[place]
     needed = math.log(rules.candidates / rules.alpha)
     incumbent, candidate = _arms(trial, claim, evidence[claim.holds.variable])
-    difference, lower, upper = _interval(trial, claim, evidence, alpha=rules.alpha)
+    difference, lower, upper = _interval(trial, claim, evidence, rules=rules)
     floor = noise_floor(trial, claim.metric, evidence, alpha=rules.alpha) if gate.compares else None
     if state == "open" and not reason:
-        reason = _why_open(weighed, evidence, difference=difference, floor=floor, needed=needed)
+        reason = _why_open(weighed, evidence, difference=difference, floor=floor, rules=rules)
         if gate.ratio and upper is not None and upper <= gate.margin:
             reason = "the interval is an approximation; exact proof takes more pairs"
     more = awaited(weighed, evidence, rules=rules) if state == "open" else None
@@ -209,12 +213,13 @@ def _why_open(
     *,
     difference: float | None,
     floor: float | None,
-    needed: float,
+    rules: Rules,
 ) -> str:
     claim = weighed.claim
     if claim.gate.kind == "better":
+        needed = math.log(1 / rules.alpha)
         opposite = "less" if claim.holds.side == "greater" else "greater"
-        if evidence[claim.holds.variable].log_e(claim.holds.margin, opposite) >= needed:
+        if looks_of(rules).log_e(evidence[claim.holds.variable], claim.holds.margin, opposite) >= needed:
             return f"proven to gain less than {claim.gate.margin:g}"
     if floor is not None and difference is not None and not claim.gate.ratio and abs(difference) <= floor:
         return f"no change: inside the noise floor of {floor:.4g}"
@@ -233,26 +238,28 @@ def _arms(trial: Trial, claim: Claim, held: HistBet) -> tuple[float | None, floa
 
 
 def _interval(
-    trial: Trial, claim: Claim, evidence: Mapping[Variable, HistBet], *, alpha: float
+    trial: Trial, claim: Claim, evidence: Mapping[Variable, HistBet], *, rules: Rules
 ) -> tuple[float | None, float | None, float | None]:
     """Difference (or ratio) and its one-sided bounds at alpha, in the metric's own unit."""
     gate, variable = claim.gate, claim.holds.variable
     held = evidence[variable]
     incumbent, candidate = _arms(trial, claim, held)
     if gate.ratio:
-        ratio = None if not incumbent or candidate is None else candidate / incumbent
-        lower, upper = trial.ratios[gate.metric].interval(2 * alpha)
+        lower, upper = trial.ratios[gate.metric].interval(2 * rules.alpha)
+        # The arms' quantiles come from a thinned sample, the bounds from all pairs.
+        ratio = None if not incumbent or candidate is None else min(max(candidate / incumbent, lower), upper)
         return ratio, (lower if lower > 0 else None), (upper if math.isfinite(upper) else None)
     if not held.n or isinstance(variable, Beyond):
         return None, None, None
+    lower, upper = (looks_of(rules).bound(held, rules.alpha, edge) for edge in ("lower", "upper"))
     if isinstance(variable, Level):
-        return None, variable.value(held.bound(alpha, "lower")), variable.value(held.bound(alpha, "upper"))
+        return None, variable.value(lower), variable.value(upper)
     if gate.quantile is not None:
         gap = None if incumbent is None or candidate is None else (candidate - incumbent) * variable.sign
         return gap, None, None
     low, high = span(claim.metric, gate.cap)
     scale = high - low
-    return held.mean * scale, held.bound(alpha, "lower") * scale, held.bound(alpha, "upper") * scale
+    return held.mean * scale, lower * scale, upper * scale
 
 
 def _details(

@@ -28,8 +28,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """More failures of the incumbent than this leave nothing to compare with."""
     share: float | None = None
     """The sampling share that was planned; None: not checked."""
-    closed: bool = False
-    """Whether no more pairs will come (a suite of cases), so that open sessions count as they stand."""
+    once: bool = False
+    """For a closed suite of cases that is looked at a single time: sharper with a few hundred cases, and wrong when it
+    is repeated until it pleases. Open sessions count as they stand."""
 
     def __post_init__(self) -> None:
         for name in ("alpha", "min_coverage", "min_fidelity", "max_incumbent_failures"):

@@ -27,12 +27,12 @@ class ThinnedSample:
 
     def extend(self, values: FloatArray) -> None:
         """Count values in query order."""
+        while self.n + values.size > _KEPT * self._stride:
+            self._values = self._values[::2]
+            self._stride *= 2
         taken = values[-self.n % self._stride :: self._stride]
         self._values = np.concatenate([self._values, taken])
         self.n += values.size
-        while self._values.size > _KEPT:
-            self._values = self._values[::2]
-            self._stride *= 2
 
     def quantile(self, level: float) -> float | None:
         """The quantile of what was kept; None where there is nothing."""
