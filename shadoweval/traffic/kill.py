@@ -5,26 +5,31 @@ An experiment is killed while any of these holds:
 - this process called `KillSwitch.kill` (seen by the next call),
 - the file `HOME/kill/NAME` or `HOME/kill/ALL` exists, whatever is in it (seen within `interval` of the next call),
 - the kill folder can't be looked at (unreadable counts as killed),
-- `SHADOWEVAL_KILL` names it, among others separated by commas, or is `ALL`.
+- `SHADOWEVAL_KILL` names it, among others separated by commas, or is `ALL`,
+- `also` says so, for instance a flag file with `kill = true`.
 
-Every change is a line in `HOME/audit.jsonl`: who, when, old, new, reason.
+Every change is a line in `HOME/audit.jsonl`: who, when, old, new, reason. `home` lies on a disk of the host: a look at
+a network share takes as long as the network lets it.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from shadoweval.errors import ExperimentError
+from shadoweval.traffic.audit import add_to_audit, audit_entry, audit_trail
 
 __all__ = ["ALL", "KillSwitch", "audit_trail"]
 
 ALL: Final = "ALL"
 _INTERVAL: Final = 0.1
+_log: Final = logging.getLogger("shadoweval.traffic")
 
 
 class KillSwitch:
@@ -33,8 +38,12 @@ class KillSwitch:
     Args:
         experiment: Name of the experiment.
         home: Folder of settings `home`; it need not exist.
+        also: Asked at each look whether something else kills the experiment; raising means yes.
         interval: Seconds for which a look at the file system is trusted.
         clock: Monotonic seconds.
+
+    Raises:
+        ExperimentError: a name that is no file name.
     """
 
     def __init__(
@@ -42,39 +51,49 @@ class KillSwitch:
         experiment: str,
         *,
         home: Path,
+        also: Callable[[str], bool] | None = None,
         interval: float = _INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if Path(experiment).name != experiment:
+            raise ExperimentError(f"{experiment!r} can't be killed by a file: it is no file name.")
         self.experiment = experiment
-        self.home = home
+        self.home = home.absolute()
+        self._also = also
         self._interval = interval
         self._clock = clock
         self._here = False
+        self._written = False
         self._seen = True
-        self._look_again = -1.0
-        self._files = tuple(os.fspath(home / "kill" / name) for name in (experiment, ALL))
+        self._looked = -float("inf")
+        self._files = tuple(os.fspath(self.home / "kill" / name) for name in (experiment, ALL))
 
     def killed(self) -> bool:
         """Whether mirroring is stopped. About a dictionary lookup between looks; a look is two `stat` calls."""
         now = self._clock()
-        if now >= self._look_again:
+        # Both ends: in a process that was restored from a snapshot the clock may stand before the last look.
+        if not 0.0 <= now - self._looked < self._interval:
             self._seen = self._look()
-            self._look_again = now + self._interval
+            self._looked = now
         return self._here or self._seen
 
     def _look(self) -> bool:
+        written = self._written
+        file = _exists(self._files[0])
+        if written and not file:  # what we wrote is gone: another process resumed us
+            self._here = self._written = False
+        return file or self._killed_otherwise()
+
+    def _killed_otherwise(self) -> bool:
         named = os.environ.get("SHADOWEVAL_KILL", "")
         if named and not {self.experiment, ALL}.isdisjoint(part.strip() for part in named.split(",")):
             return True
-        for file in self._files:
-            try:
-                os.lstat(file)
-            except FileNotFoundError:
-                continue
-            except OSError:  # can't look: fail closed
-                return True
+        if self.experiment != ALL and _exists(self._files[1]):
             return True
-        return False
+        try:
+            return self._also is not None and self._also(self.experiment)
+        except Exception:  # noqa: BLE001 - can't say: fail closed
+            return True
 
     def kill(self, reason: str = "", *, who: str | None = None) -> None:
         """Stop mirroring here at once, and in every process that shares `home` within `interval`.
@@ -82,58 +101,44 @@ class KillSwitch:
         Raises:
             OSError: the kill file can't be written; this process is killed all the same.
         """
-        before, self._here = self.killed(), True
-        line = self._entry("killed", before=before, reason=reason, who=who)
+        old = "killed" if self.killed() else "running"
+        self._here, self._written = True, False
+        line = audit_entry(self.experiment, old=old, new="killed", reason=reason, who=who)
         file = Path(self._files[0])
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(line) + "\n", encoding="utf-8")
-        self._audit(line)
+        self._written = True
+        try:
+            add_to_audit(self.home, line)
+        except OSError as error:  # the kill stands; only its line is missing
+            _log.warning("A kill is not in the audit trail", extra={"line": line, "why": str(error)})
 
     def resume(self, reason: str = "", *, who: str | None = None) -> bool:
-        """Take the kill back. False where the environment or `ALL` still kills it; the audit line says so.
+        """Take the kill back, here and in other processes. False: something else still kills it, as the audit says.
 
         Raises:
-            OSError: the kill file can't be removed.
+            OSError: the line can't be added to the audit trail or the kill file can't be removed: still killed.
         """
-        before = self.killed()
-        Path(self._files[0]).unlink(missing_ok=True)
-        self._here, self._look_again = False, -1.0
-        still = self.killed()
-        self._audit(self._entry("killed" if still else "running", before=before, reason=reason, who=who))
-        return not still
-
-    def _entry(self, new: str, *, before: bool, reason: str, who: str | None) -> dict[str, Any]:
-        return {
-            "when": datetime.now(UTC).isoformat(),
-            "who": who or _user(),
-            "experiment": self.experiment,
-            "old": "killed" if before else "running",
-            "new": new,
-            "reason": reason,
-        }
-
-    def _audit(self, line: dict[str, Any]) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
-        with (self.home / "audit.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
-
-
-def audit_trail(home: Path) -> list[dict[str, Any]]:
-    """Every recorded change of a switch, oldest first; lines that can't be read are kept as `{"unreadable": ...}`."""
-    file = home / "audit.jsonl"
-    if not file.exists():
-        return []
-    entries: list[dict[str, Any]] = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+        old = "killed" if self.killed() else "running"
+        still = self._killed_otherwise()
+        new = "killed" if still else "running"
+        add_to_audit(self.home, audit_entry(self.experiment, old=old, new=new, reason=reason, who=who))
         try:
-            entries.append(json.loads(line))
-        except ValueError:
-            entries.append({"unreadable": line})
-    return entries
+            Path(self._files[0]).unlink(missing_ok=True)
+        except OSError as error:
+            why = f"the kill file can't be removed: {error}"
+            add_to_audit(self.home, audit_entry(self.experiment, old=new, new="killed", reason=why, who=who))
+            raise
+        self._here = self._written = False
+        self._looked = -float("inf")
+        return not self.killed()
+
+
+def _exists(file: str) -> bool:
+    try:
+        os.lstat(file)
+    except FileNotFoundError:
+        return False
+    except OSError:  # can't look: fail closed
+        return True
+    return True

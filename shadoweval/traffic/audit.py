@@ -1,0 +1,66 @@
+"""The audit trail: a line of JSON for every change of a switch or a ladder in `HOME/audit.jsonl`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+__all__ = ["add_to_audit", "audit_entry", "audit_trail"]
+
+
+def audit_entry(
+    experiment: str, *, old: str, new: str, reason: str, who: str | None = None, when: datetime | None = None
+) -> dict[str, Any]:
+    """A line: who (default: the user of this process), when (default: now), old, new and why."""
+    return {
+        "when": (when or datetime.now(UTC)).isoformat(),
+        "who": who or _user(),
+        "experiment": experiment,
+        "old": old,
+        "new": new,
+        "reason": reason,
+    }
+
+
+def add_to_audit(home: Path, entry: dict[str, Any]) -> None:
+    """Append a line, whole, in one write: processes don't tear each other's lines.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(home / "audit.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a writer died in the middle of its line
+        os.write(descriptor, (b"\n" if torn else b"") + json.dumps(entry).encode() + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def audit_trail(home: Path) -> list[dict[str, Any]]:
+    """Every recorded change, oldest first; lines that can't be read are kept as `{"unreadable": ...}`."""
+    try:
+        text = (home / "audit.jsonl").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    return [_read(line) for line in text.split("\n") if line]
+
+
+def _read(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {"unreadable": line}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"

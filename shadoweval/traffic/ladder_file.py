@@ -1,0 +1,184 @@
+"""Where a candidate stands on its ladder, in a small file that serving processes read and operators move.
+
+`HOME/ladder/EXPERIMENT/CANDIDATE.json`, replaced as a whole. Every move is a line in the audit trail: before it on the
+way up (no trail, no step), after it on the way down (nothing delays a rollback).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from shadoweval.records import INCUMBENT, Arm, Verdict
+from shadoweval.traffic.audit import add_to_audit, audit_entry
+from shadoweval.traffic.ladder import RUNGS, LadderError, Position, Rung, Stage, by_operator, by_verdict, checked, start
+from shadoweval.traffic.ladder import roles as roles_at
+from shadoweval.traffic.watched import WatchedFile
+
+try:
+    import fcntl
+except ImportError:  # Windows: two operators at the same instant are not kept apart
+    fcntl = None
+
+__all__ = ["Ladder"]
+
+_log: Final = logging.getLogger("shadoweval.traffic")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ladder:
+    """The ladder of one candidate.
+
+    Args:
+        experiment: Name of the experiment.
+        candidate: Name of the candidate.
+        home: Folder of settings `home`.
+        rungs: The steps.
+        interval: Seconds for which a look at the file is trusted.
+        clock: Aware UTC time.
+        seconds: Monotonic seconds, for looks.
+
+    Raises:
+        ValueError: steps that don't go up.
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        candidate: str,
+        *,
+        home: Path,
+        rungs: tuple[Rung, ...] = RUNGS,
+        interval: float = 0.1,
+        clock: Callable[[], datetime] = _utc_now,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rungs = checked(rungs)
+        self._home = home.absolute()
+        self._path = self._home / "ladder" / experiment / f"{candidate}.json"
+        self._names = (experiment, candidate)
+        self._clock = clock
+        self._watched = WatchedFile(self._path, interval=interval, clock=seconds)
+        self._seen: Position | None = None
+
+    def roles(self, unit: str) -> tuple[Arm, Arm | None]:
+        """Which arm answers the unit, and which one shadows it.
+
+        Never raises: a position that is missing or can't be read is off, so the incumbent answers.
+        """
+        if self._watched.due():
+            self._look()
+        seen = self._seen
+        return (INCUMBENT, None) if seen is None else roles_at(seen, unit)
+
+    def position(self) -> Position:
+        """Where the candidate stands; off where it never moved.
+
+        Raises:
+            LadderError: the file is damaged or is about another candidate.
+            OSError: it can't be read.
+        """
+        try:
+            return self._decoded(self._path.read_bytes())
+        except FileNotFoundError:
+            return start(*self._names, when=self._clock())
+
+    def judge(self, verdict: Verdict, *, made_at: datetime, who: str = "verdict") -> Position:
+        """Move by a verdict: up, back, or not at all.
+
+        Raises:
+            LadderError: the verdict does not count here; the message says why.
+            OSError: the position or the trail can't be written.
+        """
+        with self._alone():
+            now = self.position()
+            new = by_verdict(now, verdict, when=made_at, rungs=self.rungs)
+            return self._move(now, new, who=who, reason="; ".join(verdict.reasons) or verdict.why)
+
+    def move(self, to: Stage, *, reason: str, who: str | None = None) -> Position:
+        """Move by hand, with a reason.
+
+        Raises:
+            LadderError: no such step, or no reason.
+            OSError: the position or the trail can't be written.
+        """
+        with self._alone():
+            now = self.position()
+            new = by_operator(now, to, reason=reason, when=self._clock(), rungs=self.rungs)
+            return self._move(now, new, who=who, reason=reason)
+
+    def _move(self, now: Position, new: Position, *, who: str | None, reason: str) -> Position:
+        if new == now:
+            return now
+        line = audit_entry(
+            f"{new.experiment}/{new.candidate}",
+            old=_told(now),
+            new=_told(new),
+            reason=reason,
+            who=who,
+            when=self._clock(),
+        )
+        up = (new.share, new.stage != "off") > (now.share, now.stage != "off")
+        if up:
+            add_to_audit(self._home, line)
+        partial = self._path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(new)) + b"\n")
+        partial.replace(self._path)
+        if not up:
+            try:
+                add_to_audit(self._home, line)
+            except OSError as error:
+                _log.warning("A rollback is not in the audit trail", extra={"line": line, "why": str(error)})
+        return new
+
+    def _look(self) -> None:
+        try:
+            content = self._watched.changed()
+            if content is not None:
+                self._seen = self._decoded(content.raw)
+        except FileNotFoundError:
+            self._seen = None
+        except Exception as error:  # noqa: BLE001 - on the request path: what can't be read is off
+            if self._seen is not None:
+                _log.warning("A ladder can't be read: the incumbent answers", extra={"why": str(error)})
+            self._seen = None
+
+    def _decoded(self, content: bytes) -> Position:
+        try:
+            found = msgspec.json.decode(content, type=Position)
+        except msgspec.DecodeError as error:
+            raise LadderError(
+                *self._names, f"{str(self._path)!r} is damaged ({error}); remove it to begin at off."
+            ) from error
+        if (found.experiment, found.candidate) != self._names:
+            raise LadderError(
+                *self._names, f"{str(self._path)!r} is about {found.candidate!r} of {found.experiment!r}."
+            )
+        return found
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """One mover at a time. Waits; not for the request path."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _told(position: Position) -> str:
+    return f"{position.stage} {position.share:g}"
