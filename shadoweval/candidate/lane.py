@@ -26,6 +26,9 @@ __all__ = ["Ended", "Flight", "Lane"]
 _CHUNK: Final = 1 << 18
 _WATCH: Final = 0.05
 """Seconds between looks at a busy child's memory."""
+_LAST_WORD: Final = 2.0
+"""Seconds in which the zygote may still say what a child died of."""
+_SIGKILL: Final = signal.SIGKILL
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _FULL: Final = 0.9
 """Share of its memory cap above which a death by signal is taken for lack of memory."""
@@ -49,6 +52,7 @@ class Flight:
         self.landed: asyncio.Future[Report | Ended] = loop.create_future()
         self.started_at, self.began = dt.datetime.now(dt.UTC), loop.time()
         self.timer: asyncio.TimerHandle | None = None
+        self.sent = False
         self.refusals: list[Refusal] = []
 
 
@@ -93,7 +97,10 @@ class Lane:
 
     async def ask(self, number: int, envelope: bytes) -> tuple[Flight, Report | Ended]:
         """Run an envelope."""
-        flight = self.flights[number] = Flight(number, self.loop)
+        flight = Flight(number, self.loop)
+        if self._hung_up:
+            return flight, Ended(kind="crash", message="its process was gone before it began", guilty=False)
+        self.flights[number] = flight
         limit = self.limits.seconds + self.limits.grace
         message = f"no answer within {self.limits.seconds:g} s, and it had to be killed"
         flight.timer = self.loop.call_later(limit, self.kill, "timeout", message, number)
@@ -101,7 +108,7 @@ class Lane:
             self._watched = True
             self.loop.call_later(_WATCH, self._watch)
         try:
-            await self._send(encode(Request(number, envelope)))
+            flight.sent = await self._send(encode(Request(number, envelope)))
             return flight, await flight.landed
         except asyncio.CancelledError:
             self.kill("killed", "the run was cancelled", number)
@@ -109,17 +116,16 @@ class Lane:
         finally:
             flight.timer.cancel()
 
-    async def _send(self, content: bytes) -> None:
+    async def _send(self, content: bytes) -> bool:
+        """Send a message; False: the child was gone before."""
         framed = struct.pack("<I", len(content)) + content
         try:
             async with self._writing:
-                sent = self.channel.send(framed)
-                if sent < len(framed):
-                    await self.loop.sock_sendall(self.channel, framed[sent:])
-        except BlockingIOError:
-            await self.loop.sock_sendall(self.channel, framed)
+                await self.loop.sock_sendall(self.channel, framed)
         except OSError:
             self._hang_up()
+            return False
+        return True
 
     def _readable(self) -> None:
         try:
@@ -207,6 +213,8 @@ class Lane:
         shutil.rmtree(self.scratch, ignore_errors=True)
         if self._died is not None:
             self._conclude()
+        elif self.flights:
+            self.loop.call_later(_LAST_WORD, self.orphaned)
 
     def died(self, died: Died) -> None:
         """The zygote has reaped the child."""
@@ -248,7 +256,9 @@ class Lane:
             why = "the process that it was forked from is gone, and took it along"
             return Ended(kind="crash", message=why, guilty=False)
         kind, message = _cause(self._died, self.memory)
-        return Ended(kind=kind, message=message, guilty=alone, peak_memory=peak)
+        # A SIGKILL that is not ours may be anyone's, so the run is given another chance.
+        outside = kind == "crash" and os.WIFSIGNALED(self._died.status) and os.WTERMSIG(self._died.status) == _SIGKILL
+        return Ended(kind=kind, message=message, guilty=alone and flight.sent and not outside, peak_memory=peak)
 
 
 def _cause(died: Died, memory: int) -> tuple[FailureKind, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -21,6 +22,8 @@ _RUN: Final = "import sys; sys.path[:] = {path!r}; from shadoweval.candidate.zyg
 _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
 _FORK: Final = b"f"
+_FAREWELL: Final = 0.5
+"""Seconds in which a zygote may end in good order."""
 
 
 class _Birth:
@@ -55,6 +58,7 @@ class Nursery:
 
         Raises:
             TargetError: it can't be imported or run.
+            CandidateError: it could be before, but its process died on the way.
         """
         async with self._starting:
             if self._channel is not None and self.ready is not None:
@@ -68,6 +72,8 @@ class Nursery:
                 why = f"importing it took longer than {self.limits.start_seconds:g} s"
                 raise self._unusable(ours, why, "Raise Limits.start_seconds, or do less at import.") from None
             except CandidateError:
+                if self.ready is not None:  # it could be imported before: someone killed it
+                    raise self._dead(ours) from None
                 why = f"its process died while importing it ({self._exit_status()})"
                 raise self._unusable(ours, why, "Import it in a shell to see where.") from None
             except BaseException:
@@ -109,6 +115,10 @@ class Nursery:
             raise TargetError(answer.target, answer.why, mend=answer.mend)
         self.ready, self._channel = answer, channel
         loop.add_reader(channel, self._told)
+
+    def _dead(self, channel: socket.socket) -> CandidateError:
+        channel.close()
+        return CandidateError(f"The candidate's zygote died while it was started again ({self._exit_status()}).")
 
     def _unusable(self, channel: socket.socket, why: str, mend: str) -> TargetError:
         channel.close()
@@ -209,7 +219,10 @@ class Nursery:
             lane.orphaned()
 
     def _stop_zygote(self) -> None:
+        """It ends by itself once its channel is closed, after it has reaped its children."""
         if self._zygote is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._zygote.wait(timeout=_FAREWELL)
             self._zygote.kill()
             self._zygote.wait()
             self._zygote = None

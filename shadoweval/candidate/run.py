@@ -113,7 +113,7 @@ class Run:
         """The observation of a run that raised; what is no Exception is an error like any other."""
         duration = time.perf_counter() - self._began
         parts = self.recorder.parts()
-        failure = capture.failure_of(error, parts)
+        failure = _failure(error, parts)
         if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
             failure = msgspec.structs.replace(failure, kind="error")
         elif _refused_by_guard(error):
@@ -169,6 +169,14 @@ class Run:
         return call if effect == call.effect else msgspec.structs.replace(call, effect=effect)
 
 
+def _failure(error: BaseException, parts: capture.Parts) -> Failure:
+    try:
+        return capture.failure_of(error, parts)
+    except Exception as fault:  # noqa: BLE001 - an exception's own __str__ may fail in any way
+        message = f"its message can't be shown: {type(fault).__name__}"
+        return Failure(kind="error", error_type=type(error).__name__, message=message, step=parts.failed_step)
+
+
 def _refused_by_guard(error: BaseException) -> bool:
     guard = sys.modules.get("shadoweval.candidate.guard")
     return guard is not None and isinstance(error, guard.RefusedError)
@@ -187,8 +195,9 @@ def rate_limit(error: BaseException | None) -> tuple[bool, float | None]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        response: Any = getattr(error, "response", None)
-        status = getattr(error, "status_code", getattr(response, "status_code", None))
+        facts = vars(error)
+        response: Any = facts.get("response")
+        status = facts.get("status_code", getattr(type(error), "status_code", getattr(response, "status_code", None)))
         if status == _TOO_MANY or type(error).__name__ == "RateLimitError":
             return True, _retry_after(response)
         error = error.__cause__ or error.__context__

@@ -67,7 +67,8 @@ class Station:
         try:
             if self._unusable is not None:
                 raise self._unusable
-            await self.start()
+            if self.nursery.ready is None:
+                await self.start()
             return await self._run(envelope, alone=alone)
         except TargetError as error:  # an entry of the incumbent's, or a target that changed on disk
             if self.nursery.ready is None:

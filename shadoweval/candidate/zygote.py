@@ -139,6 +139,8 @@ class _Zygote:
                 break
         for pid in self.children:
             _kill(os.killpg, pid)
+        for pid in self.children:
+            os.waitpid(pid, 0)
         os._exit(0)
 
     def _asked(self) -> bool:

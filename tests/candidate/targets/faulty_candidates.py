@@ -1,0 +1,230 @@
+"""Candidates that do to their process whatever a program can do to it; the question `fine` is answered normally."""
+
+import atexit
+import ctypes
+import functools
+import itertools
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+SHARED = {"asked": []}
+
+
+def faulty(function):
+    @functools.wraps(function)
+    def candidate(question):
+        if question == "fine":
+            return "fine"
+        return function(question)
+
+    return candidate
+
+
+def channel():
+    """The descriptor on which this process reports."""
+    for number in range(3, 64):
+        try:
+            found = socket.socket(fileno=os.dup(number))
+        except OSError:
+            continue
+        with found:
+            if found.family == socket.AF_UNIX and found.type == socket.SOCK_STREAM and not found.getsockname():
+                return number
+    raise AssertionError("no channel")
+
+
+@faulty
+def raises_exit(question):
+    sys.exit(3)
+
+
+@faulty
+def raises_interrupt(question):
+    raise KeyboardInterrupt
+
+
+@faulty
+def raises_base(question):
+    class Odd(BaseException):
+        pass
+
+    raise Odd("odd")
+
+
+@faulty
+def raises_unprintable(question):
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+
+    raise Mute
+
+
+@faulty
+def never_returns(question):
+    while True:
+        time.sleep(0.01)
+
+
+@faulty
+def ignores_signals(question):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        pass
+
+
+@faulty
+def swallows_everything(question):
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            continue
+
+
+@faulty
+def stuck_in_c(question):
+    all(itertools.repeat(1))  # no signal handler runs before this loop in C ends, and it does not
+
+
+@faulty
+def exits(question):
+    os._exit(7)
+
+
+@faulty
+def exits_as_if_well(question):
+    os._exit(0)
+
+
+@faulty
+def segfaults(question):
+    ctypes.string_at(0)
+
+
+@faulty
+def aborts(question):
+    os.abort()
+
+
+@faulty
+def kills_itself(question):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@faulty
+def stops_itself(question):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@faulty
+def allocates(question):
+    held = []
+    while True:
+        held.append(bytearray(8 << 20))
+
+
+@faulty
+def allocates_and_swallows(question):
+    held = []
+    while True:
+        try:
+            held.append(b"x" * (8 << 20))
+        except MemoryError:
+            time.sleep(0.01)
+
+
+@faulty
+def forks(question):
+    if os.fork() == 0:
+        return "the copy's answer"
+    return "the original's answer"
+
+
+@faulty
+def forks_and_leaves(question):
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(600)
+    return "left one behind"
+
+
+@faulty
+def closes_channel(question):
+    os.closerange(3, 256)
+    time.sleep(600)
+
+
+@faulty
+def writes_garbage(question):
+    os.write(channel(), b"\x05\x00\x00\x00never")
+    time.sleep(600)
+
+
+@faulty
+def announces_gigabytes(question):
+    os.write(channel(), b"\xff\xff\xff\xff" + b"x" * 1000)
+    time.sleep(600)
+
+
+@faulty
+def prints_much(question):
+    line = "x" * (1 << 20)
+    for _ in range(1 << 10):
+        print(line)
+        print(line, file=sys.stderr)
+    return "printed it"
+
+
+@faulty
+def moves(question):
+    os.chdir("/")
+    os.environ["LEFT_BEHIND"] = "yes"
+    return f"{Path.cwd()}"
+
+
+@faulty
+def starts_thread(question):
+    def hold():
+        time.sleep(600)
+
+    atexit.register(time.sleep, 600)
+    threading.Thread(target=hold, daemon=False).start()
+    return "started one"
+
+
+def whereabouts(question):
+    if question == "move":
+        os.chdir("/")
+        os.environ["LEFT_BEHIND"] = "yes"
+    return f"{Path.cwd()} {os.environ.get('LEFT_BEHIND')}"
+
+
+def mutates_input(messages, options):
+    before = f"{messages} {options}"
+    messages.append("mine")
+    options["changed"] = True
+    SHARED["asked"].append(before)
+    return before
+
+
+def returns_strange(question):
+    return {"socket": socket.socket(), "lambda": lambda: None}
+
+
+def kills_zygote(question):
+    if question != "fine":
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(600)
+    return "fine"
+
+
+def sleeps(question):
+    time.sleep(float(question))
+    return "slept"

@@ -1,0 +1,159 @@
+"""Well-behaved candidates, one of each shape."""
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+
+from shadoweval.capture import record_hits, record_model_call, retriever, step, tool
+
+VERSIONS = {"prompt": "7"}
+WARMED = []
+
+
+def answer(question):
+    return f"plain {question}"
+
+
+async def answer_async(question):
+    await asyncio.sleep(0)
+    return f"async {question}"
+
+
+def answer_stream(question):
+    yield "one "
+    time.sleep(0.02)
+    yield question
+
+
+async def answer_stream_async(question):
+    yield "async "
+    await asyncio.sleep(0.02)
+    yield question
+
+
+class Bot:
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self, question):
+        return f"{self.name} {question}"
+
+    async def ask(self, question):
+        return f"{self.name} was asked {question}"
+
+
+class AsyncBot:
+    async def __call__(self, question):
+        return f"async bot {question}"
+
+
+bot, async_bot = Bot("bot"), AsyncBot()
+NOT_CALLABLE = 7
+
+
+def two(question, limit):
+    return f"{question} {limit}"
+
+
+def two_renamed(text, most):
+    return f"{text} {most}"
+
+
+def three(question, limit, index):
+    return f"{question} {limit} {index}"
+
+
+def arguments(*args, **kwargs):
+    return f"{args} {kwargs}"
+
+
+def warm():
+    WARMED.append(os.getpid())
+
+
+def cold():
+    raise RuntimeError("no index here")
+
+
+def warmed(question):
+    return f"{len(WARMED)} {WARMED[0] != os.getpid()} {os.environ['SHADOWEVAL_SHADOW']}"
+
+
+@retriever
+def search(question):
+    return [{"id": "d1", "text": "one"}, {"id": "d2", "text": "two"}]
+
+
+def rag(question):
+    found = search(question)
+    record_model_call("small-model", input_tokens=100, output_tokens=20, cost_usd=0.01)
+    return {"answer": f"{len(found)} found", "pair": (1, 2), "tags": {"a"}}
+
+
+@step("other")
+def second_step():
+    time.sleep(0.02)
+    raise LookupError("nothing there")
+
+
+def failing(question):
+    record_hits([{"id": "d1"}])
+    second_step()
+
+
+def spender(question):
+    for _ in range(1000):
+        record_model_call("large-model", input_tokens=400, output_tokens=100, cost_usd=0.5)
+        time.sleep(0.01)
+    return "spent it all"
+
+
+async def slow_or_not(question):
+    await asyncio.sleep(0.2)
+    if question == "hang":
+        await asyncio.sleep(3600)
+    return f"{question} {threading.get_ident()} {os.getpid()}"
+
+
+def process(question):
+    return str(os.getpid())
+
+
+class RateLimitError(Exception):
+    status_code = 429
+
+
+class _Response:
+    status_code = 429
+    headers = {"retry-after": "0.3"}  # noqa: RUF012
+
+
+def limited(question):
+    """Rate-limited until the file named in the question is gone."""
+    if Path(question).exists():
+        Path(question).unlink()
+        error = RateLimitError("slow down")
+        error.response = _Response()
+        raise ValueError("the model failed") from error
+    return "answered"
+
+
+def always_limited(question):
+    raise RateLimitError("slow down")
+
+
+@tool(effect="read")
+def look_up(order, fields="all"):
+    return {"order": order, "fields": fields, "live": True}
+
+
+@tool(effect="write")
+def refund(order, amount):
+    raise AssertionError("a write ran for real")
+
+
+@tool
+def mystery(value):
+    raise AssertionError("an undeclared tool ran for real")

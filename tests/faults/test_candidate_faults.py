@@ -1,0 +1,139 @@
+"""Whatever a candidate does to its process costs one envelope, and the next one runs."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
+
+from candidate_rig import envelope, pool_of
+
+from shadoweval.candidate import Limits
+
+MIB = 1 << 20
+SHORT = Limits(seconds=0.3, grace=0.1, memory_bytes=256 * MIB)
+ROOMY = Limits(seconds=20, memory_bytes=128 * MIB)
+
+# candidate, limits, kind of failure (None: it answers), part of the message or answer
+FAULTS = [
+    ("raises_exit", ROOMY, "error", "3"),
+    ("raises_interrupt", ROOMY, "error", ""),
+    ("raises_base", ROOMY, "error", "odd"),
+    ("raises_unprintable", ROOMY, "error", ""),
+    ("never_returns", SHORT, "timeout", "0.3 s"),
+    ("ignores_signals", SHORT, "timeout", "had to be killed"),
+    ("swallows_everything", SHORT, "timeout", "0.3 s"),
+    ("stuck_in_c", SHORT, "timeout", "had to be killed"),
+    ("stops_itself", SHORT, "timeout", "had to be killed"),
+    ("exits", ROOMY, "crash", "status 7"),
+    ("exits_as_if_well", ROOMY, "crash", "status 0"),
+    ("segfaults", ROOMY, "crash", "SIGSEGV"),
+    ("aborts", ROOMY, "crash", "SIGABRT"),
+    ("kills_itself", ROOMY, "crash", "SIGKILL"),
+    ("allocates", ROOMY, "out_of_memory", ""),
+    ("allocates_and_swallows", SHORT, "timeout", ""),
+    ("forks", ROOMY, None, "the original's answer"),
+    ("forks_and_leaves", ROOMY, None, "left one behind"),
+    ("closes_channel", ROOMY, "crash", ""),
+    ("writes_garbage", ROOMY, "crash", "no report"),
+    ("announces_gigabytes", ROOMY, "crash", "no report"),
+    ("prints_much", ROOMY, None, "printed it"),
+    ("moves", ROOMY, None, "/"),
+    ("starts_thread", ROOMY, None, "started one"),
+]
+
+
+@pytest.mark.parametrize(("candidate", "limits", "kind", "words"), FAULTS, ids=[row[0] for row in FAULTS])
+def test_a_fault_costs_one_envelope(candidate, limits, kind, words):
+    """The fault is told by its kind, the next envelope is answered, and nothing hangs."""
+
+    async def run():
+        async with pool_of(candidate, module="faulty_candidates", limits=limits) as pool:
+            broken = await pool.run(envelope("break"), arm="new")
+            return broken, await pool.run(envelope("fine"), arm="new")
+
+    broken, fine = asyncio.run(asyncio.wait_for(run(), 30))
+
+    assert (broken.failure.kind if broken.failure else None) == kind
+    assert words in (broken.failure.message if broken.failure else broken.outcome.answer)
+    assert fine.outcome.answer == "fine"
+
+
+def test_each_run_gets_its_own_input():
+    """A candidate that changes its arguments changes no other run's, nor the envelope's."""
+    given = envelope(kwargs={"messages": ["hello"], "options": {"n": 1}})
+
+    async def run():
+        async with pool_of("mutates_input", module="faulty_candidates") as pool:
+            return [await pool.run(given, arm="new") for _ in range(3)]
+
+    answers = {observation.outcome.answer for observation in asyncio.run(run())}
+
+    assert answers == {"['hello'] {'n': 1}"}
+
+
+def test_folder_and_environment_do_not_leak():
+    """Working folder and environment that one run changed are as before for the next."""
+
+    async def run():
+        async with pool_of("whereabouts", module="faulty_candidates") as pool:
+            return [(await pool.run(envelope(text), arm="new")).outcome.answer for text in ("look", "move", "look")]
+
+    before, moved, after = asyncio.run(run())
+
+    assert moved == "/ yes"
+    assert after == before
+
+
+def test_a_left_over_process_is_killed():
+    """A process that a candidate forked into a session of its own does not outlive the candidate's."""
+
+    def sleepers():
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    found.append((int(entry.name), parent))
+                except OSError:
+                    continue
+        return found
+
+    def below(root):
+        pairs, known = sleepers(), {root}
+        while more := {pid for pid, parent in pairs if parent in known} - known:
+            known |= more
+        return known - {root}
+
+    async def run():
+        async with pool_of("forks_and_leaves", module="faulty_candidates") as pool:
+            await pool.run(envelope("break"), arm="new")
+            grown = len(below(os.getpid()))
+            (lane,) = pool._stations["new", "faulty_candidates:forks_and_leaves"].nursery.lanes.values()
+            lane.kill("killed", "test")
+            deadline = time.monotonic() + 10
+            while len(below(os.getpid())) > 1 and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+            return grown, len(below(os.getpid()))
+
+    grown, left = asyncio.run(run())
+
+    assert grown == 3  # zygote, child, and what the child left
+    assert left == 1  # the zygote
+
+
+def test_strange_values_are_left_out():
+    """A returned value that can't be copied costs the value, not the run."""
+
+    async def run():
+        async with pool_of("returns_strange", module="faulty_candidates") as pool:
+            return await pool.run(envelope(), arm="new")
+
+    observation = asyncio.run(run())
+
+    assert observation.failure is None
+    assert observation.outcome.value is None
