@@ -4,7 +4,7 @@ It can't see what native code does and can't be removed again, so it belongs int
 kernel's layers. Events: <https://docs.python.org/3/library/audit_events.html>.
 """
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH
+# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 

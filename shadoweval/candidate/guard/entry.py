@@ -1,6 +1,6 @@
 """Enter the guard: the ladder of layers, in the only order that works, and a record of what is in force."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH
+# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def prepare(*, leave_network: bool = False) -> None:
         with suppress(ImportError):
             importlib.import_module(module)
     if native_numbers():
-        libc()
+        _ = libc().prctl  # looked up once, then kept by ctypes
         seccomp.ask_available()
         seccomp.common_part()
     if leave_network and not _outside_network:
@@ -117,7 +117,7 @@ def _check(policy: GuardPolicy) -> None:
     if not os.path.isdir(policy.scratch):
         raise CandidateError(f"The scratch folder {policy.scratch!r} does not exist. Make it before contain().")
     with suppress(OSError):
-        threads = len(os.listdir("/proc/self/task"))
+        threads = os.stat("/proc/self/task").st_nlink - 2
         if threads > 1:
             raise CandidateError(
                 f"contain() was called in a process with {threads} threads; the kernel would leave the others outside. "
@@ -173,7 +173,7 @@ def _kernel_layers(
     def asking() -> None:
         nonlocal listener
         mine = rules.own_rules(policy.keep_fds, numbers)
-        listener = seccomp.install(seccomp.program(mine, seccomp.ASK, common=seccomp.common_part()), ask=True)
+        listener = seccomp.install(seccomp.program(mine, seccomp.ASK, tail=seccomp.common_part()), ask=True)
 
     unless = seccomp.ask_available() if supervised else _NO_SUPERVISOR
     if ladder.enter("notify", asking, unless=unless):
@@ -181,7 +181,8 @@ def _kernel_layers(
         return listener
     every = rules.own_rules(policy.keep_fds, ()) | rules.common_rules()
     plain = rules.unasked(every, ports=bool(policy.allow) and version >= 4, landlock=version > 0)
-    code = seccomp.program(plain, seccomp.refuse_with(errno.EPERM), common=b"")
+    refuse = seccomp.refuse_with(errno.EPERM)
+    code = seccomp.program({}, refuse, tail=seccomp.compiled_tail(plain, refuse))
     ladder.enter("seccomp", lambda: seccomp.install(code, ask=False))
     ladder.limits += _unasked_limits(policy, version)
     return -1

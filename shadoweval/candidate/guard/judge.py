@@ -1,6 +1,6 @@
 """Decide what the filter could not: look at the paths and addresses of one waiting system call."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH
+# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -130,9 +130,8 @@ def _other_process(name: str, arguments: _Arguments, caller: Caller) -> str | No
         return None  # signal 0 only asks whether the process is there
     if name == "prlimit64" and not arguments[2]:
         return None  # only reads
+    target = arguments[0]
     if name in _ONE_PROCESS:
-        target = arguments[1] if arguments[0] == _ONE_PROCESS[name] else -1
-    else:
-        target = arguments[0] if name in {"tkill", "prlimit64", *OWN_THREADS} else -1
+        target = arguments[1] if target == _ONE_PROCESS[name] else 0
     own = os.path.exists(f"/proc/{caller.thread}/task/{target & 0xFFFFFFFF}")
     return None if own else f"{name} {' '.join(str(argument & 0xFFFFFFFF) for argument in arguments[:3])}"

@@ -118,8 +118,8 @@ INHERITABLE = {
     "write": 0, "pwrite64": 0, "writev": 0, "pwritev": 0, "pwritev2": 0, "sendfile": 0, "splice": 2, "tee": 1,
     "vmsplice": 0, "dup": 0, "dup2": 0, "dup3": 0, "fcntl": 0, "copy_file_range": 2, "ftruncate": 0, "fallocate": 0, "sendto": 0, "sendmsg": 0, "sendmmsg": 0,
 }  # fmt: skip
-# Which argument is a thread id that must be one of the candidate's own.
-OWN_THREADS = {"tkill": 0, "sched_setaffinity": 0, "sched_setscheduler": 0, "sched_setparam": 0, "sched_setattr": 0}
+# Calls whose first argument must be one of the candidate's own threads.
+OWN_THREADS = ("tkill", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
 
 _REFUSED = {
     "socket.bind": "bind listen",
@@ -160,15 +160,9 @@ def own_rules(keep: tuple[int, ...], closed: tuple[int, ...]) -> Rules:
         keep: descriptors that may send messages unasked, the supervisor's channel among them.
         closed: descriptors that stand for inherited ones.
     """
-    own = (0, os.getpid())
     rules: Rules = {name: (Test(argument, closed),) for name, argument in INHERITABLE.items() if closed}
     rules["sendto"] = (*rules.get("sendto", ()), *(Test(4, (0,), negate=True, high=high) for high in (False, True)))
-    rules |= dict.fromkeys(("sendmsg", "sendmmsg"), (Test(0, keep, negate=True),) if keep else ())
-    rules |= dict.fromkeys(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), (Test(0, own[1:], negate=True),))
-    rules |= {name: (Test(argument, own, negate=True),) for name, argument in OWN_THREADS.items()}
-    rules |= dict.fromkeys(("setpriority", "ioprio_set"), (Test(0, own[:1], negate=True), Test(1, own, negate=True)))
-    rules["prlimit64"] = (Test(0, own, negate=True),)
-    return rules
+    return rules | dict.fromkeys(("sendmsg", "sendmmsg"), (Test(0, keep, negate=True),) if keep else ())
 
 
 @cache
@@ -177,8 +171,9 @@ def common_rules() -> Rules:
     writing = {"open": 1, "openat": 2, "mq_open": 1}
     rules: Rules = {name: (Test(argument, (0,), WRITE_FLAGS, negate=True),) for name, argument in writing.items()}
     rules |= {"ioctl": (Test(1, _IOCTLS),), "clone": (Test(0, (0,), _CLONE_THREAD),)}
-    mine = own_rules((), ())
-    return rules | {name: () for name in KIND if name not in rules and name not in mine}
+    rules |= {name: (Test(0, (0,), negate=True),) for name in (*OWN_THREADS, "prlimit64")}
+    rules |= dict.fromkeys(("setpriority", "ioprio_set"), (Test(0, (0,), negate=True), Test(1, (0,), negate=True)))
+    return rules | {name: () for name in KIND if name not in rules and name not in own_rules((), ())}
 
 
 def unasked(rules: Rules, *, ports: bool, landlock: bool) -> Rules:
@@ -189,6 +184,8 @@ def unasked(rules: Rules, *, ports: bool, landlock: bool) -> Rules:
     rules = {name: tests for name, tests in rules.items() if not (landlock and name in _LANDLOCK_DECIDES)}
     if ports:
         rules.pop("connect", None)
+    own = Test(0, (os.getpid(),), negate=True)
+    rules |= dict.fromkeys(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), (own,))
     streams, datagrams = (2, 10), 2
     rules["socket"] = (Test(0, streams, negate=True), Test(1, (datagrams, 3, 5), 0xF), Test(2, (0, 6), negate=True))
     rules["socketpair"] = (Test(1, (datagrams,), 0xF),)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import platform
 import struct
 from collections.abc import Iterable, Mapping
@@ -15,11 +16,12 @@ from functools import cache
 from shadoweval.candidate.guard.rules import Test, common_rules
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, libc, native_numbers, syscall
 
-__all__ = ["ALLOW", "ASK", "ask_available", "common_part", "compiled", "install", "program", "refuse_with"]
+__all__ = ["ALLOW", "ASK", "ask_available", "common_part", "compiled_tail", "install", "program", "refuse_with"]
 
 ALLOW, ASK = 0x7FFF0000, 0x7FC00000  # SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF
 _ERRNO = 0x00050000
-_LOAD, _AND, _EQUAL, _NOT_BELOW, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
+_LOAD, _AND, _JUMP, _EQUAL, _NOT_BELOW, _RETURN = 0x20, 0x54, 0x05, 0x15, 0x35, 0x06
+_LEAF = 4  # rules tried one after the other
 _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
 _NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
 _NO_NEW_PRIVS = 38
@@ -53,8 +55,8 @@ def _rule(number: int, tests: Iterable[Test], action: int) -> list[_Code]:
     return [(_EQUAL, 0, len(body), number), *body]
 
 
-def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, common: bytes) -> bytes:
-    """The whole filter as an array of `struct sock_filter`: `rules`, then the part that `compiled` made before.
+def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, tail: bytes) -> bytes:
+    """The whole filter as an array of `struct sock_filter`: `rules`, then what `compiled_tail` made before.
 
     Other architectures' calls and x32 calls are refused whole. `clone3`, whose flags lie behind a pointer, does not
     exist, so that the C library makes its threads with `clone`.
@@ -62,23 +64,40 @@ def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, common: bytes
     code: list[_Code] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, AUDIT_ARCH[platform.machine()]), (_RETURN, 0, 0, action)]
     code += [(_LOAD, 0, 0, 0), (_NOT_BELOW, 0, 1, _X32_BIT), (_RETURN, 0, 0, action)]
     code += _rule(native_numbers()["clone3"], (), refuse_with(errno.ENOSYS))
-    return _packed(code) + compiled(rules, action) + common + _packed([(_RETURN, 0, 0, ALLOW)])
+    return _packed(code) + compiled(rules, action) + tail
 
 
 def compiled(rules: Mapping[str, tuple[Test, ...]], action: int) -> bytes:
-    """A part of a filter."""
+    """A part of a filter that falls through to what follows it."""
     known = native_numbers()
-    return _packed([code for name, tests in rules.items() if name in known for code in _rule(known[name], tests, action)])
+    return _packed(
+        [code for name, tests in rules.items() if name in known for code in _rule(known[name], tests, action)]
+    )
+
+
+def compiled_tail(rules: Mapping[str, tuple[Test, ...]], action: int) -> bytes:
+    """The last part of a filter, as a search tree: the kernel runs it for every call there is when it is installed."""
+    known = native_numbers()
+    numbered = sorted((known[name], tests) for name, tests in rules.items() if name in known)
+    return _packed(_tree([(number, _rule(number, tests, action)) for number, tests in numbered]))
+
+
+def _tree(rules: list[tuple[int, list[_Code]]]) -> list[_Code]:
+    if len(rules) <= _LEAF:
+        return [*(line for _, code in rules for line in code), (_RETURN, 0, 0, ALLOW)]
+    middle = len(rules) // 2
+    low, high = _tree(rules[:middle]), _tree(rules[middle:])
+    return [(_NOT_BELOW, 0, 1, rules[middle][0]), (_JUMP, 0, 0, len(low)), *low, *high]
 
 
 @cache
 def common_part() -> bytes:
     """What is alike in every candidate that a supervisor watches."""
-    return compiled(common_rules(), ASK)
+    return compiled_tail(common_rules(), ASK)
 
 
-def _packed(code: Iterable[_Code]) -> bytes:
-    return b"".join(struct.pack("=HBBI", *line) for line in code)
+def _packed(code: list[_Code]) -> bytes:
+    return struct.pack("=" + "HBBI" * len(code), *itertools.chain.from_iterable(code))
 
 
 @cache
