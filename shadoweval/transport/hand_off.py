@@ -64,7 +64,7 @@ class RingTransport:
         self._ring = ring
         self._alive = False
         self._count = 0
-        self._start_at = 0
+        self._start_at = time.monotonic_ns()
         self._patience = _RESTART
 
     @property
@@ -91,21 +91,26 @@ class RingTransport:
     def _look(self) -> None:
         """See whether the collector lives; start one where none does."""
         self._count = 0
+        self.spool.tend()
         ring, now = self._ring, time.monotonic_ns()
         if ring is None:
             with contextlib.suppress(OSError):
                 ring = self._ring = Ring.create(self._ring_bytes)
         if ring is None:
             return
+        if self.collector is not None and self._died(self.collector):
+            self.collector = None
+            if self._alive:  # it has worked: the next one begins at once
+                self._start_at, self._patience = now, _RESTART
+            ring.beat = 0
         self._alive = now - ring.beat < _SILENCE if ring.beat else False
-        if not self._alive and now >= self._start_at and ring.intact:
+        if self.collector is None and now >= self._start_at and ring.intact:
             self._start_at = now + self._patience
             self._patience = min(2 * self._patience, _RARELY)
-            if self.collector is None or self._died(self.collector):
-                self.collector = self._start(ring)
+            self.collector = self._start(ring)
 
     def _died(self, collector: int) -> bool:
-        """A collector that is only stopped would write beside a second one; it is left to go on."""
+        """Whether it is gone. One that is only stopped is left to go on: two would write the same frames."""
         try:
             return os.waitpid(collector, os.WNOHANG)[0] != 0
         except ChildProcessError:  # the application reaped it, or ignores SIGCHLD

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -65,7 +66,7 @@ class SpoolReceiver:
         settled = self._cursor()
         batch = SpoolBatch(self, dict(settled))
         names = sorted(path.name for path in self.folder.glob("*.seg"))
-        for name, later in zip(names, [*names[1:], ""], strict=True):
+        for name, later in zip_longest(names, names[1:], fillvalue=""):
             if len(batch.taken) >= limit:
                 break
             # Liveness first: what is read after its writer let go is all there will ever be.

@@ -46,7 +46,7 @@ class SegmentWriter:
         self._descriptor = -1
         self._file = (0, 0)
         self._size = 0
-        self._sequence = 0
+        self.sequence = 0
 
     def append(self, block: bytes) -> None:
         """Write a block whole, or leave no trace of it.
@@ -102,8 +102,8 @@ class SegmentWriter:
     def _rotate(self) -> None:
         self.close()
         private_folder(self.folder)
-        self._sequence += 1
-        name = f"{self.writer}-{self._sequence:08d}"
+        self.sequence += 1
+        name = f"{self.writer}-{self.sequence:08d}"
         making = self.folder / f"{name}.making"
         self._descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         state = os.fstat(self._descriptor)

@@ -97,6 +97,7 @@ class SpoolTransport:
         self._room = Room(self.folder, self._cap_bytes)
         self._segments = SegmentWriter(self.folder, writer, segment_bytes=self._segment_bytes)
         self._ledger: Ledger | None = None
+        self._tended = 0
         self._broken: str | None = None
         self._retry_at = 0.0
 
@@ -122,17 +123,20 @@ class SpoolTransport:
             self._broken = reason_of(error)
             self._retry_at = time.monotonic() + _RETRY
             return self._broken
-        if self._broken is not None:
-            self._mended()
+        if self._broken is not None or self._tended != self._segments.sequence:
+            self._broken, self._tended = None, self._segments.sequence
+            self.tend()
         return None
 
-    def _mended(self) -> None:
-        """The folder can be written again: let readers find the counters again."""
-        self._broken = None
-        before = self.ledger
-        if not before.visible:
-            self._ledger = opened_ledger(self.folder, new_writer())
-            self._ledger.add_all(before)
+    def tend(self) -> None:
+        """Let readers find the counters again where the folder was removed, or could not be written until now."""
+        before = self._ledger
+        if before is not None and not before.visible:
+            after = opened_ledger(self.folder, new_writer())
+            if after.folder is not None:
+                after.add_all(before)
+                before.forget()
+                self._ledger = after
 
     def close(self) -> None:
         """Let go of the segment. A later offer opens a new one."""
