@@ -56,7 +56,7 @@ class Trial:
         self._slices = SliceBook()
         self._keys = SeenIds()
         self._sessions = Sessions(len(self._variables), 1)
-        self.pairs = self.distinct = self.disordered = self.doubled = 0
+        self.pairs = self.distinct = self.grouped = self.disordered = self.doubled = 0
         self.first_asked = self.last_asked = 0.0
         self._last_row: tuple[int, int] = (0, 0)
 
@@ -82,6 +82,7 @@ class Trial:
                 self.ratios[gate.metric].extend(one.incumbent[one.both], one.candidate[one.both])
         self.pairs += columns.n
         self.distinct += int(kept.sum())
+        self.grouped += int((~columns.alone).sum())
         self._take_in(columns, kept, scores=scores, profiles=profiles)
 
     def _take_in(
@@ -151,7 +152,7 @@ class Trial:
             "slices": self._slices.to_state(),
             "keys": self._keys.array.tolist(),
             "sessions": self._sessions.to_state(),
-            "counts": [self.pairs, self.distinct, self.disordered, self.doubled],
+            "counts": [self.pairs, self.distinct, self.grouped, self.disordered, self.doubled],
             "asked": [self.first_asked, self.last_asked],
             "last_row": list(self._last_row),
         }
@@ -176,7 +177,7 @@ class Trial:
         self._slices.restore(state["slices"])
         self._keys = SeenIds(np.array(state["keys"], dtype=np.uint64))
         self._sessions.restore(state["sessions"])
-        self.pairs, self.distinct, self.disordered, self.doubled = state["counts"]
+        self.pairs, self.distinct, self.grouped, self.disordered, self.doubled = state["counts"]
         self.first_asked, self.last_asked = state["asked"]
         self._last_row = state["last_row"][0], state["last_row"][1]
 
