@@ -1,0 +1,64 @@
+"""The bucket function."""
+
+import hashlib
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shadoweval.buckets import bucket, within
+
+VECTORS = [
+    ("support", "user-1", "f10c423659707607", 0.9415933020295045),
+    ("support", "user-2", "4ca8aa8ab620af15", 0.2994486416483848),
+    ("support", "", "a37fbfe430a99317", 0.6386680538277345),
+    ("support", "Zoë", "c99f62915794ef4c", 0.787588272556224),
+    ("checkout", "user-1", "2a6ba24b85f9d24f", 0.16570486396628972),
+]
+"""Published in docs/traffic.md: other languages are tested against them, so they never change."""
+
+
+@pytest.mark.parametrize(("salt", "unit", "digits", "place"), VECTORS)
+def test_the_published_vectors(salt, unit, digits, place):
+    """Salt and unit give the published number, today and in every later version."""
+    assert hashlib.sha256(f"{salt}:{unit}".encode()).hexdigest()[:16] == digits
+    assert bucket(salt, unit) == place
+
+
+@given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
+def test_it_is_what_the_specification_says(salt, unit):
+    """The fast way gives what the written formula gives."""
+    number = int(hashlib.sha256(f"{salt}:{unit}".encode()).hexdigest()[:16], 16)
+
+    assert bucket(salt, unit) == float(Fraction(number, 2**64))
+
+
+def test_a_share_takes_about_that_share():
+    """Of 20,000 units 10 % and 30 % are in, within four standard errors, and the 10 % are among the 30 %."""
+    units = [f"user-{i}" for i in range(20_000)]
+    small = {unit for unit in units if within(0.1, "support", unit)}
+    large = {unit for unit in units if within(0.3, "support", unit)}
+
+    assert abs(len(small) - 2_000) < 4 * (20_000 * 0.1 * 0.9) ** 0.5
+    assert abs(len(large) - 6_000) < 4 * (20_000 * 0.3 * 0.7) ** 0.5
+    assert small < large
+
+
+def test_salts_deal_anew():
+    """Under two salts being in is independent: of the 10 % about 10 % are in under the other one."""
+    both = sum(within(0.1, "a", str(i)) and within(0.1, "b", str(i)) for i in range(20_000))
+
+    assert abs(both - 200) < 4 * (20_000 * 0.01 * 0.99) ** 0.5
+
+
+def test_all_and_nobody():
+    """A share of 1 is everyone and 0 is nobody, whatever rounding does to the largest buckets."""
+    assert all(within(1.0, "s", str(i)) for i in range(1000))
+    assert not any(within(0.0, "s", str(i)) for i in range(1000))
+
+
+def test_a_unit_that_is_no_text_is_an_error():
+    """A lone surrogate has no UTF-8: it raises, which the caller counts, instead of landing somewhere."""
+    with pytest.raises(UnicodeEncodeError):
+        bucket("support", "\ud800")
