@@ -9,6 +9,7 @@ async code, which costs about twenty times as much (langchain-ai/langchain#26797
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["watch"]
 
+# Models, tools, retrievers and graphs all import it; the hooks' module itself is loaded at their first run only.
+_LOADED = "langchain_core.runnables.base"
 _CONTEXT = "langchain_core.tracers.context"
 _lock = threading.Lock()
 
@@ -45,17 +48,15 @@ _hook = _Hook()
 
 def watch() -> None:
     """Record what LangChain does in recordings from now on. Costs one dictionary lookup once it is registered."""
-    if not _hook.registered and _CONTEXT in sys.modules:
+    if not _hook.registered and _LOADED in sys.modules:
         _register()
 
 
 def _register() -> None:
     with _lock:
-        register: Any = getattr(sys.modules[_CONTEXT], "register_configure_hook", None)
-        if register is None or _hook.registered:  # None: another thread is in the middle of importing it
-            return
-        register(_hook, inheritable=True)
-        _hook.registered = True
+        if not _hook.registered:
+            importlib.import_module(_CONTEXT).register_configure_hook(_hook, inheritable=True)
+            _hook.registered = True
 
 
 def _tap(recorder: Recorder) -> Any:
