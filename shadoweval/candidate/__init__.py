@@ -8,11 +8,27 @@ from shadoweval.candidate.policies import Live, Refuse, World
 from shadoweval.candidate.replay import Replay
 from shadoweval.candidate.simulate import Simulate
 from shadoweval.candidate.stubs import Stubs
+from shadoweval.candidate.world import EntityWorld, SqliteWorld
+from shadoweval.candidate.writes import WriteComparison, compare_writes
 
 if TYPE_CHECKING:
     from shadoweval.candidate.pool import CandidatePool
 
-__all__ = ["CandidatePool", "Limits", "Live", "Refuse", "Replay", "Simulate", "Stubs", "World", "effect_of"]
+__all__ = [
+    "CandidatePool",
+    "EntityWorld",
+    "Limits",
+    "Live",
+    "Refuse",
+    "Replay",
+    "Simulate",
+    "SqliteWorld",
+    "Stubs",
+    "World",
+    "WriteComparison",
+    "compare_writes",
+    "effect_of",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final, cast
 
 import msgspec
 
 from shadoweval import codec
 from shadoweval.capture import uncopyable
+from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import ToolCall
 
 __all__ = ["KeyedRequest", "Normal", "Record", "Replay", "call_key"]
+
+_JSON: Final = frozenset({str, int, float, bool, type(None)})
 
 Normal = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Arguments as the tool itself would see them: validated, with its defaults, without what it ignores."""
@@ -26,19 +29,25 @@ class KeyedRequest(ToolRequest, frozen=True, kw_only=True):
 
 
 def call_key(arguments: Mapping[str, Any]) -> str:
-    """`codec.canonical`, also for arguments that hold objects which stayed encoded (msgpack extensions)."""
-    try:
+    """`codec.canonical`, with objects and what stayed encoded of them (msgpack extensions) by their bytes."""
+    if _JSON.issuperset(map(type, arguments.values())):
         return codec.canonical(arguments)
-    except codec.UncopyableError:
-        return codec.canonical({name: _shown(value) for name, value in arguments.items()})
+    return codec.canonical({name: _told(value) for name, value in arguments.items()})
 
 
-def _shown(value: Any) -> Any:
+def _told(value: Any) -> Any:
+    if type(value) in _JSON:
+        return value
+    if isinstance(value, Mapping):
+        return {key: _told(part) for key, part in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_told(part) for part in cast("list[Any]", value)]
+    if isinstance(value, set | frozenset):
+        return sorted((_told(part) for part in cast("set[Any]", value)), key=repr)
     try:
-        codec.plain(value)
-    except codec.UncopyableError:
-        return repr(value)
-    return value
+        return msgspec.msgpack.encode(value if isinstance(value, msgspec.msgpack.Ext) else codec.plain(value)).hex()
+    except UncopyableError:
+        return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 class Record:

@@ -73,7 +73,7 @@ class Session:
             key=key,
         )
         answer = self._first_answer(request, live)
-        if effect != "read":
+        if effect != "read" and (answer.error is None or answer.answered == "refused"):
             self._note_write(request, answer)
         if answer.answered == "refused":
             with self._lock:

@@ -159,7 +159,7 @@ def _inner(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, A
     """The schema that this one refers to, or its first branch that is not null."""
     if "$ref" in schema:
         found: Any = root
-        for part in str(schema["$ref"]).removeprefix("#/").split("/"):
+        for part in filter(None, str(schema["$ref"]).removeprefix("#").split("/")):
             found = found[part]
         return cast("Mapping[str, Any]", found)
     for word in ("anyOf", "oneOf", "allOf"):
