@@ -21,6 +21,8 @@ NAMES = (
     "labels",
     "slices",
     "drift",
+    "noise",
+    "suites",
     "effort",
 )
 

@@ -34,13 +34,13 @@ def fixed_reference_alarms(rng) -> bool:
 
 
 def delay(rng, change, *, streams: int):
-    """Observations from the change to the alarm; streams that alarmed before are left out."""
+    """Observations from the change to the alarm; streams that alarmed before it are left out."""
     delays = []
-    while len(delays) < streams:
+    for _ in range(streams):
         detector = DriftDetector.from_reference(rng.standard_normal(1_000))
-        detector.learn(rng.standard_normal(CHANGE))
-        at = alarm(detector, change(rng.standard_normal(CHANGE)), rng.random(CHANGE))
-        delays.append(at)
+        scores = np.concatenate([rng.standard_normal(CHANGE), change(rng.standard_normal(CHANGE))])
+        at = alarm(detector, scores, rng.random(LENGTH))
+        delays += [at - CHANGE] * (at > CHANGE)
     return delays
 
 

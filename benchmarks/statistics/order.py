@@ -5,7 +5,6 @@ import math
 import numpy as np
 from scipy import special
 
-from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
 from shadoweval.stats import HistBet
 
@@ -38,7 +37,6 @@ def false_better(rng, *, watermark: bool, rate_: int = 10, seconds: int = 900, t
 
 def shadow_path(rng, *, queries: int = 6_000) -> tuple[bool, bool]:
     """False "slower" against the served incumbent, and against its re-run in the shadow path (20 %), 15 % slower."""
-    served, candidate = worlds.latencies(rng, queries, scale=1.15)
     # The re-run shares the query with both, and the slower path with the candidate.
     query = rng.standard_normal(queries)
     served, rerun, candidate = (

@@ -2,7 +2,7 @@
 
 from shadoweval.stats.bets import Side
 from shadoweval.stats.cluster_robust import ClusterRobustMean
-from shadoweval.stats.clusters import cluster_means, first_occurrences, joined_groups
+from shadoweval.stats.clusters import CAP, cluster_means, first_occurrences, joined_groups
 from shadoweval.stats.decision import (
     Attribution,
     Decision,
@@ -38,8 +38,10 @@ from shadoweval.stats.planning import PairsToGo, PlannedPairs, pairs_needed, pai
 from shadoweval.stats.ppi import PredictionPowered, PredictionPoweredMean, ppi_mean
 from shadoweval.stats.ratio import CappedRatio, MeanRatio
 from shadoweval.stats.srm import sample_ratio_log_e
+from shadoweval.stats.thresholds import PredictableQuantiles
 
 __all__ = [
+    "CAP",
     "FEWEST_DISCORDANT",
     "ORDER_LEVELS",
     "Attribution",
@@ -56,6 +58,7 @@ __all__ = [
     "PairedExceedance",
     "PairsToGo",
     "PlannedPairs",
+    "PredictableQuantiles",
     "PredictionPowered",
     "PredictionPoweredMean",
     "QuantileRatio",

@@ -10,12 +10,12 @@ from typing import Self
 
 from shadoweval.stats.asymptotic import mixture_radius
 from shadoweval.stats.inputs import Floats, StatsInputError, finite
-from shadoweval.stats.packing import State, check_version, field, numbers
+from shadoweval.stats.packing import Resumable, State, field, numbers
 
 _FEWEST_CLUSTERS = 50
 
 
-class ClusterRobustMean:
+class ClusterRobustMean(Resumable):
     """Mean of clustered scores, its robust error, and how much the clustering costs; constant work per score.
 
     Memory grows with the clusters that may still get scores; `close` forgets those that will not.
@@ -130,10 +130,8 @@ class ClusterRobustMean:
         self._pair_squares += other._pair_squares
         return self
 
-    def to_state(self) -> State:
-        """All of it as JSON values, the open clusters included."""
+    def _fields(self) -> State:
         return {
-            "v": 1,
             "n": self.n,
             "clusters": self.clusters,
             "sums": [self._squares, self._cross, float(self._sizes), self._total, self._pair_squares],
@@ -141,13 +139,7 @@ class ClusterRobustMean:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
-        check_version(state, 1)
+    def _resumed(cls, state: State) -> Self:
         made = cls()
         made.n, made.clusters = field(state, "n", int), field(state, "clusters", int)
         made._squares, made._cross, sizes, made._total, made._pair_squares = numbers(state, "sums", 5).tolist()

@@ -12,7 +12,7 @@ import numpy as np
 
 from shadoweval.stats.bets import FRACTIONS, LOG_WEIGHTS
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, at_least, finite, share, within
-from shadoweval.stats.packing import State, check_version, field, numbers, pack, unpack
+from shadoweval.stats.packing import Resumable, State, field, numbers, pack, unpack
 
 _DRIFT_FRACTIONS = np.geomspace(0.02, 0.9, 8)
 _CEILING = 1e300
@@ -20,7 +20,7 @@ _MOST_BINS = 256
 _FEWEST_REFERENCE = 40
 
 
-class _Detector:
+class _Detector(Resumable):
     """Shiryaev-Roberts statistic of weighted bettors, and when it first reached its alarm level."""
 
     __slots__ = ("_bets", "_weights", "alarm_at", "alarm_level", "n")
@@ -48,9 +48,8 @@ class _Detector:
         if self.alarm_at is None and self.statistic >= self.alarm_level:
             self.alarm_at = self.n
 
-    def _base_state(self) -> State:
+    def _fields(self) -> State:
         return {
-            "v": 1,
             "n": self.n,
             "alarm_level": self.alarm_level,
             "alarm_at": self.alarm_at,
@@ -58,7 +57,6 @@ class _Detector:
         }
 
     def _restore(self, state: State) -> None:
-        check_version(state, 1)
         self.n = field(state, "n", int)
         self._bets = numbers(state, "bets", self._bets.size)
         self.alarm_level = field(state, "alarm_level", float)
@@ -68,9 +66,10 @@ class _Detector:
 class DriftDetector(_Detector):
     """Alarm when a scalar (distance to a centroid, score, length) stops looking like what came before.
 
-    Each value gets its rank among all earlier ones as an online conformal p-value (Vovk et al., arXiv 2006.02329),
-    which is uniform while nothing changes. Bets: p small, p large, p near the middle, p near the ends. A fixed
-    reference instead of a growing one would alarm in three of four quiet streams.
+    Each value gets its rank among all earlier ones as an online conformal p-value (Vovk, "Testing randomness online",
+    Statistical Science 2021; change detection in arXiv 2412.03464), which is uniform while nothing changes. Bets: p
+    small, p large, p near the middle, p near the ends. A fixed reference instead of a growing one would alarm in most
+    quiet streams.
 
     Args:
         edges: Ascending bin edges, not taken from values that are counted later; ranks within a bin are drawn.
@@ -143,21 +142,15 @@ class DriftDetector(_Detector):
             self.add(float(value), float(u))
         return self
 
-    def to_state(self) -> State:
-        """All of it as JSON values."""
-        return self._base_state() | {
+    def _fields(self) -> State:
+        return super()._fields() | {
             "edges": pack(self._edges),
             "size": int(self._edges.size),
             "counts": pack(self._counts),
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
+    def _resumed(cls, state: State) -> Self:
         size = field(state, "size", int)
         made = cls(unpack(field(state, "edges", str), size))
         made._restore(state)
@@ -205,17 +198,11 @@ class DecayDetector(_Detector):
             self.add(difference)
         return self
 
-    def to_state(self) -> State:
-        """All of it as JSON values."""
-        return self._base_state() | {"margin": self.margin}
+    def _fields(self) -> State:
+        return super()._fields() | {"margin": self.margin}
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
+    def _resumed(cls, state: State) -> Self:
         made = cls(margin=field(state, "margin", float))
         made._restore(state)
         return made

@@ -18,7 +18,7 @@ import numpy as np
 from shadoweval.stats.bets import Side, growth_table, log_mixture, log_stakes
 from shadoweval.stats.binning import SNAP, place, spread
 from shadoweval.stats.inputs import FloatArray, Floats, Ints, StatsInputError, share, within
-from shadoweval.stats.packing import State, check_version, field, pack, unpack
+from shadoweval.stats.packing import Resumable, State, field, pack, unpack
 from shadoweval.stats.roots import rejected_part
 
 Edge: TypeAlias = Literal["lower", "upper"]
@@ -27,7 +27,7 @@ _MARGIN_TOLERANCE = 1e-7
 _LARGEST_BINS = 100_000
 
 
-class HistBet:
+class HistBet(Resumable):
     """Evidence about the mean of scores in [lo, hi], kept as one histogram.
 
     Order-free (any order of the same scores gives the same evidence), mergeable by addition (workers, shards, slices,
@@ -208,10 +208,8 @@ class HistBet:
         """Two-sided confidence sequence at level alpha: both bounds at alpha / 2."""
         return self.bound(alpha / 2, "lower"), self.bound(alpha / 2, "upper")
 
-    def to_state(self) -> State:
-        """All of it as JSON values, below 4 kB at 200 bins."""
+    def _fields(self) -> State:
         return {
-            "v": 1,
             "lo": self.lo,
             "hi": self.hi,
             "bins": self.bins,
@@ -222,13 +220,7 @@ class HistBet:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is not one, or contradicts itself.
-        """
-        check_version(state, 1)
+    def _resumed(cls, state: State) -> Self:
         made = cls(field(state, "lo", float), field(state, "hi", float), bins=field(state, "bins", int))
         counts = unpack(field(state, "counts", str), made.bins + 1)
         made.n, made.total = field(state, "n", int), field(state, "total", float)

@@ -18,16 +18,16 @@ import numpy as np
 
 from shadoweval.stats.bets import Side
 from shadoweval.stats.discordant import discordant_log_e
-from shadoweval.stats.inputs import Floats, IntArray, StatsInputError, paired
+from shadoweval.stats.inputs import FloatArray, Floats, IntArray, StatsInputError
 from shadoweval.stats.multiplicity import mean_log_e
-from shadoweval.stats.packing import State, check_version, field, numbers
-from shadoweval.stats.thresholds import PredictableQuantiles, check_durations
+from shadoweval.stats.packing import State, field, numbers
+from shadoweval.stats.thresholds import PredictableQuantiles, ThresholdedPairs
 
 ORDER_LEVELS: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
 """The quantiles over which the stochastic-order alarm averages."""
 
 
-class PairedExceedance:
+class PairedExceedance(ThresholdedPairs):
     """Evidence that the candidate exceeds the incumbent's quantiles more, or no more, often than the incumbent.
 
     Pairs come in query order. Merging two streams adds their evidence; each was judged by its own thresholds.
@@ -41,48 +41,21 @@ class PairedExceedance:
         StatsInputError: A level or the ratio is out of range, or the reference is unusable.
     """
 
-    __slots__ = ("_less", "_more", "_thresholds", "n", "ratio")
+    __slots__ = ("_less", "_more", "ratio")
 
     def __init__(self, levels: Sequence[float] = ORDER_LEVELS, *, ratio: float = 1.0, reference: Floats = ()) -> None:
-        self._thresholds = PredictableQuantiles(levels, reference=reference)
+        super().__init__(levels, reference=reference)
         if not 0 < ratio < math.inf:
             raise StatsInputError(f"ratio must be a positive number, got {ratio!r}.")
         self.ratio = float(ratio)
         self._more: IntArray = np.zeros(len(self.levels), dtype=np.int64)
         self._less: IntArray = np.zeros(len(self.levels), dtype=np.int64)
-        self.n = 0
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """The watched quantile levels."""
-        return self._thresholds.levels
-
-    @property
-    def thresholds(self) -> tuple[float, ...] | None:
-        """The incumbent's quantiles as known now; None before enough incumbents were seen."""
-        return None if self._thresholds.current is None else tuple(self._thresholds.current.tolist())
-
-    def extend(self, incumbent: Floats, candidate: Floats) -> Self:
-        """Count pairs of latencies (any unit, >= 0), in query order.
-
-        Raises:
-            StatsInputError: A latency is negative or not finite, or the lengths differ.
-        """
-        paired(incumbent, candidate, ("incumbent", "candidate"))
-        ours, theirs = check_durations(candidate, "candidate"), check_durations(incumbent, "incumbent")
-        for part, tau in self._thresholds.advance(theirs):
-            if tau is None:
-                continue
-            slow = ours[part, np.newaxis] > self.ratio * tau
-            was_slow = theirs[part, np.newaxis] > tau
-            self._more += (slow & ~was_slow).sum(axis=0)
-            self._less += (was_slow & ~slow).sum(axis=0)
-            self.n += slow.shape[0]
-        return self
-
-    def add(self, incumbent: float, candidate: float) -> None:
-        """Count one pair of latencies."""
-        self.extend([incumbent], [candidate])
+    def _judge(self, incumbent: FloatArray, candidate: FloatArray, tau: FloatArray) -> None:
+        slow = candidate[:, np.newaxis] > self.ratio * tau
+        was_slow = incumbent[:, np.newaxis] > tau
+        self._more += (slow & ~was_slow).sum(axis=0)
+        self._less += (was_slow & ~slow).sum(axis=0)
 
     def counts(self, level: float) -> tuple[int, int]:
         """Pairs in which only the candidate, and in which only the incumbent, exceeded the threshold.
@@ -90,18 +63,17 @@ class PairedExceedance:
         Raises:
             StatsInputError: The level is not watched.
         """
-        place = self._place(level)
-        return int(self._more[place]), int(self._less[place])
-
-    def _place(self, level: float) -> int:
         if level not in self.levels:
             raise StatsInputError(f"Quantile {level!r} is not watched. Watched are {self.levels}.")
-        return self.levels.index(level)
+        place = self.levels.index(level)
+        return int(self._more[place]), int(self._less[place])
 
     def log_e(self, level: float, side: Side) -> float:
         """Log evidence that the candidate's quantile is `greater` (too slow) or `less` (fast enough) than allowed."""
         more, less = self.counts(level)
-        return float(discordant_log_e([more], [less])[0] if side == "greater" else discordant_log_e([less], [more])[0])
+        if side == "less":
+            more, less = less, more
+        return float(discordant_log_e([more], [less])[0])
 
     def order_log_e(self) -> float:
         """Log evidence that the candidate is slower than allowed somewhere, as the mean over the watched quantiles."""
@@ -115,16 +87,13 @@ class PairedExceedance:
         """
         if self.ratio != other.ratio:
             raise StatsInputError(f"Cannot merge evidence about ratio {other.ratio!r} into {self.ratio!r}.")
-        self._thresholds.merge(other._thresholds)
+        self._merge_thresholds(other)
         self._more += other._more
         self._less += other._less
-        self.n += other.n
         return self
 
-    def to_state(self) -> State:
-        """All of it as JSON values."""
+    def _fields(self) -> State:
         return {
-            "v": 1,
             "ratio": self.ratio,
             "n": self.n,
             "more": self._more.tolist(),
@@ -133,13 +102,7 @@ class PairedExceedance:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
-        check_version(state, 1)
+    def _resumed(cls, state: State) -> Self:
         thresholds = PredictableQuantiles.from_state(field(state, "thresholds", dict))
         made = cls(thresholds.levels, ratio=field(state, "ratio", float))
         made._thresholds = thresholds

@@ -12,15 +12,15 @@ from typing import Final, Self
 import numpy as np
 
 from shadoweval.stats.discordant import discordant_log_e
-from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, paired, share
-from shadoweval.stats.packing import State, check_version, field, pack, unpack
-from shadoweval.stats.thresholds import PredictableQuantiles, check_durations
+from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, share
+from shadoweval.stats.packing import State, field, pack, unpack
+from shadoweval.stats.thresholds import PredictableQuantiles, ThresholdedPairs
 
 _BINS: Final = 1024
 _EDGES: Final[FloatArray] = np.geomspace(1 / 16, 16, _BINS + 1)
 
 
-class QuantileRatio:
+class QuantileRatio(ThresholdedPairs):
     """Confidence sequence for the ratio of the arms' q-quantiles, resolved to 0.5 % between 1/16 and 16.
 
     Pairs come in query order; streams merge by addition.
@@ -33,41 +33,24 @@ class QuantileRatio:
         StatsInputError: The level is out of range or the reference unusable.
     """
 
-    __slots__ = ("_fast", "_slow", "_thresholds", "n")
+    __slots__ = ("_fast", "_slow")
 
     def __init__(self, level: float, *, reference: Floats = ()) -> None:
-        self._thresholds = PredictableQuantiles((level,), reference=reference)
+        super().__init__((level,), reference=reference)
         # Counts of candidate / tau per bin, by whether the incumbent exceeded tau.
         self._slow: FloatArray = np.zeros(_BINS + 2)
         self._fast: FloatArray = np.zeros(_BINS + 2)
-        self.n = 0
 
     @property
     def level(self) -> float:
         """The quantile q."""
-        return self._thresholds.levels[0]
+        return self.levels[0]
 
-    def extend(self, incumbent: Floats, candidate: Floats) -> Self:
-        """Count pairs of latencies (any unit, >= 0), in query order.
-
-        Raises:
-            StatsInputError: A latency is negative or not finite, or the lengths differ.
-        """
-        paired(incumbent, candidate, ("incumbent", "candidate"))
-        ours, theirs = check_durations(candidate, "candidate"), check_durations(incumbent, "incumbent")
-        for part, tau in self._thresholds.advance(theirs):
-            if tau is None:
-                continue
-            cell = np.searchsorted(_EDGES, ours[part] / tau[0], side="left")
-            was_slow = theirs[part] > tau[0]
-            self._slow += np.bincount(cell[was_slow], minlength=_BINS + 2)
-            self._fast += np.bincount(cell[~was_slow], minlength=_BINS + 2)
-            self.n += cell.size
-        return self
-
-    def add(self, incumbent: float, candidate: float) -> None:
-        """Count one pair of latencies."""
-        self.extend([incumbent], [candidate])
+    def _judge(self, incumbent: FloatArray, candidate: FloatArray, tau: FloatArray) -> None:
+        cell = np.searchsorted(_EDGES, candidate / tau[0], side="left")
+        was_slow = incumbent > tau[0]
+        self._slow += np.bincount(cell[was_slow], minlength=_BINS + 2)
+        self._fast += np.bincount(cell[~was_slow], minlength=_BINS + 2)
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Two-sided confidence sequence of the ratio; 0 or inf where nothing is excluded yet."""
@@ -84,16 +67,13 @@ class QuantileRatio:
         Raises:
             StatsInputError: The levels differ.
         """
-        self._thresholds.merge(other._thresholds)
+        self._merge_thresholds(other)
         self._slow += other._slow
         self._fast += other._fast
-        self.n += other.n
         return self
 
-    def to_state(self) -> State:
-        """All of it as JSON values."""
+    def _fields(self) -> State:
         return {
-            "v": 1,
             "n": self.n,
             "slow": pack(self._slow),
             "fast": pack(self._fast),
@@ -101,13 +81,7 @@ class QuantileRatio:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
-        check_version(state, 1)
+    def _resumed(cls, state: State) -> Self:
         thresholds = PredictableQuantiles.from_state(field(state, "thresholds", dict))
         if len(thresholds.levels) != 1:
             raise StatsInputError(f"A ratio is about one quantile, but this state has {thresholds.levels}.")

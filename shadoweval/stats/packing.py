@@ -3,8 +3,9 @@
 import base64
 import binascii
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TypeAlias, TypeVar
+from typing import Final, Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from shadoweval.stats.inputs import FloatArray, StatsInputError
 
 State: TypeAlias = dict[str, object]
 """A JSON object; what is inside belongs to the class that wrote it."""
+
+_VERSION: Final = 1
 
 T = TypeVar("T", int, float, str, list[object], dict[str, object])
 
@@ -70,12 +73,32 @@ def numbers(state: Mapping[str, object], name: str, size: int) -> FloatArray:
     return array
 
 
-def check_version(state: Mapping[str, object], known: int) -> None:
-    """Refuse a state written in another version.
+class Resumable(ABC):
+    """An accumulator that goes through JSON and on from there."""
 
-    Raises:
-        StatsInputError: The state's `v` is not the known one.
-    """
-    version = field(state, "v", int)
-    if version != known:
-        raise StatsInputError(f"This state has version {version}, but this release reads version {known}.")
+    __slots__ = ()
+
+    def to_state(self) -> State:
+        """All of it as JSON values."""
+        return {"kind": type(self).__name__, "v": _VERSION, **self._fields()}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """What `to_state` wrote.
+
+        Raises:
+            StatsInputError: The state is damaged, or of another class or version.
+        """
+        kind, version = field(state, "kind", str), field(state, "v", int)
+        if (kind, version) != (cls.__name__, _VERSION):
+            raise StatsInputError(
+                f"This state is of {kind!r} in version {version}, not of {cls.__name__!r} in version {_VERSION}."
+            )
+        return cls._resumed(state)
+
+    @abstractmethod
+    def _fields(self) -> State: ...
+
+    @classmethod
+    @abstractmethod
+    def _resumed(cls, state: State) -> Self: ...

@@ -16,7 +16,7 @@ import numpy as np
 from shadoweval.stats.bets import Side
 from shadoweval.stats.histbet import Edge, HistBet
 from shadoweval.stats.inputs import BoolArray, FloatArray, Floats, StatsInputError, finite, paired, share, within
-from shadoweval.stats.packing import State, check_version, field, numbers
+from shadoweval.stats.packing import Resumable, State, field, numbers
 
 FEWEST_LABELS = 100
 """Fewer labelled pairs make the fixed-sample interval too narrow."""
@@ -80,7 +80,7 @@ def ppi_mean(
     return PredictionPoweredMean(mean=mean, lower=mean - width, upper=mean + width, weight=weight, labels=y.size)
 
 
-class PredictionPowered:
+class PredictionPowered(Resumable):
     """Anytime-valid evidence about the mean label in [-1, 1], helped by a judge.
 
     Args:
@@ -178,10 +178,8 @@ class PredictionPowered:
         self._refresh()
         return self
 
-    def to_state(self) -> State:
-        """All of it as JSON values."""
+    def _fields(self) -> State:
         return {
-            "v": 1,
             "labelled_share": self.labelled_share,
             "weight": self.weight,
             "refresh_at": self._refresh_at,
@@ -190,13 +188,7 @@ class PredictionPowered:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
-        check_version(state, 1)
+    def _resumed(cls, state: State) -> Self:
         made = cls(field(state, "labelled_share", float))
         made._evidence.merge(HistBet.from_state(field(state, "evidence", dict)))
         made.weight, made._refresh_at = field(state, "weight", float), field(state, "refresh_at", int)

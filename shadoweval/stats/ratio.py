@@ -15,12 +15,12 @@ from shadoweval.stats.asymptotic import mixture_radius
 from shadoweval.stats.bets import Side
 from shadoweval.stats.histbet import HistBet
 from shadoweval.stats.inputs import Floats, StatsInputError, paired
-from shadoweval.stats.packing import State, check_version, field, numbers
+from shadoweval.stats.packing import Resumable, State, field, numbers
 
 _FEWEST = 100
 
 
-class MeanRatio:
+class MeanRatio(Resumable):
     """Asymptotic confidence sequence for mean(candidate) / mean(incumbent), from six sums; order-free, mergeable."""
 
     __slots__ = ("_sums", "n")
@@ -74,25 +74,18 @@ class MeanRatio:
         self.n += other.n
         return self
 
-    def to_state(self) -> State:
-        """All of it as JSON values."""
-        return {"v": 1, "n": self.n, "sums": self._sums.tolist()}
+    def _fields(self) -> State:
+        return {"n": self.n, "sums": self._sums.tolist()}
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
-        check_version(state, 1)
+    def _resumed(cls, state: State) -> Self:
         made = cls()
         made.n = field(state, "n", int)
         made._sums[:] = numbers(state, "sums", made._sums.size)
         return made
 
 
-class CappedRatio:
+class CappedRatio(Resumable):
     """Exact evidence whether mean(candidate) is at most `ratio` times mean(incumbent), amounts capped.
 
     Args:
@@ -150,10 +143,8 @@ class CappedRatio:
         self.capped += other.capped
         return self
 
-    def to_state(self) -> State:
-        """All of it as JSON values."""
+    def _fields(self) -> State:
         return {
-            "v": 1,
             "ratio": self.ratio,
             "cap": self.cap,
             "capped": self.capped,
@@ -161,13 +152,7 @@ class CappedRatio:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
-        check_version(state, 1)
+    def _resumed(cls, state: State) -> Self:
         evidence = HistBet.from_state(field(state, "evidence", dict))
         made = cls(ratio=field(state, "ratio", float), cap=field(state, "cap", float), bins=evidence.bins)
         made._evidence = made._evidence.merge(evidence)

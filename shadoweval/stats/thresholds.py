@@ -6,13 +6,14 @@ How well they are estimated matters for power only: both arms are compared at th
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
 
-from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, finite, share
-from shadoweval.stats.packing import State, check_version, field, numbers
+from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, finite, paired, share
+from shadoweval.stats.packing import Resumable, State, field, numbers
 
 WARMUP = 50
 """Incumbents to see before the first threshold; until then no pair is judged."""
@@ -91,7 +92,7 @@ class QuantileSketch:
         return made
 
 
-class PredictableQuantiles:
+class PredictableQuantiles(Resumable):
     """Thresholds tau_t at fixed quantile levels, each from incumbents before t only.
 
     Args:
@@ -143,10 +144,8 @@ class PredictableQuantiles:
         self._sketch.merge(other._sketch)
         self._refresh()
 
-    def to_state(self) -> State:
-        """All of it as JSON values."""
+    def _fields(self) -> State:
         return {
-            "v": 1,
             "levels": list(self.levels),
             "current": None if self.current is None else self.current.tolist(),
             "refresh_at": self._refresh_at,
@@ -154,16 +153,63 @@ class PredictableQuantiles:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
-        check_version(state, 1)
+    def _resumed(cls, state: State) -> Self:
         made = cls(numbers(state, "levels", len(field(state, "levels", list))).tolist())
         made._sketch = QuantileSketch.from_state(field(state, "sketch", list))
         made._refresh_at = field(state, "refresh_at", int)
         if state.get("current") is not None:
             made.current = numbers(state, "current", len(made.levels))
         return made
+
+
+class ThresholdedPairs(Resumable):
+    """Pairs of latencies, each judged by thresholds that stood before it; base of what the latency modules count.
+
+    Args:
+        levels: Quantiles of the incumbent to watch.
+        reference: Earlier incumbent latencies to take the first thresholds from.
+
+    Raises:
+        StatsInputError: A level is out of range or the reference unusable.
+    """
+
+    __slots__ = ("_thresholds", "n")
+
+    def __init__(self, levels: Sequence[float], *, reference: Floats = ()) -> None:
+        self._thresholds = PredictableQuantiles(levels, reference=reference)
+        self.n = 0
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The watched quantile levels."""
+        return self._thresholds.levels
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """The incumbent's quantiles as known now; None before enough incumbents were seen."""
+        return None if self._thresholds.current is None else tuple(self._thresholds.current.tolist())
+
+    def extend(self, incumbent: Floats, candidate: Floats) -> Self:
+        """Count pairs of latencies (any unit, >= 0), in query order; those before the first threshold are not judged.
+
+        Raises:
+            StatsInputError: A latency is negative or not finite, or the lengths differ.
+        """
+        paired(incumbent, candidate, ("incumbent", "candidate"))
+        ours, theirs = check_durations(candidate, "candidate"), check_durations(incumbent, "incumbent")
+        for part, tau in self._thresholds.advance(theirs):
+            if tau is not None:
+                self._judge(theirs[part], ours[part], tau)
+                self.n += part.stop - part.start
+        return self
+
+    def add(self, incumbent: float, candidate: float) -> None:
+        """Count one pair of latencies."""
+        self.extend([incumbent], [candidate])
+
+    def _merge_thresholds(self, other: Self) -> None:
+        self._thresholds.merge(other._thresholds)
+        self.n += other.n
+
+    @abstractmethod
+    def _judge(self, incumbent: FloatArray, candidate: FloatArray, tau: FloatArray) -> None: ...

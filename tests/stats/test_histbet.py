@@ -189,6 +189,13 @@ def test_evidence_agrees_with_the_hedged_capital_process(vectors):
     assert both == pytest.approx(case["expected"]["log_capital_last"], abs=0.5)
 
 
+def test_it_rejects_before_the_empirical_bernstein_boundary(vectors):
+    """At 50 units of squared deviation its bound is nearer to the sum than confseq's gamma-exponential boundary."""
+    boundary = vectors["gamma_exponential_log_mixture"]["expected"]["bound_v50_alpha025"]
+    evidence = HistBet.of([0.35, -0.35] * 204)  # 408 * 0.35^2 = 50
+    assert evidence.n * (evidence.mean - evidence.bound(0.025, "lower")) < boundary
+
+
 def test_p_value_is_the_inverse_of_e_capped_at_one():
     """1 / e where that is below one."""
     evidence = HistBet.of([-0.5] * 50)

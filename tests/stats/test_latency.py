@@ -55,6 +55,19 @@ def test_paired_evidence_sees_the_shift_that_the_unpaired_test_sees(vectors):
     assert PairedExceedance().extend(fast, slow).order_log_e() >= math.log(100)
 
 
+def test_paired_evidence_rejects_where_unpaired_bands_begin_to(vectors):
+    """Differences that unpaired bands for distributions and for p95 just reach are found with room to spare."""
+    band = vectors["empirical_process_lil_bound"]
+    place = band["input"]["t"].index(1_000)
+    net = round(1_000 * 2 * band["expected"]["eps"][place])  # two bands that just part
+    assert discordant_log_e([(500 + net) / 2], [(500 - net) / 2])[0] > math.log(1_000)
+    ranks = vectors["beta_binomial_mixture_bound_p95"]
+    place = ranks["input"]["t"].index(5_000)
+    net = ranks["expected"]["upper"][place] + ranks["expected"]["lower"][place]
+    # 5 % of 5,000 exceed per arm: at most 500 pairs differ.
+    assert discordant_log_e([(500 + net) / 2], [(500 - net) / 2])[0] > math.log(1_000)
+
+
 @pytest.mark.parametrize("make", [PairedExceedance, lambda: QuantileRatio(0.9)], ids=["exceedance", "ratio"])
 @given(cuts=st.lists(st.integers(0, 200), max_size=5))
 @settings(max_examples=15, deadline=None)
@@ -127,7 +140,8 @@ def test_unusable_latencies_and_questions_are_refused():
         PairedExceedance().merge(PairedExceedance(ratio=1.2))
     with pytest.raises(StatsInputError, match="numbers"):
         PairedExceedance.from_state(PairedExceedance().to_state() | {"more": [1]})
+    thresholds = PairedExceedance().to_state()["thresholds"]
     with pytest.raises(StatsInputError, match="one quantile"):
-        QuantileRatio.from_state(
-            QuantileRatio(0.5).to_state() | {"thresholds": PairedExceedance().to_state()["thresholds"]}
-        )
+        QuantileRatio.from_state(QuantileRatio(0.5).to_state() | {"thresholds": thresholds})
+    with pytest.raises(StatsInputError, match="of 'QuantileRatio' in version 1, not of 'PairedExceedance'"):
+        PairedExceedance.from_state(QuantileRatio(0.5).to_state())
