@@ -1,0 +1,221 @@
+"""LangChain and LangGraph: any runnable, mirrored through its callbacks, whichever method it is called by.
+
+    graph = mirrored(builder.compile(), support.mirror(sample=0.1))
+
+A compiled graph stays a compiled graph, of a subclass; any other runnable becomes a `RunnableBinding` over it, as after
+`with_config`. `invoke`, `stream`, `batch`, `astream_events` and their twins give one query for each input, also inside
+a larger chain. What runs inside a mirrored run is part of it, so nested mirrored runnables make no query of their own.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from typing import Any, TypeVar, cast
+
+import msgspec
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableGenerator, RunnableLambda
+from langchain_core.runnables.utils import Input, Output
+
+from shadoweval.mirror.call import Reader, Site
+from shadoweval.mirror.decorator import Mirror
+from shadoweval.mirror.langchain_runs import Asked, MirrorTap, Place, announced_by
+
+__all__ = ["MirroredRunnable", "mirrored", "site_of"]
+
+_R = TypeVar("_R", bound=Runnable[Any, Any])
+
+
+def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
+    """The same runnable, mirrored.
+
+    Args:
+        runnable: A compiled graph, agent, chain, model, retriever or tool; the outermost one, since what is made from
+            it afterwards (`model.bind_tools(...)`) is a new object.
+        mirror: How. Its readers (`unit`, `attributes`, `text`) are called with the input, and with `config=` where
+            they take it. Without `unit`, a graph's thread is the unit.
+        entry: `"module:attribute"` of the runnable, for re-runs of the incumbent.
+    """
+    own_body = isinstance(runnable, RunnableLambda | RunnableGenerator)
+    tap = MirrorTap(site_of(mirror, entry), own_body=own_body)
+    if hasattr(runnable, "get_state"):  # a graph: with_config gives a copy of the same class
+        graph: Any = runnable.with_config(callbacks=[tap])
+        # As Pregel.copy makes a graph anew.
+        parts = {name: part for name, part in vars(graph).items() if name != "__orig_class__"}
+        return _graph_class(type(graph))(**parts)
+    return cast("_R", MirroredRunnable(bound=runnable, config={"callbacks": [tap]}))
+
+
+def site_of(mirror: Mirror, entry: str | None = None) -> Site:
+    """A mirror's site for runs that are called with an input and, in a thread, a config."""
+    plan = mirror.plan
+    readers: dict[str, Any] = {name: _fitting(getattr(plan, name)) for name in ("attributes", "unit", "text")}
+    readers["unit"] = readers["unit"] or _thread
+    return Site(msgspec.structs.replace(plan, **readers), entry or mirror.entry or "", method=False)
+
+
+def _fitting(reader: Reader | None) -> Reader | None:
+    """A reader that may be called with `config`, whether or not it takes one."""
+    if reader is None:
+        return None
+    try:
+        parameters = inspect.signature(reader).parameters.values()
+    except (TypeError, ValueError):  # a builtin without a signature
+        parameters = ()
+    if any(p.name == "config" or p.kind is p.VAR_KEYWORD for p in parameters):
+        return reader
+
+    def of_input(inputs: Any, config: Any = None) -> Any:
+        del config
+        return reader(inputs)
+
+    return of_input
+
+
+def _thread(_inputs: Any, config: Mapping[str, Any] | None = None) -> str:
+    return str(config["configurable"]["thread_id"]) if config else ""
+
+
+def _watched(asked: Asked, chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """The chunks of a stream; between them its consumer's context is the consumer's."""
+    asked.__enter__()
+    try:
+        for chunk in chunks:
+            asked.chunk()
+            inside = Place()
+            asked.place.restore()
+            try:
+                yield chunk
+            finally:
+                asked.place = Place()
+            inside.restore()
+    except GeneratorExit:
+        asked.closing = True
+        raise
+    finally:
+        chunks.close()
+        asked.__exit__()
+
+
+async def _awatched(asked: Asked, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """As `_watched`."""
+    asked.__enter__()
+    try:
+        async for chunk in chunks:
+            asked.chunk()
+            inside = Place()
+            asked.place.restore()
+            try:
+                yield chunk
+            finally:
+                asked.place = Place()
+            inside.restore()
+    except GeneratorExit:
+        asked.closing = True
+        raise
+    finally:
+        await chunks.aclose()
+        asked.__exit__()
+
+
+class _Entries:
+    """The entry methods of a runnable with a `MirrorTap` among its callbacks.
+
+    Its handler makes the queries. These methods tell it what it can't know, the input of a chain's stream and what
+    the consumer gets of it, and keep its marks out of the caller's context.
+    """
+
+    __slots__ = ()
+
+    def _asked(self, inputs: Any, *, counts: bool = False, whole: bool = True) -> Asked:
+        callbacks: Any = cast("Any", self).config.get("callbacks")
+        handlers = cast("list[Any]", callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", []))
+        tap = next((handler for handler in handlers if isinstance(handler, MirrorTap)), None)
+        return Asked(tap, inputs, counts=counts, whole=whole)
+
+    def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
+        """As the runnable's own."""
+        with self._asked(input):
+            return cast("Any", super()).invoke(input, config, **kwargs)
+
+    async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
+        """As the runnable's own."""
+        with self._asked(input):
+            return await cast("Any", super()).ainvoke(input, config, **kwargs)
+
+    def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
+        """As the runnable's own."""
+        asked = self._asked(input, counts=True)
+        chunks = cast("Any", super()).stream(input, config, **kwargs)
+        return chunks if announced_by(asked.tap) else _watched(asked, chunks)
+
+    def astream(self, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002 - langchain_core's name
+        """As the runnable's own."""
+        asked = self._asked(input, counts=True)
+        chunks = cast("Any", super()).astream(input, config, **kwargs)
+        return chunks if announced_by(asked.tap) else _awatched(asked, chunks)
+
+
+class MirroredRunnable(_Entries, RunnableBinding[Input, Output]):
+    """A runnable that is no graph, mirrored."""
+
+    def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
+        """As the runnable's own."""
+        place = Place()
+        try:
+            return super().batch(inputs, config, **kwargs)
+        finally:
+            place.restore()
+
+    async def abatch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
+        """As the runnable's own."""
+        place = Place()
+        try:
+            return await super().abatch(inputs, config, **kwargs)
+        finally:
+            place.restore()
+
+    def astream_events(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
+        """As the runnable's own; events are no chunks of the answer."""
+        events: Any = super().astream_events(input, config, **kwargs)
+        if not hasattr(events, "__aiter__"):  # version 3 gives something to await
+            return events
+        return _awatched(self._asked(input), events)
+
+    def transform(self, input: Iterator[Any], config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
+        """As the runnable's own: inside a larger stream, whose first chunk mostly is the whole input."""
+        chunks = iter(input)
+        for first in chunks:
+            inner = super().transform(itertools.chain((first,), chunks), config, **kwargs)
+            yield from _watched(self._asked(first, counts=True, whole=False), cast("Any", inner))
+            return
+        yield from super().transform(chunks, config, **kwargs)
+
+    async def atransform(self, input: AsyncIterator[Any], config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002 - langchain_core's name
+        """As `transform`."""
+        chunks = aiter(input)
+        async for first in chunks:
+            inner = super().atransform(_chained(first, chunks), config, **kwargs)
+            async for out in _awatched(self._asked(first, counts=True, whole=False), cast("Any", inner)):
+                yield out
+            return
+        async for out in super().atransform(chunks, config, **kwargs):
+            yield out
+
+
+async def _chained(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+@functools.cache
+def _graph_class(kind: type) -> type:
+    """A graph's class with `_Entries`; under its own name, since it is no other class to anybody."""
+    return type(
+        kind.__name__,
+        (_Entries, kind),
+        {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__slots__": ()},
+    )
