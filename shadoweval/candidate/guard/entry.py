@@ -8,6 +8,7 @@ import errno
 import functools
 import importlib
 import os
+import platform
 import socket
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from shadoweval.errors import CandidateError
 
 __all__ = ["contain", "prepare"]
 
+_OFF = "switched off by the policy"
 _NO_SUPERVISOR = "no supervisor: on_refusal is no descriptor"
 
 
@@ -64,12 +66,14 @@ class _Ladder:
         """Run `step`; whether the layer is in force."""
         reason = unless
         if layer not in self._policy.layers:
-            reason = "switched off by the policy"
+            reason = _OFF
         try:
             if not reason:
                 step()
-        except (OSError, ValueError, AttributeError, ImportError) as error:
-            reason = str(error) or type(error).__name__
+        except OSError as error:
+            reason = " ".join(filter(None, (error.strerror, error.filename))) or str(error)
+        except (ValueError, AttributeError, ImportError) as error:  # what Windows and macOS say of what they lack
+            reason = str(error)
         if reason:
             self.missing.append(Missing(layer, reason))
         else:
@@ -164,8 +168,9 @@ def _kernel_layers(
     if 0 < version < 4:
         ladder.limits.append(f"Landlock version {version} knows no ports")
     if "seccomp" not in policy.layers or not native_numbers():
-        reason = "switched off by the policy" if native_numbers() else f"no seccomp on {sys.platform}"
-        ladder.missing += [Missing("seccomp", reason), Missing("notify", "it is a part of seccomp")]
+        reason = _OFF if native_numbers() else f"no seccomp on {sys.platform} {platform.machine()}"
+        asked = _OFF if "notify" not in policy.layers else "it is a part of seccomp"
+        ladder.missing += [Missing("seccomp", reason), Missing("notify", asked)]
         return -1
     listener = -1
     numbers = tuple(number for number, _ in closed[: descriptors.MAX_NAMED])

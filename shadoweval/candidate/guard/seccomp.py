@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from shadoweval.candidate.guard.rules import Test, common_rules
+from shadoweval.candidate.guard.rules import UNKNOWN, Test, common_rules
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, libc, native_numbers, syscall
 
 __all__ = ["ALLOW", "ASK", "ask_available", "common_part", "compiled_tail", "install", "program", "refuse_with"]
@@ -58,12 +58,11 @@ def _rule(number: int, tests: Iterable[Test], action: int) -> list[_Code]:
 def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, tail: bytes) -> bytes:
     """The whole filter as an array of `struct sock_filter`: `rules`, then what `compiled_tail` made before.
 
-    Other architectures' calls and x32 calls are refused whole. `clone3`, whose flags lie behind a pointer, does not
-    exist, so that the C library makes its threads with `clone`.
+    Other architectures' calls and x32 calls are refused whole.
     """
     code: list[_Code] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, AUDIT_ARCH[platform.machine()]), (_RETURN, 0, 0, action)]
     code += [(_LOAD, 0, 0, 0), (_NOT_BELOW, 0, 1, _X32_BIT), (_RETURN, 0, 0, action)]
-    code += _rule(native_numbers()["clone3"], (), refuse_with(errno.ENOSYS))
+    code += [line for name in UNKNOWN for line in _rule(native_numbers()[name], (), refuse_with(errno.ENOSYS))]
     return _packed(code) + compiled(rules, action) + tail
 
 

@@ -44,7 +44,7 @@ class World:
         for end in (self.tcp, self.udp, self.unix, self.unix_datagram, self.abstract):
             end.setblocking(False)
         self.accepted: list[socket.socket] = []
-        self.received = 0
+        self.received, self.fifo = 0, -1
         self.victim = subprocess.Popen(
             [sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, stdin=subprocess.PIPE, start_new_session=True, text=True
         )
@@ -62,6 +62,8 @@ class World:
         (out / "file.txt").write_text("as it was")
         (out / "before.log").touch()
         os.mkfifo(base / "fifo")
+        if self.fifo >= 0:
+            os.close(self.fifo)
         self.fifo = os.open(base / "fifo", os.O_RDONLY | os.O_NONBLOCK)
         with contextlib.closing(sqlite3.connect(out / "data.db")) as database, database:
             database.execute("create table t(a)")
@@ -128,7 +130,6 @@ class World:
         for connection in self.accepted:
             connection.close()
         self.accepted.clear()
-        os.close(self.fifo)
 
     def close(self) -> None:
         """End the victim, close the listeners."""

@@ -26,7 +26,7 @@ def child(request: dict[str, Any], act: Any, before: Any, *, descriptors: list[i
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     result, world = socket.socket(fileno=descriptors[0]), request["world"]
     os.set_inheritable(descriptors[0], False)
-    world.witness = descriptors[1]
+    world.witness, world.result = descriptors[1], result
     os.set_inheritable(world.witness, True)
     try:
         if before is not None:

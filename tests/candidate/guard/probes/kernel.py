@@ -100,7 +100,7 @@ def key_ring(world):
     syscall("add_key", b"user", world.name.encode(), b"x", 1, -4)  # KEY_SPEC_USER_KEYRING
 
 
-@probe("kernel")
+@probe()
 def io_uring(world):
     syscall("io_uring_setup", 4, ctypes.create_string_buffer(120))
     tell(world)

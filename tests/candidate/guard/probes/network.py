@@ -137,10 +137,22 @@ def bind_and_listen(world):
         tell(world)
 
 
-@probe("socket.bind")
+def choose_port(world):
+    with socket.socket() as end:
+        end.bind(("127.0.0.1", 0))
+        world.port = end.getsockname()
+
+
+@probe("socket.bind", before=choose_port)
+def bind(world):
+    socket.socket().bind(world.port)
+    tell(world)
+
+
+@probe("socket.bind", before=choose_port)
 def native_bind(world):
     end = socket.socket()
-    native("bind", end.fileno(), sockaddr(("127.0.0.1", 0)), 16)
+    native("bind", end.fileno(), sockaddr(world.port), 16)
     tell(world)
 
 

@@ -1,0 +1,320 @@
+"""Ordinary code under the guard, its memory, its parent's death, and what is said when a layer is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("the layers below Python are Linux's", allow_module_level=True)
+
+from shadoweval.candidate.guard import ALL_LAYERS, DEFAULT_LAYERS, Endpoint, GuardPolicy, Supervisor, contain
+from shadoweval.errors import CandidateError
+from tests.candidate.guard import ordinary
+from tests.candidate.guard.world import World
+from tests.candidate.guard.zygote import Zygote, policy_for
+
+REGISTRY = "tests.candidate.guard.ordinary"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("world"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    made = Zygote(REGISTRY)
+    yield made
+    made.close()
+
+
+class Child:
+    """A guarded child, its supervisor, and what it said."""
+
+    def __init__(self, zygote, world, name, **policy) -> None:
+        self.facts = world.fresh()
+        self.world = world
+        self.facts.scratch = policy.pop("scratch", self.facts.scratch)
+        self.policy = policy_for(self.facts, **policy)
+        self.supervisor = Supervisor(self.policy)
+        request = {"name": name, "world": self.facts, "policy": self.policy}
+        self.pid, self.result, self.witness = zygote.fork(request, self.supervisor)
+        self.refusals = []
+        assert self.next() == "ready"
+        self.result.send(b"g")
+
+    def next(self, *, served: bool = True) -> str:
+        """What the child says next; empty when it is gone."""
+        limit = time.monotonic() + 30
+        while time.monotonic() < limit:
+            waiting = [self.result, *([self.supervisor] if served else [])]
+            ready = select.select(waiting, [], [], 0.02)[0]
+            self.world.answer()
+            if served:
+                self.refusals += self.supervisor.handle_ready()
+            if self.result in ready:
+                said = self.result.recv(65536).decode()
+                if served:
+                    self.refusals += self.supervisor.handle_ready()
+                return said
+        raise TimeoutError
+
+    def close(self) -> None:
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.result.close()
+        os.close(self.witness)
+        self.supervisor.close()
+        self.world.restore()
+
+
+@pytest.fixture
+def start(zygote, world):
+    """Start guarded children; all are ended with the test."""
+    made = []
+
+    def make(name, **policy):
+        made.append(Child(zygote, world, name, **policy))
+        return made[-1]
+
+    yield make
+    for child in made:
+        child.close()
+
+
+def said(text: str) -> dict[str, str]:
+    """The outcomes that `try_natively` reported."""
+    assert text.startswith("'{"), text
+    return json.loads(text.strip("'"))
+
+
+HARMLESS = [name for name, act in ordinary.ACTS.items() if act.before is None and name not in {
+    "describe", "try_natively", "try_at_the_second_word", "take_memory", "crash_for_want_of_memory", "wait",
+} and "endpoint" not in name]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_ordinary_code_works_and_nothing_is_refused(start, name):
+    """What changes nothing outside works as without a guard, without any false alarm."""
+    child = start(name)
+    assert child.next() == "42"
+    assert child.refusals == []
+
+
+@pytest.mark.parametrize("name", [name for name in ordinary.ACTS if "endpoint" in name])
+def test_allowed_endpoints_can_be_reached(start, world, name):
+    """An endpoint of the allow-list is reached from Python and from native code, by address and by pinned name."""
+    port, udp = world.tcp.getsockname()[1], world.udp.getsockname()[1]
+    allow = (
+        Endpoint("127.0.0.1", port),
+        Endpoint("127.0.0.1", udp),
+        Endpoint("model.example.org", port, addresses=("127.0.0.1",)),
+    )
+    child = start(name, allow=allow)
+    assert child.next() == "42"
+    assert child.refusals == []
+
+
+def test_allow_list_holds_host_and_port(start, world):
+    """One allowed port opens no other one, and no other protocol's."""
+    child = start("try_natively", allow=(Endpoint("127.0.0.1", world.tcp.getsockname()[1]),))
+    outcomes = said(child.next())
+    assert outcomes["connect"] == "done"
+    assert outcomes["connect elsewhere"] == outcomes["datagram"] == outcomes["open"] == "EPERM"
+    details = [refusal.detail for refusal in child.refusals]
+    assert "127.0.0.1:9" in details
+    assert child.supervisor.counts["socket.connect"] == 1
+
+
+@pytest.mark.parametrize("name", ["take_memory", "crash_for_want_of_memory"])
+def test_memory_cap_hurts_only_the_candidate(start, name):
+    """A candidate over its cap gets a MemoryError or dies; the zygote goes on forking."""
+    child = start(name, memory_bytes=64 << 20)
+    assert child.next() in {"'MemoryError'", ""}
+    assert start("run_asyncio").next() == "42"
+
+
+def test_memory_below_the_cap_can_be_taken(start):
+    """The cap counts what comes on top of the zygote's own memory."""
+    assert start("take_memory", memory_bytes=768 << 20).next() == "'took it'"
+
+
+def test_candidate_dies_with_its_parent(world):
+    """When the zygote is killed, the kernel kills its candidates."""
+    own = Zygote(REGISTRY)
+    child = Child(own, world, "wait")
+    try:
+        assert select.select([child.witness], [], [], 30)[0]
+        own.process.kill()
+        own.process.wait(10)
+        assert child.next() == ""
+        child.supervisor.handle_ready()
+        assert child.supervisor.finished
+    finally:
+        child.close()
+        own.control.close()
+
+
+def test_all_layers_are_in_force_and_said(start):
+    """The record names every layer that holds, and says nothing of missing ones."""
+    text = start("describe", layers=ALL_LAYERS).next()
+    assert text.strip("'") == "contained by: descriptors, limits, netns, landlock, seccomp, notify, audit"
+
+
+def test_supervisor_gets_the_record(start):
+    """The parent has the candidate's own account of what holds it."""
+    child = start("run_asyncio")
+    child.next()
+    assert child.supervisor.containment.layers == DEFAULT_LAYERS
+    assert [entry.layer for entry in child.supervisor.containment.missing] == ["netns"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentences"),
+    [
+        ("landlock", ["not in force: landlock (landlock_create_ruleset: Function not implemented)"]),
+        ("netns", ["not in force: netns (unshare: Operation not permitted)"]),
+        (
+            "notify",
+            ["not in force: notify (seccomp: Device or resource busy)", "what native code tries is refused but not counted"],
+        ),
+        ("notify_landlock", ["nothing can be written, scratch folder included"]),
+        ("seccomp", ["not in force: seccomp (seccomp: Function not implemented)", "contained by: descriptors"]),
+        ("kernel", ["not in force: netns (unshare", "native code is not contained; audit hooks alone are no sandbox"]),
+    ],
+)
+def test_missing_layers_are_said(start, missing, sentences):
+    """A layer that the kernel really refuses is left out, and the record says which one and why."""
+    text = start(f"describe_without_{missing}", layers=ALL_LAYERS).next()
+    for sentence in sentences:
+        assert sentence in text
+
+
+def test_layers_switched_off_are_said(start):
+    """A layer that the policy leaves out is missing by the policy."""
+    text = start("describe", layers=("descriptors", "audit")).next()
+    assert text.count("switched off by the policy") == 5
+    assert "audit hooks alone are no sandbox" in text
+
+
+@pytest.fixture
+def nobodys_folder():
+    """A scratch folder that the user nobody can reach and write."""
+    if os.getuid():
+        pytest.skip("only root can become somebody else; an ordinary user runs all of this as such anyway")
+    folder = tempfile.mkdtemp(prefix="shadoweval-")
+    os.chown(folder, 65534, 65534)
+    yield folder
+    shutil.rmtree(folder)
+
+
+ALL_REFUSED = {"connect", "connect elsewhere", "datagram", "open", "chmod", "fork", "kill"}
+
+
+def check_refused(outcomes):
+    assert outcomes.pop("open in scratch") == "done"
+    assert set(outcomes) == ALL_REFUSED
+    assert set(outcomes.values()) <= {"EPERM", "EACCES"}, outcomes
+
+
+@pytest.mark.parametrize("missing", ["landlock", "notify", "netns"])
+def test_native_acts_stay_refused_without_a_layer(start, missing):
+    """Where one kernel layer is missing the others refuse the same acts, and scratch can still be written."""
+    check_refused(said(start(f"try_without_{missing}", layers=ALL_LAYERS).next()))
+
+
+def test_nobody_has_all_layers(start, nobodys_folder):
+    """Nothing of it needs root: an ordinary user gets every layer, the network namespace too, and they hold."""
+    text = start("describe_without_nobody", layers=ALL_LAYERS, scratch=nobodys_folder).next()
+    assert text.strip("'") == "contained by: descriptors, limits, netns, landlock, seccomp, notify, audit"
+    check_refused(said(start("try_without_nobody", layers=ALL_LAYERS, scratch=nobodys_folder).next()))
+
+
+def test_without_notify_the_allow_list_holds_by_port(start, world):
+    """With nobody to ask, Landlock lets the allowed port through and nothing else."""
+    child = start("try_without_notify", allow=(Endpoint("127.0.0.1", world.tcp.getsockname()[1]),))
+    outcomes = said(child.next())
+    assert outcomes["connect"] == outcomes["open in scratch"] == "done"
+    del outcomes["connect"], outcomes["open in scratch"]
+    assert set(outcomes.values()) <= {"EPERM", "EACCES"}, outcomes
+
+
+def test_without_notify_and_landlock_everything_is_refused(start, world):
+    """Fail closed: where nothing tells an allowed act from another, none is let through."""
+    child = start("try_without_notify_landlock", allow=(Endpoint("127.0.0.1", world.tcp.getsockname()[1]),))
+    outcomes = said(child.next())
+    assert set(outcomes.values()) == {"EPERM"}
+
+
+def test_supervisor_may_be_served_by_a_thread(start):
+    """`serve` answers and reports until the candidate is gone, then returns."""
+    child, told = start("try_natively"), []
+    server = threading.Thread(target=child.supervisor.serve, args=(told.append,))
+    server.start()
+    outcomes = said(child.next(served=False))
+    server.join(10)
+    assert not server.is_alive()
+    assert outcomes["open in scratch"] == "done"
+    assert {refusal.kind for refusal in told} >= {"socket.connect", "open.write", "file.change", "process", "signal"}
+
+
+def test_supervisor_may_be_served_by_a_process(start):
+    """A process of its own can do it too: `serve` there, reports by a pipe."""
+    child = start("try_natively")
+    reading, writing = os.pipe()
+    server = os.fork()
+    if server == 0:
+        child.supervisor.serve(lambda refusal: os.write(writing, refusal.kind.encode() + b"\n"))
+        os._exit(0)
+    os.close(writing)
+    outcomes = said(child.next(served=False))
+    child.supervisor.close()
+    os.waitpid(server, 0)
+    told = os.read(reading, 65536).decode().split()
+    os.close(reading)
+    assert outcomes["connect"] == "EPERM"
+    assert {"socket.connect", "open.write", "process"} <= set(told)
+
+
+def test_closed_supervisor_fails_closed(start):
+    """When the supervisor is gone, guarded calls fail."""
+    child = start("try_at_the_second_word")
+    while child.supervisor.containment is None:
+        child.supervisor.handle_ready()
+    child.supervisor.close()
+    child.result.send(b"g")
+    outcomes = said(child.next(served=False))
+    assert "done" not in outcomes.values(), outcomes
+
+
+def test_threads_are_refused_at_the_door(tmp_path):
+    """In a process with several threads the kernel would leave some outside, so contain() refuses to start."""
+    stop = threading.Event()
+    other = threading.Thread(target=stop.wait)
+    other.start()
+    try:
+        with pytest.raises(CandidateError, match="threads"):
+            contain(GuardPolicy(scratch=str(tmp_path)), on_refusal=print)
+    finally:
+        stop.set()
+        other.join()
+
+
+def test_missing_scratch_folder_is_said(tmp_path):
+    """A scratch folder that is not there is an error before anything is closed."""
+    with pytest.raises(CandidateError, match="does not exist"):
+        contain(GuardPolicy(scratch=str(tmp_path / "none")), on_refusal=print)
