@@ -175,6 +175,12 @@ def test_ndcg_takes_grades_as_gains():
     assert ndcg(["D1", "D2", "D3", "D4", "D5", "D6"], judgements, k=6) == pytest.approx(0.785, abs=5e-4)
 
 
+def test_a_grade_below_zero_gains_nothing_and_costs_nothing():
+    """A document graded -2 is as irrelevant as one graded 0; the value can't leave [0, 1]."""
+    assert ndcg(["spam", "good"], judgements_of({"spam": -2, "good": 1})) == pytest.approx(1 / math.log2(3))
+    assert ndcg(["spam", "good"], judgements_of({"spam": 0, "good": 1})) == pytest.approx(1 / math.log2(3))
+
+
 def test_condensed_rankings_hold_judged_documents_once():
     """What nobody judged is left out, so a candidate isn't punished for finding documents no one has seen."""
     judgements = judgements_of({"a": 1, "b": 0})

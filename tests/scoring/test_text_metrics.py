@@ -124,6 +124,7 @@ def test_rouge_l_counts_the_longest_common_subsequence(one, other):
         ("東京タワー。", ["東", "京", "タ", "ワ", "ー"]),
         ("GPT-4は速い", ["gpt", "4", "は", "速", "い"]),
         ("서울 타워", ["서울", "타워"]),
+        ("C++ costs $5\u20ac", ["c", "costs", "5"]),
         ("STRASSE straße", ["strasse", "strasse"]),
         ("don\u2019t  don't", ["dont", "dont"]),
         ("\uff21\uff22\uff23\uff08\uff11\uff12\uff09", ["abc", "12"]),  # Full-width ABC(12).
