@@ -86,7 +86,7 @@ class _Call:
         self.effect: Effect = effect
         self.answer: StubAnswer | None = None
         self.recorder = current.get()
-        self.fixed = _fixed(arguments) if self.recorder is not None else None
+        self.fixed: Fixed = _fixed(arguments) if self.recorder is not None else {}
         self.started = perf_counter()
 
     def ended(self, result: Any, error: BaseException | None) -> None:
@@ -191,12 +191,12 @@ def _declared_tool(function: Callable[..., Any], effect: Effect, name: str | Non
 
 def _begun(
     recorder: Recorder, bind: Callable[..., dict[str, Any]], call: tuple[tuple[Any, ...], dict[str, Any]]
-) -> Any:
+) -> Fixed:
     try:
         return _fixed(bind(*call))
     except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the tool's caller; the mirror counts it
         recorder.fault = error
-        return None
+        return {}
 
 
 def _ended(recorder: Recorder, title: str, effect: Effect, *, fixed: Any, result: Any, started: float) -> None:
