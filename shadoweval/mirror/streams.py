@@ -1,8 +1,8 @@
 """Generators and async generators, watched without a change for whoever consumes them.
 
 What is sent or thrown in reaches the incumbent; what it yields, returns or raises reaches the consumer, a chunk before
-the next one is produced. `yield from` would not do: it makes a `close()` of a GeneratorExit that is thrown in. Our context
-variable is set only while the incumbent runs, never across a `yield`.
+the next one is produced. `yield from` would not do: it makes a `close()` of a GeneratorExit that is thrown in. Our
+context variable is set only while the incumbent runs, never across a `yield`.
 """
 
 from __future__ import annotations
