@@ -44,7 +44,7 @@ def test_members_stay_while_a_ramp_climbs():
 
 
 def test_the_judged_share_lies_inside_the_mirrored_one():
-    """Under one salt the 1 % for the judge are among the 10 % that are mirrored, so that no judgement lacks its pair."""
+    """Under one salt the 1 % for the judge are among the mirrored 10 %, so that no judgement lacks its pair."""
     units = [f"session-{i}" for i in range(20_000)]
     judged = {unit for unit in units if within(0.01, "support", unit)}
 

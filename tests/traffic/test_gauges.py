@@ -1,0 +1,94 @@
+"""Gauges of the breaker."""
+
+import asyncio
+import time
+
+import psutil
+import pytest
+
+from shadoweval.testing import FixedClock
+from shadoweval.traffic.gauges import Gauge, LoopLag, Throttling, resident_bytes
+
+
+def test_a_gauge_says_what_is_beyond_its_limit():
+    """At the limit is good, above it is not, and the sentence holds both numbers."""
+    assert Gauge(name="spool", read=lambda: 0.9, limit=0.9).beyond() is None
+    assert Gauge(name="spool", read=lambda: 0.95, limit=0.9).beyond() == "spool is 0.95, allowed is 0.9"
+
+
+def test_a_gauge_that_cannot_be_read_is_beyond_its_limit():
+    """Raising and NaN are not good."""
+    assert "ZeroDivisionError" in Gauge(name="g", read=lambda: 1 / 0, limit=1.0).beyond()
+    assert Gauge(name="g", read=lambda: float("nan"), limit=1.0).beyond() is not None
+
+
+def test_memory_is_what_psutil_says():
+    """Resident memory within 10 % of psutil's number for this process."""
+    assert resident_bytes() == pytest.approx(psutil.Process().memory_info().rss, rel=0.1)
+
+
+def test_a_loop_that_is_held_up_lags():
+    """Two readings in a row that found the loop busy for 50 ms give at least that; an idle one gives less."""
+
+    async def scene():
+        lag = LoopLag()
+        for _ in range(3):
+            lag()
+            time.sleep(0.05)  # noqa: ASYNC251 - holding up the loop is the point
+            await asyncio.sleep(0)
+        busy = lag()
+        for _ in range(3):
+            lag()
+            await asyncio.sleep(0)
+        return busy, lag()
+
+    busy, idle = asyncio.run(scene())
+
+    assert busy >= 0.05
+    assert idle < busy
+
+
+def test_one_pause_is_no_lag():
+    """A single garbage collection does not count: the smaller of two readings does."""
+    clock = FixedClock()
+
+    async def scene():
+        lag = LoopLag(clock.seconds)
+        lag()
+        clock.tick(5)
+        await asyncio.sleep(0)
+        lag()
+        await asyncio.sleep(0)
+        return lag()
+
+    assert asyncio.run(scene()) == 0.0
+
+
+def test_outside_a_loop_there_is_no_lag():
+    """Threads and plain functions have nothing to lag."""
+    assert LoopLag()() == 0.0
+
+
+def test_rate_limits_are_shared_and_fade(tmp_path):
+    """One process tells, another reads; after a minute half is left."""
+    clock = FixedClock()
+    told, read = (Throttling("support", home=tmp_path, clock=clock.seconds) for _ in range(2))
+    assert read() == 0.0
+    for _ in range(8):
+        told.seen()
+    assert read() == pytest.approx(8.0)
+    clock.tick(60)
+    assert read() == pytest.approx(4.0)
+    told.seen(4)
+    assert read() == pytest.approx(8.0)
+    clock.tick(-3600)
+    assert read() == pytest.approx(8.0)
+
+
+def test_a_damaged_count_is_beyond_every_limit(tmp_path):
+    """A file that is none of ours can't be called good."""
+    throttling = Throttling("support", home=tmp_path)
+    throttling.seen()
+    (tmp_path / "throttled" / "support").write_bytes(b"rubbish")
+
+    assert "7 bytes" in Gauge(name="rate limits", read=throttling, limit=100.0).beyond()
