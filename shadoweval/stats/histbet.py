@@ -225,7 +225,8 @@ class HistBet(Resumable):
         counts = unpack(field(state, "counts", str), made.bins + 1)
         made.n, made.total = field(state, "n", int), field(state, "total", float)
         made.squares = field(state, "squares", float)
-        if (counts < 0).any() or abs(float(counts.sum()) - made.n) > 1e-6 * max(made.n, 1):
+        sums_agree = abs(float(counts.sum()) - made.n) <= 1e-6 * max(made.n, 1)
+        if (counts < 0).any() or not sums_agree or not math.isfinite(made.total + made.squares):
             raise StatsInputError(f"This state holds {counts.sum()} scores but says {made.n}. It is damaged.")
         made._counts += counts
         return made

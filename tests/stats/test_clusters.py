@@ -29,6 +29,13 @@ def test_cluster_means_equal_a_loop_over_the_pairs(rows, cap):
     assert means == pytest.approx([mean for _, mean in expected], abs=1e-12)
 
 
+def test_no_pair_makes_no_cluster():
+    """Empty in, empty out."""
+    means, closed = cluster_means([], np.array([], dtype=int))
+    assert means.size == closed.size == 0
+    assert joined_groups(np.array([], dtype=int), np.array([], dtype=int)).size == 0
+
+
 def test_first_occurrences_keep_query_order():
     """One index per key, the first one."""
     assert first_occurrences(np.array(["b", "a", "b", "c", "a"])).tolist() == [0, 1, 3]
@@ -135,6 +142,8 @@ def test_unusable_input_is_refused():
         cluster_means([0.1, math.nan], np.array([1, 1]))
     with pytest.raises(StatsInputError):
         cluster_means([0.1], np.array([1, 1]))
+    with pytest.raises(StatsInputError, match="one-dimensional"):
+        joined_groups(np.array([[1]]), np.array([[1]]))
     with pytest.raises(StatsInputError):
         joined_groups(np.array([1]), np.array([1, 2]))
     with pytest.raises(StatsInputError, match="damaged"):

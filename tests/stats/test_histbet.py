@@ -244,6 +244,8 @@ def test_unusable_settings_and_merges_are_refused():
         {"n": 4},
         {"v": 2},
         {"counts": "!"},
+        {"total": math.nan},
+        {"kind": "MeanRatio"},
         {"counts": pack(np.zeros(5))},
         {"counts": pack(np.zeros(10_000_000))},
         {"lo": None},

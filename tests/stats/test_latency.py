@@ -115,6 +115,7 @@ def test_nothing_is_judged_before_the_incumbent_is_known():
     tracker = PairedExceedance().extend([1.0] * 49, [2.0] * 49)
     assert (tracker.n, tracker.thresholds) == (0, None)
     assert tracker.order_log_e() == pytest.approx(0.0, abs=1e-12)
+    assert QuantileRatio(0.5).level == 0.5
     assert QuantileRatio(0.5).extend([1.0] * 50, [2.0] * 50).interval(0.05) == (0.0, math.inf)
 
 
