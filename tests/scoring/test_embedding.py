@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shadoweval.errors import WrongModelWeightsError
@@ -132,6 +132,7 @@ def test_what_is_remembered_is_bounded_and_the_least_used_goes_first():
     assert embedder.embed(["x", "y", "z", "x"]).shape == (4, 3)
 
 
+@settings(deadline=None)
 @given(texts=st.lists(st.text(min_size=1), min_size=1, max_size=8))
 def test_vectors_have_norm_one_and_a_text_is_most_like_itself(texts):
     """Whatever the source's scale, rows are unit vectors in the order of the texts."""

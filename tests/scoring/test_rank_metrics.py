@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ir_measures
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import AP, RR, Bpref, P, R, Success, nDCG
 
@@ -41,6 +41,7 @@ def judgements_of(grades, **options):
     return judgements
 
 
+@settings(deadline=None)
 @given(ranking=rankings, grades=grades, k=cutoffs, relevant_from=st.integers(1, 2))
 def test_every_metric_equals_pytrec_evals(ranking, grades, k, relevant_from):
     """On any ranking and any grades the values are those of trec_eval's own C code, to 1e-9."""
@@ -67,6 +68,7 @@ def test_every_metric_equals_pytrec_evals(ranking, grades, k, relevant_from):
         assert value == pytest.approx(expected, abs=1e-9), measure
 
 
+@settings(deadline=None)
 @given(ranking=rankings, grades=grades, k=cutoffs)
 def test_reciprocal_rank_at_k_is_the_whole_one_where_the_first_relevant_is_in_reach(ranking, grades, k):
     """Cutting at k loses what stands below k and changes nothing above."""
@@ -153,6 +155,7 @@ def test_a_query_without_judgements_has_a_reason_and_no_value():
     assert judge({"d1": 1}, relevant_from=2) is Unjudged.NOTHING_RELEVANT
 
 
+@settings(deadline=None)
 @given(
     ranking=st.lists(documents, min_size=1, max_size=12),
     grades=grades,
@@ -213,6 +216,7 @@ def rbo_by_its_definition(one, other, p, *, depth=2000):
     return total
 
 
+@settings(deadline=None)
 @given(one=rankings.filter(bool), other=rankings.filter(bool), p=st.sampled_from([0.5, 0.8, 0.9, 0.95]))
 def test_rank_biased_overlap_is_the_infinite_sum_of_its_definition(one, other, p):
     """Equation 32 equals the definition summed far past both lists, for even and uneven lists; it is symmetric."""
