@@ -93,7 +93,9 @@ class Judge:
         else:
             peers = iter((caller.address(arguments[1], arguments[2]),))
         if name == "bind":
-            return next((_spelled(peer) for peer in peers if peer[1]), None)  # port 0 alone reaches nobody: listen is refused
+            return next(
+                (_spelled(peer) for peer in peers if peer[1]), None
+            )  # port 0 alone reaches nobody: listen is refused
         return next((_spelled(peer) for peer in peers if not self._allowed(peer)), None)
 
     def _allowed(self, peer: Peer) -> bool:

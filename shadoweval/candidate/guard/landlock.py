@@ -63,7 +63,9 @@ def _allow_path(ruleset: int, path: str, rights: int) -> None:
 
 
 def _allow_ports(ruleset: int, ports: Iterable[int]) -> None:
-    syscall("landlock_add_rule", ruleset, _RULE_PORT, struct.pack("=QQ", _BIND_TCP, 0), 0)  # listening is refused elsewhere
+    syscall(
+        "landlock_add_rule", ruleset, _RULE_PORT, struct.pack("=QQ", _BIND_TCP, 0), 0
+    )  # listening is refused elsewhere
     for port in ports:
         syscall("landlock_add_rule", ruleset, _RULE_PORT, struct.pack("=QQ", _CONNECT_TCP, port), 0)
 

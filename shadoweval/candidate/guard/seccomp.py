@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import itertools
 import platform
 import struct
 from collections.abc import Iterable, Mapping
@@ -28,7 +27,7 @@ _NO_NEW_PRIVS = 38
 _X32_BIT = 0x40000000
 _CONTINUE_SINCE = (5, 5)  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
-_Code = tuple[int, int, int, int]
+_LINE = 8  # bytes of one struct sock_filter
 
 
 def refuse_with(code: int) -> int:
@@ -36,23 +35,27 @@ def refuse_with(code: int) -> int:
     return _ERRNO | code
 
 
-def _test(test: Test, action: int) -> list[_Code]:
+def _line(code: int, value: int, *, hit: int = 0, miss: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, hit, miss, value & 0xFFFFFFFF)
+
+
+@cache
+def _test(test: Test, action: int) -> bytes:
     """Load one argument, return `action` on a match, fall through otherwise."""
-    code: list[_Code] = [(_LOAD, 0, 0, 16 + 8 * test.argument + (4 if test.high else 0))]
+    code = _line(_LOAD, 16 + 8 * test.argument + (4 if test.high else 0))
     if test.mask != 0xFFFFFFFF:
-        code.append((_AND, 0, 0, test.mask))
+        code += _line(_AND, test.mask)
     last = len(test.values) - 1
     for place, value in enumerate(test.values):
-        to_return = last - place
         miss = 1 if place == last and not test.negate else 0
-        code.append((_EQUAL, to_return + (1 if test.negate else 0), miss, value & 0xFFFFFFFF))
-    return [*code, (_RETURN, 0, 0, action)]
+        code += _line(_EQUAL, value, hit=last - place + (1 if test.negate else 0), miss=miss)
+    return code + _line(_RETURN, action)
 
 
-def _rule(number: int, tests: Iterable[Test], action: int) -> list[_Code]:
-    body = [code for test in tests for code in _test(test, action)]
-    body.append((_RETURN, 0, 0, ALLOW if body else action))
-    return [(_EQUAL, 0, len(body), number), *body]
+def _rule(number: int, tests: Iterable[Test], action: int) -> bytes:
+    body = b"".join(_test(test, action) for test in tests)
+    body += _line(_RETURN, ALLOW if body else action)
+    return _line(_EQUAL, number, miss=len(body) // _LINE) + body
 
 
 def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, tail: bytes) -> bytes:
@@ -60,43 +63,33 @@ def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, tail: bytes) 
 
     Other architectures' calls and x32 calls are refused whole.
     """
-    code: list[_Code] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, AUDIT_ARCH[platform.machine()]), (_RETURN, 0, 0, action)]
-    code += [(_LOAD, 0, 0, 0), (_NOT_BELOW, 0, 1, _X32_BIT), (_RETURN, 0, 0, action)]
-    code += [line for name in UNKNOWN for line in _rule(native_numbers()[name], (), refuse_with(errno.ENOSYS))]
-    return _packed(code) + compiled(rules, action) + tail
-
-
-def compiled(rules: Mapping[str, tuple[Test, ...]], action: int) -> bytes:
-    """A part of a filter that falls through to what follows it."""
-    known = native_numbers()
-    return _packed(
-        [code for name, tests in rules.items() if name in known for code in _rule(known[name], tests, action)]
-    )
+    known, refuse = native_numbers(), _line(_RETURN, action)
+    code = [_line(_LOAD, 4), _line(_EQUAL, AUDIT_ARCH[platform.machine()], hit=1), refuse]
+    code += [_line(_LOAD, 0), _line(_NOT_BELOW, _X32_BIT, miss=1), refuse]
+    code += [_rule(known[name], (), refuse_with(errno.ENOSYS)) for name in UNKNOWN]
+    code += [_rule(known[name], tests, action) for name, tests in rules.items() if name in known]
+    return b"".join((*code, tail))
 
 
 def compiled_tail(rules: Mapping[str, tuple[Test, ...]], action: int) -> bytes:
     """The last part of a filter, as a search tree: the kernel runs it for every call there is when it is installed."""
     known = native_numbers()
     numbered = sorted((known[name], tests) for name, tests in rules.items() if name in known)
-    return _packed(_tree([(number, _rule(number, tests, action)) for number, tests in numbered]))
+    return _tree([(number, _rule(number, tests, action)) for number, tests in numbered])
 
 
-def _tree(rules: list[tuple[int, list[_Code]]]) -> list[_Code]:
+def _tree(rules: list[tuple[int, bytes]]) -> bytes:
     if len(rules) <= _LEAF:
-        return [*(line for _, code in rules for line in code), (_RETURN, 0, 0, ALLOW)]
+        return b"".join((*(code for _, code in rules), _line(_RETURN, ALLOW)))
     middle = len(rules) // 2
     low, high = _tree(rules[:middle]), _tree(rules[middle:])
-    return [(_NOT_BELOW, 0, 1, rules[middle][0]), (_JUMP, 0, 0, len(low)), *low, *high]
+    return _line(_NOT_BELOW, rules[middle][0], miss=1) + _line(_JUMP, len(low) // _LINE) + low + high
 
 
 @cache
 def common_part() -> bytes:
     """What is alike in every candidate that a supervisor watches."""
     return compiled_tail(common_rules(), ASK)
-
-
-def _packed(code: list[_Code]) -> bytes:
-    return struct.pack("=" + "HBBI" * len(code), *itertools.chain.from_iterable(code))
 
 
 @cache
@@ -126,7 +119,7 @@ def install(code: bytes, *, ask: bool) -> int:
     if libc().prctl(_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")
     array = ctypes.create_string_buffer(code, len(code))
-    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(array)))
+    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(code) // _LINE, ctypes.addressof(array)))
     flags = (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER) if ask else (0,)
     for flag in flags[:-1]:
         try:

@@ -190,7 +190,10 @@ def test_supervisor_gets_the_record(start):
         ("netns", ["not in force: netns (unshare: Operation not permitted)"]),
         (
             "notify",
-            ["not in force: notify (seccomp: Device or resource busy)", "what native code tries is refused but not counted"],
+            [
+                "not in force: notify (seccomp: Device or resource busy)",
+                "what native code tries is refused but not counted",
+            ],
         ),
         ("notify_landlock", ["nothing can be written, scratch folder included"]),
         ("seccomp", ["not in force: seccomp (seccomp: Function not implemented)", "contained by: descriptors"]),

@@ -20,7 +20,9 @@ if not native_numbers():
 KEEP, CLOSED = (5, 6), (7, 9)
 NUMBERS = native_numbers()
 SMALL = st.integers(0, 12)
-ARGUMENT = st.one_of(SMALL, st.sampled_from([os.getpid(), os.O_WRONLY, os.O_CREAT, 0x10000, 1 << 40]), st.integers(0, 2**64 - 1))
+ARGUMENT = st.one_of(
+    SMALL, st.sampled_from([os.getpid(), os.O_WRONLY, os.O_CREAT, 0x10000, 1 << 40]), st.integers(0, 2**64 - 1)
+)
 
 
 def run(code: bytes, number: int, arch: int, arguments: list[int]) -> int:
@@ -84,7 +86,9 @@ def test_foreign_calls_are_refused():
 
 def test_filter_fits_into_the_kernel():
     """BPF_MAXINSNS is 4096, with the most inherited descriptors that are named."""
-    code = seccomp.program(rules.own_rules(tuple(range(100)), tuple(range(100, 200))), seccomp.ASK, tail=seccomp.common_part())
+    code = seccomp.program(
+        rules.own_rules(tuple(range(100)), tuple(range(100, 200))), seccomp.ASK, tail=seccomp.common_part()
+    )
     assert len(code) // 8 < 4096
 
 

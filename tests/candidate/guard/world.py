@@ -46,7 +46,11 @@ class World:
         self.accepted: list[socket.socket] = []
         self.received, self.fifo = 0, -1
         self.victim = subprocess.Popen(
-            [sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, stdin=subprocess.PIPE, start_new_session=True, text=True
+            [sys.executable, "-c", VICTIM],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
         )
         self.victim_address = int(self.victim.stdout.readline())
         self.key = 0x5E000000 | (os.getpid() & 0xFFFFFF)
@@ -119,7 +123,11 @@ class World:
         while str(self.folder) in (mounts := _text("/proc/self/mounts")):
             place = next(line.split()[1] for line in mounts.splitlines() if str(self.folder) in line)
             library.umount2(place.encode(), 2)
-        for kind, get, remove in (("shm", "shmget", "shmctl"), ("sem", "semget", "semctl"), ("msg", "msgget", "msgctl")):
+        for kind, get, remove in (
+            ("shm", "shmget", "shmctl"),
+            ("sem", "semget", "semctl"),
+            ("msg", "msgget", "msgctl"),
+        ):
             if str(self.key) in _text(f"/proc/sysvipc/{kind}"):
                 found = getattr(library, get)(self.key, 0, 0)
                 getattr(library, remove)(found, *((0, 0) if kind == "sem" else (0, None)))
@@ -143,7 +151,15 @@ def _file(path: pathlib.Path) -> tuple[object, ...]:
     status = path.lstat()
     content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
     attributes = os.listxattr(path, follow_symlinks=False)
-    return (status.st_mode, status.st_uid, status.st_nlink, status.st_mtime_ns, content, tuple(attributes), _flags(path))
+    return (
+        status.st_mode,
+        status.st_uid,
+        status.st_nlink,
+        status.st_mtime_ns,
+        content,
+        tuple(attributes),
+        _flags(path),
+    )
 
 
 def _flags(path: pathlib.Path) -> bytes:

@@ -74,7 +74,11 @@ class Zygote:
 
     def __init__(self, registry: str) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "GRPC_ENABLE_FORK_SUPPORT": "0", "GRPC_VERBOSITY": "NONE"}
+        environment = os.environ | {
+            "OPENBLAS_NUM_THREADS": "1",
+            "GRPC_ENABLE_FORK_SUPPORT": "0",
+            "GRPC_VERBOSITY": "NONE",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.candidate.guard.zygote", str(theirs.fileno()), registry],
             pass_fds=[theirs.fileno()], env=environment, cwd=os.path.abspath(f"{__file__}/../../../.."),

@@ -25,7 +25,9 @@ class Probe:
 PROBES: dict[str, Probe] = {}
 
 
-def probe(*kinds: str, before: Callable[[Any], Any] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def probe(
+    *kinds: str, before: Callable[[Any], Any] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function under its name."""
 
     def register(act: Callable[..., Any]) -> Callable[..., Any]:
