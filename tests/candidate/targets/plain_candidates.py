@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from shadoweval.capture import record_hits, record_model_call, retriever, step, tool
@@ -157,3 +158,55 @@ def refund(order, amount):
 @tool
 def mystery(value):
     raise AssertionError("an undeclared tool ran for real")
+
+
+@tool(effect="write")
+async def post(text):
+    raise AssertionError("an async write ran for real")
+
+
+def _caught(call, *args, **kwargs):
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:80]
+
+
+def use_tools(question):
+    """Plain functions called directly, in a thread, in an executor and in a loop."""
+    with ThreadPoolExecutor(2) as executor:
+        found = [
+            _caught(look_up, "K-1"),
+            _caught(look_up, "K-2", fields="few"),
+            executor.submit(_caught, refund, "K-1", amount=5).result(),
+            executor.submit(_caught, mystery, 1).result(),
+            _caught(asyncio.run, _posted()),
+        ]
+    thread = threading.Thread(target=lambda: found.append(_caught(refund, "K-1", 7)))
+    thread.start()
+    thread.join()
+    return found
+
+
+async def _posted():
+    return await post("hello")
+
+
+def leaves_a_thread_that_writes(question):
+    """The thread calls its tool while the next run is on."""
+
+    def later():
+        time.sleep(0.15)
+        refund("K-1", 1)
+
+    if question == "leave":
+        threading.Thread(target=later, daemon=True).start()
+        return "left"
+    time.sleep(0.4)
+    return "done"
+
+
+def reads_at_import():
+    """A warm hook that uses tools: reads run, writes do not."""
+    assert look_up("K-1")["live"]
+    assert "ToolRefusedError" in _caught(refund, "K-1", 1)

@@ -1,0 +1,193 @@
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+from candidate_rig import call, envelope
+
+from shadoweval.candidate import EntityWorld, SqliteWorld, Stubs
+from shadoweval.errors import ExperimentError
+
+RECORDED_TICKET = {"ticket_id": "T-12", "summary": "late"}
+
+
+def open_ticket(world, summary):
+    ticket = (world.recorded or {}).get("ticket_id") or world.fresh("T")
+    world["tickets", ticket] = {"ticket_id": ticket, "summary": summary}
+    return world["tickets", ticket]
+
+
+def get_ticket(world, ticket_id):
+    return world["tickets", ticket_id]
+
+
+def list_tickets(world):
+    return sorted(key[1] for key in world if key[0] == "tickets")
+
+
+def close_ticket(world, ticket_id):
+    if world["tickets", ticket_id].get("closed"):
+        raise ValueError("it is closed")
+    world["tickets", ticket_id] = {**world["tickets", ticket_id], "closed": True}
+    return "closed"
+
+
+def half_done(world, ticket_id):
+    world["tickets", ticket_id] = "half"
+    raise RuntimeError("the other half")
+
+
+TOOLS = {f.__name__: f for f in (open_ticket, get_ticket, list_tickets, close_ticket, half_done)}
+BASE = {("tickets", "T-1"): {"ticket_id": "T-1", "summary": "old"}}
+
+
+def tickets():
+    return BASE
+
+
+@pytest.fixture
+def session(tmp_path):
+    def make(*calls):
+        stubs = Stubs(worlds=[EntityWorld(TOOLS, base=tickets)], simulate=False)
+        return stubs.opened(envelope(calls=calls), scratch=tmp_path)
+
+    return make
+
+
+def ask(opened, name, effect="read", **arguments):
+    answer = opened.answer(name, arguments, effect=effect, live=None)
+    return answer.answered, answer.result if answer.error is None else answer.error
+
+
+def test_a_candidate_reads_what_it_wrote(session):
+    """A ticket that it opened is there when it is asked for, and in the list, and in no other query."""
+    opened = session()
+    how, ticket = ask(opened, "open_ticket", "write", summary="broken")
+
+    assert how == "world"
+    assert ask(opened, "get_ticket", ticket_id=ticket["ticket_id"]) == ("world", ticket)
+    assert ask(opened, "list_tickets") == ("world", ["T-1", ticket["ticket_id"]])
+    assert ask(session(), "list_tickets") == ("world", ["T-1"])
+    assert list(BASE) == [("tickets", "T-1")]
+
+
+def test_the_same_write_as_the_incumbent_s_gets_its_identifier(session):
+    """It counts as replayed, and what reads it afterwards finds it."""
+    opened = session(call("open_ticket", {"summary": "late"}, RECORDED_TICKET, effect="write"))
+
+    assert ask(opened, "open_ticket", "write", summary="late") == ("replayed", RECORDED_TICKET)
+    assert ask(opened, "get_ticket", ticket_id="T-12") == ("world", RECORDED_TICKET)
+
+
+def test_the_record_answers_reads_until_the_candidate_touches_what_they_read(session):
+    """A read of an entity that it wrote comes from the world, all others from the incumbent's record."""
+    recorded = [
+        call("get_ticket", {"ticket_id": "T-1"}, "as recorded", occurrence=1),
+        call("get_ticket", {"ticket_id": "T-1"}, "as recorded later", occurrence=2),
+        call("get_ticket", {"ticket_id": "T-7"}, "another's", occurrence=1),
+    ]
+    opened = session(*recorded)
+
+    assert ask(opened, "get_ticket", ticket_id="T-1") == ("replayed", "as recorded")
+    assert ask(opened, "close_ticket", "write", ticket_id="T-1") == ("world", "closed")
+    assert ask(opened, "get_ticket", ticket_id="T-1")[1]["closed"]
+    assert ask(opened, "get_ticket", ticket_id="T-7") == ("replayed", "another's")
+
+
+def test_what_the_world_does_not_know_goes_to_the_next_policy(session):
+    """A KeyError passes the call on; other exceptions are the tool's own failure, and change nothing."""
+    opened = session()
+
+    assert ask(opened, "get_ticket", ticket_id="T-99")[0] == "refused"
+    assert ask(opened, "half_done", "write", ticket_id="T-1") == ("world", "RuntimeError: the other half")
+    assert ask(opened, "get_ticket", ticket_id="T-1")[1]["summary"] == "old"
+    assert opened.writes() == ()
+
+
+def test_writes_name_their_entity(session):
+    """The write set says which entity each write touched."""
+    opened = session()
+    ask(opened, "close_ticket", "write", ticket_id="T-1")
+    ask(opened, "close_ticket", "write", ticket_id="T-1")  # fails: it is closed
+
+    assert [(w.tool, w.arguments, w.entity) for w in opened.writes()] == [
+        ("close_ticket", {"ticket_id": "T-1"}, "tickets/T-1")
+    ]
+
+
+def test_a_closed_session_refuses(session):
+    """What calls after the run is over is refused, and not written down."""
+    opened = session()
+    opened.close()
+
+    assert ask(opened, "get_ticket", ticket_id="T-1")[0] == "refused"
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    path = tmp_path / "real.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE orders (id TEXT, paid INTEGER, at INTEGER)")
+        db.execute("INSERT INTO orders VALUES ('K-1', 0, 1), ('K-2', 0, 9)")
+        db.commit()
+    monkeypatch.setenv("TEST_DATABASE", str(path))
+    return path
+
+
+def pay(order):
+    with closing(sqlite3.connect(os.environ["TEST_DATABASE"])) as db:
+        db.execute("UPDATE orders SET paid = paid + 1 WHERE id = ?", (order,))
+        db.commit()
+    return "paid"
+
+
+def paid(order):
+    with closing(sqlite3.connect(os.environ["TEST_DATABASE"])) as db:
+        return db.execute("SELECT paid FROM orders WHERE id = ?", (order,)).fetchone()
+
+
+def run(opened, name, effect, function, order):
+    answer = opened.answer(name, {"order": order}, effect=effect, live=lambda: function(order))
+    return answer.answered, answer.result
+
+
+def test_a_database_world_takes_the_writes(database, tmp_path):
+    """Tools write for real into a copy, read it back, and the database and the variable are as before."""
+    before = database.read_bytes()
+    world = SqliteWorld(env="TEST_DATABASE", tools=("pay", "paid"))
+    recorded = [call("paid", {"order": "K-1"}, (0,)), call("paid", {"order": "K-1"}, (7,), occurrence=2)]
+    opened = Stubs(worlds=[world]).opened(envelope(calls=recorded), scratch=tmp_path)
+
+    assert run(opened, "paid", "read", paid, "K-1") == ("replayed", (0,))
+    assert run(opened, "pay", "write", pay, "K-1") == ("world", "paid")
+    assert run(opened, "paid", "read", paid, "K-1") == ("world", (1,))
+    assert run(opened, "mail", "write", pay, "K-1")[0] == "refused"
+    assert opened.live_writes == 0
+
+    opened.close()
+
+    assert database.read_bytes() == before
+    assert os.environ["TEST_DATABASE"] == str(database)
+    assert list(tmp_path.glob("*.sqlite")) == [database]
+
+
+def forget_later_orders(connection, given):
+    connection.execute("DELETE FROM orders WHERE at > 5")
+
+
+def test_a_database_world_can_be_rewound(database, tmp_path):
+    """What was written after the query is taken out of the copy, not of the database."""
+    world = SqliteWorld(env="TEST_DATABASE", tools=("paid",), rewind=forget_later_orders)
+    opened = Stubs(worlds=[world]).opened(envelope(), scratch=tmp_path)
+
+    assert run(opened, "paid", "read", paid, "K-2") == ("world", None)
+    opened.close()
+    assert paid("K-2") == (0,)
+
+
+def test_a_database_that_is_not_there_is_named(tmp_path):
+    """The variable and the path are in the message."""
+    world = SqliteWorld(env="NO_DATABASE", tools=())
+
+    with pytest.raises(ExperimentError, match="NO_DATABASE"):
+        world.opened(None, envelope=envelope(), scratch=tmp_path)

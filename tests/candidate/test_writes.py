@@ -1,0 +1,52 @@
+from collections import Counter
+
+from candidate_rig import call
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shadoweval.candidate import compare_writes
+from shadoweval.records import WriteEffect
+
+
+def wrote(name, **arguments):
+    return call(name, arguments, effect="write")
+
+
+def would(name, **arguments):
+    return WriteEffect(tool=name, arguments=arguments)
+
+
+def test_writes_are_same_missing_extra_or_duplicated():
+    """Each write is counted once: an equal one, one left out, one too many, one made twice."""
+    incumbent = [wrote("pay", n=1), wrote("pay", n=2), wrote("mail", to="a")]
+    candidate = [would("pay", n=1.0), would("pay", n=1), would("mail", to="b"), would("mail", to="b")]
+
+    assert compare_writes(incumbent, candidate).as_counts() == {"same": 1, "missing": 2, "extra": 1, "duplicated": 2}
+
+
+def test_reads_and_failed_calls_of_the_incumbent_wrote_nothing():
+    """Only writes that happened are expected of the candidate; undeclared tools count as writes."""
+    calls = [
+        call("look", {"n": 1}, effect="read"),
+        call("pay", {"n": 1}, effect="write", error="ShopError: no"),
+        call("mystery", {"n": 1}, effect="unknown"),
+        call("declared", {"n": 1}, effect="unknown"),
+    ]
+
+    assert compare_writes(calls, [], effects={"declared": "read"}).as_counts() == {
+        "same": 0, "missing": 1, "extra": 0, "duplicated": 0,
+    }  # fmt: skip
+
+
+KEYS = st.lists(st.sampled_from("abcd"), max_size=12)
+
+
+@given(KEYS, KEYS)
+def test_the_counts_add_up(incumbent, candidate):
+    """Incumbent = same + missing; candidate = same + extra + duplicated; extra counts what the incumbent never did."""
+    found = compare_writes([wrote(key) for key in incumbent], [would(key) for key in candidate])
+
+    assert found.same + found.missing == len(incumbent)
+    assert found.same + found.extra + found.duplicated == len(candidate)
+    assert found.same == (Counter(incumbent) & Counter(candidate)).total()
+    assert found.extra == len(set(candidate) - set(incumbent))
