@@ -7,49 +7,24 @@ is proven yet, 4 the command can't be carried out (the message says why and how 
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import shadoweval
-from shadoweval.errors import ShadowEvalError, TargetError
+from shadoweval.errors import ShadowEvalError
 
-__all__ = ["EXIT_CODES", "load_experiment", "main"]
+__all__ = ["main"]
 
-EXIT_CODES: Final = {"proven": 0, "broken": 1, "error": 2, "inconclusive": 3}
 _CANNOT: Final = 4
-
-
-def load_experiment(target: str) -> Any:
-    """The Experiment that `"module:name"` names; the current folder is looked in first.
-
-    Raises:
-        TargetError: no such module or name, or no Experiment.
-    """
-    from shadoweval.experiment import Experiment  # noqa: PLC0415 - `--help` loads nothing
-
-    module, _, name = target.partition(":")
-    mend = "Write module:name of an Experiment, for instance evals.support:support, and run it where the module lies."
-    if not name:
-        raise TargetError(target, "it names no attribute", mend=mend)
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise TargetError(target, f"{module!r} can't be imported: {error}", mend=mend) from error
-    except AttributeError as error:
-        raise TargetError(target, f"{module!r} has no {name!r}", mend=mend) from error
-    if not isinstance(found, Experiment):
-        raise TargetError(target, f"it is a {type(found).__name__}, no Experiment", mend=mend)
-    return found
+_ABOUT: Final = (
+    "Shadow evaluation of LLM, RAG and agent pipelines: mirror live queries into a candidate, get a verdict."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="shadoweval", description=shadoweval.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="shadoweval", description=_ABOUT)
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -69,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
     evaluate.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
     evaluate.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
-    evaluate.add_argument("--webhook", metavar="URL", action="append", default=[], help="post each change of a decision")
+    evaluate.add_argument(
+        "--webhook", metavar="URL", action="append", default=[], help="post each change of a decision"
+    )
 
     report = command("report", "Write the newest evaluation as HTML")
     report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
@@ -80,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     _window(calibrate)
 
     simulate = command("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
-    simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference to assume (default 0)")
+    simulate.add_argument(
+        "--effect", type=float, default=0.0, metavar="D", help="true difference to assume (default 0)"
+    )
     simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
 
     for name, text in (("kill", "Stop mirroring and what is in flight"), ("resume", "Take a kill back")):
@@ -101,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="SPAN", help="queries of the last 24h, 7d, ... (default: all)")
+    parser.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,18 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         from shadoweval.running import commands  # noqa: PLC0415 - `--help` loads nothing
+        from shadoweval.running.opening import load_experiment  # noqa: PLC0415
 
         run: Callable[[Any], int] = getattr(commands, options.command)
         if hasattr(options, "experiment"):
-            options.experiment_name, options.experiment = options.experiment, load_experiment(options.experiment)
+            options.target, options.experiment = options.experiment, load_experiment(options.experiment)
         return run(options)
     except ShadowEvalError as error:
         print(f"shadoweval {options.command}: {error}", file=sys.stderr)
         return _CANNOT
     except KeyboardInterrupt:
         return 130
-
-
-def report_path(folder: str | None, name: str) -> Path:
-    """Where the report of an experiment goes."""
-    return Path(folder or "reports") / f"{name}.html"

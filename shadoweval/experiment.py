@@ -32,6 +32,7 @@ from shadoweval.records import INCUMBENT, Arm
 from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.kill import KillSwitch
 from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.rules import Rules
 
 __all__ = ["Experiment"]
 
@@ -56,11 +57,11 @@ class Experiment:
         allow: `"host:port"` that candidates may connect to (model endpoint, vector store); the guard refuses others.
         guard: Whether candidates run under the guard. Off only where it can't work; the report says so.
         warm: `"module:attribute"` called once in each candidate process before it serves (load an index, a model).
+        outcome: Called with what either arm returned: its answer, as text or `Outcome`. Importable (a function of a
+            module), since candidates need it too; None: texts, messages and mappings with an answer are understood.
         flags: Says for each request whether it may be mirrored; None: sampling alone decides.
         transport: The way out of the request path; None: chosen for the platform.
-        alpha: Error rate of each of the two kinds of wrong verdict.
-        min_units: No promotion before this many units (sessions, users or distinct queries).
-        min_hours: No promotion before the queries span this many hours.
+        rules: Error rates, and the floors below which nothing is promoted; see `verdict.rules`.
         settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use.
 
     Raises:
@@ -82,11 +83,10 @@ class Experiment:
         allow: Sequence[str] = (),
         guard: bool = True,
         warm: str | None = None,
+        outcome: Callable[[Any], Any] | None = None,
         flags: FlagProvider | None = None,
         transport: Transport | None = None,
-        alpha: float = 0.05,
-        min_units: int = 200,
-        min_hours: float = 0.0,
+        rules: Rules | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.name = _named("experiment", name)
@@ -102,10 +102,9 @@ class Experiment:
         self.allow = tuple(allow)
         self.guard = guard
         self.warm = None if warm is None else _checked_target(warm)
+        self.outcome = outcome
         self.flags = flags
-        self.alpha = _share("alpha", alpha)
-        self.min_units = min_units
-        self.min_hours = min_hours
+        self.rules = rules or Rules()
         self._transport = transport
         self._settings = settings
 
@@ -151,7 +150,6 @@ class Experiment:
         attributes: Callable[..., Mapping[str, Any]] | None = None,
         unit: Callable[..., str] | None = None,
         text: Callable[..., str] | None = None,
-        outcome: Callable[[Any], Any] | None = None,
         **options: Any,
     ) -> Mirror:
         """Decorator that mirrors calls of a function, coroutine, generator or async generator.
@@ -161,7 +159,6 @@ class Experiment:
             attributes: Called with the call's arguments: what slices and targeting go by.
             unit: Called with the arguments: user or session. All of a unit's queries are mirrored, or none.
             text: Called with the arguments: the question as a person would read it.
-            outcome: Called with the returned value: its answer, as text or `Outcome`.
             options: Further options of `Mirror`.
 
         Raises:
@@ -175,7 +172,7 @@ class Experiment:
             attributes=attributes,
             unit=unit,
             text=text,
-            outcome=outcome,
+            outcome=self.outcome,
             **options,
         )
 

@@ -1,0 +1,79 @@
+"""Which queries a report shows side by side: failures, the largest losses and gains, and some by chance."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from shadoweval.protocols import Metric
+from shadoweval.records import Example, Pair, PairScore, Scored
+
+__all__ = ["Examples"]
+
+_EACH: Final = 12
+
+_Ranked = tuple[float, str, Example]
+
+
+class Examples:
+    """Chooses examples from a stream of pairs, in memory that does not grow with it.
+
+    Args:
+        metric: What losses and gains are measured by; None: only failures and a sample are shown.
+        each: How many of each kind.
+    """
+
+    def __init__(self, metric: Metric | None, *, each: int = _EACH) -> None:
+        self._metric, self._each = metric, each
+        self._kinds: dict[str, list[_Ranked]] = {"failure": [], "largest loss": [], "largest gain": [], "sample": []}
+
+    def see(self, pair: Pair, scores: Sequence[PairScore]) -> None:
+        """Consider one pair."""
+        chance = int.from_bytes(hashlib.sha256(pair.id.encode()).digest()[:6]) / 2**48
+        difference = self._difference(scores)
+        if pair.candidate.failed or pair.served.failed:
+            self._keep("failure", chance, pair=pair, scores=scores)
+        elif difference is not None and difference < 0:
+            self._keep("largest loss", -difference, pair=pair, scores=scores)
+        elif difference is not None and difference > 0:
+            self._keep("largest gain", difference, pair=pair, scores=scores)
+        else:
+            self._keep("sample", chance, pair=pair, scores=scores)
+
+    def chosen(self) -> tuple[Example, ...]:
+        """The examples: failures, then losses, then gains, each worst or best first, then the sample."""
+        return tuple(
+            example
+            for kept in self._kinds.values()
+            for _, _, example in sorted(kept, key=lambda item: item[:2], reverse=True)
+        )
+
+    def _difference(self, scores: Iterable[PairScore]) -> float | None:
+        if self._metric is None:
+            return None
+        for score in scores:
+            if score.metric == self._metric.name:
+                if isinstance(score.incumbent, Scored) and isinstance(score.candidate, Scored):
+                    sign = 1.0 if self._metric.higher_is_better else -1.0
+                    return sign * (score.candidate.value - score.incumbent.value)
+                return None
+        return None
+
+    def _keep(self, why: str, rank: float, *, pair: Pair, scores: Sequence[PairScore]) -> None:
+        kept = self._kinds[why]
+        if len(kept) == self._each and (rank, pair.id) <= kept[0][:2]:
+            return
+        example = Example(
+            query_id=pair.id,
+            text=pair.query.text,
+            attributes=pair.query.attributes,
+            incumbent=pair.served,
+            candidate=pair.candidate,
+            scores={score.metric: (score.incumbent, score.candidate) for score in scores},
+            labels=pair.labels,
+            why=why,
+        )
+        push = heapq.heappush if len(kept) < self._each else heapq.heappushpop
+        push(kept, (rank, pair.id, example))

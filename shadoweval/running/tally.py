@@ -1,0 +1,89 @@
+"""What a report counts beside the scores: refusals, containment, versions, money, writes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Final
+
+from shadoweval.codec import canonical
+from shadoweval.records import Observation, Pair, Refusal
+
+__all__ = ["Tally"]
+
+_SHOWN: Final = 50
+
+
+class Tally:
+    """Counts over a stream of pairs."""
+
+    def __init__(self) -> None:
+        self.costs: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter({"same": 0, "missing": 0, "extra": 0, "duplicated": 0})
+        self._refused: Counter[tuple[str, str, str]] = Counter()
+        self._layers: Counter[str] = Counter()
+        self._runs = 0
+        self._versions: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+
+    def see(self, pair: Pair) -> None:
+        """Count one pair."""
+        self._runs += 1
+        for refusal in pair.candidate.refusals:
+            self._refused[refusal.kind, refusal.detail, refusal.layer] += refusal.count
+        self._layers.update(pair.candidate.containment)
+        arms = {"incumbent": pair.served, pair.candidate.arm: pair.candidate, "incumbent again": pair.rerun}
+        for arm, observation in arms.items():
+            if observation is not None:
+                self._count(arm, observation)
+        self.writes.update(_compared(pair))
+
+    def _count(self, arm: str, observation: Observation) -> None:
+        for name, version in observation.versions.items():
+            self._versions[arm][name].add(version)
+        if observation.usage.cost_usd is not None:
+            self.costs[arm] += observation.usage.cost_usd  # pyright: ignore[reportArgumentType] - dollars, not a count
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Refused acts, the most frequent first; beyond 50 kinds the rest is one line."""
+        ranked = self._refused.most_common()
+        shown = [Refusal(kind=k, detail=d, layer=la, count=n) for (k, d, la), n in ranked[:_SHOWN]]
+        rest = sum(n for _, n in ranked[_SHOWN:])
+        if rest:
+            shown.append(Refusal(kind="others", detail=f"{len(ranked) - _SHOWN} more kinds", count=rest))
+        return tuple(shown)
+
+    @property
+    def containment(self) -> dict[str, str]:
+        """Layer -> in how many of the runs it was in force, or why it was missing."""
+        told: dict[str, str] = {}
+        for layer, n in self._layers.items():
+            name, missing, why = layer.partition(" missing: ")
+            share = "all" if n == self._runs else f"{n} of {self._runs}"
+            told[name] = f"missing in {share} runs: {why}" if missing else f"in force in {share} runs"
+        return told or {"guard": "none was in force: the candidate ran as any process of this user"}
+
+    @property
+    def versions(self) -> dict[str, dict[str, str]]:
+        """By arm: each version that decided answers."""
+        return {
+            arm: {name: ", ".join(sorted(seen)) for name, seen in by_name.items()}
+            for arm, by_name in self._versions.items()
+        }
+
+
+def _multiset(observation: Observation) -> Counter[tuple[str, str]]:
+    if observation.place == "shadow":
+        return Counter((write.tool, canonical(write.arguments)) for write in observation.writes)
+    return Counter((c.name, canonical(c.arguments)) for c in observation.tool_calls if c.writes and c.error is None)
+
+
+def _compared(pair: Pair) -> Counter[str]:
+    """The candidate's writes against the incumbent's: by tool and canonical arguments, each as often as it was made."""
+    theirs, ours = _multiset(pair.served), _multiset(pair.candidate)
+    counts: Counter[str] = Counter()
+    for write in theirs | ours:
+        served, shadow = theirs[write], ours[write]
+        counts["same"] += min(served, shadow)
+        counts["missing"] += max(0, served - shadow)
+        counts["duplicated" if served else "extra"] += max(0, shadow - served)
+    return counts
