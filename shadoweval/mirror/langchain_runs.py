@@ -23,6 +23,7 @@ from shadoweval.capture.outcomes import answer_text
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.call import Call, Site, alone
 from shadoweval.mirror.chunks import Chunks
+from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.wire import freeze_call
 
 __all__ = ["Asked", "MirrorTap", "Place", "announced_by"]
@@ -147,20 +148,16 @@ class _Root:
     def ended(self, value: Any, error: BaseException | None, inputs: Any) -> None:
         """Hand over what it did."""
         call, asked = self.call, self.asked
-        if call is None or (call.over and call.recorder is not None):
+        if call is None:
             return
         if asked is not None and not asked.whole and inputs is not None and inputs is not asked.inputs:
             with call.at("snapshot"):
                 call.inputs = freeze_call((inputs,), {}, max_bytes=call.site.plan.max_bytes)
         if asked is not None and asked.closing and error is None:
             error = GeneratorExit()
-        call.enter()
-        if error is not None:
-            call.raised(error)
-        elif asked is not None and asked.count:
-            call.streamed(_Whole(value, asked.count, call.site.plan.max_bytes))
-        else:
-            call.returned(value)
+        streamed = 0 if asked is None else asked.count
+        chunks = _Whole(value, streamed, call.site.plan.max_bytes) if streamed else None
+        finish(call, value, error=error, chunks=chunks)
 
 
 class MirrorTap(BaseCallbackHandler):
