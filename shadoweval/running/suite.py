@@ -79,11 +79,11 @@ def run_suite(
     names = list(experiment.candidates) if candidates is None else list(candidates)
     targets = [experiment.target(name) for name in (INCUMBENT, *names)]
     read = read_cases(_case_file(experiment, cases))
-    with tempfile.TemporaryDirectory(prefix="shadow-suite-") as folder:
-        with SqlStore(f"sqlite:///{folder}/suite.db") as store:
-            asyncio.run(_run(experiment, read, store=store, names=names, processes=processes, clock=clock))
-            store.add_labels(labels_of(read))
-            evaluation = evaluate(experiment, candidates=names, closed=True, store=store, clock=clock)
+    folder = tempfile.TemporaryDirectory(prefix="shadow-suite-")
+    with folder as place, SqlStore(f"sqlite:///{place}/suite.db") as store:
+        asyncio.run(_run(experiment, read, store=store, names=names, processes=processes, clock=clock))
+        store.add_labels(labels_of(read))
+        evaluation = evaluate(experiment, candidates=names, closed=True, store=store, clock=clock)
     note = f"A suite of {len(read)} cases; arms: {', '.join(targets)}."
     return msgspec.structs.replace(evaluation, notes=(*evaluation.notes, note))
 
