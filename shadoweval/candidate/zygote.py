@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -194,7 +195,7 @@ class _Zygote:
         """Take from this process what a candidate must not have."""
         scratch = self.post.scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
-        os.environ["TMPDIR"] = str(scratch)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
         peak = _peak_reset()
         post = msgspec.structs.replace(self.post, scratch=scratch, peak=peak)
         if self.guard is None:

