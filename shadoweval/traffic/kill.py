@@ -55,7 +55,7 @@ class KillSwitch:
         interval: float = _INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if Path(experiment).name != experiment:
+        if Path(experiment).name != experiment or experiment in {"", ".."}:
             raise ExperimentError(f"{experiment!r} can't be killed by a file: it is no file name.")
         self.experiment = experiment
         self.home = home.absolute()

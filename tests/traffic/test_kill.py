@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from shadoweval.errors import ExperimentError
+from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import ALL, KillSwitch, audit_trail
 
 
@@ -139,3 +141,113 @@ def test_the_kill_file_says_who_and_why(home):
 
     assert (line["who"], line["reason"]) == ("ada", "bad answers")
     assert os.fspath(home) not in line.values()
+
+
+def test_a_resume_elsewhere_resumes_here(home):
+    """The process that pulled the switch is resumed by another process like everybody else."""
+    now = [0.0]
+    switch = KillSwitch("support", home=home, clock=lambda: now[0])
+    switch.kill("bad answers")
+    now[0] += 1
+    assert switch.killed()
+
+    assert KillSwitch("support", home=home).resume("mended")
+    now[0] += 0.1
+    assert not switch.killed()
+
+
+def test_all_can_be_resumed(home):
+    """Taking back ALL says that everything runs, here and there."""
+    everything, switch = KillSwitch(ALL, home=home), KillSwitch("support", home=home, interval=0.0)
+    everything.kill("incident")
+    assert switch.killed()
+
+    assert everything.resume("over")
+    assert audit_trail(home)[-1]["new"] == "running"
+    assert not switch.killed()
+
+
+def test_a_clock_that_goes_back_does_not_blind_it(home):
+    """In a process restored from a snapshot the clock may stand long before the last look: it looks at once."""
+    now = [1000.0]
+    switch = KillSwitch("support", home=home, clock=lambda: now[0])
+    assert not switch.killed()
+    KillSwitch("support", home=home).kill()
+
+    now[0] = 3.0
+    assert switch.killed()
+
+
+def test_a_child_process_obeys(home):
+    """A forked child sees the kill of its parent before the fork, and a kill of others after it."""
+    before, after = KillSwitch("before", home=home, interval=0.0), KillSwitch("after", home=home, interval=0.0)
+    assert not after.killed()
+    before.kill()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(read, 1)
+        os._exit(0 if before.killed() and after.killed() else 1)
+    after.kill()
+    os.write(write, b"x")
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(read)
+    os.close(write)
+
+
+def test_something_else_may_kill(home):
+    """`also` is asked with the experiment's name at each look; where it raises, that kills."""
+    asked = []
+
+    def also(experiment):
+        asked.append(experiment)
+        if len(asked) == 2:
+            raise RuntimeError("no answer")
+        return len(asked) == 3
+
+    switch = KillSwitch("support", home=home, interval=0.0, also=also)
+
+    assert [switch.killed() for _ in range(4)] == [False, True, True, False]
+    assert set(asked) == {"support"}
+
+
+def test_a_flag_file_kills(home, tmp_path):
+    """A flag file with `kill` stops what is in flight, as the kill file does."""
+    file = tmp_path / "flags.toml"
+    file.write_text("kill = true\n", encoding="utf-8")
+
+    assert KillSwitch("support", home=home, also=StaticFlags(file).killed).killed()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../support", "a/b"])
+def test_names_stay_in_their_folder(home, name):
+    """An experiment whose name would lead elsewhere is refused: its kill file could not be found."""
+    with pytest.raises(ExperimentError, match="no file name"):
+        KillSwitch(name, home=home)
+
+
+def test_a_kill_that_cannot_be_audited_holds(home, caplog):
+    """Without an audit trail the kill stands and the line is in the log; resuming needs the trail."""
+    (home / "audit.jsonl").mkdir(parents=True)
+    switch = KillSwitch("support", home=home)
+
+    switch.kill("now", who="ada")
+
+    assert KillSwitch("support", home=home).killed()
+    assert caplog.records[0].line["reason"] == "now"
+    with pytest.raises(OSError, match="audit"):
+        switch.resume("mended")
+    assert switch.killed()
+
+
+def test_a_kill_file_that_cannot_be_removed_stays_a_kill(home):
+    """A resume that fails is told twice: as the attempt, and as what it came to."""
+    switch = KillSwitch("support", home=home)
+    (home / "kill" / "support" / "in the way").mkdir(parents=True)
+
+    with pytest.raises(OSError, match="support"):
+        switch.resume("mended")
+
+    assert switch.killed()
+    assert [line["new"] for line in audit_trail(home)] == ["running", "killed"]
