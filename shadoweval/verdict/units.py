@@ -200,7 +200,7 @@ class Sessions:
             ids=np.array(state["ids"], dtype=np.uint64),
             pairs=np.array(state["pairs"], dtype=np.int64),
             last=np.array(state["last"], dtype=np.float64),
-            sums=np.array(state["sums"], dtype=np.float64).reshape(-1, n),
-            counts=np.array(state["counts"], dtype=np.int64).reshape(-1, n),
-            codes=np.array(state["codes"], dtype=np.int64).reshape(-1, n),
+            sums=np.array(state["sums"], dtype=np.float64).reshape(len(state["sums"]), n),
+            counts=np.array(state["counts"], dtype=np.int64).reshape(len(state["sums"]), n),
+            codes=np.array(state["codes"], dtype=np.int64).reshape(len(state["codes"]), n),
         )
