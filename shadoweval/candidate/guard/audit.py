@@ -4,7 +4,7 @@ It can't see what native code does and can't be removed again, so it belongs int
 kernel's layers. Events: <https://docs.python.org/3/library/audit_events.html>.
 """
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
+# ruff: noqa: PTH117, PTH118
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Checks:
 
     def _open(self, arguments: tuple[Any, ...]) -> None:
         path, _, flags = arguments
-        if flags & WRITE_FLAGS and not isinstance(path, int):
+        if flags & WRITE_FLAGS and not isinstance(path, int):  # noqa: SIM102 (what is asked, then what is refused)
             if path is None or not (self._writable(path, follow=True) or os.fsdecode(path) in DEVICES):
                 self._refuse("open.write", _plain(path))
 

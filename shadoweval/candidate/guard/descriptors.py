@@ -1,6 +1,6 @@
 """What the candidate inherits: descriptors, the life of its parent, and how much memory it may take."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
+# ruff: noqa: PTH115, PTH208
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Enter the guard: the ladder of layers, in the only order that works, and a record of what is in force."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
+# ruff: noqa: PTH112, PTH116
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def prepare(*, leave_network: bool = False) -> None:
     """Do once in the zygote what every candidate would do again: load libraries, ask the kernel, compile the filter.
 
     Args:
-        leave_network: enter the `netns` layer here, for all candidates to come and for the zygote itself; only for policies
-            whose allow-list is empty. In `contain` the same costs milliseconds a candidate.
+        leave_network: enter the `netns` layer here, for all candidates to come and for the zygote itself; only for
+            policies whose allow-list is empty. In `contain` the same costs milliseconds a candidate.
 
     Raises:
         OSError: `leave_network`, and it is not permitted here.
@@ -86,13 +86,13 @@ def contain(
 ) -> Containment:
     """Put this process under the guard, for good. Call it in a freshly forked child, before any candidate code.
 
-    A layer that the platform lacks is left out and named in the record; what is left is never weaker than what was asked:
-    where nobody can tell an allowed address or path from another, all of them are refused.
+    A layer that the platform lacks is left out and named in the record. The kernel's layers fail closed: where nobody can
+    tell an allowed address or path from another, all of them are refused.
 
     Args:
         policy: what is allowed.
-        on_refusal: a `Supervisor`'s candidate end, or a callable that is told what the audit hook refused (then there is no
-            notify layer, and what native code tries is refused but not counted).
+        on_refusal: a `Supervisor`'s candidate end; or a callable that is told what the audit hook refused (then there
+            is no notify layer, and what native code tries is refused but not counted).
         parent: the process whose end is this one's end; by default the parent of this process.
 
     Raises:

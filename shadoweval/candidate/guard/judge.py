@@ -1,6 +1,6 @@
 """Decide what the filter could not: look at the paths and addresses of one waiting system call."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
+# ruff: noqa: PTH110
 
 from __future__ import annotations
 

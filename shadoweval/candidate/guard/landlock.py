@@ -1,10 +1,10 @@
-"""Landlock: writing only below the writable places, TCP only to the allowed ports, enforced by the kernel on real objects.
+"""Landlock: writing only below the writable places, TCP only to the allowed ports, judged by the kernel itself.
 
-Source: `Documentation/userspace-api/landlock.rst` and `include/uapi/linux/landlock.h` of the kernel. Only rights that change
-something are handled, so reading costs nothing and stays possible everywhere.
+Source: `Documentation/userspace-api/landlock.rst` and `include/uapi/linux/landlock.h` of the kernel. Only rights that
+change something are handled, so reading costs nothing and stays possible everywhere.
 """
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
+# ruff: noqa: PTH110
 
 from __future__ import annotations
 

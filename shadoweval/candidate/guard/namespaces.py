@@ -1,6 +1,5 @@
 """A network namespace without any interface that is up: nothing to connect to, whoever asks."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH208
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class RefusedError(PermissionError):
         super().__init__(
             errno.EPERM,
             f"{refusal.kind} {refusal.detail!r} was refused: this run is a shadow, it may not change anything. "
-            "If it needs this, name it in the GuardPolicy (allow, unix_sockets, writable) or work inside its scratch folder.",
+            "Name what it needs in the GuardPolicy (allow, unix_sockets, writable) or work inside the scratch folder.",
         )
 
 

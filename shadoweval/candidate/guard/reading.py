@@ -1,6 +1,6 @@
 """Read what a waiting system call of another process points to: paths and addresses."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH117, PTH118, PTH123, PTH208
+# ruff: noqa: PTH115
 
 from __future__ import annotations
 

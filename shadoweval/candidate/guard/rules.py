@@ -126,7 +126,8 @@ UNKNOWN = ("clone3", "io_uring_setup")
 # Which argument is the descriptor, of calls that write through (copy, lock) an inherited one.
 INHERITABLE = {
     "write": 0, "pwrite64": 0, "writev": 0, "pwritev": 0, "pwritev2": 0, "sendfile": 0, "splice": 2, "tee": 1,
-    "vmsplice": 0, "dup": 0, "dup2": 0, "dup3": 0, "fcntl": 0, "copy_file_range": 2, "ftruncate": 0, "fallocate": 0, "sendto": 0, "sendmsg": 0, "sendmmsg": 0,
+    "vmsplice": 0, "dup": 0, "dup2": 0, "dup3": 0, "fcntl": 0, "copy_file_range": 2, "ftruncate": 0, "fallocate": 0,
+    "sendto": 0, "sendmsg": 0, "sendmmsg": 0,
 }  # fmt: skip
 # Calls whose first argument must be one of the candidate's own threads.
 OWN_THREADS = ("tkill", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")

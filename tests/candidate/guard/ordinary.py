@@ -1,4 +1,6 @@
 """What candidates do all day, and what the guard is put to: acts for the zygote of the other tests."""
+# Packages go by their full names beside each other.
+# ruff: noqa: ICN001
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Each way of changing the world happens without the guard; under it, it is refused and counted. Judged from outside."""
+"""Each way of changing the world happens without the guard; under it, it is refused and counted."""
+# Other systems can't import the probes, so the skip comes first.
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the layers below Python are Linux's")
 if sys.platform != "linux":
     pytest.skip("the layers below Python are Linux's", allow_module_level=True)
 

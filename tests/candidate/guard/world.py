@@ -1,4 +1,6 @@
 """What lies outside a candidate: listeners, files, another process; looked at from outside, before and after."""
+# Paths are text here, as they are for system calls.
+# ruff: noqa: PTH108, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -74,9 +76,11 @@ class World:
         self.out = out
         host = self.tcp.getsockname()
         return types.SimpleNamespace(
-            tcp=host, url=f"http://{host[0]}:{host[1]}/", udp=self.udp.getsockname(), out=str(out), scratch=str(scratch),
-            unix=self.unix.getsockname(), unix_datagram=self.unix_datagram.getsockname(), abstract=self.name, name=self.name,
-            file=str(out / "file.txt"), database=str(out / "data.db"), fifo=str(base / "fifo"), key=self.key,
+            tcp=host, url=f"http://{host[0]}:{host[1]}/", udp=self.udp.getsockname(), out=str(out),
+            scratch=str(scratch),
+            unix=self.unix.getsockname(), unix_datagram=self.unix_datagram.getsockname(), abstract=self.name,
+            name=self.name, file=str(out / "file.txt"),
+            database=str(out / "data.db"), fifo=str(base / "fifo"), key=self.key,
             victim=self.victim.pid, victim_address=self.victim_address,
         )  # fmt: skip
 

@@ -1,13 +1,14 @@
 """A warm, single-threaded process that forks one child per request; the child guards itself and acts.
 
-Run as `python -m tests.candidate.guard.zygote FD`. A request is a pickled dict, with the descriptors of the child's result
-socket, of the witness pipe and (if guarded) of its end of the supervisor's channel.
+Run as `python -m tests.candidate.guard.zygote FD MODULE`. A request is a pickled dict, with descriptors: the child's
+result socket, the witness pipe and (if guarded) of its end of the supervisor's channel.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import pickle
 import signal
 import socket
@@ -81,7 +82,7 @@ class Zygote:
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.candidate.guard.zygote", str(theirs.fileno()), registry],
-            pass_fds=[theirs.fileno()], env=environment, cwd=os.path.abspath(f"{__file__}/../../../.."),
+            pass_fds=[theirs.fileno()], env=environment, cwd=pathlib.Path(__file__).resolve().parents[3],
         )  # fmt: skip
         theirs.close()
         assert self.control.recv(64) == b"warm"

@@ -1,4 +1,6 @@
 """Reaching out by the packages that pipelines use, native ones among them."""
+# Packages go by their full names beside each other.
+# ruff: noqa: ICN001
 
 from __future__ import annotations
 

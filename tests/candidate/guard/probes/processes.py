@@ -1,7 +1,10 @@
 """Starting processes, and reaching into others."""
+# The probes are the calls themselves, not the ways round them.
+# ruff: noqa: PTH123
 
 from __future__ import annotations
 
+import _posixsubprocess
 import asyncio
 import ctypes
 import multiprocessing
@@ -11,8 +14,6 @@ import struct
 import subprocess
 import threading
 from concurrent.futures import ProcessPoolExecutor
-
-import _posixsubprocess
 
 from shadoweval.candidate.guard.syscalls import syscall
 from tests.candidate.guard.probes import native, probe, tell
