@@ -12,10 +12,9 @@ from shadoweval.errors import TooLargeError, UncopyableError
 
 __all__ = [
     "UNCOPYABLE",
-    "argument_plain",
+    "argument_data",
     "data_of",
     "encode",
-    "encode_sorted",
     "encode_value",
     "plain_result",
     "plainly",
@@ -27,13 +26,33 @@ UNCOPYABLE: Final = "shadoweval.uncopyable"
 """Key of the mapping that stands for what could not be copied; its value says why."""
 
 _ITEMS: Final = 4096
+_ARGUMENTS_CAP: Final = 1 << 20
 _KEYS: Final = frozenset({str})
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
 
 encode: Final = msgspec.msgpack.Encoder().encode
-encode_sorted: Final = msgspec.msgpack.Encoder(order="deterministic").encode
-encode_value: Final = msgspec.msgpack.Encoder(enc_hook=codec.plain).encode
-"""Objects become mappings of their fields; what the encoder doesn't know becomes what `codec.plain` makes of it."""
+
+
+def _fields(value: Any) -> Any:
+    """Fields of a pydantic model, LangChain's messages and documents among them; the encoder knows the other kinds."""
+    if hasattr(type(value), "model_fields"):
+        return {**value.__dict__, **(getattr(value, "__pydantic_extra__", None) or {})}
+    raise NotImplementedError
+
+
+def _fields_or_type(value: Any) -> Any:
+    try:
+        return _fields(value)
+    except NotImplementedError:
+        return {UNCOPYABLE: _type_name(value)}
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+encode_value: Final = msgspec.msgpack.Encoder(enc_hook=_fields).encode
+_encode_arguments: Final = msgspec.msgpack.Encoder(enc_hook=_fields_or_type, order="deterministic").encode
 
 
 def weigh(value: Any) -> int:
@@ -101,13 +120,30 @@ def plain_result(value: Any, *, max_bytes: int) -> Any:
         return {UNCOPYABLE: error.why}
 
 
-def argument_plain(value: Any, *, max_bytes: int) -> Any:
-    """`plainly`, or a mapping with the type's name: the same in both arms, so that a replay finds the call."""
+def argument_data(arguments: Mapping[str, Any]) -> bytes:
+    """Arguments of a tool call as data, encoded, with sorted keys: what a model would have written as JSON.
+
+    Tuples and sets become lists, objects mappings of their fields, dates texts. What is no data, or larger than 1 MiB,
+    becomes a mapping with its type's name. Both arms do the same, so that equal calls have equal data.
+    """
     try:
-        return plainly(value, max_bytes=max_bytes)
-    except UncopyableError:
-        kind = type(value)
-        return {UNCOPYABLE: f"{kind.__module__}.{kind.__qualname__}"}
+        raw = _encode_arguments(arguments)
+        if len(raw) <= _ARGUMENTS_CAP:
+            return raw
+    except (OverflowError, TypeError, ValueError, RecursionError):  # one of them, see below
+        pass
+    return _encode_arguments({str(name): _argument(value) for name, value in arguments.items()})
+
+
+def _argument(value: Any) -> Any:
+    """One argument that can be encoded."""
+    try:
+        raw = _encode_arguments(value)
+    except OverflowError:  # an integer over 64 bits
+        raw = encode(codec.plain(value)) if type(value) is int else b""
+    except (TypeError, ValueError, RecursionError):  # a key that is no key, a lone surrogate, itself
+        raw = b""
+    return msgspec.Raw(raw) if 0 < len(raw) <= _ARGUMENTS_CAP else {UNCOPYABLE: _type_name(value)}
 
 
 def data_of(value: Any, *, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
@@ -120,10 +156,10 @@ def data_of(value: Any, *, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
         return None, False  # the answer says it
     try:
         raw = encode_value(value)
-    except (UncopyableError, OverflowError, TypeError, ValueError, RecursionError) as error:
-        if isinstance(error, OverflowError):  # an integer over 64 bits
-            return _data_of_plain(value, max_bytes)
-        return None, isinstance(error, TooLargeError)
+    except OverflowError:  # an integer over 64 bits
+        return _data_of_plain(value, max_bytes)
+    except (NotImplementedError, TypeError, ValueError, RecursionError):
+        return None, False
     return (None, True) if len(raw) > max_bytes else (msgspec.Raw(raw), False)
 
 

@@ -9,10 +9,9 @@ from time import perf_counter
 from typing import Any, Literal, cast
 from uuid import UUID
 
-import msgspec
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.capture.copying import argument_plain, encode_sorted
+from shadoweval.capture.copying import argument_data
 from shadoweval.capture.documents import hit_rows
 from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.recorder import Recorder
@@ -20,7 +19,6 @@ from shadoweval.records import Effect
 
 __all__ = ["Tap"]
 
-_ARGUMENT_CAP = 1 << 20
 _Kind = Literal["model", "retrieval", "tool", "other"]
 
 
@@ -33,7 +31,7 @@ class _Open:
         self.kind: _Kind = kind
         self.name, self.index, self.parent = name, index, parent
         self.first: float | None = None
-        self.arguments: Any = None
+        self.arguments = b"\x80"
         self.calls_before = 0
         self.effect: Effect = "unknown"
         self.started = perf_counter()
@@ -148,11 +146,7 @@ class Tap(BaseCallbackHandler):
         inputs: Any = facts.get("inputs")
         arguments = inputs if isinstance(inputs, Mapping) else {"input": input_str}
         try:
-            plain = {
-                str(name): argument_plain(value, max_bytes=_ARGUMENT_CAP)
-                for name, value in cast("Mapping[str, Any]", arguments).items()
-            }
-            opened.arguments = msgspec.Raw(encode_sorted(plain))
+            opened.arguments = argument_data(cast("Mapping[str, Any]", arguments))
         except Exception as fault:  # noqa: BLE001 - as in on_retriever_end
             self.recorder.fault = fault
 

@@ -15,15 +15,13 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import UNCOPYABLE, encode, encode_sorted, plain_result
+from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, plain_result, weigh
+from shadoweval.errors import UncopyableError
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
-__all__ = ["Fixed", "HitRow", "Parts", "Recorder", "active", "current"]
+__all__ = ["HitRow", "Parts", "Recorder", "active", "current"]
 
 _Kind = Literal["model", "retrieval", "tool", "other"]
-Fixed = dict[str, Any] | bytes | msgspec.Raw
-"""A tool's arguments, fixed: atoms by name; bytes with sorted keys; Raw where `codec.plain` had to help."""
-
 # Name and encoded ToolCall.
 _Call = tuple[str, bytes]
 # In the order of Hit's fields: id, rank, score, text.
@@ -74,7 +72,7 @@ class Recorder:
         self.calls: list[_Call] = []
         self.hit_lists: list[list[HitRow]] = []
         self.steps: list[StepRow] = []
-        self.seen: dict[str, list[Fixed]] = {}
+        self.seen: dict[str, list[bytes]] = {}
         self.indices = itertools.count()
         self.left = max_bytes
         self.max_items = max_items
@@ -103,7 +101,7 @@ class Recorder:
     def add_call(
         self,
         name: str,
-        arguments: Fixed,
+        arguments: Mapping[str, Any] | bytes,
         result: Any,
         *,
         started: float,
@@ -115,11 +113,14 @@ class Recorder:
     ) -> None:
         """A finished tool call.
 
-        `result` is any value.
+        `arguments` as a mapping, or as `argument_data` gave them before the call; `result` is any value; `position` is
+        the index of its step and of the step above.
         """
         if len(self.calls) >= self.max_items:
             self.truncated = True
             return
+        if type(arguments) is not bytes:
+            arguments = argument_data(cast("Mapping[str, Any]", arguments))
         before = self.seen.get(name)
         if before is None:
             self.seen[name] = [arguments]
@@ -128,23 +129,29 @@ class Recorder:
             occurrence = 1 + _equal(before, arguments)
             before.append(arguments)
         since = started - self.began
-        plain = plain_result(result, max_bytes=max(self.left, 0))
-        told = msgspec.Raw(arguments) if type(arguments) is bytes else arguments
-        row = (name, told, plain, error, effect, answered, occurrence, since, duration)
-        try:
-            raw = encode(row)
-        except (OverflowError, TypeError, RecursionError):  # an integer over 64 bits, a lone surrogate
-            plain = plain_result(codec.plain(result), max_bytes=max(self.left, 0))
-            raw = encode((name, told, plain, error, effect, answered, occurrence, since, duration))
-        self.left -= len(raw)
-        if self.left < 0:
-            self.truncated = True
-            plain = {UNCOPYABLE: "the recording's cap was reached"}
-            raw = encode((name, told, plain, error, effect, answered, occurrence, since, duration))
+        times = (occurrence, since, duration)
+        raw = self._encoded((name, msgspec.Raw(arguments)), result, (error, effect, answered, *times))
         self.calls.append((name, raw))
-        if len(self.steps) < self.max_items:
-            index, parent = position or (next(self.indices), None)
-            self.steps.append(("tool", name, since, duration, None, None, None, None, error, index, parent))
+        index, parent = position or (next(self.indices), None)
+        self.steps.append(("tool", name, since, duration, None, None, None, None, error, index, parent))
+
+    def _encoded(self, asked: tuple[Any, ...], result: Any, told: tuple[Any, ...]) -> bytes:
+        """A ToolCall; a result that is over what is left says so in its place."""
+        left = max(self.left, 0)
+        try:
+            weight = weigh(result)
+            plain = result if 0 <= 4 * weight <= left else plain_result(result, max_bytes=left)
+            raw = encode((*asked, plain, *told))
+        except (OverflowError, UnicodeError, RecursionError):  # integers over 64 bits, lone surrogates, itself
+            try:
+                raw = encode((*asked, plain_result(codec.plain(result), max_bytes=left), *told))
+            except (UncopyableError, UnicodeError) as error:
+                raw = encode((*asked, {UNCOPYABLE: str(error)}, *told))
+        if len(raw) > left:
+            self.truncated = True
+            raw = encode((*asked, {UNCOPYABLE: "the recording's cap was reached"}, *told))
+        self.left -= len(raw)
+        return raw
 
     def add_hits(self, rows: list[HitRow], *, replace: bool = False) -> None:
         """One retrieval's list; `replace`: it is the final one, such as a reranker's."""
@@ -196,23 +203,17 @@ def _total(rows: list[StepRow], field: int) -> Any:
     return sum(values) if values else None
 
 
-def _quick(arguments: Fixed) -> bytes | None:
-    """Bytes that are equal exactly when `codec.canonical` is; None where a number might be equal in two forms."""
-    if type(arguments) is dict:
-        arguments = encode_sorted(arguments)
-    return arguments if type(arguments) is bytes and _FLOAT not in arguments else None
+def _canonical(arguments: bytes) -> str:
+    return codec.canonical(cast("Mapping[str, Any]", codec.thaw(arguments)))
 
 
-def _canonical(arguments: Fixed) -> str:
-    found = arguments if isinstance(arguments, dict) else codec.thaw(bytes(arguments))
-    return codec.canonical(cast("Mapping[str, Any]", found))
+def _equal(before: list[bytes], arguments: bytes) -> int:
+    """How many of `before` are the same call, as `codec.canonical` compares.
 
-
-def _equal(before: list[Fixed], arguments: Fixed) -> int:
-    """How many of `before` are the same call. Canonical texts are made only where bytes can't tell."""
-    mine, others = _quick(arguments), [_quick(known) for known in before]
-    if mine is not None and None not in others:
-        return others.count(mine)
+    Keys are sorted, so bytes tell, but for a float, which may equal an integer.
+    """
+    if _FLOAT not in arguments and not any(_FLOAT in known for known in before):
+        return before.count(arguments)
     return [_canonical(known) for known in before].count(_canonical(arguments))
 
 

@@ -11,82 +11,58 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, TypeVar, cast, overload
 
-import msgspec
-
-from shadoweval.capture.copying import argument_plain, encode_sorted, weigh
+from shadoweval import codec
+from shadoweval.capture.copying import argument_data
 from shadoweval.capture.interception import error_text, given, installed
-from shadoweval.capture.recorder import Fixed, Recorder, current
+from shadoweval.capture.recorder import Recorder, current
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
 __all__ = ["acall_tool", "call_tool", "tool"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
-_ARGUMENT_CAP: Final = 1 << 20
+_NOTHING: Final = b"\x80"  # an empty mapping
 _P = inspect.Parameter
 
 
-def _binder(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
-    """Arguments by name with defaults. What can be known of the signature is worked out here, once."""
-    signature = inspect.signature(function)
-    parameters = signature.parameters.values()
-    names = [p.name for p in parameters if p.kind in {_P.POSITIONAL_OR_KEYWORD, _P.POSITIONAL_ONLY}]
-    starred = next((p.name for p in parameters if p.kind is _P.VAR_POSITIONAL), None)
-    defaults = {p.name: p.default for p in parameters if p.default is not _P.empty}
-    skipped = names[0] if names and names[0] in {"self", "cls"} else None
-    many = len(names)
+def _binder(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """A function with the same parameters that returns them by name, so that Python itself binds a call, fast.
 
-    def bind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        bound = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-        if starred is not None:
-            bound[starred] = list(args[many:])
-        if skipped is not None:
-            bound.pop(skipped, None)
-        return bound
-
-    def bind_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        bound = dict(zip(names, args, strict=False))
-        if kwargs:
-            bound.update(kwargs)
-        return bound
-
-    return bind if defaults or starred or skipped else bind_plain
-
-
-def _fixed(arguments: dict[str, Any]) -> Fixed:
-    """Arguments that nobody can change any more: the dict itself where it holds atoms only, else bytes."""
-    if _ATOMS.issuperset(map(type, arguments.values())):
-        return arguments
+    `self` and `cls` are left out, `*args` become a list under their name, `**kwargs` are merged in.
+    """
     try:
-        if 0 <= weigh(arguments) <= _ARGUMENT_CAP:
-            return encode_sorted(arguments)
-    except (OverflowError, RecursionError):
-        pass
-    plain = {name: argument_plain(value, max_bytes=_ARGUMENT_CAP) for name, value in arguments.items()}
-    return msgspec.Raw(encode_sorted(plain))
-
-
-def _visible(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as the interceptor sees them: what can't be copied is named by its type, as in the record."""
-    visible: dict[str, Any] = {}
-    for name, value in arguments.items():
-        plain = argument_plain(value, max_bytes=_ARGUMENT_CAP)
-        visible[name] = plain if type(plain) is dict and type(value) is not dict else value
-    return visible
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # a builtin without one
+        return lambda *args, **kwargs: {"args": list(args), **kwargs}
+    heads: list[str] = []
+    parts: list[str] = []
+    for at, p in enumerate(parameters):
+        starred = any(before.kind in {_P.VAR_POSITIONAL, _P.KEYWORD_ONLY} for before in parameters[:at])
+        if p.kind is _P.KEYWORD_ONLY and not starred:
+            heads.append("*")
+        mark = {_P.VAR_POSITIONAL: "*", _P.VAR_KEYWORD: "**"}.get(p.kind, "")
+        heads.append(f"{mark}{p.name}" + ("" if p.default is _P.empty else f"=defaults[{p.name!r}]"))
+        if p.kind is _P.POSITIONAL_ONLY and (at + 1 == len(parameters) or parameters[at + 1].kind != p.kind):
+            heads.append("/")
+        if at or p.name not in {"self", "cls"}:
+            value = f"list({p.name})" if mark == "*" else p.name
+            parts.append(f"**{p.name}" if mark == "**" else f"{p.name!r}: {value}")
+    defaults = {p.name: p.default for p in parameters}
+    source = f"lambda {', '.join(heads)}: {{{', '.join(parts)}}}"
+    return eval(source, {"defaults": defaults, "list": list})  # noqa: S307 - names of parameters only, as dataclasses do
 
 
 class _Call:
     """One tool call from its arguments to its record. Our own faults stay here and on the recorder."""
 
-    __slots__ = ("answer", "arguments", "effect", "fixed", "name", "recorder", "started")
+    __slots__ = ("answer", "arguments", "effect", "name", "recorder", "started")
 
     def __init__(self, name: str, arguments: dict[str, Any], effect: Effect) -> None:
-        self.name, self.arguments = name, arguments
+        self.name = name
+        self.arguments = argument_data(arguments)
         self.effect: Effect = effect
         self.answer: StubAnswer | None = None
         self.recorder = current.get()
-        self.fixed: Fixed = _fixed(arguments) if self.recorder is not None else {}
         self.started = perf_counter()
 
     def ended(self, result: Any, error: BaseException | None) -> None:
@@ -98,7 +74,7 @@ class _Call:
             told = error_text(error)
         recorder.add_call(
             self.name,
-            self.fixed,
+            self.arguments,
             result,
             started=self.started,
             duration=perf_counter() - self.started,
@@ -112,7 +88,7 @@ class _Call:
         asked = installed.interceptor
         if asked is None:
             return live()
-        self.answer = asked.answer(self.name, _visible(self.arguments), effect=self.effect, live=live)
+        self.answer = asked.answer(self.name, codec.thaw(self.arguments), effect=self.effect, live=live)
         return given(self.name, self.effect, self.answer)
 
 
@@ -145,77 +121,85 @@ async def acall_tool(name: str, arguments: dict[str, Any], *, effect: Effect, li
 def _declared_tool(function: Callable[..., Any], effect: Effect, name: str | None) -> Callable[..., Any]:
     title = name or getattr(function, "__name__", type(function).__name__)
     bind = _binder(function)
+    begun, ended, failed = _writers(title, effect, bind)
 
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def acalled(*args: Any, **kwargs: Any) -> Any:
-            recorder = current.get()
             if installed.interceptor is not None:
                 return await acall_tool(
-                    title, bind(args, kwargs), effect=effect, live=lambda: function(*args, **kwargs)
+                    title, bind(*args, **kwargs), effect=effect, live=lambda: function(*args, **kwargs)
                 )
+            recorder = current.get()
             if recorder is None:
                 return await function(*args, **kwargs)
-            fixed = _begun(recorder, bind, (args, kwargs))
+            arguments = begun(recorder, args, kwargs)
             started = perf_counter()
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                _failed(recorder, title, effect, fixed=fixed, started=started, error=error)
+                failed(recorder, (arguments, started), error)
                 raise
-            _ended(recorder, title, effect, fixed=fixed, result=result, started=started)
+            ended(recorder, (arguments, started), result)
             return result
 
         return acalled
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        recorder = current.get()
         if installed.interceptor is not None:
-            return call_tool(title, bind(args, kwargs), effect=effect, live=lambda: function(*args, **kwargs))
+            return call_tool(title, bind(*args, **kwargs), effect=effect, live=lambda: function(*args, **kwargs))
+        recorder = current.get()
         if recorder is None:
             return function(*args, **kwargs)
-        fixed = _begun(recorder, bind, (args, kwargs))
+        arguments = begun(recorder, args, kwargs)
         started = perf_counter()
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            _failed(recorder, title, effect, fixed=fixed, started=started, error=error)
+            failed(recorder, (arguments, started), error)
             raise
-        _ended(recorder, title, effect, fixed=fixed, result=result, started=started)
+        ended(recorder, (arguments, started), result)
         return result
 
     return called
 
 
-def _begun(
-    recorder: Recorder, bind: Callable[..., dict[str, Any]], call: tuple[tuple[Any, ...], dict[str, Any]]
-) -> Fixed:
-    try:
-        return _fixed(bind(*call))
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the tool's caller; the mirror counts it
-        recorder.fault = error
-        return {}
+_Begun = Callable[[Recorder, tuple[Any, ...], dict[str, Any]], bytes]
+_Ended = Callable[[Recorder, tuple[bytes, float], Any], None]
 
 
-def _ended(recorder: Recorder, title: str, effect: Effect, *, fixed: Any, result: Any, started: float) -> None:
-    duration = perf_counter() - started
-    try:
-        recorder.add_call(title, fixed, result, started=started, duration=duration, effect=effect)
-    except Exception as error:  # noqa: BLE001 - as in _begun
-        recorder.fault = error
+def _writers(title: str, effect: Effect, bind: Callable[..., dict[str, Any]]) -> tuple[_Begun, _Ended, _Ended]:
+    """What writes down a call that begins, ended and failed; our own faults stay on the recorder for the mirror."""
 
+    def begun(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        try:
+            return argument_data(bind(*args, **kwargs))
+        except TypeError:  # a wrong call: the tool itself is about to say so
+            return _NOTHING
+        except Exception as fault:  # noqa: BLE001 - see above
+            recorder.fault = fault
+            return _NOTHING
 
-def _failed(
-    recorder: Recorder, title: str, effect: Effect, *, fixed: Any, started: float, error: BaseException
-) -> None:
-    duration = perf_counter() - started
-    try:
-        text = error_text(error)
-        recorder.add_call(title, fixed, None, started=started, duration=duration, error=text, effect=effect)
-    except Exception as fault:  # noqa: BLE001 - as in _begun
-        recorder.fault = fault
+    def ended(recorder: Recorder, begun: tuple[bytes, float], result: Any) -> None:
+        arguments, started = begun
+        duration = perf_counter() - started
+        try:
+            recorder.add_call(title, arguments, result, started=started, duration=duration, effect=effect)
+        except Exception as fault:  # noqa: BLE001 - see above
+            recorder.fault = fault
+
+    def failed(recorder: Recorder, begun: tuple[bytes, float], error: BaseException) -> None:
+        arguments, started = begun
+        duration = perf_counter() - started
+        try:
+            text = error_text(error)
+            recorder.add_call(title, arguments, None, started=started, duration=duration, error=text, effect=effect)
+        except Exception as fault:  # noqa: BLE001 - see above
+            recorder.fault = fault
+
+    return begun, ended, failed
 
 
 @overload
