@@ -6,15 +6,32 @@ its own tickets, and the real one is never written.
 
 from __future__ import annotations
 
+import re
+import sqlite3
 from pathlib import Path
 
 from shadoweval import Experiment, Limits, Stubs, at_most, better, no_worse
-from shadoweval.candidate.sqlite_world import SqliteWorld
+from shadoweval.candidate.world import SqliteWorld
+from shadoweval.records import Envelope
 from shadoweval.scoring.answers import answer_quality
 from shadoweval.scoring.latency import errors, latency, tokens
 from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
 
-__all__ = ["support"]
+__all__ = ["rewind", "support"]
+
+_TABLES = {"R": "refunds", "T": "tickets", "E": "emails"}
+_SHOP_TOOLS = ("look_up_order", "list_orders", "get_ticket", "refund", "send_email", "open_ticket")
+
+
+def rewind(shop: sqlite3.Connection, envelope: Envelope) -> None:
+    """Take back what the incumbent wrote for this query, and what was written after it.
+
+    Without this the candidate would find the order refunded already, by the very answer it is compared with.
+    """
+    for call in envelope.served.tool_calls:
+        written = re.search(r"\b([RTE])-(\d+)\b", str(call.result)) if call.writes else None
+        if written:
+            shop.execute(f"DELETE FROM {_TABLES[written[1]]} WHERE rowid >= ?", (int(written[2]),))  # noqa: S608 - ours
 
 support = Experiment(
     name="support",
@@ -28,6 +45,9 @@ support = Experiment(
         no_worse("errors", by=0.02),
         at_most("latency.p95", ratio=2.0, critical=True),
     ],
-    stubs=Stubs(worlds=[SqliteWorld(env="SHOP_DATABASE")], live=True),
+    stubs=Stubs(
+        worlds=[SqliteWorld(env="SHOP_DATABASE", tools=_SHOP_TOOLS, rewind=rewind)],
+        live=["search_policy"],
+    ),
     limits=Limits(seconds=20.0),
 )

@@ -226,7 +226,7 @@ def _canon(value: Any) -> Any:
         return [_canon(v) for v in cast("list[Any]", value)]
     if isinstance(value, set | frozenset):
         return sorted((_canon(v) for v in cast("set[Any]", value)), key=repr)
-    return repr(plain(value))
+    return f"{type(value).__qualname__}:{freeze(value).hex()}"
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:

@@ -89,7 +89,7 @@ class Experiment:
         rules: Rules | None = None,
         settings: Settings | None = None,
     ) -> None:
-        self.name = _named("experiment", name)
+        self.name = _named("an experiment", name)
         self.candidates = _checked_candidates(name, candidates)
         self.scorers = tuple(scorers)
         self.gates = tuple(gates)
@@ -207,7 +207,7 @@ class Experiment:
 def _named(what: str, name: str) -> str:
     if not _NAME.fullmatch(name) or name == INCUMBENT:
         raise ExperimentError(
-            f"{name!r} can't name a {what}: use letters, digits, '.', '_' and '-', beginning with a letter or digit, "
+            f"{name!r} can't be the name of {what}: use letters, digits, '.', '_' and '-', beginning with a letter or digit, "
             f"and not {INCUMBENT!r}; the name becomes a file name."
         )
     return name
@@ -232,7 +232,7 @@ def _checked_candidates(experiment: str, candidates: Mapping[str, str]) -> dict[
         raise ExperimentError(
             f"Experiment {experiment!r} has no candidate. Give candidates={{'name': 'module:attribute'}}."
         )
-    return {_named("candidate", name): _checked_target(target) for name, target in candidates.items()}
+    return {_named("a candidate", name): _checked_target(target) for name, target in candidates.items()}
 
 
 def _checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:

@@ -246,6 +246,10 @@ class TestCanonical:
             ({"a": True}, {"a": 1}, False),
             ({"a": None}, {}, False),
             ({"a": {"x": 1.5}}, {"a": {"x": 1.5}}, True),
+            ({"a": NOON}, {"a": NOON + dt.timedelta(0)}, True),
+            ({"a": NOON}, {"a": NOON + dt.timedelta(1)}, False),
+            ({"a": Point(1)}, {"a": Point(1)}, True),
+            ({"a": Point(1)}, {"a": Point(2)}, False),
         ],
     )
     def test_truth_table(self, one, other, same):

@@ -109,7 +109,7 @@ def _judge_stored(
         pairs=store.pairs(experiment.name, candidate, since=since, until=until),
         coverage=store.funnel(experiment.name, candidate, since=since, until=until),
         now=now,
-        rules=msgspec.structs.replace(experiment.rules, candidates=len(experiment.candidates), closed=closed),
+        rules=msgspec.structs.replace(experiment.rules, candidates=len(experiment.candidates), once=closed),
         keep=lambda scores: store.add_scores(experiment.name, candidate, scores),
     )
 

@@ -1,0 +1,138 @@
+"""The one definition."""
+
+import pytest
+
+from shadoweval import Experiment, at_most, better, no_worse
+from shadoweval.codec import decode_envelope
+from shadoweval.errors import (
+    ExperimentError,
+    MissingMarginError,
+    ShareError,
+    TargetError,
+    UnknownCandidateError,
+    UnknownMetricError,
+)
+from shadoweval.scoring.latency import latency
+from shadoweval.scoring.retrieval import recall
+from shadoweval.settings import Settings
+from shadoweval.testing import FixedFlags, MemoryTransport
+
+
+@pytest.fixture(name="make")
+def _make(tmp_path):
+    def make(**changes):
+        given = {"name": "docs", "candidates": {"rerank": "app.rag:answer"}, "settings": Settings(home=str(tmp_path))}
+        return Experiment(**{**given, **changes})
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "complaint"),
+    [
+        ({"name": "a/b"}, ExperimentError, "can't be the name of an experiment"),
+        ({"name": ""}, ExperimentError, "can't be the name of an experiment"),
+        ({"name": "../x"}, ExperimentError, "can't be the name of an experiment"),
+        ({"candidates": {}}, ExperimentError, "has no candidate"),
+        ({"candidates": {"incumbent": "a:b"}}, ExperimentError, "not 'incumbent'"),
+        ({"candidates": {"x": "app.rag.answer"}}, TargetError, "module:attribute"),
+        ({"incumbent": "app"}, TargetError, "module:attribute"),
+        ({"rerun": 1.5}, ShareError, "rerun must be a number from 0 to 1"),
+        ({"rerun": "20%"}, ShareError, "not a percentage"),
+        ({"scorers": [recall(5), recall(5)]}, ExperimentError, "two scorers for 'recall@5'"),
+        ({"gates": [better("recall@5", by=0.1)]}, UnknownMetricError, "They make: none"),
+        ({"scorers": [recall(5)], "gates": [better("recal@5", by=0.1)]}, UnknownMetricError, "Did you mean 'recall@5'"),
+    ],
+)
+def test_what_cannot_be_used_is_said_at_once(make, changes, error, complaint):
+    """A wrong definition is an error where it is written, and says what is wrong and how to mend it."""
+    with pytest.raises(error, match=complaint):
+        make(**changes)
+
+
+def test_a_gate_has_no_default_margin():
+    """Forgetting the margin is an error that says what to write."""
+    with pytest.raises(MissingMarginError, match=r"no_worse\('recall@5', by="):
+        no_worse("recall@5")
+
+
+@pytest.mark.parametrize("sample", [-0.1, 1.1, "0.1", True, None])
+def test_a_sample_is_a_share(make, sample):
+    """A percentage or a text is not taken for a share."""
+    with pytest.raises(ShareError, match="sample"):
+        make().mirror(sample)
+
+
+def test_quantile_gates_belong_to_their_metric(make):
+    """A gate over latency.p95 needs the scorer of latency."""
+    experiment = make(scorers=[latency()], gates=[at_most("latency.p95", ratio=1.1)])
+
+    assert list(experiment.metrics) == ["latency"]
+
+
+def test_targets_by_name(make):
+    """Arms have targets; an unknown one is met with the known ones."""
+    experiment = make(incumbent="app.rag:old")
+
+    assert experiment.target("rerank") == "app.rag:answer"
+    assert experiment.target("incumbent") == "app.rag:old"
+    with pytest.raises(UnknownCandidateError, match="Did you mean 'rerank'"):
+        experiment.target("rerank2")
+    with pytest.raises(ExperimentError, match="does not know its incumbent"):
+        make().target("incumbent")
+
+
+def test_defining_opens_nothing(make, tmp_path):
+    """Neither the definition nor the decorator touches the file system."""
+
+    @make().mirror(0.5)
+    def answer(question):
+        return question
+
+    assert list(tmp_path.iterdir()) == []
+    assert answer.__name__ == "answer"
+
+
+def mirrored(experiment):
+    @experiment.mirror(1.0, control=0.0)
+    def answer(question):
+        return question.upper()
+
+    return answer
+
+
+def test_a_mirrored_call_becomes_an_envelope(make):
+    """The incumbent's answer is returned, and what happened is on its way."""
+    transport = MemoryTransport()
+    answer = mirrored(make(transport=transport))
+
+    assert answer("why?") == "WHY?"
+
+    (frame,) = transport.frames
+    envelope = decode_envelope(frame)
+    assert (envelope.experiment, envelope.query.text, envelope.served.outcome.answer) == ("docs", "why?", "WHY?")
+
+
+@pytest.mark.parametrize("flags", [FixedFlags(False), FixedFlags(RuntimeError("flag service gone"))])
+def test_flags_that_say_no_or_break_mean_no(make, flags):
+    """Nothing is mirrored, and the caller sees nothing of it."""
+    transport = MemoryTransport()
+    answer = mirrored(make(transport=transport, flags=flags))
+
+    assert answer("why?") == "WHY?"
+    assert transport.frames == []
+
+
+def test_kill_stops_and_resume_starts(make):
+    """The switch decides the very next call."""
+    transport = MemoryTransport()
+    experiment = make(transport=transport)
+    answer = mirrored(experiment)
+
+    experiment.kill("bad answers")
+    answer("one")
+    assert transport.frames == []
+
+    assert experiment.resume()
+    answer("two")
+    assert len(transport.frames) == 1
