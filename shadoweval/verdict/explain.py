@@ -1,0 +1,84 @@
+"""Why a gate says what it says: its numbers, the formula they come from, and the source of the formula, as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from shadoweval.records import GateResult, Verdict
+
+__all__ = ["explain", "explain_gate"]
+
+_STATES = {
+    "holds": "proven",
+    "broken": "proven broken",
+    "open": "not decided",
+    "error": "not decidable: something is wrong with its evidence",
+}
+
+
+def explain(verdict: Verdict) -> str:
+    """All gates of a verdict, one paragraph each."""
+    head = f"{verdict.experiment} / {verdict.candidate}: {verdict.decision} ({verdict.why})"
+    lines = [head, *(f"  because {reason}" for reason in verdict.reasons)]
+    lines += [f"  note {notice}" for notice in verdict.notices]
+    return "\n\n".join(["\n".join(lines), *(explain_gate(gate) for gate in verdict.gates)])
+
+
+def explain_gate(gate: GateResult) -> str:
+    """One gate: claim, state, arms, evidence on both sides, what is missing, formula, source."""
+    return "\n".join(_lines(gate))
+
+
+def _lines(gate: GateResult) -> Iterator[str]:
+    role = "critical" if gate.critical else "a dry run, decides nothing" if gate.dry_run else ""
+    yield f"{gate.sentence}{f' ({role})' if role else ''}: {_STATES[gate.state]}"
+    if gate.reason:
+        yield f"  reason: {gate.reason}"
+    yield f"  rests on {gate.n} units (sessions, users or distinct queries)"
+    if gate.candidate is not None:
+        served = "" if gate.incumbent is None else f"incumbent {gate.incumbent:.6g}, "
+        yield f"  {served}candidate {gate.candidate:.6g}"
+    yield from _change(gate)
+    yield from _evidence(gate)
+    if gate.pairs_needed is not None:
+        middle, early, late = gate.pairs_needed
+        yield f"  about {middle:,} more pairs until it is decided, 80 % range {early:,} to {late:,}; no reason to stop"
+    if gate.noise_floor is not None:
+        yield f"  two runs of the incumbent may differ by {gate.noise_floor:.4g} on average"
+    for reason, count in sorted(gate.unscored.items(), key=lambda item: -item[1]):
+        yield f"  unscored {count}: {reason}"
+    yield f"  formula: {gate.method}"
+    yield f"  source: {gate.source}"
+
+
+def _change(gate: GateResult) -> Iterator[str]:
+    what = "candidate's level"
+    if gate.difference is not None:
+        what = "ratio candidate / incumbent" if gate.ratio else "difference, larger is better"
+    bounds = (
+        f"at least {'?' if gate.lower is None else f'{gate.lower:.6g}'}, "
+        f"at most {'?' if gate.upper is None else f'{gate.upper:.6g}'}, each wrong with chance {gate.level:g} at most"
+    )
+    if gate.difference is not None:
+        yield f"  {what}: {gate.difference:.6g}; {bounds}"
+    elif gate.lower is not None or gate.upper is not None:
+        yield f"  {what}: {bounds}"
+
+
+def _evidence(gate: GateResult) -> Iterator[str]:
+    found = gate.details
+    for side, name in (("holds", "it holds"), ("breaks", "it is broken")):
+        log_e, needed = found.get(f"log e {side}"), found.get(f"needed to {side.rstrip('s')}")
+        if log_e is not None and needed is not None:
+            enough = "enough" if log_e >= needed else "not enough"
+            yield f"  evidence that {name}: e = {_power(log_e)}, needs {_power(needed)}: {enough}"
+    worse = found.get("log e worse at all")
+    if worse is not None:
+        yield f"  evidence that it is worse than the incumbent at all: e = {_power(worse)}"
+    if capped := found.get("values counted as the cap"):
+        yield f"  {capped:.0f} values of the candidate were larger than the cap and count as it"
+
+
+def _power(log_e: float) -> str:
+    return f"{math.exp(log_e):.3g}" if abs(log_e) < 20 else f"10^{log_e / math.log(10):.0f}"
