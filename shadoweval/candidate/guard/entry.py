@@ -86,8 +86,8 @@ def contain(
 ) -> Containment:
     """Put this process under the guard, for good. Call it in a freshly forked child, before any candidate code.
 
-    A layer that the platform lacks is left out and named in the record. The kernel's layers fail closed: where nobody can
-    tell an allowed address or path from another, all of them are refused.
+    A layer that the platform lacks is left out and named in the record. The kernel's layers fail closed: where nobody
+    can tell an allowed address or path from another, all of them are refused.
 
     Args:
         policy: what is allowed.
