@@ -32,7 +32,7 @@ def answer_text(value: Any) -> str | None:
     """
     if type(value) is str:
         return value
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return _mapped(cast("Mapping[Any, Any]", value))
     if isinstance(value, str):
         return str(value)

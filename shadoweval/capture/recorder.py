@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, plain_result, weigh
-from shadoweval.errors import UncopyableError
+from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, weigh
+from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
 __all__ = ["HitRow", "Parts", "Recorder", "active", "current"]
@@ -129,28 +129,25 @@ class Recorder:
             occurrence = 1 + _equal(before, arguments)
             before.append(arguments)
         since = started - self.began
-        times = (occurrence, since, duration)
-        raw = self._encoded((name, msgspec.Raw(arguments)), result, (error, effect, answered, *times))
+        row = (name, msgspec.Raw(arguments), result, error, effect, answered, occurrence, since, duration)
+        try:
+            raw = encode(row) if 0 <= 4 * weigh(result) <= self.left else self._encoded(row)
+        except (OverflowError, UnicodeError, RecursionError):  # integers over 64 bits, lone surrogates, itself
+            raw = self._encoded(row)
+        self.left -= len(raw)
         self.calls.append((name, raw))
         index, parent = position or (next(self.indices), None)
         self.steps.append(("tool", name, since, duration, None, None, None, None, error, index, parent))
 
-    def _encoded(self, asked: tuple[Any, ...], result: Any, told: tuple[Any, ...]) -> bytes:
-        """A ToolCall; a result that is over what is left says so in its place."""
+    def _encoded(self, row: tuple[Any, ...]) -> bytes:
+        """A ToolCall whose result needs a closer look; one that can't be copied, or is over the cap, says so."""
+        asked, result, told = row[:2], row[2], row[3:]
         left = max(self.left, 0)
         try:
-            weight = weigh(result)
-            plain = result if 0 <= 4 * weight <= left else plain_result(result, max_bytes=left)
-            raw = encode((*asked, plain, *told))
-        except (OverflowError, UnicodeError, RecursionError):  # integers over 64 bits, lone surrogates, itself
-            try:
-                raw = encode((*asked, plain_result(codec.plain(result), max_bytes=left), *told))
-            except (UncopyableError, UnicodeError) as error:
-                raw = encode((*asked, {UNCOPYABLE: str(error)}, *told))
-        if len(raw) > left:
-            self.truncated = True
-            raw = encode((*asked, {UNCOPYABLE: "the recording's cap was reached"}, *told))
-        self.left -= len(raw)
+            raw = encode((*asked, codec.plain(result, max_bytes=left), *told))
+        except (UncopyableError, UnicodeError) as error:
+            self.truncated |= isinstance(error, TooLargeError)
+            raw = encode((*asked, {UNCOPYABLE: getattr(error, "why", str(error))}, *told))
         return raw
 
     def add_hits(self, rows: list[HitRow], *, replace: bool = False) -> None:

@@ -78,8 +78,10 @@ class Site:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Decide and copy. None: the call is not mirrored, and why is counted."""
-        tally = self.lane.tally
-        call = Call(self, tally)
+        lane = self.lane
+        if not lane.opened:
+            lane.open()
+        call = Call(self, lane.tally)
         with call:
             return call.begun(args[self.skip :] if self.skip else args, kwargs)
         return None
@@ -99,6 +101,7 @@ class Call(Guard):
         "site",
         "started_at",
         "text",
+        "timed",
         "token",
         "unit",
     )
@@ -113,9 +116,7 @@ class Call(Guard):
     def lost(self, reason: str) -> None:
         """Count the call and what became of it, once and together: a call that never ends is in neither count."""
         if not self.over:
-            add = self.tally.main.add
-            add(reason)
-            add("eligible")
+            self.tally.count(reason)
             self.over = True
 
     def begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
@@ -138,12 +139,14 @@ class Call(Guard):
         if self.bucket >= plan.sample:
             self.lost("not_sampled")
             return None
+        # As many mirrored calls as control calls are timed, both chosen at random.
+        self.timed = second < 2.0 * plan.control
         if second < plan.control:
             self.lost("control")
             return self
         self.point = "snapshot"
         self.inputs = freeze_call(args, kwargs, max_bytes=plan.max_bytes)
-        self.attributes = _attributes(attributes, plan.max_bytes)
+        self.attributes = _attributes(attributes, plan.max_bytes) if attributes else _EMPTY
         self.text = str(plan.text(*args, **kwargs)) if plan.text is not None else asked(args, kwargs)
         self.started_at = plan.clock()
         watch()
@@ -178,7 +181,8 @@ class Call(Guard):
         duration = perf_counter() - recorder.began
         with self:
             self._hand_over(self._outcome(recorder, value), None, duration)
-            self.tally.mirrored.add(bin_name(perf_counter() - self.began))
+            if self.timed:
+                self.tally.mirrored.add(bin_name(perf_counter() - self.began))
 
     def raised(self, error: BaseException) -> None:
         """The incumbent raised, was cancelled, or its consumer went away."""
@@ -248,8 +252,6 @@ class Call(Guard):
 
 
 def _attributes(attributes: Mapping[str, Any], max_bytes: int) -> msgspec.Raw:
-    if not attributes:
-        return _EMPTY
     return msgspec.Raw(encode(plainly(dict(attributes), max_bytes=max_bytes)))
 
 

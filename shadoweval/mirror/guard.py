@@ -28,6 +28,10 @@ _said_lock: Final = threading.Lock()
 class Tally(Protocol):
     """Counters of this process, see `transport.ledger`."""
 
+    def count(self, reason: str, /) -> None:
+        """One eligible call, and what became of it."""
+        ...
+
     @property
     def main(self) -> Counters:
         """What became of calls."""
@@ -83,7 +87,7 @@ class Guard:
 
     def lost(self, reason: str) -> None:
         """Count what became of the call."""
-        self.tally.main.add(reason)
+        self.tally.count(reason)
 
     def _reason(self, error: BaseException) -> str:
         if self.point == "snapshot":

@@ -18,12 +18,17 @@ _RETRY: Final = 1.0
 
 
 class MemoryTally:
-    """Counters in memory, for a transport that keeps none."""
+    """Counters in memory, for a transport that keeps none; or those that were given."""
 
     def __init__(self, main: Counters | None = None) -> None:
         self.main = Counters() if main is None else main
         names = [str(i) for i in range(BINS)]
         self.mirrored, self.control = Counters(names=names), Counters(names=names)
+
+    def count(self, reason: str) -> None:
+        """One eligible call, and what became of it."""
+        self.main.add(reason)
+        self.main.add("eligible")
 
 
 class Lane:
@@ -39,22 +44,16 @@ class Lane:
         self, experiment: str, transport: Transport | Callable[[], Transport], counters: Counters | None
     ) -> None:
         self._experiment = experiment
-        opened = hasattr(transport, "offer")
-        self._transport: Transport | None = cast("Transport", transport) if opened else None
+        self._transport: Transport | None = None
         self._factory = cast("Callable[[], Transport]", transport)
-        self._own = MemoryTally(counters)
         self._given = counters is not None
         self._lock = threading.Lock()
         self._retry_at = 0.0
-
-    @property
-    def tally(self) -> Tally:
-        """Counters: the transport's where it has some and none were given."""
-        if self._given:
-            return self._own
-        if self._transport is None:
-            self.open()
-        return cast("Tally", getattr(self._transport, "ledger", self._own))
+        self.opened = False
+        self.tally: Tally = MemoryTally(counters)
+        """The transport's own counters, once it is open, where it has some and none were given."""
+        if hasattr(transport, "offer"):
+            self._adopt(cast("Transport", transport))
 
     def open(self) -> None:
         """Open the transport, at most once a second where it fails; `offer` tells the error."""
@@ -66,20 +65,19 @@ class Lane:
             self._retry_at = time.monotonic() + _RETRY
             # Tells the fault; the calls that it costs are counted one by one, as `transport_error`.
             with Guard(self._experiment, MemoryTally(), "offer"):
-                self._transport = self._moved(self._factory())
+                self._adopt(self._factory())
 
-    def _moved(self, transport: Transport) -> Transport:
-        """Counts made before the transport could be opened go into its ledger."""
+    def _adopt(self, transport: Transport) -> None:
+        """Use it; counts made before it could be opened go into its ledger."""
         ledger: Any = getattr(transport, "ledger", None)
         if ledger is not None and not self._given:
-            for name, count in self._own.main.snapshot().items():
+            for name, count in self.tally.main.snapshot().items():
                 ledger.main.add(name, count)
-        return transport
+            self.tally = ledger
+        self._transport, self.opened = transport, True
 
     def offer(self, frame: bytes) -> str | None:
         """Hand a frame over; the reason where it is lost."""
-        if self._transport is None:
-            self.open()
         return "transport_error" if self._transport is None else self._transport.offer(frame)
 
     def close(self) -> None:

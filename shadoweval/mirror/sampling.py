@@ -70,4 +70,4 @@ if hasattr(os, "register_at_fork"):
 
 def request_id() -> str:
     """An id that no other call of any process has."""
-    return f"{_ids.prefix}{_ids.next():08x}"
+    return f"{_ids.prefix}{_ids.next()}"

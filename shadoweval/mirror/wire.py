@@ -27,6 +27,8 @@ def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int
     Raises:
         UncopyableError, TooLargeError: as `codec.freeze`.
     """
+    if len(args) == 1 and not kwargs and type(args[0]) is str and len(args[0]) <= max_bytes:  # the commonest of all
+        return encode(_Extension(_TUPLE, encode((_Extension(_TUPLE, encode(args)), kwargs))))
     if _ATOMS.issuperset(map(type, args)) and (not kwargs or _ATOMS.issuperset(map(type, kwargs.values()))):
         size = sum(len(value) for value in args if type(value) is str)
         if kwargs:

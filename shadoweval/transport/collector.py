@@ -27,7 +27,7 @@ __all__ = ["Collector", "main"]
 _BLOCK: Final = 1024 * 1024
 _SYNC: Final = 0.1
 _SHORT: Final = 0.005
-_LONG: Final = 0.05
+_LONG: Final = 0.025
 _ORPHAN_PATIENCE: Final = 60.0
 """Seconds for which an orphan tries to write into a folder that it can't write."""
 
@@ -110,6 +110,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _humble()
     ring = Ring(int(descriptor))
     ring.beat = time.monotonic_ns()
-    ring.touch()
     collector = Collector(ring, Path(folder), segment_bytes=int(segment_bytes), cap_bytes=int(cap_bytes))
     collector.run(int(application))

@@ -16,7 +16,6 @@ import weakref
 from pathlib import Path
 from typing import Final
 
-from shadoweval.transport.ledger import Ledger
 from shadoweval.transport.ring import RING_BYTES, Ring
 from shadoweval.transport.segments import SEGMENT_BYTES
 from shadoweval.transport.spool import CAP_BYTES, SpoolTransport
@@ -53,7 +52,7 @@ class RingTransport:
         cap_bytes: int = CAP_BYTES,
     ) -> None:
         self.spool = SpoolTransport(folder, segment_bytes=segment_bytes, cap_bytes=cap_bytes)
-        self.folder = self.spool.folder
+        self.folder, self.ledger = self.spool.folder, self.spool.ledger
         self._ring_bytes, self._sizes = ring_bytes, (segment_bytes, cap_bytes)
         self.collector: int | None = None
         self._begin(Ring.create(ring_bytes))
@@ -72,11 +71,6 @@ class RingTransport:
         """Whether frames go through the ring now, not directly into the spool."""
         return self._alive
 
-    @property
-    def ledger(self) -> Ledger:
-        """Counters of this process."""
-        return self.spool.ledger
-
     def offer(self, frame: bytes) -> str | None:
         """Hand over one frame: None, or `full` or `transport_error`."""
         with self._lock:
@@ -91,7 +85,7 @@ class RingTransport:
     def _look(self) -> None:
         """See whether the collector lives; start one where none does."""
         self._count = 0
-        self.spool.tend()
+        self.ledger.tend()
         ring, now = self._ring, time.monotonic_ns()
         if ring is None:
             with contextlib.suppress(OSError):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from shadoweval.counters import Counters, read_counters
 from shadoweval.transport.locks import held, hold
+from shadoweval.transport.segments import new_writer, private_folder
 
 __all__ = ["NUMBERED", "Kind", "Ledger", "total"]
 
@@ -24,52 +25,102 @@ NUMBERED: Final = tuple(str(i) for i in range(128))
 """Names of the slots of `mirrored` and `control`: the bins of a histogram of durations."""
 
 
+class CallCounters(Counters):
+    """Counters of calls."""
+
+    def add_call(self, reason: str) -> None:
+        """One eligible call, and what became of it, at once. Unknown reasons raise KeyError, and nothing is counted."""
+        slots, index = self._slots, self._index
+        with self._lock:
+            slots[index[reason]] += 1
+            slots[index["eligible"]] += 1
+
+
+class _Unopened:
+    """Stands for counters that are opened when something is counted: most children of a fork count nothing."""
+
+    def __init__(self, ledger: Ledger, kind: Kind) -> None:
+        self._ledger, self._kind = ledger, kind
+
+    def add(self, name: str, count: int = 1) -> None:
+        self._ledger.open()
+        getattr(self._ledger, self._kind).add(name, count)
+
+    def add_call(self, reason: str) -> None:
+        self._ledger.open()
+        self._ledger.count(reason)
+
+    def snapshot(self) -> dict[str, int]:
+        return {}
+
+
 class Ledger:
     """Counters of this process: `main` for what became of calls, `mirrored` and `control` for their durations.
 
+    They lie in memory while the folder can't be written. The three are replaced when they move or the process forks:
+    keep the ledger, not them.
+
     Args:
-        folder: Where their files lie; None keeps them in memory.
-        writer: Name of this process, different for every process that ever lived.
+        folder: Where their files lie; made where it is missing.
     """
 
-    def __init__(self, folder: Path | None, writer: str) -> None:
-        self.folder, self.writer = folder, writer
-        self._locks: list[int] = []
-        self.main = self._open(folder, writer, "main")
-        self.mirrored = self._open(folder, writer, "mirrored")
-        self.control = self._open(folder, writer, "control")
+    main: CallCounters
+    mirrored: Counters
+    control: Counters
+    count: Callable[[str], None]
+    """`main.add_call`."""
 
-    def _open(self, folder: Path | None, writer: str, kind: Kind) -> Counters:
-        names = {} if kind == "main" else {"names": NUMBERED}
-        if folder is None:
-            return Counters(None, **names)
-        making = folder / f"{writer}.{kind}.making"
-        counters = Counters(making, **names)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._locks: list[int] = []
+        self._file: Path | None = None
+        self.open()
+
+    def open(self) -> None:
+        """New counters at 0."""
+        writer = new_writer()
+        try:
+            private_folder(self.folder)
+            main, mirrored, control = (self._made(writer, kind) for kind in _KINDS)
+            self._file = self.folder / f"{writer}.main.counters"
+        except OSError:
+            self.forget()
+            self._file = None
+            main, mirrored, control = CallCounters(), Counters(names=NUMBERED), Counters(names=NUMBERED)
+        self._use(main, mirrored, control)
+
+    def _use(self, main: Any, mirrored: Any, control: Any) -> None:
+        self.main, self.mirrored, self.control, self.count = main, mirrored, control, main.add_call
+
+    def _made(self, writer: str, kind: Kind) -> Counters:
+        making = self.folder / f"{writer}.{kind}.making"
+        counters = CallCounters(making) if kind == "main" else Counters(making, names=NUMBERED)
         making.chmod(0o600)
         self._locks.append(hold(making))
-        making.replace(folder / f"{writer}.{kind}.counters")  # held before any reader can see it
+        making.replace(self.folder / f"{writer}.{kind}.counters")  # held before any reader can see it
         return counters
 
-    def add_all(self, before: Ledger) -> None:
-        """Take over what another ledger of this process counted."""
-        for mine, theirs in (
-            (self.main, before.main),
-            (self.mirrored, before.mirrored),
-            (self.control, before.control),
-        ):
-            for name, count in theirs.snapshot().items():
-                mine.add(name, count)
-
-    @property
-    def visible(self) -> bool:
-        """Whether a reader can find it."""
-        return self.folder is not None and (self.folder / f"{self.writer}.main.counters").exists()
+    def tend(self) -> None:
+        """Let readers find the counters again where the folder was removed, or could not be written until now."""
+        if self._file is not None and self._file.exists():
+            return
+        before = [(kind, getattr(self, kind).snapshot()) for kind in _KINDS]
+        self.forget()
+        self.open()
+        for kind, counts in before:
+            for name, count in counts.items():
+                getattr(self, kind).add(name, count)
 
     def forget(self) -> None:
-        """Close descriptors inherited from a parent process; its counters stay its own."""
+        """Let go of the files' locks: a reader may add them to its total."""
         for lock in self._locks:
             os.close(lock)
         self._locks.clear()
+
+    def forked(self) -> None:
+        """In a child process: the counts so far are the parent's."""
+        self.forget()
+        self._use(_Unopened(self, "main"), _Unopened(self, "mirrored"), _Unopened(self, "control"))
 
 
 def _read_total(path: Path) -> tuple[dict[str, dict[str, int]], list[str]]:

@@ -20,7 +20,7 @@ from typing import Final
 
 __all__ = ["RING_BYTES", "Ring"]
 
-RING_BYTES: Final = 32 * 1024 * 1024
+RING_BYTES: Final = 8 * 1024 * 1024
 _HEAD: Final = 4096
 _WRITE, _READ, _BEAT, _CLOSED = 0, 1, 2, 3
 _SKIP: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -41,7 +41,8 @@ class Ring:
         self.descriptor = descriptor
         state = os.fstat(descriptor)
         self._file, whole = (state.st_dev, state.st_ino), state.st_size
-        self._memory = mmap.mmap(descriptor, whole)
+        # Every page now: the first lap would take a fault for each, on the request path.
+        self._memory = mmap.mmap(descriptor, whole, mmap.MAP_SHARED | mmap.MAP_POPULATE)
         view = memoryview(self._memory)
         self._head = view[:_HEAD].cast("Q")
         self._bytes = view[_HEAD:]
@@ -142,11 +143,6 @@ class Ring:
     def finish(self) -> None:
         """Tell the reader that nothing more will come."""
         self._head[_CLOSED] = 1
-
-    def touch(self) -> None:
-        """Have the system provide every page now, in the reader, rather than when the application writes there."""
-        for at in range(0, self.size, mmap.PAGESIZE):
-            self._bytes[at]
 
     def close(self) -> None:
         """Let go of the memory; the other end keeps it."""

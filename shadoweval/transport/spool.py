@@ -17,9 +17,9 @@ from typing import Final
 
 from shadoweval.transport.frames import framed
 from shadoweval.transport.ledger import Ledger
-from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer, private_folder
+from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer
 
-__all__ = ["CAP_BYTES", "Room", "SpoolTransport", "opened_ledger", "reason_of"]
+__all__ = ["CAP_BYTES", "Room", "SpoolTransport", "reason_of"]
 
 CAP_BYTES: Final = 1024 * 1024 * 1024
 """Size of all segments together at which frames are refused."""
@@ -67,15 +67,6 @@ def reason_of(error: OSError) -> str:
     return "full" if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else "transport_error"
 
 
-def opened_ledger(folder: Path, writer: str) -> Ledger:
-    """The ledger in the folder, or in memory where the folder can't be written."""
-    try:
-        private_folder(folder)
-        return Ledger(folder, writer)
-    except OSError:
-        return Ledger(None, writer)
-
-
 class SpoolTransport:
     """Writes frames into the spool.
 
@@ -88,26 +79,18 @@ class SpoolTransport:
     def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, cap_bytes: int = CAP_BYTES) -> None:
         self.folder = Path(folder).absolute()
         self._segment_bytes, self._cap_bytes = segment_bytes, cap_bytes
+        self.ledger = Ledger(self.folder)
+        """Counters of this process."""
         self._begin()
         _open.add(self)
 
     def _begin(self) -> None:
-        writer = new_writer()
         self._lock = threading.Lock()
         self._room = Room(self.folder, self._cap_bytes)
-        self._segments = SegmentWriter(self.folder, writer, segment_bytes=self._segment_bytes)
-        self._ledger: Ledger | None = None
+        self._segments = SegmentWriter(self.folder, new_writer(), segment_bytes=self._segment_bytes)
         self._tended = 0
         self._broken: str | None = None
         self._retry_at = 0.0
-
-    @property
-    def ledger(self) -> Ledger:
-        """Counters of this process."""
-        ledger = self._ledger
-        if ledger is None:
-            ledger = self._ledger = opened_ledger(self.folder, self._segments.writer)
-        return ledger
 
     def offer(self, frame: bytes) -> str | None:
         """Append one frame: None, or `full` or `transport_error`."""
@@ -125,18 +108,8 @@ class SpoolTransport:
             return self._broken
         if self._broken is not None or self._tended != self._segments.sequence:
             self._broken, self._tended = None, self._segments.sequence
-            self.tend()
+            self.ledger.tend()
         return None
-
-    def tend(self) -> None:
-        """Let readers find the counters again where the folder was removed, or could not be written until now."""
-        before = self._ledger
-        if before is not None and not before.visible:
-            after = opened_ledger(self.folder, new_writer())
-            if after.folder is not None:
-                after.add_all(before)
-                before.forget()
-                self._ledger = after
 
     def close(self) -> None:
         """Let go of the segment. A later offer opens a new one."""
@@ -146,8 +119,7 @@ class SpoolTransport:
     def forked(self) -> None:
         """In a child process: leave the parent's files and begin with own ones."""
         self._segments.close()
-        if self._ledger is not None:
-            self._ledger.forget()
+        self.ledger.forked()
         self._begin()
 
 

@@ -126,9 +126,9 @@ def test_a_read_only_folder_is_a_reason(tmp_path: Path, small_disk: Path) -> Non
     remount = ["mount", "-o", "remount,ro", str(small_disk)]
     if subprocess.run(remount, capture_output=True, check=False).returncode:  # files open for writing keep it writable
         writer.close()
-        held = writer._ledger
-        writer._ledger = None
-        del held
+        for counters in (writer.ledger.main, writer.ledger.mirrored, writer.ledger.control):
+            counters.close()
+        writer.ledger.forked()
         if subprocess.run(remount, capture_output=True, check=False).returncode:
             pytest.skip("it can't be made read-only while counters are mapped")
     assert writer.offer(b"b" * 90) == "transport_error"

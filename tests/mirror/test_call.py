@@ -280,7 +280,20 @@ def test_a_random_share_is_left_alone_to_compare_with(
     assert 60 <= counts["control"] <= 140
     tally = mirror.lane.tally
     assert sum(tally.control.snapshot().values()) == counts["control"]
-    assert sum(tally.mirrored.snapshot().values()) == counts["mirrored"] == len(kept.frames)
+    assert sum(tally.mirrored.snapshot().values()) == counts["mirrored"] == len(kept.frames)  # 2 x 0.5: all are timed
+
+
+def test_as_many_mirrored_calls_are_timed_as_control_calls(mirror_with: Callable[..., Mirror], counted: Any) -> None:
+    """Two random samples of the same size; the other calls don't pay for the clock."""
+    mirror = mirror_with(control=0.1)
+    answer = mirror(lambda question: question)
+    for n in range(2000):
+        answer(str(n))
+    tally = mirror.lane.tally
+    control, timed = sum(tally.control.snapshot().values()), sum(tally.mirrored.snapshot().values())
+    assert control == counted(mirror)["control"]
+    assert 140 <= control <= 260
+    assert 140 <= timed <= 260
 
 
 def test_losses_are_counted_by_the_reason_given(mirror_with: Callable[..., Mirror], kept: Any, counted: Any) -> None:
