@@ -1,7 +1,7 @@
 """Which part of the traffic: a bucket function that is specified, versioned and the same for ever.
 
 Version 1: `int(SHA256(f"{salt}:{unit}").hexdigest()[:16], 16) / 2**64 < share`, with salt and unit in UTF-8. The test
-vectors in docs/traffic.md let any other language agree.
+vectors in docs/sampling.md let any other language agree.
 
 Two things follow from one number per unit and salt. A unit that is in at a share is in at every larger share, so a
 ramp never throws members out. And under one salt shares lie inside each other: the 1 % that a judge reads are part of

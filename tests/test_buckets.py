@@ -1,7 +1,9 @@
 """The bucket function."""
 
 import hashlib
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,14 +11,22 @@ from hypothesis import strategies as st
 
 from shadoweval.buckets import bucket, within
 
+ROW = re.compile(r"^\| (\S+|\(empty\)|64 times `a`) \| (.+?) \| `([0-9a-f]{16})` \| ([0-9.]+) \|$", re.MULTILINE)
+TEXT = (Path(__file__).parents[1] / "docs" / "sampling.md").read_text(encoding="utf-8")
+NAMES = {"(empty)": "", "64 times `a`": "a" * 64}
 VECTORS = [
-    ("support", "user-1", "f10c423659707607", 0.9415933020295045),
-    ("support", "user-2", "4ca8aa8ab620af15", 0.2994486416483848),
-    ("support", "", "a37fbfe430a99317", 0.6386680538277345),
-    ("support", "Zoë", "c99f62915794ef4c", 0.787588272556224),
-    ("checkout", "user-1", "2a6ba24b85f9d24f", 0.16570486396628972),
+    (NAMES.get(salt, salt.strip("`")), NAMES.get(unit, unit.strip("`")), digits, float(place))
+    for salt, unit, digits, place in ROW.findall(TEXT)
 ]
-"""Published in docs/traffic.md: other languages are tested against them, so they never change."""
+"""The published table: other languages are tested against it, so it never changes."""
+
+
+def test_the_table_was_read():
+    """The documentation has its ten vectors, among them one without ASCII and two with nothing."""
+    assert len(VECTORS) == 10
+    assert ("support", "user-1", "f10c423659707607", 0.9415933020295045) in VECTORS
+    assert {"", "日本語"} <= {unit for _, unit, _, _ in VECTORS}
+    assert "" in {salt for salt, _, _, _ in VECTORS}
 
 
 @pytest.mark.parametrize(("salt", "unit", "digits", "place"), VECTORS)

@@ -34,17 +34,18 @@ _Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When to open, and how to close again. Seconds and shares.
 
-    With `z` = 3 and p95 the control side needs more than 171 calls, by their weight now, before a comparison of latency
-    can open the breaker at all (p99: 891): fewer calls have no upper bound.
+    With `z` = 3 the control side needs more than 171 calls, by their weight now, before a comparison of p95 can open
+    the breaker at all (median: 9, p99: 891): fewer calls have no upper bound.
     """
 
-    quantile: _Share = 0.95
+    quantiles: Annotated[tuple[_Share, ...], msgspec.Meta(min_length=1)] = (0.5, 0.95)
+    """Which quantiles of latency are compared: the median sees a little more on every call, p95 much more on some."""
     slower: _Positive = 1.10
     """Ratio mirrored / control that is tolerated."""
     slack: float = 0.005
     """Seconds that are tolerated on top."""
     latency: float | None = None
-    """Absolute limit of the quantile, whoever causes it; None: none."""
+    """Absolute limit of the largest quantile, whoever causes it; None: none."""
     failures: float = 0.01
     """Share of failed calls, mirrored - control, that is tolerated."""
     failure_rate: float | None = None
@@ -165,13 +166,14 @@ class Breaker:
 
     def _slow(self, now: float) -> str | None:
         limits = self.limits
-        least = self._mirrored.at_least(limits.quantile, now, z=limits.z)
-        name = f"p{limits.quantile * 100:g} of mirrored calls"
-        if limits.latency is not None and least > limits.latency:
-            return f"{name} is at least {least:.4g} s, allowed is {limits.latency:.4g} s"
-        most = self._control.at_most(limits.quantile, now, z=limits.z)
-        if least > most * limits.slower + limits.slack:
-            return f"{name} is at least {least:.4g} s, of control calls at most {most:.4g} s"
+        for quantile in limits.quantiles:
+            least = self._mirrored.at_least(quantile, now, z=limits.z)
+            name = f"p{quantile * 100:g} of mirrored calls"
+            if limits.latency is not None and quantile == max(limits.quantiles) and least > limits.latency:
+                return f"{name} is at least {least:.4g} s, allowed is {limits.latency:.4g} s"
+            most = self._control.at_most(quantile, now, z=limits.z)
+            if least > most * limits.slower + limits.slack:
+                return f"{name} is at least {least:.4g} s, of control calls at most {most:.4g} s"
         return None
 
     def _failing(self, now: float) -> str | None:
