@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import platform
 import select
@@ -26,6 +25,9 @@ from shadoweval.candidate.guard.policy import Containment, GuardPolicy, Refusal
 from shadoweval.candidate.guard.reading import Caller
 from shadoweval.candidate.guard.rules import KIND
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, native_numbers
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["MESSAGE_MAX", "Supervisor"]
 

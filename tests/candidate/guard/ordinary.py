@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import pathlib
+import platform
 import signal
 import socket
 import sqlite3
@@ -165,6 +166,42 @@ def describe(world):
     return world.containment.describe()
 
 
+@act
+def try_in_python(world):
+    """Outcomes of what Python announces."""
+    outcomes = {}
+    for name, step in {
+        "connect": lambda: socket.create_connection(world.tcp),
+        "sqlite": lambda: sqlite3.connect(world.database).execute("insert into t values (2)"),
+        "open": lambda: pathlib.Path(world.file).write_text("x"),
+        "remove": lambda: pathlib.Path(world.file).unlink(),
+        "fork": os.fork,
+        "kill": lambda: os.kill(world.victim, signal.SIGUSR1),
+        "open in scratch": lambda: pathlib.Path(world.scratch, "x").write_text("x"),
+        "sqlite in scratch": lambda: sqlite3.connect(f"{world.scratch}/x.db").execute("create table t(a)"),
+    }.items():
+        try:
+            step()
+            outcomes[name] = "done"
+        except (OSError, sqlite3.OperationalError) as error:
+            outcomes[name] = type(error).__name__
+    return json.dumps(outcomes)
+
+
+def tell_a_list(world):
+    """Refusals go to a callable here, so there is no supervisor."""
+    world.told = []
+
+
+def what_was_told(world):
+    try_in_python(world)
+    try_natively(world)
+    return json.dumps({"said": world.containment.describe(), "told": [refusal.kind for refusal in world.told]})
+
+
+ACTS["tell_a_callable"] = Probe(what_was_told, (), tell_a_list)
+
+
 def reach(address):
     with socket.socket() as end:
         native("connect", end.fileno(), sockaddr(address), 16)
@@ -244,6 +281,10 @@ def listened_to(world):
         time.sleep(60)  # holds the listener; ended with the group
 
 
+def on_an_unknown_machine(world):
+    platform.machine = lambda: "riscv64"
+
+
 def as_nobody(world):
     os.setgroups([])
     os.setgid(65534)
@@ -259,9 +300,11 @@ BEFORE = {
     "notify_landlock": lambda world: (without("landlock_create_ruleset")(world), listened_to(world)),
     "netns": without("unshare", code=errno.EPERM),
     "nobody": as_nobody,
+    "table": on_an_unknown_machine,
 }
 for _name, _before in BEFORE.items():
     ACTS[f"describe_without_{_name}"] = Probe(describe, (), _before)
     ACTS[f"try_without_{_name}"] = Probe(try_natively, (), _before)
+    ACTS[f"try_in_python_without_{_name}"] = Probe(try_in_python, (), _before)
 
 assert sys.platform == "linux"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -99,11 +100,12 @@ def start(zygote, world):
 def said(text: str) -> dict[str, str]:
     """The outcomes that `try_natively` reported."""
     assert text.startswith("'{"), text
-    return json.loads(text.strip("'"))
+    return json.loads(ast.literal_eval(text))
 
 
 HARMLESS = [name for name, act in ordinary.ACTS.items() if act.before is None and name not in {
-    "describe", "try_natively", "try_at_the_second_word", "take_memory", "crash_for_want_of_memory", "wait",
+    "describe", "try_natively", "try_in_python", "try_at_the_second_word", "take_memory",
+    "crash_for_want_of_memory", "wait",
 } and "endpoint" not in name]  # fmt: skip
 
 
@@ -197,6 +199,7 @@ def test_supervisor_gets_the_record(start):
         ),
         ("notify_landlock", ["nothing can be written, scratch folder included"]),
         ("seccomp", ["not in force: seccomp (seccomp: Function not implemented)", "contained by: descriptors"]),
+        ("table", ["no seccomp on linux riscv64", "audit hooks alone are no sandbox"]),
         ("kernel", ["not in force: netns (unshare", "native code is not contained; audit hooks alone are no sandbox"]),
     ],
 )
@@ -245,6 +248,17 @@ def test_nobody_has_all_layers(start, nobodys_folder):
     text = start("describe_without_nobody", layers=ALL_LAYERS, scratch=nobodys_folder).next()
     assert text.strip("'") == "contained by: descriptors, limits, netns, landlock, seccomp, notify, audit"
     check_refused(said(start("try_without_nobody", layers=ALL_LAYERS, scratch=nobodys_folder).next()))
+
+
+@pytest.mark.parametrize("missing", ["kernel", "table"])
+def test_audit_hook_alone_still_holds_python(start, missing):
+    """Where there is no kernel layer, as on macOS, what Python announces is refused, named and counted all the same."""
+    child = start(f"try_in_python_without_{missing}")
+    outcomes = said(child.next())
+    assert outcomes.pop("open in scratch") == outcomes.pop("sqlite in scratch") == "done"
+    assert set(outcomes.values()) == {"RefusedError"}, outcomes
+    assert {refusal.layer for refusal in child.refusals} == {"audit"}
+    assert len(child.refusals) == len(outcomes)
 
 
 def test_without_notify_the_allow_list_holds_by_port(start, world):
@@ -302,6 +316,14 @@ def test_closed_supervisor_fails_closed(start):
     child.result.send(b"g")
     outcomes = said(child.next(served=False))
     assert "done" not in outcomes.values(), outcomes
+
+
+def test_refusals_may_go_to_a_callable(start):
+    """Without a supervisor the audit hook still tells, native acts are still refused, and the record says what is lost."""
+    found = said(start("tell_a_callable").next())
+    assert found["told"] == ["socket.connect", "open.write", "file.change", "process", "signal"]
+    assert "not in force: notify (no supervisor" in found["said"]
+    assert "what native code tries is refused but not counted" in found["said"]
 
 
 def test_threads_are_refused_at_the_door(tmp_path):
