@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 from datetime import UTC, datetime
@@ -60,6 +59,8 @@ def _read(line: str) -> dict[str, Any]:
 
 
 def _user() -> str:
+    import getpass  # noqa: PLC0415 - 4 ms that only operators need
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):
