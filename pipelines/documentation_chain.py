@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from itertools import accumulate
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -17,7 +18,8 @@ from shadoweval.scoring.embedding import Embedder, NumpyMiniLM
 
 __all__ = ["HITS", "assistant", "embedder"]
 
-HITS = 5  # Passages that the model reads.
+HITS = 5  # Passages that are retrieved for a question.
+_ROOM = 2_500  # Characters of them that the model reads, whole passages only; more cost time and answered no better.
 
 _TASK = (
     "You answer questions about Python from the passages of its documentation that are given to you. Answer in one to "
@@ -59,7 +61,9 @@ class _Reading(Embeddings):
 
 
 def _as_text(documents: Iterable[Document]) -> str:
-    return "\n\n".join(f"{document.metadata['title']}: {_unwrapped(document.page_content)}" for document in documents)
+    texts = [f"{document.metadata['title']}: {_unwrapped(document.page_content)}" for document in documents]
+    room = accumulate(len(text) for text in texts)
+    return "\n\n".join(text for text, used in zip(texts, room, strict=True) if used <= _ROOM or text is texts[0])
 
 
 def _unwrapped(text: str) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,8 @@ from qdrant_edge import (
     EdgeShard,
     EdgeSparseVectorParams,
     EdgeVectorParams,
-    Fusion,
     Modifier,
     Point,
-    Prefetch,
     Query,
     QueryRequest,
     SearchParams,
@@ -40,7 +39,7 @@ from pipelines.documentation_vectors import read_text
 
 __all__ = ["DocumentationIndex"]
 
-_POOL = 50  # Passages that each half of a hybrid search brings into the fusion.
+_POOL = 50  # Passages that each search looks at before it cuts to k.
 _RRF_K = 60  # The constant of the paper.
 
 
@@ -83,35 +82,40 @@ class DocumentationIndex:
 
     def by_words(self, question: str, *, k: int) -> list[Document]:
         """Return the k best passages by BM25, best first; fewer if fewer hold any of the question's words."""
-        return self._found(QueryRequest(query=self._words(question), limit=k))
+        return self._documents(self._by_words(question), k=k)
 
     def by_words_and_meaning(self, question: str, vector: NDArray[np.float32], *, k: int) -> list[Document]:
         """Return the k best passages by reciprocal rank fusion of BM25 and cosine (Cormack et al. 2009)."""
-        halves = [
-            Prefetch(_POOL, query=self._words(question)),
-            Prefetch(_POOL, query=self._meaning(vector), params=SearchParams(exact=True)),
-        ]
-        fusion: Any = Fusion.Rrf(k=_RRF_K)  # Its stub forgets that it is a Fusion.
-        return self._found(QueryRequest(query=fusion, prefetches=halves, limit=k))
+        # Not Qdrant's own fusion: it breaks ties at random, and a pipeline that differs from itself hides differences.
+        fused: defaultdict[int, float] = defaultdict(float)
+        for half in (self._by_words(question), self._scores(Query.Nearest(vector.tolist(), using="meaning"))):
+            for rank, row in enumerate(half, start=1):
+                fused[row] += 1 / (_RRF_K + rank)
+        return self._documents(fused, k=k)
 
     def close(self) -> None:
         """Give up the shard and remove its folder."""
         self._give_up()
 
-    def _words(self, question: str) -> Query:
-        return Query.Nearest(self._bm25.embed_query(question), using="words")
+    def _by_words(self, question: str) -> dict[int, float]:
+        return self._scores(Query.Nearest(self._bm25.embed_query(question), using="words"))
 
-    def _meaning(self, vector: NDArray[np.float32]) -> Query:
-        return Query.Nearest(vector.tolist(), using="meaning")
+    def _scores(self, query: Query) -> dict[int, float]:
+        found = self._shard.query(QueryRequest(query=query, limit=_POOL, params=SearchParams(exact=True)))
+        # Rounded, as equal scores may differ by the order in which they were summed.
+        return dict(_best_first({int(point.id): round(point.score, 5) for point in found}))
 
-    def _found(self, request: QueryRequest) -> list[Document]:
+    def _documents(self, scores: Mapping[int, float], *, k: int) -> list[Document]:
         documents: list[Document] = []
-        for point in self._shard.query(request):
-            passage = self._corpus[int(point.id)]
-            documents.append(
-                Document(passage.text, id=passage.id, metadata={"title": passage.title, "score": point.score})
-            )
+        for row, score in _best_first(scores)[:k]:
+            passage = self._corpus[row]
+            documents.append(Document(passage.text, id=passage.id, metadata={"title": passage.title, "score": score}))
         return documents
+
+
+def _best_first(scores: Mapping[int, float]) -> list[tuple[int, float]]:
+    # Equals in the order of the corpus: the same in every process.
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _give_up(shard: EdgeShard, folder: str) -> None:

@@ -171,3 +171,14 @@ def test_the_real_model_finds_a_passage_by_its_meaning(tmp_path):
     assert "shutil.rmtree" not in seen["words"]
     assert "directory tree" in seen["answer"]
     assert not seen["torch"]
+
+
+def test_the_model_reads_whole_passages_as_far_as_there_is_room():
+    """Of five hits of 1,000 characters two are read; a first one that is longer than all the room is read anyway."""
+    for length, read in ((1_000, 2), (4_000, 1)):
+        corpus = [Passage(f"p{row}", f"p{row}", "tree " + "x" * (length - 5)) for row in range(5)]
+        seen = Seen()
+        chain = assistant(documentation_bm25.retriever(corpus), Embedder(by_concept))
+        chain.invoke("tree", config={"callbacks": [seen]})
+        assert len(seen.hits[0]) == 5
+        assert seen.prompts[0].count("x" * (length - 5)) == read

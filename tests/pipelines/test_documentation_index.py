@@ -77,7 +77,20 @@ def test_by_words_and_meaning_fuses_both_rankings(index):
     assert ids(found)[0] == "shutil.rmtree"  # First by words and second by meaning.
     assert "str.split" in ids(found)  # Shares no word with the question.
     reciprocal_ranks = 1 / 61 + 1 / 62
-    assert found[0].metadata["score"] == pytest.approx(reciprocal_ranks, abs=1e-3)
+    assert found[0].metadata["score"] == pytest.approx(reciprocal_ranks, abs=1e-12)
+
+
+def test_equal_passages_come_in_the_order_of_the_corpus(tmp_path):
+    """Two indexes agree on every hit of every search, ties included: a pipeline must not differ from itself."""
+    corpus = [Passage(f"p{row}", "title", "green leaves" if row % 2 else "red leaves") for row in range(40)]
+    vectors = np.tile(np.eye(2, 8, dtype=np.float32), (20, 1))
+    first, second = (DocumentationIndex(corpus, vectors=vectors, scratch=tmp_path) for _ in range(2))
+    for index in (first, second, first):
+        assert ids(index.by_words("green", k=4)) == ["p1", "p3", "p5", "p7"]
+        assert ids(index.by_words("leaves", k=3)) == ["p0", "p1", "p2"]
+        assert ids(index.by_words_and_meaning("green", vectors[1], k=3)) == ["p1", "p3", "p5"]
+    first.close()
+    second.close()
 
 
 def test_meaning_needs_vectors(tmp_path):
