@@ -200,7 +200,9 @@ def _gate_result(
         share_of_evidence=min(max(weighed.holds / needed, 0.0), 1.0),
         pairs_needed=None if more is None else tuple(math.ceil(n * per_unit) for n in more),  # pyright: ignore[reportArgumentType] - three in, three out
         reason=reason,
-        method=claim.method,
+        method=claim.method.replace("betting on", "one look, t test (betting where fewer than ten differ) of")
+        if rules.once
+        else claim.method,
         source=claim.source,
         noise_floor=floor,
         details=_details(weighed, evidence, needed=needed, alpha=rules.alpha),

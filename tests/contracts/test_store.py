@@ -214,6 +214,39 @@ def test_a_poisonous_query_is_given_up_and_scored_as_a_crash(store, clock) -> No
     assert run(store, 0) is False, "a late result changes nothing"
 
 
+def test_a_task_given_back_unrun_is_open_again_and_not_counted(store) -> None:
+    """A worker that stops in time gives its tasks back at once; the try does not bring them closer to giving up."""
+    fill(store, 1)
+    for _ in range(5):
+        (task,) = store.lease("support", limit=1, seconds=600, owner="w")
+        assert task.attempt == 1
+        store.release(task)
+    assert store.owners("support") == set()
+
+
+def test_giving_back_late_takes_nothing_from_the_next_worker(store, clock) -> None:
+    """A worker whose lease ran out can't open a task that another one runs by now."""
+    fill(store, 1)
+    (late,) = store.lease("support", limit=1, seconds=60, owner="slow")
+    clock.now += timedelta(seconds=61)
+    (again,) = store.lease("support", limit=1, seconds=60, owner="next")
+    store.release(late)
+    assert store.owners("support") == {"next"}
+    assert store.lease("support", limit=1, seconds=60, owner="third") == []
+    assert again.attempt == 2
+
+
+def test_what_a_dead_worker_held_can_be_taken_at_once(store) -> None:
+    """Leases of an owner that is known to be gone are opened without waiting; those of others stay."""
+    fill(store, 4)
+    store.lease("support", limit=3, seconds=600, owner="dead")
+    store.lease("support", limit=1, seconds=600, owner="alive")
+    assert set(store.owners("support")) == {"dead", "alive"}
+    assert store.reopen("support", "dead") == 3
+    assert set(store.owners("support")) == {"alive"}
+    assert [task.attempt for task in store.lease("support", limit=9, seconds=60, owner="w")] == [2, 2, 2]
+
+
 def test_an_observation_counts_once(store, clock) -> None:
     """The first result stays; a second worker's result of the same task changes nothing."""
     fill(store, 1)

@@ -11,7 +11,6 @@ from shadoweval.records import Coverage
 from shadoweval.verdict.explain import explain, explain_gate
 from shadoweval.verdict.gates import at_least, at_most, better, no_worse
 from shadoweval.verdict.judge import judge_trial
-from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
 
 
@@ -29,9 +28,7 @@ def verdict(metrics, world):
     trial.add(world(2_000, seed=4))
     coverage = Coverage(eligible=2_000, mirrored=2_000, paired=2_000)
     now = datetime(2027, 1, 1, tzinfo=UTC)
-    return judge_trial(
-        trial, experiment="support", candidate="rerank", coverage=coverage, now=now, rules=Rules()
-    ).verdict
+    return judge_trial(trial, experiment="support", candidate="rerank", coverage=coverage, now=now).verdict
 
 
 def test_each_gate_is_explained_by_the_numbers_that_decided_it(verdict) -> None:
