@@ -24,13 +24,17 @@ from shadoweval.candidate.session import Session
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
-__all__ = ["Interception", "install", "session"]
+__all__ = ["Interception", "current", "install", "session"]
 
 session: Final[contextvars.ContextVar[Session | None]] = contextvars.ContextVar("shadoweval_session", default=None)
 """The run that the running code belongs to."""
 
-_LANGCHAIN: Final = "shadoweval.candidate.langchain_tools"
-_TOOLS: Final = "langchain_core.tools.base"
+_PATCHES: Final = {
+    "langchain_core.tools.base": "shadoweval.candidate.langchain_tools",
+    "langgraph.pregel.main": "shadoweval.candidate.graph_memory",
+    "langchain_core.runnables.history": "shadoweval.candidate.chat_memory",
+}
+"""Module -> ours with a `patch` for it."""
 
 
 class Interception:
@@ -42,11 +46,16 @@ class Interception:
         self.normals: dict[str, Normal] = {}
         """Tool -> its arguments as the tool would see them; told by those who know its schema."""
 
-    def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
-        """The session's answer; outside any run only declared reads run."""
+    def current(self) -> Session | None:
+        """The run that the calling code belongs to."""
         found = session.get()
         if found is None and len(self.running) == 1:
             (found,) = self.running
+        return found
+
+    def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
+        """The session's answer; outside any run only declared reads run."""
+        found = self.current()
         if found is not None:
             return found.answer(name, arguments, effect=effect, live=live, normal=self.normals.get(name))
         if self.effects.get(name, effect) == "read":
@@ -58,26 +67,28 @@ def install(interception: Interception) -> None:
     """Make `interception` answer every tool call of this process, those of libraries that are imported later too."""
     capture.set_interceptor(interception)
     _inherit_context()
-    if _TOOLS in sys.modules:
-        _patch_langchain()
-    else:
-        sys.meta_path.insert(0, _PatchOnImport())
+    sys.meta_path.insert(0, _PatchOnImport())
 
 
-def _patch_langchain() -> None:
-    importlib.import_module(_LANGCHAIN).patch()
+def current() -> Session | None:
+    """The run that the calling code belongs to, in a candidate's process."""
+    interception = capture.interceptor()
+    return interception.current() if isinstance(interception, Interception) else None
 
 
 class _PatchOnImport(importlib.abc.MetaPathFinder):
-    """Patches LangChain's tools right after the module that defines them has run, before anyone can use it."""
+    """Patches a library right after the module that is to be patched has run, before anyone can use it."""
+
+    def __init__(self) -> None:
+        self.waiting = dict(_PATCHES)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """The module's own spec, with a loader that patches at the end."""
-        if fullname != _TOOLS:
+        ours = self.waiting.pop(fullname, None)
+        if ours is None:
             return None
-        sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
@@ -85,7 +96,7 @@ class _PatchOnImport(importlib.abc.MetaPathFinder):
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                _patch_langchain()
+                importlib.import_module(ours).patch()
 
             loader.exec_module = exec_module
         return spec

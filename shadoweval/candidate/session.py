@@ -32,6 +32,9 @@ class Session:
 
     def __init__(self, stubs: Stubs, envelope: Envelope, *, scratch: Path) -> None:
         self.stubs = stubs
+        self.asked_at = envelope.query.asked_at
+        """The time as of which memories are copied."""
+        self.text = envelope.query.text
         self.record = Record(envelope.served.tool_calls)
         self.worlds = [w.opened(self.record, envelope=envelope, scratch=scratch) for w in stubs.worlds]
         self.live_writes = 0

@@ -38,6 +38,7 @@ __all__ = ["main"]
 
 _PAGE: Final = resource.getpagesize()
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_LIBC: Final = ctypes.CDLL(None)
 _FORK: Final = b"f"
 _FDS: Final = 2
 
@@ -103,7 +104,7 @@ def _resident() -> int:
 
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+        _LIBC.prctl(option, value, 0, 0, 0)
 
 
 def _die_with_parent() -> None:
