@@ -23,14 +23,19 @@ def judged(rng, pairs: int, *, accuracy: float):
 
 
 def fixed_sample(rng, *, accuracy: float, labels: int, streams: int) -> list[Bar]:
-    covered, widths = [], []
+    covered, judge_covers, widths = [], [], []
     for _ in range(streams):
         truth, judge = judged(rng, labels + 5_000, accuracy=accuracy)
         estimate = ppi_mean(truth[:labels], judge[:labels], judge[labels:])
         covered.append(estimate.lower <= TRUE <= estimate.upper)
         widths.append(estimate.upper - estimate.lower)
+        error = 1.96 * judge.std() / math.sqrt(judge.size)
+        judge_covers.append(abs(judge.mean() - TRUE) <= error)
     world = f"judge right in {accuracy:.0%}, {labels} labels"
     bars = [rate("labels", f"{world}: one-look interval covers", covered, limit=0.95, sense=">=")]
+    if labels == 300:
+        what = f"judge right in {accuracy:.0%}: interval of the judge alone covers (negative control)"
+        bars.append(rate("labels", what, judge_covers, limit=0.6))
     if (accuracy, labels) == (0.95, 300):
         bars.append(
             Bar(

@@ -27,7 +27,8 @@ def log_e_path(
         lo: Smallest possible score.
         hi: Largest possible score.
         bins: Intervals of the histogram.
-        every: Scores between two looks.
+        every: Scores between two looks. Each look takes memory, some 200 floats of it: for a chart of many scores
+            choose it so that there are a few hundred looks.
 
     Returns:
         Shape (..., n // every).
