@@ -20,7 +20,17 @@ documentation = Experiment(
     incumbent="pipelines.documentation_bm25:answer",
     warm="pipelines.warm:documentation",
     labels=Path(__file__).with_name("documentation.jsonl"),
-    scorers=[recall(k=5), mrr(k=5), ndcg(k=5), overlap(k=5), answer_quality(), token_f1(), latency(), tokens(), errors()],
+    scorers=[
+        recall(k=5),
+        mrr(k=5),
+        ndcg(k=5),
+        overlap(k=5),
+        answer_quality(),
+        token_f1(),
+        latency(),
+        tokens(),
+        errors(),
+    ],
     gates=[
         better("recall@5", by=0.02),
         no_worse("answer_quality", by=0.02),

@@ -38,6 +38,7 @@ support = Experiment(
     candidates={"policy-first": "pipelines.support_agent_policy_first:answer"},
     incumbent="pipelines.support_agent:answer",
     labels=Path(__file__).with_name("support.jsonl"),
+    rerun=1.0,  # a few hundred queries in all: every one is needed to compare seconds like with like
     scorers=[writes_f1(), tool_calls_f1(), tool_success(), answer_quality(), latency(), tokens(), errors()],
     gates=[
         better("writes_f1", by=0.05),
