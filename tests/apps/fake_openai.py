@@ -60,8 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
+        self.send_header("connection", "close")  # no client keeps a connection longer than the loop that opened it
         self.end_headers()
         self.wfile.write(content)
+        self.close_connection = True
 
     def _events(self, events):
         self.send_response(200)

@@ -383,8 +383,9 @@ def test_a_candidate_behind_a_url_gives_what_the_app_gives(served, kept):
     candidate = http_candidate(url, experiment="support")
     request = {"method": "POST", "path": "/ask", "query": {"a": ["1"]}, "headers": {"content-type": "application/json"}}
     first = candidate({**request, "body": {"question": "why"}})
-    (recorded,), _ = codec.thaw(kept.only.query.inputs)
-    assert candidate(recorded) == first == kept.only.served.outcome.value
+    incumbent = kept.only
+    (recorded,), _ = codec.thaw(incumbent.query.inputs)
+    assert candidate(recorded) == first == incumbent.served.outcome.value
     assert first["answer"] == "WHY"
     assert (seen[0][b"x-shadow"], seen[0][b"shadow-experiment"]) == (b"1", b"support")
     with pytest.raises(StatusError, match="HTTP 500: no"):

@@ -1,0 +1,85 @@
+"""Apps as people write them, run twice: as they are, and mirrored by a change of a few lines."""
+
+import difflib
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from shadoweval import Experiment, codec
+from shadoweval.settings import Settings
+from shadoweval.testing import MemoryTransport
+
+_HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def _running():
+    spec = importlib.util.spec_from_file_location("fake_openai", _HERE / "fake_openai.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    server = module.FakeOpenAI()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(_running, monkeypatch):
+    """The model's server, where the apps look for it."""
+    monkeypatch.setenv("OPENAI_BASE_URL", _running.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    _running.seen.clear()
+    _running.faults.clear()
+    return _running
+
+
+class App:
+    """An app's two versions, and what was mirrored.
+
+    Attributes:
+        changed: Lines of the mirrored version that the original has not.
+    """
+
+    def __init__(self, name, changes, transport):
+        source = (_HERE / "sources" / f"{name}.py").read_text(encoding="utf-8")
+        mirrored = source
+        for old, new in changes:
+            assert mirrored.count(old) == 1, f"{old!r} stands once in {name}"
+            mirrored = mirrored.replace(old, new)
+        lines = difflib.ndiff(source.splitlines(), mirrored.splitlines())
+        self.changed = [line[2:] for line in lines if line.startswith("+ ")]
+        self.plain = _module(f"{name}_plain", source)
+        self.mirrored = _module(f"{name}_mirrored", mirrored)
+        self._transport = transport
+
+    @property
+    def envelopes(self):
+        return [codec.decode_envelope(frame) for frame in self._transport.frames]
+
+
+def _module(name, source):
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(source, f"{name}.py", "exec"), module.__dict__)
+    return module
+
+
+@pytest.fixture
+def app(server, tmp_path, monkeypatch):
+    """Makes an app from its source and the changes that mirror it; `evaluation` is the team's module of experiments."""
+    transport = MemoryTransport()
+    evaluation = types.ModuleType("evaluation")
+    evaluation.support = Experiment(
+        name="support",
+        candidates={"next": "next_release:answer"},
+        transport=transport,
+        settings=Settings(home=str(tmp_path)),
+    )
+    monkeypatch.setitem(sys.modules, "evaluation", evaluation)
+    before = set(sys.modules)
+    yield lambda name, *changes: App(name, changes, transport)
+    for name in set(sys.modules) - before:
+        if name.endswith(("_plain", "_mirrored")):
+            del sys.modules[name]
