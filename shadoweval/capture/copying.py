@@ -13,19 +13,18 @@ from shadoweval.errors import TooLargeError, UncopyableError
 __all__ = [
     "UNCOPYABLE",
     "argument_data",
+    "carried",
     "data_of",
     "encode",
     "encode_value",
-    "plain_result",
-    "plainly",
     "uncopyable",
-    "weigh",
 ]
 
 UNCOPYABLE: Final = "shadoweval.uncopyable"
 """Key of the mapping that stands for what could not be copied; its value says why."""
 
 _ITEMS: Final = 4096
+_TEXT_CAP: Final = 1 << 20
 _ARGUMENTS_CAP: Final = 1 << 20
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
 
@@ -54,54 +53,31 @@ encode_value: Final = msgspec.msgpack.Encoder(enc_hook=_fields).encode
 _encode_arguments: Final = msgspec.msgpack.Encoder(enc_hook=_fields_or_type, order="deterministic").encode
 
 
-def weigh(value: Any) -> int:
-    """Characters of text in a value that msgpack carries as it is; -1 where `codec.plain` must have a look.
+def carried(value: Any) -> bool:
+    """Whether msgpack carries a value as it is: text, numbers, lists and mappings with text keys, and not too large.
 
     The encoder writes tuples, dates, dataclasses and others without complaint, but they come back as something else.
-    This walk, several times cheaper than `codec.plain`, finds the common case in which nothing of that kind is there.
+    This walk finds in a tenth of the time of `codec.plain` the common case in which nothing of that kind is there.
+    False may only mean that `codec.plain` must have a look. Raises RecursionError for what contains itself.
     """
-    kind = type(value)
-    if kind is dict:
-        try:
-            "".join(value)  # the quickest way to see that every key is text
-        except TypeError:
-            return -1
-        value = value.values()
-    elif kind is str:
-        return len(value)
-    elif kind is not list:
-        return 0 if kind in _ATOMS else -1
-    if len(value) > _ITEMS:
-        return -1
-    total = 0
-    for part in value:
+    if type(value) is dict:
+        return len(value) <= _ITEMS and _carried_mapping(cast("dict[Any, Any]", value))
+    if type(value) is list:
+        return len(value) <= _ITEMS and (_ATOMS.issuperset(map(type, value)) or all(map(carried, value)))
+    return type(value) in _ATOMS if type(value) is not str else len(value) <= _TEXT_CAP
+
+
+def _carried_mapping(value: dict[Any, Any]) -> bool:
+    for key, part in value.items():
+        if type(key) is not str:
+            return False
         kind = type(part)
         if kind is str:
-            total += len(part)
-        elif kind not in _ATOMS:
-            inner = weigh(part)
-            if inner < 0:
-                return -1
-            total += inner
-    return total
-
-
-def plainly(value: Any, *, max_bytes: int = codec.MAX_BYTES) -> Any:
-    """`value` itself where msgpack carries it as it is and it is within `max_bytes`, else `codec.plain(value)`.
-
-    Encode the result at once: it may be the value itself, not a copy.
-
-    Raises:
-        UncopyableError, TooLargeError: as `codec.plain`.
-    """
-    try:
-        weight = weigh(value)
-    except RecursionError:
-        weight = -1
-    # UTF-8 needs at most four bytes a character.
-    if 0 <= weight * 4 <= max_bytes:
-        return value
-    return codec.plain(value, max_bytes=max_bytes)
+            if len(part) > _TEXT_CAP:
+                return False
+        elif kind not in _ATOMS and not carried(part):
+            return False
+    return True
 
 
 def uncopyable(value: Any) -> str | None:
@@ -111,14 +87,6 @@ def uncopyable(value: Any) -> str | None:
         if len(found) == 1 and UNCOPYABLE in found:
             return str(found[UNCOPYABLE])
     return None
-
-
-def plain_result(value: Any, *, max_bytes: int) -> Any:
-    """`plainly`, or the mapping that says why not."""
-    try:
-        return plainly(value, max_bytes=max_bytes)
-    except UncopyableError as error:
-        return {UNCOPYABLE: error.why}
 
 
 def argument_data(arguments: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ from shadoweval.capture.recorder import Recorder, current
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
 
-__all__ = ["watch"]
+__all__ = ["hook", "watch"]
 
 # Models, tools, retrievers and graphs all import it; the hooks' module itself is loaded at their first run only.
 _LOADED = "langchain_core.runnables.base"
@@ -43,20 +43,21 @@ class _Hook:
         return recorder.tap
 
 
-_hook = _Hook()
+hook = _Hook()
+"""`hook.registered` spares the call of `watch` on the request path."""
 
 
 def watch() -> None:
     """Record what LangChain does in recordings from now on. Costs one dictionary lookup once it is registered."""
-    if not _hook.registered and _LOADED in sys.modules:
+    if not hook.registered and _LOADED in sys.modules:
         _register()
 
 
 def _register() -> None:
     with _lock:
-        if not _hook.registered:
-            importlib.import_module(_CONTEXT).register_configure_hook(_hook, inheritable=True)
-            _hook.registered = True
+        if not hook.registered:
+            importlib.import_module(_CONTEXT).register_configure_hook(hook, inheritable=True)
+            hook.registered = True
 
 
 def _tap(recorder: Recorder) -> Any:

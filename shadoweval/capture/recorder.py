@@ -15,13 +15,20 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, weigh
+from shadoweval.capture.copying import UNCOPYABLE, argument_data, carried, encode
 from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
 __all__ = ["HitRow", "Parts", "Recorder", "active", "current"]
 
 _Kind = Literal["model", "retrieval", "tool", "other"]
+Call = tuple[str, Effect, bytes, float, float]
+"""Name, effect, `argument_data`, start and end of a tool call."""
+Told = tuple[str | None, Answered, tuple[int, int | None] | None]
+"""Its error, how it was answered, and where its step stands; None: a step of its own."""
+LIVE: Final[Told] = (None, "live", None)
+_NO_USAGE: Final = (None, None, None)
+_Raw: Final = msgspec.Raw
 # Name and encoded ToolCall.
 _Call = tuple[str, bytes]
 # In the order of Hit's fields: id, rank, score, text.
@@ -116,27 +123,35 @@ class Recorder:
         `arguments` as a mapping, or as `argument_data` gave them before the call; `result` is any value; `position` is
         the index of its step and of the step above.
         """
+        if type(arguments) is not bytes:
+            arguments = argument_data(cast("Mapping[str, Any]", arguments))
+        self.note((name, effect, arguments, started, started + duration), result, (error, answered, position))
+
+    def note(self, call: Call, result: Any, told: Told = LIVE) -> None:
+        """`add_call` without its keywords: the request path's way."""
+        name, effect, arguments, started, ended = call
+        error, answered, position = told
         if len(self.calls) >= self.max_items:
             self.truncated = True
             return
-        if type(arguments) is not bytes:
-            arguments = argument_data(cast("Mapping[str, Any]", arguments))
-        before = self.seen.get(name)
-        if before is None:
-            self.seen[name] = [arguments]
-            occurrence = 1
-        else:
+        if name in self.seen:
+            before = self.seen[name]
             occurrence = 1 + _equal(before, arguments)
             before.append(arguments)
-        since = started - self.began
-        row = (name, msgspec.Raw(arguments), result, error, effect, answered, occurrence, since, duration)
+        else:
+            self.seen[name] = [arguments]
+            occurrence = 1
+        since, duration = started - self.began, ended - started
+        row = (name, _Raw(arguments), result, error, effect, answered, occurrence, since, duration)
         try:
-            raw = encode(row) if 0 <= 4 * weigh(result) <= self.left else self._encoded(row)
+            raw = encode(row) if carried(result) else b""
         except (OverflowError, UnicodeError, RecursionError):  # integers over 64 bits, lone surrogates, itself
+            raw = b""
+        if not 0 < len(raw) <= self.left:
             raw = self._encoded(row)
         self.left -= len(raw)
         self.calls.append((name, raw))
-        index, parent = position or (next(self.indices), None)
+        index, parent = (next(self.indices), None) if position is None else position
         self.steps.append(("tool", name, since, duration, None, None, None, None, error, index, parent))
 
     def _encoded(self, row: tuple[Any, ...]) -> bytes:
@@ -144,7 +159,8 @@ class Recorder:
         asked, result, told = row[:2], row[2], row[3:]
         left = max(self.left, 0)
         try:
-            raw = encode((*asked, codec.plain(result, max_bytes=left), *told))
+            plain = codec.plain(result, max_bytes=left)
+            raw = encode((*asked, plain, *told))
         except (UncopyableError, UnicodeError) as error:
             self.truncated |= isinstance(error, TooLargeError)
             raw = encode((*asked, {UNCOPYABLE: getattr(error, "why", str(error))}, *told))
@@ -173,9 +189,9 @@ class Recorder:
 
     def usage_row(self) -> tuple[int | None, int | None, float | None]:
         """Sums over the model calls: input tokens, output tokens, USD; None where no call told."""
-        told = [row for row in self.steps if row[0] == "model"] if self.steps else self.steps
+        told = [row for row in self.steps if row[0] == "model" and row[4:7] != _NO_USAGE]
         if not told:
-            return (None, None, None)
+            return _NO_USAGE
         return (_total(told, 4), _total(told, 5), _total(told, 6))
 
     def failed_step(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, cast, overload
 from shadoweval import codec
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.interception import error_text, given, installed
-from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.recorder import Call, Recorder, current
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -118,88 +118,83 @@ async def acall_tool(name: str, arguments: dict[str, Any], *, effect: Effect, li
     return result
 
 
-def _declared_tool(function: Callable[..., Any], effect: Effect, name: str | None) -> Callable[..., Any]:
-    title = name or getattr(function, "__name__", type(function).__name__)
+def _sync_tool(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
     bind = _binder(function)
-    begun, ended, failed = _writers(title, effect, bind)
-
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def acalled(*args: Any, **kwargs: Any) -> Any:
-            if installed.interceptor is not None:
-                return await acall_tool(
-                    title, bind(*args, **kwargs), effect=effect, live=lambda: function(*args, **kwargs)
-                )
-            recorder = current.get()
-            if recorder is None:
-                return await function(*args, **kwargs)
-            arguments = begun(recorder, args, kwargs)
-            started = perf_counter()
-            try:
-                result = await function(*args, **kwargs)
-            except BaseException as error:
-                failed(recorder, (arguments, started), error)
-                raise
-            ended(recorder, (arguments, started), result)
-            return result
-
-        return acalled
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
         if installed.interceptor is not None:
-            return call_tool(title, bind(*args, **kwargs), effect=effect, live=lambda: function(*args, **kwargs))
+            live = functools.partial(function, *args, **kwargs)
+            return call_tool(title, bind(*args, **kwargs), effect=effect, live=live)
         recorder = current.get()
         if recorder is None:
             return function(*args, **kwargs)
-        arguments = begun(recorder, args, kwargs)
+        try:
+            arguments = argument_data(bind(*args, **kwargs))
+        except Exception as fault:  # noqa: BLE001 - see `_odd`
+            arguments = _odd(recorder, fault)
         started = perf_counter()
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            failed(recorder, (arguments, started), error)
+            _failed(recorder, (title, effect, arguments, started, perf_counter()), error)
             raise
-        ended(recorder, (arguments, started), result)
+        ended = perf_counter()
+        try:
+            recorder.note((title, effect, arguments, started, ended), result)
+        except Exception as fault:  # noqa: BLE001 - see `_odd`
+            recorder.fault = fault
         return result
 
     return called
 
 
-_Begun = Callable[[Recorder, tuple[Any, ...], dict[str, Any]], bytes]
-_Ended = Callable[[Recorder, tuple[bytes, float], Any], None]
+def _async_tool(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
+    bind = _binder(function)
 
-
-def _writers(title: str, effect: Effect, bind: Callable[..., dict[str, Any]]) -> tuple[_Begun, _Ended, _Ended]:
-    """What writes down a call that begins, ended and failed; our own faults stay on the recorder for the mirror."""
-
-    def begun(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    @functools.wraps(function)
+    async def acalled(*args: Any, **kwargs: Any) -> Any:
+        if installed.interceptor is not None:
+            live = functools.partial(function, *args, **kwargs)
+            return await acall_tool(title, bind(*args, **kwargs), effect=effect, live=live)
+        recorder = current.get()
+        if recorder is None:
+            return await function(*args, **kwargs)
         try:
-            return argument_data(bind(*args, **kwargs))
-        except TypeError:  # a wrong call: the tool itself is about to say so
-            return _NOTHING
-        except Exception as fault:  # noqa: BLE001 - see above
-            recorder.fault = fault
-            return _NOTHING
-
-    def ended(recorder: Recorder, begun: tuple[bytes, float], result: Any) -> None:
-        arguments, started = begun
-        duration = perf_counter() - started
+            arguments = argument_data(bind(*args, **kwargs))
+        except Exception as fault:  # noqa: BLE001 - see `_odd`
+            arguments = _odd(recorder, fault)
+        started = perf_counter()
         try:
-            recorder.add_call(title, arguments, result, started=started, duration=duration, effect=effect)
-        except Exception as fault:  # noqa: BLE001 - see above
-            recorder.fault = fault
-
-    def failed(recorder: Recorder, begun: tuple[bytes, float], error: BaseException) -> None:
-        arguments, started = begun
-        duration = perf_counter() - started
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            _failed(recorder, (title, effect, arguments, started, perf_counter()), error)
+            raise
+        ended = perf_counter()
         try:
-            text = error_text(error)
-            recorder.add_call(title, arguments, None, started=started, duration=duration, error=text, effect=effect)
-        except Exception as fault:  # noqa: BLE001 - see above
+            recorder.note((title, effect, arguments, started, ended), result)
+        except Exception as fault:  # noqa: BLE001 - see `_odd`
             recorder.fault = fault
+        return result
 
-    return begun, ended, failed
+    return acalled
+
+
+def _odd(recorder: Recorder, fault: Exception) -> bytes:
+    """A fault of ours while recording must not reach the caller: it stays on the recorder, and the mirror counts it.
+
+    A TypeError before the call is none of ours: the arguments don't fit the tool, which is about to say so itself.
+    """
+    if not isinstance(fault, TypeError):
+        recorder.fault = fault
+    return _NOTHING
+
+
+def _failed(recorder: Recorder, call: Call, error: BaseException) -> None:
+    try:
+        recorder.note(call, None, (error_text(error), "live", None))
+    except Exception as fault:  # noqa: BLE001 - see `_odd`
+        recorder.fault = fault
 
 
 @overload
@@ -218,6 +213,8 @@ def tool(
     """
 
     def declare(declared: _F) -> _F:
-        return cast("_F", _declared_tool(declared, effect, name))
+        title = name or getattr(declared, "__name__", type(declared).__name__)
+        wrap = _async_tool if inspect.iscoroutinefunction(declared) else _sync_tool
+        return cast("_F", wrap(declared, title, effect))
 
     return declare if function is None else declare(function)

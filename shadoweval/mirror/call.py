@@ -13,8 +13,9 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from shadoweval.capture.copying import data_of, encode, plainly
-from shadoweval.capture.langchain import watch
+from shadoweval import codec
+from shadoweval.capture.copying import carried, data_of, encode
+from shadoweval.capture.langchain import hook, watch
 from shadoweval.capture.outcomes import Extract, answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.mirror.chunks import Chunks
@@ -149,7 +150,8 @@ class Call(Guard):
         self.attributes = _attributes(attributes, plan.max_bytes) if attributes else _EMPTY
         self.text = str(plan.text(*args, **kwargs)) if plan.text is not None else asked(args, kwargs)
         self.started_at = plan.clock()
-        watch()
+        if not hook.registered:
+            watch()
         self.recorder = Recorder(plan.max_bytes)
         return self
 
@@ -236,9 +238,9 @@ class Call(Guard):
         self.point = "encode"
         place = (self.bucket, site.raw_salt)
         query = (self.id, self.text, self.inputs, site.raw_entry, self.unit, self.attributes, self.started_at, *place)
-        times = (self.started_at, duration, recorder.first_chunk)
-        did = (outcome, failure, recorder.steps, *times, recorder.usage_row(), site.raw_versions)
-        whole = frame(site.raw_experiment, query, (self.id, INCUMBENT, "served", *did))
+        did = (outcome, failure, recorder.steps, self.started_at, duration, recorder.first_chunk)
+        used = (recorder.usage_row(), site.raw_versions)
+        whole = frame(site.raw_experiment, query, (self.id, INCUMBENT, "served", *did, *used))
         plan = site.plan
         if plan.redact is not None:
             self.point = "redact"
@@ -252,7 +254,8 @@ class Call(Guard):
 
 
 def _attributes(attributes: Mapping[str, Any], max_bytes: int) -> msgspec.Raw:
-    return msgspec.Raw(encode(plainly(dict(attributes), max_bytes=max_bytes)))
+    found = dict(attributes)
+    return msgspec.Raw(encode(found) if carried(found) else encode(codec.plain(found, max_bytes=max_bytes)))
 
 
 def _outcome_row(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from shadoweval.capture.copying import encode, plain_result
+from shadoweval.capture.copying import data_of
 from shadoweval.capture.outcomes import answer_text
 
 __all__ = ["Chunks"]
@@ -48,9 +46,10 @@ class Chunks:
         if self.only_text:
             self.only_text = False
             self.kept = list(self.texts)
-        raw = encode(plain_result(chunk, max_bytes=self.left))
-        self.left -= len(raw)
-        self.kept.append(msgspec.Raw(raw))
+        raw, too_large = data_of(chunk, max_bytes=self.left)
+        self.truncated |= too_large
+        self.left -= len(bytes(raw)) if raw is not None else 1
+        self.kept.append(raw)
         self.texts.append(answer_text(chunk))
 
     def joined(self) -> tuple[str | None, Any]:
