@@ -18,7 +18,7 @@ from shadoweval.candidate.guard.landlock import DEVICES
 from shadoweval.candidate.guard.policy import GuardPolicy, Refusal, RefusedError, inside, normal_address
 from shadoweval.candidate.guard.rules import WRITE_FLAGS
 
-__all__ = ["answer_names", "watch"]
+__all__ = ["answer_names", "checks", "watch"]
 
 _Check = Callable[[tuple[Any, ...]], None]
 
@@ -76,7 +76,7 @@ class _Checks:
 
     def _open(self, arguments: tuple[Any, ...]) -> None:
         path, _, flags = arguments
-        if flags & WRITE_FLAGS and not isinstance(path, int):  # noqa: SIM102 (what is asked, then what is refused)
+        if isinstance(flags, int) and flags & WRITE_FLAGS and not isinstance(path, int):  # noqa: SIM102 (what is asked, then what is refused)
             if path is None or not (self._writable(path, follow=True) or os.fsdecode(path) in DEVICES):
                 self._refuse("open.write", _plain(path))
 
@@ -154,6 +154,11 @@ def _plain(value: Any) -> str:
     return os.fsdecode(value) if isinstance(value, (str, bytes)) else repr(value)
 
 
+def checks(policy: GuardPolicy, report: Callable[[Refusal], None], *, files_by_kernel: bool) -> dict[str, _Check]:
+    """Event to what is asked about it."""
+    return _Checks(policy, report).table(files_by_kernel=files_by_kernel)
+
+
 def watch(policy: GuardPolicy, report: Callable[[Refusal], None], *, files_by_kernel: bool) -> None:
     """Refuse from now on, in every thread of this process, until it ends.
 
@@ -162,11 +167,11 @@ def watch(policy: GuardPolicy, report: Callable[[Refusal], None], *, files_by_ke
         report: told of each refusal before the error is raised; must not itself do what is refused.
         files_by_kernel: the kernel guards files too, so what native code opens needs no guess here.
     """
-    checks = _Checks(policy, report).table(files_by_kernel=files_by_kernel)
+    table = checks(policy, report, files_by_kernel=files_by_kernel)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in checks:
-            checks[event](arguments)
+        if event in table:
+            table[event](arguments)
 
     sys.addaudithook(hook)
 

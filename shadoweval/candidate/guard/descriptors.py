@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from shadoweval.candidate.guard.policy import GuardPolicy
 from shadoweval.candidate.guard.syscalls import libc
 
-__all__ = ["MAX_NAMED", "PLACEHOLDER", "cap_memory", "close_inherited", "die_with_parent"]
+__all__ = ["MAX_NAMED", "PLACEHOLDER", "cap_memory", "close_inherited", "die_with_parent", "in_use"]
 
 # An anonymous file that takes the numbers of inherited descriptors, so that a write through one is seen and named.
 PLACEHOLDER = "shadoweval-inherited"
@@ -90,7 +90,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _used() -> tuple[int, int]:
+def in_use() -> tuple[int, int]:
     """Bytes of address space, and of private writable memory with the stack (fields `size` and `data` of statm)."""
     statm = os.open("/proc/self/statm", os.O_RDONLY)
     try:
@@ -114,7 +114,7 @@ def cap_memory(policy: GuardPolicy) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if policy.memory_bytes is None:
         return
-    space, data = _used()
+    space, data = in_use()
     caps = {resource.RLIMIT_DATA: data, resource.RLIMIT_AS: space + _RESERVED_BYTES}
     for limit, used in caps.items():
         hard = resource.getrlimit(limit)[1]

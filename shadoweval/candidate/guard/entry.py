@@ -23,6 +23,7 @@ from shadoweval.errors import CandidateError
 
 __all__ = ["contain", "prepare"]
 
+_REHEARSALS = 20  # the interpreter specialises code after eight runs
 _OFF = "switched off by the policy"
 _NO_SUPERVISOR = "no supervisor: on_refusal is no descriptor"
 
@@ -47,10 +48,19 @@ def prepare(*, leave_network: bool = False) -> None:
     if native_numbers():
         _ = libc().prctl  # looked up once, then kept by ctypes
         seccomp.ask_available()
-        seccomp.common_part()
+        for _ in range(_REHEARSALS):
+            _rehearse()
     if leave_network and not _outside_network:
         namespaces.leave_network()
         _outside_network = True
+
+
+def _rehearse() -> None:
+    """Run the parts without effect: what the interpreter learns here, no child must learn on copied pages."""
+    seccomp.program(rules.own_rules((3, 4), (5, 6)), seccomp.ASK, tail=seccomp.common_part())
+    audit.checks(GuardPolicy(scratch=os.devnull), print, files_by_kernel=True)
+    msgspec.msgpack.encode(Containment((), (Missing("netns", ""),), (), ((5, ""),)))
+    descriptors.in_use()
 
 
 class _Ladder:

@@ -47,8 +47,8 @@ class Judge:
             if through:
                 return "inherited", through
             detail = self._decision(name)(name, arguments, caller)
-        except OSError as error:
-            detail = f"{name} (can't be read: {error.strerror or error})"
+        except (OSError, ValueError) as error:
+            detail = f"{name} (can't be read: {error})"
         return None if detail is None else (kind, detail)
 
     def _decision(self, name: str) -> Callable[[str, _Arguments, Caller], str | None]:

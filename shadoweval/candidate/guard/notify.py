@@ -127,19 +127,29 @@ class Supervisor:
                 self._channel.close()
                 self.finished = self._listener < 0
                 return
-            self._take(_received.decode(message), descriptors, refusals)
+            self._take(message, descriptors, refusals)
 
-    def _take(self, report: Containment | Refusal, descriptors: list[int], refusals: list[Refusal]) -> None:
-        if isinstance(report, Refusal):
-            refusals.append(report)
+    def _take(self, message: bytes, descriptors: list[int], refusals: list[Refusal]) -> None:
+        """Take one report. Candidate code can write here too, so nothing but the first record is believed."""
+        try:
+            report = _received.decode(message)
+        except msgspec.MsgspecError:
+            report = None
+        if isinstance(report, Containment) and self.containment is None:
+            self.containment = report
+            self._judge.inherited = dict(report.inherited)
+            for listener in descriptors:
+                self._listen(listener)
             return
-        self.containment = report
-        self._judge.inherited = dict(report.inherited)
-        for listener in descriptors:
-            self._listener = listener
-            with contextlib.suppress(OSError):  # Linux 6.6 and later: hand over without waking another core
-                fcntl.ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
-            self._selector.register(listener, selectors.EVENT_READ)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        refusals.append(report if isinstance(report, Refusal) else Refusal("ipc", "a forged report", "notify"))
+
+    def _listen(self, listener: int) -> None:
+        self._listener = listener
+        with contextlib.suppress(OSError):  # Linux 6.6 and later: hand over without waking another core
+            fcntl.ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
+        self._selector.register(listener, selectors.EVENT_READ)
 
     def _answer_one(self, refusals: list[Refusal]) -> bool:
         """Receive, judge, answer one question; False if there is none."""

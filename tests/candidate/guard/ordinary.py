@@ -24,12 +24,13 @@ import time
 import duckdb
 import httpx2
 import langchain_core.tools
+import msgspec
 import numpy
 import polars
 import pycurl
 import uvloop
 
-from shadoweval.candidate.guard import seccomp
+from shadoweval.candidate.guard import Containment, seccomp
 from tests.candidate.guard.probes import Probe, native
 from tests.candidate.guard.probes.network import sockaddr
 
@@ -238,6 +239,15 @@ def try_natively(world):
 def try_at_the_second_word(world):
     world.result.recv(1)
     return try_natively(world)
+
+
+@act
+def forge_reports(world):
+    os.write(world.channel, b"no report")
+    with socket.socket(fileno=world.channel) as channel:
+        forged = msgspec.msgpack.encode(Containment(("audit",)))
+        socket.send_fds(channel, [forged], [os.open(world.file, os.O_RDONLY)])
+    return 42
 
 
 @act

@@ -104,7 +104,7 @@ def said(text: str) -> dict[str, str]:
 
 
 HARMLESS = [name for name, act in ordinary.ACTS.items() if act.before is None and name not in {
-    "describe", "try_natively", "try_in_python", "try_at_the_second_word", "take_memory",
+    "describe", "try_natively", "try_in_python", "try_at_the_second_word", "take_memory", "forge_reports",
     "crash_for_want_of_memory", "wait",
 } and "endpoint" not in name]  # fmt: skip
 
@@ -319,11 +319,19 @@ def test_closed_supervisor_fails_closed(start):
 
 
 def test_refusals_may_go_to_a_callable(start):
-    """Without a supervisor the audit hook still tells, native acts are still refused, and the record says what is lost."""
+    """Without a supervisor the audit hook still tells, native acts are refused, and the record says what is lost."""
     found = said(start("tell_a_callable").next())
     assert found["told"] == ["socket.connect", "open.write", "file.change", "process", "signal"]
     assert "not in force: notify (no supervisor" in found["said"]
     assert "what native code tries is refused but not counted" in found["said"]
+
+
+def test_forged_reports_are_not_believed(start):
+    """A candidate that writes to its supervisor's channel can neither break it nor change its own record."""
+    child = start("forge_reports")
+    assert child.next() == "42"
+    assert child.supervisor.containment.layers == DEFAULT_LAYERS
+    assert child.supervisor.counts["ipc"] == 2
 
 
 def test_threads_are_refused_at_the_door(tmp_path):

@@ -27,7 +27,7 @@ def child(request: dict[str, Any], act: Any, before: Any, *, descriptors: list[i
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     result, world = socket.socket(fileno=descriptors[0]), request["world"]
     os.set_inheritable(descriptors[0], False)
-    world.witness, world.result = descriptors[1], result
+    world.witness, world.result, world.channel = descriptors[1], result, descriptors[-1]
     os.set_inheritable(world.witness, True)
     try:
         if before is not None:
