@@ -41,6 +41,8 @@ queries alike for a while, and `aborted` is the caller's own doing."""
 
 _NOT_LOST_LATER: Final = frozenset({"aborted", "killed"})
 _ALARM: Final = math.log(1 / 0.01)
+"""What a check's log evidence must reach; with several metrics each needs as many times more, so that all checks of one
+kind together cry wolf in at most one trial of a hundred."""
 _FUTURE: Final = 300.0
 _DOUBLED_SHARE: Final = 0.25
 _FEW: Final = 20
@@ -230,10 +232,11 @@ def _scores(trial: Trial) -> Iterator[Problem]:
     for metric in trial.metrics:
         gates = [gate for gate in trial.gates if gate.base == metric.name]
         if gates:
-            yield from _of_metric(metric, trial.tallies[metric.name], compared=any(gate.compares for gate in gates))
+            compared = any(gate.compares for gate in gates)
+            yield from _of_metric(metric, trial.tallies[metric.name], compared=compared, metrics=len(trial.metrics))
 
 
-def _of_metric(metric: Metric, tally: MetricTally, *, compared: bool) -> Iterator[Problem]:
+def _of_metric(metric: Metric, tally: MetricTally, *, compared: bool, metrics: int) -> Iterator[Problem]:
     name = metric.name
     reasons = ", ".join(f"{reason} ({n})" for reason, n in tally.unscored.most_common(3))
     scored = tally.both if compared else tally.candidate_scored
@@ -260,7 +263,7 @@ def _of_metric(metric: Metric, tally: MetricTally, *, compared: bool) -> Iterato
             sentence=f"The scorer of {name} raised {raised.total()} times, mostly {raised.most_common(1)[0][0]!r}. "
             "Mend it and score the window again.",
         )
-    if compared and _unequal(metric, tally):
+    if compared and _unequal_log_e(metric, tally) >= _ALARM + math.log(metrics):
         yield Problem(
             name="unequal_missing",
             metric=name,
@@ -270,21 +273,21 @@ def _of_metric(metric: Metric, tally: MetricTally, *, compared: bool) -> Iterato
         )
 
 
-def _unequal(metric: Metric, tally: MetricTally) -> bool:
-    """Whether one arm lacks its score more often than chance allows; failures that count nowhere are left out."""
+def _unequal_log_e(metric: Metric, tally: MetricTally) -> float:
+    """Log evidence that one arm lacks its score more often than the other; failures that count nowhere are left out."""
     lacking = [tally.only_incumbent, tally.only_candidate]
     if metric.failure_scores is None:
         for place, arm in enumerate(("candidate", "incumbent")):
             failed = sum(n for reason, n in tally.unscored.items() if reason.startswith(f"{arm}: failed: "))
             lacking[place] = max(0, lacking[place] - failed)
-    return float(max(discordant_log_e(lacking, lacking[::-1]))) - math.log(2) >= _ALARM
+    return float(max(discordant_log_e(lacking, lacking[::-1]))) - math.log(2)
 
 
 def _controls(trial: Trial) -> Iterator[Problem]:
     evidence, _slices = trial.evidence(closed=False)
     for metric, noise in trial.noises.items():
         found = evidence[noise]
-        if found.n and control_log_e(found) >= _ALARM:
+        if found.n and control_log_e(found) >= _ALARM + math.log(len(trial.noises)):
             yield Problem(
                 name="control",
                 metric=metric,

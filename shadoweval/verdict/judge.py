@@ -114,10 +114,15 @@ def judge_trial(
 
 
 def _barriers(trial: Trial, rules: Rules) -> tuple[str, ...]:
+    barriers = [
+        f"{variable.metric} has turned worse lately, whatever its average over the whole time"
+        for variable, newest in trial.lately.items()
+        if not rules.once and newest.decayed
+    ]
     hours = (trial.last_asked - trial.first_asked) / 3600
     if hours < rules.min_hours:
-        return (f"{hours:.1f} of at least {rules.min_hours:g} hours of traffic",)
-    return ()
+        barriers.append(f"{hours:.1f} of at least {rules.min_hours:g} hours of traffic")
+    return tuple(barriers)
 
 
 def _by_metric(trial: Trial, evidence: Mapping[Variable, HistBet]) -> dict[str, HistBet]:

@@ -27,6 +27,7 @@ FALSE_DISCOVERIES: Final = 0.10
 _MOST_SLICES: Final = 400
 _MOST_VALUES: Final = 50
 _MOST_CROSSED: Final = 6
+_MOST_CODES: Final = 2_000_000
 _PREFIX: Final = " & "
 
 
@@ -39,47 +40,48 @@ class SliceBook:
     def __init__(self) -> None:
         self._slices: dict[str, int] = {}
         self._discovered: set[str] = set()
-        self._values: dict[str, int] = {}
+        self._values: dict[str, list[str]] = {}
         self._profiles: dict[tuple[str, ...], int] = {}
         self._members: list[tuple[int, ...]] = []
         self._evidence: dict[tuple[str, int], HistBet] = {}
 
     def profiles(self, attributes: Mapping[str, AttributeColumn], n: int) -> CodeArray:
         """The profile of each of n pairs."""
-        if not attributes:
-            return np.full(n, self._profile(()), dtype=np.int64)
+        usual = {name: self._usual_codes(name, column) for name, column in attributes.items()}
         mixed = np.zeros(n, dtype=np.int64)
-        for column in attributes.values():
-            mixed = np.unique(mixed, return_inverse=True)[1] * (len(column.values) + 1) + column.codes + 1
-        _codes, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+        for name, codes in usual.items():
+            mixed = _compressed(mixed)[0] * (len(attributes[name].values) + 1) + codes + 1
+        inverse, first = _compressed(mixed)
         numbers = np.zeros(first.size, dtype=np.int64)
         for place in np.argsort(first).tolist():  # in order of appearance, so that batches do not matter
             pair = int(first[place])
             named = {
-                f"{name}={column.values[column.codes[pair]]}": column.discovered
+                f"{name}={column.values[usual[name][pair]]}": column.discovered
                 for name, column in attributes.items()
-                if column.codes[pair] >= 0
+                if usual[name][pair] >= 0
             }
             self._discovered |= {part for part, discovered in named.items() if discovered}
             numbers[place] = self._profile(tuple(sorted(named)))
         return numbers[inverse]
 
+    def _usual_codes(self, name: str, column: AttributeColumn) -> CodeArray:
+        """Codes of the attribute's first fifty values; later ones make no slice (ids, free text)."""
+        known = self._values.setdefault(name, [])
+        kept = np.full(len(column.values) + 1, -1, dtype=np.int64)  # the last place is for pairs without a value
+        for code, value in enumerate(column.values):
+            if value not in known and len(known) < _MOST_VALUES:
+                known.append(value)
+            if value in known:
+                kept[code] = code
+        return kept[np.maximum(column.codes, -1)]
+
     def _profile(self, named: tuple[str, ...]) -> int:
         if named not in self._profiles:
             self._profiles[named] = len(self._members)
-            usual = [part for part in named if self._is_usual(part)]
-            crossed = [_PREFIX.join(two) for two in combinations(usual[:_MOST_CROSSED], 2)]
-            found = (self._slice(name) for name in [*usual, *crossed])
+            crossed = [_PREFIX.join(two) for two in combinations(named[:_MOST_CROSSED], 2)]
+            found = (self._slice(name) for name in [*named, *crossed])
             self._members.append(tuple(number for number in found if number is not None))
         return self._profiles[named]
-
-    def _is_usual(self, part: str) -> bool:
-        """Whether the value is among the first fifty of its attribute; later ones make no slice (ids, free text)."""
-        if part in self._slices:
-            return True
-        name = part.split("=", 1)[0]
-        self._values[name] = self._values.get(name, 0) + 1
-        return self._values[name] <= _MOST_VALUES
 
     def _slice(self, name: str) -> int | None:
         if name not in self._slices and len(self._slices) < _MOST_SLICES:
@@ -161,7 +163,7 @@ class SliceBook:
         return {
             "slices": dict(self._slices),
             "discovered": sorted(self._discovered),
-            "values": dict(self._values),
+            "values": {name: list(values) for name, values in self._values.items()},
             "profiles": [list(named) for named in self._profiles],
             "members": [list(members) for members in self._members],
             "evidence": [[metric, number, found.to_state()] for (metric, number), found in self._evidence.items()],
@@ -169,11 +171,24 @@ class SliceBook:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
-        self._slices, self._values = dict(state["slices"]), dict(state["values"])
+        self._slices = dict(state["slices"])
+        self._values = {name: list(values) for name, values in state["values"].items()}
         self._discovered = set(state["discovered"])
         self._profiles = {tuple(named): number for number, named in enumerate(state["profiles"])}
         self._members = [tuple(members) for members in state["members"]]
         self._evidence = {(metric, number): HistBet.from_state(found) for metric, number, found in state["evidence"]}
+
+
+def _compressed(codes: CodeArray) -> tuple[CodeArray, CodeArray]:
+    """Codes >= 0 as numbers 0, 1, ... in the same order, and where each comes first."""
+    largest = int(codes.max()) if codes.size else -1
+    if largest > _MOST_CODES:
+        _codes, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+        return inverse.astype(np.int64), first.astype(np.int64)
+    place = np.full(largest + 1, -1, dtype=np.int64)
+    place[codes[::-1]] = np.arange(codes.size)[::-1]  # the last to be written is the first to come
+    there = place >= 0
+    return (np.cumsum(there) - 1)[codes], place[there]
 
 
 def _found(log_e: Sequence[float]) -> list[bool]:

@@ -14,10 +14,11 @@ from shadoweval.verdict.attributes import CodeArray
 from shadoweval.verdict.claims import Claim, claim_of, contrast_of
 from shadoweval.verdict.columns import BoolArray, Columns, Facts, FloatArray, IdArray, JudgedPair, ScoreColumns, batches
 from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.lately import Lately
 from shadoweval.verdict.slices import SliceBook
 from shadoweval.verdict.summary import MetricTally
 from shadoweval.verdict.units import SeenIds, Sessions, Units
-from shadoweval.verdict.variables import Noise, Variable
+from shadoweval.verdict.variables import Difference, Noise, Variable
 
 __all__ = ["Trial"]
 
@@ -49,6 +50,14 @@ class Trial:
             gate.metric: MeanRatio() if gate.quantile is None else QuantileRatio(gate.quantile)
             for gate in gates
             if gate.ratio
+        }
+        watched = [
+            claim.holds
+            for claim in self.claims
+            if claim.gate.kind == "no_worse" and not claim.gate.dry_run and isinstance(claim.holds.variable, Difference)
+        ]
+        self.lately: dict[Variable, Lately] = {
+            test.variable: Lately(-test.margin, alpha=0.05 / len(watched)) for test in watched
         }
         self._evidence = {v: HistBet(v.lo, v.hi, bins=v.bins) for v in self._variables}
         self.tallies = {metric.name: MetricTally() for metric in metrics}
@@ -92,8 +101,10 @@ class Trial:
         sums, counts = [], []
         for variable in self._variables:
             values, known = variable.measure(scores[variable.metric])
-            singly = known & alone
+            singly = slice(None) if known.all() and alone.all() else known & alone
             extend(self._evidence[variable], values[singly])
+            if variable in self.lately:
+                self.lately[variable].extend(values[singly])
             if variable is self.contrasts.get(variable.metric):
                 self._slices.add(variable.metric, values[singly], profiles[singly])
             sums.append(np.where(known, values, 0.0)[~alone])
@@ -104,6 +115,9 @@ class Trial:
             pairs=Units(sums=np.array(sums), counts=np.array(counts), codes=profiles[np.newaxis, ~alone]),
             newest=self.last_asked,
         )
+        for place, variable in enumerate(self._variables):
+            if variable in self.lately:
+                self.lately[variable].extend(units.values(place))
         self._count_units(units, self._evidence, self._slices)
 
     def _count_units(self, units: Units, evidence: Mapping[Variable, HistBet], slices: SliceBook) -> None:
@@ -149,6 +163,7 @@ class Trial:
             "ratios": {name: ratio.to_state() for name, ratio in self.ratios.items()},
             "tallies": {name: tally.to_state() for name, tally in self.tallies.items()},
             "facts": self.facts.to_state(),
+            "lately": [one.to_state() for one in self.lately.values()],
             "slices": self._slices.to_state(),
             "keys": self._keys.array.tolist(),
             "sessions": self._sessions.to_state(),
@@ -174,6 +189,8 @@ class Trial:
         for name, tally in self.tallies.items():
             tally.restore(state["tallies"][name])
         self.facts.restore(state["facts"])
+        for one, newest in zip(self.lately.values(), state["lately"], strict=True):
+            one.restore(newest)
         self._slices.restore(state["slices"])
         self._keys = SeenIds(np.array(state["keys"], dtype=np.uint64))
         self._sessions.restore(state["sessions"])

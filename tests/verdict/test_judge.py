@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -240,6 +241,19 @@ def test_a_dry_run_decides_nothing(metrics, world) -> None:
     verdict = said(trial).verdict
     assert verdict.gates[0].state == "broken"
     assert verdict.promotes, verdict
+
+
+def test_a_decay_that_drowns_in_the_average_stops_the_promotion(metrics, world) -> None:
+    """After 10,000 good pairs a loss of 0.05 in the last 2,000 is not in the average yet, and holds all the same."""
+    trial = Trial(metrics, (no_worse("recall@5", by=0.02),))
+    trial.add(world(10_000, seed=21, recall=0.01))
+    assert said(trial).verdict.promotes
+    later = world(2_000, seed=22, recall=-0.06)
+    trial.add(replace(later, asked_at=later.asked_at + 10_000 * 60.0))
+    verdict = said(trial).verdict
+    assert verdict.gates[0].state == "holds", verdict
+    assert (verdict.decision, verdict.why) == ("hold", "inconclusive")
+    assert "recall@5 has turned worse lately" in verdict.reasons[0]
 
 
 def test_sessions_are_one_unit_each(metrics, world) -> None:
