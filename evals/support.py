@@ -33,6 +33,7 @@ def rewind(shop: sqlite3.Connection, envelope: Envelope) -> None:
         if written:
             shop.execute(f"DELETE FROM {_TABLES[written[1]]} WHERE rowid >= ?", (int(written[2]),))  # noqa: S608 - ours
 
+
 support = Experiment(
     name="support",
     candidates={"policy-first": "pipelines.support_agent_policy_first:answer"},

@@ -10,15 +10,20 @@ shift by one; ``fingerprint`` tells two corpora apart. ``python -OO`` strips doc
 import hashlib
 import importlib
 import inspect
+import json
 import re
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
+
+_ROOT = Path(__file__).parents[1]
 
 # Documented modules, written out so that no module is imported by accident. Left out on purpose: modules that
 # act when imported (antigravity, this, readline, rlcompleter), that need a display or a terminal (tkinter,
@@ -69,7 +74,27 @@ class Passage:
 
 @cache
 def passages() -> tuple[Passage, ...]:
-    """Build the corpus once per process; of identical texts the first is kept."""
+    """Build the corpus, once in a process.
+
+    It is read off in an interpreter of its own, because libraries put functions of theirs in the place of standard
+    ones (torch replaces `inspect.getfile`), and the corpus would depend on what was imported before. Where no process
+    may be started it is read off here.
+    """
+    script = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from pipelines.corpus import dump; dump(sys.stdout)"
+    try:
+        read = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, check=True, encoding="utf-8")
+    except OSError:
+        return read_off()
+    return tuple(Passage(**passage) for passage in json.loads(read.stdout))
+
+
+def dump(out: TextIO) -> None:
+    """Write the corpus as JSON."""
+    json.dump([asdict(passage) for passage in read_off()], out)
+
+
+def read_off() -> tuple[Passage, ...]:
+    """Read the corpus off this interpreter; of identical texts the first is kept."""
     found: dict[str, Passage] = {}
     for passage in (*_topic_passages(), *_docstring_passages()):
         if len(passage.text) >= _SHORTEST:

@@ -146,7 +146,7 @@ def main() -> int:
     _prepare()
     from pipelines.shop import digest, writes  # noqa: PLC0415 - reads the environment
 
-    calls = _traffic(random.Random(20261101))  # noqa: S311 - an order of questions, no secret
+    calls = _traffic(random.Random(20261101))
     with ExitStack() as workers:
         processes = [workers.enter_context(_worker(name)) for name in EXPERIMENTS]
         _say(f"Serving {len(calls)} queries through both incumbents, each with a shadow ...")

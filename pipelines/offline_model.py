@@ -32,6 +32,9 @@ UNKNOWN = "I do not know."
 CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_TOOL_CALL = 8
 
+_FIRST, _LIKELY = 3, 9
+"""Sentences that are embedded for a question: the first of the text, and those that share most words with it."""
+
 _WORD = re.compile(r"[a-z0-9_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _QUESTION_MARK = re.compile(r"^\s*question\s*:", re.IGNORECASE | re.MULTILINE)
@@ -207,12 +210,21 @@ def best_sentences(
     sentences = list(dict.fromkeys(s.strip() for s in _SENTENCE_END.split(text) if len(_words(s)) > 1))
     if not sentences or not question.strip():
         return UNKNOWN
+    if embedder:
+        sentences = _likeliest(question, sentences)
     fits = _cosines(question, sentences, embedder) if embedder else word_fits(question, sentences)
     floor = least_fit if least_fit is not None else (0.35 if embedder else 0.3)
     ranked = sorted(zip(fits, sentences, strict=True), key=lambda pair: -pair[0])
     # A second sentence that fits only half as well as the first answers another question.
     kept = [sentence for fit, sentence in ranked if fit >= max(floor, ranked[0][0] / 2) and fit > 0]
     return " ".join(kept[:most]) or UNKNOWN
+
+
+def _likeliest(question: str, sentences: Sequence[str]) -> list[str]:
+    """Return the sentences worth embedding, in their order; each costs milliseconds."""
+    fits = word_fits(question, sentences)
+    ranked = sorted(range(len(sentences)), key=lambda place: -fits[place])
+    return [sentences[place] for place in sorted({*range(len(sentences))[:_FIRST], *ranked[:_LIKELY]})]
 
 
 def tool_call(name: str, args: dict[str, Any], *, turn: int) -> AIMessage:

@@ -12,6 +12,10 @@ import pytest
 
 from shadoweval.cli import main
 
+COMMANDS = (
+    "worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase",
+)  # fmt: skip
+
 PIPELINE = """
 from shadoweval import Experiment, better, no_worse, tool
 from shadoweval.scoring.answers import exact_match
@@ -188,8 +192,7 @@ def test_what_cannot_be_done_is_said_in_one_line(project, capsys, arguments, com
 
 def test_help_of_every_command(capsys):
     """Every command explains itself."""
-    commands = ["worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase"]
-    for command in commands:
+    for command in COMMANDS:
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
