@@ -2,7 +2,8 @@
 
 All figures of a row come from one interleaved run on one core; ratios are what can be compared between machines.
 
-- ready: a child forked from a warm zygote until its first answer, against a fresh interpreter that imports the same.
+- ready: a new child of a warm zygote until its first answer, against a fresh interpreter that imports the same. With
+  pauses the child is the spare one, forked ahead; back to back each run waits for its fork and the end of the last.
 - request: one no-op envelope through the pool, against the same call in a ThreadPoolExecutor from asyncio, and direct.
 - kill: a run is killed at its deadline, and the next one answers from a new process.
 - throughput: no-op envelopes per second, pool and children on one core together.
@@ -51,6 +52,7 @@ def slow(question):
         while True: time.sleep(0.001)
     return question
 """
+PAUSE = 0.03
 HEAVY = "import langchain_core.runnables, langchain_core.documents, langchain_core.messages, pydantic, httpx"
 
 
@@ -88,6 +90,7 @@ async def ready(folder: str, rounds: int) -> float:
 
     forked: list[float] = []
     started: list[float] = []
+    pressed: list[float] = []
     async with CandidatePool({"c": "bench_heavy:work"}) as pool:
 
         async def fork() -> None:
@@ -97,10 +100,14 @@ async def ready(folder: str, rounds: int) -> float:
         await fresh()
         for _ in range(rounds):
             for _ in range(10):
+                await timed(fork, pressed)
+            for _ in range(10):
+                await asyncio.sleep(PAUSE)
                 await timed(fork, forked)
             await timed(fresh, started)
     ratio = median(forked) / median(started)
-    print(f"ready: warm zygote                  {middle(forked)} ms")
+    print(f"ready: warm zygote, spare child     {middle(forked)} ms")
+    print(f"ready: warm zygote, back to back    {middle(pressed)} ms")
     print(f"ready: fresh process                {middle(started)} ms")
     print(f"ready / fresh process               {ratio:.4f}")
     return ratio
@@ -113,8 +120,9 @@ async def guarded(rounds: int) -> None:
     forked: list[float] = []
     async with CandidatePool({"c": "bench_heavy:work"}, guard=GuardPolicy(scratch="")) as pool:
         for _ in range(rounds * 10):
+            await asyncio.sleep(PAUSE)
             await timed(lambda: pool.run(envelope(), arm="c", attempt=2), forked)
-    print(f"ready: warm zygote, under the guard {middle(forked)} ms")
+    print(f"ready: spare child, under the guard {middle(forked)} ms")
 
 
 async def request(rounds: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import os
 import socket
@@ -50,8 +51,9 @@ class Nursery:
         self._zygote: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._frames = Frames()
-        self._starting, self._forking = asyncio.Lock(), asyncio.Lock()
-        self._birth: _Birth | None = None
+        self._starting = asyncio.Lock()
+        self._births: collections.deque[_Birth] = collections.deque()
+        """Forks that were asked for, in the order in which the zygote answers."""
 
     async def start(self) -> Ready:
         """Import the target.
@@ -153,9 +155,8 @@ class Nursery:
             if lane is not None:
                 lane.died(message)
             return
-        birth, self._birth = self._birth, None
-        if birth is None or self.ready is None:
-            return
+        assert self.ready is not None
+        birth = self._births.popleft()
         lane = self.lanes[message.pid] = Lane(
             message.pid,
             birth.channel,
@@ -178,22 +179,22 @@ class Nursery:
             CandidateError: the zygote died before it had forked.
         """
         await self.start()
-        async with self._forking:
-            if self._channel is None:
-                raise CandidateError("The candidate's zygote died before it could fork.")
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
-            supervisor = self._supervisor()
-            birth = self._birth = _Birth(ours, supervisor, on_end)
-            descriptors = [theirs.fileno(), *(() if supervisor is None else (supervisor.candidate_fd,))]
-            with theirs:
-                try:
-                    socket.send_fds(self._channel, [_FORK], descriptors)
-                except OSError:
-                    self._lose_zygote()
-            if supervisor is not None:
-                supervisor.release()
-            return await birth.lane
+        if self._channel is None:
+            raise CandidateError("The candidate's zygote died before it could fork.")
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        supervisor = self._supervisor()
+        birth = _Birth(ours, supervisor, on_end)
+        self._births.append(birth)
+        descriptors = [theirs.fileno(), *(() if supervisor is None else (supervisor.candidate_fd,))]
+        with theirs:
+            try:
+                socket.send_fds(self._channel, [_FORK], descriptors)
+            except OSError:
+                self._lose_zygote()
+        if supervisor is not None:
+            supervisor.release()
+        return await birth.lane
 
     def _supervisor(self) -> Any:
         if self.guard is None:
@@ -209,9 +210,11 @@ class Nursery:
             self._channel.close()
             self._channel = None
         self._stop_zygote()
-        birth, self._birth = self._birth, None
-        if birth is not None:
+        births, self._births = self._births, collections.deque()
+        for birth in births:
             birth.channel.close()
+            if birth.supervisor is not None:
+                birth.supervisor.close()
             if not birth.lane.done():
                 birth.lane.set_exception(CandidateError("The candidate's zygote died before it had forked."))
         lanes, self.lanes = list(self.lanes.values()), {}

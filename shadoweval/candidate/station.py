@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import datetime as dt
 import logging
 from typing import Any, Final
@@ -48,6 +49,7 @@ class Station:
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._epoch = self._numbers = 0
         self._unusable: TargetError | None = None
+        self._spare: asyncio.Task[Lane] | None = None
 
     async def start(self) -> Ready:
         """Import the target.
@@ -143,15 +145,29 @@ class Station:
 
     async def _lane(self, *, alone: bool) -> Lane:
         if alone:
-            return await self.nursery.fork(lambda _: None)
+            return await self._hired()
         lane = self._roomiest()
         if lane is None:
             async with self._hiring:
                 lane = self._roomiest()
                 if lane is None:
-                    lane = await self.nursery.fork(self._ended)
+                    lane = await self._hired()
                     if lane.open:
                         self._lanes.append(lane)
+        return lane
+
+    async def _hired(self) -> Lane:
+        """A new child: the spare one, which was forked while the last one worked."""
+        spare, self._spare = self._spare, None
+        lane = None
+        if spare is not None:
+            with contextlib.suppress(CandidateError):
+                lane = await spare
+        if lane is None or not lane.open:
+            lane = await self.nursery.fork(self._ended)
+        if self._spare is None:
+            self._spare = asyncio.create_task(self.nursery.fork(self._ended))
+            self._spare.add_done_callback(_looked_at)
         return lane
 
     def _roomiest(self) -> Lane | None:
@@ -223,4 +239,12 @@ class Station:
     def close(self) -> None:
         """Kill everything."""
         self.cancel()
+        if self._spare is not None:
+            self._spare.cancel()
         self.nursery.close()
+
+
+def _looked_at(spare: asyncio.Task[Lane]) -> None:
+    """A spare child that could not be forked costs nobody anything."""
+    if not spare.cancelled():
+        spare.exception()
