@@ -5,7 +5,7 @@ Functions, coroutines, generators and async generators share it; they differ onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from time import perf_counter
@@ -22,6 +22,7 @@ from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.guard import Guard, Tally
 from shadoweval.mirror.lane import Lane
 from shadoweval.mirror.overhead import bin_name
+from shadoweval.mirror.question import asked
 from shadoweval.mirror.redaction import Redactor, redacted_frame
 from shadoweval.mirror.sampling import bucketer, request_id
 from shadoweval.mirror.wire import frame, freeze_call
@@ -34,7 +35,6 @@ Reader = Callable[..., Any]
 
 _EMPTY: Final = msgspec.Raw(encode({}))
 _FRAME: Final = 4
-_QUESTIONS: Final = ("question", "query", "input")
 
 alone: Final[ContextVar[bool]] = ContextVar("shadoweval_alone", default=False)
 """Inside a control call: neither it nor what it calls is mirrored."""
@@ -266,38 +266,3 @@ def _outcome_row(
         answer, cut = answer[:cap], True
     calls = [msgspec.Raw(call[1]) for call in recorder.calls]
     return (answer, recorder.hit_rows(), calls, value, chunks, cut or recorder.truncated)
-
-
-def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """The question as a person would read it.
-
-    The first argument that is text, else the keyword `question`, `query` or `input`, else the last message's text.
-    """
-    for value in args:
-        if type(value) is str:
-            return value
-    for name in _QUESTIONS:
-        value = kwargs.get(name)
-        if isinstance(value, str):
-            return value
-    for value in (*args, *kwargs.values()):
-        text = _in_message(value)
-        if text is not None:
-            return text
-    return ""
-
-
-def _in_message(value: Any) -> str | None:
-    if isinstance(value, Mapping):
-        found = cast("Mapping[str, Any]", value)
-        for name in _QUESTIONS:
-            if isinstance(found.get(name), str):
-                return found[name]
-        messages = found.get("messages")
-        return None if messages is None else _in_message(messages)
-    if isinstance(value, list | tuple) and value:
-        last: Any = cast("Sequence[Any]", value)[-1]
-        if isinstance(last, tuple) and len(cast("tuple[Any, ...]", last)) == 2:
-            return str(last[1])
-        return answer_text(last)
-    return None

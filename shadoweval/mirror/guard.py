@@ -101,10 +101,14 @@ class Guard:
 def _warn(experiment: str, point: str, error: BaseException) -> None:
     key = f"{experiment}/{point}"
     now = time.monotonic()
-    with _said_lock:
+    if not _said_lock.acquire(blocking=False):  # another thread is telling; or was, when this process was forked
+        return
+    try:
         if now - _said.get(key, -_EVERY) < _EVERY:
             return
         _said[key] = now
+    finally:
+        _said_lock.release()
     facts = {"experiment": experiment, "point": point, "error_type": type(error).__name__}
     _log.warning(
         "A call was served but not mirrored; further ones are counted as fault_%s only",

@@ -15,6 +15,7 @@ from shadoweval.protocols import Transport
 __all__ = ["Lane", "MemoryTally"]
 
 _RETRY: Final = 1.0
+_PATIENCE: Final = 0.05
 
 
 class MemoryTally:
@@ -25,10 +26,25 @@ class MemoryTally:
         names = [str(i) for i in range(BINS)]
         self.mirrored, self.control = Counters(names=names), Counters(names=names)
 
+        self._lock = threading.Lock()
+        self._successor: Tally | None = None
+
     def count(self, reason: str) -> None:
         """One eligible call, and what became of it."""
-        self.main.add(reason)
-        self.main.add("eligible")
+        with self._lock:
+            successor = self._successor
+            if successor is None:
+                self.main.add(reason)
+                self.main.add("eligible")
+        if successor is not None:
+            successor.count(reason)
+
+    def move(self, successor: Tally) -> None:
+        """Counts so far, and those of calls that are under way now, belong to `successor`."""
+        with self._lock:
+            for name, count in self.main.snapshot().items():
+                successor.main.add(name, count)
+            self._successor = successor
 
 
 class Lane:
@@ -50,29 +66,35 @@ class Lane:
         self._lock = threading.Lock()
         self._retry_at = 0.0
         self.opened = False
-        self.tally: Tally = MemoryTally(counters)
+        self._own = MemoryTally(counters)
+        self.tally: Tally = self._own
         """The transport's own counters, once it is open, where it has some and none were given."""
         if hasattr(transport, "offer"):
             self._adopt(cast("Transport", transport))
 
     def open(self) -> None:
-        """Open the transport, at most once a second where it fails; `offer` tells the error."""
+        """Open the transport, at most once a second where it fails; wait for another thread that does, but not long."""
         if time.monotonic() < self._retry_at:
             return
-        with self._lock:
-            if self._transport is not None or time.monotonic() < self._retry_at:
-                return
+        if not self._lock.acquire(timeout=_PATIENCE):
             self._retry_at = time.monotonic() + _RETRY
+            return
+        try:
+            if self.opened or time.monotonic() < self._retry_at:
+                return
             # Tells the fault; the calls that it costs are counted one by one, as `transport_error`.
             with Guard(self._experiment, MemoryTally(), "offer"):
                 self._adopt(self._factory())
+            if not self.opened:
+                self._retry_at = time.monotonic() + _RETRY
+        finally:
+            self._lock.release()
 
     def _adopt(self, transport: Transport) -> None:
         """Use it; counts made before it could be opened go into its ledger."""
         ledger: Any = getattr(transport, "ledger", None)
         if ledger is not None and not self._given:
-            for name, count in self.tally.main.snapshot().items():
-                ledger.main.add(name, count)
+            self._own.move(ledger)
             self.tally = ledger
         self._transport, self.opened = transport, True
 

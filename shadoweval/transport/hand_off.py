@@ -59,7 +59,8 @@ class RingTransport:
         _open.add(self)
 
     def _begin(self, ring: Ring | None) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._busy = False
         self._ring = ring
         self._alive = False
         self._count = 0
@@ -74,12 +75,18 @@ class RingTransport:
     def offer(self, frame: bytes) -> str | None:
         """Hand over one frame: None, or `full` or `transport_error`."""
         with self._lock:
-            self._count += 1
-            if not self._alive or self._count >= _EVERY:
-                self._look()
-            ring = self._ring
-            if self._alive and ring is not None and len(frame) < ring.size >> 2:
-                return None if ring.put(frame) else "full"
+            if self._busy:  # a generator collected, or a signal handled, in the middle of another offer
+                return "transport_error"
+            self._busy = True
+            try:
+                self._count += 1
+                if not self._alive or self._count >= _EVERY:
+                    self._look()
+                ring = self._ring
+                if self._alive and ring is not None and len(frame) < ring.size >> 2:
+                    return None if ring.put(frame) else "full"
+            finally:
+                self._busy = False
         return self.spool.offer(frame)
 
     def _look(self) -> None:

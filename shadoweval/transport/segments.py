@@ -45,7 +45,6 @@ class SegmentWriter:
         self.folder, self.writer, self.segment_bytes = folder, writer, segment_bytes
         self._descriptor = -1
         self._file = (0, 0)
-        self._size = 0
         self.sequence = 0
 
     def append(self, block: bytes) -> None:
@@ -54,19 +53,18 @@ class SegmentWriter:
         Raises:
             OSError: it is not written: disk full or read-only. A removed folder is made again.
         """
-        if self._descriptor >= 0 and not self._intact():
-            self.close()
-        if self._descriptor < 0 or (self._size and self._size + len(block) > self.segment_bytes):
+        state = self._intact()
+        if state is None or (state.st_size and state.st_size + len(block) > self.segment_bytes):
             self._rotate()
+            state = os.fstat(self._descriptor)
         written = 0
         try:
             written = os.write(self._descriptor, block)
         finally:
             if written != len(block):
-                self._undo()
+                self._undo(state.st_size)
         if written != len(block):
             raise OSError(errno.ENOSPC, "only a part could be written", str(self.folder))
-        self._size += written
 
     def sync(self) -> None:
         """Make what was appended survive a power loss."""
@@ -88,15 +86,15 @@ class SegmentWriter:
             return None
         return state if (state.st_dev, state.st_ino) == self._file else None
 
-    def _intact(self) -> bool:
-        """Whether what is written now will be found: the file has a name still."""
-        state = self._ours()
-        return state is not None and state.st_nlink > 0
+    def _intact(self) -> os.stat_result | None:
+        """The segment's state; None where what is written now would not be found: it is closed, or has no name."""
+        state = self._ours() if self._descriptor >= 0 else None
+        return state if state is not None and state.st_nlink > 0 else None
 
-    def _undo(self) -> None:
+    def _undo(self, size: int) -> None:
         """Cut a part of a block off again; where even that fails, readers skip it as torn."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, size)
         self.close()
 
     def _rotate(self) -> None:
@@ -115,4 +113,3 @@ class SegmentWriter:
             self.close()
             making.unlink(missing_ok=True)
             raise
-        self._size = 0

@@ -1,7 +1,7 @@
 """A folder of files as the way out of the request path: portable, durable, written by many processes at once.
 
 `offer` is one `write()` to this process's own segment file. A frame is out of the caller's hands once it returned:
-the page cache survives the death of the process. Measured against the ring in docs/decisions/0004-hand-off.md.
+the page cache survives the death of the process. Measured against the ring in docs/decisions/0005-hand-off.md.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class SpoolTransport:
         _open.add(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._busy = False
         self._room = Room(self.folder, self._cap_bytes)
         self._segments = SegmentWriter(self.folder, new_writer(), segment_bytes=self._segment_bytes)
         self._tended = 0
@@ -99,9 +100,15 @@ class SpoolTransport:
         block = framed(frame)
         try:
             with self._lock:
-                if not self._room.take(len(block)):
-                    return "full"
-                self._segments.append(block)
+                if self._busy:  # a generator collected, or a signal handled, in the middle of another offer
+                    return "transport_error"
+                self._busy = True
+                try:
+                    if not self._room.take(len(block)):
+                        return "full"
+                    self._segments.append(block)
+                finally:
+                    self._busy = False
         except OSError as error:
             self._broken = reason_of(error)
             self._retry_at = time.monotonic() + _RETRY

@@ -277,3 +277,46 @@ def test_signal_handlers_that_raise_reach_the_application(mirror: Mirror) -> Non
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_stream_collected_in_the_middle_of_an_offer_does_not_deadlock(tmp_path: Path) -> None:
+    """Garbage collection may close another mirrored stream while this one is handed over: counted, never waited for."""
+    transport = SpoolTransport(tmp_path / "spool")
+    mirror = Mirror("x", transport, control=0.0)
+
+    @mirror
+    def stream(question: str):
+        yield question
+
+    inside: list[Any] = []
+    original = transport._segments.append
+
+    def collecting(block: bytes) -> None:
+        if not inside:
+            inside.append(stream("inner"))
+            next(inside[0])
+            inside[0].close()
+        original(block)
+
+    transport._segments.append = collecting
+    assert mirror(lambda question: question)("outer") == "outer"
+    assert mirror.lane.tally.main.snapshot() == {"eligible": 2, "mirrored": 1, "transport_error": 1}
+    mirror.close()
+
+
+def test_counts_of_calls_under_way_while_the_transport_opens_are_kept(tmp_path: Path) -> None:
+    """Many threads make the first call at once: each is counted once, in the spool's ledger."""
+
+    def opened() -> SpoolTransport:
+        time.sleep(0.2)
+        return SpoolTransport(tmp_path / "spool")
+
+    mirror = Mirror("x", opened, control=0.0)
+    answer = mirror(lambda question: question)
+    with ThreadPoolExecutor(16) as pool:
+        assert len(list(pool.map(answer, map(str, range(64))))) == 64
+    receiver = SpoolReceiver(tmp_path / "spool")
+    counted = receiver.counters()
+    assert counted["eligible"] == 64
+    assert counted["mirrored"] + counted.get("transport_error", 0) == 64
+    mirror.close()
