@@ -28,6 +28,7 @@ _MOST_SLICES: Final = 400
 _MOST_VALUES: Final = 50
 _MOST_CROSSED: Final = 6
 _MOST_CODES: Final = 2_000_000
+_FEW_PROFILES: Final = 1_000
 _PREFIX: Final = " & "
 
 
@@ -92,14 +93,20 @@ class SliceBook:
         """Count units: contrasts in [-1, 1] (larger is better) with the profile of each."""
         if not values.size or not self._slices:
             return
-        depth = max((len(members) for members in self._members), default=0)
-        table = np.full((depth, len(self._members)), -1, dtype=np.int64)
+        if len(self._members) <= _FEW_PROFILES:  # one pass over the values, whatever the number of slices
+            for members, found in zip(self._members, histograms(values, profiles, len(self._members)), strict=True):
+                for number in members:
+                    self._count(metric, number, found)
+            return
+        table = np.full((max(map(len, self._members)), len(self._members)), -1, dtype=np.int64)
         for profile, members in enumerate(self._members):
             table[: len(members), profile] = members
         for number, found in enumerate(histograms(values, table[:, profiles], len(self._slices))):
-            if found.n:
-                known = self._evidence.get((metric, number))
-                self._evidence[metric, number] = found if known is None else known.merge(found)
+            self._count(metric, number, found)
+
+    def _count(self, metric: str, number: int, found: HistBet) -> None:
+        if found.n:
+            self._evidence.setdefault((metric, number), HistBet()).merge(found)
 
     def results(self, metrics: Sequence[Metric], *, alpha: float) -> tuple[SliceResult, ...]:
         """All slices, the worst first; those with fewer than 50 units say that they are too small."""

@@ -264,6 +264,23 @@ def test_sessions_are_one_unit_each(metrics, world) -> None:
     assert gate.n == 1_000 - 7  # the last sessions are not over
 
 
+def test_in_a_closed_suite_open_sessions_count_as_they_stand(metrics, world) -> None:
+    """Nothing more will come, so the last sessions are units too; judging leaves the trial as it was."""
+    trial = Trial(metrics, (no_worse("recall@5", by=0.02),))
+    columns = world(103, seed=1, session=5, attributes=attributes(103))
+    trial.add(columns)
+    closed = said(trial, Rules(once=True, min_units=10))
+    scores = columns.scores["recall@5"]
+    means = [(scores.candidate - scores.incumbent)[k : k + 5].mean() for k in range(0, 103, 5)]
+    assert closed.verdict.gates[0].n == 21
+    assert closed.verdict.gates[0].difference == pytest.approx(np.mean(means))
+    assert (
+        sum(s.n for s in closed.slices if s.metric == "recall@5" and s.slice.startswith("plan=") and "&" not in s.slice)
+        == 21
+    )
+    assert said(trial).verdict.gates[0].n == 21 - 7
+
+
 def test_duplicates_count_once(metrics, world, rows) -> None:
     """The same question asked a hundred times is one unit, and the verdict does not change."""
     pairs = rows(world(300, seed=6))

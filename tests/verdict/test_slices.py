@@ -48,6 +48,19 @@ def test_each_slice_holds_the_evidence_of_its_own_pairs() -> None:
     assert len(results) == 2 + 3 + 6
 
 
+def test_many_profiles_make_the_same_slices_as_few(monkeypatch) -> None:
+    """Whether values are sorted by profile or by slice, each slice holds the same evidence."""
+    rng = np.random.default_rng(4)
+    differences = rng.integers(-5, 6, 900) / 10
+    attributes = {name: column(rng.integers(-1, 4, 900), *"abcd") for name in ("one", "two", "three")}
+    few = book_of(differences, attributes).results(METRICS, alpha=0.05)
+    monkeypatch.setattr("shadoweval.verdict.slices._FEW_PROFILES", 0)
+    many = book_of(differences, attributes).results(METRICS, alpha=0.05)
+    few, many = sorted(few, key=lambda r: r.slice), sorted(many, key=lambda r: r.slice)
+    assert [(r.slice, r.n, r.state) for r in many] == [(r.slice, r.n, r.state) for r in few]
+    assert [r.difference for r in many] == pytest.approx([r.difference for r in few])
+
+
 def test_the_worst_slice_comes_first_and_small_ones_say_so() -> None:
     """One language that loses is named first; slices below 50 units are listed as too small, with how many."""
     rng = np.random.default_rng(1)
