@@ -117,9 +117,11 @@ def outcome_of_chunks(
     extract: Extract | None = None,
     max_bytes: int = codec.MAX_BYTES,
 ) -> Outcome:
-    """The outcome of a stream. `extract` gets the joined text where there is one, else the list of chunks."""
+    """The outcome of a stream. `extract` gets the joined text where there is one, else the chunks as data."""
     answer, value = joined(chunks)
     if extract is not None:
+        if answer is None:
+            value = [chunk if type(chunk) is str else _data(chunk, max_bytes)[0] for chunk in chunks]
         outcome = outcome_of(answer if answer is not None else value, parts=parts, extract=extract, max_bytes=max_bytes)
     else:
         outcome = _outcome(answer, value, parts=parts or Parts(), max_bytes=max_bytes)

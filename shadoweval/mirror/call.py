@@ -224,7 +224,7 @@ class Call(Guard):
         plan = self.site.plan
         answer, value = chunks.joined()
         if plan.outcome is not None:
-            whole = answer if answer is not None else chunks.kept
+            whole = answer if answer is not None else chunks.data()
             told = outcome_of(whole, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
             cut = told.truncated or chunks.truncated
             return msgspec.structs.replace(told, chunks=chunks.count, truncated=cut)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from shadoweval.capture.copying import data_of
 from shadoweval.capture.outcomes import answer_text
 
@@ -57,3 +59,8 @@ class Chunks:
         texts = [text for text in self.texts if text is not None]
         answer = "".join(texts) if len(texts) == len(self.texts) and (texts or not self.kept) else None
         return answer, (None if self.only_text else self.kept)
+
+    def data(self) -> list[Any]:
+        """The chunks as data, for an experiment's own reading."""
+        raw = self.texts if self.only_text else self.kept
+        return [msgspec.msgpack.decode(chunk) if isinstance(chunk, msgspec.Raw) else chunk for chunk in raw]

@@ -224,6 +224,26 @@ def test_a_stream_of_objects_keeps_what_each_chunk_was(mirror: Mirror, kept: Any
     assert kept.only.served.outcome.answer == "0ab"
 
 
+def test_a_streams_own_reading_is_the_same_for_both_arms(mirror_with: Callable[..., Mirror], kept: Any) -> None:
+    """`outcome=` gets the same thing from the mirror and from `outcome_of_chunks`, which candidates use."""
+    from shadoweval.capture import outcome_of_chunks
+
+    def read(chunks: list[Any]) -> dict[str, Any]:
+        return {"answer": str(chunks)}
+
+    chunks = [{"n": (1, 2)}, "text", Turn(["a"])]
+
+    @mirror_with(outcome=read)
+    def stream(question: str):
+        yield from chunks
+
+    list(stream("q"))
+    outcome = kept.only.served.outcome
+    assert (
+        outcome.answer == "[{'n': [1, 2]}, 'text', {'words': ['a']}]" == outcome_of_chunks(chunks, extract=read).answer
+    )
+
+
 def test_a_long_stream_is_cut_in_the_record_only(mirror_with: Callable[..., Mirror], kept: Any) -> None:
     """The consumer gets everything; the record is cut at its cap and says so."""
 
