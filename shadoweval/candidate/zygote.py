@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import datetime as dt
 import gc
 import importlib
 import os
@@ -31,8 +32,9 @@ from shadoweval.candidate.child import Child, Post
 from shadoweval.candidate.concurrent import ConcurrentChild
 from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import load
-from shadoweval.candidate.wire import Broken, Died, Forked, Ready, Start, decode, receive, send
+from shadoweval.candidate.wire import Broken, Died, Forked, Ready, Report, Request, Start, decode, receive, send
 from shadoweval.errors import TargetError
+from shadoweval.records import Failure, Observation
 
 __all__ = ["main"]
 
@@ -57,6 +59,7 @@ def main(descriptor: int) -> None:
     try:
         target = load(start.target, warm=start.warm)
         stubs, extract = _unpacked(start)
+        guard = _prepared(start)
     except TargetError as error:
         send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
         return
@@ -72,7 +75,7 @@ def main(descriptor: int) -> None:
         interception=interception,
         scratch=Path(start.scratch),
     )
-    _Zygote(channel, post, start.guard).serve()
+    _Zygote(channel, post, guard).serve()
 
 
 def _unpacked(start: Start) -> tuple[Stubs, Any]:
@@ -117,9 +120,9 @@ def _die_with_parent() -> None:
 class _Zygote:
     """Forks on request, reaps, and tells the pool who died of what."""
 
-    def __init__(self, channel: socket.socket, post: Post, guard: bytes) -> None:
+    def __init__(self, channel: socket.socket, post: Post, guard: Any) -> None:
         self.channel, self.post = channel, post
-        self.guard = _policy(guard)
+        self.guard = guard
         self.children: set[int] = set()
         self.own = _offspring()
         """What the target's import started, such as a server of its own."""
@@ -185,8 +188,12 @@ class _Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for own in (self.channel.detach(), self.woken, self.wake):
                 os.close(own)
-            post = self._contained(descriptors)
             channel = socket.socket(fileno=descriptors[0])
+            try:
+                post = self._contained(descriptors)
+            except Exception as fault:  # noqa: BLE001 - fail closed, and say why
+                _decline(channel, fault)
+                return
             concurrent = post.target.concurrent and post.limits.concurrency > 1
             (ConcurrentChild if concurrent else Child)(post, channel).serve()
         finally:
@@ -209,12 +216,28 @@ class _Zygote:
         return post
 
 
-def _policy(packed: bytes) -> Any:
-    if not packed:
+def _prepared(start: Start) -> Any:
+    """The guard's policy, its tables made; None: no guard."""
+    if not start.guard:
         return None
-    guard: Any = importlib.import_module("shadoweval.candidate.guard")
-    guard.prepare()
-    return msgspec.msgpack.decode(packed, type=guard.GuardPolicy)
+    try:
+        guard: Any = importlib.import_module("shadoweval.candidate.guard")
+        guard.prepare()
+        return msgspec.msgpack.decode(start.guard, type=guard.GuardPolicy)
+    except Exception as error:
+        why = f"the guard can't be prepared: {type(error).__name__}: {error}"
+        raise TargetError(start.target, why, mend="See docs/containment.md for what it needs.") from error
+
+
+def _decline(channel: socket.socket, fault: Exception) -> None:
+    """Run nothing, and say for each request why."""
+    message = f"the guard could not be put in force, so nothing was run: {fault}"
+    failure = Failure(kind="error", error_type=type(fault).__name__, message=message)
+    while (content := receive(channel)) is not None:
+        request: Request = decode(content, Request)
+        now = dt.datetime.now(dt.UTC)
+        told = Observation(query_id="", arm="", place="shadow", failure=failure, started_at=now, duration=0.0)
+        send(channel, Report(request.id, told))
 
 
 def _peak_reset() -> int | None:

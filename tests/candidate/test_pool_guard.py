@@ -85,3 +85,19 @@ def test_async_candidates_run_under_the_guard():
             return await asyncio.gather(*(pool.run(envelope(f"{n}", number=n), arm="new") for n in range(6)))
 
     assert [o.outcome.answer for o in asyncio.run(run())] == [str(n) for n in range(6)]
+
+
+def test_where_the_guard_fails_nothing_runs(tmp_path, monkeypatch):
+    """A child that can't be contained runs no candidate code, and says so for each envelope."""
+    (tmp_path / "sabotage.py").write_text(
+        "from shadoweval.candidate import guard\n"
+        "def contain(*args, **kwargs): raise OSError('no such layer here')\n"
+        "def warm(): guard.contain = contain\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    first, second = guarded("answers", "hi", "again", warm="sabotage:warm")
+
+    for observation in (first, second):
+        assert observation.failure.kind == "error"
+        assert "nothing was run: no such layer here" in observation.failure.message
