@@ -80,7 +80,7 @@ def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, cand
     return (
         *_traffic(trial, coverage, rules),
         *_conduct(trial, rules),
-        *_clock(trial, now=now),
+        *_clock(trial, rules, now=now),
         *_versions(trial, candidate),
         *_scores(trial),
         *_controls(trial),
@@ -180,7 +180,7 @@ def _conduct(trial: Trial, rules: Rules) -> Iterator[Problem]:
         )
 
 
-def _clock(trial: Trial, *, now: float) -> Iterator[Problem]:
+def _clock(trial: Trial, rules: Rules, *, now: float) -> Iterator[Problem]:
     if trial.disordered:
         yield Problem(
             name="order",
@@ -198,7 +198,7 @@ def _clock(trial: Trial, *, now: float) -> Iterator[Problem]:
             sentence=f"A candidate began {trial.facts.latest_lead:.0f} s before its query was asked: the clocks of the "
             "mirror's and the worker's host disagree. Synchronise them.",
         )
-    if trial.doubled > max(_FEW, _DOUBLED_SHARE * trial.pairs):
+    if not rules.once and trial.doubled > max(_FEW, _DOUBLED_SHARE * trial.pairs):
         yield Problem(
             name="doubled",
             sentence=f"{trial.doubled} of {trial.pairs} queries repeat the one before within a second: calls are "

@@ -358,6 +358,17 @@ def test_the_funnel_adds_up_with_the_mirrors_counters(store) -> None:
     assert (funnel.gap, funnel.distinct) == (0, 3)
 
 
+def test_a_windows_funnel_begins_with_what_is_stored(store) -> None:
+    """Counters know no times: a window's funnel counts its own queries only, and still adds up."""
+    fill(store, 5)
+    for number in range(3):
+        run(store, number)
+    store.add_counters("support", "host", {"eligible": 500, "not_sampled": 400, "mirrored": 100})
+    funnel = store.funnel("support", "rerank", since=START + timedelta(seconds=1), until=START + timedelta(seconds=4))
+    assert (funnel.eligible, funnel.mirrored, funnel.paired, funnel.waiting) == (3, 3, 2, 1)
+    assert funnel.gap == 0
+
+
 def test_scores_come_back_in_query_order_and_the_last_version_wins(store, clock) -> None:
     """Values and reasons survive; a new scorer version replaces the old one for the reader, not in the table."""
     fill(store, 2)

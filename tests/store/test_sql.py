@@ -130,6 +130,24 @@ def test_a_damaged_row_is_skipped_and_counted(store, path) -> None:
     assert [e.id for e in store.evaluations("support", limit=9)] == ["e2", "e1", "e0"]
 
 
+def test_a_damaged_label_costs_the_label_alone(store, path) -> None:
+    """A label that can't be read leaves its pair unlabelled; the pair stays."""
+    add_pair(store, 0)
+    change(path, "UPDATE shadow_label SET record = X'C1'")
+    (pair,) = store.pairs("support", "rerank")
+    assert pair.labels == Labels()
+
+
+def test_forgetting_deletes_evaluations_it_cannot_search(store, path) -> None:
+    """An evaluation that can't be read can't be searched for a user's texts, so erasing deletes it."""
+    add_pair(store, 0, unit="ann")
+    add_pair(store, 1, unit="bob")
+    change(path, "UPDATE shadow_evaluation SET record = X'C1' WHERE id = 'e1'")
+    store.erase("ann")
+    assert [e.id for e in store.evaluations("support", limit=9)] == ["e0"]
+    assert rows(path, "evaluation") == 1
+
+
 def test_a_damaged_envelope_does_not_stop_the_lease(store, path) -> None:
     """A frame that can't be decoded is set aside, and the worker gets the next one."""
     for number in range(2):
