@@ -53,8 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
 
-    calibrate = command("calibrate", "Judge the incumbent against itself: noise floor and false alarms")
-    _window(calibrate)
+    command("calibrate", "Judge the incumbent against itself: noise floor and false alarms")
 
     simulate = command("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
     simulate.add_argument(

@@ -30,13 +30,17 @@ from shadoweval.mirror import Mirror
 from shadoweval.protocols import FlagProvider, Metric, Scorer, Transport
 from shadoweval.records import INCUMBENT, Arm
 from shadoweval.settings import Settings, read_settings
-from shadoweval.traffic.kill import KillSwitch
+from shadoweval.traffic.breaker import Breaker
+from shadoweval.traffic.budget import Budget
+from shadoweval.traffic.flags import StaticFlags
+from shadoweval.traffic.kill import ALL, KillSwitch
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 
 __all__ = ["Experiment"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_BUDGETS: Final = ("calls", "tokens", "usd")
 _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -59,7 +63,10 @@ class Experiment:
         warm: `"module:attribute"` called once in each candidate process before it serves (load an index, a model).
         outcome: Called with what either arm returned: its answer, as text or `Outcome`. Importable (a function of a
             module), since candidates need it too; None: texts, messages and mappings with an answer are understood.
-        flags: Says for each request whether it may be mirrored; None: sampling alone decides.
+        flags: Says for each request whether it may be mirrored; None: the flag file of the settings, if there is one,
+            else sampling alone decides.
+        breaker: Turns the mirror off while the incumbent suffers; None: one with the default limits.
+        budget: What the candidates may use in a day (UTC): `calls`, `tokens`, `usd`; None: no limit.
         transport: The way out of the request path; None: chosen for the platform.
         rules: Error rates, and the floors below which nothing is promoted; see `verdict.rules`.
         settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use.
@@ -85,6 +92,8 @@ class Experiment:
         warm: str | None = None,
         outcome: Callable[[Any], Any] | None = None,
         flags: FlagProvider | None = None,
+        breaker: Breaker | None = None,
+        budget: Mapping[str, float] | None = None,
         transport: Transport | None = None,
         rules: Rules | None = None,
         settings: Settings | None = None,
@@ -103,7 +112,9 @@ class Experiment:
         self.guard = guard
         self.warm = None if warm is None else _checked_target(warm)
         self.outcome = outcome
-        self.flags = flags
+        self.breaker = breaker or Breaker()
+        self._flags = flags
+        self._budget = _checked_budget(budget or {})
         self.rules = rules or Rules()
         self._transport = transport
         self._settings = settings
@@ -117,9 +128,26 @@ class Experiment:
         return self._settings or read_settings()
 
     @cached_property
+    def flags(self) -> FlagProvider | None:
+        """Who says which requests may be mirrored."""
+        return self._flags or (StaticFlags(self.settings.flags) if self.settings.flags else None)
+
+    @cached_property
     def switch(self) -> KillSwitch:
-        """The kill switch."""
-        return KillSwitch(self.name, home=self.settings.folder)
+        """The kill switch; a flag file can throw it too."""
+        return KillSwitch(self.name, home=self.settings.folder, also=getattr(self.flags, "killed", None))
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What is left of today's budget, for all processes of this host."""
+        calls, tokens = (self._budget.get(name) for name in ("calls", "tokens"))
+        return Budget(
+            self.name,
+            home=self.settings.folder,
+            calls=None if calls is None else int(calls),
+            tokens=None if tokens is None else int(tokens),
+            usd=self._budget.get("usd"),
+        )
 
     @property
     def spool(self) -> Path:
@@ -195,20 +223,30 @@ class Experiment:
         """The reason not to mirror, or None. Raising means no, and is counted (`fault_decide`)."""
         if self.switch.killed():
             return "killed"
+        lost = self._flag_loss(unit, attributes)
+        if lost is not None:
+            return lost
+        if self._budget and self.budget.spent():
+            return "budget_spent"
+        return "breaker_open" if self.breaker.open() else None  # last: it thins by being asked
+
+    def _flag_loss(self, unit: str, attributes: Mapping[str, Any]) -> str | None:
         if self.flags is None:
             return None
         try:
-            allowed = self.flags.mirrored(self.name, unit, attributes)
+            told = getattr(self.flags, "loss", None)
+            if told is not None:
+                return told(self.name, unit, attributes)
+            return None if self.flags.mirrored(self.name, unit, attributes) else "flag_off"
         except Exception:  # noqa: BLE001 - a broken flag provider means no, and has a reason of its own
             return "flag_error"
-        return None if allowed else "flag_off"
 
 
 def _named(what: str, name: str) -> str:
-    if not _NAME.fullmatch(name) or name == INCUMBENT:
+    if not _NAME.fullmatch(name) or name in {INCUMBENT, ALL}:
         raise ExperimentError(
-            f"{name!r} can't be the name of {what}: use letters, digits, '.', '_' and '-', beginning with a letter or digit, "
-            f"and not {INCUMBENT!r}; the name becomes a file name."
+            f"{name!r} can't be the name of {what}: use letters, digits, '.', '_' and '-', beginning with a letter or "
+            f"digit, and neither {INCUMBENT!r} nor {ALL!r}; the name becomes a file name."
         )
     return name
 
@@ -217,6 +255,15 @@ def _share(what: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
         raise ShareError(what, value)
     return float(value)
+
+
+def _checked_budget(budget: Mapping[str, float]) -> dict[str, float]:
+    wrong = [name for name, most in budget.items() if name not in _BUDGETS or most < 0]
+    if wrong:
+        raise ExperimentError(
+            f"budget has {wrong[0]!r}: {budget[wrong[0]]!r}. Give a number for {', '.join(_BUDGETS)}."
+        )
+    return dict(budget)
 
 
 def _checked_target(target: str) -> str:

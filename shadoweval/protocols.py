@@ -194,6 +194,12 @@ class Store(Protocol):
         """Keep scores; the same metric, scorer version and query replaces."""
         ...
 
+    def scores(
+        self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[PairScore]:
+        """Stored scores in query order; of several scorer versions the one stored last."""
+        ...
+
     def add_evaluation(self, evaluation: Evaluation) -> None:
         """Keep an evaluation whole."""
         ...

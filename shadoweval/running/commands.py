@@ -30,7 +30,19 @@ from shadoweval.running.worker import Worker
 from shadoweval.settings import read_settings
 from shadoweval.traffic.kill import KillSwitch
 
-__all__ = ["erase", "evaluate", "explain", "kill", "labels", "report", "resume", "status", "worker"]
+__all__ = [
+    "calibrate",
+    "erase",
+    "evaluate",
+    "explain",
+    "kill",
+    "labels",
+    "report",
+    "resume",
+    "simulate",
+    "status",
+    "worker",
+]
 
 _EXIT: Final = {"proven": 0, "broken": 1, "error": 2, "inconclusive": 3}
 """By `Verdict.why`; of several candidates the gravest counts."""
@@ -209,4 +221,28 @@ def erase(options: argparse.Namespace) -> int:
             )
     for what, count in erased.items():
         _say(f"erased {count} queries {what}")
+    return 0
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Judge the incumbent against itself."""
+    from shadoweval.running.calibrate import calibrate as against_itself  # noqa: PLC0415 - this command alone needs it
+
+    with open_store(options.experiment) as store:
+        found = against_itself(options.experiment, store=store)
+    _say(found)
+    return 1 if found.alarms else 0
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """Show how long the gates take, and how often they are wrong."""
+    from shadoweval.running.simulate import simulate_stored  # noqa: PLC0415 - this command alone needs it
+
+    experiment: Experiment = options.experiment
+    with open_store(experiment) as store:
+        for name in experiment.candidates:
+            found = simulate_stored(
+                experiment, store=store, candidate=name, effect=options.effect, streams=options.streams
+            )
+            _say(f"{name}: {found}")
     return 0

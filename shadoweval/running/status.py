@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator
 
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Receiver, Store
 from shadoweval.records import Coverage
+from shadoweval.traffic.selftest import silence
 
-__all__ = ["alarm", "status_lines"]
-
-_INERT: Final = frozenset({"off", "killed", "not_sampled", "control", "nested"})
-
-
-def alarm(counters: Mapping[str, int]) -> str | None:
-    """What is wrong when calls are eligible and none is mirrored: the most frequent reason; None: nothing is."""
-    if not counters.get("eligible") or counters.get("mirrored"):
-        return None
-    losses = {name: n for name, n in counters.items() if name not in {"eligible", "mirrored"}}
-    if not losses:
-        return f"{counters['eligible']:,} calls were eligible, none is mirrored, and none says why"
-    worst = max(losses, key=lambda name: losses[name])
-    meant = " (as asked)" if worst in _INERT else ""
-    return (
-        f"{counters['eligible']:,} calls were eligible and none was mirrored; {losses[worst]:,} times: {worst}{meant}"
-    )
+__all__ = ["status_lines"]
 
 
 def status_lines(experiment: Experiment, *, store: Store, receiver: Receiver) -> Iterator[str]:
@@ -36,8 +20,8 @@ def status_lines(experiment: Experiment, *, store: Store, receiver: Receiver) ->
     losses = sorted((n, name) for name, n in counters.items() if name not in {"eligible", "mirrored"})
     for n, name in reversed(losses):
         yield f"    {name}: {n:,}"
-    found = alarm(counters)
-    if found:
+    found = silence(counters)
+    if found is not None:
         yield f"  ALARM: {found}"
     for name in experiment.candidates:
         yield _candidate(name, store.funnel(experiment.name, name))

@@ -173,8 +173,15 @@ class Worker:
             self.counts["killed"] += 1
             self._store.release(task)
             return
+        self._charge(observation)
         self.counts["observations"] += self._store.add_observation(observation)
         self.counts["failed"] += failure is not None
+
+    def _charge(self, observation: Observation) -> None:
+        used = observation.usage
+        tokens = (used.input_tokens or 0) + (used.output_tokens or 0)
+        if tokens or used.cost_usd:
+            self.experiment.budget.charge(tokens=tokens, usd=used.cost_usd or 0.0)
 
     async def _cancel(self) -> None:
         if self._flying:
