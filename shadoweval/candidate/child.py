@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import datetime as dt
 import inspect
 import os
 import signal
@@ -24,9 +25,10 @@ from shadoweval.candidate.session import Session
 from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import Target
 from shadoweval.candidate.wire import Report, Request, decode, receive, send
-from shadoweval.records import Arm, FailureKind, Observation
+from shadoweval.errors import CodecError
+from shadoweval.records import Arm, Failure, FailureKind, Observation
 
-__all__ = ["Child", "Post", "Surroundings"]
+__all__ = ["Child", "Post", "Surroundings", "collected", "overdue", "unbegun"]
 
 _RESET_PEAK: Final = b"5"
 """Written to /proc/self/clear_refs: peak memory begins anew (proc(5))."""
@@ -99,8 +101,12 @@ class Child:
             self._end(run, value=value, chunks=chunks, error=error)
 
     def _opened(self, request: Request) -> Run | None:
-        """The run of a request; None: a world of the user's could not be opened, which is reported."""
-        envelope = codec.decode_envelope(request.envelope)
+        """The run of a request; None: it can't begin, which is reported."""
+        try:
+            envelope = codec.decode_envelope(request.envelope)
+        except CodecError as error:  # such as a recorded result of a class that is not installed here
+            self.report(Report(request.id, unbegun(error)))
+            return None
         fault = None
         try:
             session = self.post.stubs.opened(envelope, scratch=self.post.scratch)
@@ -191,6 +197,18 @@ class Child:
         if not run.claimed():
             self.report(Report(run.number, run.stopped(kind, message), retiring=True))
         os._exit(0)
+
+
+def unbegun(fault: Exception) -> Observation:
+    """The observation of a run that could not begin; the pool fills in whose it is."""
+    return Observation(
+        query_id="",
+        arm="",
+        place="shadow",
+        failure=Failure(kind="error", error_type=type(fault).__name__, message=f"nothing was run: {fault}"),
+        started_at=dt.datetime.now(dt.UTC),
+        duration=0.0,
+    )
 
 
 def overdue(limits: Limits) -> str:

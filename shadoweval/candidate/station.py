@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from shadoweval import codec
 from shadoweval.candidate.lane import Ended, Flight, Lane
 from shadoweval.candidate.limits import Throttle
 from shadoweval.candidate.nursery import Nursery
-from shadoweval.candidate.wire import Ready, Report, Start
+from shadoweval.candidate.wire import Ready, Report, Start, outgoing
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.records import Envelope, Failure, FailureKind, Observation, Usage
 
@@ -78,13 +77,15 @@ class Station:
             return self._unrun(envelope, "error", str(error), error_type="TargetError")
 
     async def _run(self, envelope: Envelope, *, alone: bool) -> Observation:
-        epoch, frame = self._epoch, codec.encode_envelope(envelope)
+        epoch, frame = self._epoch, outgoing(envelope)
         for left in reversed(range(_AGAIN + 1)):
             await self._enter(epoch)
             try:
                 if epoch != self._epoch:
                     return self._unrun(envelope, "killed", _CANCELLED)
                 lane = await self._lane(alone=alone)
+                if epoch != self._epoch:
+                    return self._unrun(envelope, "killed", _CANCELLED)
                 self._numbers += 1
                 flight, end = await lane.ask(self._numbers, frame)
             except CandidateError as error:

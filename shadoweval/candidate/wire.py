@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
-from shadoweval import codec
+from shadoweval import capture, codec
 from shadoweval.candidate.limits import Limits
 from shadoweval.errors import CandidateError
-from shadoweval.records import Arm, Observation
+from shadoweval.records import Arm, Envelope, Observation, Outcome
 
 __all__ = [
     "MAX_FRAME",
@@ -26,6 +26,7 @@ __all__ = [
     "Start",
     "decode",
     "encode",
+    "outgoing",
     "receive",
     "send",
 ]
@@ -134,6 +135,41 @@ def _holds_object(value: Any) -> bool:
     if isinstance(value, dict):
         return any(_holds_object(part) for part in value.values())  # pyright: ignore[reportUnknownArgumentType]
     return isinstance(value, list | tuple | set | frozenset) and any(_holds_object(part) for part in value)
+
+
+def outgoing(envelope: Envelope) -> bytes:
+    """The frame of what a run needs of an envelope: the query, and the incumbent's tool calls.
+
+    Values may be as `decode_envelope` rebuilt them; what can't be copied again says so, and is no replay.
+    """
+    served = envelope.served
+    calls = tuple(
+        msgspec.structs.replace(call, arguments=_carried(call.arguments), result=_carried(call.result))
+        for call in served.tool_calls
+    )
+    slim = Observation(
+        query_id=served.query_id,
+        arm=served.arm,
+        place=served.place,
+        outcome=Outcome(tool_calls=calls),
+        started_at=served.started_at,
+        duration=served.duration,
+    )
+    query = msgspec.structs.replace(envelope.query, attributes=_carried(envelope.query.attributes))
+    return codec.encode_envelope(Envelope(experiment=envelope.experiment, query=query, served=slim))
+
+
+def _carried(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | float | bytes | msgspec.msgpack.Ext):
+        return value
+    if type(value) is dict:
+        return {name: _carried(part) for name, part in cast("dict[Any, Any]", value).items()}
+    if type(value) is list:
+        return [_carried(part) for part in cast("list[Any]", value)]
+    try:
+        return codec.plain(value)
+    except codec.UncopyableError as error:
+        return {capture.UNCOPYABLE: error.why}
 
 
 _decoders: Final[dict[Any, msgspec.msgpack.Decoder[Any]]] = {}

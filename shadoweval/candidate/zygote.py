@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import datetime as dt
 import gc
 import importlib
 import os
@@ -28,13 +27,12 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval.candidate import intercept
-from shadoweval.candidate.child import Child, Post
+from shadoweval.candidate.child import Child, Post, unbegun
 from shadoweval.candidate.concurrent import ConcurrentChild
 from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import load
 from shadoweval.candidate.wire import Broken, Died, Forked, Ready, Report, Request, Start, decode, receive, send
-from shadoweval.errors import TargetError
-from shadoweval.records import Failure, Observation
+from shadoweval.errors import CandidateError, TargetError
 
 __all__ = ["main"]
 
@@ -231,13 +229,10 @@ def _prepared(start: Start) -> Any:
 
 def _decline(channel: socket.socket, fault: Exception) -> None:
     """Run nothing, and say for each request why."""
-    message = f"the guard could not be put in force, so nothing was run: {fault}"
-    failure = Failure(kind="error", error_type=type(fault).__name__, message=message)
+    refusal = CandidateError(f"the guard could not be put in force: {fault}")
     while (content := receive(channel)) is not None:
         request: Request = decode(content, Request)
-        now = dt.datetime.now(dt.UTC)
-        told = Observation(query_id="", arm="", place="shadow", failure=failure, started_at=now, duration=0.0)
-        send(channel, Report(request.id, told))
+        send(channel, Report(request.id, unbegun(refusal)))
 
 
 def _peak_reset() -> int | None:

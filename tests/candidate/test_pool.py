@@ -344,3 +344,24 @@ def test_targets_are_found_where_this_process_finds_them():
         assert run_one("answer").outcome.answer.startswith("plain")
     finally:
         os.chdir(here)
+
+
+def test_a_record_that_cannot_be_rebuilt_there_is_an_error_of_that_run():
+    """A recorded result of a class that the candidate's process does not have stops no process."""
+    import msgspec
+    from candidate_rig import call
+
+    strange = msgspec.msgpack.Ext(4, msgspec.msgpack.encode(["no_such_module:Thing", {}]))
+
+    async def run():
+        async with pool_of("process") as pool:
+            first = await pool.run(envelope(), arm="new")
+            odd = await pool.run(envelope(calls=[call("look", {}, strange)]), arm="new")
+            return first, odd, await pool.run(envelope(), arm="new")
+
+    first, odd, after = asyncio.run(run())
+
+    assert odd.failure.kind == "error"
+    assert "no_such_module" in odd.failure.message
+    assert odd.query_id == "q-1"
+    assert first.outcome.answer == after.outcome.answer

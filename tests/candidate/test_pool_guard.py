@@ -100,4 +100,4 @@ def test_where_the_guard_fails_nothing_runs(tmp_path, monkeypatch):
 
     for observation in (first, second):
         assert observation.failure.kind == "error"
-        assert "nothing was run: no such layer here" in observation.failure.message
+        assert "nothing was run: the guard could not be put in force: no such layer here" in observation.failure.message

@@ -6,12 +6,13 @@ import threading
 
 import msgspec
 import pytest
-from candidate_rig import call
+from candidate_rig import call, envelope
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shadoweval import codec
-from shadoweval.candidate.wire import MAX_FRAME, Frames, Report, Request, decode, encode, receive, send
+from shadoweval.candidate.wire import MAX_FRAME, Frames, Report, Request, decode, encode, outgoing, receive, send
+from shadoweval.capture import uncopyable
 from shadoweval.errors import CandidateError
 from shadoweval.testing import make_observation, make_query
 
@@ -59,6 +60,25 @@ def test_values_come_back_and_objects_stay_encoded():
     assert arguments["value"] == value
     assert isinstance(arguments["object"], msgspec.msgpack.Ext)
     assert isinstance(arguments["within"], msgspec.msgpack.Ext)
+
+
+def test_an_envelope_goes_out_with_what_a_run_needs():
+    """Rebuilt values, still encoded ones and uncopyable ones among the recorded calls arrive as what they are."""
+    known = [
+        call("a", {"on": dt.date(2026, 1, 2)}, (1, {"deep": {2}})),
+        call("b", {"x": msgspec.msgpack.Ext(5, msgspec.msgpack.encode(["date", "2026-01-02"]))}, [codec.plain((3,))]),
+        call("c", {}, threading.Lock()),
+    ]
+    found = codec.decode_envelope(outgoing(envelope("hello", calls=known, args=("hello",))))
+
+    assert found.query.text == "hello"
+    assert codec.thaw(found.query.inputs) == (("hello",), {})
+    assert [c.result for c in found.served.tool_calls[:2]] == [(1, {"deep": {2}}), [(3,)]]
+    assert [c.arguments for c in found.served.tool_calls[:2]] == [
+        {"on": dt.date(2026, 1, 2)},
+        {"x": dt.date(2026, 1, 2)},
+    ]
+    assert uncopyable(found.served.tool_calls[2].result)
 
 
 def test_messages_of_megabytes_pass_a_socket():

@@ -44,6 +44,8 @@ FAULTS = [
     ("prints_much", ROOMY, None, "printed it"),
     ("moves", ROOMY, None, "/"),
     ("starts_thread", ROOMY, None, "started one"),
+    ("hangs_async", SHORT, "timeout", "0.3 s"),
+    ("leaves_task", ROOMY, None, "left a task"),
 ]
 
 

@@ -1,5 +1,6 @@
 """Candidates that do to their process whatever a program can do to it; the question `fine` is answered normally."""
 
+import asyncio
 import atexit
 import ctypes
 import functools
@@ -197,6 +198,20 @@ def starts_thread(question):
     atexit.register(time.sleep, 600)
     threading.Thread(target=hold, daemon=False).start()
     return "started one"
+
+
+async def hangs_async(question):
+    if question != "fine":
+        await asyncio.sleep(3600)
+    return "fine"
+
+
+async def leaves_task(question):
+    if question != "fine":
+        found = asyncio.get_running_loop().create_task(asyncio.sleep(3600))
+        SHARED["asked"].append(found)
+        return "left a task"
+    return "fine"
 
 
 def whereabouts(question):
