@@ -20,24 +20,25 @@ from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import MetricTally
 from shadoweval.verdict.trial import Trial
 
-__all__ = ["LOST", "Problem", "missing_share", "problems"]
+__all__ = ["Problem", "missing_share", "problems"]
 
-LOST: Final = frozenset(
+_ALIKE: Final = frozenset(
     {
-        "uncopyable",
-        "too_large",
-        "fault_decide",
-        "fault_snapshot",
-        "fault_outcome",
-        "fault_redact",
-        "fault_encode",
-        "fault_offer",
-        "full",
-        "transport_error",
+        "off",
+        "killed",
+        "flag_off",
+        "flag_error",
+        "not_targeted",
+        "not_sampled",
+        "control",
+        "breaker_open",
+        "budget_spent",
+        "nested",
+        "aborted",
     }
 )
-"""Reasons for which a sampled query was lost one by one. The others (off, not sampled, breaker, budget, ...) stop all
-queries alike for a while, and `aborted` is the caller's own doing."""
+"""Reasons that leave queries out whatever they are like: all of them for a while, or by chance, or because the caller
+went away. For every other reason, those of later versions too, a sampled query was lost for what it was."""
 
 _NOT_LOST_LATER: Final = frozenset({"aborted", "killed"})
 _ALARM: Final = math.log(1 / 0.01)
@@ -61,10 +62,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 def missing_share(coverage: Coverage) -> float:
     """Share of the sampled queries that have no pair, for reasons that no candidate caused."""
-    lost = sum(n for reason, n in coverage.not_mirrored.items() if reason in LOST)
+    lost = sum(_lost(coverage).values())
     failed = sum(n for reason, n in coverage.failed.items() if reason not in _NOT_LOST_LATER)
     sampled = lost + failed + coverage.paired
     return (lost + failed) / sampled if sampled else 0.0
+
+
+def _lost(coverage: Coverage) -> dict[str, int]:
+    return {reason: n for reason, n in coverage.not_mirrored.items() if reason not in _ALIKE}
 
 
 def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, candidate: str) -> tuple[Problem, ...]:
@@ -98,7 +103,7 @@ def _traffic(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Problem
         return
     missing = missing_share(coverage)
     if missing > 1 - rules.min_coverage:
-        losses = {reason: n for reason, n in coverage.not_mirrored.items() if reason in LOST} | coverage.failed
+        losses = _lost(coverage) | coverage.failed
         worst = max(losses.items(), key=lambda loss: loss[1])
         yield Problem(
             name="coverage",
@@ -130,7 +135,7 @@ def _sampling(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Proble
             sentence=f"A unit at bucket {trial.facts.highest_bucket:.4f} was mirrored although only those below "
             f"{rules.share:g} should be: the share was changed to and fro. Start a new window with one share.",
         )
-    sent = coverage.mirrored + sum(n for r, n in coverage.not_mirrored.items() if r in LOST)
+    sent = coverage.mirrored + sum(_lost(coverage).values())
     offered = sent + coverage.not_mirrored.get("not_sampled", 0) + coverage.not_mirrored.get("control", 0)
     # Units are sampled, not queries: where some ask many, the share of the queries varies by itself.
     if rules.share < 1 and offered and not trial.grouped and sample_ratio_log_e(sent, offered, rules.share) >= _ALARM:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -71,40 +71,39 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         return self.ratio or self.kind in {"better", "no_worse"}
 
 
-def _number(gate: str, metric: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ExperimentError(f"{gate}({metric!r}) needs a finite number as its margin, got {value!r}.")
-    return float(value)
+class _Options(TypedDict, total=False):
+    cap: float | None
+    critical: bool
+    dry_run: bool
+    group: str | None
 
 
-def _checked(gate: Gate) -> Gate:
-    if not gate.metric or gate.metric != gate.metric.strip():
-        raise ExperimentError(f"{gate.kind}() needs the name of a metric such as 'recall@5', got {gate.metric!r}.")
+def _made(kind: GateKind, metric: str, margin: object, *, ratio: bool = False, **options: Unpack[_Options]) -> Gate:
+    if not metric or metric != metric.strip():
+        raise ExperimentError(f"{kind}() needs the name of a metric such as 'recall@5', got {metric!r}.")
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
+        raise ExperimentError(f"{kind}({metric!r}) needs a finite number as its margin, got {margin!r}.")
+    gate = Gate(metric=metric, kind=kind, margin=float(margin), ratio=ratio, **options)
     if gate.quantile is not None and not 0 < gate.quantile < 1:
-        raise ExperimentError(f"{gate.metric!r} asks for a quantile outside (0, 1). Write '.p50' up to '.p99.9'.")
+        raise ExperimentError(f"{metric!r} asks for a quantile outside (0, 1). Write '.p50' up to '.p99.9'.")
     if gate.cap is not None and not 0 < gate.cap < math.inf:
-        raise ExperimentError(f"{gate.kind}({gate.metric!r}) needs a cap above 0, got {gate.cap!r}.")
-    if gate.kind in {"better", "no_worse"} and gate.margin < 0:
-        raise ExperimentError(
-            f"{gate.kind}({gate.metric!r}, by={gate.margin:g}): a margin is a size, so it can't be negative."
-        )
-    if gate.ratio and gate.margin <= 0:
-        raise ExperimentError(f"at_most({gate.metric!r}, ratio={gate.margin:g}): a ratio is above 0; 1.10 allows 10 %.")
+        raise ExperimentError(f"{kind}({metric!r}) needs a cap above 0, got {gate.cap!r}.")
+    if kind in {"better", "no_worse"} and gate.margin < 0:
+        raise ExperimentError(f"{kind}({metric!r}, by={margin:g}): a margin is a size, so it can't be negative.")
+    if ratio and gate.margin <= 0:
+        raise ExperimentError(f"at_most({metric!r}, ratio={margin:g}): a ratio is above 0; 1.10 allows 10 %.")
     return gate
 
 
-def better(
-    metric: str,
-    by: float | None = None,
-    *,
-    cap: float | None = None,
-    critical: bool = False,
-    dry_run: bool = False,
-    group: str | None = None,
-) -> Gate:
+def better(metric: str, by: float | None = None, **options: Unpack[_Options]) -> Gate:
     """Promotion needs proof that the candidate's gain exceeds `by`, in the metric's own unit; 0 asks for any gain.
 
     Broken, so that it rolls back, once the candidate is proven worse than the incumbent.
+
+    Args:
+        metric: Name of the metric.
+        by: The gain.
+        **options: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
 
     Raises:
         MissingMarginError: no `by`.
@@ -112,51 +111,42 @@ def better(
     """
     if by is None:
         raise MissingMarginError("better", metric, mend=f"better({metric!r}, by=0.02), with your own number")
-    margin = _number("better", metric, by)
-    return _checked(
-        Gate(metric=metric, kind="better", margin=margin, cap=cap, critical=critical, dry_run=dry_run, group=group)
-    )
+    return _made("better", metric, by, **options)
 
 
-def no_worse(
-    metric: str,
-    by: float | None = None,
-    *,
-    cap: float | None = None,
-    critical: bool = False,
-    dry_run: bool = False,
-    group: str | None = None,
-) -> Gate:
+def no_worse(metric: str, by: float | None = None, **options: Unpack[_Options]) -> Gate:
     """Promotion needs proof that the candidate's loss stays below `by`; broken once the loss is proven to exceed it.
+
+    Args:
+        metric: Name of the metric.
+        by: The loss that is still good enough; 0 could never be proven of equals, and is refused.
+        **options: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
 
     Raises:
         MissingMarginError: no `by`.
-        ExperimentError: a margin, cap or name that can't be used. `by=0` could never be proven for equals.
+        ExperimentError: a margin, cap or name that can't be used.
     """
     if by is None:
         raise MissingMarginError("no_worse", metric, mend=f"no_worse({metric!r}, by=0.01), with your own number")
-    margin = _number("no_worse", metric, by)
-    if margin == 0:
+    gate = _made("no_worse", metric, by, **options)
+    if gate.margin == 0:
         raise ExperimentError(
             f"no_worse({metric!r}, by=0) can never be proven of a candidate that is just as good. Write how much "
             f"worse is still good enough, or better({metric!r}, by=0) to ask for a gain."
         )
-    return _checked(
-        Gate(metric=metric, kind="no_worse", margin=margin, cap=cap, critical=critical, dry_run=dry_run, group=group)
-    )
+    return gate
 
 
 def at_most(
-    metric: str,
-    value: float | None = None,
-    *,
-    ratio: float | None = None,
-    cap: float | None = None,
-    critical: bool = False,
-    dry_run: bool = False,
-    group: str | None = None,
+    metric: str, value: float | None = None, *, ratio: float | None = None, **options: Unpack[_Options]
 ) -> Gate:
     """Promotion needs proof that the candidate is at most `value`, or at most `ratio` times the incumbent.
+
+    Args:
+        metric: Name of the metric.
+        value: Limit of the candidate's own level.
+        ratio: Limit relative to the incumbent.
+        **options: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
 
     Raises:
         MissingMarginError: neither `value` nor `ratio`.
@@ -167,31 +157,16 @@ def at_most(
         raise MissingMarginError("at_most", metric, mend=mend)
     if value is not None and ratio is not None:
         raise ExperimentError(f"at_most({metric!r}) takes a value or a ratio, not both: write two gates.")
-    margin = _number("at_most", metric, value if ratio is None else ratio)
-    return _checked(
-        Gate(
-            metric=metric,
-            kind="at_most",
-            margin=margin,
-            ratio=ratio is not None,
-            cap=cap,
-            critical=critical,
-            dry_run=dry_run,
-            group=group,
-        )
-    )
+    return _made("at_most", metric, value if ratio is None else ratio, ratio=ratio is not None, **options)
 
 
-def at_least(
-    metric: str,
-    value: float | None = None,
-    *,
-    cap: float | None = None,
-    critical: bool = False,
-    dry_run: bool = False,
-    group: str | None = None,
-) -> Gate:
+def at_least(metric: str, value: float | None = None, **options: Unpack[_Options]) -> Gate:
     """Promotion needs proof that the candidate itself reaches `value`.
+
+    Args:
+        metric: Name of the metric.
+        value: Limit of the candidate's own level.
+        **options: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
 
     Raises:
         MissingMarginError: no `value`.
@@ -199,7 +174,4 @@ def at_least(
     """
     if value is None:
         raise MissingMarginError("at_least", metric, mend=f"at_least({metric!r}, 0.8), with your own number")
-    margin = _number("at_least", metric, value)
-    return _checked(
-        Gate(metric=metric, kind="at_least", margin=margin, cap=cap, critical=critical, dry_run=dry_run, group=group)
-    )
+    return _made("at_least", metric, value, **options)

@@ -266,6 +266,13 @@ def test_too_little_evidence_holds_without_an_error(hole, reason) -> None:
     assert reason in str(verdict)
 
 
+def test_what_stops_all_queries_alike_is_no_loss() -> None:
+    """A breaker that was open, a spent budget or a switched-off flag leaves no query out for what it was."""
+    stopped = {"not_sampled": 9 * COUNT, "breaker_open": 5_000, "budget_spent": 500, "off": 70, "aborted": 30}
+    world = with_coverage(eligible=10 * COUNT + 5_600, not_mirrored=stopped)(made_world())
+    assert verdict_of(world).promotes, verdict_of(world)
+
+
 def test_a_proven_loss_rolls_back_although_the_evidence_has_a_hole() -> None:
     """Rollback > hold (error): an unsound trial can't protect a candidate that is proven worse, and says both."""
     worse = with_scores("recall@5", lambda n, s: {"candidate": Scored(0.0)} if n % 2 else {})(made_world())

@@ -56,13 +56,13 @@ def numbers(judgement: Judgement) -> list[float]:
 @pytest.mark.parametrize("session", [1, 4])
 def test_a_verdict_does_not_depend_on_how_pairs_are_fed(metrics, world, rows, session) -> None:
     """One by one, in uneven batches, all at once, as records, and resumed from its state in between: the same."""
-    whole = world(700, recall=-0.01, session=session, attributes=attributes(700))
+    whole = world(300, recall=-0.01, session=session, attributes=attributes(300))
     records = rows(whole)
     trials = {name: Trial(metrics, GATES) for name in ("once", "singly", "uneven", "resumed")}
     trials["once"].add_pairs(records)
     for pair in records:
         trials["singly"].add_pairs([pair])
-    for start, stop in ((0, 1), (1, 330), (330, 333), (333, 700)):
+    for start, stop in ((0, 1), (1, 130), (130, 133), (133, 300)):
         trials["uneven"].add(columns_of(records[start:stop], metrics))
         trials["resumed"].add(columns_of(records[start:stop], metrics))
         state = json.loads(json.dumps(trials["resumed"].to_state()))
@@ -79,7 +79,7 @@ def test_a_verdict_does_not_depend_on_how_pairs_are_fed(metrics, world, rows, se
                 pytest.approx(reference.difference),
                 pytest.approx(reference.distribution[1]),
             )
-    assert judged["once"].verdict.gates[0].n == (700 if session == 1 else 175 - 8)
+    assert judged["once"].verdict.gates[0].n == (300 if session == 1 else 75 - 8)
 
 
 def test_columns_and_records_are_the_same_evidence(metrics, world, rows) -> None:
