@@ -24,10 +24,11 @@ import msgspec
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
 from shadoweval.errors import ExperimentError, TooLargeError
-from shadoweval.mirror.call import Call, Plan, Site, alone, asked
+from shadoweval.mirror.call import Call, Plan, Site, alone
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.http import Reply, StatusError, decoded_body
+from shadoweval.mirror.question import asked
 from shadoweval.mirror.wire import freeze_call
 from shadoweval.records import Outcome
 

@@ -103,7 +103,7 @@ class _Whole(Chunks):
 
     def __init__(self, value: Any, count: int, max_bytes: int) -> None:
         super().__init__(max_bytes)
-        self.value = self.kept = value
+        self.value = value
         self.count = count
 
     def joined(self) -> tuple[str | None, Any]:
@@ -111,27 +111,29 @@ class _Whole(Chunks):
         copied, self.truncated = data_of(self.value, max_bytes=self.max_bytes)
         return answer_text(self.value), copied
 
+    def data(self) -> Any:
+        """The value itself."""
+        return self.value
+
 
 class _Root:
     """One mirrored run, and everything below it."""
 
-    __slots__ = ("asked", "call", "runs", "tap")
+    __slots__ = ("asked", "call", "left", "recorder", "run_id", "tap")
 
-    def __init__(self, call: Call | None, asked: Asked | None) -> None:
-        self.call, self.asked = call, asked
-        self.runs: set[UUID] = set()
-        recorder = None if call is None else call.recorder
-        self.tap = None if recorder is None else Tap(recorder)
+    def __init__(self, call: Call | None, asked: Asked | None, run_id: UUID) -> None:
+        self.call, self.asked, self.run_id = call, asked, run_id
+        self.recorder = None if call is None else call.recorder
+        self.tap = None if self.recorder is None else Tap(self.recorder)
+        self.left = 0
 
     def enter(self) -> None:
         """This context belongs to the run."""
-        call = self.call
-        if call is None:
-            return
-        if call.recorder is None:
+        if self.recorder is not None:
+            if current.get() is not self.recorder:
+                current.set(self.recorder)
+        elif self.call is not None:
             alone.set(True)
-        else:
-            current.set(call.recorder)
 
     def tell(self, event: str, *told: Any, **facts: Any) -> None:
         """Write an event down."""
@@ -141,7 +143,7 @@ class _Root:
 
     def chunk(self) -> None:
         """The first piece of the answer is there."""
-        recorder = None if self.call is None else self.call.recorder
+        recorder = self.recorder
         if recorder is not None and recorder.first_chunk is None:
             recorder.first_chunk = perf_counter() - recorder.began
 
@@ -173,55 +175,53 @@ class MirrorTap(BaseCallbackHandler):
 
     def __init__(self, site: Site, *, own_body: bool = False) -> None:
         self.site, self.own_body = site, own_body
-        self.open: dict[UUID, tuple[_Root, bool]] = {}
+        self.open: dict[UUID | None, _Root] = {}
 
-    def _above(self, parent: UUID | None) -> _Root | None:
-        """The call that a run belongs to."""
-        found = self.open.get(parent) if parent is not None else None
-        if found is not None:
-            return found[0]
-        recorder = current.get()
-        if recorder is None or recorder.tap is not self:
-            return None
-        # A run that was given callbacks of its own, so that it came here through the recording's hook.
-        return next((root for root, _ in list(self.open.values()) if root.tap and root.tap.recorder is recorder), None)
-
-    def _begun(self, inputs: Any, facts: Mapping[str, Any]) -> _Root:
+    def _begun(self, run_id: UUID, inputs: Any, facts: Mapping[str, Any]) -> _Root:
         asked = _announced.get() if announced_by(self) else None
         if asked is not None:
             inputs = asked.inputs
         thread = (facts.get("metadata") or {}).get("thread_id")
         config = {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}}
         call = self.site.begin((inputs,), config)
-        root = _Root(call, asked)
+        root = _Root(call, asked, run_id)
         if asked is not None:
             asked.root = root
-        if call is not None and call.recorder is not None:
-            call.recorder.tap = self  # its hook finds this handler in place and adds none
+        if root.recorder is not None:
+            root.recorder.tap = self  # its hook finds this handler in place and adds none
         return root
 
     def _start(self, event: str, told: tuple[Any, Any], *, inputs: Any, run_id: UUID, facts: dict[str, Any]) -> None:
-        root = self._above(facts.get("parent_run_id"))
-        first = root is None
-        if root is None:
-            root = self._begun(inputs, facts)
-        if self.own_body or not first:
+        root = self.open.get(facts.get("parent_run_id")) or self._astray()
+        if root is not None:
             root.enter()
-        self.open[run_id] = (root, first)
-        root.runs.add(run_id)
+        else:
+            root = self._begun(run_id, inputs, facts)
+            if self.own_body:
+                root.enter()
+        self.open[run_id] = root
+        root.left += 1
         root.tell(event, *told, run_id=run_id, **facts)
 
-    def _end(self, event: str, told: Any, *, run_id: UUID, facts: dict[str, Any], value: Any = None) -> None:
-        found = self.open.pop(run_id, None)
-        if found is None:
+    def _astray(self) -> _Root | None:
+        """The call of a run that was given callbacks of its own, so that it came here through the recording's hook."""
+        recorder = current.get()
+        if recorder is None or recorder.tap is not self:
+            return None
+        return next((root for root in list(self.open.values()) if root.recorder is recorder), None)
+
+    def _end(self, event: str, told: Any, *, run_id: UUID, value: Any = None, facts: Mapping[str, Any]) -> None:
+        root = self.open.pop(run_id, None)
+        if root is None:
             return
-        root, first = found
-        root.runs.discard(run_id)
-        root.tell(event, told, run_id=run_id, **facts)
-        if first:
-            for left in root.runs:
-                self.open.pop(left, None)
-            root.ended(value, told if event.endswith("_error") else None, facts.get("inputs"))
+        root.left -= 1
+        root.tell(event, told, run_id=run_id)
+        if run_id != root.run_id:
+            return
+        if root.left:  # runs that nobody ended
+            for key in [key for key, other in list(self.open.items()) if other is root]:
+                self.open.pop(key, None)
+        root.ended(value, told if event.endswith("_error") else None, facts.get("inputs"))
 
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, **facts: Any) -> None:
         """A chain, graph or node begins."""
@@ -229,7 +229,7 @@ class MirrorTap(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **facts: Any) -> None:
         """It returned."""
-        self._end("on_chain_end", outputs, run_id=run_id, facts=facts, value=outputs)
+        self._end("on_chain_end", outputs, run_id=run_id, value=outputs, facts=facts)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
         """It raised, or its stream was abandoned."""
@@ -242,20 +242,19 @@ class MirrorTap(BaseCallbackHandler):
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **facts: Any) -> None:
         """A completion model is called."""
-        inputs = prompts[0] if prompts else prompts
-        self._start("on_llm_start", (serialized, prompts), inputs=inputs, run_id=run_id, facts=facts)
+        self.on_chat_model_start(serialized, prompts, run_id=run_id, **facts)
 
-    def on_llm_new_token(self, token: Any, *, run_id: UUID, **facts: Any) -> None:
-        """A model streams; of a graph's stream this is the first sign of the answer."""
-        found = self.open.get(run_id)
-        if found is not None:
-            found[0].tell("on_llm_new_token", token, run_id=run_id, **facts)
-            if found[0].asked is None:
-                found[0].chunk()
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **_facts: Any) -> None:
+        """A model streams; of a run that nobody announced this is the first sign of the answer."""
+        root = self.open.get(run_id)
+        if root is not None:
+            root.tell("on_llm_new_token", token, run_id=run_id)
+            if root.asked is None:
+                root.chunk()
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **facts: Any) -> None:
         """It answered."""
-        self._end("on_llm_end", response, run_id=run_id, facts=facts, value=_generated(response))
+        self._end("on_llm_end", response, run_id=run_id, value=_generated(response), facts=facts)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
         """It raised."""
@@ -267,7 +266,9 @@ class MirrorTap(BaseCallbackHandler):
 
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **facts: Any) -> None:
         """It found documents."""
-        self._end("on_retriever_end", documents, run_id=run_id, facts=facts, value=documents)
+        # As mappings: to look for a field that a pydantic model has not costs ten times as much.
+        told = [getattr(document, "__dict__", document) for document in documents]
+        self._end("on_retriever_end", told, run_id=run_id, value=documents, facts=facts)
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
         """It raised."""
@@ -280,7 +281,7 @@ class MirrorTap(BaseCallbackHandler):
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **facts: Any) -> None:
         """It returned."""
-        self._end("on_tool_end", output, run_id=run_id, facts=facts, value=output)
+        self._end("on_tool_end", output, run_id=run_id, value=output, facts=facts)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
         """It raised."""
