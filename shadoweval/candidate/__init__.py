@@ -7,8 +7,9 @@ from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.policies import Live, Refuse, World
 from shadoweval.candidate.replay import Replay
 from shadoweval.candidate.simulate import Simulate
+from shadoweval.candidate.sqlite_world import SqliteWorld
 from shadoweval.candidate.stubs import Stubs
-from shadoweval.candidate.world import EntityWorld, SqliteWorld
+from shadoweval.candidate.world import EntityWorld
 from shadoweval.candidate.writes import WriteComparison, compare_writes
 
 if TYPE_CHECKING:

@@ -1,25 +1,18 @@
-"""Throw-away copies of a part of the world, one for each query: the candidate reads what it wrote, nobody else does."""
+"""A throw-away world of entities for each query: the candidate reads what it wrote, nobody else does."""
 
 from __future__ import annotations
 
-import os
 import threading
-import uuid
-from collections.abc import Callable, Collection, Hashable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from shadoweval.candidate.overlay import OverlayMapping
 from shadoweval.candidate.replay import KeyedRequest, Record
-from shadoweval.errors import ExperimentError
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Envelope
 
-if TYPE_CHECKING:
-    import sqlite3
-
-__all__ = ["EntityWorld", "SqliteWorld", "WorldState"]
+__all__ = ["EntityWorld", "WorldState"]
 
 _SEPARATOR: Final = "/"
 
@@ -143,95 +136,3 @@ def _call(request: ToolRequest) -> tuple[str, str, int]:
 
 def _shown(key: Hashable) -> str:
     return _SEPARATOR.join(map(str, cast("tuple[Any, ...]", key))) if isinstance(key, tuple) else str(key)
-
-
-class SqliteWorld:
-    """A copy of an SQLite database for each query, in which the tools themselves run, writes included.
-
-    The environment variable `env`, by which the tools find the database, names the copy during the run, so that code
-    that writes without a tool lands there too. Copying costs time in proportion to the database.
-
-    Before the candidate's first write, reads come from the incumbent's record where it has them, afterwards from the
-    copy. The copy is of the present: what was written since the query was asked, the incumbent's own writes among it,
-    is in there, unless `rewind` takes it out.
-
-    Args:
-        env: Environment variable with the database's path.
-        tools: Tools whose only effect is on this database. They are run, so a tool that also sends an e-mail must not
-            be among them.
-        path: The path where the variable is not set.
-        rewind: Called with a connection to the copy and the envelope, to put back what was when the query was asked.
-    """
-
-    exclusive = True
-
-    def __init__(
-        self,
-        *,
-        env: str,
-        tools: Collection[str],
-        path: str | Path | None = None,
-        rewind: Callable[[sqlite3.Connection, Envelope], None] | None = None,
-    ) -> None:
-        self.env, self.tools, self.path, self.rewind = env, frozenset(tools), path, rewind
-
-    def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenSqliteWorld:  # noqa: ARG002 - the protocol's
-        """The copy for one query.
-
-        Raises:
-            ExperimentError: no such database.
-        """
-        import sqlite3  # noqa: PLC0415 - definitions of experiments import this module, and open nothing
-
-        source = Path(os.environ.get(self.env) or self.path or "")
-        if not source.is_file():
-            raise ExperimentError(
-                f"SqliteWorld finds no database {str(source)!r}. Set {self.env!r} where the worker runs, or give path."
-            )
-        copy = scratch / f"{uuid.uuid4().hex}.sqlite"
-        with (
-            closing(sqlite3.connect(f"file:{source.absolute()}?mode=ro", uri=True)) as original,
-            closing(sqlite3.connect(copy)) as target,
-        ):
-            original.backup(target)
-            if self.rewind is not None:
-                self.rewind(target, envelope)
-                target.commit()
-        return OpenSqliteWorld(self.env, copy, tools=self.tools)
-
-
-class OpenSqliteWorld:
-    """`SqliteWorld` during one query."""
-
-    def __init__(self, env: str, copy: Path, *, tools: Collection[str]) -> None:
-        self.copy, self._env, self._tools = copy, env, tools
-        self._changed = False
-        self._before = os.environ.get(env)
-        os.environ[env] = str(copy)
-
-    def precedes(self, request: ToolRequest) -> bool:
-        """Every write, so that it can be read again, and reads after the first write."""
-        return request.name in self._tools and (self._changed or request.effect != "read")
-
-    def answer(self, request: ToolRequest) -> StubAnswer | None:
-        """The tool's own result over the copy; what it raises passes through."""
-        if request.name not in self._tools or request.live is None:
-            return None
-        self._changed = self._changed or request.effect != "read"
-        return StubAnswer(answered="world", result=request.live())
-
-    def noted(self, request: ToolRequest, answer: StubAnswer) -> None:  # noqa: ARG002 - the protocol's
-        """From the first write on the record's reads are out of date."""
-        self._changed = self._changed or request.name in self._tools
-
-    def entity(self, request: ToolRequest) -> str:  # noqa: ARG002 - the protocol's
-        """SQL does not say it here."""
-        return ""
-
-    def close(self) -> None:
-        """Remove the copy and put the variable back."""
-        if self._before is None:
-            os.environ.pop(self._env, None)
-        else:
-            os.environ[self._env] = self._before
-        self.copy.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+from candidate_rig import call, envelope
+
+from shadoweval.candidate import SqliteWorld, Stubs
+from shadoweval.errors import ExperimentError
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    path = tmp_path / "real.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE orders (id TEXT, paid INTEGER, at INTEGER)")
+        db.execute("INSERT INTO orders VALUES ('K-1', 0, 1), ('K-2', 0, 9)")
+        db.commit()
+    monkeypatch.setenv("TEST_DATABASE", str(path))
+    return path
+
+
+def pay(order):
+    with closing(sqlite3.connect(os.environ["TEST_DATABASE"])) as db:
+        db.execute("UPDATE orders SET paid = paid + 1 WHERE id = ?", (order,))
+        db.commit()
+    return "paid"
+
+
+def paid(order):
+    with closing(sqlite3.connect(os.environ["TEST_DATABASE"])) as db:
+        return db.execute("SELECT paid FROM orders WHERE id = ?", (order,)).fetchone()
+
+
+def run(opened, name, effect, function, order):
+    answer = opened.answer(name, {"order": order}, effect=effect, live=lambda: function(order))
+    return answer.answered, answer.result
+
+
+def test_a_database_world_takes_the_writes(database, tmp_path):
+    """Tools write for real into a copy, read it back, and the database and the variable are as before."""
+    before = database.read_bytes()
+    world = SqliteWorld(env="TEST_DATABASE", tools=("pay", "paid"))
+    recorded = [call("paid", {"order": "K-1"}, (0,)), call("paid", {"order": "K-1"}, (7,), occurrence=2)]
+    opened = Stubs(worlds=[world]).opened(envelope(calls=recorded), scratch=tmp_path)
+
+    assert run(opened, "paid", "read", paid, "K-1") == ("replayed", (0,))
+    assert run(opened, "pay", "write", pay, "K-1") == ("world", "paid")
+    assert run(opened, "paid", "read", paid, "K-1") == ("world", (1,))
+    assert run(opened, "mail", "write", pay, "K-1")[0] == "refused"
+    assert opened.live_writes == 0
+
+    opened.close()
+
+    assert database.read_bytes() == before
+    assert os.environ["TEST_DATABASE"] == str(database)
+    assert list(tmp_path.glob("*.sqlite")) == [database]
+
+
+def forget_later_orders(connection, given):
+    connection.execute("DELETE FROM orders WHERE at > 5")
+
+
+def test_a_database_world_can_be_rewound(database, tmp_path):
+    """What was written after the query is taken out of the copy, not of the database."""
+    world = SqliteWorld(env="TEST_DATABASE", tools=("paid",), rewind=forget_later_orders)
+    opened = Stubs(worlds=[world]).opened(envelope(), scratch=tmp_path)
+
+    assert run(opened, "paid", "read", paid, "K-2") == ("world", None)
+    opened.close()
+    assert paid("K-2") == (0,)
+
+
+def test_a_database_that_is_not_there_is_named(tmp_path):
+    """The variable and the path are in the message."""
+    world = SqliteWorld(env="NO_DATABASE", tools=())
+
+    with pytest.raises(ExperimentError, match="NO_DATABASE"):
+        world.opened(None, envelope=envelope(), scratch=tmp_path)
+
+
+def test_a_world_that_no_tool_would_find_is_not_made():
+    """Without a variable or an engine the tools would write into the database itself."""
+    with pytest.raises(ExperimentError, match="env or engine"):
+        SqliteWorld(tools=("pay",))
+
+
+def test_an_engine_connects_to_the_copy(database, tmp_path, monkeypatch):
+    """A SQLAlchemy engine made at import reaches the copy during the run, and the database before and after."""
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    engine = sqlalchemy.create_engine(f"sqlite:///{database}")
+    monkeypatch.setitem(sys.modules, "engine_of_mine", SimpleNamespace(engine=engine))
+
+    def execute(statement):
+        with engine.begin() as connection:
+            found = connection.execute(sqlalchemy.text(statement))
+            return [tuple(row) for row in found] if found.returns_rows else found.rowcount
+
+    read = "SELECT paid FROM orders WHERE id = 'K-1'"
+    assert execute(read) == [(0,)]
+    before = database.read_bytes()
+    world = SqliteWorld(engine="engine_of_mine:engine", tools=("run",))
+    opened = Stubs(worlds=[world]).opened(envelope(), scratch=tmp_path)
+
+    assert run(opened, "run", "write", execute, "UPDATE orders SET paid = 5") == ("world", 2)
+    assert run(opened, "run", "read", execute, read) == ("world", [(5,)])
+    opened.close()
+
+    assert execute(read) == [(0,)]
+    engine.dispose()
+    assert database.read_bytes() == before
