@@ -8,80 +8,26 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from shadoweval.protocols import Metric
-from shadoweval.records import Arm, Pair, PairScore, Score, Scored
-from shadoweval.verdict.attributes import AttributeColumn, attribute_columns, attributes_of
+from shadoweval.records import PairScore, Score, Scored
+from shadoweval.verdict.attributes import AttributeColumn, attribute_columns
+from shadoweval.verdict.facts import Facts, PairFacts, facts_of
 
-__all__ = ["Columns", "Facts", "JudgedPair", "PairFacts", "ScoreColumns", "batches", "columns_of", "facts_of"]
+__all__ = ["Columns", "Facts", "JudgedPair", "PairFacts", "ScoreColumns", "batches", "columns_of", "facts_of", "sound"]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 IdArray: TypeAlias = NDArray[np.uint64]
 
 
-class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the verdict must know of a pair beside its scores. Make it with `facts_of`, or by hand for stored scores."""
-
-    query_id: str
-    key: str
-    """`Query.key`: equal for duplicate queries."""
-    unit: str = ""
-    """User or session; empty: the query stands alone."""
-    asked_at: datetime
-    ran_at: datetime | None = None
-    """When the candidate began."""
-    attributes: dict[str, str] = {}
-    """What slices go by: the query's attributes and what `attributes_of` derives."""
-    fidelity: dict[str, int] = {}
-    """How the candidate's tool calls were answered."""
-    versions: dict[Arm, dict[str, str]] = {}
-    """By arm (`incumbent`, `rerun`, the candidate's name): what decided the answer."""
-    salt: str = ""
-    bucket: float = 0.0
-    live_writes: int = 0
-    incumbent_failed: bool = False
-    candidate_failed: bool = False
-    aborted: bool = False
-    """The caller went away; the pair is counted, and not judged."""
-
-
 JudgedPair: TypeAlias = tuple[PairFacts, Sequence[PairScore]]
-
-
-def facts_of(pair: Pair) -> PairFacts:
-    """What the verdict must know of a pair."""
-    versions: dict[str, dict[str, str]] = {
-        "incumbent": pair.served.versions,
-        pair.candidate.arm: pair.candidate.versions,
-    }
-    if pair.rerun is not None:
-        versions["rerun"] = pair.rerun.versions
-    query, served = pair.query, pair.served
-    return PairFacts(
-        query_id=query.id,
-        key=query.key,
-        unit=query.unit,
-        asked_at=query.asked_at,
-        ran_at=pair.candidate.started_at,
-        attributes=attributes_of(query, served),
-        fidelity={str(how): count for how, count in pair.candidate.fidelity.items()},
-        versions=versions,
-        salt=query.salt,
-        bucket=query.bucket,
-        live_writes=pair.candidate.live_writes + (pair.rerun.live_writes if pair.rerun else 0),
-        incumbent_failed=served.failed,
-        candidate_failed=pair.candidate.failed,
-        aborted=served.failure is not None and served.failure.kind == "aborted",
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,74 +53,50 @@ class ScoreColumns:
         return self.incumbent_scored & self.candidate_scored
 
 
-@dataclass(slots=True, kw_only=True)
-class Facts:
-    """Counts over a batch that the checks of the evidence need; batches add up."""
-
-    versions: dict[str, dict[str, set[str]]] = field(default_factory=dict[str, dict[str, set[str]]])
-    fidelity: Counter[str] = field(default_factory=Counter[str])
-    salts: set[str] = field(default_factory=set[str])
-    highest_bucket: float = 0.0
-    live_writes: int = 0
-    incumbent_failed: int = 0
-    candidate_failed: int = 0
-    aborted: int = 0
-    latest_lead: float = 0.0
-    """Largest number of seconds by which a candidate began before its query was asked."""
-
-    def count(self, facts: PairFacts) -> None:
-        """Count one pair."""
-        for arm, versions in facts.versions.items():
-            for name, version in versions.items():
-                self.versions.setdefault(arm, {}).setdefault(name, set()).add(version)
-        self.fidelity.update(facts.fidelity)
-        self.salts.add(facts.salt)
-        self.highest_bucket = max(self.highest_bucket, facts.bucket)
-        self.live_writes += facts.live_writes
-        self.incumbent_failed += facts.incumbent_failed
-        self.candidate_failed += facts.candidate_failed
-        if facts.ran_at is not None:
-            self.latest_lead = max(self.latest_lead, (facts.asked_at - facts.ran_at).total_seconds())
-
-    def merge(self, other: Facts) -> None:
-        """Add another batch's counts."""
-        for arm, versions in other.versions.items():
-            for name, found in versions.items():
-                self.versions.setdefault(arm, {}).setdefault(name, set()).update(found)
-        self.fidelity.update(other.fidelity)
-        self.salts |= other.salts
-        self.highest_bucket = max(self.highest_bucket, other.highest_bucket)
-        self.live_writes += other.live_writes
-        self.incumbent_failed += other.incumbent_failed
-        self.candidate_failed += other.candidate_failed
-        self.aborted += other.aborted
-        self.latest_lead = max(self.latest_lead, other.latest_lead)
-
-    def to_state(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        return {
-            "versions": {arm: {name: sorted(found) for name, found in by.items()} for arm, by in self.versions.items()},
-            "fidelity": dict(self.fidelity),
-            "salts": sorted(self.salts),
-            "numbers": [getattr(self, name) for name in _NUMBERS],
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `to_state` gave."""
-        self.versions = {arm: {name: set(found) for name, found in by.items()} for arm, by in state["versions"].items()}
-        self.fidelity, self.salts = Counter(state["fidelity"]), set(state["salts"])
-        for name, value in zip(_NUMBERS, state["numbers"], strict=True):
-            setattr(self, name, value)
+def sound(scores: ScoreColumns | None, metric: Metric, n: int) -> ScoreColumns:
+    """The scores that can be judged: those of n pairs within the metric's range; the others are unscored, with why."""
+    if scores is None:
+        nothing = np.zeros(n, dtype=np.bool_)
+        return ScoreColumns(
+            incumbent=np.zeros(n),
+            candidate=np.zeros(n),
+            incumbent_scored=nothing,
+            candidate_scored=nothing,
+            unscored={f"{arm}: the scorer said nothing": n for arm in ("incumbent", "candidate")},
+        )
+    unscored = Counter(scores.unscored)
+    incumbent, incumbent_scored = _in_range(scores.incumbent, scores.incumbent_scored, metric)
+    candidate, candidate_scored = _in_range(scores.candidate, scores.candidate_scored, metric)
+    for arm, before, after in (
+        ("incumbent", scores.incumbent_scored, incumbent_scored),
+        ("candidate", scores.candidate_scored, candidate_scored),
+    ):
+        if before is not after:
+            unscored[f"{arm}: RangeError: outside the range that the scorer declares"] += int((before & ~after).sum())
+    noise, noise_scored = scores.noise, scores.noise_scored
+    if noise is not None and noise_scored is not None:
+        noise, noise_scored = _in_range(noise, noise_scored, metric)
+    return replace(
+        scores,
+        incumbent=incumbent,
+        candidate=candidate,
+        incumbent_scored=incumbent_scored,
+        candidate_scored=candidate_scored,
+        noise=noise,
+        noise_scored=noise_scored,
+        unscored=unscored,
+    )
 
 
-_NUMBERS: Final = (
-    "highest_bucket",
-    "live_writes",
-    "incumbent_failed",
-    "candidate_failed",
-    "aborted",
-    "latest_lead",
-)
+def _in_range(values: FloatArray, scored: BoolArray, metric: Metric) -> tuple[FloatArray, BoolArray]:
+    low = -np.inf if metric.low is None else metric.low
+    high = np.inf if metric.high is None else metric.high
+    if not values.size or (np.isfinite(values.sum()) and low <= values.min() and values.max() <= high):
+        return values, scored
+    fits = np.isfinite(values) & (values >= low) & (values <= high)
+    if (fits | ~scored).all():
+        return np.where(fits, values, 0.0), scored
+    return np.where(fits, values, 0.0), scored & fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

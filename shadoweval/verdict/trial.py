@@ -12,7 +12,17 @@ from shadoweval.protocols import Metric
 from shadoweval.stats import HistBet, MeanRatio, QuantileRatio
 from shadoweval.verdict.attributes import CodeArray
 from shadoweval.verdict.claims import Claim, claim_of, contrast_of
-from shadoweval.verdict.columns import BoolArray, Columns, Facts, FloatArray, IdArray, JudgedPair, ScoreColumns, batches
+from shadoweval.verdict.columns import (
+    BoolArray,
+    Columns,
+    Facts,
+    FloatArray,
+    IdArray,
+    JudgedPair,
+    ScoreColumns,
+    batches,
+    sound,
+)
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.lately import Lately
 from shadoweval.verdict.slices import SliceBook
@@ -80,11 +90,12 @@ class Trial:
         if not columns.n:
             return
         self._look_at_order(columns)
+        judged = {m.name: sound(columns.scores.get(m.name), m, columns.n) for m in self.metrics}
         for name, tally in self.tallies.items():
-            tally.add(columns.scores[name])
+            tally.add(judged[name])
         kept = self._keys.first_time(columns.key)
         profiles = self._slices.profiles(columns.attributes, columns.n)[kept]
-        scores = {name: _rows(column, kept) for name, column in columns.scores.items()}
+        scores = {name: _rows(column, kept) for name, column in judged.items()}
         for gate in self.gates:
             if gate.ratio:
                 one = scores[gate.base]

@@ -228,6 +228,15 @@ HOLES = {
         ),
         "no gate's metric counts failures",
     ),
+    "scores outside their range": (
+        lambda w: w._replace(
+            pairs=[
+                (f, [score(f.query_id, "recall@5", Scored(42.0)) if s.metric == "recall@5" else s for s in scores])
+                for f, scores in w.pairs
+            ]
+        ),
+        "RangeError: outside the range that the scorer declares",
+    ),
     "a judge biased against itself": (
         with_scores("recall@5", lambda n, s: {"noise": Scored(0.0) if n % 10 == 1 else s.incumbent}),
         "differs between the incumbent and its own re-run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from shadoweval.protocols import Metric
@@ -19,7 +20,7 @@ from shadoweval.records import (
     ToolCall,
     Unscored,
 )
-from shadoweval.verdict.columns import PairFacts, columns_of, facts_of
+from shadoweval.verdict.columns import PairFacts, ScoreColumns, columns_of, facts_of, sound
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RECALL, LATENCY = Metric(name="recall@5"), Metric(name="latency", high=None, like_with_like=True)
@@ -64,6 +65,27 @@ def test_a_re_run_that_was_not_drawn_is_missing_by_design() -> None:
     column = columns_of(pairs, [LATENCY]).scores["latency"]
     assert column.missing_by_design is not None
     assert column.missing_by_design.tolist() == [True, False, False]
+
+
+def test_values_that_cannot_be_judged_are_unscored_with_why() -> None:
+    """Not finite, or outside the declared range: no score, a reason, and the other arm's score stays."""
+    known = np.array([True, True, True, False])
+    columns = ScoreColumns(
+        incumbent=np.array([0.5, 1.5, 0.5, 9.0]),
+        candidate=np.array([np.nan, 0.5, 0.5, np.inf]),
+        incumbent_scored=known,
+        candidate_scored=known,
+        noise=np.array([-1.0, 0.5, 0.5, 0.5]),
+        noise_scored=known,
+    )
+    judged = sound(columns, RECALL, 4)
+    assert judged.incumbent_scored.tolist() == [True, False, True, False]
+    assert judged.candidate_scored.tolist() == [False, True, True, False]
+    assert judged.noise_scored is not None
+    assert judged.noise_scored.tolist() == [False, True, True, False]
+    assert np.isfinite(judged.candidate).all()
+    assert sum(judged.unscored.values()) == 2
+    assert not sound(None, RECALL, 3).both.any()
 
 
 def test_aborted_pairs_are_counted_and_left_out() -> None:
