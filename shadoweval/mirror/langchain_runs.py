@@ -21,7 +21,7 @@ from shadoweval.capture.copying import data_of
 from shadoweval.capture.langchain_tap import Tap
 from shadoweval.capture.outcomes import answer_text
 from shadoweval.capture.recorder import current
-from shadoweval.mirror.call import Call, Site, alone
+from shadoweval.mirror.call import Call, Plan, Site, alone
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.wire import freeze_call
@@ -99,15 +99,17 @@ class Place:
 class _Whole(Chunks):
     """A stream's chunks, which langchain_core has joined into one value."""
 
-    __slots__ = ("value",)
+    __slots__ = ("read", "value")
 
-    def __init__(self, value: Any, count: int, max_bytes: int) -> None:
-        super().__init__(max_bytes)
-        self.value = value
+    def __init__(self, value: Any, count: int, plan: Plan) -> None:
+        super().__init__(plan.max_bytes)
+        self.value, self.read = value, plan.outcome is None
         self.count = count
 
     def joined(self) -> tuple[str | None, Any]:
-        """Answer and value, as of a call that returned the value."""
+        """Answer and value, as of a call that returned the value; an experiment's own reading gets `data`."""
+        if not self.read:
+            return None, None
         copied, self.truncated = data_of(self.value, max_bytes=self.max_bytes)
         return answer_text(self.value), copied
 
@@ -158,7 +160,7 @@ class _Root:
         if asked is not None and asked.closing and error is None:
             error = GeneratorExit()
         streamed = 0 if asked is None else asked.count
-        chunks = _Whole(value, streamed, call.site.plan.max_bytes) if streamed else None
+        chunks = _Whole(value, streamed, call.site.plan) if streamed else None
         finish(call, value, error=error, chunks=chunks)
 
 

@@ -489,3 +489,25 @@ def test_a_broken_transport_reaches_nobody(mirror_with, counted):
     mirror = Mirror("support", Broken(), control=0.0)
     assert drive(mirrored(build_graph(), mirror), "astream", ["x"])
     assert counted(mirror) == {"eligible": 1, "fault_offer": 1}
+
+
+def test_an_experiments_own_reading_sees_what_a_call_returns(kept, mirror_with):
+    """`outcome=` gets a graph's final state, called or streamed; a chain's text likewise."""
+    seen = []
+    graph = mirrored(build_graph(), mirror_with(outcome=lambda state: seen.append(state) or state["answer"]))
+    drive(graph, "invoke", ["x"])
+    drive(graph, "astream", ["x"])
+    assert seen == [{"q": "x", "answer": "X!"}] * 2
+    assert [envelope.served.outcome.answer for envelope in kept.envelopes] == ["X!", "X!"]
+    assert [envelope.served.outcome.chunks for envelope in kept.envelopes] == [None, 2]
+
+
+def test_a_fault_of_the_capture_is_counted(mirror, counted, monkeypatch):
+    """What goes wrong in writing an event down costs the query, not the run, and is counted."""
+
+    def broken(self, documents, **facts):
+        raise LookupError("broken")
+
+    monkeypatch.setattr("shadoweval.capture.langchain_tap.Tap.on_retriever_end", broken)
+    assert mirrored(build_chain(), mirror).invoke({"q": "x"}) == "one two three"
+    assert counted(mirror) == {"eligible": 1, "fault_outcome": 1}
