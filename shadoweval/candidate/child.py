@@ -49,14 +49,19 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Surroundings:
-    """What a run can leave behind that the next one would meet: threads, working folder, environment."""
+    """What a run can leave behind that the next one would meet: threads, processes, working folder, environment."""
 
     def __init__(self) -> None:
         self.threads, self.folder, self.environment = _own_threads(), _folder(), dict(os.environ)
 
     def changed(self) -> bool:
         """Whether the process is no longer as it was."""
-        return _own_threads() > self.threads or _folder() != self.folder or dict(os.environ) != self.environment
+        return (
+            _own_threads() > self.threads
+            or _has_offspring()
+            or _folder() != self.folder
+            or dict(os.environ) != self.environment
+        )
 
 
 def _own_threads() -> int:
@@ -65,6 +70,16 @@ def _own_threads() -> int:
         return 1
     workers: Any = getattr(executor_threads, "_threads_queues", {})
     return sum(thread not in workers for thread in threading.enumerate())
+
+
+def _has_offspring() -> bool:
+    """Whether a process that the run started is still there."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:  # those that have ended are nobody's concern any more
+            pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _folder() -> str:
@@ -86,6 +101,7 @@ class Child:
         self.run: Run | None = None
         self.runner = asyncio.Runner()
         self.surroundings = Surroundings()
+        os.register_at_fork(after_in_child=channel.close)  # a fork of the candidate's neither speaks nor keeps it open
 
     def serve(self) -> None:
         """Serve; returns when the pool hangs up."""

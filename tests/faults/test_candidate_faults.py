@@ -49,16 +49,28 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("candidate", "limits", "kind", "words"), FAULTS, ids=[row[0] for row in FAULTS])
-def test_a_fault_costs_one_envelope(candidate, limits, kind, words):
-    """The fault is told by its kind, the next envelope is answered, and nothing hangs."""
+@pytest.fixture(scope="module")
+def runs():
+    """Each fault and then a normal run, one after the other in the same two pools."""
 
     async def run():
-        async with pool_of(candidate, module="faulty_candidates", limits=limits) as pool:
-            broken = await pool.run(envelope("break"), arm="new")
-            return broken, await pool.run(envelope("fine"), arm="new")
+        found = {}
+        for limits in (SHORT, ROOMY):
+            async with pool_of("any_of_them", module="faulty_candidates", limits=limits) as pool:
+                for name, own_limits, *_ in FAULTS:
+                    if own_limits is limits:
+                        broken = pool.run(envelope("break", args=(name, "break")), arm="new")
+                        fine = pool.run(envelope("fine", args=(name, "fine")), arm="new")
+                        found[name] = [await asyncio.wait_for(one, 30) for one in (broken, fine)]
+        return found
 
-    broken, fine = asyncio.run(asyncio.wait_for(run(), 30))
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(("candidate", "limits", "kind", "words"), FAULTS, ids=[row[0] for row in FAULTS])
+def test_a_fault_costs_one_envelope(runs, candidate, limits, kind, words):
+    """The fault is told by its kind, the next envelope is answered, and nothing hangs."""
+    broken, fine = runs[candidate]
 
     assert (broken.failure.kind if broken.failure else None) == kind
     assert words in (broken.failure.message if broken.failure else broken.outcome.answer)
