@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a collector with the command line's arguments."""
     descriptor, folder, application, segment_bytes, cap_bytes = sys.argv[1:] if arguments is None else arguments
     _humble()
-    ring = Ring(int(descriptor))
+    ring = Ring(int(descriptor), populate=True)
     ring.beat = time.monotonic_ns()
     collector = Collector(ring, Path(folder), segment_bytes=int(segment_bytes), cap_bytes=int(cap_bytes))
     collector.run(int(application))

@@ -35,14 +35,15 @@ class Ring:
 
     Args:
         descriptor: The memfd; closed by `close`.
+        populate: Have the system provide every page now (milliseconds): the reader does, before it shows that it lives,
+            so that the writer finds them there.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, populate: bool = False) -> None:
         self.descriptor = descriptor
         state = os.fstat(descriptor)
         self._file, whole = (state.st_dev, state.st_ino), state.st_size
-        # Every page now: the first lap would take a fault for each, on the request path.
-        self._memory = mmap.mmap(descriptor, whole, mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        self._memory = mmap.mmap(descriptor, whole, mmap.MAP_SHARED | (mmap.MAP_POPULATE if populate else 0))
         view = memoryview(self._memory)
         self._head = view[:_HEAD].cast("Q")
         self._bytes = view[_HEAD:]
