@@ -72,6 +72,8 @@ class Site:
         self.lane: Lane = plan.lane
         self.skip = 1 if method else 0
         self.place = bucketer(plan.salt)
+        self.off = plan.sample <= 0.0
+        self.counting = Guard(plan.experiment, self.lane.tally, "decide")
         self.raw_experiment = msgspec.Raw(encode(plan.experiment))
         self.raw_entry = msgspec.Raw(encode(entry))
         self.raw_salt = msgspec.Raw(encode(plan.salt))
@@ -82,6 +84,10 @@ class Site:
         lane = self.lane
         if not lane.opened:
             lane.open()
+        if self.off:
+            with self.counting:
+                lane.tally.count("off")
+            return None
         call = Call(self, lane.tally)
         with call:
             return call.begun(args[self.skip :] if self.skip else args, kwargs)
@@ -125,9 +131,6 @@ class Call(Guard):
         plan = self.site.plan
         if current.get() is not None or alone.get():
             self.lost("nested")
-            return None
-        if plan.sample <= 0.0:
-            self.lost("off")
             return None
         self.id = request_id()
         self.unit = str(plan.unit(*args, **kwargs)) if plan.unit is not None else ""
@@ -216,6 +219,8 @@ class Call(Guard):
         if plan.outcome is not None:
             return outcome_of(value, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
         answer = answer_text(value)
+        if type(value) is str:
+            return _outcome_row(recorder, answer, None, cut=False, cap=plan.max_bytes)
         copied, cut = data_of(value, max_bytes=plan.max_bytes)
         return _outcome_row(recorder, answer, copied, cut=cut, cap=plan.max_bytes)
 
