@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 
 from shadoweval import Experiment, Limits, Stubs, at_most, better, no_worse
-from shadoweval.candidate.world import SqliteWorld
+from shadoweval.candidate import SqliteWorld
 from shadoweval.records import Envelope
 from shadoweval.scoring.answers import answer_quality
 from shadoweval.scoring.latency import errors, latency, tokens

@@ -142,8 +142,8 @@ class OpenSqliteWorld:
         self._changed = False
 
     def precedes(self, request: ToolRequest) -> bool:
-        """Reads after the first write."""
-        return self._changed and request.effect == "read" and request.name in self._tools
+        """Every write, so that the candidate can read it again, and reads after the first write."""
+        return request.name in self._tools and (self._changed or request.effect != "read")
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """The tool's own result over the copy; what it raises passes through."""

@@ -47,7 +47,8 @@ def number(value: float | None, *, signed: bool = False) -> str:
     """Four significant digits; a dash where there is no value."""
     if value is None:
         return "–"
-    return f"{value:+.4g}" if signed else f"{value:.4g}"
+    value = value or 0.0  # no minus zero
+    return f"{value:+.4g}" if signed and value else f"{value:.4g}"
 
 
 def when(moment: datetime | None) -> str:
@@ -268,6 +269,7 @@ def _slices(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]]:
             "state": s.state.replace("_", " "),
             "reason": s.reason,
             "discovered": s.discovered,
+            "found": s.state in {"worse", "better"},
         }
         for s in evaluation.slices.get(candidate, ())
     ]

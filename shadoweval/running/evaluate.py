@@ -10,7 +10,7 @@ import msgspec
 
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric, Store
-from shadoweval.records import Arm, Coverage, Evaluation, Pair, PairScore
+from shadoweval.records import Arm, Coverage, Evaluation, Pair, PairScore, SliceResult
 from shadoweval.running.cases import labels_of, read_cases
 from shadoweval.running.clock import Clock, utc_now
 from shadoweval.running.examples import Examples
@@ -125,7 +125,7 @@ def judge_pairs(
     keep: KeepScores | None = None,
 ) -> Judged:
     """Score and judge a stream of pairs in query order; `keep` is handed the scores in portions."""
-    examples, tally = Examples(_leading_metric(experiment)), Tally()
+    examples, tally = Examples(_leading_metric(experiment)), Tally(effects=experiment.stubs.effects)
     judgement = judge(
         _scored(experiment, pairs, examples=examples, tally=tally, keep=keep),
         experiment=experiment.name,
@@ -188,7 +188,7 @@ def _assembled(
         verdicts=tuple(one.judgement.verdict for one in judged.values()),
         coverage={name: one.coverage for name, one in judged.items()},
         summaries={name: one.judgement.summaries for name, one in judged.items()},
-        slices={name: one.judgement.slices for name, one in judged.items()},
+        slices={name: _gated(experiment, one.judgement.slices) for name, one in judged.items()},
         examples={name: one.examples.chosen() for name, one in judged.items()},
         refusals={name: one.tally.refusals for name, one in judged.items()},
         containment={name: one.tally.containment for name, one in judged.items()},
@@ -198,6 +198,12 @@ def _assembled(
         write_sets={name: dict(one.tally.writes) for name, one in judged.items()},
         looks=looks,
     )
+
+
+def _gated(experiment: Experiment, slices: Sequence[SliceResult]) -> tuple[SliceResult, ...]:
+    """Slices of what some gate is about; other metrics may differ without being worse (overlap)."""
+    about = {gate.base for gate in experiment.gates}
+    return tuple(one for one in slices if one.metric in about)
 
 
 def _overhead(experiment: Experiment) -> dict[str, float]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Final
 
-from shadoweval.codec import canonical
-from shadoweval.records import Observation, Pair, Refusal
+from shadoweval.candidate.writes import compare_writes
+from shadoweval.records import Effect, Observation, Pair, Refusal
 
 __all__ = ["Tally"]
 
@@ -14,9 +15,14 @@ _SHOWN: Final = 50
 
 
 class Tally:
-    """Counts over a stream of pairs."""
+    """Counts over a stream of pairs.
 
-    def __init__(self) -> None:
+    Args:
+        effects: Tool -> effect, where the experiment says so.
+    """
+
+    def __init__(self, *, effects: Mapping[str, Effect] | None = None) -> None:
+        self._effects = effects
         self.costs: Counter[str] = Counter()
         self.writes: Counter[str] = Counter({"same": 0, "missing": 0, "extra": 0, "duplicated": 0})
         self._refused: Counter[tuple[str, str, str]] = Counter()
@@ -34,7 +40,9 @@ class Tally:
         for arm, observation in arms.items():
             if observation is not None:
                 self._count(arm, observation)
-        self.writes.update(_compared(pair))
+        self.writes.update(
+            compare_writes(pair.served.tool_calls, pair.candidate.writes, effects=self._effects).as_counts()
+        )
 
     def _count(self, arm: str, observation: Observation) -> None:
         for name, version in observation.versions.items():
@@ -69,21 +77,3 @@ class Tally:
             arm: {name: ", ".join(sorted(seen)) for name, seen in by_name.items()}
             for arm, by_name in self._versions.items()
         }
-
-
-def _multiset(observation: Observation) -> Counter[tuple[str, str]]:
-    if observation.place == "shadow":
-        return Counter((write.tool, canonical(write.arguments)) for write in observation.writes)
-    return Counter((c.name, canonical(c.arguments)) for c in observation.tool_calls if c.writes and c.error is None)
-
-
-def _compared(pair: Pair) -> Counter[str]:
-    """The candidate's writes against the incumbent's: by tool and canonical arguments, each as often as it was made."""
-    theirs, ours = _multiset(pair.served), _multiset(pair.candidate)
-    counts: Counter[str] = Counter()
-    for write in theirs | ours:
-        served, shadow = theirs[write], ours[write]
-        counts["same"] += min(served, shadow)
-        counts["missing"] += max(0, served - shadow)
-        counts["duplicated" if served else "extra"] += max(0, shadow - served)
-    return counts
