@@ -1,1 +1,1 @@
-"""What is measured, with public tools, against public peers. Ratios within one interleaved run, never absolute times."""
+"""What is measured, with public tools, against public peers: ratios within one interleaved run."""
