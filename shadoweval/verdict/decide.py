@@ -66,9 +66,9 @@ def weigh(claim: Claim, evidence: Mapping[Variable, HistBet], *, rules: Rules, m
 
 def _tolerable(test: Test, held: HistBet, *, rules: Rules, missing: float) -> bool:
     if test.side == "greater":
-        lower, margin, lowest = looks_of(rules).bound(held, rules.alpha, "lower"), -test.margin, held.lo
+        lower, margin, lowest = looks_of(rules).bound(held, rules.promotion_alpha, "lower"), -test.margin, held.lo
     else:
-        lower, margin, lowest = -looks_of(rules).bound(held, rules.alpha, "upper"), test.margin, -held.hi
+        lower, margin, lowest = -looks_of(rules).bound(held, rules.promotion_alpha, "upper"), test.margin, -held.hi
     return missing_is_tolerable(lower, missing, margin=margin, lowest=lowest)
 
 
@@ -142,7 +142,7 @@ def _state(gate: GateEvidence, rules: Rules, *, broken: bool, problem: str) -> t
         return "error", problem
     if gate.n < rules.min_units:
         return "open", f"{gate.n} of at least {rules.min_units} units"
-    if gate.holds < math.log(rules.candidates / rules.alpha):
+    if gate.holds < math.log(1 / rules.promotion_alpha):
         return "open", ""
     if not gate.tolerable:
         return "open", "proven for the pairs that came, but the missing ones could tip it"
@@ -179,5 +179,5 @@ def awaited(gate: GateEvidence, evidence: Mapping[Variable, HistBet], *, rules: 
         plan = planned_pairs(held.variance, gap)
         middle, late = plan.half - held.n, plan.most - held.n
         return (middle, max(middle // 2, 0), late) if middle > 0 else None
-    to_go = pairs_to_go(held, test.margin, test.side, alpha=rules.alpha / rules.candidates, futures=_FUTURES)
+    to_go = pairs_to_go(held, test.margin, test.side, alpha=rules.promotion_alpha, futures=_FUTURES)
     return None if to_go.chance < 0.5 else (to_go.median, to_go.early, to_go.late)

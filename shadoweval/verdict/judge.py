@@ -175,7 +175,7 @@ def _gate_result(
 ) -> GateResult:
     claim, gate = weighed.claim, weighed.claim.gate
     state, reason = outcome.states[place], outcome.gate_reasons[place]
-    needed = math.log(rules.candidates / rules.alpha)
+    needed = math.log(1 / rules.promotion_alpha)
     incumbent, candidate = _arms(trial, claim, evidence[claim.holds.variable])
     difference, lower, upper = _interval(trial, claim, evidence, rules=rules)
     floor = noise_floor(trial, claim.metric, evidence, alpha=rules.alpha) if gate.compares else None
@@ -247,18 +247,22 @@ def _arms(trial: Trial, claim: Claim, held: HistBet) -> tuple[float | None, floa
 def _interval(
     trial: Trial, claim: Claim, evidence: Mapping[Variable, HistBet], *, rules: Rules
 ) -> tuple[float | None, float | None, float | None]:
-    """Difference (or ratio) and its one-sided bounds at alpha, in the metric's own unit."""
+    """Difference (or ratio) and the one-sided bounds that decide, in the metric's own unit."""
     gate, variable = claim.gate, claim.holds.variable
     held = evidence[variable]
     incumbent, candidate = _arms(trial, claim, held)
     if gate.ratio:
-        lower, upper = trial.ratios[gate.metric].interval(2 * rules.alpha)
+        lower, upper = trial.ratios[gate.metric].interval(2 * rules.promotion_alpha)
         # The arms' quantiles come from a thinned sample, the bounds from all pairs.
         ratio = None if not incumbent or candidate is None else min(max(candidate / incumbent, lower), upper)
         return ratio, (lower if lower > 0 else None), (upper if math.isfinite(upper) else None)
     if not held.n or isinstance(variable, Beyond):
         return None, None, None
-    lower, upper = (looks_of(rules).bound(held, rules.alpha, edge) for edge in ("lower", "upper"))
+    proves = "lower" if claim.holds.side == "greater" else "upper"
+    lower, upper = (
+        looks_of(rules).bound(held, rules.promotion_alpha if edge == proves else rules.alpha, edge)
+        for edge in ("lower", "upper")
+    )
     if isinstance(variable, Level):
         return None, variable.value(lower), variable.value(upper)
     if gate.quantile is not None:

@@ -32,6 +32,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """For a closed suite of cases that is looked at a single time: sharper with a few hundred cases, and wrong when it
     is repeated until it pleases. Open sessions count as they stand."""
 
+    @property
+    def promotion_alpha(self) -> float:
+        """Each candidate's part of alpha."""
+        return self.alpha / self.candidates
+
     def __post_init__(self) -> None:
         for name in ("alpha", "min_coverage", "min_fidelity", "max_incumbent_failures"):
             value = getattr(self, name)

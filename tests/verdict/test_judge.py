@@ -222,6 +222,28 @@ def test_more_candidates_need_more_evidence(metrics, world) -> None:
     assert many.gates[0].details["needed to hold"] == pytest.approx(np.log(100 / 0.05))
 
 
+@pytest.mark.parametrize("candidates", [1, 5])
+@pytest.mark.parametrize("once", [False, True])
+def test_the_bounds_that_are_shown_are_those_that_decide(metrics, world, once, candidates) -> None:
+    """A mean's gate holds exactly when its shown bound clears the margin, and breaks when the other one fails it."""
+    gates = (
+        no_worse("recall@5", by=0.03, critical=True),
+        no_worse("errors", by=0.02, critical=True),
+        at_least("recall@5", 0.78),
+    )
+    seen = set()
+    for seed in range(12):
+        trial = Trial(metrics, gates)
+        trial.add(world(900, seed=seed, recall=(-0.09, -0.03, 0.0)[seed % 3]))
+        for gate in said(trial, Rules(once=once, candidates=candidates)).verdict.gates:
+            limit = gate.margin if gate.kind == "at_least" else -gate.margin
+            assert (gate.state == "holds") == (gate.lower > limit), gate
+            if gate.critical:
+                assert (gate.state == "broken") == (gate.upper < limit), gate
+            seen.add(gate.state)
+    assert seen == {"holds", "open", "broken"}
+
+
 def test_a_critical_gate_does_not_share_its_alpha() -> None:
     """Among nine good guards a regression is diluted; the same guard, critical, rolls back sooner."""
     good = [no_worse("errors", by=0.01 + n / 1000) for n in range(9)]
