@@ -15,6 +15,7 @@ import msgspec
 
 from shadoweval import codec
 from shadoweval.capture.copying import carried, data_of, encode
+from shadoweval.capture.interception import installed
 from shadoweval.capture.langchain import hook, watch
 from shadoweval.capture.outcomes import Extract, answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
@@ -80,7 +81,13 @@ class Site:
         self.raw_versions = msgspec.Raw(encode(plan.versions))
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        """Decide and copy. None: the call is not mirrored, and why is counted."""
+        """Decide and copy. None: the call is not mirrored, and why is counted.
+
+        In a shadow's process, where someone stands in for the tools, nothing is mirrored and nothing counted: there the
+        incumbent is run again by a worker, not by a user.
+        """
+        if installed.interceptor is not None:
+            return None
         lane = self.lane
         if not lane.opened:
             lane.open()

@@ -290,3 +290,58 @@ def test_threads_record_into_the_run_they_belong_to() -> None:
     with recording(Recorder()) as recorder:
         asyncio.run(run())
     assert sorted(int(call.arguments["query"]) for call in recorder.parts().tool_calls) == list(range(20))
+
+
+def test_a_fault_of_ours_stays_on_the_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool's caller gets its result or its own error; the mirror sees the fault."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("ours")
+
+    @tool(effect="read")
+    def fail() -> None:
+        raise LookupError("the tool's own")
+
+    monkeypatch.setattr(Recorder, "note", broken)
+    with recording(Recorder()) as recorder:
+        assert search("x", 1) == ["x"]
+        assert asyncio.run(pay(1.0)) == {"paid": 1.0}
+        with pytest.raises(LookupError):
+            fail()
+    assert str(recorder.fault) == "ours"
+
+
+def test_a_wrong_call_is_the_tools_own_error() -> None:
+    """It is recorded as a failed call, and is no fault of ours."""
+
+    def run() -> None:
+        with pytest.raises(TypeError, match="unexpected"):
+            search("x", nonsense=1)
+
+    (call,) = recorded(run)
+    assert call.arguments == {}
+    assert call.error is not None
+    assert call.error.startswith("TypeError")
+
+
+def test_signatures_of_every_shape_are_bound() -> None:
+    """Positional-only, keyword-only, starred, defaults, builtins without a signature."""
+
+    @tool(effect="read")
+    def every(a: int, /, b: int = 2, *rest: int, c: int, d: int = 4, **more: int) -> int:
+        return a
+
+    @tool(effect="read")
+    def named(*, only: int = 1) -> int:
+        return only
+
+    calls = recorded(lambda: (every(1, c=3), every(1, 5, 6, 7, c=3, e=9), named(), named(only=2)))
+    assert [call.arguments for call in calls] == [
+        {"a": 1, "b": 2, "rest": [], "c": 3, "d": 4},
+        {"a": 1, "b": 5, "rest": [6, 7], "c": 3, "d": 4, "e": 9},
+        {"only": 1},
+        {"only": 2},
+    ]
+    largest = tool(effect="read", name="largest")(max)
+    (call,) = recorded(lambda: largest([1, 2]))
+    assert call.arguments == {"args": [[1, 2]]}

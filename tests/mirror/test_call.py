@@ -372,3 +372,21 @@ def test_ids_are_unique_and_the_same_for_both_records(mirror: Mirror, kept: Any)
     for _ in range(500):
         answer("q")
     assert len({envelope.id for envelope in kept.envelopes}) == 500
+
+
+def test_in_a_shadow_nothing_is_mirrored_or_counted(mirror: Mirror, kept: Any) -> None:
+    """A worker that runs a decorated incumbent again does not feed its own queue."""
+    from shadoweval.capture import set_interceptor
+
+    class Stand:
+        def answer(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("no tool here")
+
+    answer = mirror(lambda question: question)
+    before = set_interceptor(Stand())
+    try:
+        assert answer("q") == "q"
+    finally:
+        set_interceptor(before)
+    assert kept.frames == []
+    assert mirror.lane.tally.main.snapshot() == {}

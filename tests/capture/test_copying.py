@@ -1,0 +1,143 @@
+"""Copies are exact or marked, and never references."""
+
+import dataclasses
+import datetime as dt
+import decimal
+import uuid
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shadoweval import codec
+from shadoweval.capture.copying import UNCOPYABLE, argument_data, carried, data_of, encode, uncopyable
+
+ATOMS = st.one_of(
+    st.text(max_size=50), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False), st.booleans(), st.none()
+)
+ODD = st.one_of(
+    ATOMS, st.binary(), st.dates(), st.datetimes(), st.decimals(allow_nan=False), st.uuids(), st.integers(2**64, 2**80)
+)
+KEYS = st.one_of(st.text(max_size=5), st.integers(0, 9), st.tuples(st.integers()), st.booleans())
+VALUES = st.recursive(
+    ODD,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(KEYS, inner, max_size=3),
+        st.frozensets(st.integers(0, 9)),
+    ),
+    max_leaves=12,
+)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of the same types all the way down."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return len(one) == len(other) and all(
+            same(k, j) and same(v, w) for (k, v), (j, w) in zip(one.items(), other.items(), strict=True)
+        )
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@given(value=VALUES)
+def test_what_is_carried_comes_back_with_its_types(value: Any) -> None:
+    """The quick check never lets a value through that the encoder would turn into another."""
+    if carried(value) and not _too_big(value):
+        assert same(codec.thaw(encode(value)), value)
+
+
+def _too_big(value: Any) -> bool:
+    """Integers over 64 bits make the encoder raise; callers go on with `codec.plain`."""
+    try:
+        encode(value)
+    except OverflowError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"a": [1, 2.5, None, True, "x", {"b": []}]}, True),
+        ("x" * 2_000_000, False),
+        ({"a": "x" * 2_000_000}, False),
+        (["x" * 2_000_000], False),
+        ([0] * 5000, False),
+        ({str(n): n for n in range(5000)}, False),
+        ({"a": (1,)}, False),
+        ({1: "a"}, False),
+        ([b"x"], False),
+        ({"a": dt.date(2026, 1, 1)}, False),
+    ],
+)
+def test_only_plain_and_moderate_values_are_carried(value: Any, expected: bool) -> None:
+    """Anything else goes the long way."""
+    assert carried(value) is expected
+
+
+@dataclasses.dataclass
+class Point:
+    """Among arguments."""
+
+    x: int
+    inner: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        (Point(1, (2,)), {"x": 1, "inner": [2]}),
+        ({3, 1, 2}, [1, 2, 3]),
+        (decimal.Decimal("1.50"), "1.50"),
+        (uuid.UUID(int=5), str(uuid.UUID(int=5))),
+        (dt.date(2026, 1, 2), "2026-01-02"),
+        (2**80, 2**80),
+        ([2**80], {UNCOPYABLE: "builtins.list"}),
+        (object(), {UNCOPYABLE: "builtins.object"}),
+        ({"deep": object()}, {"deep": {UNCOPYABLE: "builtins.object"}}),
+        ("\ud800", {UNCOPYABLE: "builtins.str"}),
+        ("x" * 2_000_000, {UNCOPYABLE: "builtins.str"}),
+    ],
+)
+def test_arguments_are_data(value: Any, data: Any) -> None:
+    """What a model would have written; what is no data is named by its type, and the others stay."""
+    assert codec.thaw(argument_data({"a": value, "n": 1})) == {"a": data, "n": 1}
+
+
+def test_arguments_that_hold_themselves() -> None:
+    """Named by their type."""
+    loop: list[Any] = []
+    loop.append(loop)
+    assert codec.thaw(argument_data({"a": loop})) == {"a": {UNCOPYABLE: "builtins.list"}}
+
+
+def test_equal_arguments_are_equal_bytes() -> None:
+    """Whatever the order of keys and set members."""
+    assert argument_data({"a": 1, "b": {"y": 1, "x": {3, 1}}}) == argument_data({"b": {"x": {1, 3}, "y": 1}, "a": 1})
+
+
+def test_models_become_their_fields() -> None:
+    """Pydantic's, with extra fields."""
+    pydantic = pytest.importorskip("pydantic")
+
+    class Model(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(extra="allow")
+        x: int
+
+    raw, too_large = data_of({"answer": "a", "model": Model(x=1, y=2)}, max_bytes=1000)
+    assert raw is not None
+    assert (msgspec.msgpack.decode(raw), too_large) == ({"answer": "a", "model": {"x": 1, "y": 2}}, False)
+
+
+def test_marks_are_told_from_data() -> None:
+    """A mapping with that one key only."""
+    assert uncopyable({UNCOPYABLE: "why"}) == "why"
+    assert uncopyable({UNCOPYABLE: "why", "more": 1}) is None
+    assert uncopyable("why") is None
