@@ -16,31 +16,13 @@ import msgspec
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
 from shadoweval.stats import control_log_e, discordant_log_e, sample_ratio_log_e
+from shadoweval.verdict.losses import lost, missing_share
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import MetricTally
 from shadoweval.verdict.trial import Trial
 
-__all__ = ["Problem", "missing_share", "problems"]
+__all__ = ["Problem", "problems"]
 
-_ALIKE: Final = frozenset(
-    {
-        "off",
-        "killed",
-        "flag_off",
-        "flag_error",
-        "not_targeted",
-        "not_sampled",
-        "control",
-        "breaker_open",
-        "budget_spent",
-        "nested",
-        "aborted",
-    }
-)
-"""Reasons that leave queries out whatever they are like: all of them for a while, or by chance, or because the caller
-went away. For every other reason, those of later versions too, a sampled query was lost for what it was."""
-
-_NOT_LOST_LATER: Final = frozenset({"aborted", "killed"})
 _ALARM: Final = math.log(1 / 0.01)
 """What a check's log evidence must reach; with several metrics each needs as many times more, so that all checks of one
 kind together cry wolf in at most one trial of a hundred."""
@@ -58,18 +40,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     metric: str = ""
     """The metric it is about; empty: the whole trial."""
-
-
-def missing_share(coverage: Coverage) -> float:
-    """Share of the sampled queries that have no pair, for reasons that no candidate caused."""
-    lost = sum(_lost(coverage).values())
-    failed = sum(n for reason, n in coverage.failed.items() if reason not in _NOT_LOST_LATER)
-    sampled = lost + failed + coverage.paired
-    return (lost + failed) / sampled if sampled else 0.0
-
-
-def _lost(coverage: Coverage) -> dict[str, int]:
-    return {reason: n for reason, n in coverage.not_mirrored.items() if reason not in _ALIKE}
 
 
 def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, candidate: str) -> tuple[Problem, ...]:
@@ -103,7 +73,7 @@ def _traffic(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Problem
         return
     missing = missing_share(coverage)
     if missing > 1 - rules.min_coverage:
-        losses = _lost(coverage) | coverage.failed
+        losses = lost(coverage) | coverage.failed
         worst = max(losses.items(), key=lambda loss: loss[1])
         yield Problem(
             name="coverage",
@@ -135,7 +105,7 @@ def _sampling(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Proble
             sentence=f"A unit at bucket {trial.facts.highest_bucket:.4f} was mirrored although only those below "
             f"{rules.share:g} should be: the share was changed to and fro. Start a new window with one share.",
         )
-    sent = coverage.mirrored + sum(_lost(coverage).values())
+    sent = coverage.mirrored + sum(lost(coverage).values())
     offered = sent + coverage.not_mirrored.get("not_sampled", 0) + coverage.not_mirrored.get("control", 0)
     # Units are sampled, not queries: where some ask many, the share of the queries varies by itself.
     if rules.share < 1 and offered and not trial.grouped and sample_ratio_log_e(sent, offered, rules.share) >= _ALARM:

@@ -15,9 +15,10 @@ from shadoweval.stats import HistBet
 from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.columns import JudgedPair
 from shadoweval.verdict.decide import GateEvidence, Outcome, awaited, conclude, weigh
-from shadoweval.verdict.evidence import missing_share, problems
+from shadoweval.verdict.evidence import problems
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.looks import looks_of
+from shadoweval.verdict.losses import missing_share
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.variables import Beyond, Difference, Level, Variable, span
