@@ -214,9 +214,9 @@ class Experiment:
 
     def _opened_transport(self) -> Transport:
         if self._transport is None:
-            from shadoweval.transport import SpoolTransport  # noqa: PLC0415 - no file before the first mirrored call
+            from shadoweval.transport import open_transport  # noqa: PLC0415 - no file before the first mirrored call
 
-            self._transport = SpoolTransport(self.spool)
+            self._transport = open_transport(self.spool)
         return self._transport
 
     def _decide(self, unit: str, attributes: Mapping[str, Any]) -> str | None:

@@ -70,7 +70,8 @@ def test_public_names_are_listed(name):
 SEEN = """
 import json, os, sys, threading
 tops = sorted({m.split(".")[0] for m in sys.modules} - sys.stdlib_module_names - {"__main__", "shadoweval"})
-links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
+fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+links = [os.readlink(fd) for fd in fds if os.path.exists(fd)]
 print(json.dumps({
     "modules": [m for m in tops if not m.startswith(("_", "sitecustomize"))],
     "threads": threading.active_count(),

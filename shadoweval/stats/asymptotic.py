@@ -10,6 +10,8 @@ import math
 
 from shadoweval.stats.inputs import at_least, share
 
+__all__ = ["mixture_radius"]
+
 
 def mixture_radius(n: float, alpha: float, *, optimal_at: float = 1_000) -> float:
     """Half width of a two-sided level-alpha sequence for a mean of n terms, in standard deviations of a term.

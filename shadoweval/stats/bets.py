@@ -12,6 +12,8 @@ import numpy as np
 
 from shadoweval.stats.inputs import FloatArray, StatsInputError
 
+__all__ = ["FRACTIONS", "LOG_WEIGHTS", "Side", "growth_table", "log_mixture", "log_stakes"]
+
 Side: TypeAlias = Literal["greater", "less"]
 
 FRACTIONS: Final[FloatArray] = np.geomspace(0.005, 0.95, 20)

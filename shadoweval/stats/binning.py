@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from shadoweval.stats.inputs import FloatArray
 
+__all__ = ["SNAP", "place", "spread"]
+
 SNAP: Final = 1e-10
 """A score this near to a node, in units of the node distance, is that node: it undoes float error, not data."""
 

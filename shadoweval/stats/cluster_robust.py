@@ -12,6 +12,8 @@ from shadoweval.stats.asymptotic import mixture_radius
 from shadoweval.stats.inputs import Floats, StatsInputError, finite
 from shadoweval.stats.packing import Resumable, State, field, numbers
 
+__all__ = ["ClusterRobustMean"]
+
 _FEWEST_CLUSTERS = 50
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from shadoweval.stats.inputs import FloatArray, Floats, IntArray, StatsInputError, at_least, finite
 
+__all__ = ["CAP", "Keys", "cluster_means", "first_occurrences", "joined_groups"]
+
 Keys = NDArray[np.integer] | NDArray[np.str_]
 
 CAP = 20

@@ -15,6 +15,18 @@ import numpy as np
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, at_least, share
 from shadoweval.stats.multiplicity import e_closed, log_e_values, mean_log_e
 
+__all__ = [
+    "ALPHA",
+    "MIN_UNITS",
+    "Attribution",
+    "Decision",
+    "Outcome",
+    "attribute",
+    "guard_verdict",
+    "promote_evidence",
+    "rollback_evidence",
+]
+
 Outcome: TypeAlias = Literal["promote", "hold", "rollback"]
 
 ALPHA = 0.05

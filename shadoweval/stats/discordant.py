@@ -12,6 +12,8 @@ import numpy as np
 from shadoweval.stats.bets import FRACTIONS, Side, growth_table, log_mixture
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, finite
 
+__all__ = ["PairCounts", "discordant_log_e"]
+
 _GAIN, _LOSS = np.log1p(FRACTIONS), np.log1p(-FRACTIONS)
 
 

@@ -14,6 +14,8 @@ from shadoweval.stats.bets import FRACTIONS, LOG_WEIGHTS
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, at_least, finite, share, within
 from shadoweval.stats.packing import Resumable, State, field, numbers, pack, unpack
 
+__all__ = ["DecayDetector", "DriftDetector"]
+
 _DRIFT_FRACTIONS = np.geomspace(0.02, 0.9, 8)
 _CEILING = 1e300
 _MOST_BINS = 256

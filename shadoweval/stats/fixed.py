@@ -16,6 +16,19 @@ import numpy as np
 from shadoweval.stats.bets import Side
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, finite, share
 
+__all__ = [
+    "FEWEST_DISCORDANT",
+    "MeanInterval",
+    "TestSide",
+    "mcnemar_exact_p",
+    "non_inferiority_bound",
+    "paired_interval",
+    "paired_t_p",
+    "rule_of_three",
+    "sign_flip_p",
+    "wilson_interval",
+]
+
 TestSide: TypeAlias = Literal["less", "greater", "two-sided"]
 
 FEWEST_DISCORDANT = 10

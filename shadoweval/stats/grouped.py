@@ -7,6 +7,8 @@ from shadoweval.stats.binning import place
 from shadoweval.stats.histbet import HistBet
 from shadoweval.stats.inputs import Floats, StatsInputError, within
 
+__all__ = ["histograms"]
+
 
 def histograms(
     values: Floats,

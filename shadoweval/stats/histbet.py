@@ -21,6 +21,8 @@ from shadoweval.stats.inputs import FloatArray, Floats, Ints, StatsInputError, s
 from shadoweval.stats.packing import Resumable, State, field, pack, unpack
 from shadoweval.stats.roots import rejected_part
 
+__all__ = ["Edge", "HistBet"]
+
 Edge: TypeAlias = Literal["lower", "upper"]
 
 _MARGIN_TOLERANCE = 1e-7

@@ -8,6 +8,20 @@ from numpy.typing import NDArray
 
 from shadoweval.errors import ShadowEvalError
 
+__all__ = [
+    "BoolArray",
+    "FloatArray",
+    "Floats",
+    "IntArray",
+    "Ints",
+    "StatsInputError",
+    "at_least",
+    "finite",
+    "paired",
+    "share",
+    "within",
+]
+
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]

@@ -23,6 +23,8 @@ from shadoweval.stats.multiplicity import mean_log_e
 from shadoweval.stats.packing import State, field, numbers
 from shadoweval.stats.thresholds import PredictableQuantiles, ThresholdedPairs
 
+__all__ = ["ORDER_LEVELS", "PairedExceedance"]
+
 ORDER_LEVELS: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
 """The quantiles over which the stochastic-order alarm averages."""
 

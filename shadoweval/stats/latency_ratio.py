@@ -16,6 +16,8 @@ from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, share
 from shadoweval.stats.packing import State, field, pack, unpack
 from shadoweval.stats.thresholds import PredictableQuantiles, ThresholdedPairs
 
+__all__ = ["QuantileRatio"]
+
 _BINS: Final = 1024
 _EDGES: Final[FloatArray] = np.geomspace(1 / 16, 16, _BINS + 1)
 

@@ -7,6 +7,8 @@ import math
 
 from shadoweval.stats.inputs import StatsInputError, finite
 
+__all__ = ["TOLERABLE_SHARE", "TOLERABLE_TIPPING", "missing_is_tolerable", "tipping_mean", "worst_case_bound"]
+
 TOLERABLE_SHARE = 0.05
 TOLERABLE_TIPPING = -0.25
 

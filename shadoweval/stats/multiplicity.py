@@ -11,6 +11,8 @@ import numpy as np
 
 from shadoweval.stats.inputs import BoolArray, FloatArray, Floats, StatsInputError, share
 
+__all__ = ["benjamini_hochberg", "e_bh", "e_bonferroni", "e_closed", "log_e_values", "mean_log_e"]
+
 
 def log_e_values(log_e: Floats) -> FloatArray:
     """The log e-values as an array, -inf and inf allowed.

@@ -12,6 +12,8 @@ import numpy as np
 from shadoweval.stats.histbet import HistBet
 from shadoweval.stats.inputs import Floats, StatsInputError, at_least, paired, within
 
+__all__ = ["CONTROL_ALPHA", "best_repeats", "control_log_e", "noise_floor_evidence", "rerun_variance"]
+
 CONTROL_ALPHA = 0.01
 
 

@@ -7,6 +7,8 @@ from shadoweval.stats.bets import Side, growth_table, log_mixture
 from shadoweval.stats.binning import place, spread
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, within
 
+__all__ = ["first_crossing", "log_e_path"]
+
 
 def log_e_path(
     values: Floats,

@@ -13,6 +13,8 @@ from shadoweval.stats.bets import Side, growth_table, log_mixture
 from shadoweval.stats.histbet import HistBet
 from shadoweval.stats.inputs import StatsInputError, at_least, share
 
+__all__ = ["PairsToGo", "PlannedPairs", "pairs_needed", "pairs_to_go", "planned_pairs"]
+
 _MEDIAN_FACTOR, _MOST_FACTOR = 0.55, 1.65  # measured for HistBet over the scenarios of the power benchmark
 _SMALLEST_STEP, _STEP_GROWTH = 50, 0.02
 

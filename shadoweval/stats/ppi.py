@@ -18,6 +18,8 @@ from shadoweval.stats.histbet import Edge, HistBet
 from shadoweval.stats.inputs import BoolArray, FloatArray, Floats, StatsInputError, finite, paired, share, within
 from shadoweval.stats.packing import Resumable, State, field, numbers
 
+__all__ = ["FEWEST_LABELS", "PredictionPowered", "PredictionPoweredMean", "ppi_mean"]
+
 FEWEST_LABELS = 100
 """Fewer labelled pairs make the fixed-sample interval too narrow."""
 

@@ -17,6 +17,8 @@ from shadoweval.stats.histbet import HistBet
 from shadoweval.stats.inputs import Floats, StatsInputError, paired
 from shadoweval.stats.packing import Resumable, State, field, numbers
 
+__all__ = ["CappedRatio", "MeanRatio"]
+
 _FEWEST = 100
 
 

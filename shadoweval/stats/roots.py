@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+__all__ = ["rejected_part"]
+
 _SMALLEST = 1e-9
 _MOST_STEPS = 100
 

@@ -8,6 +8,8 @@ import math
 
 from shadoweval.stats.inputs import StatsInputError, at_least, share
 
+__all__ = ["sample_ratio_log_e"]
+
 
 def _log_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

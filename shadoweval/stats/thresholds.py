@@ -15,6 +15,8 @@ import numpy as np
 from shadoweval.stats.inputs import FloatArray, Floats, StatsInputError, finite, paired, share
 from shadoweval.stats.packing import Resumable, State, field, numbers
 
+__all__ = ["WARMUP", "PredictableQuantiles", "QuantileSketch", "ThresholdedPairs", "check_durations"]
+
 WARMUP = 50
 """Incumbents to see before the first threshold; until then no pair is judged."""
 
