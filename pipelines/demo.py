@@ -118,11 +118,11 @@ def _judge(name: str) -> str:
     from shadoweval import evaluate, report  # noqa: PLC0415 - reads the environment
     from shadoweval.running.opening import load_experiment  # noqa: PLC0415
 
-    evaluation = evaluate(load_experiment(f"evals.{name}:{name}"))
+    evaluation = evaluate(load_experiment(f"evals.{name}:{name}"), closed=True)
     path = report(
         evaluation,
         ROOT / "reports" / f"{name}.html",
-        command=f"shadoweval evaluate evals.{name}:{name} --report reports/",
+        command=f"shadoweval evaluate evals.{name}:{name} --closed --report reports/",
     )
     for verdict in evaluation.verdicts:
         _say(f"\n{verdict}")

@@ -10,7 +10,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import shadoweval
 from shadoweval.errors import ShadowEvalError
@@ -23,63 +23,65 @@ _ABOUT: Final = (
 )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="shadoweval", description=_ABOUT)
+_Parser = argparse.ArgumentParser
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="shadoweval", description=_ABOUT)
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, text: str, *, experiment: bool = True) -> argparse.ArgumentParser:
+    def command(name: str, text: str, *, experiment: bool = True) -> _Parser:
         made = commands.add_parser(name, help=text, description=text)
         if experiment:
             made.add_argument("experiment", help="module:name of an Experiment, for instance evals.support:support")
         return made
 
+    _running(command)
+    _judging(command)
+    _keeping(command)
+    return parser
+
+
+class _Command(Protocol):
+    def __call__(self, name: str, text: str, *, experiment: bool = True) -> _Parser: ...
+
+
+def _running(command: _Command) -> None:
     worker = command("worker", "Run candidates on mirrored queries")
     worker.add_argument("--until-idle", action="store_true", help="stop when nothing is left to do")
     worker.add_argument("--processes", type=int, default=1, metavar="N", help="processes for each arm (default 1)")
-
-    evaluate = command("evaluate", "Score the pairs, decide, write a report")
-    _window(evaluate)
-    evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
-    evaluate.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
-    evaluate.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
-    evaluate.add_argument(
-        "--webhook", metavar="URL", action="append", default=[], help="post each change of a decision"
-    )
-
-    report = command("report", "Write the newest evaluation as HTML")
-    report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
-
-    command("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
-
-    command("calibrate", "Judge the incumbent against itself: noise floor and false alarms")
-
-    simulate = command("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
-    simulate.add_argument(
-        "--effect", type=float, default=0.0, metavar="D", help="true difference to assume (default 0)"
-    )
-    simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
-
     for name, text in (("kill", "Stop mirroring and what is in flight"), ("resume", "Take a kill back")):
         switch = command(name, text, experiment=False)
         switch.add_argument("name", help="name of the experiment, or ALL")
         switch.add_argument("--reason", default="", help="goes into the audit trail")
-
     command("status", "Say whether it runs, what was mirrored, and what became of it")
 
+
+def _judging(command: _Command) -> None:
+    evaluate = command("evaluate", "Score the pairs, decide, write a report")
+    evaluate.add_argument("--since", metavar="SPAN", help="queries of the last 24h, 7d, ... (default: all)")
+    evaluate.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
+    evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
+    evaluate.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
+    evaluate.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
+    evaluate.add_argument("--webhook", metavar="URL", action="append", default=[], help="post changed decisions")
+    report = command("report", "Write the newest evaluation as HTML")
+    report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
+    command("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
+    command("calibrate", "Judge the incumbent against itself: noise floor and false alarms")
+    simulate = command("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
+    simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference (default 0)")
+    simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
+
+
+def _keeping(command: _Command) -> None:
     labels = command("labels", "Join judgements and references that came later, from a case file")
     labels.add_argument("cases", help="case file (JSON lines)")
-
     erase = command("erase", "Delete all that a user or session asked, and what was derived from it")
     erase.add_argument("--unit", help="user or session id")
     erase.add_argument("--before", metavar="SPAN", help="also or instead: everything older, for instance 30d")
-    return parser
-
-
-def _window(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", metavar="SPAN", help="queries of the last 24h, 7d, ... (default: all)")
-    parser.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

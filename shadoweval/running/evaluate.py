@@ -43,6 +43,7 @@ def evaluate(
     until: datetime | None = None,
     candidates: Sequence[Arm] | None = None,
     closed: bool = False,
+    once: bool = False,
     store: Store | None = None,
     clock: Clock = utc_now,
 ) -> Evaluation:
@@ -57,6 +58,7 @@ def evaluate(
         until: First time beyond.
         candidates: Names; None: all.
         closed: No more pairs will come, so that sessions count as they stand; else a session counts once it is over.
+        once: This is the only look there will be (a suite of cases): sharper, and wrong when it is repeated.
         store: Where the pairs are; None: as the settings say.
         clock: Now.
 
@@ -68,7 +70,14 @@ def evaluate(
     if store is None:
         with open_store(experiment) as opened:
             return evaluate(
-                experiment, since=since, until=until, candidates=candidates, closed=closed, store=opened, clock=clock
+                experiment,
+                since=since,
+                until=until,
+                candidates=candidates,
+                closed=closed,
+                once=once,
+                store=opened,
+                clock=clock,
             )
     now = clock()
     first = now - since if isinstance(since, timedelta) else since
@@ -77,7 +86,7 @@ def evaluate(
         experiment.target(name)
     _join_labels(experiment, store)
     judged = {
-        name: _judge_stored(experiment, name, store=store, since=first, until=until, now=now, closed=closed)
+        name: _judge_stored(experiment, name, store=store, window=(first, until), now=now, closed=closed, once=once)
         for name in names
     }
     before = store.evaluations(experiment.name)
@@ -98,18 +107,21 @@ def _judge_stored(
     candidate: Arm,
     *,
     store: Store,
-    since: datetime | None,
-    until: datetime | None,
+    window: tuple[datetime | None, datetime | None],
     now: datetime,
     closed: bool,
+    once: bool,
 ) -> Judged:
+    since, until = window
     return judge_pairs(
         experiment,
         candidate,
         pairs=store.pairs(experiment.name, candidate, since=since, until=until),
         coverage=store.funnel(experiment.name, candidate, since=since, until=until),
         now=now,
-        rules=msgspec.structs.replace(experiment.rules, candidates=len(experiment.candidates), once=closed),
+        rules=msgspec.structs.replace(
+            experiment.rules, candidates=len(experiment.candidates), closed=closed, once=once
+        ),
         keep=lambda scores: store.add_scores(experiment.name, candidate, scores),
     )
 

@@ -83,7 +83,7 @@ def run_suite(
     with folder as place, SqlStore(f"sqlite:///{place}/suite.db") as store:
         asyncio.run(_run(experiment, read, store=store, names=names, processes=processes, clock=clock))
         store.add_labels(labels_of(read))
-        evaluation = evaluate(experiment, candidates=names, closed=True, store=store, clock=clock)
+        evaluation = evaluate(experiment, candidates=names, once=True, store=store, clock=clock)
     note = f"A suite of {len(read)} cases; arms: {', '.join(targets)}."
     return msgspec.structs.replace(evaluation, notes=(*evaluation.notes, note))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from shadoweval.stats.inputs import FloatArray, StatsInputError
 
-__all__ = ["Resumable", "State", "T", "field", "numbers", "pack", "unpack"]
+__all__ = ["Resumable", "State", "field", "numbers", "pack", "unpack"]
 
 State: TypeAlias = dict[str, object]
 """A JSON object; what is inside belongs to the class that wrote it."""

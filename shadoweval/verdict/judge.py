@@ -78,7 +78,7 @@ def judge_trial(
 ) -> Judgement:
     """Judge the evidence of a trial as it stands; the trial is not changed and can go on."""
     rules = rules or Rules()
-    evidence, slices = trial.evidence(closed=rules.once)
+    evidence, slices = trial.evidence(closed=rules.once or rules.closed)
     found = problems(trial, coverage, rules, now=now.timestamp(), candidate=candidate)
     missing = missing_share(coverage)
     weighed = [weigh(claim, evidence, rules=rules, missing=missing) for claim in trial.claims]

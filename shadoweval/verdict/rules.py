@@ -28,6 +28,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """More failures of the incumbent than this leave nothing to compare with."""
     share: float | None = None
     """The sampling share that was planned; None: not checked."""
+    closed: bool = False
+    """No more pairs will come, so open sessions count as they stand; else a session counts once it is over."""
     once: bool = False
     """For a closed suite of cases that is looked at a single time: sharper with a few hundred cases, and wrong when it
     is repeated until it pleases. Open sessions count as they stand."""
