@@ -201,6 +201,8 @@ class Experiment:
             unit=unit,
             text=text,
             outcome=self.outcome,
+            observe=self.breaker.observe,
+            charge=self._charge if self._budget else None,
             **options,
         )
 
@@ -218,6 +220,9 @@ class Experiment:
 
             self._transport = open_transport(self.spool)
         return self._transport
+
+    def _charge(self) -> None:
+        self.budget.charge(calls=1)
 
     def _decide(self, unit: str, attributes: Mapping[str, Any]) -> str | None:
         """The reason not to mirror, or None. Raising means no, and is counted (`fault_decide`)."""

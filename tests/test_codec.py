@@ -124,7 +124,11 @@ class TestFreeze:
 
         assert made == {"history": [["a"]]}
 
-    @pytest.mark.parametrize("value", [lambda: 1, object(), open, iter([1]), {"deep": [object()]}], ids=repr)
+    @pytest.mark.parametrize(
+        "value",
+        [lambda: 1, object(), open, iter([1]), {"deep": [object()]}],
+        ids=["lambda", "object", "built-in", "iterator", "deep"],
+    )
     def test_refuses_what_cannot_be_rebuilt(self, value):
         """A function, an iterator or a bare object is an error, never a reference."""
         with pytest.raises(UncopyableError):

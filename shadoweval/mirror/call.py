@@ -5,9 +5,8 @@ Functions, coroutines, generators and async generators share it; they differ onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Final, cast
 
@@ -17,52 +16,26 @@ from shadoweval import codec
 from shadoweval.capture.copying import carried, data_of, encode
 from shadoweval.capture.interception import installed
 from shadoweval.capture.langchain import hook, watch
-from shadoweval.capture.outcomes import Extract, answer_text, failure_of, outcome_of
+from shadoweval.capture.outcomes import answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.guard import Guard, Tally
 from shadoweval.mirror.lane import Lane
 from shadoweval.mirror.overhead import bin_name
+from shadoweval.mirror.plan import Plan
 from shadoweval.mirror.question import asked
-from shadoweval.mirror.redaction import Redactor, redacted_frame
+from shadoweval.mirror.redaction import redacted_frame
 from shadoweval.mirror.sampling import bucketer, request_id
 from shadoweval.mirror.wire import frame, freeze_call
 from shadoweval.records import INCUMBENT
 
-__all__ = ["Call", "Plan", "Reader", "Site", "alone", "asked", "now"]
-
-Reader = Callable[..., Any]
-"""Gets the call's own arguments."""
+__all__ = ["Call", "Site", "alone"]
 
 _EMPTY: Final = msgspec.Raw(encode({}))
 _FRAME: Final = 4
 
 alone: Final[ContextVar[bool]] = ContextVar("shadoweval_alone", default=False)
 """Inside a control call: neither it nor what it calls is mirrored."""
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mirror does with each call; made once."""
-
-    experiment: str
-    lane: Any
-    sample: float
-    control: float
-    salt: str
-    decide: Callable[[str, Mapping[str, Any]], str | None] | None
-    attributes: Reader | None
-    unit: Reader | None
-    text: Reader | None
-    outcome: Extract | None
-    redact: Redactor | None
-    versions: dict[str, str]
-    clock: Callable[[], datetime]
-    max_bytes: int
-
-
-def now() -> datetime:
-    """The time of day, aware."""
-    return datetime.now(UTC)
 
 
 class Site:
@@ -140,9 +113,10 @@ class Call(Guard):
             self.lost("nested")
             return None
         self.id = request_id()
-        self.unit = str(plan.unit(*args, **kwargs)) if plan.unit is not None else ""
+        unit = plan.unit(*args, **kwargs) if plan.unit is not None else None
+        self.unit = "" if unit is None else str(unit)
         attributes: Mapping[str, Any] = plan.attributes(*args, **kwargs) if plan.attributes is not None else {}
-        reason = plan.decide(self.unit, attributes) if plan.decide is not None else None
+        reason = plan.decide(self.unit or self.id, attributes) if plan.decide is not None else None
         if reason is not None:
             self.lost(reason)
             return None
@@ -189,9 +163,11 @@ class Call(Guard):
         if recorder is None:
             with self:
                 self.tally.control.add(bin_name(perf_counter() - self.began))
+                self._observe(failed=False)
             return
         duration = perf_counter() - recorder.began
         with self:
+            self._observe(failed=False)
             self._hand_over(self._outcome(recorder, value), None, duration)
             if self.timed:
                 self.tally.mirrored.add(bin_name(perf_counter() - self.began))
@@ -200,10 +176,15 @@ class Call(Guard):
         """The incumbent raised, was cancelled, or its consumer went away."""
         self.leave()
         recorder = self.recorder
-        if recorder is None or self.over:
+        if recorder is None:
+            with self:
+                self._observe(failed=_suffers(error))
+            return
+        if self.over:
             return
         duration = perf_counter() - recorder.began
         with self:
+            self._observe(failed=_suffers(error))
             self.point = "outcome"
             failure = failure_of(error)
             step = recorder.failed_step()
@@ -214,11 +195,22 @@ class Call(Guard):
         """The incumbent's stream ended by itself."""
         self.leave()
         recorder = self.recorder
-        if recorder is None or self.over:
+        if recorder is None:
+            with self:
+                self._observe(failed=False)
+            return
+        if self.over:
             return
         duration = perf_counter() - recorder.began
         with self:
+            self._observe(failed=False)
             self._hand_over(self._outcome_of_stream(recorder, chunks), None, duration)
+
+    def _observe(self, *, failed: bool) -> None:
+        """Tell the breaker how the incumbent fares, with all that we have added to its call so far."""
+        observe = self.site.plan.observe
+        if observe is not None:
+            observe(perf_counter() - self.began, failed=failed, mirrored=self.recorder is not None)
 
     def _outcome(self, recorder: Recorder, value: Any) -> Any:
         self.point = "outcome"
@@ -263,6 +255,13 @@ class Call(Guard):
         self.point = "offer"
         reason = site.lane.offer(whole)
         self.lost("mirrored" if reason is None else reason)
+        if reason is None and plan.charge is not None:
+            plan.charge()
+
+
+def _suffers(error: BaseException) -> bool:
+    """Whether the incumbent failed; a caller that went away says nothing about it."""
+    return failure_of(error).kind != "aborted"
 
 
 def _attributes(attributes: Mapping[str, Any], max_bytes: int) -> msgspec.Raw:

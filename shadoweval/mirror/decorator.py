@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from shadoweval.capture.outcomes import Extract
 from shadoweval.counters import Counters
-from shadoweval.mirror.call import Plan, Reader, Site, now
+from shadoweval.mirror.call import Site
 from shadoweval.mirror.lane import Lane
+from shadoweval.mirror.plan import Plan, Reader, now
 from shadoweval.mirror.redaction import Redactor
 from shadoweval.mirror.sampling import share_of
 from shadoweval.mirror.streams import over_async_generator, over_generator
@@ -20,6 +21,7 @@ from shadoweval.protocols import Transport
 __all__ = ["Mirror"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_R = TypeVar("_R")
 MAX_BYTES = 1024 * 1024
 
 
@@ -47,6 +49,8 @@ class Mirror:
         redact: Takes secrets out of every text before it leaves the process; `redact_secrets`, or your own.
         clock: The time of day.
         max_bytes: Cap of the input, of the returned value and of all tool calls, each.
+        observe: Called as `observe(seconds, failed=, mirrored=)` at the end of mirrored and control calls (a breaker).
+        charge: Called for each mirrored call (a budget).
         entry: `"module:attribute"` of the incumbent where it is not where it was defined.
 
     Raises:
@@ -71,6 +75,8 @@ class Mirror:
         redact: Redactor | None = None,
         clock: Callable[[], datetime] = now,
         max_bytes: int = MAX_BYTES,
+        observe: Callable[..., None] | None = None,
+        charge: Callable[[], Any] | None = None,
         entry: str | None = None,
     ) -> None:
         self.experiment = experiment
@@ -91,6 +97,8 @@ class Mirror:
             versions=dict(versions or {}),
             clock=clock,
             max_bytes=max_bytes,
+            observe=observe,
+            charge=charge,
         )
 
     def __call__(self, function: _F) -> _F:
@@ -112,6 +120,24 @@ class Mirror:
         else:
             wrapper = _over_function(site, function)
         return functools.update_wrapper(wrapper, function)
+
+    def runnable(self, runnable: _R, *, entry: str | None = None) -> _R:
+        """A LangChain Runnable or compiled graph, mirrored in all its entry methods; see `mirror.langchain`."""
+        from shadoweval.mirror.langchain import mirrored  # noqa: PLC0415 - who has no LangChain never comes here
+
+        return cast("Any", mirrored)(runnable, self, entry=entry)
+
+    def client(self, client: _R, *, entry: str | None = None) -> _R:
+        """An OpenAI client whose every chat completion and response is one query; see `mirror.openai`."""
+        from shadoweval.mirror.openai import mirrored_client  # noqa: PLC0415 - see above
+
+        return mirrored_client(client, self, entry=entry)
+
+    def asgi(self, app: Any, *, routes: Sequence[Any], **options: Any) -> Any:
+        """An ASGI app whose matching routes are mirrored; see `mirror.asgi`."""
+        from shadoweval.mirror.asgi import ShadowASGI  # noqa: PLC0415 - see above
+
+        return ShadowASGI(app, self, routes=routes, **options)
 
     def close(self) -> None:
         """Close the transport; what was handed over stays."""

@@ -12,7 +12,7 @@ import pytest
 from shadoweval import codec
 from shadoweval.capture import outcome_of, record_model_call, retriever, tool
 from shadoweval.mirror import Mirror
-from shadoweval.mirror.call import asked
+from shadoweval.mirror.question import asked
 from shadoweval.records import Outcome
 
 
