@@ -13,6 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.documents import hit_rows
+from shadoweval.capture.effects import said_effect
 from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.recorder import Recorder
 from shadoweval.records import Effect
@@ -142,7 +143,7 @@ class Tap(BaseCallbackHandler):
         """A tool is called."""
         opened = self._start(run_id, parent_run_id, kind="tool", name=_name(serialized, facts, "tool"))
         opened.calls_before = len(self.recorder.calls)
-        opened.effect = declared_effect(facts.get("metadata"))
+        opened.effect = said_effect(facts.get("metadata"), tags=facts.get("tags"))
         inputs: Any = facts.get("inputs")
         arguments = inputs if isinstance(inputs, Mapping) else {"input": input_str}
         try:
@@ -183,24 +184,6 @@ class Tap(BaseCallbackHandler):
             )
         except Exception as fault:  # noqa: BLE001 - as in on_retriever_end
             self.recorder.fault = fault
-
-
-def declared_effect(metadata: Any) -> Effect:
-    """A tool's effect from its metadata: `effect`, else MCP's annotations (2025-06-18, ToolAnnotations).
-
-    MCP calls them hints; `readOnlyHint` true is taken as a read, everything else counts as a write.
-    """
-    if not isinstance(metadata, Mapping):
-        return "unknown"
-    facts = cast("Mapping[str, Any]", metadata)
-    effect = facts.get("effect")
-    if effect in {"read", "write"}:
-        return cast("Effect", effect)
-    inner = facts.get("annotations")
-    hints = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else facts
-    if hints.get("readOnlyHint") is True and hints.get("destructiveHint") is not True:
-        return "read"
-    return "write" if hints.get("readOnlyHint") is False or hints.get("destructiveHint") is True else "unknown"
 
 
 def _name(serialized: Any, facts: Mapping[str, Any], default: str) -> str:

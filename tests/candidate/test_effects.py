@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from shadoweval.candidate import effect_of
+from shadoweval.capture import Recorder, recording
 
 HINTS = SimpleNamespace(readOnlyHint=True, destructiveHint=None)
 
@@ -36,3 +37,23 @@ def test_the_experiment_s_word_wins():
     tool = SimpleNamespace(name="t", metadata={"effect": "write"}, tags=[])
 
     assert effect_of(tool, declared={"t": "read"}) == "read"
+
+
+@pytest.mark.parametrize(
+    ("facts", "effect"), [({"tags": ["read"]}, "read"), ({"metadata": {"readOnlyHint": True}}, "read")]
+)
+def test_the_record_and_the_shadow_read_a_tool_alike(facts, effect):
+    """What the incumbent's calls are recorded as is what the candidate's are answered as."""
+    from langchain_core.tools import StructuredTool
+
+    def look(order: str) -> str:
+        """Look it up."""
+        return order
+
+    tool = StructuredTool.from_function(look, **facts)
+    recorder = Recorder()
+    with recording(recorder):
+        tool.invoke({"order": "K-1"})
+
+    assert [call.effect for call in recorder.parts().tool_calls] == [effect]
+    assert effect_of(tool) == effect
