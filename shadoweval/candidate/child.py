@@ -174,7 +174,7 @@ class Child:
         observation = self._observed(run, value=value, chunks=chunks, error=error)
         self.closed(run.session)
         retiring = isinstance(error, MemoryError) or self._unclean()
-        throttled, retry_after = rate_limit(error)
+        throttled, retry_after = rate_limit(error, run.recorder)
         self.report(Report(run.number, observation, throttled, retry_after, retiring))
         if retiring:
             os._exit(0)

@@ -71,7 +71,7 @@ class ConcurrentChild(Child):
         observation = self._observed(run, value=value, chunks=chunks, error=error)
         self.closed(run.session)
         retiring = isinstance(error, MemoryError) or (not self.tasks and self.surroundings.changed())
-        throttled, retry_after = rate_limit(error)
+        throttled, retry_after = rate_limit(error, run.recorder)
         self.report(Report(run.number, observation, throttled, retry_after, retiring))
         if retiring and not self.tasks:
             self._over.set()

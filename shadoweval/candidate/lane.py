@@ -87,6 +87,8 @@ class Lane:
         self.open = True
         """Whether it takes further runs."""
         self.containment: tuple[str, ...] = ()
+        self.contained: asyncio.Future[None] = self.loop.create_future()
+        """Done when `containment` is known, or the child is gone."""
         self._frames, self._writing = Frames(), asyncio.Lock()
         self._doom: tuple[FailureKind, str, int | None] | None = None
         self._died: Died | None = None
@@ -163,8 +165,13 @@ class Lane:
             found = self.supervisor.containment
             missing = (f"{gap.layer} missing: {gap.reason}" for gap in found.missing)
             self.containment = (*found.layers, *missing)
+            self._know_containment()
         if self.supervisor.finished:
             self.loop.remove_reader(self.supervisor.fileno())
+
+    def _know_containment(self) -> None:
+        if not self.contained.done():
+            self.contained.set_result(None)
 
     def _watch(self) -> None:
         self._watched = bool(self.flights) and not self._hung_up
@@ -203,6 +210,7 @@ class Lane:
         if self._hung_up:
             return
         self._hung_up = True
+        self._know_containment()
         self.loop.remove_reader(self.channel)
         self.channel.close()
         self._shut()

@@ -171,11 +171,14 @@ class CandidatePool:
 
     @property
     def notes(self) -> dict[Arm, tuple[str, ...]]:
-        """What is unusual about an arm's process, such as threads that its libraries started at import."""
+        """To be said at start-up: what contains an arm's processes and what does not, and what is unusual about them.
+
+        Unusual are threads, for instance, that its libraries started at import.
+        """
         return {
-            arm: tuple(station.nursery.ready.notes)
+            arm: (station.containment, *station.nursery.ready.notes)
             for (arm, _), station in self._stations.items()
-            if station.nursery.ready is not None and station.nursery.ready.notes
+            if station.nursery.ready is not None
         }
 
 

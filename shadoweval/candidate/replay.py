@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+import functools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -12,9 +15,9 @@ from shadoweval import codec
 from shadoweval.capture import uncopyable
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, ToolRequest
-from shadoweval.records import ToolCall
+from shadoweval.records import Effect, ToolCall
 
-__all__ = ["KeyedRequest", "Normal", "Record", "Replay", "call_key"]
+__all__ = ["KeyedRequest", "Normal", "Record", "Replay", "call_key", "parsed"]
 
 _JSON: Final = frozenset({str, int, float, bool, type(None)})
 
@@ -51,13 +54,26 @@ def _told(value: Any) -> Any:
 
 
 class Record:
-    """The incumbent's tool calls of one query, indexed a tool at a time, when that tool is first asked for."""
+    """The incumbent's tool calls of one query, indexed a tool at a time, when that tool is first asked for.
 
-    def __init__(self, calls: Iterable[ToolCall]) -> None:
+    Args:
+        calls: In the order in which they ended.
+        effects: Tool -> effect, where the experiment says so.
+    """
+
+    def __init__(self, calls: Iterable[ToolCall], *, effects: Mapping[str, Effect] | None = None) -> None:
+        declared = effects or {}
         self._by_tool: dict[str, list[ToolCall]] = {}
-        for call in calls:
+        self._written: list[tuple[int, ToolCall]] = []
+        """The incumbent's writes, with their places among all calls."""
+        self._calls = tuple(calls)
+        for place, call in enumerate(self._calls):
             self._by_tool.setdefault(call.name, []).append(call)
+            if declared.get(call.name, call.effect) != "read" and call.error is None:
+                self._written.append((place, call))
         self._indexed: dict[str, dict[str, list[ToolCall]]] = {}
+        self._keys: dict[int, str] = {}
+        self._mine: list[tuple[str, str, _Touched]] = []
 
     def calls(self, tool: str) -> tuple[ToolCall, ...]:
         """All calls of the tool, in the order in which they ended."""
@@ -69,7 +85,7 @@ class Record:
         if found is None:
             found = self._indexed[tool] = {}
             for call in self._by_tool.get(tool, ()):
-                key = call_key(normal(call.arguments) if normal else call.arguments)
+                key = self._keys[id(call)] = call_key(normal(call.arguments) if normal else call.arguments)
                 found.setdefault(key, []).append(call)
         return found
 
@@ -79,12 +95,76 @@ class Record:
         same = self.index(request.name).get(key, ())
         return same[request.occurrence - 1] if request.occurrence <= len(same) else None
 
+    def wrote(self, request: KeyedRequest, result: Any) -> None:
+        """The candidate has written, as far as it can see."""
+        self._mine.append((request.name, request.key, _touched(request.arguments, result)))
+
+    def same_world(self, call: ToolCall, request: ToolRequest) -> bool:
+        """Whether a recorded read saw what the candidate's would see: the same writes to what it is about came before.
+
+        A write is about what a read is about where they share an identifier, see `_touched`.
+        """
+        if not self._written and not self._mine:
+            return True
+        about = _touched(request.arguments, None)
+        place = self._places[id(call)]
+        theirs = Counter(
+            (written.name, self._key(written))
+            for before, written in self._written
+            if before < place and about & _touched(written.arguments, written.result)
+        )
+        return theirs == Counter((name, key) for name, key, touched in self._mine if about & touched)
+
+    @functools.cached_property
+    def _places(self) -> dict[int, int]:
+        return {id(call): place for place, call in enumerate(self._calls)}
+
+    def _key(self, call: ToolCall) -> str:
+        self.index(call.name)
+        return self._keys[id(call)]
+
+
+_Touched = frozenset[tuple[str, Any]]
+
+
+def _touched(arguments: Mapping[str, Any], result: Any) -> _Touched:
+    """Identifiers in a call: texts with a digit or an @ wherever they are, whole numbers under the argument's name."""
+    told = parsed(result)
+    values = (*arguments.items(), ("", result if told is None else told))
+    return frozenset(found for name, value in values for found in _identifiers(name, value))
+
+
+def parsed(result: Any) -> Any:
+    """The object or array in a JSON text, as agents get it from their frameworks; None: no such text."""
+    if not isinstance(result, str) or not result.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(result)
+    except ValueError:
+        return None
+
+
+def _identifiers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, str):
+        if "@" in value or any(map(str.isdigit, value)):
+            yield "", value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, part in cast("Mapping[Any, Any]", value).items():
+            yield from _identifiers(str(key), part)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in cast("Iterable[Any]", value):
+            yield from _identifiers(name, part)
+
 
 class Replay(msgspec.Struct, frozen=True):
     """The incumbent's recorded result; a call it did not make is passed on.
 
-    A failed call fails again with the same error. With `repeat_reads`, a read that the candidate repeats more often
-    than the incumbent did gets the last recorded result again, which is right where nothing else writes.
+    A failed call fails again with the same error. A read is answered only where the same writes to what it is about
+    came before it in both arms, so that the candidate sees neither the incumbent's later writes nor a world without
+    its own. With `repeat_reads`, a read that the candidate repeats more often than the incumbent did gets the last
+    recorded result again.
     """
 
     repeat_reads: bool = False
@@ -106,6 +186,8 @@ class OpenReplay:
         if call is None and self._repeat_reads and request.effect == "read" and request.occurrence > 1:
             return self.answer(msgspec.structs.replace(request, occurrence=request.occurrence - 1))
         if call is None or call.answered == "refused" or uncopyable(call.result) is not None:
+            return None
+        if request.effect == "read" and not self._record.same_world(call, request):
             return None
         return StubAnswer(answered="replayed", result=_fresh(call.result), error=call.error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import resource
 import sys
 import threading
@@ -20,6 +21,8 @@ from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation,
 __all__ = ["Run", "arguments_of", "rate_limit"]
 
 _TOO_MANY: Final = 429
+_LIMITED: Final = re.compile(r"^\w*RateLimit\w*: |\b429\b")
+"""Text of a step's error."""
 _KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
 """Unit of ru_maxrss."""
 
@@ -190,8 +193,11 @@ def arguments_of(envelope: Envelope) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(args), dict(kwargs)
 
 
-def rate_limit(error: BaseException | None) -> tuple[bool, float | None]:
-    """Whether a rate limit is behind the error (HTTP status 429), and the server's Retry-After in seconds."""
+def rate_limit(error: BaseException | None, recorder: capture.Recorder) -> tuple[bool, float | None]:
+    """Whether the run met a rate limit (HTTP status 429), and the server's Retry-After in seconds.
+
+    It is behind the error that ended the run, or behind a step's, after which the candidate went on.
+    """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -201,7 +207,7 @@ def rate_limit(error: BaseException | None) -> tuple[bool, float | None]:
         if status == _TOO_MANY or type(error).__name__ == "RateLimitError":
             return True, _retry_after(response)
         error = error.__cause__ or error.__context__
-    return False, None
+    return any(row[8] and _LIMITED.search(row[8]) for row in recorder.steps), None
 
 
 def _retry_after(response: Any) -> float | None:

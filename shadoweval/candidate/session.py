@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ class Session:
         self.asked_at = envelope.query.asked_at
         """The time as of which memories are copied."""
         self.text = envelope.query.text
-        self.record = Record(envelope.served.tool_calls)
+        self.record = Record(envelope.served.tool_calls, effects=stubs.effects)
         self.worlds = [w.opened(self.record, envelope=envelope, scratch=scratch) for w in stubs.worlds]
         self.live_writes = 0
         """Writes that ran outside a world; 0 unless a policy broke the rules."""
@@ -76,12 +77,20 @@ class Session:
             key=key,
         )
         answer = self._first_answer(request, live)
+        if effect != "read" and inspect.isawaitable(answer.result):
+            return msgspec.structs.replace(answer, result=self._awaited(request, answer))
         if effect != "read" and (answer.error is None or answer.answered == "refused"):
             self._note_write(request, answer)
         if answer.answered == "refused":
             with self._lock:
                 self._refused[name] += 1
         return answer
+
+    async def _awaited(self, request: KeyedRequest, answer: StubAnswer) -> Any:
+        """An async tool's write is one once it has succeeded."""
+        result = await answer.result
+        self._note_write(request, msgspec.structs.replace(answer, result=result))
+        return result
 
     def _first_answer(self, request: KeyedRequest, live: Callable[[], Any] | None) -> StubAnswer:
         if self.closed:
@@ -126,7 +135,9 @@ class Session:
             return policy.opened(self.record)
         return cast("StubPolicy", policy) if hasattr(policy, "answer") else Function(cast("Any", policy))
 
-    def _note_write(self, request: ToolRequest, answer: StubAnswer) -> None:
+    def _note_write(self, request: KeyedRequest, answer: StubAnswer) -> None:
+        if answer.answered != "refused":
+            self.record.wrote(request, answer.result)
         entity = ""
         for world in self.worlds:
             world.noted(request, answer)

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from shadoweval.candidate.replay import Record
+from shadoweval.candidate.replay import Record, parsed
 from shadoweval.capture import uncopyable
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
@@ -63,20 +63,10 @@ def from_recorded(call: ToolCall, arguments: Mapping[str, Any], *, number: int =
     ]
     # Longer texts first, so that no text is replaced inside a longer one.
     swaps.sort(key=lambda swap: len(str(swap[0])), reverse=True)
-    told = _parsed(call.result)
+    told = parsed(call.result)
     if told is not None:  # a structure as JSON text, as agents get it from their frameworks
         return json.dumps(_swapped(told, "", arguments=arguments, swaps=swaps, number=number), ensure_ascii=False)
     return _swapped(call.result, "", arguments=arguments, swaps=swaps, number=number)
-
-
-def _parsed(result: Any) -> Any:
-    """The object or array in a JSON text; None: no such text."""
-    if not isinstance(result, str) or not result.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        return json.loads(result)
-    except ValueError:
-        return None
 
 
 def _swapped(

@@ -23,6 +23,8 @@ __all__ = ["Station"]
 _log = logging.getLogger(__name__)
 
 _CANCELLED: Final = "the pool was told to stop what is in flight"
+_INTRODUCTION: Final = 5.0
+"""Seconds in which a first child says how it is contained."""
 _AGAIN: Final = 2
 """How often a run that lost its child through no fault of its own, or met a rate limit, is run again."""
 
@@ -42,6 +44,8 @@ class Station:
         self.throttle = Throttle(processes)
         self.busy = 0
         """Runs in flight."""
+        self.containment = ""
+        """What holds its processes, in words."""
         self._processes, self._per_child = processes, 1
         self._lanes: list[Lane] = []
         self._hiring = asyncio.Lock()
@@ -61,7 +65,22 @@ class Station:
         most = self._processes * self._per_child
         if self.throttle.most != most:
             self.throttle = Throttle(most)
+        self.containment = await self._tried_containment()
         return ready
+
+    async def _tried_containment(self) -> str:
+        """What the guard could put in force here, in words; a child is forked to see, and kept for the first run."""
+        if self.nursery.guard is None:
+            return "no guard: it may do whatever this user may"
+        spare = self._spare or self._fork_spare()
+        with contextlib.suppress(CandidateError, TimeoutError):
+            lane = await asyncio.shield(spare)
+            await asyncio.wait_for(asyncio.shield(lane.contained), _INTRODUCTION)
+            if lane.containment:
+                missing = [told for told in lane.containment if " missing: " in told]
+                layers = ", ".join(told for told in lane.containment if told not in missing)
+                return f"contained by: {layers}; {'; '.join(missing) or 'nothing missing'}"
+        return "the guard can't be put in force: nothing will run"
 
     async def run(self, envelope: Envelope, *, alone: bool) -> Observation:
         """Run an envelope and observe it. `alone`: in a child of its own."""
@@ -97,7 +116,7 @@ class Station:
             if alone or self._per_child == 1:
                 self._release(lane, alone=alone)
             if isinstance(end, Report):
-                if self._throttled(end) and left > 0:
+                if self._throttled(end) and left > 0 and end.observation.failed:
                     continue
                 return self._seen(envelope, end.observation, flight=flight, lane=lane)
             if end.guilty or left == 0:
@@ -167,9 +186,13 @@ class Station:
         if lane is None or not lane.open:
             lane = await self.nursery.fork(self._ended)
         if self._spare is None:
-            self._spare = asyncio.create_task(self.nursery.fork(self._ended))
-            self._spare.add_done_callback(_looked_at)
+            self._fork_spare()
         return lane
+
+    def _fork_spare(self) -> asyncio.Task[Lane]:
+        self._spare = asyncio.create_task(self.nursery.fork(self._ended))
+        self._spare.add_done_callback(_looked_at)
+        return self._spare
 
     def _roomiest(self) -> Lane | None:
         lane = min(self._lanes, key=lambda lane: len(lane.flights), default=None)

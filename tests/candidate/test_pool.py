@@ -295,6 +295,22 @@ def test_a_rate_limit_slows_the_arm_and_the_run_is_made_again(tmp_path):
     assert throttles == {"new": 1}
 
 
+def test_a_rate_limit_that_the_candidate_dealt_with_slows_it_too():
+    """A 429 in a step after which it went on halves the arm's runs; the run counts, and is not made again."""
+
+    async def run():
+        async with pool_of("limited_and_went_on", processes=4) as pool:
+            observation = await pool.run(envelope(), arm="new")
+            (station,) = pool._stations.values()
+            return observation, station.throttle.allowed, pool.throttles
+
+    observation, allowed, throttles = asyncio.run(run())
+
+    assert observation.outcome.answer == "a smaller model answered"
+    assert allowed == 2
+    assert throttles == {"new": 1}
+
+
 def test_a_lasting_rate_limit_is_an_error():
     """After three tries it is reported as what it is."""
 

@@ -101,3 +101,19 @@ def test_where_the_guard_fails_nothing_runs(tmp_path, monkeypatch):
     for observation in (first, second):
         assert observation.failure.kind == "error"
         assert "nothing was run: the guard could not be put in force: no such layer here" in observation.failure.message
+
+
+def test_containment_is_known_before_the_first_run():
+    """Whoever starts the pool can say at once what holds each arm, and what holds nothing."""
+    from shadoweval.candidate.guard import GuardPolicy
+
+    async def notes(guard):
+        async with pool_of("answers", module="reaching_candidates", guard=guard) as pool:
+            told = pool.notes
+            return told["new"][0], await pool.run(envelope("hi"), arm="new")
+
+    told, observation = asyncio.run(notes(GuardPolicy(scratch="")))
+    layers, missing = told.removeprefix("contained by: ").split("; ", maxsplit=1)
+    assert layers.split(", ") == [layer for layer in observation.containment if " missing: " not in layer]
+    assert all(gap in missing for gap in observation.containment if " missing: " in gap)
+    assert asyncio.run(notes(None))[0] == "no guard: it may do whatever this user may"

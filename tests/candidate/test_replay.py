@@ -5,7 +5,7 @@ import threading
 import pytest
 from candidate_rig import call, envelope
 
-from shadoweval.candidate import Replay, Stubs
+from shadoweval.candidate import Replay, Simulate, Stubs
 from shadoweval.candidate.replay import Record, call_key
 from shadoweval.capture import UNCOPYABLE
 
@@ -68,6 +68,79 @@ def test_replay_is_keyed_by_tool_arguments_and_occurrence(row, tmp_path):
     opened = session(recorded, tmp_path)
 
     assert [ask(opened, "look", arguments) for arguments in asked] == answers
+
+
+PAY = {"order": "K-1", "amount": 500}
+# recorded calls, asked calls (writes have an amount), how they are answered
+WORLDS = {
+    "a read after the incumbent's write is not of the candidate's moment": (
+        [call("pay", PAY, "paid", effect="write"), call("look", ORDER, "paid already")],
+        [ORDER],
+        ["refused"],
+    ),
+    "it is, once the candidate has written the same": (
+        [call("pay", PAY, "paid", effect="write"), call("look", ORDER, "paid already")],
+        [PAY, ORDER],
+        ["replayed", "replayed"],
+    ),
+    "nor is it after another write": (
+        [call("pay", PAY, "paid", effect="write"), call("look", ORDER, "paid already")],
+        [{**PAY, "amount": 7}, ORDER],
+        ["simulated", "refused"],
+    ),
+    "a read before the incumbent's write is no answer after the candidate's": (
+        [call("look", ORDER, "unpaid"), call("pay", PAY, "paid", effect="write")],
+        [PAY, ORDER],
+        ["replayed", "refused"],
+    ),
+    "the usual order": (
+        [call("look", ORDER, "unpaid"), call("pay", PAY, "paid", effect="write")],
+        [ORDER, PAY],
+        ["replayed", "replayed"],
+    ),
+    "a write about something else changes nothing": (
+        [call("pay", PAY, "paid", effect="write"), call("look", {"order": "K-2"}, "unpaid")],
+        [{"order": "K-2"}, PAY],
+        ["replayed", "replayed"],
+    ),
+    "an identifier that a result gave": (
+        [call("pay", PAY, '{"receipt": "R-7"}', effect="write"), call("look", {"receipt": "R-7"}, "a receipt")],
+        [{"receipt": "R-7"}],
+        ["refused"],
+    ),
+    "an undeclared tool is a write": (
+        [call("pay", PAY, "paid", effect="unknown"), call("look", ORDER, "paid already")],
+        [ORDER],
+        ["refused"],
+    ),
+    "a failed write wrote nothing": (
+        [call("pay", PAY, error="no funds", effect="write"), call("look", ORDER, "unpaid")],
+        [ORDER],
+        ["replayed"],
+    ),
+    "whole numbers count under their own name": (
+        [call("pay", {"order": 12, "amount": 500}, "paid", effect="write"), call("look", {"amount": 12}, "a")],
+        [{"amount": 12}],
+        ["replayed"],
+    ),
+}
+
+
+@pytest.mark.parametrize("row", WORLDS)
+def test_a_read_is_replayed_into_the_world_that_it_was_made_in(row, tmp_path):
+    """The same writes to what it is about came before: else the record shows a later world, or one without its own."""
+    recorded, asked, answers = WORLDS[row]
+    opened = session(recorded, tmp_path, default=[Replay(), Simulate()])
+
+    found = [
+        ask(
+            opened,
+            *(("pay", arguments, "write") if "order" in arguments and "amount" in arguments else ("look", arguments)),
+        )
+        for arguments in asked
+    ]
+
+    assert [how for how, _ in found] == answers
 
 
 def test_defaults_and_ignored_arguments_are_made_equal(tmp_path):

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import sqlite3
 import sys
@@ -111,3 +112,25 @@ def test_an_engine_connects_to_the_copy(database, tmp_path, monkeypatch):
     assert execute(read) == [(0,)]
     engine.dispose()
     assert database.read_bytes() == before
+
+
+def test_an_async_write_counts_once_it_has_succeeded(database, tmp_path):
+    """A coroutine that fails has written nothing; one that succeeds is a write, with the result that it gave."""
+
+    async def settle(order):
+        if order == "K-9":
+            raise LookupError(order)
+        return pay(order)
+
+    opened = Stubs(worlds=[SqliteWorld(env="TEST_DATABASE", tools=("settle",))]).opened(envelope(), scratch=tmp_path)
+    failing, fine = (
+        opened.answer("settle", {"order": order}, effect="write", live=lambda order=order: settle(order))
+        for order in ("K-9", "K-1")
+    )
+
+    with pytest.raises(LookupError):
+        asyncio.run(failing.result)
+    assert opened.writes() == ()
+    assert asyncio.run(fine.result) == "paid"
+    assert [write.arguments for write in opened.writes()] == [{"order": "K-1"}]
+    opened.close()

@@ -16,7 +16,7 @@ def test_a_zygote_with_threads_forks():
     observations, notes = asyncio.run(asyncio.wait_for(run(), 60))
 
     assert [o.outcome.answer for o in observations] == ["1 thread"] * 4
-    assert notes == {"new": ("threads at fork: chatter",)}
+    assert notes["new"][1:] == ("threads at fork: chatter",)
 
 
 @pytest.mark.slow

@@ -65,12 +65,8 @@ def rows(path):
 
 def added(before, after):
     """What was written in between, without row numbers, which are another's in another database."""
-    return Counter(
-        (table, *row[1:])
-        for table in TABLES
-        for row in after[table]
-        if row[0] > max([0, *(r[0] for r in before[table])])
-    )
+    last = {table: max((row[0] for row in before[table]), default=0) for table in TABLES}
+    return Counter((table, *row[1:]) for table in TABLES for row in after[table] if row[0] > last[table])
 
 
 def plainly(agent, case, shop, monkeypatch):
@@ -191,9 +187,8 @@ def read_back(calls):
     for call in calls:
         if call.name != "get_ticket":
             continue
-        opened = next(
-            c for c in calls if c.name == "open_ticket" and told(c)["ticket_id"] == call.arguments["ticket_id"]
-        )
+        number = call.arguments["ticket_id"]
+        opened = next(c for c in calls if c.name == "open_ticket" and told(c)["ticket_id"] == number)
         assert call.answered == "world"
         assert {**opened.arguments, "ticket_id": number, "status": "open"} == told(call)
         found += 1

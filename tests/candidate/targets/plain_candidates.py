@@ -141,6 +141,18 @@ def limited(question):
     return "answered"
 
 
+@step("other")
+def busy_model():
+    raise RateLimitError("slow down")
+
+
+def limited_and_went_on(question):
+    try:
+        busy_model()
+    except RateLimitError:
+        return "a smaller model answered"
+
+
 def always_limited(question):
     raise RateLimitError("slow down")
 
