@@ -30,6 +30,7 @@ __all__ = [
     "Batch",
     "FlagProvider",
     "Judge",
+    "Look",
     "Metric",
     "Notifier",
     "Receiver",
@@ -139,6 +140,29 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """1 for the first try."""
 
 
+class Look(Protocol):
+    """One look at a candidate's pairs, which takes up where an earlier one ended."""
+
+    @property
+    def left(self) -> bytes | None:
+        """What `leave` of an earlier look was given; None: there is nothing that still holds."""
+        ...
+
+    @property
+    def pairs(self) -> Iterator[Pair]:
+        """The pairs that `left` does not know, as `Store.pairs` gives them."""
+        ...
+
+    @property
+    def coverage(self) -> Coverage:
+        """The funnel of the whole window; `distinct` is left at 0."""
+        ...
+
+    def leave(self, state: bytes, *, purpose: str) -> bool:
+        """Leave the state of everything up to the end of `pairs`. False: something changed meanwhile."""
+        ...
+
+
 class Store(Protocol):
     """Where envelopes, observations, scores, labels and verdicts are kept. Adding twice is adding once."""
 
@@ -188,6 +212,23 @@ class Store(Protocol):
         self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
     ) -> Iterator[Pair]:
         """Pairs in query order (asked_at, id), up to the watermark: the first query with an open task ends it."""
+        ...
+
+    def look(
+        self,
+        experiment: str,
+        candidate: Arm,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        purpose: str = "",
+        anew: bool = False,
+    ) -> Look:
+        """Look at the pairs of a window; take up what a look of the same `purpose` and `since` left.
+
+        What was left is gone as soon as a query, an observation or a label that it rests on comes, changes or is
+        erased. Without a purpose, or with `anew`, nothing is taken up.
+        """
         ...
 
     def add_scores(self, experiment: str, candidate: Arm, scores: Sequence[PairScore]) -> None:

@@ -16,7 +16,7 @@ from shadoweval.errors import ExperimentError
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, PairScore, Scored
-from shadoweval.running.evaluate import score
+from shadoweval.running.progress import score
 from shadoweval.stats import HistBet
 
 __all__ = ["Calibration", "MetricNoise", "calibrate"]

@@ -1,30 +1,27 @@
-"""From stored pairs to an Evaluation: score, judge, and gather what the report shows."""
+"""From stored pairs to an Evaluation: score and judge them, and gather what the report shows."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
+from shadoweval.errors import CorruptFrameError
 from shadoweval.experiment import Experiment
-from shadoweval.protocols import Metric, Store
-from shadoweval.records import Arm, Coverage, Evaluation, Pair, PairScore, SliceResult
+from shadoweval.protocols import Store
+from shadoweval.records import Arm, Coverage, Evaluation, SliceResult
 from shadoweval.running.cases import labels_of, read_cases
 from shadoweval.running.clock import Clock, utc_now
 from shadoweval.running.examples import Examples
 from shadoweval.running.opening import open_receiver, open_store
+from shadoweval.running.progress import Progress, purpose_of
 from shadoweval.running.tally import Tally
-from shadoweval.verdict.columns import JudgedPair, facts_of
-from shadoweval.verdict.judge import Judgement, judge
+from shadoweval.verdict.judge import Judgement, judge_trial
 from shadoweval.verdict.rules import Rules
 
-__all__ = ["Judged", "evaluate", "judge_pairs", "score"]
-
-_KEPT_AT_ONCE = 500
-
-KeepScores = Callable[[Sequence[PairScore]], None]
+__all__ = ["Judged", "evaluate"]
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,8 +82,10 @@ def evaluate(
     for name in names:
         experiment.target(name)
     _join_labels(experiment, store)
+    rules = msgspec.structs.replace(experiment.rules, candidates=len(experiment.candidates), closed=closed, once=once)
+    sliding = isinstance(since, timedelta)
     judged = {
-        name: _judge_stored(experiment, name, store=store, window=(first, until), now=now, closed=closed, once=once)
+        name: _judge_stored(experiment, name, store=store, window=(first, until), sliding=sliding, now=now, rules=rules)
         for name in names
     }
     before = store.evaluations(experiment.name)
@@ -108,73 +107,26 @@ def _judge_stored(
     *,
     store: Store,
     window: tuple[datetime | None, datetime | None],
-    now: datetime,
-    closed: bool,
-    once: bool,
-) -> Judged:
-    since, until = window
-    return judge_pairs(
-        experiment,
-        candidate,
-        pairs=store.pairs(experiment.name, candidate, since=since, until=until),
-        coverage=store.funnel(experiment.name, candidate, since=since, until=until),
-        now=now,
-        rules=msgspec.structs.replace(
-            experiment.rules, candidates=len(experiment.candidates), closed=closed, once=once
-        ),
-        keep=lambda scores: store.add_scores(experiment.name, candidate, scores),
-    )
-
-
-def judge_pairs(
-    experiment: Experiment,
-    candidate: Arm,
-    *,
-    pairs: Iterator[Pair],
-    coverage: Coverage,
+    sliding: bool,
     now: datetime,
     rules: Rules,
-    keep: KeepScores | None = None,
 ) -> Judged:
-    """Score and judge a stream of pairs in query order; `keep` is handed the scores in portions."""
-    examples, tally = Examples(_leading_metric(experiment)), Tally(effects=experiment.stubs.effects)
-    judgement = judge(
-        _scored(experiment, pairs, examples=examples, tally=tally, keep=keep),
-        experiment=experiment.name,
-        candidate=candidate,
-        metrics=list(experiment.metrics.values()),
-        gates=experiment.gates,
-        coverage=coverage,
-        now=now,
-        rules=rules,
+    since, until = window
+    purpose = "" if sliding else purpose_of(experiment)
+    look = store.look(experiment.name, candidate, since=since, until=until, purpose=purpose)
+    try:
+        progress = Progress(experiment) if look.left is None else Progress.restored(experiment, look.left)
+    except CorruptFrameError:
+        look = store.look(experiment.name, candidate, since=since, until=until, purpose=purpose, anew=True)
+        progress = Progress(experiment)
+    progress.add(look.pairs, keep=lambda scores: store.add_scores(experiment.name, candidate, scores))
+    if purpose:
+        look.leave(progress.to_state(), purpose=purpose)
+    coverage = msgspec.structs.replace(look.coverage, distinct=progress.trial.distinct)
+    judgement = judge_trial(
+        progress.trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules
     )
-    return Judged(judgement=judgement, examples=examples, tally=tally, coverage=coverage)
-
-
-def _leading_metric(experiment: Experiment) -> Metric | None:
-    return experiment.metrics[experiment.gates[0].base] if experiment.gates else None
-
-
-def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
-    """Every metric of one pair."""
-    return [made for scorer in experiment.scorers for made in scorer.score(pair)]
-
-
-def _scored(
-    experiment: Experiment, pairs: Iterator[Pair], *, examples: Examples, tally: Tally, keep: KeepScores | None
-) -> Iterator[JudgedPair]:
-    portion: list[PairScore] = []
-    for pair in pairs:
-        scores = score(experiment, pair)
-        examples.see(pair, scores)
-        tally.see(pair)
-        portion += scores
-        if keep is not None and len(portion) >= _KEPT_AT_ONCE:
-            keep(portion)
-            portion = []
-        yield facts_of(pair), scores
-    if keep is not None and portion:
-        keep(portion)
+    return Judged(judgement=judgement, examples=progress.examples, tally=progress.tally, coverage=coverage)
 
 
 def _assembled(

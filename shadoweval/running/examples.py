@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
 
 from shadoweval.protocols import Metric
 from shadoweval.records import Example, Pair, PairScore, Scored
+from shadoweval.store.blobs import dump, kept_types, load
 
 __all__ = ["Examples"]
 
@@ -50,6 +53,20 @@ class Examples:
             for _, _, example in sorted(kept, key=lambda item: item[:2], reverse=True)
         )
 
+    def to_state(self) -> dict[str, Any]:
+        """All of it as plain values; values that the arms returned keep their types."""
+        return {
+            kind: [[rank, query_id, dump(_keeping_types(example))] for rank, query_id, example in kept]
+            for kind, kept in self._kinds.items()
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `to_state` gave."""
+        self._kinds = {
+            kind: [(rank, query_id, load(example, Example)) for rank, query_id, example in kept]
+            for kind, kept in state.items()
+        }
+
     def _difference(self, scores: Iterable[PairScore]) -> float | None:
         if self._metric is None:
             return None
@@ -77,3 +94,9 @@ class Examples:
         )
         push = heapq.heappush if len(kept) < self._each else heapq.heappushpop
         push(kept, (rank, pair.id, example))
+
+
+def _keeping_types(example: Example) -> Example:
+    return msgspec.structs.replace(
+        example, incumbent=kept_types(example.incumbent), candidate=kept_types(example.candidate)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from shadoweval.candidate.writes import compare_writes
 from shadoweval.records import Effect, Observation, Pair, Refusal
@@ -49,6 +49,26 @@ class Tally:
             self._versions[arm][name].add(version)
         if observation.usage.cost_usd is not None:
             self.costs[arm] += observation.usage.cost_usd  # pyright: ignore[reportArgumentType] - dollars, not a count
+
+    def to_state(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "costs": dict(self.costs),
+            "writes": dict(self.writes),
+            "refused": [[*refused, count] for refused, count in self._refused.items()],
+            "layers": dict(self._layers),
+            "runs": self._runs,
+            "versions": {arm: {name: sorted(v) for name, v in seen.items()} for arm, seen in self._versions.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `to_state` gave."""
+        self.costs, self.writes = Counter(state["costs"]), Counter(state["writes"])
+        self._refused = Counter({(kind, detail, layer): count for kind, detail, layer, count in state["refused"]})
+        self._layers, self._runs = Counter(state["layers"]), state["runs"]
+        for arm, seen in state["versions"].items():
+            for name, versions in seen.items():
+                self._versions[arm][name] = set(versions)
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:

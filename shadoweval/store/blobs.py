@@ -10,7 +10,7 @@ from shadoweval.codec import plain, thaw
 from shadoweval.errors import CorruptFrameError
 from shadoweval.records import Observation
 
-__all__ = ["dump", "dump_observation", "load"]
+__all__ = ["dump", "dump_observation", "kept_types", "load"]
 
 _Record = TypeVar("_Record")
 
@@ -28,12 +28,17 @@ def dump(record: msgspec.Struct) -> bytes:
 
 def dump_observation(observation: Observation) -> bytes:
     """As `dump`; the returned value and the tools' results keep their types (a tuple comes back as a tuple)."""
+    return _encode(kept_types(observation))
+
+
+def kept_types(observation: Observation) -> Observation:
+    """The observation with its values as `codec.plain` writes them, so that they keep their types in any record."""
     outcome = observation.outcome
     if outcome is not None:
         calls = tuple(msgspec.structs.replace(call, result=_plain(call.result)) for call in outcome.tool_calls)
         outcome = msgspec.structs.replace(outcome, value=_plain(outcome.value), tool_calls=calls)
         observation = msgspec.structs.replace(observation, outcome=outcome)
-    return _encode(observation)
+    return observation
 
 
 def _plain(value: Any) -> Any:

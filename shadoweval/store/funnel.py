@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 
+import msgspec
 from sqlalchemy import Connection, and_, case, distinct, func, literal, select, tuple_
 from sqlmodel import col
 
@@ -11,7 +14,7 @@ from shadoweval.records import Coverage
 from shadoweval.store import tables
 from shadoweval.store.reading import NOT_JUDGED_CANDIDATE, NOT_JUDGED_SERVED, Window
 
-__all__ = ["count_funnel"]
+__all__ = ["count_fates", "count_funnel", "coverage_of"]
 
 _PAIRED, _WAITING = "paired", "waiting"
 
@@ -22,7 +25,20 @@ def count_funnel(connection: Connection, window: Window) -> Coverage:
     Without `since` and `until` it begins with the counters that mirrors left. Those know no times, so a window
     begins with what is stored: `eligible == mirrored`.
     """
-    fates, keys = _fates(connection, window)
+    counted = _counted(connection, window, waiting=False)
+    keys = next((keys for fate, _count, keys in counted if fate == _PAIRED), 0)
+    fates = {fate: count for fate, count, _keys in counted}
+    return msgspec.structs.replace(coverage_of(connection, window, fates), distinct=keys)
+
+
+def count_fates(connection: Connection, window: Window, *, waiting: bool = False) -> Counter[str]:
+    """Queries of the window by what became of them; with `waiting` a pair is not counted as one yet."""
+    return Counter({fate: count for fate, count, _keys in _counted(connection, window, waiting=waiting)})
+
+
+def coverage_of(connection: Connection, window: Window, fates: Mapping[str, int]) -> Coverage:
+    """The funnel of queries that came to these ends; `distinct` is left at 0."""
+    fates = Counter(fates)
     aside = tables.Aside
     parts = [col(aside.experiment) == window.experiment]
     if window.since is not None:
@@ -44,16 +60,15 @@ def count_funnel(connection: Connection, window: Window) -> Coverage:
         failed=dict(fates),
         waiting=waiting + mirrored - stored,  # on their way in the transport
         paired=paired,
-        distinct=keys,
     )
 
 
-def _fates(connection: Connection, window: Window) -> tuple[Counter[str], int]:
-    """How many envelopes came to which end, and how many different queries are among the pairs."""
+def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[tuple[str, int, int]]:
+    """Each end, how many envelopes came to it, and how many different queries are among them."""
     envelope, ours, task = tables.Envelope, tables.Observation, tables.Task
-    whole = Window(experiment=window.experiment, candidate=window.candidate, since=window.since, until=window.until)
+    whole = replace(window, mark=None)
     held = (
-        literal(value=False)
+        literal(value=waiting)
         if window.mark is None
         else tuple_(col(envelope.asked_at), col(envelope.query_id)) >= window.mark
     )
@@ -82,9 +97,7 @@ def _fates(connection: Connection, window: Window) -> tuple[Counter[str], int]:
         .subquery()
     )
     counted = select(rows.c.fate, func.count(), func.count(distinct(rows.c.key))).group_by(rows.c.fate)
-    found = connection.execute(counted).all()
-    fates = Counter({fate: count for fate, count, _keys in found})
-    return fates, next((keys for fate, _count, keys in found if fate == _PAIRED), 0)
+    return [(fate, count, keys) for fate, count, keys in connection.execute(counted).all()]
 
 
 def _counters(connection: Connection, window: Window) -> dict[str, int]:

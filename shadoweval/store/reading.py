@@ -16,6 +16,7 @@ from shadoweval.errors import CorruptFrameError
 from shadoweval.records import INCUMBENT, Arm, Labels, Observation, Pair, PairScore, Score, Scored, Unscored
 from shadoweval.store import tables
 from shadoweval.store.blobs import load
+from shadoweval.store.changes import Mark, queries_changed
 from shadoweval.store.engine import transaction
 
 __all__ = ["NOT_JUDGED_CANDIDATE", "NOT_JUDGED_SERVED", "Window", "read_pairs", "read_scores", "watermark"]
@@ -27,18 +28,22 @@ NOT_JUDGED_CANDIDATE: Final = ("aborted", "killed")
 """Failures that are not the candidate's: its run was stopped from outside."""
 
 _PAGE: Final = 500
-_Mark = tuple[datetime, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Which queries of an experiment: asked at or after `since` and before `until`, and before the watermark."""
+    """Which queries of an experiment: asked at or after `since` and before `until`, and before the watermark.
+
+    A look narrows it further: later than `after`, up to `last`.
+    """
 
     experiment: str
     candidate: Arm
     since: datetime | None = None
     until: datetime | None = None
-    mark: _Mark | None = None
+    mark: Mark | None = None
+    after: Mark | None = None
+    last: Mark | None = None
 
     def of(self, envelope: Any, *, damaged: bool = False) -> Any:
         """The condition on the envelope's columns; damaged ones only where asked for."""
@@ -51,16 +56,20 @@ class Window:
             parts.append(col(envelope.asked_at) < self.until)
         if self.mark is not None:
             parts.append(tuple_(col(envelope.asked_at), col(envelope.query_id)) < self.mark)
+        if self.after is not None:
+            parts.append(tuple_(col(envelope.asked_at), col(envelope.query_id)) > self.after)
+        if self.last is not None:
+            parts.append(tuple_(col(envelope.asked_at), col(envelope.query_id)) <= self.last)
         return and_(*parts)
 
 
-def watermark(connection: Connection, experiment: str, candidate: Arm) -> _Mark | None:
+def watermark(connection: Connection, experiment: str, candidate: Arm) -> Mark | None:
     """The first query whose candidate, or whose re-run of the incumbent, has not ended; None: all have.
 
     The re-run holds back too: slow ones end late, and leaving them out would make the incumbent look fast.
     """
     task = tables.Task
-    marks: list[_Mark] = []
+    marks: list[Mark] = []
     for state in ("open", "leased"):
         first = (
             select(col(task.asked_at), col(task.query_id))
@@ -78,9 +87,9 @@ def watermark(connection: Connection, experiment: str, candidate: Arm) -> _Mark 
     return min(marks) if marks else None
 
 
-def _pages(engine: Engine, query: Callable[[_Mark | None], Any]) -> Iterator[list[Any]]:
+def _pages(engine: Engine, query: Callable[[Mark | None], Any]) -> Iterator[list[Any]]:
     """Pages of rows with `asked_at` and `query_id`, each read in a transaction of its own."""
-    after: _Mark | None = None
+    after: Mark | None = None
     while True:
         with transaction(engine) as connection:
             rows = list(connection.execute(query(after)).all())
@@ -90,12 +99,12 @@ def _pages(engine: Engine, query: Callable[[_Mark | None], Any]) -> Iterator[lis
         after = (rows[-1].asked_at, rows[-1].query_id)
 
 
-def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[str], None]) -> Iterator[Pair]:
+def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], None]) -> Iterator[Pair]:
     """Pairs of the window; a damaged row is marked and left out, once, and told to `on_damage`."""
     envelope = tables.Envelope
     ours, again = aliased(tables.Observation), aliased(tables.Observation)
 
-    def query(after: _Mark | None) -> Any:
+    def query(after: Mark | None) -> Any:
         wanted = (
             select(
                 col(envelope.query_id),
@@ -119,8 +128,9 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[str], Non
         for row in rows:
             pair = _pair(row, labels)
             if pair is None:
-                _mark_damaged(engine, row.query_id)
-                on_damage(row.query_id)
+                mark = (row.asked_at, row.query_id)
+                _mark_damaged(engine, window.experiment, mark)
+                on_damage(mark)
             else:
                 yield pair
 
@@ -169,10 +179,11 @@ def _pair(row: Any, labels: dict[str, Labels]) -> Pair | None:
         return None
 
 
-def _mark_damaged(engine: Engine, query_id: str) -> None:
-    whole = update(tables.Envelope).where(col(tables.Envelope.query_id) == query_id).values(damaged=True)
+def _mark_damaged(engine: Engine, experiment: str, mark: Mark) -> None:
+    whole = update(tables.Envelope).where(col(tables.Envelope.query_id) == mark[1]).values(damaged=True)
     with transaction(engine, write=True) as connection:
         connection.execute(whole)
+        queries_changed(connection, experiment, [mark])
 
 
 def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
@@ -194,7 +205,7 @@ def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
     parts = (score.incumbent, score.candidate, score.noise)
     reasons = (score.incumbent_reason, score.candidate_reason, score.noise_reason)
 
-    def ids(after: _Mark | None) -> Any:
+    def ids(after: Mark | None) -> Any:
         wanted = select(col(envelope.asked_at), col(envelope.query_id)).where(window.of(envelope))
         if after is not None:
             wanted = wanted.where(tuple_(col(envelope.asked_at), col(envelope.query_id)) > after)

@@ -14,6 +14,7 @@ from shadoweval import records
 from shadoweval.errors import CorruptFrameError
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
+from shadoweval.store.changes import forget_all
 
 __all__ = ["forget_before", "forget_unit"]
 
@@ -44,6 +45,7 @@ def _delete_envelopes(connection: Connection, condition: Any) -> Collection[str]
     envelope, label = tables.Envelope, tables.Label
     rows = connection.execute(select(col(envelope.query_id), col(envelope.key)).where(condition)).all()
     connection.execute(delete(envelope).where(condition))
+    forget_all(connection)
     names = [*(row.query_id for row in rows), *{row.key for row in rows}]
     still_asked = select(col(envelope.key)).where(col(envelope.key) == col(label.name))
     for start in range(0, len(names), 500):

@@ -17,8 +17,11 @@ from shadoweval.protocols import Task
 from shadoweval.records import Arm, Coverage, Envelope, Evaluation, Labels, Observation, Pair, PairScore
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
+from shadoweval.store.changes import Mark
 from shadoweval.store.engine import empty_log, open_engine, transaction
 from shadoweval.store.funnel import count_funnel
+from shadoweval.store.labels import merge_labels
+from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
 from shadoweval.store.retention import forget_before, forget_unit
 from shadoweval.store.rows import add_rows, put_rows, score_row
@@ -131,22 +134,8 @@ class SqlStore:
 
     def add_labels(self, labels: Mapping[str, Labels]) -> int:
         """Merge labels by query id or `Query.key`. Returns how many changed something."""
-        table, changed = tables.Label, 0
-        items = list(labels.items())
         with transaction(self._engine, write=True) as connection:
-            for start in range(0, len(items), CHUNK):
-                part = dict(items[start : start + CHUNK])
-                wanted = select(col(table.name), col(table.record)).where(col(table.name).in_(part))
-                known = {row.name: load(row.record, Labels) for row in connection.execute(wanted).all()}
-                merged = {name: known.get(name, Labels()).merged(new) for name, new in part.items()}
-                rows = [
-                    {"name": name, "at": self._clock(), "record": dump(label)}
-                    for name, label in merged.items()
-                    if known.get(name, Labels()) != label
-                ]
-                put_rows(connection, table, rows)
-                changed += len(rows)
-        return changed
+            return merge_labels(connection, labels, self._clock())
 
     def pairs(
         self,
@@ -173,7 +162,25 @@ class SqlStore:
         window = self._window(experiment, candidate, since=since, until=until, marked=watermark)
         return read_pairs(self._engine, window, on_damage=self._count_damage)
 
-    def _count_damage(self, _query_id: str) -> None:
+    def look(
+        self,
+        experiment: str,
+        candidate: Arm,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        purpose: str = "",
+        anew: bool = False,
+    ) -> StoredLook:
+        """A look at the pairs of a window that takes up where the last one of the same purpose and `since` ended.
+
+        What a look left is gone as soon as anything it rests on changes: a late query, observation or label, an
+        erasure. Nothing is left and taken up without a purpose, or with `anew`.
+        """
+        window = Window(experiment=experiment, candidate=candidate, since=since, until=until)
+        return begin_look(self._engine, window, purpose=purpose, anew=anew, on_damage=self._count_damage)
+
+    def _count_damage(self, _mark: Mark) -> None:
         self.damaged["pair"] += 1
 
     def _window(

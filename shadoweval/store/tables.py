@@ -22,6 +22,7 @@ __all__ = [
     "Evaluation",
     "Label",
     "Observation",
+    "Progress",
     "Score",
     "Task",
 ]
@@ -48,7 +49,7 @@ class Envelope(_Table, table=True):
     experiment: str
     asked_at: datetime
     entry: str
-    key: str
+    key: str = Field(index=True)
     cluster: str
     unit: str = Field(index=True)
     duration: float
@@ -129,6 +130,27 @@ class Evaluation(_Table, table=True):
     id: str = Field(primary_key=True)
     experiment: str
     created_at: datetime
+    record: bytes = Field(sa_type=LargeBinary)
+
+
+class Progress(_Table, table=True):
+    """What a look at a candidate's pairs left for the next one; or, with a token, a look that is under way.
+
+    Whatever changes at or before its last query deletes the row.
+    """
+
+    experiment: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    token: str = Field(primary_key=True)
+    """Empty: the look has ended."""
+    asked_at: datetime
+    query_id: str
+    """Last query that it saw."""
+    since: datetime | None
+    purpose: str
+    """What the state was gathered for; of no use for anything else."""
+    fates: bytes = Field(sa_type=LargeBinary)
+    """Queries up to the last one by what became of them (JSON)."""
     record: bytes = Field(sa_type=LargeBinary)
 
 

@@ -16,6 +16,7 @@ from shadoweval.protocols import Task
 from shadoweval.records import Arm, Envelope, Failure, Observation
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump_observation
+from shadoweval.store.changes import queries_changed
 from shadoweval.store.rows import add_rows
 
 __all__ = ["CHUNK", "give_back", "insert_envelopes", "insert_observation", "owners", "reopen", "take"]
@@ -33,6 +34,9 @@ def insert_envelopes(connection: Connection, envelopes: Sequence[Envelope], arms
         for query_id in connection.execute(known).scalars().all():
             del part[query_id]
         added += add_rows(connection, tables.Envelope, [_envelope_row(envelope) for envelope in part.values()])
+        for experiment in {envelope.experiment for envelope in part.values()}:
+            marks = [(e.query.asked_at, e.id) for e in part.values() if e.experiment == experiment]
+            queries_changed(connection, experiment, marks)
         tasks = [_task_row(envelope, arm) for envelope in part.values() for arm in arms.get(envelope.id, ())]
         for first in range(0, len(tasks), CHUNK):
             add_rows(connection, tables.Task, tasks[first : first + CHUNK])
@@ -72,8 +76,12 @@ def _task_row(envelope: Envelope, arm: Arm) -> dict[str, Any]:
 
 def insert_observation(connection: Connection, observation: Observation) -> bool:
     """Insert an observation unless it is there, or its envelope was erased meanwhile; close its task."""
-    there = select(col(tables.Envelope.query_id)).where(col(tables.Envelope.query_id) == observation.query_id)
-    if connection.execute(there).first() is None:
+    envelope = tables.Envelope
+    wanted = select(col(envelope.experiment), col(envelope.asked_at), col(envelope.query_id)).where(
+        col(envelope.query_id) == observation.query_id
+    )
+    there = connection.execute(wanted).first()
+    if there is None:
         return False
     row = {
         "query_id": observation.query_id,
@@ -87,6 +95,7 @@ def insert_observation(connection: Connection, observation: Observation) -> bool
     new = add_rows(connection, tables.Observation, [row]) == 1
     if new:
         _set_task(connection, observation.query_id, observation.arm, state="done", owner="", lease_until=None)
+        queries_changed(connection, there.experiment, [(there.asked_at, there.query_id)], arm=observation.arm)
     return new
 
 
@@ -134,7 +143,15 @@ def _open_tasks(connection: Connection, experiment: str, *, limit: int) -> Seque
     """Open tasks in the order of the index, locked against other workers."""
     task, envelope = tables.Task, tables.Envelope
     wanted = (
-        select(col(task.query_id), col(task.arm), col(task.attempt), col(task.lease_until), col(envelope.frame))
+        select(
+            col(task.query_id),
+            col(task.arm),
+            col(task.experiment),
+            col(task.asked_at),
+            col(task.attempt),
+            col(task.lease_until),
+            col(envelope.frame),
+        )
         .join(envelope, col(envelope.query_id) == col(task.query_id))
         .where(col(task.experiment) == experiment, col(task.state) == "open")
         .order_by(col(task.asked_at), col(task.query_id), col(task.draw))
@@ -151,6 +168,7 @@ def _lease(connection: Connection, row: Any, *, owner: str, until: datetime) -> 
         _set_task(connection, row.query_id, row.arm, state="set_aside", owner="", lease_until=None)
         whole = col(tables.Envelope.query_id) == row.query_id
         connection.execute(update(tables.Envelope).where(whole).values(damaged=True))
+        queries_changed(connection, row.experiment, [(row.asked_at, row.query_id)])
         return None
     attempt = row.attempt + 1
     _set_task(connection, row.query_id, row.arm, state="leased", attempt=attempt, owner=owner, lease_until=until)

@@ -1,0 +1,98 @@
+"""What an evaluation gathers from pairs, in a form that a later look takes up.
+
+Scoring and counting a pair is done once; a look then costs what the new pairs cost. The state is worth nothing once
+anything it rests on is another: the store watches the pairs and labels, `purpose` names the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from shadoweval import __version__
+from shadoweval.codec import thaw
+from shadoweval.experiment import Experiment
+from shadoweval.protocols import Metric
+from shadoweval.records import Pair, PairScore
+from shadoweval.running.examples import Examples
+from shadoweval.running.tally import Tally
+from shadoweval.verdict.columns import JudgedPair, facts_of
+from shadoweval.verdict.trial import Trial
+
+__all__ = ["KeepScores", "Progress", "purpose_of", "score"]
+
+_KEPT_AT_ONCE = 500
+
+KeepScores = Callable[[Sequence[PairScore]], None]
+
+
+def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
+    """Every metric of one pair."""
+    return [made for scorer in experiment.scorers for made in scorer.score(pair)]
+
+
+def purpose_of(experiment: Experiment) -> str:
+    """Changes with everything but pairs and labels that the gathered state rests on."""
+    rests_on = [
+        __version__,
+        [[scorer.version, list(scorer.metrics)] for scorer in experiment.scorers],
+        list(experiment.gates),
+        sorted(experiment.stubs.effects.items()),
+    ]
+    return hashlib.sha256(msgspec.json.encode(rests_on)).hexdigest()
+
+
+class Progress:
+    """Evidence, examples and counts of the pairs so far.
+
+    Args:
+        experiment: What they are scored and judged by.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self.trial = Trial(list(experiment.metrics.values()), experiment.gates)
+        self.examples = Examples(_leading_metric(experiment))
+        self.tally = Tally(effects=experiment.stubs.effects)
+
+    def add(self, pairs: Iterable[Pair], *, keep: KeepScores) -> None:
+        """Score and count pairs in query order; `keep` is handed the scores in portions."""
+        self.trial.add_pairs(self._scored(pairs, keep))
+
+    def _scored(self, pairs: Iterable[Pair], keep: KeepScores) -> Iterator[JudgedPair]:
+        portion: list[PairScore] = []
+        for pair in pairs:
+            scores = score(self._experiment, pair)
+            self.examples.see(pair, scores)
+            self.tally.see(pair)
+            portion += scores
+            if len(portion) >= _KEPT_AT_ONCE:
+                keep(portion)
+                portion = []
+            yield facts_of(pair), scores
+        if portion:
+            keep(portion)
+
+    def to_state(self) -> bytes:
+        """All of it; `restore` of the same experiment takes it up."""
+        parts = {part: getattr(self, part).to_state() for part in ("trial", "examples", "tally")}
+        return msgspec.msgpack.encode(parts)
+
+    @classmethod
+    def restored(cls, experiment: Experiment, state: bytes) -> Progress:
+        """What `to_state` gave, taken up.
+
+        Raises:
+            CorruptFrameError: the bytes are damaged.
+        """
+        parts, progress = thaw(state), cls(experiment)
+        progress.trial.restore(parts["trial"])
+        progress.examples.restore(parts["examples"])
+        progress.tally.restore(parts["tally"])
+        return progress
+
+
+def _leading_metric(experiment: Experiment) -> Metric | None:
+    return experiment.metrics[experiment.gates[0].base] if experiment.gates else None

@@ -1,0 +1,153 @@
+"""One look at a candidate's pairs: what an earlier look left, and only the pairs that came since."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, Engine, delete, select
+from sqlmodel import col
+
+from shadoweval.records import Coverage, Pair
+from shadoweval.store import tables
+from shadoweval.store.changes import Mark
+from shadoweval.store.engine import transaction
+from shadoweval.store.funnel import count_fates, coverage_of
+from shadoweval.store.reading import Window, read_pairs, watermark
+from shadoweval.store.rows import put_rows
+
+__all__ = ["StoredLook", "begin_look"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    mark: Mark
+    fates: Counter[str]
+    record: bytes
+
+
+class StoredLook:
+    """A `protocols.Look` at a database. Make it with `begin_look`."""
+
+    def __init__(
+        self, engine: Engine, window: Window, *, left: _Left | None, token: str, on_damage: Callable[[Mark], None]
+    ) -> None:
+        self._engine, self._window, self._token = engine, window, token
+        self.left = None if left is None else left.record
+        """What `leave` of an earlier look was given; None: there is nothing that still holds."""
+        self.pairs: Iterator[Pair] = (
+            iter(()) if window.last is None else read_pairs(engine, window, on_damage=on_damage)
+        )
+        """The pairs that `left` does not know, in query order, up to the watermark."""
+        self._fates: Counter[str] = Counter() if left is None else left.fates.copy()
+        whole = replace(window, after=None, last=None)
+        with transaction(engine) as connection:
+            if window.last is not None:
+                self._fates += count_fates(connection, window)
+            beyond = count_fates(connection, replace(whole, after=window.last), waiting=True)
+            self.coverage: Coverage = coverage_of(connection, whole, self._fates + beyond)
+            """The funnel of the whole window; `distinct` is left at 0."""
+
+    def leave(self, state: bytes, *, purpose: str) -> bool:
+        """Leave the state of everything up to the end of `pairs` for the next look. False: something has changed."""
+        window, table, last = self._window, tables.Progress, self._window.last
+        if last is None or not self._token:
+            return False
+        under_way = delete(table).where(
+            col(table.experiment) == window.experiment,
+            col(table.arm) == window.candidate,
+            col(table.token) == self._token,
+        )
+        row = _row(window, last, token="", purpose=purpose, fates=json.dumps(self._fates).encode(), record=state)
+        with transaction(self._engine, write=True) as connection:
+            if connection.execute(under_way).rowcount != 1:
+                return False
+            put_rows(connection, table, [row])
+        return True
+
+
+def begin_look(
+    engine: Engine, window: Window, *, purpose: str, anew: bool, on_damage: Callable[[Mark], None]
+) -> StoredLook:
+    """Fix how far this look reads, say so to every writer, and take up what an earlier one left.
+
+    Args:
+        engine: The database.
+        window: Which queries, without a watermark.
+        purpose: What the state is gathered for; empty: leave nothing and take up nothing.
+        anew: Take up nothing.
+        on_damage: Told of each row that can't be read.
+    """
+    if not purpose:
+        with transaction(engine) as connection:
+            narrowed = _narrowed(connection, window)
+        return StoredLook(engine, narrowed, left=None, token="", on_damage=on_damage)
+    token = secrets.token_hex(8)
+    with transaction(engine, write=True) as connection:
+        narrowed = _narrowed(connection, window)
+        _drop_unfinished(connection, window)
+        left = None if anew else _left(connection, narrowed, purpose)
+        if narrowed.last is not None:
+            row = _row(narrowed, narrowed.last, token=token, purpose=purpose, fates=b"", record=b"")
+            put_rows(connection, tables.Progress, [row])
+    if left is not None:
+        narrowed = replace(narrowed, after=left.mark)
+    return StoredLook(engine, narrowed, left=left, token=token, on_damage=on_damage)
+
+
+def _narrowed(connection: Connection, window: Window) -> Window:
+    """Up to the last query before the watermark. From here on the watermark itself plays no part."""
+    envelope = tables.Envelope
+    before = replace(window, mark=watermark(connection, window.experiment, window.candidate))
+    newest = (
+        select(col(envelope.asked_at), col(envelope.query_id))
+        .where(before.of(envelope, damaged=True))
+        .order_by(col(envelope.asked_at).desc(), col(envelope.query_id).desc())
+        .limit(1)
+    )
+    found = connection.execute(newest).first()
+    return replace(window, last=None if found is None else (found.asked_at, found.query_id))
+
+
+def _drop_unfinished(connection: Connection, window: Window) -> None:
+    """A look that died, or that runs beside this one, leaves nothing."""
+    table = tables.Progress
+    connection.execute(
+        delete(table).where(
+            col(table.experiment) == window.experiment, col(table.arm) == window.candidate, col(table.token) != ""
+        )
+    )
+
+
+def _left(connection: Connection, window: Window, purpose: str) -> _Left | None:
+    table = tables.Progress
+    wanted = select(
+        col(table.asked_at),
+        col(table.query_id),
+        col(table.since),
+        col(table.purpose),
+        col(table.fates),
+        col(table.record),
+    ).where(col(table.experiment) == window.experiment, col(table.arm) == window.candidate, col(table.token) == "")
+    row = connection.execute(wanted).first()
+    if row is None or window.last is None or row.since != window.since or row.purpose != purpose:
+        return None
+    mark = (row.asked_at, row.query_id)
+    return _Left(mark, Counter(json.loads(row.fates)), row.record) if mark <= window.last else None
+
+
+def _row(window: Window, last: Mark, *, token: str, purpose: str, fates: bytes, record: bytes) -> dict[str, object]:
+    return {
+        "experiment": window.experiment,
+        "arm": window.candidate,
+        "token": token,
+        "asked_at": last[0],
+        "query_id": last[1],
+        "since": window.since,
+        "purpose": purpose,
+        "fates": fates,
+        "record": record,
+    }
