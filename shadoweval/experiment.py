@@ -17,31 +17,34 @@ def answer(question: str) -> str: ...
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Literal
 
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.stubs import Stubs
-from shadoweval.errors import ExperimentError, ShareError, TargetError, UnknownCandidateError, UnknownMetricError
+from shadoweval.checks import (
+    checked_budget,
+    checked_candidates,
+    checked_metrics,
+    checked_name,
+    checked_share,
+    checked_target,
+)
+from shadoweval.errors import ExperimentError, UnknownCandidateError
 from shadoweval.mirror import Mirror
-from shadoweval.protocols import FlagProvider, Metric, Scorer, Transport
+from shadoweval.protocols import FlagProvider, Scorer, Transport
 from shadoweval.records import INCUMBENT, Arm
 from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.breaker import Breaker
 from shadoweval.traffic.budget import Budget
 from shadoweval.traffic.flags import StaticFlags
-from shadoweval.traffic.kill import ALL, KillSwitch
+from shadoweval.traffic.kill import KillSwitch
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 
 __all__ = ["Experiment"]
-
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_BUDGETS: Final = ("calls", "tokens", "usd")
-_TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 class Experiment:
@@ -69,6 +72,7 @@ class Experiment:
         budget: What the candidates may use in a day (UTC): `calls`, `tokens`, `usd`; None: no limit.
         transport: The way out of the request path; None: chosen for the platform.
         rules: Error rates, and the floors below which nothing is promoted; see `verdict.rules`.
+        judge: `paired`, or `kayenta` for the verdicts of Spinnaker's judge, with a warning where they are unsound.
         settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use.
 
     Raises:
@@ -96,26 +100,28 @@ class Experiment:
         budget: Mapping[str, float] | None = None,
         transport: Transport | None = None,
         rules: Rules | None = None,
+        judge: Literal["paired", "kayenta"] = "paired",
         settings: Settings | None = None,
     ) -> None:
-        self.name = _named("an experiment", name)
-        self.candidates = _checked_candidates(name, candidates)
+        self.name = checked_name(name, of="an experiment")
+        self.candidates = checked_candidates(name, candidates)
         self.scorers = tuple(scorers)
         self.gates = tuple(gates)
-        self.metrics = _checked_metrics(name, self.scorers, self.gates)
-        self.incumbent = None if incumbent is None else _checked_target(incumbent)
+        self.metrics = checked_metrics(name, self.scorers, self.gates)
+        self.incumbent = None if incumbent is None else checked_target(incumbent)
         self.labels = None if labels is None else Path(labels)
-        self.rerun = _share("rerun", rerun)
+        self.rerun = checked_share("rerun", rerun)
         self.stubs = stubs or Stubs()
         self.limits = limits or Limits()
         self.allow = tuple(allow)
         self.guard = guard
-        self.warm = None if warm is None else _checked_target(warm)
+        self.warm = None if warm is None else checked_target(warm)
         self.outcome = outcome
         self.breaker = breaker or Breaker()
         self._flags = flags
-        self._budget = _checked_budget(budget or {})
+        self._budget = checked_budget(budget or {})
         self.rules = rules or Rules()
+        self.judge = judge
         self._transport = transport
         self._settings = settings
 
@@ -195,7 +201,7 @@ class Experiment:
         return Mirror(
             experiment=self.name,
             transport=self._opened_transport,
-            sample=_share("sample", sample),
+            sample=checked_share("sample", sample),
             decide=self._decide,
             attributes=attributes,
             unit=unit,
@@ -245,55 +251,3 @@ class Experiment:
             return None if self.flags.mirrored(self.name, unit, attributes) else "flag_off"
         except Exception:  # noqa: BLE001 - a broken flag provider means no, and has a reason of its own
             return "flag_error"
-
-
-def _named(what: str, name: str) -> str:
-    if not _NAME.fullmatch(name) or name in {INCUMBENT, ALL}:
-        raise ExperimentError(
-            f"{name!r} can't be the name of {what}: use letters, digits, '.', '_' and '-', beginning with a letter or "
-            f"digit, and neither {INCUMBENT!r} nor {ALL!r}; the name becomes a file name."
-        )
-    return name
-
-
-def _share(what: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
-        raise ShareError(what, value)
-    return float(value)
-
-
-def _checked_budget(budget: Mapping[str, float]) -> dict[str, float]:
-    wrong = [name for name, most in budget.items() if name not in _BUDGETS or most < 0]
-    if wrong:
-        raise ExperimentError(
-            f"budget has {wrong[0]!r}: {budget[wrong[0]]!r}. Give a number for {', '.join(_BUDGETS)}."
-        )
-    return dict(budget)
-
-
-def _checked_target(target: str) -> str:
-    if not _TARGET.fullmatch(target):
-        raise TargetError(
-            target, "it is not written as 'module:attribute'", mend="Write for instance 'app.rag:answer'."
-        )
-    return target
-
-
-def _checked_candidates(experiment: str, candidates: Mapping[str, str]) -> dict[str, str]:
-    if not candidates:
-        raise ExperimentError(
-            f"Experiment {experiment!r} has no candidate. Give candidates={{'name': 'module:attribute'}}."
-        )
-    return {_named("a candidate", name): _checked_target(target) for name, target in candidates.items()}
-
-
-def _checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:
-    metrics: dict[str, Metric] = {}
-    for metric in (metric for scorer in scorers for metric in scorer.metrics):
-        if metric.name in metrics:
-            raise ExperimentError(f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one of them.")
-        metrics[metric.name] = metric
-    for gate in gates:
-        if gate.base not in metrics:
-            raise UnknownMetricError(gate.base, experiment=experiment, known=metrics)
-    return metrics
