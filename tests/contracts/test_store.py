@@ -326,6 +326,67 @@ def test_labels_merge_and_may_come_late(store) -> None:
     assert second.labels == Labels(reference="no")
 
 
+def look(store, **options):
+    return store.look("support", "rerank", purpose="count", **options)
+
+
+def test_a_look_takes_up_where_the_last_one_ended(store, make) -> None:
+    """What a look left comes back, in any process, with only the pairs that came since and the whole funnel."""
+    fill(store, 4)
+    for number in (0, 1, 3):
+        run(store, number)
+    first = look(store)
+    assert (first.left, [pair.id for pair in first.pairs]) == (None, ["q0000", "q0001"])
+    assert first.leave(b"two", purpose="count")
+    run(store, 2)
+    second = look(make())
+    assert (second.left, [pair.id for pair in second.pairs]) == (b"two", ["q0002", "q0003"])
+    assert (first.coverage.paired, first.coverage.waiting) == (2, 2)
+    assert (second.coverage.paired, second.coverage.mirrored, second.coverage.gap) == (4, 4, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda store: store.add_labels({"q0001": Labels(reference="yes")}), id="label by id"),
+        pytest.param(lambda store: store.add_labels({query(1).key: Labels(reference="yes")}), id="label by text"),
+        pytest.param(lambda store: store.erase("ann"), id="erasure"),
+        pytest.param(lambda store: store.purge(START + timedelta(seconds=2)), id="purge"),
+        pytest.param(lambda store: run(store, 1, INCUMBENT), id="re-run"),
+        pytest.param(lambda store: store.add_envelopes([envelope(2)], arms={}), id="late query"),
+    ],
+)
+@pytest.mark.parametrize("during", [False, True])
+def test_a_change_behind_a_look_takes_away_what_it_left(store, change, during) -> None:
+    """After a look, or while it reads: the next one begins at the beginning."""
+    asked = [envelope(1, unit="ann"), envelope(3)]
+    store.add_envelopes(asked, arms={e.id: ("rerank",) for e in asked})
+    run(store, 1)
+    run(store, 3)
+    first = look(store)
+    if during:
+        change(store)
+        assert not first.leave(b"stale", purpose="count")
+    else:
+        assert first.leave(b"stale", purpose="count")
+        change(store)
+    assert look(store).left is None
+
+
+def test_a_look_leaves_nothing_for_another_purpose_or_window(store) -> None:
+    """Evidence gathered for one question, or from one moment on, answers no other."""
+    fill(store, 2)
+    run(store, 0)
+    assert look(store).leave(b"one", purpose="count")
+    assert store.look("support", "rerank", purpose="other").left is None
+    assert look(store, since=START).left is None
+    assert look(store, anew=True).left is None
+    assert store.look("support", "rerank").left is None
+    run(store, 1)
+    store.add_labels({"q0001": Labels(reference="yes")})  # beyond what the look saw
+    assert look(store).left == b"one"
+
+
 def test_a_call_that_the_caller_left_is_not_judged_but_counted(store) -> None:
     """An aborted served call and a run stopped from outside make no pair; the funnel says how many there were."""
     asked = query(0)

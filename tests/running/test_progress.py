@@ -194,8 +194,9 @@ def test_a_further_look_scores_only_what_is_new(experiment, scorer, store, clock
         lambda store: store.erase("ann"),
         lambda store: store.purge(NOON + dt.timedelta(seconds=100)),
         lambda store: filled(store, 1, first=1000).ask(at=50),
+        lambda store: filled(store, 1, first=1000).ask(at=50, run=False),
     ],
-    ids=["a label", "a label by text", "an erasure", "a purge", "a late query"],
+    ids=["a label", "a label by text", "an erasure", "a purge", "a late query", "a late query that no arm runs"],
 )
 def test_what_changes_behind_the_mark_is_scored_anew(experiment, scorer, store, clock, change):
     """No look rests on a state that does not hold any more."""
