@@ -18,8 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 
+import msgspec
+
 from shadoweval import capture
-from shadoweval.candidate.replay import Normal
+from shadoweval.candidate.replay import Normal, parsed
 from shadoweval.candidate.session import Session
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
@@ -32,6 +34,7 @@ session: Final[contextvars.ContextVar[Session | None]] = contextvars.ContextVar(
 _PATCHES: Final = {
     "langchain_core.tools.base": "shadoweval.candidate.langchain_tools",
     "langgraph.pregel.main": "shadoweval.candidate.graph_memory",
+    "langchain_core.caches": "shadoweval.candidate.llm_cache",
     "langchain_core.runnables.history": "shadoweval.candidate.chat_memory",
 }
 """Module -> ours with a `patch` for it."""
@@ -45,6 +48,8 @@ class Interception:
         self.effects: Mapping[str, Effect] = {}
         self.normals: dict[str, Normal] = {}
         """Tool -> its arguments as the tool would see them; told by those who know its schema."""
+        self.structured: set[str] = set()
+        """Tools whose results are no text: of a recorded result that is JSON text they return what it says."""
 
     def current(self) -> Session | None:
         """The run that the calling code belongs to."""
@@ -57,7 +62,11 @@ class Interception:
         """The session's answer; outside any run only declared reads run."""
         found = self.current()
         if found is not None:
-            return found.answer(name, arguments, effect=effect, live=live, normal=self.normals.get(name))
+            answer = found.answer(name, arguments, effect=effect, live=live, normal=self.normals.get(name))
+            if name in self.structured and answer.answered in {"replayed", "simulated"}:
+                told = parsed(answer.result)
+                return answer if told is None else msgspec.structs.replace(answer, result=told)
+            return answer
         if self.effects.get(name, effect) == "read":
             return StubAnswer(answered="live", result=live())
         return StubAnswer(answered="refused", error=f"{name!r} was called outside any run")

@@ -1,7 +1,7 @@
 """How a candidate's tool calls are answered: policies in order, the first that has an answer gives it.
 
-The order is: the incumbent's record, your function for the tool, worlds, the tool itself (reads that you allow), a
-simulated result (writes), refusal. A world that holds what the candidate itself wrote comes before the record.
+The order is: the incumbent's record, your function for the tool, worlds, a simulated result (writes), the tool itself
+(reads that you allow), refusal. A world that holds what the candidate itself wrote comes before the record.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Stubs:
         live: Reads that may run for real: True, False, or their names.
         worlds: Throw-away copies of parts of the world, see `world`.
         schemas: Tool -> JSON schema of its output, from which a result is simulated where no recorded one is.
+        functions: Tool -> `"module:qualname"` of a plain function that is to be answered as a tool, though it is not
+            declared one: those of an OpenAI function-calling loop, for instance. `effects` says what it does.
         simulate: Whether writes that nothing else answers get a simulated result; else they are refused.
 
     It travels to the candidate's process by pickle, so functions must be importable: no lambdas, no closures.
@@ -46,6 +48,7 @@ class Stubs:
         live: bool | Collection[str] = False,
         worlds: Sequence[World] = (),
         schemas: Mapping[str, Mapping[str, Any]] | None = None,
+        functions: Mapping[str, str] | None = None,
         simulate: bool = True,
     ) -> None:
         self.tools = dict(tools or {})
@@ -54,6 +57,7 @@ class Stubs:
         self.live = live if isinstance(live, bool) else tuple(live)
         self.worlds = tuple(worlds)
         self.schemas = {name: dict(schema) for name, schema in (schemas or {}).items()}
+        self.functions = dict(functions or {})
         self.simulate = simulate
 
     @property
@@ -84,7 +88,7 @@ class Stubs:
         if self.default is not None:
             return (*between, *self.default)
         live = () if self.live is False else (Live(None if self.live is True else self.live),)
-        return (Replay(), *between, *live, *((Simulate(),) if self.simulate else ()))
+        return (Replay(), *between, *((Simulate(),) if self.simulate else ()), *live)
 
     def opened(self, envelope: Envelope, *, scratch: Path) -> Session:
         """These stubs for one query."""

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from shadoweval.candidate.wire import Parameter
 from shadoweval.errors import TargetError
 
-__all__ = ["Target", "load", "mismatch"]
+__all__ = ["Target", "load", "mismatch", "warm_up"]
 
 _STARRED: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
 
@@ -48,16 +48,14 @@ def _is_async(value: Any) -> bool:
     return any(test(inner) for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction))
 
 
-def load(target: str, *, warm: str = "") -> Target:
-    """Import a target, then call `warm`, another `"module:attribute"`, where one is given.
+def load(target: str) -> Target:
+    """Import a target.
 
     Raises:
-        TargetError: one of them can't be imported or run; says which part is missing, and what is close to it.
+        TargetError: it can't be imported or run; says which part is missing, and what is close to it.
     """
     value, module = _found(target)
     _check_shape(target, value)
-    if warm:
-        _call(warm)
     return Target(target, value, module)
 
 
@@ -120,7 +118,14 @@ def _check_shape(target: str, value: Any) -> None:
         )
 
 
-def _call(warm: str) -> None:
+def warm_up(warm: str) -> None:
+    """Call `"module:attribute"`; nothing where none is given.
+
+    Raises:
+        TargetError: it can't be imported, or it raised.
+    """
+    if not warm:
+        return
     hook, _ = _found(warm)
     try:
         hook()

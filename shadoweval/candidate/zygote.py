@@ -26,11 +26,11 @@ from typing import Any, Final
 
 import msgspec
 
-from shadoweval.candidate import intercept
+from shadoweval.candidate import functions, intercept
 from shadoweval.candidate.child import Child, Post, unbegun
 from shadoweval.candidate.concurrent import ConcurrentChild
 from shadoweval.candidate.stubs import Stubs
-from shadoweval.candidate.target import load
+from shadoweval.candidate.target import load, warm_up
 from shadoweval.candidate.wire import Broken, Died, Forked, Ready, Report, Request, Start, decode, receive, send
 from shadoweval.errors import CandidateError, TargetError
 
@@ -55,13 +55,16 @@ def main(descriptor: int) -> None:
     interception = intercept.Interception()
     intercept.install(interception)
     try:
-        target = load(start.target, warm=start.warm)
+        target = load(start.target)
         stubs, extract = _unpacked(start)
+        functions.redirect(stubs.functions, effects=stubs.effects)
+        warm_up(start.warm)
         guard = _prepared(start)
     except TargetError as error:
         send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
         return
     interception.effects = stubs.effects
+    interception.structured = {name for name, place in stubs.functions.items() if functions.structured(place)}
     notes = _calm()
     send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), notes))
     post = Post(
