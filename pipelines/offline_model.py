@@ -32,7 +32,7 @@ UNKNOWN = "I do not know."
 CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_TOOL_CALL = 8
 
-_FIRST, _LIKELY = 3, 9
+_FIRST, _LIKELY = 4, 14
 """Sentences that are embedded for a question: the first of the text, and those that share most words with it."""
 
 _WORD = re.compile(r"[a-z0-9_]+")
