@@ -26,6 +26,7 @@ from shadoweval.running.pool import candidate_pool
 from shadoweval.running.schedule import alone, repeat
 from shadoweval.running.spans import parse_span
 from shadoweval.running.status import status_lines
+from shadoweval.running.tracing import exporting
 from shadoweval.running.worker import Worker
 from shadoweval.settings import read_settings
 from shadoweval.traffic.kill import KillSwitch
@@ -69,12 +70,15 @@ async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> 
             for arm, notes in pool.notes.items():
                 for note in notes:
                     _say(f"{arm}: {note}")
-            working = Worker(experiment, store=store, receiver=open_receiver(experiment), runs=pool)
+            spans = exporting(experiment.name)
+            working = Worker(experiment, store=store, receiver=open_receiver(experiment), runs=pool, told=spans)
             loop = asyncio.get_running_loop()
             for sign in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(sign, working.stop)
             _say(f"{experiment.name}: shadowing {', '.join(experiment.candidates)}; stop with Ctrl-C")
             counts = await working.run(until_idle=until_idle)
+            if spans is not None:
+                spans.close()
     _say(f"{experiment.name}: {', '.join(f'{n} {name}' for name, n in sorted(counts.items()) if n) or 'nothing to do'}")
 
 

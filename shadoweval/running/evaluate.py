@@ -18,6 +18,7 @@ from shadoweval.running.examples import Examples
 from shadoweval.running.opening import open_receiver, open_store
 from shadoweval.running.progress import Progress, purpose_of
 from shadoweval.running.tally import Tally
+from shadoweval.verdict.canary import as_kayenta
 from shadoweval.verdict.judge import Judgement, judge_trial
 from shadoweval.verdict.rules import Rules
 
@@ -123,9 +124,12 @@ def _judge_stored(
     if purpose:
         look.leave(progress.to_state(), purpose=purpose)
     coverage = msgspec.structs.replace(look.coverage, distinct=progress.trial.distinct)
+    trial = progress.trial
     judgement = judge_trial(
-        progress.trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules
+        trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules
     )
+    if experiment.judge == "kayenta":
+        judgement = as_kayenta(judgement, trial, coverage=coverage, now=now, rules=rules)
     return Judged(judgement=judgement, examples=progress.examples, tally=progress.tally, coverage=coverage)
 
 

@@ -14,7 +14,7 @@ import os
 import random
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from shadoweval.codec import decode_envelope
@@ -64,6 +64,7 @@ class Worker:
         store: Where it is kept.
         receiver: Where envelopes come from.
         runs: The candidate pool, entered already.
+        told: Told of each stored observation (`tracing.SpanExporting`); must not raise.
         rng: Decides the order in which the arms of equally old queries start.
     """
 
@@ -74,12 +75,14 @@ class Worker:
         store: Store,
         receiver: Receiver,
         runs: Runs,
+        told: Callable[[Envelope, Observation], None] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.experiment = experiment
         self.counts: Counter[str] = Counter()
         """envelopes, set_aside, observations, failed, killed; since this worker began."""
         self._store, self._receiver, self._runs = store, receiver, runs
+        self._told = told
         self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._flying: set[asyncio.Task[None]] = set()
@@ -174,7 +177,10 @@ class Worker:
             self._store.release(task)
             return
         self._charge(observation)
-        self.counts["observations"] += self._store.add_observation(observation)
+        new = self._store.add_observation(observation)
+        self.counts["observations"] += new
+        if new and self._told is not None:
+            self._told(task.envelope, observation)
         self.counts["failed"] += failure is not None
 
     def _charge(self, observation: Observation) -> None:
