@@ -2,9 +2,9 @@
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.looks [pairs]
 
-CPU seconds of this process in `evaluate`, on SQLite, with 10 gates, three attributes of 20 values and three scorers; the
-traffic's making is not counted. The state of a million pairs is gathered from arrays (as benchmarks.verdict makes them)
-and left in the store as a look over that many stored pairs leaves it.
+CPU seconds of this process in `evaluate`, on SQLite, with 10 gates, 8 metrics and 20 values of three attributes;
+the traffic's making is not counted. The state of a million pairs is gathered from arrays (as benchmarks.verdict makes
+them) and left in the store as a look over that many stored pairs leaves it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.variables import Beyond, Difference, Level, Variable, span
 
-__all__ = ["Judgement", "judge", "judge_trial"]
+__all__ = ["Judgement", "barriers", "judge", "judge_trial", "noise_floor"]
 
 _FEWEST_RERUNS = 50
 
@@ -86,7 +86,7 @@ def judge_trial(
         weighed,
         rules,
         problems={problem.metric: problem.sentence for problem in reversed(found)},
-        barriers=_barriers(trial, rules),
+        barriers=barriers(trial, rules),
     )
     results = tuple(
         _gate_result(trial, gate, evidence, rules=rules, outcome=outcome, place=place)
@@ -114,16 +114,17 @@ def judge_trial(
     )
 
 
-def _barriers(trial: Trial, rules: Rules) -> tuple[str, ...]:
-    barriers = [
+def barriers(trial: Trial, rules: Rules) -> tuple[str, ...]:
+    """Why nothing is promoted yet, whatever the gates say."""
+    found = [
         f"{variable.metric} has turned worse lately, whatever its average over the whole time"
         for variable, newest in trial.lately.items()
         if not rules.once and newest.decayed
     ]
     hours = (trial.last_asked - trial.first_asked) / 3600
     if hours < rules.min_hours:
-        barriers.append(f"{hours:.1f} of at least {rules.min_hours:g} hours of traffic")
-    return tuple(barriers)
+        found.append(f"{hours:.1f} of at least {rules.min_hours:g} hours of traffic")
+    return tuple(found)
 
 
 def _by_metric(trial: Trial, evidence: Mapping[Variable, HistBet]) -> dict[str, HistBet]:

@@ -7,6 +7,7 @@ Sources: Wang and Ramdas, "False discovery rate control with e-values" (JRSS-B 2
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
@@ -30,6 +31,8 @@ _MOST_CROSSED: Final = 6
 _MOST_CODES: Final = 2_000_000
 _FEW_PROFILES: Final = 1_000
 _PREFIX: Final = " & "
+_NEARLY_ALL: Final = 0.95
+"""A slice with this share of the traffic, or of a slice that it is a part of, says nothing of its own."""
 
 
 class SliceBook:
@@ -45,6 +48,7 @@ class SliceBook:
         self._profiles: dict[tuple[str, ...], int] = {}
         self._members: list[tuple[int, ...]] = []
         self._evidence: dict[tuple[str, int], HistBet] = {}
+        self._units: Counter[str] = Counter()
 
     def profiles(self, attributes: Mapping[str, AttributeColumn], n: int) -> CodeArray:
         """The profile of each of n pairs."""
@@ -91,6 +95,7 @@ class SliceBook:
 
     def add(self, metric: str, values: FloatArray, profiles: CodeArray) -> None:
         """Count units: contrasts in [-1, 1] (larger is better) with the profile of each."""
+        self._units[metric] += values.size
         if not values.size or not self._slices:
             return
         if len(self._members) <= _FEW_PROFILES:  # one pass over the values, whatever the number of slices
@@ -109,10 +114,17 @@ class SliceBook:
             self._evidence.setdefault((metric, number), HistBet()).merge(found)
 
     def results(self, metrics: Sequence[Metric], *, alpha: float) -> tuple[SliceResult, ...]:
-        """All slices, the worst first; those with fewer than 50 units say that they are too small."""
+        """All slices, the worst first; those with fewer than 50 units say that they are too small.
+
+        Left out are slices of (nearly) all the traffic, and pairs of values of which one says what the other says.
+        """
         scale = {m.name: m.high - m.low if m.high is not None and m.low is not None else 1.0 for m in metrics}
         names = {number: name for name, number in self._slices.items()}
-        listed = [(metric, number, found) for (metric, number), found in self._evidence.items() if metric in scale]
+        listed = [
+            (metric, number, found)
+            for (metric, number), found in self._evidence.items()
+            if metric in scale and found.n < _NEARLY_ALL * self._units_around(metric, names[number])
+        ]
         large = [row for row in listed if row[2].n >= FEWEST_UNITS]
         worse = _found([found.log_e(0.0, "less") for _, _, found in large])
         better = _found([found.log_e(0.0, "greater") for _, _, found in large])
@@ -146,6 +158,12 @@ class SliceBook:
         rank = {"worse": 0, "open": 1, "better": 2, "too_small": 3}
         return tuple(sorted(results, key=lambda r: (rank[r.state], r.difference or 0.0, r.metric, r.slice)))
 
+    def _units_around(self, metric: str, name: str) -> int:
+        """Units of the smallest part of the traffic that contains this slice: a value's own, or all."""
+        parts = [self._slices[part] for part in name.split(_PREFIX) if part != name and part in self._slices]
+        around = [self._evidence[metric, part].n for part in parts if (metric, part) in self._evidence]
+        return min(around, default=self._units[metric])
+
     def reversals(self, overall: Mapping[str, HistBet]) -> tuple[str, ...]:
         """Sentences on metrics that are better overall but worse in every larger slice by an attribute."""
         names = {number: name for name, number in self._slices.items()}
@@ -173,6 +191,7 @@ class SliceBook:
             "values": {name: list(values) for name, values in self._values.items()},
             "profiles": [list(named) for named in self._profiles],
             "members": [list(members) for members in self._members],
+            "units": dict(self._units),
             "evidence": [[metric, number, found.to_state()] for (metric, number), found in self._evidence.items()],
         }
 
@@ -183,6 +202,7 @@ class SliceBook:
         self._discovered = set(state["discovered"])
         self._profiles = {tuple(named): number for number, named in enumerate(state["profiles"])}
         self._members = [tuple(members) for members in state["members"]]
+        self._units = Counter(state["units"])
         self._evidence = {(metric, number): HistBet.from_state(found) for metric, number, found in state["evidence"]}
 
 

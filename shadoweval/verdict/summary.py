@@ -34,6 +34,11 @@ class ThinnedSample:
         self._values = np.concatenate([self._values, taken])
         self.n += values.size
 
+    @property
+    def kept(self) -> FloatArray:
+        """The values that were kept, in query order."""
+        return self._values
+
     def quantile(self, level: float) -> float | None:
         """The quantile of what was kept; None where there is nothing."""
         return float(np.quantile(self._values, level)) if self._values.size else None

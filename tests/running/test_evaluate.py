@@ -131,6 +131,19 @@ def test_unknown_candidates_are_named(experiment, store, clock):
         evaluate(experiment, candidates=["newer"], store=store, clock=clock)
 
 
+def test_the_judge_of_spinnaker_can_decide(experiment, store, clock):
+    """judge="kayenta": its score decides, the gates say so, and the verdict warns where that is unsound."""
+    experiment.judge = "kayenta"
+    filled(store, incumbent=0.5, candidate=0.9)
+
+    (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts
+
+    assert verdict.reasons[0] == "Kayenta's score is 100 of 100: pass"
+    assert {gate.method.split(", as")[-1] for gate in verdict.gates} == {" Kayenta's NetflixACAJudge-v1.0 classifies"}
+    assert any("takes only 2 values" in notice for notice in verdict.notices)
+    assert any(notice.startswith("Judged as Kayenta does") for notice in verdict.notices)
+
+
 class TestExamples:
     def test_shows_failures_losses_gains_and_a_sample(self):
         """Of a long stream the worst and the best stay, in memory that does not grow."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from shadoweval.verdict.canary import second_opinion
+from shadoweval.records import Coverage
+from shadoweval.verdict.canary import as_kayenta, second_opinion
 from shadoweval.verdict.gates import at_least, at_most, no_worse
+from shadoweval.verdict.judge import judge_trial
 from shadoweval.verdict.kayenta import KayentaMetric, classify
+from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.trial import Trial
 
 
 def test_equal_arms_pass_and_slow_ones_fail(metrics, world, rows) -> None:
@@ -37,3 +41,56 @@ def test_it_classifies_the_samples_it_was_given(metrics, world, rows) -> None:
     (found,) = opinion.classifications.values()
     assert found.ratio == pytest.approx(alone.ratio)
     assert found.reason == alone.reason
+
+
+@pytest.fixture
+def judged(metrics, full, now):
+    """The verdicts of both judges over the same columns."""
+
+    def make(columns, gates, *, coverage=None, **floors):
+        trial, rules = Trial(metrics, gates), Rules(**floors)
+        trial.add(columns)
+        rest = {"coverage": coverage or full(columns.n), "now": now, "rules": rules}
+        paired = judge_trial(trial, experiment="e", candidate="c", **rest)
+        return paired.verdict, as_kayenta(paired, trial, **rest).verdict
+
+    return make
+
+
+COST = (at_most("cost", ratio=1.1), at_most("latency", ratio=1.1, critical=True))
+
+
+def test_the_score_decides_and_says_that_it_proves_nothing(judged, world) -> None:
+    """Equal arms pass long before anything is proven, slow ones fail; every verdict carries the warning."""
+    paired, equal = judged(world(300, seed=1), COST)
+    _paired, slow = judged(world(300, seed=1, latency=1.6), COST)
+    assert (paired.decision, equal.decision, slow.decision) == ("hold", "promote", "rollback")
+    assert equal.reasons == ("Kayenta's score is 100 of 100: pass",)
+    assert "The paired evidence alone says hold" in equal.notices
+    assert slow.reasons[1:] == ("broken: latency is at most 1.1 x incumbent",)
+    for verdict in (equal, slow):
+        assert any("corrects neither for looking again" in notice for notice in verdict.notices)
+        assert all("NetflixACAJudge" in gate.method for gate in verdict.gates)
+
+
+def test_unsound_evidence_and_floors_hold_under_this_judge_too(judged, world) -> None:
+    """Losses on the way, too few units, too few hours or an unproven level: never promote."""
+    lossy = Coverage(eligible=500, mirrored=500, failed={"corrupt": 200}, paired=300, distinct=300)
+    _, unsound = judged(world(300, seed=1), COST, coverage=lossy)
+    _, few = judged(world(300, seed=1), COST, min_units=400)
+    _, short = judged(world(300, seed=1), COST, min_hours=24)
+    _, level = judged(world(300, seed=1), (*COST, at_least("recall@5", 0.79)))
+    assert (unsound.why, few.why, short.why, level.why) == ("error", *["inconclusive"] * 3)
+    assert {v.decision for v in (unsound, few, short, level)} == {"hold"}
+    assert "250 of at least 400 units" in few.reasons
+    assert "not proven yet: recall@5 is at least 0.79" in level.reasons
+
+
+def test_it_promotes_nothing_that_is_proven_broken(judged, world) -> None:
+    """Errors that rise from 2 to 6 % pass there; the paired proof stands in the way, and says so."""
+    gates = (no_worse("errors", by=0.01),)
+    paired, canary = judged(world(2_000, seed=2, errors=0.04), gates)
+    assert paired.rolls_back
+    assert canary.gates[0].state == "holds"
+    assert canary.decision == "hold"
+    assert any("proven broken: errors" in reason for reason in canary.reasons)

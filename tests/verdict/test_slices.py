@@ -48,6 +48,36 @@ def test_each_slice_holds_the_evidence_of_its_own_pairs() -> None:
     assert len(results) == 2 + 3 + 6
 
 
+def test_a_slice_of_nearly_everything_is_none() -> None:
+    """An attribute with one usual value makes no slice of it, and no crosses that repeat another attribute's values."""
+    rng = np.random.default_rng(2)
+    differences, plan = rng.integers(-5, 6, 2_000) / 10, rng.integers(0, 2, 2_000)
+    script = (np.arange(2_000) % 40 == 0).astype(np.int64)
+    book = book_of(
+        differences,
+        {
+            "plan": column(plan, "free", "pro"),
+            "tier": column(plan, "low", "high"),
+            "script": column(script, "latin", "greek"),
+        },
+    )
+    restored = SliceBook()
+    restored.restore(book.to_state())
+    for one in (book, restored):
+        names = {r.slice for r in one.results(METRICS, alpha=0.05)}
+        assert names == {
+            "plan=free",
+            "plan=pro",
+            "tier=low",
+            "tier=high",
+            "script=greek",
+            "plan=free & script=greek",
+            "plan=pro & script=greek",
+            "script=greek & tier=low",
+            "script=greek & tier=high",
+        }
+
+
 def test_many_profiles_make_the_same_slices_as_few(monkeypatch) -> None:
     """Whether values are sorted by profile or by slice, each slice holds the same evidence."""
     rng = np.random.default_rng(4)
