@@ -125,7 +125,7 @@ class Child:
             return None
         fault = None
         try:
-            session = self.post.stubs.opened(envelope, scratch=self.post.scratch)
+            session = self.post.stubs.opened(envelope, scratch=self.post.scratch, shapes=request.shapes)
         except Exception as error:  # noqa: BLE001 - costs this run only
             fault, session = error, Stubs().opened(envelope, scratch=self.post.scratch)
         if self.post.peak is not None and self.alone:

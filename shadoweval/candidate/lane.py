@@ -97,7 +97,7 @@ class Lane:
         if supervisor is not None:
             self.loop.add_reader(supervisor.fileno(), self._supervised)
 
-    async def ask(self, number: int, envelope: bytes) -> tuple[Flight, Report | Ended]:
+    async def ask(self, number: int, envelope: bytes, shapes: dict[str, Any]) -> tuple[Flight, Report | Ended]:
         """Run an envelope."""
         flight = Flight(number, self.loop)
         if self._hung_up:
@@ -110,7 +110,7 @@ class Lane:
             self._watched = True
             self.loop.call_later(_WATCH, self._watch)
         try:
-            flight.sent = await self._send(encode(Request(number, envelope)))
+            flight.sent = await self._send(encode(Request(number, envelope, shapes)))
             return flight, await flight.landed
         except asyncio.CancelledError:
             self.kill("killed", "the run was cancelled", number)

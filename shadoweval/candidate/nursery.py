@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +22,22 @@ __all__ = ["Nursery"]
 _RUN: Final = "import sys; sys.path[:] = {path!r}; from shadoweval.candidate.zygote import main; main({descriptor})"
 _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
+_OWN: Final = "SHADOWEVAL_CANDIDATE_"
 _FORK: Final = b"f"
 _FAREWELL: Final = 0.5
 """Seconds in which a zygote may end in good order."""
+
+
+def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with `SHADOWEVAL_CANDIDATE_X` in the place of `X`; an empty one takes X away.
+
+    So candidates get a key with a rate limit and a bill of its own, and none of production's passwords.
+    """
+    own = {
+        name.removeprefix(_OWN): value for name, value in environment.items() if name.startswith(_OWN) and name != _OWN
+    }
+    kept = {name: value for name, value in environment.items() if name not in own and not name.startswith(_OWN)}
+    return kept | {name: value for name, value in own.items() if value}
 
 
 class _Birth:
@@ -91,7 +104,7 @@ class Nursery:
             self._zygote = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
                 [sys.executable, "-c", code],
                 pass_fds=(theirs.fileno(),),
-                env={**environment, "SHADOWEVAL_SHADOW": "1"},
+                env=_own_settings({**environment, "SHADOWEVAL_SHADOW": "1"}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -7,11 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from shadoweval import capture
 from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.simulate import shape_of
 from shadoweval.candidate.station import Station
 from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import mismatch
@@ -75,6 +77,7 @@ class CandidatePool:
         self._warm = warm or ""
         self._given_scratch, self._scratch = scratch, Path()
         self._stations: dict[tuple[Arm, str], Station] = {}
+        self._shapes: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
         self._scratch = _made_scratch(self._given_scratch)
@@ -124,7 +127,7 @@ class CandidatePool:
                 warm=self._warm,
             )
             guard = None if self.guard is None else self._policy()
-            station = Station(spec, processes=self.processes, guard=guard)
+            station = Station(spec, processes=self.processes, guard=guard, shapes=self._shapes)
             self._stations[arm, target] = station
         return station
 
@@ -146,7 +149,15 @@ class CandidatePool:
         target = self.targets.get(arm) or (envelope.query.entry if arm == INCUMBENT else "")
         if not target:
             raise UnknownCandidateError(arm, experiment=envelope.experiment, known=self.targets)
+        self._learn_shapes(envelope)
         return await self._station(arm, target).run(envelope, alone=attempt > 1)
+
+    def _learn_shapes(self, envelope: Envelope) -> None:
+        """Of each tool that is no read, the first result that could be copied."""
+        for call in envelope.served.tool_calls:
+            usable = call.error is None and call.effect != "read" and capture.uncopyable(call.result) is None
+            if usable and call.name not in self._shapes:
+                self._shapes[call.name] = shape_of(call.result)
 
     async def cancel(self, arm: Arm | None = None) -> None:
         """Kill what is in flight or waits, of one arm or of all, at once. Those runs end as `killed`."""

@@ -14,16 +14,17 @@ from shadoweval.capture import uncopyable
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
 
-__all__ = ["Simulate", "from_recorded", "from_schema"]
+__all__ = ["Simulate", "from_recorded", "from_schema", "shape_of"]
 
 _SIMULATED: Final = "simulated"
 _DEPTH: Final = 8
 
 
 class Simulate(msgspec.Struct, frozen=True):
-    """A result shaped like the tool's: from the incumbent's calls of the same tool, else from its output schema.
+    """A result shaped like the tool's.
 
-    Only writes by default: an acknowledged write misleads nobody, an invented read does.
+    From the incumbent's calls of the same tool, else from its output schema, else from what the tool's results in other
+    queries looked like. Only writes by default: an acknowledged write misleads nobody, an invented read does.
     """
 
     effects: tuple[Effect, ...] = ("write", "unknown")
@@ -49,9 +50,30 @@ class OpenSimulate:
                 result = from_recorded(call, request.arguments, number=next(self._numbers))
                 return StubAnswer(answered="simulated", result=result)
         if request.schema is None:
-            return None
+            return self._from_shape(request)
         result = from_schema(request.schema, request.arguments, number=next(self._numbers))
         return StubAnswer(answered="simulated", result=result)
+
+    def _from_shape(self, request: ToolRequest) -> StubAnswer | None:
+        """As results of this tool looked in other queries: names and types, no value of anybody's."""
+        if request.name not in self._record.shapes:
+            return None
+        seen = ToolCall(name=request.name, result=self._record.shapes[request.name])
+        result = from_recorded(seen, request.arguments, number=next(self._numbers))
+        return StubAnswer(answered="simulated", result=result)
+
+
+def shape_of(result: Any) -> Any:
+    """A result without what it says: the same names and types, lists empty."""
+    told = parsed(result)
+    if told is not None:
+        return json.dumps(shape_of(told))
+    if isinstance(result, Mapping):
+        return {str(name): shape_of(value) for name, value in cast("Mapping[Any, Any]", result).items()}
+    if isinstance(result, bool) or result is None:
+        return result
+    blanks: dict[type, Any] = {str: _SIMULATED, int: 0, float: 0.0, list: [], tuple: []}
+    return blanks.get(type(result))
 
 
 def from_recorded(call: ToolCall, arguments: Mapping[str, Any], *, number: int = 1) -> Any:

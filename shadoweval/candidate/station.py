@@ -36,9 +36,11 @@ class Station:
         spec: What its zygote is told.
         processes: Children at a time.
         guard: The guard's policy, or None.
+        shapes: What results of writes look like, by tool; grows as envelopes come.
     """
 
-    def __init__(self, spec: Start, *, processes: int, guard: Any) -> None:
+    def __init__(self, spec: Start, *, processes: int, guard: Any, shapes: dict[str, Any]) -> None:
+        self.shapes = shapes
         self.arm, self.limits = spec.arm, spec.limits
         self.nursery = Nursery(spec, guard=guard)
         self.throttle = Throttle(processes)
@@ -96,7 +98,7 @@ class Station:
             return self._unrun(envelope, "error", str(error), error_type="TargetError")
 
     async def _run(self, envelope: Envelope, *, alone: bool) -> Observation:
-        epoch, frame = self._epoch, outgoing(envelope)
+        epoch, frame, shapes = self._epoch, outgoing(envelope), self._unknown_shapes(envelope)
         for left in reversed(range(_AGAIN + 1)):
             await self._enter(epoch)
             try:
@@ -106,7 +108,7 @@ class Station:
                 if epoch != self._epoch:
                     return self._unrun(envelope, "killed", _CANCELLED)
                 self._numbers += 1
-                flight, end = await lane.ask(self._numbers, frame)
+                flight, end = await lane.ask(self._numbers, frame, shapes)
             except CandidateError as error:
                 if left == 0:
                     return self._unrun(envelope, "crash", str(error))
@@ -123,6 +125,11 @@ class Station:
                 return self._lost(envelope, end, flight=flight, lane=lane)
             alone = True  # one of several that were in a child which died: alone, the culprit shows itself
         raise AssertionError
+
+    def _unknown_shapes(self, envelope: Envelope) -> dict[str, Any]:
+        """Shapes of results that the envelope does not show itself."""
+        known = {call.name for call in envelope.served.tool_calls}
+        return {name: shape for name, shape in self.shapes.items() if name not in known}
 
     def _release(self, lane: Lane, *, alone: bool) -> None:
         if alone and lane.open:

@@ -90,6 +90,6 @@ class Stubs:
         live = () if self.live is False else (Live(None if self.live is True else self.live),)
         return (Replay(), *between, *((Simulate(),) if self.simulate else ()), *live)
 
-    def opened(self, envelope: Envelope, *, scratch: Path) -> Session:
-        """These stubs for one query."""
-        return Session(self, envelope, scratch=scratch)
+    def opened(self, envelope: Envelope, *, scratch: Path, shapes: Mapping[str, Any] | None = None) -> Session:
+        """These stubs for one query. `shapes`: what results of writes look like, by tool, as other queries showed."""
+        return Session(self, envelope, scratch=scratch, shapes=shapes)

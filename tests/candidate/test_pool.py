@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from candidate_rig import FOLDER, envelope, pool_of, run_one
+from candidate_rig import FOLDER, call, envelope, pool_of, run_one
 
 from shadoweval.candidate import CandidatePool, Limits, Stubs
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
@@ -381,3 +381,28 @@ def test_a_record_that_cannot_be_rebuilt_there_is_an_error_of_that_run():
     assert "no_such_module" in odd.failure.message
     assert odd.query_id == "q-1"
     assert first.outcome.answer == after.outcome.answer
+
+
+def test_a_pool_learns_what_results_of_writes_look_like():
+    """A write that one query's record shows is simulated in the next, in whose record it is not."""
+    shown = envelope(calls=[call("refund", {"order": "K-7"}, {"receipt_id": "R-7", "by": "ada"}, effect="write")])
+
+    async def run():
+        async with pool_of("use_tools") as pool:
+            return [await pool.run(given, arm="new") for given in (envelope(), shown, envelope())]
+
+    before, _, after = asyncio.run(run())
+    how = [[c.answered for c in o.tool_calls if c.name == "refund"] for o in (before, after)]
+
+    assert how == [["refused"] * 2, ["simulated"] * 2]
+    assert "ada" not in str(after.tool_calls)
+
+
+def test_candidates_have_settings_of_their_own(monkeypatch):
+    """SHADOWEVAL_CANDIDATE_X takes the place of X in a candidate's process; an empty one takes X away."""
+    monkeypatch.setenv("MODEL_KEY", "production's")
+    monkeypatch.setenv("SHADOWEVAL_CANDIDATE_MODEL_KEY", "the candidate's")
+    monkeypatch.setenv("DATABASE_PASSWORD", "production's")
+    monkeypatch.setenv("SHADOWEVAL_CANDIDATE_DATABASE_PASSWORD", "")
+
+    assert run_one("settings").outcome.answer == "the candidate's None None"

@@ -4,7 +4,7 @@ import pytest
 from candidate_rig import call, envelope
 
 from shadoweval.candidate import Simulate, Stubs
-from shadoweval.candidate.simulate import from_recorded, from_schema
+from shadoweval.candidate.simulate import from_recorded, from_schema, shape_of
 
 PAID = call(
     "refund",
@@ -102,3 +102,26 @@ def test_without_a_shape_nothing_is_simulated(tmp_path):
 
     assert bare.answer("refund", ASKED, effect="write", live=None).answered == "refused"
     assert told.answer("refund", ASKED, effect="write", live=None).answered == "simulated"
+
+
+@pytest.mark.parametrize(
+    ("result", "simulated"),
+    [
+        ({"refund_id": 17, "to": "ada@mail.example", "lines": [1], "ok": True}, {"refund_id": -1, "to": "K-9"}),
+        ('{"refund_id": "R-17", "to": "ada@mail.example"}', '{"refund_id": "simulated-1", "to": "K-9"}'),
+        ("ada paid", "simulated"),
+    ],
+)
+def test_shapes_of_other_queries_help_and_tell_nothing(tmp_path, result, simulated):
+    """A write that this incumbent never made gets a result of the form seen elsewhere, with no value of anybody's."""
+    shapes = {"refund": shape_of(result)}
+    assert "ada" not in str(shapes)
+    opened = Stubs().opened(envelope(), scratch=tmp_path, shapes=shapes)
+
+    answer = opened.answer("refund", {"to": "K-9"}, effect="write", live=None)
+
+    assert answer.answered == "simulated"
+    if isinstance(simulated, dict):
+        simulated = {**simulated, "lines": [], "ok": True}
+    assert answer.result == simulated
+    assert opened.answer("refund", {"to": "K-9"}, effect="read", live=None).answered == "refused"

@@ -222,3 +222,8 @@ def reads_at_import():
     """A warm hook that uses tools: reads run, writes do not."""
     assert look_up("K-1")["live"]
     assert "ToolRefusedError" in _caught(refund, "K-1", 1)
+
+
+def settings(question):
+    names = ("MODEL_KEY", "DATABASE_PASSWORD", "SHADOWEVAL_CANDIDATE_MODEL_KEY")
+    return " ".join(str(os.environ.get(name)) for name in names)
