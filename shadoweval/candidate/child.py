@@ -52,7 +52,7 @@ class Surroundings:
     """What a run can leave behind that the next one would meet: threads, processes, working folder, environment."""
 
     def __init__(self) -> None:
-        self.threads, self.folder, self.environment = _own_threads(), _folder(), dict(os.environ)
+        self.threads, self.folder, self.environment = _own_threads(), _folder(), _environment()
 
     def changed(self) -> bool:
         """Whether the process is no longer as it was."""
@@ -60,7 +60,7 @@ class Surroundings:
             _own_threads() > self.threads
             or _has_offspring()
             or _folder() != self.folder
-            or dict(os.environ) != self.environment
+            or _environment() != self.environment
         )
 
 
@@ -80,6 +80,11 @@ def _has_offspring() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def _environment() -> dict[Any, Any]:
+    """A copy of the environment, as bytes where Python holds it so: decoding it took half of a short run's time."""
+    return dict(getattr(os.environ, "_data", os.environ))
 
 
 def _folder() -> str:

@@ -122,8 +122,13 @@ class Lane:
         """Send a message; False: the child was gone before."""
         framed = struct.pack("<I", len(content)) + content
         try:
-            async with self._writing:
-                await self.loop.sock_sendall(self.channel, framed)
+            sent = 0
+            if not self._writing.locked():
+                with contextlib.suppress(BlockingIOError):
+                    sent = self.channel.send(framed)  # nearly always all of it, without a turn of the loop
+            if sent < len(framed):
+                async with self._writing:
+                    await self.loop.sock_sendall(self.channel, framed[sent:])
         except OSError:
             self._hang_up()
             return False

@@ -150,10 +150,11 @@ def forks(question):
 
 @faulty
 def forks_and_leaves(question):
-    if os.fork() == 0:
+    left = os.fork()
+    if left == 0:
         os.setsid()
         time.sleep(600)
-    return "left one behind"
+    return f"left one behind: {left}"
 
 
 @faulty
