@@ -77,13 +77,19 @@ def _worker(name: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(timeout=60)
 
 
-def _serve(calls: Sequence[tuple[str, dict[str, Any]]]) -> None:
+def _check(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    if any(process.poll() is not None for process in processes):
+        sys.exit(f"A worker ended before its time; its log lies in {HOME}.")
+
+
+def _serve(calls: Sequence[tuple[str, dict[str, Any]]], processes: Sequence[subprocess.Popen[bytes]]) -> None:
     from pipelines.service import ask_documentation, ask_support  # noqa: PLC0415 - reads the environment
 
     ask = {"documentation": ask_documentation, "support": ask_support}
     for number, (name, arguments) in enumerate(calls, start=1):
         ask[name](**arguments)
         if number % 100 == 0 or number == len(calls):
+            _check(processes)
             _say(f"  served {number:>4} of {len(calls)} live queries; shadowed so far: {_shadowed()}")
 
 
@@ -102,9 +108,7 @@ def _funnel(name: str) -> Any:
 def _wait_for_workers(processes: Sequence[subprocess.Popen[bytes]], *, served: dict[str, int]) -> None:
     shown = 0.0
     while True:
-        dead = [process.args for process in processes if process.poll() is not None]
-        if dead:
-            sys.exit(f"A worker ended before its time: {dead}. Its log lies in {HOME}.")
+        _check(processes)
         funnels = {name: _funnel(name) for name in EXPERIMENTS}
         if all(f.waiting == 0 and f.paired + sum(f.failed.values()) >= served[n] for n, f in funnels.items()):
             return
@@ -150,7 +154,7 @@ def main() -> int:
     with ExitStack() as workers:
         processes = [workers.enter_context(_worker(name)) for name in EXPERIMENTS]
         _say(f"Serving {len(calls)} queries through both incumbents, each with a shadow ...")
-        _serve(calls)
+        _serve(calls, processes)
         counts = {name: sum(called == name for called, _ in calls) for name in EXPERIMENTS}
         _wait_for_workers(processes, served={name: _mirrored(name, counts[name]) for name in EXPERIMENTS})
     reports = [_judge(name) for name in EXPERIMENTS]
