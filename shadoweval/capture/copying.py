@@ -77,6 +77,8 @@ def carried(value: Any) -> bool:  # noqa: C901, PLR0911 - the request path: a fu
     if kind is list:
         if len(value) > _ITEMS:
             return False
+        if _ATOMS.issuperset(map(type, value)):
+            return True
         for part in value:
             kind = type(part)
             if kind not in _ATOMS and not carried(part):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Final, cast
 
-from shadoweval.capture.recorder import HitRow
+from shadoweval.capture.rows import HitRow
 
-__all__ = ["DocId", "hit_rows"]
+__all__ = ["DocId", "hit_rows", "quick_rows"]
 
 DocId = Callable[[Any], str]
 
@@ -23,6 +24,21 @@ _SCORES: Final = ("score", "relevance_score", "_score")
 _TEXTS: Final = ("page_content", "text", "content")
 _LISTS: Final = ("points", "documents", "hits", "nodes", "matches", "results")
 _TEXT_CAP: Final = 65_536
+_common: Final = itemgetter("id", "score", "text")
+
+
+def quick_rows(found: Any) -> list[tuple[str, float, str]] | None:
+    """Id, score and text of the commonest documents, mappings with all three; None: `hit_rows` must have a look."""
+    if type(found) is not list:
+        return None
+    try:
+        rows = list(map(_common, cast("list[Any]", found)))
+    except Exception:  # noqa: BLE001 - whatever a document's own class raises when it is no mapping
+        return None
+    for key, score, text in rows:
+        if type(text) is not str or type(key) is not str or type(score) is not float or len(text) > _TEXT_CAP:
+            return None
+    return rows
 
 
 def hit_rows(found: Any, doc_id: DocId | None = None) -> list[HitRow]:
@@ -33,17 +49,7 @@ def hit_rows(found: Any, doc_id: DocId | None = None) -> list[HitRow]:
             mapping that holds them under a common name such as `points` or `documents`.
         doc_id: Identity of one document.
     """
-    rows: list[HitRow] = []
-    rank = 0
-    for document in found if type(found) is list else _ranked(found):
-        rank += 1
-        if type(document) is dict and doc_id is None:  # the common case, without a call a document
-            key, text, score = document.get("id"), document.get("text"), document.get("score")
-            if type(key) is str and type(score) is float and type(text) is str and len(text) <= _TEXT_CAP:
-                rows.append((key, rank, score, text))
-                continue
-        rows.append(_row(document, rank, doc_id))
-    return rows
+    return [_row(document, rank, doc_id) for rank, document in enumerate(_ranked(found), 1)]
 
 
 def _ranked(found: Any) -> Iterable[Any]:

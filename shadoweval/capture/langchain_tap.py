@@ -53,7 +53,7 @@ class Tap(BaseCallbackHandler):
 
     def _start(self, run_id: UUID, parent: UUID | None, *, kind: _Kind, name: str) -> _Open:
         above = self.open.get(parent) if parent is not None else None
-        index = next(self.recorder.indices)
+        index = self.recorder.next_index()
         opened = _Open(kind, name, index=index, parent=above.index if above else None)
         self.open[run_id] = opened
         return opened
@@ -142,7 +142,7 @@ class Tap(BaseCallbackHandler):
     ) -> None:
         """A tool is called."""
         opened = self._start(run_id, parent_run_id, kind="tool", name=_name(serialized, facts, "tool"))
-        opened.calls_before = len(self.recorder.calls)
+        opened.calls_before = len(self.recorder.log)
         opened.effect = said_effect(facts.get("metadata"), tags=facts.get("tags"))
         inputs: Any = facts.get("inputs")
         arguments = inputs if isinstance(inputs, Mapping) else {"input": input_str}
@@ -166,7 +166,7 @@ class Tap(BaseCallbackHandler):
         if opened is None:
             return
         # A @tool function inside the LangChain tool, and whoever answers for an interceptor, record it themselves.
-        told = any(call[0] == opened.name for call in self.recorder.calls[opened.calls_before :])
+        told = opened.name in self.recorder.called(opened.calls_before)
         if told or installed.interceptor is not None:
             self.open.pop(run_id, None)
             return

@@ -61,12 +61,12 @@ class _Pending:
 
     def __init__(self, recorder: Recorder, asked: tuple[Asked, ...]) -> None:
         self.recorder, self.asked = recorder, asked
-        self.calls_before, self.since = len(recorder.calls), perf_counter()
+        self.calls_before, self.since = len(recorder.log), perf_counter()
 
     def answered(self, results: Mapping[str, Any]) -> None:
         """Record what came back and was not recorded by the tool itself."""
         recorder = self.recorder
-        made = {call[0] for call in recorder.calls[self.calls_before :]}
+        made = recorder.called(self.calls_before)
         duration = perf_counter() - self.since
         for call in self.asked:
             if call.id in results and call.name not in made:
@@ -150,7 +150,7 @@ class ModelCall:
         times = (self._began - recorder.began, duration)
         used = (reply.input_tokens, reply.output_tokens, None)
         name = reply.model or self.model
-        recorder.add_step_row(("model", name, *times, *used, self.first, error, next(recorder.indices), None))
+        recorder.add_step_row(("model", name, *times, *used, self.first, error, None, None))
 
 
 def listening(client: _C, listen: Listen) -> _C:

@@ -32,10 +32,11 @@ def answer_text(value: Any) -> str | None:
     """
     if type(value) is str:
         return value
-    if type(value) is dict or isinstance(value, Mapping):
-        return _mapped(cast("Mapping[Any, Any]", value))
-    if isinstance(value, str):
-        return str(value)
+    if type(value) is dict:
+        answer = cast("dict[Any, Any]", value).get("answer")
+        return answer if type(answer) is str else _mapped(cast("dict[Any, Any]", value))
+    if isinstance(value, str | Mapping):
+        return str(value) if isinstance(value, str) else _mapped(cast("Mapping[Any, Any]", value))
     content = getattr(value, "content", None)
     if isinstance(content, str):
         return content

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Literal, TypeVar, cast, overload
 
-from shadoweval.capture.documents import DocId, hit_rows
+from shadoweval.capture.documents import DocId, hit_rows, quick_rows
 from shadoweval.capture.interception import error_text
 from shadoweval.capture.recorder import Recorder, current
 
@@ -19,10 +19,10 @@ __all__ = ["record_hits", "record_model_call", "retriever", "step"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Kind = Literal["model", "retrieval", "other"]
-_After = Callable[[Recorder, Any, tuple[float, float]], None]
+_After = Callable[[Recorder, Any], None]
 
 
-def _writers(kind: _Kind, name: str, after: _After) -> tuple[Callable[..., None], Callable[..., None]]:
+def _writers(kind: _Kind, name: str, after: _After | None) -> tuple[Callable[..., None], Callable[..., None]]:
     """What writes down a failed and a finished call."""
 
     def failed(recorder: Recorder, started: float, error: BaseException) -> None:
@@ -33,16 +33,18 @@ def _writers(kind: _Kind, name: str, after: _After) -> tuple[Callable[..., None]
             recorder.fault = fault
 
     def ended(recorder: Recorder, started: float, result: Any) -> None:
-        duration = perf_counter() - started
+        row = (kind, name, started, perf_counter())
         try:
-            after(recorder, result, (started, duration))
+            if after is not None:
+                after(recorder, result)
+            recorder.add_step_row(row)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
             recorder.fault = fault
 
     return failed, ended
 
 
-def _observed(function: Callable[..., Any], kind: _Kind, *, name: str, after: _After) -> Any:
+def _observed(function: Callable[..., Any], kind: _Kind, *, name: str, after: _After | None) -> Any:
     """`function` with its timing recorded, and `after` called with what it returned."""
     failed, ended = _writers(kind, name, after)
 
@@ -109,9 +111,9 @@ def retriever(
     def declare(declared: _F) -> _F:
         title = _title(declared, name)
 
-        def after(recorder: Recorder, result: Any, times: tuple[float, float]) -> None:
-            recorder.add_hits(hit_rows(result, doc_id), replace=replace)
-            recorder.add_step("retrieval", title, started=times[0], duration=times[1])
+        def after(recorder: Recorder, result: Any) -> None:
+            rows = quick_rows(result) if doc_id is None else None
+            recorder.add_hits(hit_rows(result, doc_id) if rows is None else rows, replace=replace)
 
         return cast("_F", _observed(declared, "retrieval", name=title, after=after))
 
@@ -122,12 +124,7 @@ def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) 
     """Record the time of a part of the pipeline, sync or async, under a name."""
 
     def declare(declared: _F) -> _F:
-        title = _title(declared, name)
-
-        def after(recorder: Recorder, _result: Any, times: tuple[float, float]) -> None:
-            recorder.add_step(kind, title, started=times[0], duration=times[1])
-
-        return cast("_F", _observed(declared, kind, name=title, after=after))
+        return cast("_F", _observed(declared, kind, name=_title(declared, name), after=None))
 
     return declare
 
@@ -169,6 +166,4 @@ def record_model_call(
     if recorder is not None:
         since = (perf_counter() - duration if started is None else started) - recorder.began
         tokens = (input_tokens, output_tokens, cost_usd)
-        recorder.add_step_row(
-            ("model", name, since, duration, *tokens, first_chunk, error, next(recorder.indices), None)
-        )
+        recorder.add_step_row(("model", name, since, duration, *tokens, first_chunk, error, None, None))

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar, cast, overload
 from shadoweval import codec
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.interception import error_text, given, installed
-from shadoweval.capture.recorder import Call, Recorder, current
+from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.rows import CALL
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -137,11 +138,11 @@ def _sync_tool(function: Callable[..., Any], title: str, effect: Effect) -> Call
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            _failed(recorder, (title, effect, arguments, started, perf_counter()), error)
+            _failed(recorder, (CALL, title, effect, arguments), (started, error))
             raise
         ended = perf_counter()
         try:
-            recorder.note((title, effect, arguments, started, ended), result)
+            recorder.note((CALL, title, effect, arguments), result, (started, ended))
         except Exception as fault:  # noqa: BLE001 - see `_odd`
             recorder.fault = fault
         return result
@@ -168,11 +169,11 @@ def _async_tool(function: Callable[..., Any], title: str, effect: Effect) -> Cal
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            _failed(recorder, (title, effect, arguments, started, perf_counter()), error)
+            _failed(recorder, (CALL, title, effect, arguments), (started, error))
             raise
         ended = perf_counter()
         try:
-            recorder.note((title, effect, arguments, started, ended), result)
+            recorder.note((CALL, title, effect, arguments), result, (started, ended))
         except Exception as fault:  # noqa: BLE001 - see `_odd`
             recorder.fault = fault
         return result
@@ -190,9 +191,10 @@ def _odd(recorder: Recorder, fault: Exception) -> bytes:
     return _NOTHING
 
 
-def _failed(recorder: Recorder, call: Call, error: BaseException) -> None:
+def _failed(recorder: Recorder, asked: tuple[Any, ...], how: tuple[float, BaseException]) -> None:
+    started, error = how
     try:
-        recorder.note(call, None, (error_text(error), "live", None))
+        recorder.note(asked, None, (started, perf_counter(), error_text(error), "live", None, None))
     except Exception as fault:  # noqa: BLE001 - see `_odd`
         recorder.fault = fault
 

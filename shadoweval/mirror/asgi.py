@@ -21,15 +21,16 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from shadoweval.capture.inputs import freeze_call
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
 from shadoweval.errors import ExperimentError, TooLargeError
-from shadoweval.mirror.call import Call, Plan, Site, alone
+from shadoweval.mirror.call import Call, Site, alone
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.http import Reply, StatusError, decoded_body
+from shadoweval.mirror.plan import Plan
 from shadoweval.mirror.question import asked
-from shadoweval.mirror.wire import freeze_call
 from shadoweval.records import Outcome
 
 __all__ = ["ClientGoneError", "Route", "ShadowASGI"]

@@ -1,19 +1,23 @@
 """The life of one mirrored call: decided and copied before the incumbent runs, handed over after it.
 
-Functions, coroutines, generators and async generators share it; they differ only in how they wait.
+Functions, coroutines, generators and async generators share it; they differ only in how they wait. What need not be
+known before the incumbent's caller has its answer is left to whoever reads the call's draft (`capture.drafts`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
-from time import perf_counter
-from typing import Any, Final, cast
+from contextvars import ContextVar, Token
+from time import perf_counter, time
+from typing import Any, Final
 
 import msgspec
 
 from shadoweval import codec
+from shadoweval.buckets import bucket
 from shadoweval.capture.copying import carried, data_of, encode
+from shadoweval.capture.drafts import MAGIC, encode_draft, finished
+from shadoweval.capture.inputs import call_inputs, freeze_call
 from shadoweval.capture.interception import installed
 from shadoweval.capture.langchain import hook, watch
 from shadoweval.capture.outcomes import answer_text, failure_of, outcome_of
@@ -22,12 +26,10 @@ from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.guard import Guard, Tally
 from shadoweval.mirror.lane import Lane
 from shadoweval.mirror.overhead import bin_name
-from shadoweval.mirror.plan import Plan
+from shadoweval.mirror.plan import Plan, now
 from shadoweval.mirror.question import asked
 from shadoweval.mirror.redaction import redacted_frame
-from shadoweval.mirror.sampling import bucketer, request_id
-from shadoweval.mirror.wire import frame, freeze_call
-from shadoweval.records import INCUMBENT
+from shadoweval.mirror.sampling import draw, ids
 
 __all__ = ["Call", "Site", "alone"]
 
@@ -36,6 +38,7 @@ _FRAME: Final = 4
 
 alone: Final[ContextVar[bool]] = ContextVar("shadoweval_alone", default=False)
 """Inside a control call: neither it nor what it calls is mirrored."""
+_uncarried: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
 
 
 class Site:
@@ -45,13 +48,12 @@ class Site:
         self.plan, self.entry = plan, entry
         self.lane: Lane = plan.lane
         self.skip = 1 if method else 0
-        self.place = bucketer(plan.salt)
+        self.sample = plan.sample
         self.off = plan.sample <= 0.0
-        self.counting = Guard(plan.experiment, self.lane.tally, "decide")
-        self.raw_experiment = msgspec.Raw(encode(plan.experiment))
-        self.raw_entry = msgspec.Raw(encode(entry))
-        self.raw_salt = msgspec.Raw(encode(plan.salt))
-        self.raw_versions = msgspec.Raw(encode(plan.versions))
+        self.asks = any(reader is not None for reader in (plan.unit, plan.attributes, plan.decide))
+        self.by_chance = not self.asks and plan.sample < 1.0
+        self.clock: Any = time if plan.clock is now else plan.clock
+        self.raw = msgspec.Raw(encode((plan.experiment, entry, plan.salt, plan.versions)))
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Decide and copy. None: the call is not mirrored, and why is counted.
@@ -65,12 +67,20 @@ class Site:
         if not lane.opened:
             lane.open()
         if self.off:
-            with self.counting:
-                lane.tally.count("off")
+            reason = "off"
+        elif current.get() is not None or alone.get():
+            reason = "nested"
+        elif self.by_chance and draw() >= self.sample:
+            reason = "not_sampled"
+        else:
+            call = Call(self, lane.tally)
+            try:
+                return call.begun(args[self.skip :] if self.skip else args, kwargs)
+            except BaseException as error:
+                if not call.caught(error):
+                    raise
             return None
-        call = Call(self, lane.tally)
-        with call:
-            return call.begun(args[self.skip :] if self.skip else args, kwargs)
+        lane.tally.count(reason)
         return None
 
 
@@ -81,8 +91,10 @@ class Call(Guard):
         "attributes",
         "began",
         "bucket",
-        "id",
+        "failure",
         "inputs",
+        "number",
+        "outcome",
         "over",
         "recorder",
         "site",
@@ -99,6 +111,10 @@ class Call(Guard):
         self.site = site
         self.recorder: Recorder | None = None
         self.over = False
+        self.token: Token[Any] | None = None
+        self.outcome: Any = None
+        self.bucket: float | None = None
+        self.failure: tuple[str, str, str] | None = None
 
     def lost(self, reason: str) -> None:
         """Count the call and what became of it, once and together: a call that never ends is in neither count."""
@@ -108,36 +124,55 @@ class Call(Guard):
 
     def begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Decide, then copy the input; None where the call is left alone."""
-        plan = self.site.plan
-        if current.get() is not None or alone.get():
-            self.lost("nested")
-            return None
-        self.id = request_id()
-        unit = plan.unit(*args, **kwargs) if plan.unit is not None else None
-        self.unit = "" if unit is None else str(unit)
-        attributes: Mapping[str, Any] = plan.attributes(*args, **kwargs) if plan.attributes is not None else {}
-        reason = plan.decide(self.unit or self.id, attributes) if plan.decide is not None else None
-        if reason is not None:
-            self.lost(reason)
-            return None
-        self.bucket, second = self.site.place(self.unit or self.id)
-        if self.bucket >= plan.sample:
-            self.lost("not_sampled")
-            return None
+        site = self.site
+        plan = site.plan
+        self.number = ids.next()
+        attributes: Mapping[str, Any] = {}
+        if site.asks:
+            attributes = plan.attributes(*args, **kwargs) if plan.attributes is not None else attributes
+            reason = self._refused(args, kwargs, attributes)
+            if reason is not None:
+                self.lost(reason)
+                return None
+        else:
+            self.unit, self.bucket = "", draw() * plan.sample
         # As many mirrored calls as control calls are timed, both chosen at random.
-        self.timed = second < 2.0 * plan.control
-        if second < plan.control:
+        drawn = draw()
+        self.timed = drawn < 2.0 * plan.control
+        if drawn < plan.control:
             self.lost("control")
             return self
         self.point = "snapshot"
-        self.inputs = freeze_call(args, kwargs, max_bytes=plan.max_bytes)
         self.attributes = _attributes(attributes, plan.max_bytes) if attributes else _EMPTY
-        self.text = str(plan.text(*args, **kwargs)) if plan.text is not None else asked(args, kwargs)
-        self.started_at = plan.clock()
+        only = args[0] if len(args) == 1 and not kwargs else None
+        if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
+            self.text, self.inputs = only, (args, kwargs)
+        else:
+            self.inputs = call_inputs(args, kwargs, max_bytes=plan.max_bytes)
+            self.text = str(plan.text(*args, **kwargs)) if plan.text is not None else asked(args, kwargs)
+        self.started_at = site.clock()
         if not hook.registered:
             watch()
         self.recorder = Recorder(plan.max_bytes)
         return self
+
+    def _refused(self, args: tuple[Any, ...], kwargs: dict[str, Any], attributes: Mapping[str, Any]) -> str | None:
+        """Why the call is not mirrored, where the unit, whoever decides, or the unit's bucket says so."""
+        plan = self.site.plan
+        unit = plan.unit(*args, **kwargs) if plan.unit is not None else None
+        self.unit = "" if unit is None else str(unit)
+        if plan.decide is not None:
+            reason = plan.decide(self.unit or f"{ids.prefix}{self.number}", attributes)
+            if reason is not None:
+                return reason
+        if not self.unit:
+            self.bucket = draw()
+        elif plan.sample >= 1.0:  # whoever finishes the draft works it out
+            self.bucket = None
+            return None
+        else:
+            self.bucket = bucket(plan.salt, self.unit)
+        return "not_sampled" if self.bucket >= plan.sample else None
 
     def enter(self) -> None:
         """The incumbent runs from here on, in this context."""
@@ -146,11 +181,10 @@ class Call(Guard):
 
     def leave(self) -> None:
         """It does not run any more, or waits for its consumer."""
+        token = self.token
         try:
-            if self.recorder is None:
-                alone.reset(cast("Any", self.token))
-            else:
-                current.reset(cast("Any", self.token))
+            if token is not None:
+                token.var.reset(token)
         except ValueError:
             # Whoever drives the coroutine changed contexts in the middle (opentelemetry-python#2606 met the same):
             # the variable is set in a context that is not ours to clean.
@@ -160,51 +194,54 @@ class Call(Guard):
         """The incumbent returned: hand over what it did."""
         self.leave()
         recorder = self.recorder
-        if recorder is None:
-            with self:
-                self.tally.control.add(bin_name(perf_counter() - self.began))
+        ended = perf_counter()
+        plan = self.site.plan
+        try:
+            if plan.observe is not None:
                 self._observe(failed=False)
-            return
-        duration = perf_counter() - recorder.began
-        with self:
-            self._observe(failed=False)
-            self._hand_over(self._outcome(recorder, value), None, duration)
+            if recorder is None:
+                self.tally.control.add(bin_name(ended - self.began))
+                return
+            self.point = "outcome"
+            if plan.outcome is not None:
+                self.outcome = self._extracted(recorder, value)
+            else:
+                answer = value if type(value) is str else answer_text(value)
+                self.outcome = (answer, None if answer is value else value, None, False)
+            self._hand_over(recorder, ended - recorder.began)
             if self.timed:
                 self.tally.mirrored.add(bin_name(perf_counter() - self.began))
+        except BaseException as error:
+            if not self.caught(error):
+                raise
 
     def raised(self, error: BaseException) -> None:
         """The incumbent raised, was cancelled, or its consumer went away."""
         self.leave()
         recorder = self.recorder
-        if recorder is None:
-            with self:
-                self._observe(failed=_suffers(error))
-            return
-        if self.over:
-            return
-        duration = perf_counter() - recorder.began
+        ended = perf_counter()
         with self:
-            self._observe(failed=_suffers(error))
-            self.point = "outcome"
-            failure = failure_of(error)
-            step = recorder.failed_step()
-            told = (failure.kind, failure.error_type, failure.message, step)
-            self._hand_over(None, told, duration)
+            if recorder is None:
+                self._observe(failed=_suffers(error))
+            elif not self.over:
+                self._observe(failed=_suffers(error))
+                self.point = "outcome"
+                failure = failure_of(error)
+                self.failure = (failure.kind, failure.error_type, failure.message)
+                self._hand_over(recorder, ended - recorder.began)
 
     def streamed(self, chunks: Chunks) -> None:
         """The incumbent's stream ended by itself."""
         self.leave()
         recorder = self.recorder
-        if recorder is None:
-            with self:
-                self._observe(failed=False)
-            return
-        if self.over:
-            return
-        duration = perf_counter() - recorder.began
+        ended = perf_counter()
         with self:
-            self._observe(failed=False)
-            self._hand_over(self._outcome_of_stream(recorder, chunks), None, duration)
+            if recorder is None:
+                self._observe(failed=False)
+            elif not self.over:
+                self._observe(failed=False)
+                self.outcome = self._outcome_of_stream(recorder, chunks)
+                self._hand_over(recorder, ended - recorder.began)
 
     def _observe(self, *, failed: bool) -> None:
         """Tell the breaker how the incumbent fares, with all that we have added to its call so far."""
@@ -212,16 +249,9 @@ class Call(Guard):
         if observe is not None:
             observe(perf_counter() - self.began, failed=failed, mirrored=self.recorder is not None)
 
-    def _outcome(self, recorder: Recorder, value: Any) -> Any:
-        self.point = "outcome"
+    def _extracted(self, recorder: Recorder, value: Any) -> bytes:
         plan = self.site.plan
-        if plan.outcome is not None:
-            return outcome_of(value, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
-        answer = answer_text(value)
-        if type(value) is str:
-            return _outcome_row(recorder, answer, None, cut=False, cap=plan.max_bytes)
-        copied, cut = data_of(value, max_bytes=plan.max_bytes)
-        return _outcome_row(recorder, answer, copied, cut=cut, cap=plan.max_bytes)
+        return encode(outcome_of(value, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes))
 
     def _outcome_of_stream(self, recorder: Recorder, chunks: Chunks) -> Any:
         self.point = "outcome"
@@ -231,21 +261,25 @@ class Call(Guard):
             whole = answer if answer is not None else chunks.data()
             told = outcome_of(whole, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
             cut = told.truncated or chunks.truncated
-            return msgspec.structs.replace(told, chunks=chunks.count, truncated=cut)
-        return _outcome_row(recorder, answer, value, cut=chunks.truncated, cap=plan.max_bytes, chunks=chunks.count)
+            return encode(msgspec.structs.replace(told, chunks=chunks.count, truncated=cut))
+        return (answer, value, chunks.count, chunks.truncated)
 
-    def _hand_over(self, outcome: Any, failure: Any, duration: float) -> None:
-        recorder, site = cast("Recorder", self.recorder), self.site
+    def _hand_over(self, recorder: Recorder, duration: float) -> None:
         if recorder.fault is not None:
             self.point = "snapshot"
             raise recorder.fault
         self.point = "encode"
-        place = (self.bucket, site.raw_salt)
-        query = (self.id, self.text, self.inputs, site.raw_entry, self.unit, self.attributes, self.started_at, *place)
-        did = (outcome, failure, recorder.steps, self.started_at, duration, recorder.first_chunk)
-        used = (recorder.usage_row(), site.raw_versions)
-        whole = frame(site.raw_experiment, query, (self.id, INCUMBENT, "served", *did, *used))
+        site = self.site
         plan = site.plan
+        try:
+            whole = encode_draft(self._draft(recorder, duration))
+        except _uncarried:
+            whole = b""
+        if not 0 < len(whole) <= plan.max_bytes:
+            self._look_closer()
+            whole = encode_draft(self._draft(recorder, duration))
+        if plan.redact is not None or not site.lane.drafts:
+            whole = finished(whole)
         if plan.redact is not None:
             self.point = "redact"
             whole = redacted_frame(whole, plan.redact)
@@ -258,6 +292,48 @@ class Call(Guard):
         if reason is None and plan.charge is not None:
             plan.charge()
 
+    def _draft(self, recorder: Recorder, duration: float) -> tuple[Any, ...]:
+        """In the order of `capture.drafts`."""
+        site = self.site
+        return (
+            MAGIC,
+            site.raw,
+            ids.prefix,
+            self.number,
+            self.unit,
+            self.text,
+            self.inputs,
+            self.attributes,
+            self.started_at,
+            self.bucket,
+            duration,
+            recorder.first_chunk,
+            self.outcome,
+            self.failure,
+            recorder.began,
+            recorder.log,
+            recorder.hits,
+            recorder.max_items,
+            recorder.truncated,
+            site.plan.max_bytes,
+        )
+
+    def _look_closer(self) -> None:
+        """Something is no plain data, or large: copy what can be copied, and cut at the caps."""
+        cap = self.site.plan.max_bytes
+        if type(self.inputs) is tuple:
+            self.point = "snapshot"
+            self.inputs = freeze_call(*self.inputs, max_bytes=cap)
+            self.point = "encode"
+        if type(self.outcome) is tuple:
+            answer, value, chunks, cut = self.outcome
+            if chunks is None:
+                value, too_large = data_of(value, max_bytes=cap)
+                cut |= too_large
+            if answer is not None and len(answer) > cap:
+                answer, cut = answer[:cap], True
+            self.outcome = (answer, value, chunks, cut)
+
 
 def _suffers(error: BaseException) -> bool:
     """Whether the incumbent failed; a caller that went away says nothing about it."""
@@ -267,13 +343,3 @@ def _suffers(error: BaseException) -> bool:
 def _attributes(attributes: Mapping[str, Any], max_bytes: int) -> msgspec.Raw:
     found = dict(attributes)
     return msgspec.Raw(encode(found) if carried(found) else encode(codec.plain(found, max_bytes=max_bytes)))
-
-
-def _outcome_row(
-    recorder: Recorder, answer: str | None, value: Any, *, cut: bool, cap: int, chunks: int | None = None
-) -> tuple[Any, ...]:
-    """In the order of Outcome's fields."""
-    if answer is not None and len(answer) > cap:
-        answer, cut = answer[:cap], True
-    calls = [msgspec.Raw(call[1]) for call in recorder.calls]
-    return (answer, recorder.hit_rows(), calls, value, chunks, cut or recorder.truncated)

@@ -67,8 +67,10 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if error is None:
-            return False
+        return error is not None and self.caught(error)
+
+    def caught(self, error: BaseException) -> bool:
+        """Count and tell an error of ours; False: it is none of ours, raise it again."""
         if isinstance(error, KeyboardInterrupt | SystemExit):
             return False
         try:

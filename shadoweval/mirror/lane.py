@@ -66,6 +66,8 @@ class Lane:
         self._lock = threading.Lock()
         self._retry_at = 0.0
         self.opened = False
+        self.drafts = False
+        """Whether its readers finish drafts."""
         self._own = MemoryTally(counters)
         self.tally: Tally = self._own
         """The transport's own counters, once it is open, where it has some and none were given."""
@@ -96,11 +98,13 @@ class Lane:
         if ledger is not None and not self._given:
             self._own.move(ledger)
             self.tally = ledger
+        self.drafts = getattr(transport, "drafts", False)
+        self.offer = transport.offer
         self._transport, self.opened = transport, True
 
     def offer(self, frame: bytes) -> str | None:
         """Hand a frame over; the reason where it is lost."""
-        return "transport_error" if self._transport is None else self._transport.offer(frame)
+        return "transport_error" if self._transport is None else self._transport.offer(frame)  # replaced by `_adopt`
 
     def close(self) -> None:
         """Close the transport."""

@@ -18,13 +18,14 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from shadoweval.capture.copying import data_of
+from shadoweval.capture.inputs import freeze_call
 from shadoweval.capture.langchain_tap import Tap
 from shadoweval.capture.outcomes import answer_text
 from shadoweval.capture.recorder import current
-from shadoweval.mirror.call import Call, Plan, Site, alone
+from shadoweval.mirror.call import Call, Site, alone
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.finishing import finish
-from shadoweval.mirror.wire import freeze_call
+from shadoweval.mirror.plan import Plan
 
 __all__ = ["Asked", "MirrorTap", "Place", "announced_by"]
 

@@ -21,9 +21,10 @@ import msgspec
 from shadoweval.capture.openai import Listener, ModelCall, listening
 from shadoweval.capture.openai_replies import Reply, shown
 from shadoweval.capture.outcomes import outcome_of
-from shadoweval.mirror.call import Call, Plan, Site
+from shadoweval.mirror.call import Call, Site
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finishing import finish
+from shadoweval.mirror.plan import Plan
 from shadoweval.records import Outcome
 
 __all__ = ["mirrored_client"]

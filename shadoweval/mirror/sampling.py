@@ -1,44 +1,17 @@
-"""Which part of the traffic: a bucket function that is specified, versioned and the same for ever.
-
-Version 1: `int(SHA256(f"{salt}:{unit}").hexdigest()[:16], 16) / 2**64 < share`, with salt and unit in UTF-8. A
-unit that is in at a share stays in at every larger share. Test vectors: docs/sampling.md.
-"""
+"""Who is in the sample: shares, ids and chance. The bucket of a unit is `buckets.bucket`."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import random
 import secrets
-from collections.abc import Callable
-from hashlib import sha256
-from struct import Struct
 from typing import Final
 
+from shadoweval.buckets import VERSION, bucket
 from shadoweval.errors import ShareError
 
-__all__ = ["VERSION", "bucket", "bucketer", "request_id", "share_of"]
-
-VERSION: Final = 1
-_TWO: Final = Struct(">QQ").unpack_from
-_SCALE: Final = 2.0**-64
-
-
-def bucket(salt: str, unit: str) -> float:
-    """Where `unit` falls in [0, 1) under `salt`."""
-    return bucketer(salt)(unit)[0]
-
-
-def bucketer(salt: str) -> Callable[[str], tuple[float, float]]:
-    """Gives a unit's bucket, and a second number in [0, 1) that does not depend on it (bits 64 to 127 of the hash)."""
-    salted = sha256(f"{salt}:".encode()).copy
-
-    def placed(unit: str) -> tuple[float, float]:
-        hashed = salted()
-        hashed.update(unit.encode())
-        first, second = _TWO(hashed.digest())
-        return first * _SCALE, second * _SCALE
-
-    return placed
+__all__ = ["VERSION", "bucket", "chance", "draw", "ids", "request_id", "share_of"]
 
 
 def share_of(what: str, value: float) -> float:
@@ -52,6 +25,12 @@ def share_of(what: str, value: float) -> float:
     return float(value)
 
 
+chance: Final = random.Random()  # noqa: S311 - no secret
+"""Our own: an application that seeds `random` gets the numbers that it gets without us."""
+draw: Final = chance.random
+"""A number in [0, 1), by chance."""
+
+
 class _Ids:
     """Random prefix of this process, and a counter: unique without a system call per request."""
 
@@ -63,11 +42,16 @@ class _Ids:
         self.next = itertools.count(1).__next__
 
 
-_ids: Final = _Ids()
+def _forked() -> None:
+    ids.renew()
+    chance.seed()
+
+
+ids: Final = _Ids()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ids.renew)
+    os.register_at_fork(after_in_child=_forked)
 
 
 def request_id() -> str:
     """An id that no other call of any process has."""
-    return f"{_ids.prefix}{_ids.next()}"
+    return f"{ids.prefix}{ids.next()}"

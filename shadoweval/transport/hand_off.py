@@ -43,6 +43,8 @@ class RingTransport:
         OSError, AttributeError: there are no sealed memfds on this system.
     """
 
+    drafts = True
+
     def __init__(
         self,
         folder: Path,

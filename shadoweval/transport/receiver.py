@@ -14,6 +14,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from shadoweval.capture.drafts import finished
+from shadoweval.errors import CorruptFrameError
 from shadoweval.transport.frames import HEADER, scan
 from shadoweval.transport.ledger import Kind, total
 from shadoweval.transport.locks import held, sole
@@ -22,6 +24,7 @@ from shadoweval.transport.segments import private_folder
 __all__ = ["SpoolBatch", "SpoolReceiver"]
 
 _CHUNK: Final = 4 * 1024 * 1024
+_ASIDE: Final = 65_536
 
 
 class SpoolBatch:
@@ -32,6 +35,14 @@ class SpoolBatch:
         self.taken: list[bytes] = []
         self.damage: list[tuple[bytes, str]] = []
         self.finished: list[str] = []
+
+    def add(self, payloads: Sequence[bytes]) -> None:
+        """Frames, and drafts that become frames here."""
+        for payload in payloads:
+            try:
+                self.taken.append(finished(payload))
+            except CorruptFrameError as error:
+                self.damage.append((payload[:_ASIDE], str(error)))
 
     @property
     def frames(self) -> Sequence[bytes]:
@@ -91,7 +102,7 @@ class SpoolReceiver:
                 block = _pread(descriptor, min(wanted, size - at), at)
                 last = ended and at + len(block) >= size
                 found = scan(block, limit=limit - len(batch.taken), last=last)
-                batch.taken += found.frames
+                batch.add(found.frames)
                 batch.damage += found.corrupt
                 at += found.consumed
                 if not found.consumed:

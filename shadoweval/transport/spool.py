@@ -76,6 +76,8 @@ class SpoolTransport:
         cap_bytes: Size of all segments together at which frames are refused as `full`.
     """
 
+    drafts = True
+
     def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, cap_bytes: int = CAP_BYTES) -> None:
         self.folder = Path(folder).absolute()
         self._segment_bytes, self._cap_bytes = segment_bytes, cap_bytes

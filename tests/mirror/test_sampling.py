@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from shadoweval.errors import ShareError
 from shadoweval.mirror import Mirror, bucket
-from shadoweval.mirror.sampling import bucketer, request_id
+from shadoweval.mirror.sampling import chance, request_id
 
 # salt, unit, first 16 hexadecimal digits of SHA-256("salt:unit") by coreutils' sha256sum (docs/sampling.md).
 VECTORS = [
@@ -47,14 +49,41 @@ def test_a_larger_share_keeps_who_was_in(unit: str, low: float, high: float) -> 
     assert (bucket("s", unit) < low) <= (bucket("s", unit) < high)
 
 
-def test_buckets_and_control_are_uniform_and_independent() -> None:
-    """Chi-square over a 10 x 10 table of 20,000 units; 99 degrees of freedom, 0.1 % point 148.2."""
-    place = bucketer("experiment")
-    cells = [0] * 100
+def test_buckets_and_control_are_uniform_and_independent(kept: Any) -> None:
+    """Chi-square of 10 buckets, each mirrored or left alone, over 20,000 units; 19 degrees, 0.1 % point 43.8."""
+    chance.seed(20_260_301)
+    answer = Mirror("experiment", kept, control=0.5, unit=lambda unit: unit)(lambda unit: unit)
+    units = [f"user-{n}" for n in range(20_000)]
+    for unit in units:
+        answer(unit)
+    mirrored = {envelope.query.unit for envelope in kept.envelopes}
+    cells = [0] * 20
+    for unit in units:
+        cells[2 * int(bucket("experiment", unit) * 10) + (unit in mirrored)] += 1
+    assert sum((count - 1000) ** 2 / 1000 for count in cells) < 43.8
+
+
+def test_calls_without_a_unit_are_sampled_by_chance(kept: Any) -> None:
+    """Each on its own, in the stated share, and their buckets are uniform below it: a smaller share lies inside."""
+    chance.seed(20_260_302)
+    answer = Mirror("experiment", kept, control=0.0, sample=0.2)(lambda question: question)
     for n in range(20_000):
-        first, second = place(f"user-{n}")
-        cells[int(first * 10) * 10 + int(second * 10)] += 1
-    assert sum((count - 200) ** 2 / 200 for count in cells) < 148.2
+        answer(str(n))
+    cells = [0] * 10
+    for envelope in kept.envelopes:
+        cells[int(envelope.query.bucket / 0.02)] += 1
+    assert sum((count - 400) ** 2 / 400 for count in cells) < 29.6  # 10 degrees: the number of calls is by chance too
+
+
+def test_an_application_that_seeds_random_gets_its_own_numbers(kept: Any) -> None:
+    """We draw from a generator of our own."""
+    answer = Mirror("experiment", kept, control=0.5, sample=0.5)(lambda: None)
+    random.seed(7)
+    expected = random.random()
+    random.seed(7)
+    for _ in range(100):
+        answer()
+    assert random.random() == expected
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, "0.5", None, True, float("nan")])

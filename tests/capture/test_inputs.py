@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shadoweval import codec
+from shadoweval.capture.inputs import freeze_call
 from shadoweval.errors import TooLargeError
-from shadoweval.mirror.wire import freeze_call
 
 ATOMS = st.one_of(st.text(max_size=300), st.integers(), st.floats(allow_nan=False), st.booleans(), st.none())
 VALUES = st.recursive(ATOMS, lambda inner: st.one_of(st.lists(inner), st.tuples(inner), st.dictionaries(ATOMS, inner)))

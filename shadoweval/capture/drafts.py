@@ -1,0 +1,84 @@
+"""Drafts: what the request path writes instead of a frame, and the frame that a reader makes of it.
+
+Whatever can be worked out later from what a draft holds is left to the reader: the bucket of a unit, the tuple that
+the input is frozen as, ranks, occurrences, sums, steps in the order of their records. A draft is a msgpack array in
+the order of `draft`'s fields; it begins with `MAGIC`, by which it is told from a frame.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval import codec
+from shadoweval.buckets import bucket
+from shadoweval.capture.copying import encode, encode_value
+from shadoweval.capture.inputs import freeze_call
+from shadoweval.capture.rows import call_rows, failed_step, joined_hits, step_rows, usage_row
+from shadoweval.errors import CorruptFrameError
+from shadoweval.records import INCUMBENT
+
+__all__ = ["MAGIC", "encode_draft", "finished", "is_draft"]
+
+MAGIC: Final = b"SEd1"
+"""First field of a draft."""
+
+_FIELDS: Final = 20
+_HEAD: Final = encode((MAGIC,) * _FIELDS)[: 3 + 2 + len(MAGIC)]
+_FRAME: Final = b"SE" + bytes([codec.SCHEMA])
+
+encode_draft: Final = encode_value
+"""The draft of (MAGIC, (experiment, entry, salt, versions), prefix and number of the id, unit, text, inputs or arguments,
+attributes, time of day, bucket or None, duration, first chunk, outcome or (answer, value, chunks, cut), failure, began,
+log, hits, most hits, truncated, cap of the input and the answer)."""
+
+_decode: Final = msgspec.msgpack.Decoder().decode
+
+
+def is_draft(frame: bytes) -> bool:
+    """Whether it begins as a draft does."""
+    return frame.startswith(_HEAD)
+
+
+def finished(frame: bytes) -> bytes:
+    """The frame of a draft; a frame as it is.
+
+    Raises:
+        CorruptFrameError: it begins as a draft, and is none.
+    """
+    if not frame.startswith(_HEAD):
+        return frame
+    try:
+        return _FRAME + encode(_envelope(_decode(frame)))
+    except (msgspec.DecodeError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+        raise CorruptFrameError(f"a draft that can't be finished ({error})", frame=frame) from error
+
+
+def _envelope(draft: list[Any]) -> tuple[Any, ...]:
+    """The parts of an envelope in the order of the fields of its records."""
+    _, site, prefix, number, unit, text, inputs, attributes, asked_at, place, duration, first, *rest = draft
+    outcome, failure, began, log, hits, most, truncated, cap = rest
+    experiment, entry, salt, versions = site
+    if type(asked_at) is float:
+        asked_at = datetime.fromtimestamp(asked_at, UTC)
+    if type(inputs) is list:
+        inputs = freeze_call(tuple(inputs[0]), inputs[1], max_bytes=cap)
+    if place is None:
+        place = bucket(salt, unit)
+    name = f"{prefix}{number}"
+    steps = step_rows(log, began)
+    if type(outcome) is list:
+        answer, value, chunks, cut = outcome
+        if answer is not None and len(answer) > cap:
+            answer, cut = answer[:cap], True
+        rows = joined_hits(hits, most)
+        outcome = (answer, rows, call_rows(log, began), value, chunks, cut or truncated)
+    elif outcome is not None:  # an experiment's own, complete
+        outcome = msgspec.Raw(outcome)
+    if failure is not None:
+        failure = (*failure, failed_step(steps))
+    query = (name, text, inputs, entry, unit, attributes, asked_at, place, salt)
+    did = (outcome, failure, steps, asked_at, duration, first, usage_row(steps), versions)
+    return (experiment, query, (name, INCUMBENT, "served", *did))

@@ -1,0 +1,127 @@
+"""From what a recorder noted while a run ran to rows in the order of the records' fields.
+
+An entry of the log is one of three: a tool call `("call", name, effect, arguments, result, started, ended)`, perhaps
+with `error, answered, index, parent`; a step `(kind, name, started, ended)`; or a step's row as `Step` has it.
+Arguments and results are encoded; started and ended are what `time.perf_counter()` gave. What comes out of msgpack, lists for
+tuples, is the same log.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from shadoweval import codec
+
+__all__ = [
+    "CALL",
+    "HitRow",
+    "Log",
+    "StepRow",
+    "call_rows",
+    "failed_step",
+    "joined_hits",
+    "step_rows",
+    "usage_row",
+]
+
+CALL: Final = "call"
+Log = Sequence[Sequence[Any]]
+# In the order of Hit's fields: id, rank, score, text.
+HitRow = tuple[str, int, float | None, str | None]
+StepRow = tuple[Any, ...]
+
+_QUICK_CALL, _QUICK_STEP = 7, 4
+_INDEX, _ERROR = 9, 8
+_USED: Final = slice(4, 7)
+_NO_USAGE: Final = (None, None, None)
+_FLOAT: Final = b"\xcb"
+_Raw: Final = msgspec.Raw
+
+
+def call_rows(log: Log, began: float) -> list[tuple[Any, ...]]:
+    """Tool calls in the order of `ToolCall`'s fields, arguments and results still encoded."""
+    seen: dict[str, list[bytes]] = {}
+    rows: list[tuple[Any, ...]] = []
+    for entry in log:
+        if entry[0] == CALL:
+            _, name, effect, arguments, result, started, ended = entry[:_QUICK_CALL]
+            error, answered = (None, "live") if len(entry) == _QUICK_CALL else entry[7:9]
+            before = seen.setdefault(name, [])
+            occurrence = 1 + _equal(before, arguments)
+            before.append(arguments)
+            times = (started - began, ended - started)
+            rows.append((name, _Raw(arguments), _Raw(result), error, effect, answered, occurrence, *times))
+    return rows
+
+
+def step_rows(log: Log, began: float) -> list[StepRow]:
+    """Steps in the order of `Step`'s fields. Those that ask for no index get the next ones that nobody has."""
+    rows: list[StepRow] = []
+    for entry in log:
+        if entry[0] == CALL:
+            error, _, index, parent = (None, "live", None, None) if len(entry) == _QUICK_CALL else entry[_QUICK_CALL:]
+            name, started, ended = entry[1], entry[5], entry[6]
+            rows.append(_step("tool", name, times=(started - began, ended - started), rest=(error, index, parent)))
+        elif len(entry) == _QUICK_STEP:
+            kind, name, started, ended = entry
+            rows.append(_step(kind, name, times=(started - began, ended - started), rest=(None, None, None)))
+        else:
+            rows.append(tuple(entry))
+    free = itertools.count(1 + max((row[_INDEX] for row in rows if row[_INDEX] is not None), default=-1))
+    return [row if row[_INDEX] is not None else (*row[:_INDEX], next(free), *row[_INDEX + 1 :]) for row in rows]
+
+
+def _step(kind: str, name: str, *, times: tuple[float, float], rest: tuple[Any, ...]) -> StepRow:
+    return (kind, name, *times, None, None, None, None, *rest)
+
+
+def joined_hits(lists: Sequence[Sequence[Sequence[Any]]], most: int) -> list[HitRow]:
+    """The hits of all retrievals: first occurrence of each document, ranks from 1.
+
+    A hit is a row as `Hit` has it, or an id, a score and a text in ranked order.
+    """
+    if len(lists) == 1:
+        return [_hit(row, rank) for rank, row in enumerate(lists[0][:most], 1)]
+    merged: dict[str, HitRow] = {}
+    for row in itertools.chain.from_iterable(lists):
+        merged.setdefault(row[0], _hit(row, 0))
+    rows = itertools.islice(merged.values(), most)
+    return [(row[0], rank, row[2], row[3]) for rank, row in enumerate(rows, 1)]
+
+
+def _hit(row: Sequence[Any], rank: int) -> HitRow:
+    return (row[0], rank, row[1], row[2]) if len(row) == 3 else cast("HitRow", tuple(row))
+
+
+def usage_row(steps: Sequence[StepRow]) -> tuple[int | None, int | None, float | None]:
+    """Sums over the model calls: input tokens, output tokens, USD; None where no call told."""
+    told = [row for row in steps if row[0] == "model" and row[_USED] != _NO_USAGE]
+    return (_total(told, 4), _total(told, 5), _total(told, 6)) if told else _NO_USAGE
+
+
+def failed_step(steps: Sequence[StepRow]) -> str:
+    """Name of the first step that failed; empty where none did."""
+    return next((row[1] for row in steps if row[_ERROR] is not None), "")
+
+
+def _total(rows: list[StepRow], field: int) -> Any:
+    values = [row[field] for row in rows if row[field] is not None]
+    return sum(values) if values else None
+
+
+def _canonical(arguments: bytes) -> str:
+    return codec.canonical(cast("Mapping[str, Any]", codec.thaw(arguments)))
+
+
+def _equal(before: list[bytes], arguments: bytes) -> int:
+    """How many of `before` are the same call, as `codec.canonical` compares.
+
+    Keys are sorted, so bytes tell, but for a float, which may equal an integer.
+    """
+    if _FLOAT not in arguments and not any(_FLOAT in known for known in before):
+        return before.count(arguments)
+    return [_canonical(known) for known in before].count(_canonical(arguments))
