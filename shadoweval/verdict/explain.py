@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from shadoweval.records import GateResult, Verdict
+from shadoweval.verdict.outlook import HOURS_TO_GO
 
 __all__ = ["explain", "explain_gate"]
 
@@ -44,6 +45,8 @@ def _lines(gate: GateResult) -> Iterator[str]:
     if gate.pairs_needed is not None:
         middle, early, late = gate.pairs_needed
         yield f"  about {middle:,} more pairs until it is decided, 80 % range {early:,} to {late:,}; no reason to stop"
+        if hours := gate.details.get(HOURS_TO_GO):
+            yield f"  which takes about {hours:,.1f} hours if pairs keep coming as they came"
     if gate.noise_floor is not None:
         yield f"  two runs of the incumbent may differ by {gate.noise_floor:.4g} on average"
     for reason, count in sorted(gate.unscored.items(), key=lambda item: -item[1]):

@@ -19,13 +19,13 @@ from shadoweval.verdict.evidence import problems
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.looks import looks_of
 from shadoweval.verdict.losses import missing_share
+from shadoweval.verdict.metric_summary import noise_floor, summary_of
+from shadoweval.verdict.outlook import HOURS_TO_GO, hours_to_go, with_outlook
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
-from shadoweval.verdict.variables import Beyond, Difference, Level, Variable, span
+from shadoweval.verdict.variables import Beyond, Level, Variable, span
 
-__all__ = ["Judgement", "barriers", "judge", "judge_trial", "noise_floor"]
-
-_FEWEST_RERUNS = 50
+__all__ = ["Judgement", "barriers", "judge", "judge_trial"]
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +93,7 @@ def judge_trial(
         for place, gate in enumerate(weighed)
     )
     reasons = tuple(problem.sentence for problem in found) if outcome.why == "error" and found else outcome.reasons
+    reasons = with_outlook(reasons, results)
     verdict = Verdict(
         experiment=experiment,
         candidate=candidate,
@@ -109,7 +110,7 @@ def judge_trial(
     )
     return Judgement(
         verdict=verdict,
-        summaries=tuple(_summary(trial, metric, evidence, rules=rules) for metric in trial.metrics),
+        summaries=tuple(summary_of(trial, metric, evidence, rules=rules) for metric in trial.metrics),
         slices=slices.results(trial.metrics, alpha=rules.alpha),
     )
 
@@ -131,41 +132,6 @@ def _by_metric(trial: Trial, evidence: Mapping[Variable, HistBet]) -> dict[str, 
     return {name: evidence[variable] for name, variable in trial.contrasts.items() if evidence[variable].n}
 
 
-def noise_floor(trial: Trial, metric: Metric, evidence: Mapping[Variable, HistBet], *, alpha: float) -> float | None:
-    """How far apart two runs of the incumbent may lie on average: differences within it are no change."""
-    noise = trial.noises.get(metric.name)
-    if noise is None or evidence[noise].n < _FEWEST_RERUNS or metric.low is None or metric.high is None:
-        return None
-    lower, upper = evidence[noise].interval(alpha)
-    return max(-lower, upper) * (metric.high - metric.low)
-
-
-def _summary(trial: Trial, metric: Metric, evidence: Mapping[Variable, HistBet], *, rules: Rules) -> MetricSummary:
-    tally, contrast = trial.tallies[metric.name], trial.contrasts[metric.name]
-    means = tally.means
-    difference = None if means is None else (means[1] - means[0]) * contrast.sign
-    lower = upper = None
-    low, high = span(metric)
-    if isinstance(contrast, Difference) and evidence[contrast].n:
-        held = evidence[contrast]
-        lower, upper = (
-            looks_of(rules).bound(held, rules.alpha / 2, edge) * (high - low) for edge in ("lower", "upper")
-        )
-    return MetricSummary(
-        metric=metric.name,
-        higher_is_better=metric.higher_is_better,
-        incumbent=None if means is None else means[0],
-        candidate=None if means is None else means[1],
-        difference=difference,
-        lower=lower,
-        upper=upper,
-        scored=tally.both,
-        unscored=dict(tally.unscored),
-        noise_floor=noise_floor(trial, metric, evidence, alpha=rules.alpha),
-        distribution=(tally.incumbent.quantiles(), tally.candidate.quantiles()),
-    )
-
-
 def _gate_result(
     trial: Trial,
     weighed: GateEvidence,
@@ -185,8 +151,11 @@ def _gate_result(
         reason = _why_open(weighed, evidence, difference=difference, floor=floor, rules=rules)
         if gate.ratio and upper is not None and upper <= gate.margin:
             reason = "the interval is an approximation; exact proof takes more pairs"
-    more = awaited(weighed, evidence, rules=rules) if state == "open" else None
-    per_unit = trial.pairs / weighed.n if weighed.n else 1.0
+    needs = _pairs_needed(trial, weighed, evidence, rules=rules) if state == "open" else None
+    details = _details(weighed, evidence, needed=needed, alpha=rules.alpha)
+    hours = needs and hours_to_go(needs[0], seen=trial.pairs, seconds=trial.last_asked - trial.first_asked)
+    if hours is not None:
+        details[HOURS_TO_GO] = hours
     return GateResult(
         sentence=gate.sentence,
         metric=gate.metric,
@@ -205,15 +174,27 @@ def _gate_result(
         n=weighed.n,
         unscored=dict(trial.tallies[claim.metric.name].unscored),
         share_of_evidence=min(max(weighed.holds / needed, 0.0), 1.0),
-        pairs_needed=None if more is None else tuple(math.ceil(n * per_unit) for n in more),  # pyright: ignore[reportArgumentType] - three in, three out
+        pairs_needed=needs,
         reason=reason,
         method=claim.method.replace("betting on", "one look, t test (betting where fewer than ten differ) of")
         if rules.once
         else claim.method,
         source=claim.source,
         noise_floor=floor,
-        details=_details(weighed, evidence, needed=needed, alpha=rules.alpha),
+        details=details,
     )
+
+
+def _pairs_needed(
+    trial: Trial, weighed: GateEvidence, evidence: Mapping[Variable, HistBet], *, rules: Rules
+) -> tuple[int, int, int] | None:
+    """About how many more pairs, middle and range: what the evidence needs, and what the floor of units needs."""
+    more = awaited(weighed, evidence, rules=rules)
+    if more is None:
+        return None
+    per_unit = trial.pairs / weighed.n if weighed.n else 1.0
+    middle, early, late = (math.ceil(max(n, rules.min_units - weighed.n) * per_unit) for n in more)
+    return middle, early, late
 
 
 def _why_open(

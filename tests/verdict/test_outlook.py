@@ -1,0 +1,76 @@
+"""A verdict that holds says about how many more pairs, and how much more time, its open gates need."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from shadoweval.verdict.gates import better, no_worse
+from shadoweval.verdict.judge import judge_trial
+from shadoweval.verdict.outlook import HOURS_TO_GO, hours_to_go
+from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.trial import Trial
+
+
+@pytest.fixture
+def verdict_of(metrics, full, now):
+    def make(columns, *gates, **rules):
+        trial = Trial(metrics, gates)
+        trial.add(columns)
+        said = judge_trial(
+            trial, experiment="e", candidate="c", coverage=full(columns.n), now=now, rules=Rules(**rules)
+        )
+        return said.verdict
+
+    return make
+
+
+def test_the_reason_names_pairs_and_time(verdict_of, world) -> None:
+    """One pair a minute: the pairs that are missing, and as many minutes, in hours."""
+    verdict = verdict_of(world(300, seed=8), no_worse("recall@5", by=0.03))
+    (reason,) = verdict.reasons
+    found = re.fullmatch(
+        r"not proven yet: recall@5 is no worse by 0.03 \(about ([\d,]+) more pairs, [\d,]+ to [\d,]+, "
+        r"some ([\d,]+) hours at the traffic so far\)",
+        reason,
+    )
+    assert found, reason
+    pairs, hours = (int(number.replace(",", "")) for number in found.groups())
+    assert verdict.gates[0].details[HOURS_TO_GO] == pytest.approx(pairs / 60, rel=0.01)
+    assert hours == pytest.approx(pairs / 60, abs=0.51)
+
+
+def test_most_gates_are_decided_within_the_range_that_was_foretold(verdict_of, world) -> None:
+    """Ranges of 80 %: of streams that go on at least 60 % are decided by the late end, seldom before the early one."""
+    late, early, told = 0, 0, 0
+    for seed in range(30):
+        gate = no_worse("recall@5", by=0.03)
+        needed = verdict_of(world(300, seed=seed), gate).gates[0].pairs_needed
+        if needed is None:
+            continue
+        told += 1
+        early += verdict_of(world(300 + needed[1], seed=seed + 1000), gate).gates[0].state == "holds"
+        late += verdict_of(world(300 + needed[2], seed=seed + 1000), gate).gates[0].state == "holds"
+    assert told > 10
+    assert late >= 0.6 * told
+    assert early < late
+
+
+def test_the_floor_of_units_is_part_of_the_wait(verdict_of, world) -> None:
+    """A gain so large that it is proven at once still waits for the least number of units."""
+    verdict = verdict_of(world(100, seed=1, recall=0.2), no_worse("recall@5", by=0.3), min_units=1_000)
+    assert verdict.gates[0].pairs_needed == (900, 900, 900)
+    assert "about 900 more pairs" in verdict.reasons[0]
+
+
+def test_no_end_in_sight_is_said(verdict_of, world) -> None:
+    """Where equals would have to be proven better, nothing is foretold."""
+    verdict = verdict_of(world(3_000, seed=2), better("recall@5", by=0.0))
+    assert verdict.reasons == ("not proven yet: recall@5 is better by 0 (no end is in sight at this difference)",)
+
+
+@pytest.mark.parametrize(("seen", "seconds"), [(0, 100.0), (5, 0.0)])
+def test_no_traffic_no_time(seen, seconds) -> None:
+    """Without a rate there is no time."""
+    assert hours_to_go(10, seen=seen, seconds=seconds) is None
