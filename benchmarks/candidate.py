@@ -182,12 +182,14 @@ def stub(rounds: int) -> float:
         ToolCall(name="look", arguments={"order": f"K-{n}", "fields": "all"}, result=f"order {n}", effect="read")
         for n in range(10_000)
     )
+    # A write before all of them: each read is then compared with what was written.
+    calls = (ToolCall(name="pay", arguments={"order": "K-x1"}, result="paid", effect="write"), *calls)
     given = envelope(calls=calls)
     with tempfile.TemporaryDirectory() as folder:
         session = Stubs(default=[Replay(repeat_reads=True)]).opened(given, scratch=Path(folder))
-        session.answer("look", calls[0].arguments, effect="read", live=None)
-        known = {("look", call_key(call.arguments)): call for call in calls}
-        asked = [calls[n].arguments for n in random.sample(range(10_000), 2_000)]
+        session.answer("look", calls[1].arguments, effect="read", live=None)
+        known = {("look", call_key(call.arguments)): call for call in calls[1:]}
+        asked = [calls[n].arguments for n in random.sample(range(1, 10_001), 2_000)]
         replayed: list[float] = []
         looked: list[float] = []
         for _ in range(rounds):

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from shadoweval.candidate.conversations import Conversations
 from shadoweval.candidate.effects import effect_of
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.policies import Live, Refuse, World
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CandidatePool",
+    "Conversations",
     "EntityWorld",
     "Limits",
     "Live",

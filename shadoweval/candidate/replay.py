@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -19,6 +21,7 @@ from shadoweval.records import Effect, ToolCall
 
 __all__ = ["KeyedRequest", "Normal", "Record", "Replay", "call_key", "parsed"]
 
+_IDENTIFYING: Final = re.compile(r"[\d@]")
 _JSON: Final = frozenset({str, int, float, bool, type(None)})
 
 Normal = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -81,7 +84,9 @@ class Record:
                 self._written.append((place, call))
         self._indexed: dict[str, dict[str, list[ToolCall]]] = {}
         self._keys: dict[int, str] = {}
-        self._mine: list[tuple[str, str, _Touched]] = []
+        self._mine: dict[_Identifier, list[tuple[int, tuple[str, str]]]] = {}
+        """The candidate's writes, as tool and key, by what they are about."""
+        self._numbers = itertools.count()
 
     def calls(self, tool: str) -> tuple[ToolCall, ...]:
         """All calls of the tool, in the order in which they ended."""
@@ -97,15 +102,19 @@ class Record:
                 found.setdefault(key, []).append(call)
         return found
 
-    def find(self, request: ToolRequest) -> ToolCall | None:
-        """The call that the request repeats, or None."""
+    def find(self, request: ToolRequest, *, again: bool = False) -> ToolCall | None:
+        """The call that the request repeats, or None. `again`: the last one also for further repetitions."""
         key = request.key if isinstance(request, KeyedRequest) else call_key(request.arguments)
         same = self.index(request.name).get(key, ())
+        if again and same:
+            return same[min(request.occurrence, len(same)) - 1]
         return same[request.occurrence - 1] if request.occurrence <= len(same) else None
 
     def wrote(self, request: KeyedRequest, result: Any) -> None:
         """The candidate has written, as far as it can see."""
-        self._mine.append((request.name, request.key, _touched(request.arguments, result)))
+        written = next(self._numbers), (request.name, request.key)
+        for identifier in _touched(request.arguments, result):
+            self._mine.setdefault(identifier, []).append(written)
 
     def same_world(self, call: ToolCall, request: ToolRequest) -> bool:
         """Whether a recorded read saw what the candidate's would see: the same writes to what it is about came before.
@@ -114,14 +123,23 @@ class Record:
         """
         if not self._written and not self._mine:
             return True
-        about = _touched(request.arguments, None)
-        place = self._places[id(call)]
-        theirs = Counter(
-            (written.name, self._key(written))
-            for before, written in self._written
-            if before < place and about & _touched(written.arguments, written.result)
-        )
-        return theirs == Counter((name, key) for name, key, touched in self._mine if about & touched)
+        theirs, mine = self._theirs, self._mine
+        about = [one for one in _asked_about(request.arguments) if one in theirs or one in mine]
+        if not about:
+            return True
+        here = self._places[id(call)]
+        before = {place: written for one in about for place, written in theirs.get(one, ()) if place < here}
+        own = {number: written for one in about for number, written in mine.get(one, ())}
+        return Counter((call.name, self._key(call)) for call in before.values()) == Counter(own.values())
+
+    @functools.cached_property
+    def _theirs(self) -> dict[_Identifier, list[tuple[int, ToolCall]]]:
+        """The incumbent's writes by what they are about."""
+        found: dict[_Identifier, list[tuple[int, ToolCall]]] = {}
+        for place, call in self._written:
+            for identifier in _touched(call.arguments, call.result):
+                found.setdefault(identifier, []).append((place, call))
+        return found
 
     @functools.cached_property
     def _places(self) -> dict[int, int]:
@@ -132,14 +150,17 @@ class Record:
         return self._keys[id(call)]
 
 
-_Touched = frozenset[tuple[str, Any]]
+_Identifier = tuple[str, Any]
 
 
-def _touched(arguments: Mapping[str, Any], result: Any) -> _Touched:
+def _touched(arguments: Mapping[str, Any], result: Any) -> set[_Identifier]:
     """Identifiers in a call: texts with a digit or an @ wherever they are, whole numbers under the argument's name."""
+    found: set[_Identifier] = set()
+    for name, value in arguments.items():
+        _gather(name, value, found)
     told = parsed(result)
-    values = (*arguments.items(), ("", result if told is None else told))
-    return frozenset(found for name, value in values for found in _identifiers(name, value))
+    _gather("", result if told is None else told, found)
+    return found
 
 
 def parsed(result: Any) -> Any:
@@ -152,18 +173,26 @@ def parsed(result: Any) -> Any:
         return None
 
 
-def _identifiers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _asked_about(arguments: Mapping[str, Any]) -> Iterable[_Identifier]:
+    """`_touched` of a read. Values that are no identifiers may be among them: no write has them."""
+    if _JSON.issuperset(map(type, arguments.values())):
+        return [("" if type(value) is str else name, value) for name, value in arguments.items()]
+    return _touched(arguments, None)
+
+
+def _gather(name: str, value: Any, found: set[_Identifier]) -> None:
     if isinstance(value, str):
-        if "@" in value or any(map(str.isdigit, value)):
-            yield "", value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield name, value
+        if _IDENTIFYING.search(value):
+            found.add(("", value))
+    elif isinstance(value, int):
+        if not isinstance(value, bool):
+            found.add((name, value))
     elif isinstance(value, Mapping):
         for key, part in cast("Mapping[Any, Any]", value).items():
-            yield from _identifiers(str(key), part)
+            _gather(str(key), part, found)
     elif isinstance(value, list | tuple | set | frozenset):
         for part in cast("Iterable[Any]", value):
-            yield from _identifiers(name, part)
+            _gather(name, part, found)
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -190,9 +219,7 @@ class OpenReplay:
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """The recorded result or error; None: the incumbent made no such call, or its result could not be copied."""
-        call = self._record.find(request)
-        if call is None and self._repeat_reads and request.effect == "read" and request.occurrence > 1:
-            return self.answer(msgspec.structs.replace(request, occurrence=request.occurrence - 1))
+        call = self._record.find(request, again=self._repeat_reads and request.effect == "read")
         if call is None or call.answered == "refused" or uncopyable(call.result) is not None:
             return None
         if request.effect == "read" and not self._record.same_world(call, request):
