@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,14 @@ from shadoweval.verdict.judge import Judgement, judge_trial
 from shadoweval.verdict.rules import Rules
 
 __all__ = ["Judged", "evaluate"]
+
+_CYCLE: Final = 24.0
+"""Hours of a day, since traffic differs by day and night."""
+
+_SLIDES: Final = (
+    "The window slides with the clock, so each look begins a trial of its own and its chances of error are those of a "
+    "single look. For verdicts that hold however often you look, give no window, or one that begins at a fixed time."
+)
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,18 +92,36 @@ def evaluate(
     for name in names:
         experiment.target(name)
     _join_labels(experiment, store)
-    rules = msgspec.structs.replace(experiment.rules, candidates=len(experiment.candidates), closed=closed, once=once)
     sliding = isinstance(since, timedelta)
+    rules = _rules(experiment, closed=closed, once=once, sliding=sliding)
     judged = {
         name: _judge_stored(experiment, name, store=store, window=(first, until), sliding=sliding, now=now, rules=rules)
         for name in names
     }
     before = store.evaluations(experiment.name)
     evaluation = _assembled(
-        experiment, judged, since=first, until=until or now, now=now, looks=before[0].looks + 1 if before else 1
+        experiment,
+        judged,
+        since=first,
+        until=until or now,
+        now=now,
+        looks=before[0].looks + 1 if before else 1,
+        sliding=sliding and not (closed or once),
     )
     store.add_evaluation(evaluation)
     return evaluation
+
+
+def _rules(experiment: Experiment, *, closed: bool, once: bool, sliding: bool) -> Rules:
+    given = experiment.rules
+    live = not (closed or once or sliding)
+    return msgspec.structs.replace(
+        given,
+        candidates=len(experiment.candidates),
+        closed=closed,
+        once=once,
+        min_hours=_CYCLE if given.min_hours is None and live else given.min_hours,
+    )
 
 
 def _join_labels(experiment: Experiment, store: Store) -> None:
@@ -141,6 +168,7 @@ def _assembled(
     until: datetime,
     now: datetime,
     looks: int,
+    sliding: bool,
 ) -> Evaluation:
     costs: dict[str, float] = {}
     versions: dict[str, dict[str, str]] = {}
@@ -165,6 +193,7 @@ def _assembled(
         costs=costs,
         write_sets={name: dict(one.tally.writes) for name, one in judged.items()},
         looks=looks,
+        notes=(_SLIDES,) if sliding else (),
     )
 
 

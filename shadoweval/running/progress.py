@@ -15,7 +15,7 @@ from shadoweval import __version__
 from shadoweval.codec import thaw
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric
-from shadoweval.records import Pair, PairScore
+from shadoweval.records import Pair, PairScore, Unscored
 from shadoweval.running.examples import Examples
 from shadoweval.running.tally import Tally
 from shadoweval.verdict.columns import JudgedPair, facts_of
@@ -29,8 +29,20 @@ KeepScores = Callable[[Sequence[PairScore]], None]
 
 
 def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
-    """Every metric of one pair."""
-    return [made for scorer in experiment.scorers for made in scorer.score(pair)]
+    """Every metric of one pair; a scorer that raises, against its promise, has no score and the error as reason."""
+    scores: list[PairScore] = []
+    for scorer in experiment.scorers:
+        try:
+            scores += list(scorer.score(pair))
+        except Exception as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
+            why = Unscored(f"{type(error).__name__}: {error}")
+            scores += [
+                PairScore(
+                    metric=metric.name, query_id=pair.id, incumbent=why, candidate=why, scorer_version=scorer.version
+                )
+                for metric in scorer.metrics
+            ]
+    return scores
 
 
 def purpose_of(experiment: Experiment) -> str:

@@ -173,7 +173,7 @@ def awaited(gate: GateEvidence, evidence: Mapping[Variable, HistBet], *, rules: 
         test = gate.claim.breaks
         held = evidence[test.variable]
         gap = held.mean - test.margin if test.side == "greater" else test.margin - held.mean
-    if gap <= 0 or held.variance == 0:
+    if gap <= 0 or (held.variance == 0 and held.bins > _COARSE):
         return None
     if held.bins > _COARSE:
         plan = planned_pairs(held.variance, gap)

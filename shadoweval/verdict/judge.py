@@ -123,7 +123,7 @@ def barriers(trial: Trial, rules: Rules) -> tuple[str, ...]:
         if not rules.once and newest.decayed
     ]
     hours = (trial.last_asked - trial.first_asked) / 3600
-    if hours < rules.min_hours:
+    if rules.min_hours is not None and hours < rules.min_hours:
         found.append(f"{hours:.1f} of at least {rules.min_hours:g} hours of traffic")
     return tuple(found)
 

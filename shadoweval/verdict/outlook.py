@@ -31,7 +31,7 @@ def with_outlook(reasons: Sequence[str], gates: Sequence[GateResult]) -> tuple[s
 
 def _outlook(gate: GateResult) -> str:
     if gate.pairs_needed is None:
-        return "no end is in sight at this difference"
+        return "no end is in sight yet"
     middle, early, late = gate.pairs_needed
     hours = gate.details.get(HOURS_TO_GO)
     when = "" if hours is None else f", some {_span(hours)} at the traffic so far"

@@ -18,8 +18,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """How many candidates are tried at once; promotion asks for `candidates` times the evidence."""
     min_units: int = 200
     """Fewer units than this never promote."""
-    min_hours: float = 0.0
-    """Hours between the first and the last query before promotion; 24 covers a day's cycle of traffic."""
+    min_hours: float | None = None
+    """Hours between the first and the last query before promotion. None: 24, a day's cycle, where `evaluate` looks at
+    live traffic from a fixed moment on; else 0."""
     min_coverage: float = 0.95
     """Share of the sampled queries that must have become pairs."""
     min_fidelity: float = 0.9
@@ -44,7 +45,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if not 0 <= value <= 1 or (name == "alpha" and value in {0, 1}):
                 raise ExperimentError(f"Rules.{name} must be a share of 1, got {value!r}.")
-        if self.min_units < 1 or self.candidates < 1 or self.min_hours < 0:
+        if self.min_units < 1 or self.candidates < 1 or (self.min_hours or 0) < 0:
             raise ExperimentError(
                 f"Rules need at least 1 unit, 1 candidate and 0 hours, got {self.min_units!r}, {self.candidates!r}, "
                 f"{self.min_hours!r}."

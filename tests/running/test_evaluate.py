@@ -18,6 +18,7 @@ from shadoweval.scoring.retrieval import recall
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock, make_observation, make_pair, make_query
+from shadoweval.verdict.rules import Rules
 
 COUNT = 600
 
@@ -33,6 +34,7 @@ def _experiment(tmp_path):
         scorers=[recall(1), errors()],
         gates=[better("recall@1", by=0.02), no_worse("errors", by=0.05)],
         labels=labels,
+        rules=Rules(min_hours=0),
         settings=Settings(home=str(tmp_path / "home")),
     )
 
@@ -142,6 +144,42 @@ def test_the_judge_of_spinnaker_can_decide(experiment, store, clock):
     assert {gate.method.split(", as")[-1] for gate in verdict.gates} == {" Kayenta's NetflixACAJudge-v1.0 classifies"}
     assert any("takes only 2 values" in notice for notice in verdict.notices)
     assert any(notice.startswith("Judged as Kayenta does") for notice in verdict.notices)
+
+
+def test_live_traffic_waits_for_a_day_and_a_sliding_window_says_what_it_is(experiment, store, clock):
+    """By default 24 hours for a trial that goes on; a window that slides promises less, and says so."""
+    experiment.rules = Rules()
+    filled(store, incumbent=0.5, candidate=0.9)
+
+    live = evaluate(experiment, store=store, clock=clock)
+    closed = evaluate(experiment, closed=True, store=store, clock=clock)
+    slides = evaluate(experiment, since=dt.timedelta(hours=24), store=store, clock=clock)
+
+    assert live.verdicts[0].reasons == ("0.2 of at least 24 hours of traffic",)
+    assert closed.verdicts[0].promotes
+    assert (live.notes, closed.notes) == ((), ())
+    assert "each look begins a trial of its own" in slides.notes[0]
+
+
+def test_a_scorer_that_raises_holds_the_verdict_and_is_quoted(experiment, store, clock):
+    """A broken scorer ends no look: its metric is in error, with the exception as the reason."""
+    plain = experiment.scorers[0].score
+
+    class Broken:
+        version, metrics = experiment.scorers[0].version, experiment.scorers[0].metrics
+
+        def score(self, pair):
+            if pair.id.endswith("7"):
+                raise KeyError("no such label")
+            return plain(pair)
+
+    experiment.scorers = (Broken(), experiment.scorers[1])
+    filled(store, incumbent=0.5, candidate=0.9)
+
+    (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts
+
+    assert (verdict.decision, verdict.why) == ("hold", "error")
+    assert "KeyError: 'no such label'" in verdict.reasons[0]
 
 
 class TestExamples:

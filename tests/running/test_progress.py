@@ -14,6 +14,7 @@ from shadoweval.scoring.retrieval import recall
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import NOON, FixedClock, make_observation, make_query
+from shadoweval.verdict.rules import Rules
 
 LONG_AGO = dt.timedelta(days=10_000)
 
@@ -42,6 +43,7 @@ def _experiment(scorer, tmp_path):
         candidates={"new": "app:new", "other": "app:other"},
         scorers=[scorer, errors(), latency()],
         gates=[better("recall@1", by=0.02), no_worse("errors", by=0.05), at_most("latency.p95", ratio=1.5)],
+        rules=Rules(min_hours=0),
         settings=Settings(home=str(tmp_path / "home")),
     )
 
@@ -129,7 +131,7 @@ def said(evaluation):
     """All that an evaluation says about the pairs."""
     parts = msgspec.to_builtins(evaluation)
     names = evaluation.__struct_fields__
-    own = {"id", "created_at", "since", "until", "looks"}
+    own = {"id", "created_at", "since", "until", "looks", "notes"}
     return [part for name, part in zip(names, parts, strict=True) if name not in own]
 
 

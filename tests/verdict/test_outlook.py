@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -67,10 +68,20 @@ def test_the_floor_of_units_is_part_of_the_wait(verdict_of, world) -> None:
 def test_no_end_in_sight_is_said(verdict_of, world) -> None:
     """Where equals would have to be proven better, nothing is foretold."""
     verdict = verdict_of(world(3_000, seed=2), better("recall@5", by=0.0))
-    assert verdict.reasons == ("not proven yet: recall@5 is better by 0 (no end is in sight at this difference)",)
+    assert verdict.reasons == ("not proven yet: recall@5 is better by 0 (no end is in sight yet)",)
 
 
 @pytest.mark.parametrize(("seen", "seconds"), [(0, 100.0), (5, 0.0)])
 def test_no_traffic_no_time(seen, seconds) -> None:
     """Without a rate there is no time."""
     assert hours_to_go(10, seen=seen, seconds=seconds) is None
+
+
+def test_equal_answers_are_proven_in_a_foreseeable_time(verdict_of, world) -> None:
+    """Arms that never differ have no variance, and still a known end."""
+    columns = world(100, seed=1)
+    same = replace(columns.scores["recall@5"], candidate=columns.scores["recall@5"].incumbent)
+    columns = replace(columns, scores={**columns.scores, "recall@5": same})
+    needed = verdict_of(columns, no_worse("recall@5", by=0.02), min_units=1).gates[0].pairs_needed
+    assert needed is not None
+    assert 50 <= needed[0] <= 400
