@@ -3,6 +3,10 @@
 One small memory-mapped file a process. Adding is a write to memory: no system call, nothing to flush, and SIGKILL
 loses none of it, since the page belongs to the kernel. The file is a line of JSON with the names, padded to `_HEAD`
 bytes, then one unsigned 64-bit little-endian number a name.
+
+There is no lock where the interpreter has one: CPython lets another thread, or a signal handler, run only at calls,
+jumps back and the beginnings of functions, and between reading a slot and writing it there is none of them. Without a
+global interpreter lock, or on another interpreter, a reentrant lock does it.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import json
 import mmap
 import os
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -44,6 +49,7 @@ LOSSES: Final = (
 )
 """Every reason for which an eligible call is not mirrored."""
 
+_UNDIVIDED: Final = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 _NAMES: Final = ("eligible", "mirrored", *LOSSES)
 _HEAD: Final = 4096
 _SLOTS: Final = 128
@@ -64,7 +70,7 @@ class Counters:
         self.path = path
         self.names = tuple(names)
         self._index = {name: i for i, name in enumerate(self.names)}
-        self._lock = threading.Lock()
+        self._lock = None if _UNDIVIDED else threading.RLock()
         self._memory: mmap.mmap | bytearray
         if path is None:
             self._memory = bytearray(_SLOTS * 8)
@@ -85,13 +91,16 @@ class Counters:
 
     def add(self, name: str, count: int = 1) -> None:
         """Add to a counter. Unknown names raise KeyError: a loss without a reason would not be counted."""
+        slots, index = self._slots, self._index[name]
+        if self._lock is None:
+            slots[index] += count
+            return
         with self._lock:
-            self._slots[self._index[name]] += count
+            slots[index] += count
 
     def snapshot(self) -> dict[str, int]:
         """All counters that are not 0."""
-        with self._lock:
-            return {name: n for name, n in zip(self.names, self._slots, strict=False) if n}
+        return {name: n for name, n in zip(self.names, self._slots.tolist(), strict=False) if n}
 
     def close(self) -> None:
         """Let go of the file; it stays for readers."""

@@ -60,6 +60,45 @@ def test_threads_lose_no_count():
     assert counters.snapshot() == {"eligible": 20_000}
 
 
+def test_threads_that_change_at_every_step_lose_no_count():
+    """The interpreter is told to change threads a million times a second: adding is undivided."""
+    counters = Counters()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [counters.add("full") for _ in range(50_000)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert counters.snapshot() == {"full": 400_000}
+
+
+def test_a_signal_handler_that_counts_neither_waits_nor_loses():
+    """It strikes while its own thread counts, thousands of times."""
+    counters = Counters()
+    struck = []
+
+    def handle(*_):
+        struck.append(None)
+        counters.add("full")
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    try:
+        counted = 0
+        while len(struck) < 500 and counted < 20_000_000:
+            counters.add("full")
+            counted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(struck) >= 500
+    assert counters.snapshot() == {"full": counted + len(struck)}
+
+
 def test_sigkill_loses_no_count(tmp_path):
     """What a process had counted when it was killed can be read."""
     path = tmp_path / "killed.counters"

@@ -30,9 +30,9 @@ _HEAD: Final = encode((MAGIC,) * _FIELDS)[: 3 + 2 + len(MAGIC)]
 _FRAME: Final = b"SE" + bytes([codec.SCHEMA])
 
 encode_draft: Final = encode_value
-"""The draft of (MAGIC, (experiment, entry, salt, versions), prefix and number of the id, unit, text, inputs or arguments,
-attributes, time of day, bucket or None, duration, first chunk, outcome or (answer, value, chunks, cut), failure, began,
-log, hits, most hits, truncated, cap of the input and the answer)."""
+"""The draft of (MAGIC, (experiment, entry, salt, versions), prefix and number of the id, unit, text, inputs or
+arguments, attributes, time of day, bucket or None, duration, first chunk, outcome or (answer, value, chunks, cut),
+failure, began, log, hits, most hits, truncated, cap of the input and of the answer)."""
 
 _decode: Final = msgspec.msgpack.Decoder().decode
 

@@ -119,21 +119,16 @@ class Recorder:
         if type(arguments) is not bytes:
             arguments = argument_data(cast("Mapping[str, Any]", arguments))
         index, parent = (None, None) if position is None else position
-        told = (started, started + duration, error, answered, index, parent)
-        self.note((CALL, name, effect, arguments), result, told)
+        raw = self.kept(result)
+        if raw is not None:
+            told = (started, started + duration, error, answered, index, parent)
+            self.log.append((CALL, name, effect, arguments, raw, *told))
 
-    def note(self, asked: tuple[Any, ...], result: Any, told: tuple[Any, ...]) -> None:
-        """`add_call` without its keywords: the request path's way.
-
-        Args:
-            asked: `("call", name, effect, arguments)`.
-            result: Any value.
-            told: Start and end; and perhaps error, `answered`, the index of its step and of the step above.
-        """
-        log = self.log
-        if len(log) >= self.max_items:
+    def kept(self, result: Any) -> bytes | None:
+        """A tool's result, encoded, as an entry of the log holds it; None: there is no room for another entry."""
+        if len(self.log) >= self.max_items:
             self.truncated = True
-            return
+            return None
         try:
             raw = encode(result) if carried(result) else b""
         except (OverflowError, UnicodeError, RecursionError):  # integers over 64 bits, lone surrogates, itself
@@ -143,7 +138,7 @@ class Recorder:
             raw = self._copied(result)
             left = self.left - len(raw)
         self.left = left
-        log.append((*asked, raw, *told))
+        return raw
 
     def _copied(self, result: Any) -> bytes:
         """A result that needs a closer look; one that can't be copied, or is over the cap, says so."""

@@ -2,8 +2,8 @@
 
 An entry of the log is one of three: a tool call `("call", name, effect, arguments, result, started, ended)`, perhaps
 with `error, answered, index, parent`; a step `(kind, name, started, ended)`; or a step's row as `Step` has it.
-Arguments and results are encoded; started and ended are what `time.perf_counter()` gave. What comes out of msgpack, lists for
-tuples, is the same log.
+Arguments and results are encoded; started and ended are what `time.perf_counter()` gave. What comes out of msgpack,
+lists for tuples, is the same log.
 """
 
 from __future__ import annotations

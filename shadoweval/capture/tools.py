@@ -138,11 +138,13 @@ def _sync_tool(function: Callable[..., Any], title: str, effect: Effect) -> Call
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            _failed(recorder, (CALL, title, effect, arguments), (started, error))
+            _failed(recorder, (title, effect, arguments), (started, error))
             raise
         ended = perf_counter()
         try:
-            recorder.note((CALL, title, effect, arguments), result, (started, ended))
+            raw = recorder.kept(result)
+            if raw is not None:
+                recorder.log.append((CALL, title, effect, arguments, raw, started, ended))
         except Exception as fault:  # noqa: BLE001 - see `_odd`
             recorder.fault = fault
         return result
@@ -169,11 +171,13 @@ def _async_tool(function: Callable[..., Any], title: str, effect: Effect) -> Cal
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            _failed(recorder, (CALL, title, effect, arguments), (started, error))
+            _failed(recorder, (title, effect, arguments), (started, error))
             raise
         ended = perf_counter()
         try:
-            recorder.note((CALL, title, effect, arguments), result, (started, ended))
+            raw = recorder.kept(result)
+            if raw is not None:
+                recorder.log.append((CALL, title, effect, arguments, raw, started, ended))
         except Exception as fault:  # noqa: BLE001 - see `_odd`
             recorder.fault = fault
         return result
@@ -191,10 +195,12 @@ def _odd(recorder: Recorder, fault: Exception) -> bytes:
     return _NOTHING
 
 
-def _failed(recorder: Recorder, asked: tuple[Any, ...], how: tuple[float, BaseException]) -> None:
+def _failed(recorder: Recorder, asked: tuple[str, Effect, bytes], how: tuple[float, BaseException]) -> None:
+    name, effect, arguments = asked
     started, error = how
     try:
-        recorder.note(asked, None, (started, perf_counter(), error_text(error), "live", None, None))
+        duration, told = perf_counter() - started, error_text(error)
+        recorder.add_call(name, arguments, None, started=started, duration=duration, error=told, effect=effect)
     except Exception as fault:  # noqa: BLE001 - see `_odd`
         recorder.fault = fault
 

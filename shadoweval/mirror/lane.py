@@ -26,7 +26,7 @@ class MemoryTally:
         names = [str(i) for i in range(BINS)]
         self.mirrored, self.control = Counters(names=names), Counters(names=names)
 
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may call something mirrored while its thread counts
         self._successor: Tally | None = None
 
     def count(self, reason: str) -> None:

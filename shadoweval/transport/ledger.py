@@ -30,10 +30,14 @@ class CallCounters(Counters):
 
     def add_call(self, reason: str) -> None:
         """One eligible call, and what became of it, at once. Unknown reasons raise KeyError, and nothing is counted."""
-        slots, index = self._slots, self._index
+        slots, index = self._slots, self._index[reason]
+        if self._lock is None:
+            slots[index] += 1
+            slots[self._index["eligible"]] += 1
+            return
         with self._lock:
-            slots[index[reason]] += 1
-            slots[index["eligible"]] += 1
+            slots[index] += 1
+            slots[self._index["eligible"]] += 1
 
 
 class _Unopened:
