@@ -24,7 +24,7 @@ from shadoweval.verdict.gates import Gate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Simulation", "paired_differences", "simulate", "simulate_stored"]
+__all__ = ["Simulation", "moved_to", "paired_differences", "simulate", "simulate_stored"]
 
 _FEWEST = 30
 _LENGTH = 10_000
@@ -71,10 +71,9 @@ def paired_differences(scores: Sequence[PairScore], gates: Sequence[Gate], metri
     for one in scores:
         if one.metric in wanted and isinstance(one.incumbent, Scored) and isinstance(one.candidate, Scored):
             metric = metrics[one.metric]
-            low, high = metric.low or 0.0, metric.high if metric.high is not None else 1.0
             sign = 1.0 if metric.higher_is_better else -1.0
             rows.setdefault(one.query_id, {})[one.metric] = (
-                sign * (one.candidate.value - one.incumbent.value) / (high - low)
+                sign * (one.candidate.value - one.incumbent.value) / _span(metric)
             )
     whole = [row for row in rows.values() if row.keys() >= wanted]
     return np.array([[row[gate.base] for row in whole] for gate in gates]).reshape(len(gates), len(whole))
@@ -103,8 +102,21 @@ def simulate_stored(
         )
     left_out = tuple(gate.sentence for gate in experiment.gates if gate not in able)
     return simulate(
-        differences, able, effect=effect, streams=streams, alpha=experiment.rules.alpha, left_out=left_out, seed=seed
+        differences,
+        able,
+        effect=effect,
+        streams=streams,
+        spans=[_span(experiment.metrics[gate.base]) for gate in able],
+        alpha=experiment.rules.alpha,
+        candidates=len(experiment.candidates),
+        min_units=experiment.rules.min_units,
+        left_out=left_out,
+        seed=seed,
     )
+
+
+def _span(metric: Metric) -> float:
+    return (1.0 if metric.high is None else metric.high) - (metric.low or 0.0)
 
 
 def _simulated(gate: Gate, metric: Metric) -> bool:
@@ -119,19 +131,38 @@ def simulate(
     effect: float,
     streams: int,
     alpha: float,
+    spans: Sequence[float] | None = None,
+    candidates: int = 1,
+    min_units: int = 0,
     left_out: tuple[str, ...] = (),
     length: int = _LENGTH,
     seed: int = 0,
 ) -> Simulation:
-    """Simulate on paired differences, shape (gates, n), oriented and in shares of the metric's range."""
+    """Simulate on paired differences, shape (gates, n), oriented and in shares of the metric's range.
+
+    Args:
+        differences: What was measured.
+        gates: One for each row.
+        effect: The true difference to assume, in each metric's own unit.
+        streams: How many streams are drawn.
+        alpha: Chance of error.
+        spans: Width of each gate's metric; None: 1.
+        candidates: How many are tried at once.
+        min_units: Nothing is promoted before.
+        left_out: Sentences of gates that can't be simulated.
+        length: Queries of a stream.
+        seed: Of the draws.
+    """
     rng = np.random.default_rng(seed)
-    moved = np.array([_moved(row, effect) for row in differences])
+    widths = [1.0] * len(gates) if spans is None else spans
+    moved = np.array([moved_to(row, effect / width) for row, width in zip(differences, widths, strict=True)])
+    margins = [gate.margin / width for gate, width in zip(gates, widths, strict=True)]
     promoted, rolled_back = [], []
     for _ in range(streams):
         drawn = moved[:, rng.integers(moved.shape[1], size=length)]
-        promote, rollback = _evidence(drawn, gates)
-        threshold = math.log(1 / alpha)
-        first = [_first(path >= threshold) for path in (promote, rollback)]
+        promote, rollback = _evidence(drawn, gates, margins)
+        promote[: max(min_units - 1, 0) // _EVERY] = -math.inf
+        first = [_first(promote >= math.log(candidates / alpha)), _first(rollback >= math.log(1 / alpha))]
         promoted.append(first[0] if first[0] < first[1] else math.inf)
         rolled_back.append(first[1] if first[1] <= first[0] else math.inf)
     return Simulation(
@@ -148,18 +179,20 @@ def simulate(
     )
 
 
-def _evidence(drawn: NDArray[Any], gates: Sequence[Gate]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _evidence(
+    drawn: NDArray[Any], gates: Sequence[Gate], margins: Sequence[float]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Log evidence for promotion and for rollback at each look."""
     holds, broken = [], []
-    for row, gate in zip(drawn, gates, strict=True):
-        proof = gate.margin if gate.kind == "better" else -gate.margin
-        harm = 0.0 if gate.kind == "better" else -gate.margin
+    for row, gate, margin in zip(drawn, gates, margins, strict=True):
+        proof = margin if gate.kind == "better" else -margin
+        harm = 0.0 if gate.kind == "better" else -margin
         holds.append(log_e_path(row, proof, "greater", every=_EVERY))
         broken.append(log_e_path(row, harm, "less", every=_EVERY))
     return promote_evidence(np.stack(holds, axis=-1)), rollback_evidence(np.stack(broken, axis=-1))
 
 
-def _moved(row: NDArray[Any], mean: float) -> NDArray[Any]:
+def moved_to(row: NDArray[Any], mean: float) -> NDArray[Any]:
     """The differences shifted, and clipped to [-1, 1], so that their mean is `mean`."""
     low, high = -2.0, 2.0
     for _ in range(60):
