@@ -17,14 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from shadoweval.transport.frames import framed
+from shadoweval.transport.frames import header
 from shadoweval.transport.ring import Ring
 from shadoweval.transport.segments import SegmentWriter, new_writer
 from shadoweval.transport.spool import Room
 
 __all__ = ["Collector", "main"]
 
-_BLOCK: Final = 1024 * 1024
+_BLOCK: Final = 256 * 1024
+"""Bytes moved at once; what fits into the processor's own cache costs half as much a frame as 1 MiB does."""
 _SYNC: Final = 0.1
 _SHORT: Final = 0.005
 _LONG: Final = 0.025
@@ -51,7 +52,7 @@ class Collector:
 
     def move(self) -> bool:
         """Move one block of frames. False: there was none, or it can't be written now."""
-        block = b"".join([framed(frame) for frame in self._ring.take(_BLOCK)])
+        block = b"".join([part for frame in self._ring.take(_BLOCK) for part in (header(frame), frame)])
         if not block:
             return False
         try:

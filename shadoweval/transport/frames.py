@@ -10,7 +10,7 @@ import struct
 from typing import Final, NamedTuple
 from zlib import crc32
 
-__all__ = ["HEADER", "MAX_FRAME", "Scan", "framed", "scan"]
+__all__ = ["HEADER", "MAX_FRAME", "Scan", "framed", "header", "scan"]
 
 _MAGIC: Final = b"SEf1"
 _HEAD: Final = struct.Struct("<4sII")
@@ -34,8 +34,13 @@ class Scan(NamedTuple):
 
 def framed(payload: bytes | memoryview) -> bytes:
     """Payload with its header."""
+    return header(payload) + payload
+
+
+def header(payload: bytes | memoryview) -> bytes:
+    """What stands before the payload."""
     head = _HEAD.pack(_MAGIC, len(payload), crc32(payload))
-    return b"".join((head, _CHECK.pack(crc32(head)), payload))
+    return head + _CHECK.pack(crc32(head))
 
 
 def _length(block: bytes, at: int) -> int:
