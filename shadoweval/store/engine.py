@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,12 +115,26 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours: the driver's own begins too late for DDL and for reads
     for pragma in (
         f"busy_timeout={_BUSY_MS}",
-        "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",
         "secure_delete=ON",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+    _enter_wal(connection)
+
+
+def _enter_wal(connection: Any) -> None:
+    """Switch the file to WAL; while another process does the same, SQLite refuses at once whatever the timeout says."""
+    deadline = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -177,6 +178,15 @@ def test_the_migrations_make_what_the_models_say(store) -> None:
     assert [d for d in differences if "shadow_schema" not in str(d)] == []
     scripts = ScriptDirectory(str(Path(engine.__file__).parent / "migrations"))
     assert [script.revision for script in reversed(list(scripts.walk_revisions()))] == list(engine.REVISIONS)
+
+
+def test_openers_of_a_new_file_wait_for_each_other(tmp_path) -> None:
+    """SQLite refuses a second switch to WAL at once, whatever the timeout; opening waits and tries again."""
+    for turn in range(20):
+        url = f"sqlite:///{tmp_path / f'{turn}.db'}"
+        with ThreadPoolExecutor(4) as threads:
+            for opened in threads.map(SqlStore, [url] * 4):
+                opened.close()
 
 
 def test_the_file_is_its_owners_alone(store, path) -> None:
