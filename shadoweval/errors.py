@@ -18,7 +18,11 @@
     │   └── NewerDatabaseError          its schema is newer than this version
     ├── MissingExtraError               an optional dependency isn't installed
     ├── WrongModelWeightsError          model weights with another hash than the pinned one
+    ├── FlagFileError                   a flag file that can't be used
+    ├── LadderError                     a step that a rollout ladder does not allow
+    ├── EmbeddingError                  an embedding function that gave no vectors
     ├── ToolRefusedError                a tool call that no policy answers; raised inside the candidate
+    ├── ToolFailedError                 a tool call answered with the recorded one's failure
     ├── CandidateError                  a candidate process that can't be started
     └── ReplayMissError                 a call that the incumbent's record does not hold
 
@@ -42,7 +46,10 @@ __all__ = [
     "CaseFileError",
     "CodecError",
     "CorruptFrameError",
+    "EmbeddingError",
     "ExperimentError",
+    "FlagFileError",
+    "LadderError",
     "MissingExtraError",
     "MissingMarginError",
     "NewerDatabaseError",
@@ -54,6 +61,7 @@ __all__ = [
     "StoreError",
     "TargetError",
     "TooLargeError",
+    "ToolFailedError",
     "ToolRefusedError",
     "UncopyableError",
     "UnknownCandidateError",
@@ -219,6 +227,26 @@ class WrongModelWeightsError(ShadowEvalError):
         )
 
 
+class FlagFileError(ShadowEvalError):
+    """A flag file that can't be used: nothing it names is mirrored until it is mended."""
+
+    def __init__(self, why: str, *, line: int | None = None) -> None:
+        self.why, self.line = why, line
+        super().__init__(why if line is None else f"line {line}: {why}")
+
+
+class LadderError(ShadowEvalError):
+    """A step that the ladder does not allow."""
+
+    def __init__(self, experiment: str, candidate: str, why: str) -> None:
+        self.experiment, self.candidate, self.why = experiment, candidate, why
+        super().__init__(f"Candidate {candidate!r} of {experiment!r} stays where it is: {why}")
+
+
+class EmbeddingError(ShadowEvalError):
+    """An embedding function returned something that is no vector for each text."""
+
+
 class ToolRefusedError(ShadowEvalError):
     """A tool call of a candidate that no policy answers. An agent may catch it and go on."""
 
@@ -228,6 +256,14 @@ class ToolRefusedError(ShadowEvalError):
             f"Tool {tool!r} (effect {effect!r}) was refused: this run is a shadow, it may not change anything, and "
             "no recorded result or stub answers this call."
         )
+
+
+class ToolFailedError(ShadowEvalError):
+    """A tool call that is answered with the failure of the recorded one, whose exception type is not known here."""
+
+    def __init__(self, tool: str, error: str) -> None:
+        self.tool, self.error = tool, error
+        super().__init__(f"Tool {tool!r} failed when it was recorded, and fails here in the same way: {error}")
 
 
 class CandidateError(ShadowEvalError):

@@ -1,16 +1,17 @@
-"""A call's arguments as bytes."""
+"""A call's arguments and attributes as bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import encode
+from shadoweval.capture.copying import carried, encode
 from shadoweval.errors import TooLargeError
 
-__all__ = ["call_inputs", "freeze_call"]
+__all__ = ["attribute_data", "call_inputs", "freeze_call"]
 
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _TUPLE: Final = 1
@@ -50,3 +51,13 @@ def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int
         except OverflowError:  # an integer over 64 bits
             pass
     return codec.freeze((args, kwargs), max_bytes=max_bytes)
+
+
+def attribute_data(attributes: Mapping[str, Any], *, max_bytes: int) -> msgspec.Raw:
+    """A query's attributes, encoded.
+
+    Raises:
+        UncopyableError, TooLargeError: as `codec.plain`.
+    """
+    found = dict(attributes)
+    return msgspec.Raw(encode(found) if carried(found) else encode(codec.plain(found, max_bytes=max_bytes)))

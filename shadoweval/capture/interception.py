@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from shadoweval.errors import ShadowEvalError, ToolRefusedError
+from shadoweval.errors import ToolFailedError, ToolRefusedError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -19,14 +19,6 @@ class Interceptor(Protocol):
     def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
         """The answer. `live()` runs the tool for real (a coroutine for an async tool: give it as the result)."""
         ...
-
-
-class ToolFailedError(ShadowEvalError):
-    """A tool call that is answered with the failure of the recorded one, whose exception type is not known here."""
-
-    def __init__(self, tool: str, error: str) -> None:
-        self.tool, self.error = tool, error
-        super().__init__(f"Tool {tool!r} failed when it was recorded, and fails here in the same way: {error}")
 
 
 class _Installed:

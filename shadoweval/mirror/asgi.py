@@ -25,12 +25,13 @@ from shadoweval.capture.inputs import freeze_call
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
 from shadoweval.errors import ExperimentError, TooLargeError
-from shadoweval.mirror.call import Call, Site, alone
+from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.http import Reply, StatusError, decoded_body
 from shadoweval.mirror.plan import Plan
 from shadoweval.mirror.question import asked
+from shadoweval.mirror.site import Site
 from shadoweval.records import Outcome
 
 __all__ = ["ClientGoneError", "Route", "ShadowASGI"]

@@ -8,30 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from time import perf_counter, time
-from typing import Any, Final
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from shadoweval import codec
 from shadoweval.buckets import bucket
-from shadoweval.capture.copying import carried, data_of, encode
+from shadoweval.capture.copying import data_of, encode
 from shadoweval.capture.drafts import MAGIC, encode_draft, finished
-from shadoweval.capture.inputs import call_inputs, freeze_call
-from shadoweval.capture.interception import installed
+from shadoweval.capture.inputs import attribute_data, call_inputs, freeze_call
 from shadoweval.capture.langchain import hook, watch
 from shadoweval.capture.outcomes import answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.guard import Guard, Tally
-from shadoweval.mirror.lane import Lane
 from shadoweval.mirror.overhead import bin_name
-from shadoweval.mirror.plan import Plan, now
 from shadoweval.mirror.question import asked
 from shadoweval.mirror.redaction import redacted_frame
 from shadoweval.mirror.sampling import draw, ids
 
-__all__ = ["Call", "Site", "alone"]
+if TYPE_CHECKING:
+    from shadoweval.mirror.site import Site
+
+__all__ = ["Call", "alone"]
 
 _EMPTY: Final = msgspec.Raw(encode({}))
 _FRAME: Final = 4
@@ -39,49 +38,6 @@ _FRAME: Final = 4
 alone: Final[ContextVar[bool]] = ContextVar("shadoweval_alone", default=False)
 """Inside a control call: neither it nor what it calls is mirrored."""
 _uncarried: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
-
-
-class Site:
-    """A decorated function: what is the same for all of its calls, worked out once."""
-
-    def __init__(self, plan: Plan, entry: str, *, method: bool) -> None:
-        self.plan, self.entry = plan, entry
-        self.lane: Lane = plan.lane
-        self.skip = 1 if method else 0
-        self.sample = plan.sample
-        self.off = plan.sample <= 0.0
-        self.asks = any(reader is not None for reader in (plan.unit, plan.attributes, plan.decide))
-        self.by_chance = not self.asks and plan.sample < 1.0
-        self.clock: Any = time if plan.clock is now else plan.clock
-        self.raw = msgspec.Raw(encode((plan.experiment, entry, plan.salt, plan.versions)))
-
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        """Decide and copy. None: the call is not mirrored, and why is counted.
-
-        In a shadow's process, where someone stands in for the tools, nothing is mirrored and nothing counted: there the
-        incumbent is run again by a worker, not by a user.
-        """
-        if installed.interceptor is not None:
-            return None
-        lane = self.lane
-        if not lane.opened:
-            lane.open()
-        if self.off:
-            reason = "off"
-        elif current.get() is not None or alone.get():
-            reason = "nested"
-        elif self.by_chance and draw() >= self.sample:
-            reason = "not_sampled"
-        else:
-            call = Call(self, lane.tally)
-            try:
-                return call.begun(args[self.skip :] if self.skip else args, kwargs)
-            except BaseException as error:
-                if not call.caught(error):
-                    raise
-            return None
-        lane.tally.count(reason)
-        return None
 
 
 class Call(Guard):
@@ -143,7 +99,7 @@ class Call(Guard):
             self.lost("control")
             return self
         self.point = "snapshot"
-        self.attributes = _attributes(attributes, plan.max_bytes) if attributes else _EMPTY
+        self.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
         only = args[0] if len(args) == 1 and not kwargs else None
         if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
             self.text, self.inputs = only, (args, kwargs)
@@ -338,8 +294,3 @@ class Call(Guard):
 def _suffers(error: BaseException) -> bool:
     """Whether the incumbent failed; a caller that went away says nothing about it."""
     return failure_of(error).kind != "aborted"
-
-
-def _attributes(attributes: Mapping[str, Any], max_bytes: int) -> msgspec.Raw:
-    found = dict(attributes)
-    return msgspec.Raw(encode(found) if carried(found) else encode(codec.plain(found, max_bytes=max_bytes)))

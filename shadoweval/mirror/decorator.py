@@ -10,11 +10,11 @@ from typing import Any, TypeVar, cast
 
 from shadoweval.capture.outcomes import Extract
 from shadoweval.counters import Counters
-from shadoweval.mirror.call import Site
 from shadoweval.mirror.lane import Lane
 from shadoweval.mirror.plan import Plan, Reader, now
 from shadoweval.mirror.redaction import Redactor
 from shadoweval.mirror.sampling import share_of
+from shadoweval.mirror.site import Site
 from shadoweval.mirror.streams import over_async_generator, over_generator
 from shadoweval.protocols import Transport
 

@@ -19,10 +19,10 @@ import msgspec
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableGenerator, RunnableLambda
 from langchain_core.runnables.utils import Input, Output
 
-from shadoweval.mirror.call import Site
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.langchain_runs import Asked, MirrorTap, Place, announced_by
 from shadoweval.mirror.plan import Reader
+from shadoweval.mirror.site import Site
 
 __all__ = ["MirroredRunnable", "mirrored", "site_of"]
 

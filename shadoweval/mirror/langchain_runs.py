@@ -22,10 +22,11 @@ from shadoweval.capture.inputs import freeze_call
 from shadoweval.capture.langchain_tap import Tap
 from shadoweval.capture.outcomes import answer_text
 from shadoweval.capture.recorder import current
-from shadoweval.mirror.call import Call, Site, alone
+from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.plan import Plan
+from shadoweval.mirror.site import Site
 
 __all__ = ["Asked", "MirrorTap", "Place", "announced_by"]
 

@@ -21,10 +21,11 @@ import msgspec
 from shadoweval.capture.openai import Listener, ModelCall, listening
 from shadoweval.capture.openai_replies import Reply, shown
 from shadoweval.capture.outcomes import outcome_of
-from shadoweval.mirror.call import Call, Site
+from shadoweval.mirror.call import Call
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.plan import Plan
+from shadoweval.mirror.site import Site
 from shadoweval.records import Outcome
 
 __all__ = ["mirrored_client"]

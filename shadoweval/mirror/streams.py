@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from time import perf_counter
 from typing import Any, cast
 
-from shadoweval.mirror.call import Call, Site
+from shadoweval.mirror.call import Call
 from shadoweval.mirror.chunks import Chunks
+from shadoweval.mirror.site import Site
 
 __all__ = ["over_async_generator", "over_generator"]
 

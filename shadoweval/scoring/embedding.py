@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from shadoweval._optional import require
-from shadoweval.errors import ShadowEvalError, WrongModelWeightsError
+from shadoweval.errors import EmbeddingError, WrongModelWeightsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +29,6 @@ _PINNED = {
     _TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _WIDTH, _HEADS, _LAYERS, _LONGEST = 384, 12, 6, 256  # Of that model; the longest text in tokens.
-
-
-class EmbeddingError(ShadowEvalError):
-    """An embedding function returned something that is no vector for each text."""
 
 
 class EmbeddingFunction(Protocol):

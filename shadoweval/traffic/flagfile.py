@@ -31,7 +31,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 import msgspec
 
 from shadoweval.buckets import within
-from shadoweval.errors import ShadowEvalError
+from shadoweval.errors import FlagFileError
 from shadoweval.traffic.ramp import Moment, Schedule, Share
 
 __all__ = ["Flag", "FlagFile", "FlagFileError", "Loss", "Rule", "parse_flags"]
@@ -40,14 +40,6 @@ Loss = Literal["flag_error", "flag_off", "not_targeted", "not_sampled"]
 """Names in `counters.LOSSES`."""
 Plain = str | int | float | bool
 T = TypeVar("T")
-
-
-class FlagFileError(ShadowEvalError):
-    """A flag file that can't be used: nothing it names is mirrored until it is mended."""
-
-    def __init__(self, why: str, *, line: int | None = None) -> None:
-        self.why, self.line = why, line
-        super().__init__(why if line is None else f"line {line}: {why}")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

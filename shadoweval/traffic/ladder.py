@@ -22,7 +22,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from shadoweval.buckets import within
-from shadoweval.errors import ShadowEvalError
+from shadoweval.errors import LadderError
 from shadoweval.records import INCUMBENT, Arm, Verdict
 from shadoweval.traffic.ramp import Moment, Share
 
@@ -41,14 +41,6 @@ __all__ = [
 
 Stage = Literal["off", "dark", "canary", "progressive", "full"]
 _ORDER: Final[tuple[Stage, ...]] = ("off", "dark", "canary", "progressive", "full")
-
-
-class LadderError(ShadowEvalError):
-    """A step that the ladder does not allow."""
-
-    def __init__(self, experiment: str, candidate: str, why: str) -> None:
-        self.experiment, self.candidate, self.why = experiment, candidate, why
-        super().__init__(f"Candidate {candidate!r} of {experiment!r} stays where it is: {why}")
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
