@@ -2,6 +2,7 @@
 
 `RingTransport.offer` is a copy of the frame and one store. Until the collector has shown that it lives, and whenever it
 shows no sign of life for two seconds, frames are written into the spool directly; so nothing depends on it but speed.
+A collector that waits for its disk is waited for: what has no room in the ring is counted, no caller meets that disk.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class RingTransport:
             if self._alive:  # it has worked: the next one begins at once
                 self._start_at, self._patience = now, _RESTART
             ring.beat = 0
-        self._alive = now - ring.beat < _SILENCE if ring.beat else False
+        silent = now - ring.beat >= _SILENCE
+        self._alive = ring.beat > 0 and (not silent or (self.collector is not None and self._stalls(self.collector)))
         if self.collector is None and now >= self._start_at and ring.intact:
             self._start_at = now + self._patience
             self._patience = min(2 * self._patience, _RARELY)
@@ -123,6 +125,13 @@ class RingTransport:
         except OSError:
             return True
         return False
+
+    def _stalls(self, collector: int) -> bool:
+        """Whether it waits for its disk. A caller who wrote to that disk would wait too: let the ring fill instead."""
+        try:
+            return Path(f"/proc/{collector}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"D"
+        except (OSError, IndexError):
+            return False
 
     def _start(self, ring: Ring) -> int | None:
         here = str(Path(__file__).parent.parent.parent)

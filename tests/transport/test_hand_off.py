@@ -119,3 +119,29 @@ def test_where_there_is_no_ring_the_spool_is_taken(tmp_path: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.delattr(os, "memfd_create")
         assert isinstance(open_transport(tmp_path), SpoolTransport)
+
+
+class OnAStalledDisk(RingTransport):
+    """A transport whose collector waits for its disk, as the kernel would say (state D)."""
+
+    def _stalls(self, collector: int) -> bool:
+        return True
+
+
+def test_a_stalled_disk_makes_no_caller_write(tmp_path: Path) -> None:
+    """For as long as it takes: callers never touch the disk; what has no room is `full`."""
+    transport = OnAStalledDisk(tmp_path / "spool", ring_bytes=1 << 20)
+    until(lambda: transport.offer(b"x") is None and transport.ring)
+    assert transport.collector is not None
+    assert not RingTransport._stalls(transport, transport.collector)
+    written = transport.spool._segments.sequence
+    os.kill(transport.collector, signal.SIGSTOP)
+    try:
+        time.sleep(2.5)
+        assert {transport.offer(b"y" * 1000) for _ in range(2000)} == {None, "full"}
+        assert transport.ring
+        assert transport.spool._segments.sequence == written
+    finally:
+        os.kill(transport.collector, signal.SIGCONT)
+    until(lambda: transport.offer(b"z") is None)
+    transport.close()
