@@ -14,6 +14,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnablePassthrough
 
 from pipelines.chat_model import chat_model
+from pipelines.documentation_sentences import KnownSentences, shown
 from shadoweval.scoring.embedding import Embedder, NumpyMiniLM
 
 __all__ = ["HITS", "assistant", "embedder"]
@@ -31,7 +32,7 @@ _PROMPT = ChatPromptTemplate.from_messages([("system", _TASK), ("user", "{passag
 @cache
 def embedder() -> Embedder:
     """Return the process's embedding model, loaded by its first text; without torch it is ready in half a second."""
-    return Embedder(NumpyMiniLM())
+    return Embedder(KnownSentences(NumpyMiniLM()))
 
 
 def assistant(retriever: BaseRetriever, model: Embedder) -> Runnable[str, str]:
@@ -61,11 +62,6 @@ class _Reading(Embeddings):
 
 
 def _as_text(documents: Iterable[Document]) -> str:
-    texts = [f"{document.metadata['title']}: {_unwrapped(document.page_content)}" for document in documents]
+    texts = [shown(document.metadata["title"], document.page_content) for document in documents]
     room = accumulate(len(text) for text in texts)
     return "\n\n".join(text for text, used in zip(texts, room, strict=True) if used <= _ROOM or text is texts[0])
-
-
-def _unwrapped(text: str) -> str:
-    # Documentation is wrapped at 70 columns; a reader that works by line would take each line for a sentence.
-    return "\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

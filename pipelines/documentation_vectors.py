@@ -61,9 +61,7 @@ def cached_vectors(
     Raises:
         VectorsMissingError: there is no cached file, and this process can't write one.
     """
-    home = _default_folder() if folder is None else folder
-    embedded = (replace(passage, text=read_text(passage)) for passage in corpus)
-    path = home / fingerprint(embedded) / "minilm.npz"
+    path = _path(corpus, folder)
     found = _read(path, len(corpus))
     if found is not None:
         return found
@@ -87,7 +85,18 @@ def cached_vectors(
     return found
 
 
-def _default_folder() -> Path:
+def stored_vectors(corpus: Sequence[Passage], *, folder: Path | None = None) -> NDArray[np.float32] | None:
+    """Return the vectors that `cached_vectors` keeps, or None where it has kept none."""
+    return _read(_path(corpus, folder), len(corpus))
+
+
+def _path(corpus: Sequence[Passage], folder: Path | None) -> Path:
+    embedded = (replace(passage, text=read_text(passage)) for passage in corpus)
+    return (default_folder() if folder is None else folder) / fingerprint(embedded) / "minilm.npz"
+
+
+def default_folder() -> Path:
+    """Return the folder of the cache."""
     chosen = os.environ.get("DOCUMENTATION_CACHE")
     return Path(chosen) if chosen else Path(__file__).parents[1] / ".cache" / "documentation"
 
@@ -133,15 +142,17 @@ def _write(path: Path, vectors: NDArray[np.float32]) -> None:
 
 
 def main() -> None:
-    """Compute the vectors if they are not cached, and say on stderr how far it is."""
+    """Compute the vectors of passages and sentences if they are not cached, and say on stderr how far it is."""
+    from pipelines.documentation_sentences import prepare  # noqa: PLC0415 - it imports this module
     from shadoweval.scoring.embedding import MiniLM  # noqa: PLC0415 - costs seconds, and only the builder needs it
 
     def report(done: int, total: int) -> None:
-        sys.stderr.write(f"\rembedding the documentation: {done} of {total} passages")
+        sys.stderr.write(f"\rembedding the documentation: {done} of {total} texts   ")
         sys.stderr.flush()
 
-    corpus = passages()
-    cached_vectors(corpus, MiniLM(threads=os.cpu_count() or 1), on_progress=report)
+    model = MiniLM(threads=os.cpu_count() or 1)
+    cached_vectors(passages(), model, on_progress=report)
+    prepare(model, on_progress=report)
     sys.stderr.write("\rthe documentation's vectors are ready" + " " * 30 + "\n")
 
 

@@ -25,15 +25,21 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import SkipValidation
 
-__all__ = ["UNKNOWN", "Embedder", "OfflineChat", "OfflineReader", "best_sentences", "tool_call", "word_fits"]
+__all__ = [
+    "UNKNOWN",
+    "Embedder",
+    "OfflineChat",
+    "OfflineReader",
+    "best_sentences",
+    "sentences_of",
+    "tool_call",
+    "word_fits",
+]
 
 UNKNOWN = "I do not know."
 
 CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_TOOL_CALL = 8
-
-_FIRST, _LIKELY = 4, 14
-"""Sentences that are embedded for a question: the first of the text, and those that share most words with it."""
 
 _WORD = re.compile(r"[a-z0-9_]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -198,6 +204,11 @@ class OfflineReader(OfflineChat):
         )
 
 
+def sentences_of(text: str) -> list[str]:
+    """Return the different sentences of a text that hold more than one word."""
+    return list(dict.fromkeys(s.strip() for s in _SENTENCE_END.split(text) if len(_words(s)) > 1))
+
+
 def best_sentences(
     question: str,
     text: str,
@@ -207,24 +218,15 @@ def best_sentences(
     least_fit: float | None = None,
 ) -> str:
     """Return the sentences of `text` that fit the question best, best first, or "I do not know."."""
-    sentences = list(dict.fromkeys(s.strip() for s in _SENTENCE_END.split(text) if len(_words(s)) > 1))
+    sentences = sentences_of(text)
     if not sentences or not question.strip():
         return UNKNOWN
-    if embedder:
-        sentences = _likeliest(question, sentences)
     fits = _cosines(question, sentences, embedder) if embedder else word_fits(question, sentences)
     floor = least_fit if least_fit is not None else (0.35 if embedder else 0.3)
     ranked = sorted(zip(fits, sentences, strict=True), key=lambda pair: -pair[0])
     # A second sentence that fits only half as well as the first answers another question.
     kept = [sentence for fit, sentence in ranked if fit >= max(floor, ranked[0][0] / 2) and fit > 0]
     return " ".join(kept[:most]) or UNKNOWN
-
-
-def _likeliest(question: str, sentences: Sequence[str]) -> list[str]:
-    """Return the sentences worth embedding, in their order; each costs milliseconds."""
-    fits = word_fits(question, sentences)
-    ranked = sorted(range(len(sentences)), key=lambda place: -fits[place])
-    return [sentences[place] for place in sorted({*range(len(sentences))[:_FIRST], *ranked[:_LIKELY]})]
 
 
 def tool_call(name: str, args: dict[str, Any], *, turn: int) -> AIMessage:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from shadoweval import __version__
+from shadoweval.candidate.conversations import Conversations
 from shadoweval.codec import thaw
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric
@@ -21,7 +22,7 @@ from shadoweval.running.tally import Tally
 from shadoweval.verdict.columns import JudgedPair, facts_of
 from shadoweval.verdict.trial import Trial
 
-__all__ = ["KeepScores", "Progress", "purpose_of", "score"]
+__all__ = ["KeepScores", "Progress", "circumstances", "purpose_of", "score"]
 
 _KEPT_AT_ONCE = 500
 
@@ -68,6 +69,7 @@ class Progress:
         self.trial = Trial(list(experiment.metrics.values()), experiment.gates)
         self.examples = Examples(_leading_metric(experiment))
         self.tally = Tally(effects=experiment.stubs.effects)
+        self.conversations = Conversations()
 
     def add(self, pairs: Iterable[Pair], *, keep: KeepScores) -> None:
         """Score and count pairs in query order; `keep` is handed the scores in portions."""
@@ -75,7 +77,8 @@ class Progress:
 
     def _scored(self, pairs: Iterable[Pair], keep: KeepScores) -> Iterator[JudgedPair]:
         portion: list[PairScore] = []
-        for pair in pairs:
+        for each in pairs:
+            pair = self.conversations.marked(each)
             scores = score(self._experiment, pair)
             self.examples.see(pair, scores)
             self.tally.see(pair)
@@ -83,14 +86,16 @@ class Progress:
             if len(portion) >= _KEPT_AT_ONCE:
                 keep(portion)
                 portion = []
-            yield facts_of(pair), scores
+            facts = facts_of(pair)
+            told = {**facts.attributes, **circumstances(pair, floor=self._experiment.rules.min_fidelity)}
+            yield msgspec.structs.replace(facts, attributes=told), scores
         if portion:
             keep(portion)
 
     def to_state(self) -> bytes:
         """All of it; `restore` of the same experiment takes it up."""
         parts = {part: getattr(self, part).to_state() for part in ("trial", "examples", "tally")}
-        return msgspec.msgpack.encode(parts)
+        return msgspec.msgpack.encode({**parts, "conversations": self.conversations.state})
 
     @classmethod
     def restored(cls, experiment: Experiment, state: bytes) -> Progress:
@@ -103,7 +108,20 @@ class Progress:
         progress.trial.restore(parts["trial"])
         progress.examples.restore(parts["examples"])
         progress.tally.restore(parts["tally"])
+        progress.conversations = Conversations(parts["conversations"])
         return progress
+
+
+def circumstances(pair: Pair, *, floor: float) -> dict[str, str]:
+    """Attributes of a pair that slices tell apart: how faithful its world was, and whether its history still held."""
+    found: dict[str, str] = {}
+    calls = sum(pair.candidate.fidelity.values())
+    made_up = pair.candidate.fidelity.get("simulated", 0) + pair.candidate.fidelity.get("refused", 0)
+    if calls:
+        found["fidelity"] = "below the floor" if 1 - made_up / calls < floor else "above the floor"
+    if pair.candidate.diverged_at is not None:
+        found["history"] = "the candidate had answered otherwise before"
+    return found
 
 
 def _leading_metric(experiment: Experiment) -> Metric | None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.corpus import Passage, passages
+from pipelines.documentation_sentences import sentences
 from pipelines.documentation_vectors import WIDTH, VectorsMissingError, cached_vectors, read_text
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +156,7 @@ def test_the_command_finds_vectors_that_are_in_place_without_loading_a_model(tmp
     home = tmp_path / "cache"
     vectors = cached_vectors(corpus, CountingEmbed(), folder=home)
     assert vectors.shape == (len(corpus), WIDTH)
+    cached_vectors(sentences(corpus), CountingEmbed(), folder=home / "sentences")
     command = [sys.executable, "-X", "importtime", "-m", "pipelines.documentation_vectors"]
     environment = {**os.environ, "DOCUMENTATION_CACHE": str(home)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120)
