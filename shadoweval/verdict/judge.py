@@ -132,6 +132,11 @@ def _by_metric(trial: Trial, evidence: Mapping[Variable, HistBet]) -> dict[str, 
     return {name: evidence[variable] for name, variable in trial.contrasts.items() if evidence[variable].n}
 
 
+def _method(claim: Claim, rules: Rules) -> str:
+    once = "one look, t test (betting where fewer than ten differ) of"
+    return claim.method.replace("betting on", once) if rules.once else claim.method
+
+
 def _gate_result(
     trial: Trial,
     weighed: GateEvidence,
@@ -176,9 +181,7 @@ def _gate_result(
         share_of_evidence=min(max(weighed.holds / needed, 0.0), 1.0),
         pairs_needed=needs,
         reason=reason,
-        method=claim.method.replace("betting on", "one look, t test (betting where fewer than ten differ) of")
-        if rules.once
-        else claim.method,
+        method=_method(claim, rules),
         source=claim.source,
         noise_floor=floor,
         details=details,
