@@ -110,7 +110,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(project):
     )
     first.stdout.readline()
     deadline = time.monotonic() + 60
-    while "0 paired" in shadoweval("status", "toyapp:toy").stdout and time.monotonic() < deadline:
+    while "upper: 0 paired" in shadoweval("status", "toyapp:toy").stdout and time.monotonic() < deadline:
         pass
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()

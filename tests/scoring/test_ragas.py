@@ -1,6 +1,7 @@
 """ragas metrics as scorers."""
 
 import math
+import os
 import warnings
 
 import pytest
@@ -9,7 +10,13 @@ from shadoweval.records import Labels, Scored, Unscored
 from shadoweval.scoring.ragas import ragas_metric
 from shadoweval.testing import make_pair
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # ragas leaves a file of its own open
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 class Fixed:
