@@ -159,11 +159,14 @@ def test_a_stopped_collector_is_gone_round(tmp_path: Path) -> None:
     """SIGSTOP: frames go into the spool directly after two seconds; what is in the ring comes when it goes on."""
     application = Application(tmp_path / "spool", "ring")
     os.kill(application.collector, signal.SIGSTOP)
-    time.sleep(2.5)
-    before = application.handed_over
-    time.sleep(0.5)
-    assert application.handed_over > before
-    os.kill(application.collector, signal.SIGCONT)
+    try:
+        time.sleep(2.5)
+        before = application.handed_over
+        time.sleep(0.5)
+        after = application.handed_over
+    finally:
+        os.kill(application.collector, signal.SIGCONT)
+    assert after > before
     time.sleep(0.1)
     handed_over = application.kill()
     wait_for(application.collector)
