@@ -201,7 +201,7 @@ class Experiment:
         return Mirror(
             experiment=self.name,
             transport=self._opened_transport,
-            sample=checked_share("sample", sample),
+            sample=sample,
             decide=self._decide,
             attributes=attributes,
             unit=unit,

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from shadoweval.capture.outcomes import Extract
+from shadoweval.checks import checked_share
 from shadoweval.counters import Counters
 from shadoweval.mirror.lane import Lane
 from shadoweval.mirror.plan import Plan, Reader, now
 from shadoweval.mirror.redaction import Redactor
-from shadoweval.mirror.sampling import share_of
 from shadoweval.mirror.site import Site
 from shadoweval.mirror.streams import over_async_generator, over_generator
 from shadoweval.protocols import Transport
@@ -85,8 +85,8 @@ class Mirror:
         self.plan = Plan(
             experiment=experiment,
             lane=self.lane,
-            sample=share_of("sample", sample),
-            control=share_of("control", control),
+            sample=checked_share("sample", sample),
+            control=checked_share("control", control),
             salt=experiment if salt is None else salt,
             decide=decide,
             attributes=attributes,

@@ -1,4 +1,4 @@
-"""Who is in the sample: shares, ids and chance. The bucket of a unit is `buckets.bucket`."""
+"""Who is in the sample: ids and chance. The bucket of a unit is `buckets.bucket`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,8 @@ import secrets
 from typing import Final
 
 from shadoweval.buckets import VERSION, bucket
-from shadoweval.errors import ShareError
 
-__all__ = ["VERSION", "bucket", "chance", "draw", "ids", "request_id", "share_of"]
-
-
-def share_of(what: str, value: float) -> float:
-    """A share of the traffic.
-
-    Raises:
-        ShareError: not a number from 0 to 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:  # pyright: ignore[reportUnnecessaryIsInstance] - users' values
-        raise ShareError(what, value)
-    return float(value)
+__all__ = ["VERSION", "bucket", "chance", "draw", "ids", "request_id"]
 
 
 chance: Final = random.Random()  # noqa: S311 - no secret

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
 import random
@@ -17,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from shadoweval.buckets import within
 from shadoweval.codec import decode_envelope
 from shadoweval.errors import CodecError
 from shadoweval.experiment import Experiment
@@ -51,8 +51,7 @@ class Runs(Protocol):
 
 def arms_of(experiment: Experiment, envelope: Envelope) -> Sequence[Arm]:
     """All candidates, and the incumbent again on a share of the queries that the query's id decides."""
-    drawn = int(hashlib.sha256(f"rerun:{envelope.id}".encode()).hexdigest()[:16], 16) / 2**64
-    again = [INCUMBENT] if drawn < experiment.rerun and envelope.query.entry else []
+    again = [INCUMBENT] if envelope.query.entry and within(experiment.rerun, "rerun", envelope.id) else []
     return [*experiment.candidates, *again]
 
 
