@@ -1,178 +1,103 @@
 """What a production call pays for being mirrored, beside public peers that observe the same call.
 
-    python -m benchmarks.mirror [--rounds 7] [--calls 400] [--json PATH] [--only NAME,NAME] [--rate 500]
+    python -m benchmarks.mirror [--suite latency,rate] [--rounds 7] [--json PATH] [--python Langfuse=/path/to/python]
 
-Every target lives in a process of its own on core 0, sinks on core 1. Blocks of calls alternate, A B C A B C, each
-drained before the next, so that all see the same weather; added cost is the block's p50 less that of the bare function
-in the same round, and the table gives the median over the rounds. Read the ratios, not the microseconds.
+Every target lives in a process of its own; the one whose turn it is runs on core 0 with all that belongs to it, the
+others and the sinks on core 1. Blocks of calls alternate, A B C A B C, each drained before the next, so that all see
+the same weather; what is reported is a block less that of the bare function in the same round. Read the ratios, not
+the microseconds.
 """
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
-import sys
+import platform
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mirror_targets import TARGETS
+from benchmarks import mirror_faults, mirror_kill, mirror_latency, mirror_rate, mirror_start, mirror_throughput
+from benchmarks.mirror_processes import Sink, Worker, open_workers
+from benchmarks.mirror_tables import Goals
 
-# Name, workload, asynchronous, and the most that the mirror may cost as a share of OpenTelemetry and of LangSmith.
-SUITES = (
-    ("rag", "rag", False, 0.06, 0.010),
-    ("agent", "agent", False, 0.045, 0.005),
-    ("rag, async", "rag", True, 0.06, 0.006),
-    ("agent, async", "agent", True, 0.05, 0.003),
-)
-OURS, PEERS = "mirror, ring", ("OpenTelemetry", "LangSmith")
-
-
-def pinned(core: int) -> dict[str, Any]:
-    """Keyword arguments that start a process on one core."""
-    cores = sorted(os.sched_getaffinity(0))
-    return {"preexec_fn": lambda: os.sched_setaffinity(0, {cores[core % len(cores)]})}
-
-
-class Worker:
-    """A target's process."""
-
-    def __init__(self, name: str, sink: str, folder: Path) -> None:
-        command = [sys.executable, "-m", "benchmarks.mirror_worker", name, sink, str(folder)]
-        with (folder / "errors.txt").open("wb") as errors:
-            self.running = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, **pinned(0)
-            )
-        self.folder = folder
-        self.skipped: str | None = self.read().get("skipped")
-
-    def read(self) -> dict[str, Any]:
-        assert self.running.stdout is not None
-        line = self.running.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.running.args} died: {(self.folder / 'errors.txt').read_text()[-2000:]}")
-        return json.loads(line)
-
-    def run(self, **block: Any) -> dict[str, Any]:
-        assert self.running.stdin is not None
-        self.running.stdin.write(json.dumps(block) + "\n")
-        self.running.stdin.flush()
-        return self.read()
-
-    def close(self) -> None:
-        assert self.running.stdin is not None
-        self.running.stdin.close()
-        self.running.wait()
+Suite = Callable[[dict[str, Worker], argparse.Namespace, Goals], dict[str, Any]]
+# Name: what it measures, the targets that it needs alive.
+SUITES: dict[str, tuple[Suite, Sequence[str]]] = {
+    "start": (mirror_start.start, ()),
+    "latency": (mirror_latency.latency, mirror_latency.NAMES),
+    "fat": (mirror_latency.fat, mirror_latency.FAT_NAMES),
+    "throughput": (mirror_throughput.throughput, ()),
+    "rate": (mirror_rate.rate, mirror_rate.NAMES),
+    "candidate": (mirror_rate.candidate, ()),
+    "faults": (mirror_faults.faults, ()),
+    "kill": (mirror_kill.kill, ()),
+}
 
 
-def added(rounds: list[dict[str, dict[str, Any]]], name: str, what: str) -> float:
-    """Median over the rounds of a target's cost less the bare function's, in microseconds."""
-    found = [one[name][what] - one["bare"][what] for one in rounds if what in one.get(name, {})]
-    return statistics.median(found) * 1e6 if found else float("nan")
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.mirror", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--suite", default=",".join(SUITES), help=f"of {', '.join(SUITES)}; default: all")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--calls", type=int, default=400, help="calls of a block, back to back")
+    parser.add_argument("--rate", type=float, default=500.0, help="calls a second of rate and candidate")
+    parser.add_argument("--rate-rounds", type=int, default=12, help="rounds of rate and candidate")
+    parser.add_argument("--rate-calls", type=int, default=1000, help="calls of a block there")
+    parser.add_argument("--kills", type=int, default=50, help="repetitions of each way to kill")
+    parser.add_argument("--only", default="", help="targets, separated by semicolons; bare is always there")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="NAME=PATH", help="run a target under another interpreter"
+    )
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    options.suites = options.suite.split(",")
+    unknown = [name for name in options.suites if name not in SUITES]
+    if unknown:
+        parser.error(f"no suite {unknown[0]!r}; there are {', '.join(SUITES)}")
+    options.pythons = dict(given.split("=", 1) for given in options.python)
+    options.wanted = options.only.split(";") if options.only else None
+    return options
 
 
-def measure(workers: dict[str, Worker], *, rounds: int, **block: Any) -> list[dict[str, dict[str, Any]]]:
-    """Blocks in turn."""
-    for worker in workers.values():
-        worker.run(**{**block, "count": max(block["count"] // 2, 50)})
-    return [{name: worker.run(**block) for name, worker in workers.items()} for _ in range(rounds)]
-
-
-def table(title: str, rounds: list[dict[str, dict[str, Any]]], names: list[str]) -> dict[str, dict[str, float]]:
-    """Print a suite, and give its numbers."""
-    numbers = {name: {what: added(rounds, name, what) for what in ("p50", "p99", "cpu")} for name in names}
-    bare = statistics.median(one["bare"]["p50"] for one in rounds) * 1e6
-    print(f"\n{title} (bare p50 {bare:.1f} us)")
-    heads = [f"/{peer}" for peer in PEERS if peer in names]
-    print(f"  {'':<22}{'+p50 us':>10}{'+p99 us':>11}{'+CPU us':>10}" + "".join(f"{head:>16}" for head in heads))
-    for name in names:
-        if name == "bare":
-            continue
-        row = numbers[name]
-        ratios = [f"{row['p50'] / numbers[peer]['p50']:>16.4f}" for peer in PEERS if peer in names]
-        print(f"  {name:<22}{row['p50']:>10.2f}{row['p99']:>11.1f}{row['cpu']:>10.1f}" + "".join(ratios))
-    return numbers
-
-
-def at_a_rate(workers: dict[str, Worker], options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Calls that work 100 us and wait three times 200 us, from their scheduled starts, helpers on the same core.
-
-    laboratory runs the function twice and can't keep the rate: it is left out.
-    """
-    able = {name: worker for name, worker in workers.items() if name != "laboratory"}
-    block = {"workload": "rag", "asynchronous": False, "count": 1000, "rate": options.rate}
-    rounds = measure(able, rounds=max(options.rounds // 2, 3), **block)
-    return table(f"rag with work inside, {options.rate:g} calls/s on one core", rounds, list(able))
-
-
-def goals(numbers: dict[str, dict[str, float]], suite: tuple[Any, ...]) -> bool:
-    """Print whether the mirror is within its limits."""
-    good = True
-    for peer, limit in zip(PEERS, suite[3:], strict=True):
-        if peer in numbers and OURS in numbers:
-            ratio = numbers[OURS]["p50"] / numbers[peer]["p50"]
-            good &= ratio <= limit
-            print(f"  {'ok' if ratio <= limit else 'MISSED':<7} {ratio:.4f} of {peer}, at most {limit}")
-    return good
+def _run(suite: str, options: argparse.Namespace, goals: Goals) -> dict[str, Any]:
+    """One suite with targets of its own."""
+    measured, needed = SUITES[suite]
+    names = [name for name in needed if options.wanted is None or name.startswith("bare") or name in options.wanted]
+    workers: dict[str, Worker] = {}
+    with tempfile.TemporaryDirectory(prefix="mirror-", ignore_cleanup_errors=True) as folder:
+        options.folder, options.sink = Path(folder), Sink()
+        try:
+            workers = open_workers(names, sink=options.sink, folder=options.folder, pythons=options.pythons)
+            return measured(workers, options, goals)
+        finally:
+            for worker in workers.values():
+                worker.close()
+            options.sink.close()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.mirror", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--calls", type=int, default=400)
-    parser.add_argument("--rate", type=float, default=500.0, help="calls a second of the last suite; 0 leaves it out")
-    parser.add_argument("--only", default="", help="targets, separated by semicolons")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    names = [
-        "bare",
-        *(
-            name
-            for name in TARGETS
-            if name != "bare" and name in (options.only.split(";") if options.only else TARGETS)
-        ),
-    ]
-    sink = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.mirror_sink"], stdout=subprocess.PIPE, text=True, **pinned(1)
-    )
-    assert sink.stdout is not None
-    url = f"http://127.0.0.1:{int(sink.stdout.readline())}"
-    workers: dict[str, Worker] = {}
+    options = _options()
+    goals = Goals()
     results: dict[str, Any] = {}
-    good = True
-    try:
-        with tempfile.TemporaryDirectory(prefix="mirror-") as folder:
-            for name in names:
-                inner = Path(folder) / name.replace(", ", "-")
-                inner.mkdir()
-                worker = Worker(name, url, inner)
-                if worker.skipped:
-                    print(f"{name}: {worker.skipped}")
-                else:
-                    workers[name] = worker
-            for suite in SUITES:
-                rounds = measure(
-                    workers,
-                    rounds=options.rounds,
-                    workload=suite[1],
-                    asynchronous=suite[2],
-                    count=options.calls,
-                    rate=0,
-                )
-                shown = [name for name in workers if any("p50" in one[name] for one in rounds)]
-                results[suite[0]] = table(f"{suite[0]}, back to back", rounds, shown)
-                good &= goals(results[suite[0]], suite)
-            if options.rate:
-                results["rate"] = at_a_rate(workers, options)
-            for worker in workers.values():
-                worker.close()
-    finally:
-        sink.kill()
-        sink.wait()
+    for suite in options.suites:
+        began = time.monotonic()
+        results[suite] = _run(suite, options, goals)
+        print(f"  ({suite}: {time.monotonic() - began:.0f} s)", flush=True)
+    missed = [goal for goal in goals.all if not goal["met"]]
+    print(f"\n{len(goals.all) - len(missed)} of {len(goals.all)} goals met")
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
-    return 0 if good else 1
+        about = {"python": platform.python_version(), "system": platform.platform(), "load": _load()}
+        options.json.write_text(json.dumps({"about": about, "suites": results, "goals": goals.all}, indent=1))
+    return 0 if goals.met else 1
+
+
+def _load() -> str:
+    try:
+        return Path("/proc/loadavg").read_text().strip()
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":

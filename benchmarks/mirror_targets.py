@@ -1,21 +1,14 @@
-"""What the workloads are wrapped in: nothing, an empty decorator, this project's mirror, and its public peers.
+"""What the workloads are wrapped in: nothing, an empty decorator, this project's mirror in several settings."""
 
-Each peer is used as its documentation shows for functions: a span or run for each step, inputs and outputs written out,
-its own background thread and batch sizes, delivery to a loopback sink.
-"""
+# ruff: noqa: ARG002, ARG005, SLF001 - one signature for all targets; a benchmark may look within.
 
-# ruff: noqa: ARG002, ARG005, SLF001 - one signature for all targets; a benchmark may look at the ring from within.
-
-import functools
 import inspect
-import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TARGETS", "Target"]
+__all__ = ["OWN", "Target"]
 
 
 class Target:
@@ -28,8 +21,18 @@ class Target:
         """The step as this target observes it; `kind` is root, retriever, model or tool."""
         return function
 
+    scale = 1.0
+    """Share of a block's calls that it makes: less for who takes tens of milliseconds a call."""
+
     def flush(self) -> None:
         """Wait until everything is delivered."""
+
+    def tidy(self) -> None:
+        """After each block, on nobody's bill."""
+
+    def lost(self) -> int | None:
+        """Calls that were never delivered, since the beginning; None: the sink knows."""
+        return 0
 
     @property
     def helpers(self) -> list[int]:
@@ -58,19 +61,39 @@ class Mirrored(Target):
     """This project: every call mirrored through the ring, 5 % of them left alone as control."""
 
     ring = True
+    idle = False
+    """Mirrors nothing, so that no collector comes up."""
     options: dict[str, Any] = {}  # noqa: RUF012 - subclasses differ by it
 
     def __init__(self, sink: str, folder: Path) -> None:
         super().__init__(sink, folder)
+        self.folder = folder / "spool"
+        self.mirror = self.made()
+        self.transport: Any = None
+        self.first_calls = 0
+
+    def made(self) -> Any:
         from shadoweval.mirror import Mirror
+
+        return Mirror("benchmark", self._opened, **self.options)
+
+    def _opened(self) -> Any:
         from shadoweval.transport import open_transport
 
-        self.transport: Any = open_transport(folder / "spool", ring=self.ring)
-        self.mirror = Mirror("benchmark", self.transport, **self.options)
-        if self.ring and "sample" not in self.options:
-            while not self.transport.ring:
-                self.transport._look()
-                time.sleep(0.01)
+        self.transport = open_transport(self.folder, ring=self.ring)
+        return self.transport
+
+    def ready(self) -> None:
+        """Have the collector up: what is measured is a process that has run for a while."""
+        call = self.mirror(lambda question: question)
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            call("first")
+            self.first_calls += 1
+            if not self.ring or self.idle or getattr(self.transport, "ring", False):
+                return
+            time.sleep(0.01)
+        raise RuntimeError("The collector does not come up.")
 
     def wrap(self, kind: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         from shadoweval.capture import retriever, step, tool
@@ -81,15 +104,96 @@ class Mirrored(Target):
             return tool(effect="read", name=name)(function)
         return retriever(name=name)(function) if kind == "retriever" else step("model", name=name)(function)
 
+    @property
+    def waiting(self) -> int:
+        """Bytes in the ring that the collector has not written yet."""
+        ring = getattr(self.transport, "_ring", None)
+        return 0 if ring is None else ring.waiting
+
     def flush(self) -> None:
-        while self.ring and self.transport._ring is not None and self.transport._ring.waiting:
+        until = time.monotonic() + 20
+        while self.waiting and time.monotonic() < until:
             time.sleep(0.001)
-        for path in sorted(self.folder.glob("spool/*.seg"))[:-1]:
+
+    def tidy(self) -> None:
+        for path in sorted(self.folder.glob("*.seg"))[:-1]:
             path.unlink()  # the worker's part, which is not measured here
+
+    def lost(self) -> int | None:
+        from shadoweval.transport import SpoolReceiver
+
+        counts = SpoolReceiver(self.folder).counters()
+        return sum(counts.get(reason, 0) for reason in ("full", "transport_error", "fault_offer", "fault_encode"))
 
     @property
     def helpers(self) -> list[int]:
-        return [self.transport.collector] if self.ring and self.transport.collector else []
+        collector = getattr(self.transport, "collector", None)
+        return [collector] if collector else []
+
+
+class Kept(Mirrored):
+    """The same; what it wrote stays, and nothing is waited for."""
+
+    def flush(self) -> None:
+        """Whoever injects faults waits, or not."""
+
+    def tidy(self) -> None:
+        """Everything is counted at the end."""
+
+
+class Capped(Mirrored):
+    """The same with a cap of 16 KiB: what is larger is left out, and said to be."""
+
+    options = {"max_bytes": 16 * 1024}  # noqa: RUF012
+
+
+class Experimental(Mirrored):
+    """Every call, by an experiment, as a user writes it; what it wrote stays, and nothing is waited for."""
+
+    share = 1.0
+    experiment = "experiment"
+
+    def made(self) -> Any:
+        from benchmarks import mirror_experiment
+
+        experiment = getattr(mirror_experiment, self.experiment)
+        self.folder = experiment.spool
+        self._experiment = experiment
+        return experiment.mirror(sample=self.share)
+
+    def ready(self) -> None:
+        call = self.mirror(lambda question: question)
+        until = time.monotonic() + 20
+        while self.share == 1.0 and not getattr(self.transport, "ring", False):
+            if time.monotonic() > until:
+                raise RuntimeError("The collector does not come up.")
+            call("first")
+            self.first_calls += 1
+            self.transport = self._experiment._transport
+            time.sleep(0.01)
+
+    def flush(self) -> None:
+        """Whoever injects faults waits, or not."""
+
+    def tidy(self) -> None:
+        """Everything is counted at the end, or a worker reads it."""
+
+    @property
+    def helpers(self) -> list[int]:
+        self.transport = self._experiment._transport
+        return super().helpers
+
+
+class Tenth(Experimental):
+    """10 % of the calls."""
+
+    share = 0.1
+
+
+class Hanging(Experimental):
+    """For a candidate that never ends."""
+
+    experiment = "hanging"
 
 
 class Spooled(Mirrored):
@@ -101,110 +205,37 @@ class Spooled(Mirrored):
 class NotSampled(Mirrored):
     """Decorated, and sampled so rarely that no call is mirrored."""
 
+    idle = True
     options = {"sample": 1e-12}  # noqa: RUF012
 
 
 class Off(Mirrored):
     """Decorated and switched off."""
 
+    idle = True
     options = {"sample": 0.0}  # noqa: RUF012
 
 
 class Killed(Mirrored):
     """Decorated, and stopped by the traffic hook."""
 
+    idle = True
     options = {"decide": lambda unit, attributes: "killed"}  # noqa: RUF012
 
 
-class OpenTelemetry(Target):
-    """OpenTelemetry SDK, BatchSpanProcessor with its defaults, OTLP over HTTP; payloads as JSON attributes."""
-
-    def __init__(self, sink: str, folder: Path) -> None:
-        super().__init__(sink, folder)
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        self.provider = TracerProvider(resource=Resource.create({"service.name": "benchmark"}))
-        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=sink + "/v1/traces")))
-        self.tracer = self.provider.get_tracer("benchmark")
-
-    def wrap(self, kind: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        tracer, dumps = self.tracer, json.dumps
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def atraced(*args: Any, **kwargs: Any) -> Any:
-                with tracer.start_as_current_span(name) as span:
-                    span.set_attribute("span.kind", kind)
-                    span.set_attribute("input.value", dumps({"args": args, "kwargs": kwargs}))
-                    value = await function(*args, **kwargs)
-                    span.set_attribute("output.value", dumps(value))
-                    return value
-
-            return atraced
-
-        @functools.wraps(function)
-        def traced(*args: Any, **kwargs: Any) -> Any:
-            with tracer.start_as_current_span(name) as span:
-                span.set_attribute("span.kind", kind)
-                span.set_attribute("input.value", dumps({"args": args, "kwargs": kwargs}))
-                value = function(*args, **kwargs)
-                span.set_attribute("output.value", dumps(value))
-                return value
-
-        return traced
-
-    def flush(self) -> None:
-        self.provider.force_flush()
-
-
-class LangSmith(Target):
-    """langsmith's @traceable on every step, its client with defaults, zstd as the service offers."""
-
-    def __init__(self, sink: str, folder: Path) -> None:
-        super().__init__(sink, folder)
-        os.environ.update(
-            LANGSMITH_TRACING="true", LANGSMITH_API_KEY="none", LANGSMITH_PROJECT="benchmark", LANGSMITH_ENDPOINT=sink
-        )
-        import langsmith
-
-        self.traceable = langsmith.traceable
-        self.client = langsmith.Client(api_url=sink, api_key="none")
-
-    def wrap(self, kind: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        kinds: dict[str, Any] = {"root": "chain", "model": "llm"}
-        return self.traceable(run_type=kinds.get(kind, kind), name=name, client=self.client)(function)
-
-    def flush(self) -> None:
-        self.client.flush()
-
-
-class Laboratory(Target):
-    """laboratory's Experiment, the function itself as candidate: GitHub Scientist's way, inline; sync only."""
-
-    def __init__(self, sink: str, folder: Path) -> None:
-        super().__init__(sink, folder)
-        import laboratory
-
-        self.experiment = laboratory.Experiment
-
-    def wrap(self, kind: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(function):
-            raise NotImplementedError("laboratory has no coroutines")
-        return self.experiment.decorator(function)(function) if kind == "root" else function
-
-
-TARGETS: dict[str, type[Target]] = {
+OWN: dict[str, type[Target]] = {
     "bare": Target,
+    "bare again": Target,
     "empty decorator": Empty,
     "mirror, off": Off,
     "mirror, killed": Killed,
     "mirror, not sampled": NotSampled,
     "mirror, ring": Mirrored,
     "mirror, spool": Spooled,
-    "laboratory": Laboratory,
-    "OpenTelemetry": OpenTelemetry,
-    "LangSmith": LangSmith,
+    "mirror, kept": Kept,
+    "mirror, 16 KiB": Capped,
+    "mirror, experiment": Experimental,
+    "mirror, hanging": Hanging,
+    "mirror, 10 %": Tenth,
+    "mirror, 10 %, nice": Tenth,
 }

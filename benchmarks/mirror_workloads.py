@@ -1,6 +1,7 @@
 """The calls that are measured: a RAG call of three steps, an agent call of six tools; they do nothing but return.
 
-Payload: question of 200 characters, five passages of 800, answer of 600; tools with results of 400.
+Payload: question of 200 characters, five passages of 800, answer of 600; tools with results of 400. The fat RAG call
+has fifty passages of 4,000: about 600 KB where every step's inputs and outputs are written out.
 """
 
 # ruff: noqa: ARG001, ARG005 - the steps have the parameters that real ones have.
@@ -12,24 +13,23 @@ from typing import Any
 
 __all__ = ["WORKLOADS", "build", "payloads", "spin_count"]
 
-WORKLOADS = ("rag", "agent")
+WORKLOADS = ("rag", "agent", "fat")
+_FAT = (50, 4000)
 Wrap = Callable[..., Callable[..., Any]]
 
 
-def payloads(count: int = 256, seed: int = 7) -> list[dict[str, Any]]:
-    """Realistic sizes, the same in every process."""
+def payloads(workload: str = "rag", *, count: int = 256, seed: int = 7) -> list[dict[str, Any]]:
+    """Realistic sizes, the same in every process; `count` is a power of two."""
+    passages, length = _FAT if workload == "fat" else (5, 800)
     rng = random.Random(seed)
     words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 10))) for _ in range(2000)]
 
     def text(size: int) -> str:
-        out = ""
-        while len(out) < size:
-            out += rng.choice(words) + " "
-        return out[:size]
+        return " ".join(rng.choices(words, k=size // 3 + 1))[:size]
 
     def passage() -> dict[str, Any]:
         metadata = {"source": f"kb/{rng.randrange(999)}.md", "page": rng.randrange(40)}
-        return {"id": f"doc-{rng.randrange(10**6)}", "text": text(800), "score": rng.random(), "metadata": metadata}
+        return {"id": f"doc-{rng.randrange(10**6)}", "text": text(length), "score": rng.random(), "metadata": metadata}
 
     def exchange() -> tuple[dict[str, Any], dict[str, Any]]:
         asked = {"query": text(60), "limit": 5, "filters": {"lang": "en", "year": 2026}}
@@ -38,7 +38,7 @@ def payloads(count: int = 256, seed: int = 7) -> list[dict[str, Any]]:
     return [
         {
             "question": text(200),
-            "passages": [passage() for _ in range(5)],
+            "passages": [passage() for _ in range(passages)],
             "answer": text(600),
             "tools": [exchange() for _ in range(6)],
         }
@@ -81,7 +81,7 @@ def build(workload: str, wrap: Wrap, *, asynchronous: bool, work: tuple[int, int
     """The root of a workload, every step of it wrapped."""
     if asynchronous:
         return _build_async(workload, wrap)
-    if workload == "rag":
+    if workload != "agent":
         retrieve = wrap("retriever", "retrieve", lambda question: Current.payload["passages"])
         generate = wrap("model", "generate", lambda question, passages: Current.payload["answer"])
 
@@ -111,7 +111,7 @@ def _tool(i: int) -> Callable[..., Any]:
 
 
 def _build_async(workload: str, wrap: Wrap) -> Callable[..., Any]:
-    if workload == "rag":
+    if workload != "agent":
 
         async def found(question: str) -> list[dict[str, Any]]:
             return Current.payload["passages"]

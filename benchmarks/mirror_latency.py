@@ -1,0 +1,87 @@
+"""Calls back to back that do nothing: what remains is the cost of observing (goals G1, G2, G5; switched off: G6)."""
+
+import argparse
+from typing import Any
+
+from benchmarks.mirror_processes import Worker
+from benchmarks.mirror_tables import Goals, measure, table
+
+__all__ = ["fat", "latency"]
+
+OURS = "mirror, ring"
+NAMES = (
+    "bare",
+    "empty decorator",
+    "mirror, off",
+    "mirror, killed",
+    "mirror, not sampled",
+    OURS,
+    "mirror, spool",
+    "laboratory",
+    "OpenTelemetry",
+    "LangSmith",
+    "Langfuse",
+    "Opik",
+    "MLflow",
+)
+# Workload, asynchronous, and the most that the mirror may cost as a share of each peer.
+SUITES: tuple[tuple[str, str, bool, str, dict[str, float]], ...] = (
+    ("rag", "rag", False, "G1", {"OpenTelemetry": 0.06, "LangSmith": 0.010}),
+    ("agent", "agent", False, "G2", {"OpenTelemetry": 0.045, "LangSmith": 0.005}),
+    ("rag, async", "rag", True, "G2", {"OpenTelemetry": 0.06, "LangSmith": 0.006}),
+    ("agent, async", "agent", True, "G2", {"OpenTelemetry": 0.05, "LangSmith": 0.003}),
+)
+CPU = {"OpenTelemetry": 0.05, "LangSmith": 0.02}
+UNUSED = 0.15
+FAT_NAMES = ("bare", OURS, "mirror, 16 KiB", "OpenTelemetry", "LangSmith", "Langfuse")
+
+
+def latency(workers: dict[str, Worker], options: argparse.Namespace, goals: Goals) -> dict[str, Any]:
+    """Four workloads."""
+    results: dict[str, Any] = {}
+    for title, workload, asynchronous, goal, limits in SUITES:
+        block = {"workload": workload, "asynchronous": asynchronous, "count": options.calls}
+        rounds = measure(workers, rounds=options.rounds, **block)
+        shown = [name for name in workers if all("p50" in one[name] for one in rounds)]
+        numbers = results[title] = table(f"{title}, back to back", rounds, shown)
+        if OURS not in numbers:
+            continue
+        for peer, most in limits.items():
+            if peer in numbers:
+                ratio = numbers[OURS]["p50"] / numbers[peer]["p50"]
+                goals.check(goal, f"{title}: added p50 as a share of {peer}'s", ratio, most=most)
+        if workload == "rag":
+            _cpu(title, numbers, goals)
+        if title == "rag":
+            _unused(numbers, goals)
+    return results
+
+
+def _cpu(title: str, numbers: dict[str, dict[str, float]], goals: Goals) -> None:
+    for peer, most in CPU.items():
+        if peer in numbers:
+            ratio = numbers[OURS]["cpu"] / numbers[peer]["cpu"]
+            goals.check("G5", f"{title}: CPU of all processes as a share of {peer}'s", ratio, most=most)
+
+
+def _unused(numbers: dict[str, dict[str, float]], goals: Goals) -> None:
+    for name in ("mirror, off", "mirror, not sampled"):
+        if name in numbers and "empty decorator" in numbers:
+            over = numbers[name]["p50"] - numbers["empty decorator"]["p50"]
+            goals.check("G6", f"{name}: microseconds over an empty decorator", over, most=UNUSED)
+
+
+def fat(workers: dict[str, Worker], options: argparse.Namespace, goals: Goals) -> dict[str, Any]:
+    """Fifty passages of 4,000 characters: about 600 KB a call where all inputs and outputs are written (G16)."""
+    count = max(options.calls // 10, 20)
+    rounds = measure(workers, rounds=options.rounds, workload="fat", count=count)
+    numbers = table("fat rag, 50 passages of 4,000 characters, back to back", rounds, list(workers))
+    if "mirror, 16 KiB" in numbers and "OpenTelemetry" in numbers:
+        ratio = numbers["mirror, 16 KiB"]["p50"] / numbers["OpenTelemetry"]["p50"]
+        goals.check("G16", "added p50 with a cap of 16 KiB as a share of OpenTelemetry's", ratio, most=0.06)
+    if OURS in numbers:
+        if "OpenTelemetry" in numbers:
+            ratio = numbers[OURS]["p50"] / numbers["OpenTelemetry"]["p50"]
+            goals.check("G16", "added p50 with the default cap as a share of OpenTelemetry's", ratio, most=0.06)
+        goals.check("G16", "added p50 with the default cap, microseconds", numbers[OURS]["p50"], most=30.0)
+    return numbers
