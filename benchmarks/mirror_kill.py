@@ -116,7 +116,7 @@ def _loaded(way: str, folder: Path) -> Iterator[tuple[Load, Switch]]:
         yield load, switch
     finally:
         load.running.kill()
-        load.running.wait()
+        load.running.communicate()
 
 
 def _repeated(way: str, options: argparse.Namespace) -> dict[str, list[float]]:

@@ -33,6 +33,8 @@ SUITES: tuple[tuple[str, str, bool, str, dict[str, float]], ...] = (
 )
 CPU = {"OpenTelemetry": 0.05, "LangSmith": 0.02}
 UNUSED = 0.15
+FAT_CALLS, FAT_ROUNDS = 20, 3
+"""A block fits into the ring: calls that found no room would cost little, and flatter. Hence more rounds."""
 FAT_NAMES = ("bare", OURS, "mirror, 16 KiB", "OpenTelemetry", "LangSmith", "Langfuse")
 
 
@@ -46,6 +48,7 @@ def latency(workers: dict[str, Worker], options: argparse.Namespace, goals: Goal
         numbers = results[title] = table(f"{title}, back to back", rounds, shown)
         if OURS not in numbers:
             continue
+        _lost(title, numbers, goals)
         for peer, most in limits.items():
             if peer in numbers:
                 ratio = numbers[OURS]["p50"] / numbers[peer]["p50"]
@@ -55,6 +58,12 @@ def latency(workers: dict[str, Worker], options: argparse.Namespace, goals: Goal
         if title == "rag":
             _unused(numbers, goals)
     return results
+
+
+def _lost(title: str, numbers: dict[str, dict[str, float]], goals: Goals) -> None:
+    """What is lost costs little: a median with losses in it says nothing."""
+    if OURS in numbers:
+        goals.check("G8", f"{title}: share of the calls that are lost", numbers[OURS]["lost"], most=0)
 
 
 def _cpu(title: str, numbers: dict[str, dict[str, float]], goals: Goals) -> None:
@@ -73,9 +82,9 @@ def _unused(numbers: dict[str, dict[str, float]], goals: Goals) -> None:
 
 def fat(workers: dict[str, Worker], options: argparse.Namespace, goals: Goals) -> dict[str, Any]:
     """Fifty passages of 4,000 characters: about 600 KB a call where all inputs and outputs are written (G16)."""
-    count = max(options.calls // 10, 20)
-    rounds = measure(workers, rounds=options.rounds, workload="fat", count=count)
+    rounds = measure(workers, rounds=FAT_ROUNDS * options.rounds, workload="fat", count=FAT_CALLS)
     numbers = table("fat rag, 50 passages of 4,000 characters, back to back", rounds, list(workers))
+    _lost("fat rag", numbers, goals)
     if "mirror, 16 KiB" in numbers and "OpenTelemetry" in numbers:
         ratio = numbers["mirror, 16 KiB"]["p50"] / numbers["OpenTelemetry"]["p50"]
         goals.check("G16", "added p50 with a cap of 16 KiB as a share of OpenTelemetry's", ratio, most=0.06)

@@ -79,7 +79,7 @@ class Sink:
 
     def close(self) -> None:
         self.running.kill()
-        self.running.wait()
+        self.running.communicate()
 
 
 class Worker:
@@ -170,9 +170,7 @@ class Worker:
         return arrived
 
     def close(self) -> None:
-        assert self.running.stdin is not None
-        self.running.stdin.close()
-        self.running.wait()
+        self.running.communicate()  # the end of its input is its end
 
 
 def open_workers(
