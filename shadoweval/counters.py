@@ -20,7 +20,9 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from shadoweval import native
 
 __all__ = ["LOSSES", "Counters", "read_counters"]
 
@@ -49,6 +51,7 @@ LOSSES: Final = (
 )
 """Every reason for which an eligible call is not mirrored."""
 
+_compiled: Final = native.part("ring")
 _UNDIVIDED: Final = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 _NAMES: Final = ("eligible", "mirrored", *LOSSES)
 _HEAD: Final = 4096
@@ -78,6 +81,10 @@ class Counters:
             self._memory = self._mapped(path)
         offset = 0 if path is None else _HEAD
         self._slots = memoryview(self._memory)[offset : offset + _SLOTS * 8].cast("Q")
+        self._compiled: Any = None
+        if _compiled is not None:
+            self._compiled = _compiled.Slots(self._memory, offset, self._index, self._index.get("eligible", 0))
+            self.add = self._compiled.add
 
     def _mapped(self, path: Path) -> mmap.mmap:
         head = json.dumps({"pid": os.getpid(), "began": time.time(), "names": self.names}).encode() + b"\n"
@@ -104,6 +111,8 @@ class Counters:
 
     def close(self) -> None:
         """Let go of the file; it stays for readers."""
+        if self._compiled is not None:
+            self._compiled.release()
         self._slots.release()
         if isinstance(self._memory, mmap.mmap):
             self._memory.close()

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from shadoweval.capture.rows import HitRow
 
-__all__ = ["DocId", "hit_rows", "quick_rows"]
+__all__ = ["DocId", "as_text", "hit_rows", "quick_rows", "writable"]
 
 DocId = Callable[[Any], str]
 
@@ -50,6 +50,16 @@ def hit_rows(found: Any, doc_id: DocId | None = None) -> list[HitRow]:
         doc_id: Identity of one document.
     """
     return [_row(document, rank, doc_id) for rank, document in enumerate(_ranked(found), 1)]
+
+
+def as_text(text: str) -> str:
+    """The text with `?` for lone surrogates, which no encoding has: half an emoji at the end of a model's tokens."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def writable(rows: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Rows of hits that can be encoded."""
+    return [tuple(as_text(part) if isinstance(part, str) else part for part in row) for row in rows]
 
 
 def _ranked(found: Any) -> Iterable[Any]:

@@ -1,8 +1,8 @@
 """What one run does, written down while it runs: hits, tool calls, steps, usage.
 
 A recorder lives in a context variable, so that tasks and copied contexts of the run write into the same one. Writing
-is appending a tuple to a list; what is mutable becomes bytes when its step ends. What the entries mean together is
-worked out by whoever reads them (`capture.rows`). Everything is bounded.
+is appending a row (see `capture.notes`); what is mutable becomes bytes when its step ends. What the entries mean
+together is worked out by whoever reads them (`capture.rows`). Everything is bounded.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import msgspec
 
 from shadoweval import codec
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, carried, encode
+from shadoweval.capture.interception import error_text
+from shadoweval.capture.notes import Notes
 from shadoweval.capture.rows import (
     CALL,
     HitRow,
@@ -48,7 +50,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the first step that failed."""
 
 
-class Recorder:
+class Recorder(Notes):
     """Writes down what one run does.
 
     Args:
@@ -56,30 +58,7 @@ class Recorder:
         max_items: Cap of the number of tool calls and steps together, and of hits.
     """
 
-    __slots__ = (
-        "began",
-        "fault",
-        "first_chunk",
-        "hits",
-        "left",
-        "log",
-        "max_items",
-        "numbers",
-        "tap",
-        "truncated",
-    )
-
-    def __init__(self, max_bytes: int = 1 << 20, max_items: int = 1000) -> None:
-        self.log: list[tuple[Any, ...]] = []
-        self.hits: list[Sequence[Any]] = []
-        self.numbers: itertools.count[int] | None = None
-        self.left = max_bytes
-        self.max_items = max_items
-        self.truncated = False
-        self.fault: BaseException | None = None
-        self.tap: Any = None
-        self.first_chunk: float | None = None
-        self.began = time.perf_counter()
+    __slots__ = ()
 
     def next_index(self) -> int:
         """An index for a step that others will lie in."""
@@ -158,9 +137,19 @@ class Recorder:
             self.truncated = True
             rows = rows[: self.max_items]
         if replace:
-            self.hits = [rows]
-        else:
-            self.hits.append(rows)
+            self.hits.clear()
+        self.hits.append(rows)
+
+    def add_failed_step(self, kind: _Kind, name: str, started: float, error: BaseException) -> None:  # noqa: PLR0917
+        """A step that raised just now."""
+        self.add_step(kind, name, started=started, duration=time.perf_counter() - started, error=error_text(error))
+
+    def add_failed_call(  # noqa: PLR0917
+        self, name: str, effect: Effect, arguments: bytes, started: float, error: BaseException
+    ) -> None:
+        """A tool call that raised just now."""
+        duration, told = time.perf_counter() - started, error_text(error)
+        self.add_call(name, arguments, None, started=started, duration=duration, error=told, effect=effect)
 
     @property
     def steps(self) -> list[StepRow]:

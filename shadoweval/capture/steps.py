@@ -5,15 +5,15 @@ Outside a recording a call costs one look into a context variable.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Literal, TypeVar, cast, overload
 
-from shadoweval.capture.documents import DocId, hit_rows, quick_rows
-from shadoweval.capture.interception import error_text
+from shadoweval.capture.documents import DocId, hit_rows
+from shadoweval.capture.entries import Begin, Step
 from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.wrappers import over_coroutine, over_function
 
 __all__ = ["record_hits", "record_model_call", "retriever", "step"]
 
@@ -22,65 +22,10 @@ _Kind = Literal["model", "retrieval", "other"]
 _After = Callable[[Recorder, Any], None]
 
 
-def _writers(kind: _Kind, name: str, after: _After | None) -> tuple[Callable[..., None], Callable[..., None]]:
-    """What writes down a failed and a finished call."""
-
-    def failed(recorder: Recorder, started: float, error: BaseException) -> None:
-        duration = perf_counter() - started
-        try:
-            recorder.add_step(kind, name, started=started, duration=duration, error=error_text(error))
-        except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
-            recorder.fault = fault
-
-    def ended(recorder: Recorder, started: float, result: Any) -> None:
-        row = (kind, name, started, perf_counter())
-        try:
-            if after is not None:
-                after(recorder, result)
-            recorder.add_step_row(row)
-        except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
-            recorder.fault = fault
-
-    return failed, ended
-
-
-def _observed(function: Callable[..., Any], kind: _Kind, *, name: str, after: _After | None) -> Any:
-    """`function` with its timing recorded, and `after` called with what it returned."""
-    failed, ended = _writers(kind, name, after)
-
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def acalled(*args: Any, **kwargs: Any) -> Any:
-            recorder = current.get()
-            if recorder is None:
-                return await function(*args, **kwargs)
-            started = perf_counter()
-            try:
-                result = await function(*args, **kwargs)
-            except BaseException as error:
-                failed(recorder, started, error)
-                raise
-            ended(recorder, started, result)
-            return result
-
-        return acalled
-
-    @functools.wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        recorder = current.get()
-        if recorder is None:
-            return function(*args, **kwargs)
-        started = perf_counter()
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            failed(recorder, started, error)
-            raise
-        ended(recorder, started, result)
-        return result
-
-    return called
+def _observed(function: Callable[..., Any], begin: Begin) -> Any:
+    """`function` with its timing recorded."""
+    wrap = over_coroutine if inspect.iscoroutinefunction(function) else over_function
+    return wrap(function, begin, None)
 
 
 def _title(function: Callable[..., Any], name: str | None) -> str:
@@ -112,10 +57,9 @@ def retriever(
         title = _title(declared, name)
 
         def after(recorder: Recorder, result: Any) -> None:
-            rows = quick_rows(result) if doc_id is None else None
-            recorder.add_hits(hit_rows(result, doc_id) if rows is None else rows, replace=replace)
+            recorder.add_hits(hit_rows(result, doc_id), replace=replace)
 
-        return cast("_F", _observed(declared, "retrieval", name=title, after=after))
+        return cast("_F", _observed(declared, Step("retrieval", title, after, doc_id is None, replace).begin))
 
     return declare if function is None else declare(function)
 
@@ -124,7 +68,7 @@ def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) 
     """Record the time of a part of the pipeline, sync or async, under a name."""
 
     def declare(declared: _F) -> _F:
-        return cast("_F", _observed(declared, kind, name=_title(declared, name), after=None))
+        return cast("_F", _observed(declared, Step(kind, _title(declared, name), None, False, False).begin))
 
     return declare
 

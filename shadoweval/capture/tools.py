@@ -13,16 +13,17 @@ from typing import Any, Final, TypeVar, cast, overload
 
 from shadoweval import codec
 from shadoweval.capture.copying import argument_data
+from shadoweval.capture.entries import Tool
 from shadoweval.capture.interception import error_text, given, installed
-from shadoweval.capture.recorder import Recorder, current
-from shadoweval.capture.rows import CALL
+from shadoweval.capture.recorder import current
+from shadoweval.capture.wrappers import over_coroutine, over_function
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
 __all__ = ["acall_tool", "call_tool", "tool"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_NOTHING: Final = b"\x80"  # an empty mapping
+_MOST_NAMES: Final = 15
 _P = inspect.Parameter
 
 
@@ -119,90 +120,30 @@ async def acall_tool(name: str, arguments: dict[str, Any], *, effect: Effect, li
     return result
 
 
-def _sync_tool(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
-    bind = _binder(function)
-
-    @functools.wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        if installed.interceptor is not None:
-            live = functools.partial(function, *args, **kwargs)
-            return call_tool(title, bind(*args, **kwargs), effect=effect, live=live)
-        recorder = current.get()
-        if recorder is None:
-            return function(*args, **kwargs)
-        try:
-            arguments = argument_data(bind(*args, **kwargs))
-        except Exception as fault:  # noqa: BLE001 - see `_odd`
-            arguments = _odd(recorder, fault)
-        started = perf_counter()
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            _failed(recorder, (title, effect, arguments), (started, error))
-            raise
-        ended = perf_counter()
-        try:
-            raw = recorder.kept(result)
-            if raw is not None:
-                recorder.log.append((CALL, title, effect, arguments, raw, started, ended))
-        except Exception as fault:  # noqa: BLE001 - see `_odd`
-            recorder.fault = fault
-        return result
-
-    return called
-
-
-def _async_tool(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
-    bind = _binder(function)
-
-    @functools.wraps(function)
-    async def acalled(*args: Any, **kwargs: Any) -> Any:
-        if installed.interceptor is not None:
-            live = functools.partial(function, *args, **kwargs)
-            return await acall_tool(title, bind(*args, **kwargs), effect=effect, live=live)
-        recorder = current.get()
-        if recorder is None:
-            return await function(*args, **kwargs)
-        try:
-            arguments = argument_data(bind(*args, **kwargs))
-        except Exception as fault:  # noqa: BLE001 - see `_odd`
-            arguments = _odd(recorder, fault)
-        started = perf_counter()
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            _failed(recorder, (title, effect, arguments), (started, error))
-            raise
-        ended = perf_counter()
-        try:
-            raw = recorder.kept(result)
-            if raw is not None:
-                recorder.log.append((CALL, title, effect, arguments, raw, started, ended))
-        except Exception as fault:  # noqa: BLE001 - see `_odd`
-            recorder.fault = fault
-        return result
-
-    return acalled
-
-
-def _odd(recorder: Recorder, fault: Exception) -> bytes:
-    """A fault of ours while recording must not reach the caller: it stays on the recorder, and the mirror counts it.
-
-    A TypeError before the call is none of ours: the arguments don't fit the tool, which is about to say so itself.
-    """
-    if not isinstance(fault, TypeError):
-        recorder.fault = fault
-    return _NOTHING
-
-
-def _failed(recorder: Recorder, asked: tuple[str, Effect, bytes], how: tuple[float, BaseException]) -> None:
-    name, effect, arguments = asked
-    started, error = how
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...] | None:
+    """Names of the parameters where as many positional arguments are exactly these; None: `_binder` must look."""
     try:
-        duration, told = perf_counter() - started, error_text(error)
-        recorder.add_call(name, arguments, None, started=started, duration=duration, error=told, effect=effect)
-    except Exception as fault:  # noqa: BLE001 - see `_odd`
-        recorder.fault = fault
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:
+        return None
+    plain = all(p.kind in {_P.POSITIONAL_ONLY, _P.POSITIONAL_OR_KEYWORD} for p in parameters)
+    if not plain or len(parameters) > _MOST_NAMES or (parameters and parameters[0].name in {"self", "cls"}):
+        return None
+    return tuple(p.name for p in parameters)
+
+
+def _observed(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
+    bind = _binder(function)
+    begin = Tool(title, effect, bind, _parameters(function)).begin
+    wrap = over_coroutine if inspect.iscoroutinefunction(function) else over_function
+
+    def answered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """By the interceptor; a coroutine for an async tool."""
+        live = functools.partial(function, *args, **kwargs)
+        call = acall_tool if wrap is over_coroutine else call_tool
+        return call(title, bind(*args, **kwargs), effect=effect, live=live)
+
+    return wrap(function, begin, answered)
 
 
 @overload
@@ -222,7 +163,6 @@ def tool(
 
     def declare(declared: _F) -> _F:
         title = name or getattr(declared, "__name__", type(declared).__name__)
-        wrap = _async_tool if inspect.iscoroutinefunction(declared) else _sync_tool
-        return cast("_F", wrap(declared, title, effect))
+        return cast("_F", _observed(declared, title, effect))
 
     return declare if function is None else declare(function)

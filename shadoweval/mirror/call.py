@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from shadoweval.buckets import bucket
 from shadoweval.capture.copying import data_of, encode
+from shadoweval.capture.documents import as_text
 from shadoweval.capture.drafts import MAGIC, encode_draft, finished
 from shadoweval.capture.inputs import attribute_data, call_inputs, freeze_call
 from shadoweval.capture.langchain import hook, watch
 from shadoweval.capture.outcomes import answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.mirror.chunks import Chunks
+from shadoweval.mirror.decision import decided
 from shadoweval.mirror.guard import Guard, Tally
 from shadoweval.mirror.overhead import bin_name
 from shadoweval.mirror.question import asked
@@ -30,14 +31,14 @@ from shadoweval.mirror.sampling import draw, ids
 if TYPE_CHECKING:
     from shadoweval.mirror.site import Site
 
-__all__ = ["Call", "alone"]
+__all__ = ["EMPTY", "UNCARRIED", "Call", "alone"]
 
-_EMPTY: Final = msgspec.Raw(encode({}))
+EMPTY: Final = msgspec.Raw(encode({}))
 _FRAME: Final = 4
 
 alone: Final[ContextVar[bool]] = ContextVar("shadoweval_alone", default=False)
 """Inside a control call: neither it nor what it calls is mirrored."""
-_uncarried: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
+UNCARRIED: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
 
 
 class Call(Guard):
@@ -85,11 +86,11 @@ class Call(Guard):
         self.number = ids.next()
         attributes: Mapping[str, Any] = {}
         if site.asks:
-            attributes = plan.attributes(*args, **kwargs) if plan.attributes is not None else attributes
-            reason = self._refused(args, kwargs, attributes)
-            if reason is not None:
-                self.lost(reason)
+            told = decided(site, self.number, args, kwargs)
+            if isinstance(told, str):
+                self.lost(told)
                 return None
+            self.unit, self.bucket, attributes = told
         else:
             self.unit, self.bucket = "", draw() * plan.sample
         # As many mirrored calls as control calls are timed, both chosen at random.
@@ -99,7 +100,7 @@ class Call(Guard):
             self.lost("control")
             return self
         self.point = "snapshot"
-        self.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
+        self.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else EMPTY
         only = args[0] if len(args) == 1 and not kwargs else None
         if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
             self.text, self.inputs = only, (args, kwargs)
@@ -111,24 +112,6 @@ class Call(Guard):
             watch()
         self.recorder = Recorder(plan.max_bytes)
         return self
-
-    def _refused(self, args: tuple[Any, ...], kwargs: dict[str, Any], attributes: Mapping[str, Any]) -> str | None:
-        """Why the call is not mirrored, where the unit, whoever decides, or the unit's bucket says so."""
-        plan = self.site.plan
-        unit = plan.unit(*args, **kwargs) if plan.unit is not None else None
-        self.unit = "" if unit is None else str(unit)
-        if plan.decide is not None:
-            reason = plan.decide(self.unit or f"{ids.prefix}{self.number}", attributes)
-            if reason is not None:
-                return reason
-        if not self.unit:
-            self.bucket = draw()
-        elif plan.sample >= 1.0:  # whoever finishes the draft works it out
-            self.bucket = None
-            return None
-        else:
-            self.bucket = bucket(plan.salt, self.unit)
-        return "not_sampled" if self.bucket >= plan.sample else None
 
     def enter(self) -> None:
         """The incumbent runs from here on, in this context."""
@@ -158,18 +141,23 @@ class Call(Guard):
             if recorder is None:
                 self.tally.control.add(bin_name(ended - self.began))
                 return
-            self.point = "outcome"
-            if plan.outcome is not None:
-                self.outcome = self._extracted(recorder, value)
-            else:
-                answer = value if type(value) is str else answer_text(value)
-                self.outcome = (answer, None if answer is value else value, None, False)
-            self._hand_over(recorder, ended - recorder.began)
+            self.finish(recorder, value, ended)
             if self.timed:
                 self.tally.mirrored.add(bin_name(perf_counter() - self.began))
         except BaseException as error:
             if not self.caught(error):
                 raise
+
+    def finish(self, recorder: Recorder, value: Any, ended: float) -> None:
+        """Hand over what it returned."""
+        plan = self.site.plan
+        self.point = "outcome"
+        if plan.outcome is not None:
+            self.outcome = self._extracted(recorder, value)
+        else:
+            answer = value if type(value) is str else answer_text(value)
+            self.outcome = (answer, None if answer is value else value, None, False)
+        self._hand_over(recorder, ended - recorder.began)
 
     def raised(self, error: BaseException) -> None:
         """The incumbent raised, was cancelled, or its consumer went away."""
@@ -229,10 +217,11 @@ class Call(Guard):
         plan = site.plan
         try:
             whole = encode_draft(self._draft(recorder, duration))
-        except _uncarried:
+        except UNCARRIED:
             whole = b""
         if not 0 < len(whole) <= plan.max_bytes:
             self._look_closer()
+            recorder.tidy()
             whole = encode_draft(self._draft(recorder, duration))
         if plan.redact is not None or not site.lane.drafts:
             whole = finished(whole)
@@ -251,6 +240,7 @@ class Call(Guard):
     def _draft(self, recorder: Recorder, duration: float) -> tuple[Any, ...]:
         """In the order of `capture.drafts`."""
         site = self.site
+        log, hits = recorder.drafted()
         return (
             MAGIC,
             site.raw,
@@ -267,8 +257,8 @@ class Call(Guard):
             self.outcome,
             self.failure,
             recorder.began,
-            recorder.log,
-            recorder.hits,
+            log,
+            hits,
             recorder.max_items,
             recorder.truncated,
             site.plan.max_bytes,
@@ -286,8 +276,8 @@ class Call(Guard):
             if chunks is None:
                 value, too_large = data_of(value, max_bytes=cap)
                 cut |= too_large
-            if answer is not None and len(answer) > cap:
-                answer, cut = answer[:cap], True
+            if answer is not None:
+                answer, cut = as_text(answer[:cap]), cut or len(answer) > cap
             self.outcome = (answer, value, chunks, cut)
 
 

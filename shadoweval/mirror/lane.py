@@ -47,6 +47,10 @@ class MemoryTally:
             self._successor = successor
 
 
+class _NoPen:
+    pen = None
+
+
 class Lane:
     """A transport, opened when it is first needed, and the counters beside it.
 
@@ -68,6 +72,8 @@ class Lane:
         self.opened = False
         self.drafts = False
         """Whether its readers finish drafts."""
+        self.pens: Any = _NoPen
+        """What has the `pen` of a ring, where the compiled parts may write into one without asking."""
         self._own = MemoryTally(counters)
         self.tally: Tally = self._own
         """The transport's own counters, once it is open, where it has some and none were given."""
@@ -99,6 +105,8 @@ class Lane:
             self._own.move(ledger)
             self.tally = ledger
         self.drafts = getattr(transport, "drafts", False)
+        if hasattr(transport, "pen"):
+            self.pens = transport
         self.offer = transport.offer
         self._transport, self.opened = transport, True
 

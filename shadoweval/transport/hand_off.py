@@ -65,6 +65,7 @@ class RingTransport:
         self._lock = threading.RLock()
         self._busy = False
         self._ring = ring
+        self.pen = None if ring is None else ring.pen
         self._alive = False
         self._count = 0
         self._start_at = time.monotonic_ns()
@@ -83,7 +84,7 @@ class RingTransport:
             self._busy = True
             try:
                 self._count += 1
-                if not self._alive or self._count >= _EVERY:
+                if not self._alive or self._count >= _EVERY or (self.pen is not None and self.pen.count >= _EVERY):
                     self._look()
                 ring = self._ring
                 if self._alive and ring is not None and len(frame) < ring.size >> 2:
@@ -100,6 +101,7 @@ class RingTransport:
         if ring is None:
             with contextlib.suppress(OSError):
                 ring = self._ring = Ring.create(self._ring_bytes)
+                self.pen = ring.pen
         if ring is None:
             return
         if self.collector is not None and self._died(self.collector):
@@ -109,6 +111,8 @@ class RingTransport:
             ring.beat = 0
         silent = now - ring.beat >= _SILENCE
         self._alive = ring.beat > 0 and (not silent or (self.collector is not None and self._stalls(self.collector)))
+        if self.pen is not None:
+            self.pen.live, self.pen.count = self._alive, 0
         if self.collector is None and now >= self._start_at and ring.intact:
             self._start_at = now + self._patience
             self._patience = min(2 * self._patience, _RARELY)
@@ -161,7 +165,7 @@ class RingTransport:
     def close(self) -> None:
         """Let the collector finish and go. A later offer begins anew."""
         with self._lock:
-            ring, self._ring = self._ring, None
+            ring, self._ring, self.pen = self._ring, None, None
             self._alive = False
             if ring is not None:
                 ring.finish()

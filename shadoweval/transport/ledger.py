@@ -30,6 +30,9 @@ class CallCounters(Counters):
 
     def add_call(self, reason: str) -> None:
         """One eligible call, and what became of it, at once. Unknown reasons raise KeyError, and nothing is counted."""
+        if self._compiled is not None:
+            self._compiled.add_call(reason)
+            return
         slots, index = self._slots, self._index[reason]
         if self._lock is None:
             slots[index] += 1
@@ -94,7 +97,9 @@ class Ledger:
         self._use(main, mirrored, control)
 
     def _use(self, main: Any, mirrored: Any, control: Any) -> None:
-        self.main, self.mirrored, self.control, self.count = main, mirrored, control, main.add_call
+        self.main, self.mirrored, self.control = main, mirrored, control
+        compiled = getattr(main, "_compiled", None)
+        self.count = main.add_call if compiled is None else compiled.add_call
 
     def _made(self, writer: str, kind: Kind) -> Counters:
         making = self.folder / f"{writer}.{kind}.making"

@@ -1,0 +1,67 @@
+"""Where a recorder writes: lists, or packed at once where the compiled parts were built."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from shadoweval import native
+from shadoweval.capture.documents import writable
+
+__all__ = ["Notes", "PlainNotes"]
+
+
+class PlainNotes:
+    """What one run did, and what it may still do.
+
+    Attributes:
+        log: Entries (see `capture.rows`).
+        hits: Lists of hits, each row as `capture.rows.joined_hits` reads it.
+        numbers: Indexes given to steps that others lie in.
+        left: Bytes that tool results may still have.
+        truncated: Something was left out at a cap.
+        fault: What a fault of ours raised while recording.
+        tap: The LangChain handler of this run.
+        first_chunk: Seconds until the first chunk.
+        began: `time.perf_counter()` at the beginning.
+    """
+
+    __slots__ = (
+        "began",
+        "fault",
+        "first_chunk",
+        "hits",
+        "left",
+        "log",
+        "max_items",
+        "numbers",
+        "tap",
+        "truncated",
+    )
+
+    def __init__(self, max_bytes: int = 1 << 20, max_items: int = 1000) -> None:
+        self.log: list[Sequence[Any]] = []
+        self.hits: list[Sequence[Any]] = []
+        self.numbers: itertools.count[int] | None = None
+        self.left = max_bytes
+        self.max_items = max_items
+        self.truncated = False
+        self.fault: BaseException | None = None
+        self.tap: Any = None
+        self.first_chunk: float | None = None
+        self.began = time.perf_counter()
+
+    def drafted(self) -> tuple[Any, Any]:
+        """Entries and lists of hits, for the encoder."""
+        return self.log, self.hits
+
+    def tidy(self) -> None:
+        """Something in it could not be encoded."""
+        self.hits[:] = [writable(rows) for rows in self.hits]
+
+
+_notes = native.part("notes")
+Notes: type[PlainNotes] = PlainNotes if _notes is None else _notes.Notes
+"""Packed notes have the same attributes; their `log` and `hits` are read back from what was packed."""
