@@ -161,6 +161,13 @@ def streamed(runnable, asked) -> Run:
     return run
 
 
+def in_async(runnable, asked) -> Run:
+    async def run():
+        return runnable.invoke(asked)
+
+    return run
+
+
 def rows(mirror: Mirror) -> dict[str, tuple[Run, Run]]:
     """Name -> the pipeline as it is, and mirrored."""
     ask, messages = {"question": "why"}, {"messages": [("user", "how many bolts")]}
@@ -171,6 +178,7 @@ def rows(mirror: Mirror) -> dict[str, tuple[Run, Run]]:
     inside = agent([ShadowMiddleware(mirror)])
     web = fastapi_app()
     return {
+        "LCEL chain, invoke": (in_async(lcel, "why"), in_async(mine, "why")),
         "LCEL chain, ainvoke": (lambda: lcel.ainvoke("why"), lambda: mine.ainvoke("why")),
         "LCEL chain, astream": (streamed(lcel, "why"), streamed(mine, "why")),
         "graph, ainvoke": (lambda: compiled.ainvoke(ask), lambda: ours.ainvoke(ask)),
@@ -190,7 +198,7 @@ async def seconds(run: Run, calls: int) -> float:
     return (time.process_time() - began) / calls
 
 
-async def measured(plain: Run, shadowed: Run, *, rounds: int, calls: int = 10) -> tuple[float, float]:
+async def measured(plain: Run, shadowed: Run, *, rounds: int, calls: int = 2) -> tuple[float, float]:
     """CPU seconds a call as it is, and the share that mirroring adds."""
     for run in (plain, shadowed):
         await seconds(run, 30)
@@ -212,4 +220,4 @@ async def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 60))
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 300))

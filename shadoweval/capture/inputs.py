@@ -37,19 +37,19 @@ def call_inputs(
 
 
 def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int) -> bytes:
-    """`codec.freeze((args, kwargs))`, quickly where all arguments are text and numbers.
+    """`codec.freeze((args, kwargs))`, quickly where all arguments are plain data.
 
     Raises:
         UncopyableError, TooLargeError: as `codec.freeze`.
     """
-    if _ATOMS.issuperset(map(type, args)) and (not kwargs or _ATOMS.issuperset(map(type, kwargs.values()))):
-        size = sum(len(value) for value in (*args, *kwargs.values()) if type(value) is str)
-        if size > max_bytes:
-            raise TooLargeError("", cap=max_bytes)
-        try:
-            return encode(_Extension(_TUPLE, encode((_Extension(_TUPLE, encode(args)), kwargs))))
-        except OverflowError:  # an integer over 64 bits
-            pass
+    raw = b""
+    try:
+        if all(map(carried, args)) and (not kwargs or carried(kwargs)):
+            raw = encode(_Extension(_TUPLE, encode((_Extension(_TUPLE, encode(args)), kwargs))))
+    except (OverflowError, RecursionError):  # an integer over 64 bits; what contains itself
+        pass
+    if 0 < len(raw) <= max_bytes:
+        return raw
     return codec.freeze((args, kwargs), max_bytes=max_bytes)
 
 

@@ -3,6 +3,9 @@
 `watch` registers one configure hook with langchain_core, once a process and only when the pipeline has imported it.
 From then on every callback manager that is made inside a recording gets a handler bound to that recording.
 
+Chain links get no handler where the recording's own does without (`Tap.links`): they are told apart by who asks for
+callbacks, since to be called at all costs more than what there is to note.
+
 The handler runs inline: langchain_core hands a sync handler without `run_inline` to a thread pool for each event of
 async code, which costs about twenty times as much (langchain-ai/langchain#26797).
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from shadoweval.capture.recorder import Recorder, current
@@ -24,6 +28,12 @@ __all__ = ["hook", "watch"]
 # Models, tools, retrievers and graphs all import it; the hooks' module itself is loaded at their first run only.
 _LOADED = "langchain_core.runnables.base"
 _CONTEXT = "langchain_core.tracers.context"
+_CONFIG = "langchain_core.runnables.config"
+_CHAINS = ("get_callback_manager_for_config", "get_async_callback_manager_for_config")
+"""Who makes the callbacks of chain links and graphs."""
+_ASKING = 3
+"""Frames from `get` to them. Where another version has others in between, links get a handler like all."""
+_frame: Any = getattr(sys, "_getframe")  # noqa: B009 - CPython's and PyPy's alike, though of no public name
 _lock = threading.Lock()
 
 
@@ -32,15 +42,19 @@ class _Hook:
 
     def __init__(self) -> None:
         self.registered = False
+        self.chains: frozenset[CodeType] = frozenset()
 
     def get(self) -> BaseCallbackHandler | None:
         """The handler of this context's recording."""
         recorder = current.get()
         if recorder is None:
             return None
-        if recorder.tap is None:
-            recorder.tap = _tap(recorder)
-        return recorder.tap
+        tap = recorder.tap
+        if tap is None:
+            tap = recorder.tap = _tap(recorder)
+        if not tap.links and _frame(_ASKING).f_code in self.chains:
+            return None
+        return tap
 
 
 hook = _Hook()
@@ -57,6 +71,8 @@ def _register() -> None:
     with _lock:
         if not hook.registered:
             importlib.import_module(_CONTEXT).register_configure_hook(hook, inheritable=True)
+            config = importlib.import_module(_CONFIG)
+            hook.chains = frozenset(getattr(config, name).__code__ for name in _CHAINS if hasattr(config, name))
             hook.registered = True
 
 

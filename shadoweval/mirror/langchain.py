@@ -13,14 +13,16 @@ import functools
 import inspect
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 import msgspec
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableGenerator, RunnableLambda
+from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import Input, Output
 
 from shadoweval.mirror.decorator import Mirror
-from shadoweval.mirror.langchain_runs import Asked, MirrorTap, Place, announced_by
+from shadoweval.mirror.langchain_calls import astreamed, begun, raised, returned, streamed
+from shadoweval.mirror.langchain_runs import Asked, MirrorTap, Place
 from shadoweval.mirror.plan import Reader
 from shadoweval.mirror.site import Site
 
@@ -122,45 +124,94 @@ async def _awatched(asked: Asked, chunks: AsyncGenerator[Any, None]) -> AsyncGen
 
 
 class _Entries:
-    """The entry methods of a runnable with a `MirrorTap` among its callbacks.
+    """The entry methods of a runnable that has a `MirrorTap` among its callbacks.
 
-    Its handler makes the queries. These methods tell it what it can't know, the input of a chain's stream and what
-    the consumer gets of it, and keep its marks out of the caller's context.
+    They begin and end the call themselves and run the same runnable without the tap, which sees the runs of all other
+    methods.
     """
 
     __slots__ = ()
+    _graph: ClassVar[bool] = False
 
-    def _asked(self, inputs: Any, *, counts: bool = False, whole: bool = True) -> Asked:
-        callbacks: Any = cast("Any", self).config.get("callbacks")
-        handlers = cast("list[Any]", callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", []))
-        tap = next((handler for handler in handlers if isinstance(handler, MirrorTap)), None)
-        return Asked(tap, inputs, counts=counts, whole=whole)
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
+        """The mirror's site; then runnable, config and keywords of the same run without us."""
+        raise NotImplementedError
 
     def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
-        with self._asked(input):
-            return cast("Any", super()).invoke(input, config, **kwargs)
+        site, bare, config, kwargs = self._bare(config, kwargs)
+        call = None if site is None else begun(site, input, config, graph=self._graph)
+        if call is None:
+            return bare.invoke(input, config, **kwargs)
+        call.enter()
+        try:
+            value = bare.invoke(input, config, **kwargs)
+        except BaseException as error:
+            raised(call, error)
+            raise
+        returned(call, value)
+        return value
 
     async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
-        with self._asked(input):
-            return await cast("Any", super()).ainvoke(input, config, **kwargs)
+        site, bare, config, kwargs = self._bare(config, kwargs)
+        call = None if site is None else begun(site, input, config, graph=self._graph)
+        if call is None:
+            return await bare.ainvoke(input, config, **kwargs)
+        call.enter()
+        try:
+            value = await bare.ainvoke(input, config, **kwargs)
+        except BaseException as error:
+            raised(call, error)
+            raise
+        returned(call, value)
+        return value
 
     def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
-        asked = self._asked(input, counts=True)
-        chunks = cast("Any", super()).stream(input, config, **kwargs)
-        return chunks if announced_by(asked.tap) else _watched(asked, chunks)
+        site, bare, config, kwargs = self._bare(config, kwargs)
+        begin = (lambda: None) if site is None else functools.partial(begun, site, input, config, graph=self._graph)
+        return streamed(begin, functools.partial(bare.stream, input, config, **kwargs), graph=self._graph)
 
     def astream(self, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
-        asked = self._asked(input, counts=True)
-        chunks = cast("Any", super()).astream(input, config, **kwargs)
-        return chunks if announced_by(asked.tap) else _awatched(asked, chunks)
+        site, bare, config, kwargs = self._bare(config, kwargs)
+        begin = (lambda: None) if site is None else functools.partial(begun, site, input, config, graph=self._graph)
+        return astreamed(begin, functools.partial(bare.astream, input, config, **kwargs), graph=self._graph)
+
+
+def _own(config: Any) -> tuple[MirrorTap | None, dict[str, Any]]:
+    """The tap among a runnable's own callbacks, and its config without it."""
+    callbacks: Any = config.get("callbacks")
+    handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", [])
+    for tap in cast("list[Any]", handlers):
+        if type(tap) is MirrorTap:
+            if len(config) == len(handlers) == 1:
+                return tap, {}
+            rest = {name: part for name, part in config.items() if name != "callbacks"}
+            if isinstance(callbacks, list):
+                others = [handler for handler in cast("list[Any]", callbacks) if handler is not tap]
+                if others:
+                    rest["callbacks"] = others
+            else:
+                rest["callbacks"] = callbacks.copy()
+                rest["callbacks"].remove_handler(tap)
+            return tap, rest
+    return None, config
 
 
 class MirroredRunnable(_Entries, RunnableBinding[Input, Output]):
     """A runnable that is no graph, mirrored."""
+
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
+        tap, own = _own(self.config)
+        if own or self.config_factories:
+            config = merge_configs(cast("Any", own), config)
+            config = merge_configs(config, *(made(config) for made in self.config_factories))
+        return None if tap is None else tap.site, self.bound, config, {**self.kwargs, **kwargs}
+
+    def _asked(self, inputs: Any, *, counts: bool = False, whole: bool = True) -> Asked:
+        return Asked(_own(self.config)[0], inputs, counts=counts, whole=whole)
 
     def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
         """As the runnable's own."""
@@ -212,11 +263,29 @@ async def _chained(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield chunk
 
 
+class _GraphEntries(_Entries):
+    __slots__ = ()
+    _graph = True
+
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
+        tap, own = _own(cast("Any", self).config)
+        if tap is None:
+            return None, super(), config, kwargs
+        kind: Any = type(self).__mro__[_KIND]
+        bare = kind.__new__(kind)
+        bare.__dict__ = {**vars(self), "config": own}
+        return tap.site, bare, config, kwargs
+
+
+_KIND: Final = 3
+"""Place of the graph's own class, behind `_GraphEntries` and `_Entries`."""
+
+
 @functools.cache
 def _graph_class(kind: type) -> type:
     """A graph's class with `_Entries`; under its own name, since it is no other class to anybody."""
     return type(
         kind.__name__,
-        (_Entries, kind),
+        (_GraphEntries, kind),
         {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__slots__": ()},
     )

@@ -17,15 +17,12 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.capture.copying import data_of
 from shadoweval.capture.inputs import freeze_call
 from shadoweval.capture.langchain_tap import Tap
-from shadoweval.capture.outcomes import answer_text
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.call import Call, alone
-from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.finishing import finish
-from shadoweval.mirror.plan import Plan
+from shadoweval.mirror.langchain_calls import Joined
 from shadoweval.mirror.site import Site
 
 __all__ = ["Asked", "MirrorTap", "Place", "announced_by"]
@@ -98,28 +95,6 @@ class Place:
             alone.set(self.alone)
 
 
-class _Whole(Chunks):
-    """A stream's chunks, which langchain_core has joined into one value."""
-
-    __slots__ = ("read", "value")
-
-    def __init__(self, value: Any, count: int, plan: Plan) -> None:
-        super().__init__(plan.max_bytes)
-        self.value, self.read = value, plan.outcome is None
-        self.count = count
-
-    def joined(self) -> tuple[str | None, Any]:
-        """Answer and value, as of a call that returned the value; an experiment's own reading gets `data`."""
-        if not self.read:
-            return None, None
-        copied, self.truncated = data_of(self.value, max_bytes=self.max_bytes)
-        return answer_text(self.value), copied
-
-    def data(self) -> Any:
-        """The value itself."""
-        return self.value
-
-
 class _Root:
     """One mirrored run, and everything below it."""
 
@@ -162,7 +137,7 @@ class _Root:
         if asked is not None and asked.closing and error is None:
             error = GeneratorExit()
         streamed = 0 if asked is None else asked.count
-        chunks = _Whole(value, streamed, call.site.plan) if streamed else None
+        chunks = Joined(value, streamed, call.site.plan) if streamed else None
         finish(call, value, error=error, chunks=chunks)
 
 
@@ -176,6 +151,7 @@ class MirrorTap(BaseCallbackHandler):
 
     run_inline = True
     raise_error = False
+    links = True
 
     def __init__(self, site: Site, *, own_body: bool = False) -> None:
         self.site, self.own_body = site, own_body

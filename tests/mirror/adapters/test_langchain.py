@@ -11,7 +11,14 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableBinding, RunnableBranch, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import (
+    RunnableBinding,
+    RunnableBranch,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnablePassthrough,
+)
+from langchain_core.runnables.utils import AddableDict
 from langchain_core.tools import tool as lc_tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
@@ -505,9 +512,97 @@ def test_an_experiments_own_reading_sees_what_a_call_returns(kept, mirror_with):
 def test_a_fault_of_the_capture_is_counted(mirror, counted, monkeypatch):
     """What goes wrong in writing an event down costs the query, not the run, and is counted."""
 
-    def broken(self, documents, **facts):
+    def broken(documents):
         raise LookupError("broken")
 
-    monkeypatch.setattr("shadoweval.capture.langchain_tap.Tap.on_retriever_end", broken)
+    monkeypatch.setattr("shadoweval.capture.langchain_results.hit_rows", broken)
     assert mirrored(build_chain(), mirror).invoke({"q": "x"}) == "one two three"
-    assert counted(mirror) == {"eligible": 1, "fault_outcome": 1}
+    assert counted(mirror) == {"eligible": 1, "fault_snapshot": 1}
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream", "batch"])
+@pytest.mark.parametrize("kind", ["graph", "chain", "lambda"])
+def test_named_nodes_are_steps_and_chain_links_are_not(kind, how, kept, mirror):
+    """A graph's nodes are steps with what ran inside; links of a chain are none, whichever method runs it."""
+    if kind == "graph":
+        chain = build_chain()
+        builder = StateGraph(State)
+        builder.add_node("ask", lambda state: {"answer": chain.invoke({"q": state["q"]})})
+        builder.add_edge(START, "ask")
+        built = builder.compile()
+    else:
+        built = MADE[kind][0]()
+    drive(mirrored(built, mirror), how, ["x"])
+    steps = {step.kind: step for step in kept.only.served.steps}
+    expected = {"retrieval", "model"} if kind != "lambda" else {"retrieval"}
+    assert set(steps) == expected | ({"other"} if kind == "graph" else set())
+    assert len(steps) == len(kept.only.served.steps)
+    if kind == "graph":
+        assert steps["other"].name == "ask"
+        assert steps["model"].parent == steps["retrieval"].parent == steps["other"].index
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+def test_what_is_not_sampled_runs_without_a_handler(how, mirror_with, counted):
+    """A call that is not mirrored gets no callbacks of ours, in a graph and in a chain."""
+    seen = []
+
+    def look(asked, config):
+        seen.append(list(getattr(config["callbacks"], "handlers", config["callbacks"] or [])))
+        return {"answer": asked["q"]}
+
+    builder = StateGraph(State)
+    builder.add_node("look", look)
+    builder.add_edge(START, "look")
+    mirror = mirror_with(sample=0.0)
+    for built in (builder.compile(), RunnableLambda(look)):
+        drive(mirrored(built, mirror), how, ["x"])
+    assert seen == [[], []]
+    assert counted(mirror) == {"eligible": 2, "off": 2}
+
+
+@pytest.mark.parametrize("how", ["stream", "astream"])
+@pytest.mark.parametrize("kind", ["model", "dicts", "mixed"])
+def test_a_streams_chunks_are_joined_as_langchain_joins_them(kind, how, kept, mirror):
+    """Message chunks become one message, mappings one mapping; what can't be added has no value."""
+
+    def dicts(asked):
+        yield AddableDict(a="1")
+        yield AddableDict(a="2")
+
+    def mixed(asked):
+        yield {"a": 1}
+        yield {"b": 2}
+
+    async def adicts(asked):
+        for chunk in dicts(asked):
+            yield chunk
+
+    async def amixed(asked):
+        for chunk in mixed(asked):
+            yield chunk
+
+    twins = {"dicts": (dicts, adicts), "mixed": (mixed, amixed)}
+    built = model() if kind == "model" else RunnableGenerator(*twins[kind])
+    runnable = mirrored(built, mirror)
+
+    async def run():
+        return [chunk async for chunk in runnable.astream("x")]
+
+    chunks = asyncio.run(run()) if how == "astream" else list(runnable.stream("x"))
+    outcome = kept.only.served.outcome
+    assert outcome.chunks == len(chunks) > 1
+    if kind == "model":
+        assert outcome.answer == "one two three"
+    else:
+        assert outcome.value == ({"a": "12"} if kind == "dicts" else None)
+
+
+def test_a_consumers_own_exception_is_no_failure_of_the_run(kept, mirror):
+    """What a consumer throws into a stream closes it: the query is aborted, and the exception is the consumer's."""
+    chunks = mirrored(build_graph(), mirror).stream({"q": "x"})
+    next(chunks)
+    with pytest.raises(BoomError):
+        chunks.throw(BoomError("mine"))
+    assert clean()
+    assert kept.only.served.failure.kind == "aborted"
