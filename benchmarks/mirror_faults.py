@@ -1,8 +1,9 @@
 """Calls while what is behind the ring fails: what they cost then, and whether every one is accounted for (goal G7).
 
 Each fault has an experiment of its own. In a round each of them gets its fault and a block of calls at once, and
-four more when the fault has lasted for more than the two seconds after which a collector counts as
-silent. Then the fault is mended. What calls add is compared with an experiment that has no fault. At the end the
+four more when the fault has lasted for more than the two seconds after which a collector counts as silent. Then it is
+mended. What calls add is compared with an experiment that has no fault. At the end (a killed collector is killed once
+more, shortly before its application ends) the
 spool is read: every call must be in it, or counted as left alone or lost; no frame may be torn.
 """
 
@@ -25,7 +26,7 @@ __all__ = ["faults"]
 LASTS = 2.5
 ROUNDS = 5
 BLOCKS = 4
-PATIENCE = 30.0
+PATIENCE = 20.0
 NORMAL = "no fault"
 Round = dict[str, dict[str, dict[str, Any]]]
 
@@ -73,6 +74,7 @@ def _stored(receiver: SpoolReceiver, expected: int) -> tuple[set[str], int, int]
 
 def accounted(fault: Fault) -> dict[str, int]:
     """Where each call of an experiment is; `unaccounted` must be 0."""
+    fault.last()
     calls = fault.worker.ask("finish")["calls"]
     fault.worker.close()
     fault.release()

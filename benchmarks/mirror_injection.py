@@ -15,7 +15,8 @@ from benchmarks.mirror_rate import shadowing
 
 __all__ = ["FAULTS", "Fault"]
 
-PATIENCE = 10.0
+PATIENCE = 4.0
+FEW = 20
 TMPFS = "96m"
 IMAGE = 256 * 1024 * 1024
 
@@ -49,6 +50,9 @@ class Fault:
 
     def mend(self) -> None:
         """As if nothing had been."""
+
+    def last(self) -> None:
+        """Before its target closes."""
 
     def release(self) -> None:
         """Before its spool is read."""
@@ -102,6 +106,11 @@ class Killed(Fault):
     def inject(self) -> None:
         with contextlib.suppress(IndexError, ProcessLookupError):
             os.kill(self.collector, signal.SIGKILL)
+
+    def last(self) -> None:
+        """It dies once more, and the application ends soon after."""
+        self.inject()
+        self.worker.run(workload="rag", count=FEW)
 
 
 class Idle(Fault):

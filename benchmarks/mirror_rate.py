@@ -30,7 +30,6 @@ OURS = "mirror, ring"
 NAMES = (
     "bare",
     "bare again",
-    "empty decorator",
     OURS,
     "mirror, spool",
     "OpenTelemetry",
