@@ -193,6 +193,14 @@ for options in (
     dict(clock=lambda: datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)),
 ):
     run(awaits, "q", options=options)
+@retriever
+def passages(question): return [{"id": str(i), "score": i / 2, "text": text, "more": i} for i, text in enumerate(LONG)]
+LONG = ["a" * 100, "b" * 200, "c" * 128, "d" * 300]
+def rag(question):  # texts that are found and given back, the answer among them
+    found = passages(question); answer = "long answer " * 20
+    if question == "again": record_hits(["another"]); passages(question)
+    return {"answer": answer, "contexts": found, "same": [LONG, answer, LONG[1][:150]], "question": question}
+run(rag, "once"); run(rag, "again")
 def small(question):
     for i in range(9): two(10); find(1)
     return "a"

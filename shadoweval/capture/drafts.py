@@ -8,7 +8,7 @@ the order of `draft`'s fields; it begins with `MAGIC`, by which it is told from 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -26,6 +26,7 @@ MAGIC: Final = b"SEd1"
 """First field of a draft."""
 
 _FIELDS: Final = 20
+_OUTCOME, _HITS = 12, 16
 _HEAD: Final = encode((MAGIC,) * _FIELDS)[: 3 + 2 + len(MAGIC)]
 _FRAME: Final = b"SE" + bytes([codec.SCHEMA])
 
@@ -34,7 +35,36 @@ encode_draft: Final = encode_value
 arguments, attributes, time of day, bucket or None, duration, first chunk, outcome or (answer, value, chunks, cut),
 failure, began, log, hits, most hits, truncated, cap of the input and of the answer)."""
 
-_decode: Final = msgspec.msgpack.Decoder().decode
+_REFERENCE: Final = 7
+_REFERRED: Final = b"\xd6" + bytes([_REFERENCE])
+_ANSWER: Final = 0xFFFF_FFFF
+
+
+class _Reference(msgspec.Struct, frozen=True):
+    """Stands in a returned value for a text that the draft has elsewhere: the answer, or a hit's (list << 16 | row)."""
+
+    place: int
+
+
+def _extension(code: int, content: memoryview) -> Any:
+    if code == _REFERENCE:
+        return _Reference(int.from_bytes(content, "big"))
+    return msgspec.msgpack.Ext(code, bytes(content))
+
+
+_decode: Final = msgspec.msgpack.Decoder(ext_hook=_extension).decode
+
+
+def _resolved(value: Any, answer: str | None, hits: Any) -> Any:
+    """A returned value with its texts in place."""
+    if type(value) is _Reference:
+        place = value.place
+        return answer if place == _ANSWER else hits[place >> 16][place & 0xFFFF][2]
+    if type(value) is dict:
+        return {name: _resolved(part, answer, hits) for name, part in cast("dict[Any, Any]", value).items()}
+    if type(value) is list:
+        return [_resolved(part, answer, hits) for part in cast("list[Any]", value)]
+    return value
 
 
 def is_draft(frame: bytes) -> bool:
@@ -51,7 +81,11 @@ def finished(frame: bytes) -> bytes:
     if not frame.startswith(_HEAD):
         return frame
     try:
-        return _FRAME + encode(_envelope(_decode(frame)))
+        draft = _decode(frame)
+        if _REFERRED in frame and type(draft[_OUTCOME]) is list:
+            answer, value, *rest = draft[_OUTCOME]
+            draft[_OUTCOME] = [answer, _resolved(value, answer, draft[_HITS]), *rest]
+        return _FRAME + encode(_envelope(draft))
     except (msgspec.DecodeError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
         raise CorruptFrameError(f"a draft that can't be finished ({error})", frame=frame) from error
 

@@ -5,20 +5,26 @@
 that is no plain data is taken over by `mirror.call.Call`, in the state that it is in.
 """
 
+import sys
+
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
-from shadoweval.native.notes cimport Notes, in_context
+from shadoweval.native.notes cimport Notes, in_context, new_notes
 from shadoweval.native.pack cimport (
     Buffer,
     give_buffer,
     put_array,
-    put_binary,
+    put_blob,
     put_byte,
     put_bytes,
     put_float,
     put_plain,
+    put_sharing,
     put_text,
     seconds,
+    share,
     take_buffer,
 )
 from shadoweval.native.ring cimport Part, Pen
@@ -39,14 +45,21 @@ cdef enum:
     FALSE = 0xC2
     TRUE = 0xC3
 
+cdef uint32_t ANSWER = 0xFFFFFFFF
+
+cdef str LANGCHAIN = "langchain_core.runnables.base"  # without it there is nothing to watch
+
+
 cdef class Ties:
     """What the Python half gave; see `connect`."""
 
-    cdef object current, alone, installed, hook, watch, draw, ids, recorder, time
+    cdef object current, alone, installed, hook, watch, draw, ids, time, modules
+    cdef type recorder
     cdef object encode, encode_value, answer_text, call_inputs, asked, attribute_data
     cdef object decided, left_alone, resumed, carry_on, bin_name, uncarried
 
 cdef Ties _ties = Ties()
+_ties.modules = sys.modules
 
 
 def connect(*, current, alone, installed, hook, watch, draw, ids, recorder, time, encode, encode_value, answer_text,
@@ -67,7 +80,8 @@ cdef class Gate:
     cdef bytes raw, tail
     cdef double sample, control
     cdef Py_ssize_t skip, max_bytes
-    cdef bint off, by_chance, asks, plain
+    cdef bint off, by_chance, asks, plain, drafts, ready
+    cdef object tally, pens
 
     def __init__(self, site):
         plan = site.plan
@@ -80,26 +94,34 @@ cdef class Gate:
         self.raw = bytes(site.raw)
         self.tail = _ties.encode(plan.max_bytes)
 
+    cdef int open(self) except -1:
+        """What the lane has does not change once it is open."""
+        lane = self.lane
+        if not lane.opened:
+            lane.open()
+        self.ready = lane.opened
+        self.tally, self.pens, self.drafts = lane.tally, lane.pens, lane.drafts
+        return 0
+
     def begin(self, tuple args, dict kwargs):
         """Decide and copy; None: the call is not mirrored, and why is counted. See `mirror.site.Site.begin`."""
         cdef Quick call
         if _ties.installed.interceptor is not None:
             return None
-        lane = self.lane
-        if not lane.opened:
-            lane.open()
+        if not self.ready:
+            self.open()
         if self.off:
-            lane.tally.count("off")
+            self.tally.count("off")
             return None
         if in_context(_ties.current) is not None or in_context(_ties.alone) is True:
-            lane.tally.count("nested")
+            self.tally.count("nested")
             return None
         if self.by_chance and <double>_ties.draw() >= self.sample:
-            lane.tally.count("not_sampled")
+            self.tally.count("not_sampled")
             return None
         call = Quick.__new__(Quick)
         call.began = seconds()
-        call.gate, call.tally, call.point, call.inputs = self, lane.tally, "decide", None
+        call.gate, call.tally, call.point = self, self.tally, "decide"
         try:
             return call.begun(args[self.skip:] if self.skip else args, kwargs)
         except BaseException as error:
@@ -108,6 +130,8 @@ cdef class Gate:
         return None
 
 
+@cython.no_gc  # nothing that it holds can know it
+@cython.freelist(16)
 cdef class Quick:
     """One call. The attributes are those of `mirror.call.Call`."""
 
@@ -155,9 +179,9 @@ cdef class Quick:
             self.inputs = _ties.call_inputs(args, kwargs, max_bytes=gate.max_bytes)
             self.text = _ties.asked(args, kwargs) if gate.text is None else str(gate.text(*args, **kwargs))
         self.started_at = _ties.time() if gate.clock is None else gate.clock()
-        if not _ties.hook.registered:
+        if not _ties.hook.registered and LANGCHAIN in _ties.modules:
             _ties.watch()
-        self.recorder = _ties.recorder(gate.max_bytes)
+        self.recorder = new_notes(_ties.recorder, gate.max_bytes)
         return self
 
     def enter(self):
@@ -200,7 +224,7 @@ cdef class Quick:
         cdef Part[PARTS] parts
         cdef Notes notes = self.recorder
         cdef Py_ssize_t total, log, hits
-        if not self.gate.lane.drafts:
+        if not self.gate.drafts:
             return False
         take_buffer(&buffer)
         try:
@@ -231,7 +255,7 @@ cdef class Quick:
     cdef bint written(self, Buffer *buffer, value, double ended) except -1:
         """The draft up to its failure."""
         put_array(buffer, FIELDS)
-        put_binary(buffer, b"SEd1")
+        put_blob(buffer, b"SEd1")
         put_bytes(buffer, self.gate.raw)
         if not (put_text(buffer, _ties.ids.prefix) and put_plain(buffer, self.number, False)):
             return False
@@ -261,7 +285,7 @@ cdef class Quick:
         """The input: bytes, or arguments that nobody can change."""
         inputs = self.inputs
         if type(inputs) is bytes:
-            put_binary(buffer, inputs)
+            put_blob(buffer, inputs)
             return True
         put_array(buffer, 2)
         put_array(buffer, len(<tuple>inputs[0]))
@@ -278,12 +302,16 @@ cdef class Quick:
                 return False
             put_byte(buffer, NIL)
         else:
-            answer = _ties.answer_text(value)
+            answer = (<dict>value).get("answer") if type(value) is dict else None
+            if type(answer) is not str:
+                answer = _ties.answer_text(value)
             if answer is None:
                 put_byte(buffer, NIL)
             elif type(answer) is not str or not put_text(buffer, answer):
                 return False
-            if not put_plain(buffer, value, False):
+            else:
+                share(&self.recorder.shared, answer, ANSWER)
+            if not put_sharing(buffer, value, &self.recorder.shared):
                 try:
                     put_bytes(buffer, _ties.encode_value(value))
                 except _ties.uncarried:
@@ -296,7 +324,7 @@ cdef class Quick:
         """Hand the draft over, into the ring where that may be done without asking."""
         cdef int told = -1
         cdef Gate gate = self.gate
-        pen = gate.lane.pens.pen
+        pen = gate.pens.pen
         if pen is not None:
             told = (<Pen>pen).hand_over(parts, PARTS)
         if told == DONE:

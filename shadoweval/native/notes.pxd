@@ -1,10 +1,11 @@
 """What one run does, packed while it runs."""
 
-from shadoweval.native.pack cimport Buffer
+from shadoweval.native.pack cimport Buffer, Shared
 
 cdef class Notes:
     cdef Buffer packed_log
     cdef Buffer packed_hits
+    cdef Shared shared
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t lists
     cdef public double began
@@ -18,5 +19,7 @@ cdef class Notes:
 
     cdef bint full(self) noexcept
     cdef int note(self, bytes row) except -1
+    cdef void forget_hits(self) noexcept
 
 cdef object in_context(object variable)
+cdef Notes new_notes(type kind, Py_ssize_t max_bytes)

@@ -7,6 +7,7 @@ Whatever is not of the commonest kind is left to their Python: `Recorder.kept`, 
 cimport cython
 from cpython.object cimport PyObject
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint32_t
 from shadoweval.native.pack cimport (
     Buffer,
     end_bin32,
@@ -20,6 +21,7 @@ from shadoweval.native.pack cimport (
     put_plain,
     put_text,
     seconds,
+    share,
     take_buffer,
 )
 
@@ -28,6 +30,9 @@ __all__ = ["Entry", "Lists", "Log", "Notes", "Step", "Tool", "connect"]
 cdef extern from "Python.h":
     int PyContextVar_Get(object variable, PyObject *default, PyObject **value) except -1
     void Py_XDECREF(PyObject *value) noexcept
+    void Py_DECREF(PyObject *value) noexcept
+    ctypedef struct PyTypeObject:
+        object (*tp_new)(type, tuple, PyObject *)
 
 cdef enum:
     TEXT = 65536
@@ -59,6 +64,13 @@ cdef object in_context(object variable):
     return value
 
 
+cdef Notes new_notes(type kind, Py_ssize_t max_bytes):
+    """A new `Recorder`, as calling it would give."""
+    cdef Notes notes = (<PyTypeObject *>kind).tp_new(kind, (), NULL)
+    notes.left = max_bytes
+    return notes
+
+
 cdef class Notes:
     """What `Recorder` writes into; see there for the arguments."""
 
@@ -69,6 +81,7 @@ cdef class Notes:
         self.began = seconds()
 
     def __dealloc__(self):
+        self.forget_hits()
         give_buffer(&self.packed_log)
         give_buffer(&self.packed_hits)
 
@@ -78,6 +91,13 @@ cdef class Notes:
             self.truncated = True
             return True
         return False
+
+    cdef void forget_hits(self) noexcept:
+        cdef int i
+        for i in range(self.shared.count):
+            Py_DECREF(self.shared.texts[i])
+        self.shared.count = self.lists = 0
+        self.packed_hits.size = 0
 
     cdef int note(self, bytes row) except -1:
         put_bytes(&self.packed_log, row)
@@ -167,7 +187,7 @@ cdef class Lists(_View):
 
     def clear(self):
         """Forget all of them."""
-        self.notes.packed_hits.size = self.notes.lists = 0
+        self.notes.forget_hits()
 
 
 cdef class Site:
@@ -180,14 +200,26 @@ cdef class Site:
         return None
 
 
+@cython.no_gc  # nothing that it holds can know it
 @cython.freelist(32)
 cdef class Entry:
     """One call of a decorated function, from its arguments to its entry. Faults of ours stay on the recorder."""
 
     cdef readonly Notes recorder
     cdef Site site
-    cdef readonly bytes arguments
+    cdef Buffer packed
     cdef readonly double started
+
+    def __cinit__(self):
+        take_buffer(&self.packed)
+
+    def __dealloc__(self):
+        give_buffer(&self.packed)
+
+    @property
+    def arguments(self):
+        """The arguments by name, packed."""
+        return PyBytes_FromStringAndSize(self.packed.memory, self.packed.size)
 
     def ended(self, result):
         """It returned."""
@@ -227,33 +259,28 @@ cdef class Tool(Site):
         cdef Entry entry = Entry.__new__(Entry)
         entry.recorder, entry.site = recorder, self
         try:
-            entry.arguments = self.packed(args, kwargs)
-        except TypeError:  # they don't fit the tool, which is about to say so itself
-            entry.arguments = b"\x80"
+            self.pack(&entry.packed, args, kwargs)
         except Exception as fault:
-            entry.arguments, entry.recorder.fault = b"\x80", fault
+            entry.packed.size = 0
+            put_byte(&entry.packed, 0x80)
+            if not isinstance(fault, TypeError):  # they don't fit the tool, which is about to say so itself
+                entry.recorder.fault = fault
         entry.started = seconds()
         return entry
 
-    cdef bytes packed(self, tuple args, dict kwargs):
-        cdef Buffer buffer
-        cdef bint done
+    cdef int pack(self, Buffer *buffer, tuple args, dict kwargs) except -1:
         cdef Py_ssize_t i
-        take_buffer(&buffer)
-        try:
-            if self.places is not None and not kwargs and len(args) == len(self.places):
-                put_byte(&buffer, 0x80 | <int>len(args))
-                done = True
-                for i in range(len(args)):
-                    put_bytes(&buffer, <bytes>self.keys[i])
-                    if not put_plain(&buffer, args[<Py_ssize_t>self.places[i]], True):
-                        done = False
-                        break
-                if done and buffer.size <= ARGUMENTS:
-                    return PyBytes_FromStringAndSize(buffer.memory, buffer.size)
-        finally:
-            give_buffer(&buffer)
-        return _argument_data(self.bind(*args, **kwargs))
+        if self.places is not None and not kwargs and len(args) == len(self.places):
+            put_byte(buffer, 0x80 | <int>len(args))
+            for i in range(len(args)):
+                put_bytes(buffer, <bytes>self.keys[i])
+                if not put_plain(buffer, args[<Py_ssize_t>self.places[i]], True):
+                    break
+            else:
+                if buffer.size <= ARGUMENTS:
+                    return 0
+            buffer.size = 0
+        return put_bytes(buffer, _argument_data(self.bind(*args, **kwargs)))
 
     cdef int end(self, Entry entry, object result) except -1:
         cdef double ended = seconds()
@@ -264,7 +291,7 @@ cdef class Tool(Site):
             return 0
         try:
             put_bytes(log, self.head)
-            put_binary(log, entry.arguments)
+            put_binary(log, &entry.packed)
             start = log.size
             put_bin32(log)
             size = log.size
@@ -333,29 +360,36 @@ cdef class Step(Site):
     cdef bint noted_hits(self, Notes notes, object found) except -1:
         """Id, score and text of the commonest documents, mappings with all three; 0: Python must have a look."""
         cdef Buffer *hits = &notes.packed_hits
-        cdef Py_ssize_t before
+        cdef Py_ssize_t before, rank = 0
+        cdef int shared
         if type(found) is not list or len(<list>found) > notes.max_items:
             return False
         if self.replace:
-            hits.size = notes.lists = 0
-        before = hits.size
+            notes.forget_hits()
+        before, shared = hits.size, notes.shared.count
         try:
             put_array(hits, len(<list>found))
             for document in <list>found:
-                if type(document) is not dict or not _put_hit(hits, <dict>document):
-                    hits.size = before
-                    return False
+                if type(document) is not dict or not _put_hit(notes, <dict>document, <uint32_t>(notes.lists << 16 | rank)):
+                    break
+                rank += 1
+            else:
+                notes.lists += 1
+                return True
         except BaseException:
             hits.size = before
             raise
-        notes.lists += 1
-        return True
-
+        hits.size = before
+        while notes.shared.count > shared:
+            notes.shared.count -= 1
+            Py_DECREF(notes.shared.texts[notes.shared.count])
+        return False
     cdef object failed(self, Entry entry, object error):
         return entry.recorder.add_failed_step(self.kind, self.name, entry.started, error)
 
 
-cdef bint _put_hit(Buffer *hits, dict document) except -1:
+cdef bint _put_hit(Notes notes, dict document, uint32_t place) except -1:
+    cdef Buffer *hits = &notes.packed_hits
     key, score, text = document.get("id"), document.get("score"), document.get("text")
     if type(key) is not str or type(score) is not float or type(text) is not str or len(<str>text) > TEXT:
         return False
@@ -363,4 +397,7 @@ cdef bint _put_hit(Buffer *hits, dict document) except -1:
     if not put_text(hits, key):
         return False
     put_float(hits, score)
-    return put_text(hits, text)
+    if not put_text(hits, text):
+        return False
+    share(&notes.shared, text, place)
+    return True

@@ -31,6 +31,7 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(PyObject *number, int *overflow) noexcept
     unsigned long long PyLong_AsUnsignedLongLong(PyObject *number) noexcept
     PyObject *PyErr_Occurred() noexcept
+    void Py_INCREF(PyObject *value) noexcept
     double PyFloat_AS_DOUBLE(PyObject *number) noexcept
     PyObject *Py_None
     PyObject *Py_True
@@ -63,6 +64,12 @@ cdef enum:
     TEXT = 1048576
     DEPTH = 256
     SORTED = 32
+    LONG = 128
+    REFERENCE = 7
+
+cdef struct How:
+    bint in_order
+    const Shared *shared
 
 cdef struct Key:
     const char *text
@@ -171,16 +178,24 @@ cdef int _head64(Buffer *buffer, int code, uint64_t number) except -1:
     return 0
 
 
-cdef int put_binary(Buffer *buffer, bytes value) except -1:
-    """Bytes as a value."""
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
+cdef int _binary(Buffer *buffer, const void *source, Py_ssize_t size) except -1:
     if size < 0x100:
-        _head8(buffer, 0xC4, size)
+        _head8(buffer, 0xC4, <int>size)
     elif size < 0x10000:
-        _head16(buffer, 0xC5, size)
+        _head16(buffer, 0xC5, <uint16_t>size)
     else:
-        _head32(buffer, 0xC6, size)
-    return put_bytes(buffer, value)
+        _head32(buffer, 0xC6, <uint32_t>size)
+    return put_raw(buffer, source, size)
+
+
+cdef int put_binary(Buffer *buffer, const Buffer *value) except -1:
+    """What is in another buffer, as a binary value."""
+    return _binary(buffer, value.memory, value.size)
+
+
+cdef int put_blob(Buffer *buffer, bytes value) except -1:
+    """Bytes as a value."""
+    return _binary(buffer, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
 
 
 cdef int put_bin32(Buffer *buffer) except -1:
@@ -290,35 +305,35 @@ cdef int put_text(Buffer *buffer, object value) except -1:
     return _put_text(buffer, <PyObject *>value)
 
 
-cdef int _put_list(Buffer *buffer, PyObject *value, int depth, bint in_order) except -1:
+cdef int _put_list(Buffer *buffer, PyObject *value, int depth, How how) except -1:
     cdef Py_ssize_t i, length = PyList_GET_SIZE(value)
     if length > ITEMS or depth > DEPTH:
         return 0
     put_array(buffer, length)
     for i in range(length):
-        if not _put(buffer, PyList_GET_ITEM(value, i), depth + 1, in_order):
+        if not _put(buffer, PyList_GET_ITEM(value, i), depth + 1, how):
             return 0
     return 1
 
 
-cdef int _put_dict(Buffer *buffer, PyObject *value, int depth, bint in_order) except -1:
+cdef int _put_dict(Buffer *buffer, PyObject *value, int depth, How how) except -1:
     cdef Py_ssize_t at = 0, length = PyDict_Size(value)
     cdef PyObject *name
     cdef PyObject *part
     if length > ITEMS or depth > DEPTH:
         return 0
-    if in_order and length > 1:
-        return _put_sorted(buffer, value, depth)
+    if how.in_order and length > 1:
+        return _put_sorted(buffer, value, depth, how)
     _put_map(buffer, length)
     while PyDict_Next(value, &at, &name, &part):
         if not PyUnicode_CheckExact(name) or not _put_text(buffer, name):
             return 0
-        if not _put(buffer, part, depth + 1, in_order):
+        if not _put(buffer, part, depth + 1, how):
             return 0
     return 1
 
 
-cdef int _put_sorted(Buffer *buffer, PyObject *value, int depth) except -1:
+cdef int _put_sorted(Buffer *buffer, PyObject *value, int depth, How how) except -1:
     """A mapping whose keys are in the order of their code points."""
     cdef Key[SORTED] keys
     cdef Key key
@@ -342,7 +357,7 @@ cdef int _put_sorted(Buffer *buffer, PyObject *value, int depth) except -1:
     _put_map(buffer, count)
     for i in range(count):
         _put_utf8(buffer, keys[i].text, keys[i].size)
-        if not _put(buffer, keys[i].value, depth + 1, True):
+        if not _put(buffer, keys[i].value, depth + 1, how):
             return 0
     return 1
 
@@ -353,13 +368,15 @@ cdef bint _before(const Key *one, const Key *other) noexcept:
     return order < 0 or (order == 0 and one.size < other.size)
 
 
-cdef int _put(Buffer *buffer, PyObject *value, int depth, bint in_order) except -1:
+cdef int _put(Buffer *buffer, PyObject *value, int depth, How how) except -1:
     if PyUnicode_CheckExact(value):
+        if how.shared != NULL and PyUnicode_GET_LENGTH(value) >= LONG and _put_reference(buffer, value, how.shared):
+            return 1
         return _put_text(buffer, value)
     if PyDict_CheckExact(value):
-        return _put_dict(buffer, value, depth, in_order)
+        return _put_dict(buffer, value, depth, how)
     if PyList_CheckExact(value):
-        return _put_list(buffer, value, depth, in_order)
+        return _put_list(buffer, value, depth, how)
     if PyLong_CheckExact(value):
         return _put_integer(buffer, value)
     if PyFloat_CheckExact(value):
@@ -381,10 +398,40 @@ cdef int put_plain(Buffer *buffer, object value, bint in_order) except -1:
     `in_order`: mappings in the order of their keys, as msgspec's `order="deterministic"` writes them.
     """
     cdef Py_ssize_t before = buffer.size
-    if _put(buffer, <PyObject *>value, 0, in_order):
+    cdef How how
+    how.in_order, how.shared = in_order, NULL
+    if _put(buffer, <PyObject *>value, 0, how):
         return 1
     buffer.size = before
     return 0
+
+
+cdef int put_sharing(Buffer *buffer, object value, const Shared *shared) except -1:
+    """As `put_plain`, with a reference where a long text is the very one that the draft has elsewhere."""
+    cdef Py_ssize_t before = buffer.size
+    cdef How how
+    how.in_order, how.shared = False, shared
+    if _put(buffer, <PyObject *>value, 0, how):
+        return 1
+    buffer.size = before
+    return 0
+
+
+cdef void share(Shared *shared, object text, uint32_t place) noexcept:
+    """Let later values refer to a text that was packed at `place`."""
+    if shared.count < SHARED and PyUnicode_GET_LENGTH(<PyObject *>text) >= LONG:
+        Py_INCREF(<PyObject *>text)
+        shared.texts[shared.count], shared.places[shared.count] = <PyObject *>text, place
+        shared.count += 1
+
+
+cdef bint _put_reference(Buffer *buffer, PyObject *text, const Shared *shared) except -1:
+    cdef int i
+    for i in range(shared.count):
+        if shared.texts[i] == text:
+            put_byte(buffer, 0xD6)  # four bytes of an extension's own
+            return not _head32(buffer, REFERENCE, shared.places[i])
+    return False
 
 
 def packed(value, bint in_order=False):
