@@ -7,7 +7,8 @@ context variable is set only while the incumbent runs, never across a `yield`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from time import perf_counter
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ class _Watch:
     def __init__(self, call: Call | None) -> None:
         self.call = call
         self.chunks = Chunks(0 if call is None else call.site.plan.max_bytes)
-        self.closing: BaseException | None = None
+        self.closing = False
 
     def resumed(self) -> None:
         """The incumbent runs."""
@@ -35,6 +36,7 @@ class _Watch:
 
     def yielded(self, chunk: Any) -> None:
         """It gave a chunk, and waits."""
+        self.closing = False
         call = self.call
         if call is None:
             return
@@ -52,14 +54,14 @@ class _Watch:
 
     def interrupted(self, error: BaseException) -> None:
         """The consumer threw something in; GeneratorExit says that it goes away."""
-        self.closing = error if isinstance(error, GeneratorExit) else None
+        self.closing = isinstance(error, GeneratorExit)
 
     def returned(self) -> None:
         """The incumbent's stream ended, by itself or because its consumer went away."""
         if self.call is None:
             return
-        if self.closing is not None:
-            self.call.raised(self.closing)
+        if self.closing:
+            self.call.raised(GeneratorExit())
         else:
             self.call.streamed(self.chunks)
 
@@ -89,8 +91,9 @@ def over_generator(site: Site, function: Callable[..., Any]) -> Callable[..., An
             except BaseException as error:
                 watch.raised(error)
                 raise
+            finally:
+                thrown = None  # its traceback holds this frame: they'd keep each other until the collector comes
             watch.yielded(chunk)
-            thrown = None
             try:
                 given = yield chunk
             except BaseException as error:  # noqa: BLE001 - thrown in or closed: the incumbent decides what comes of it
@@ -98,6 +101,24 @@ def over_generator(site: Site, function: Callable[..., Any]) -> Callable[..., An
                 watch.interrupted(error)
 
     return mirrored
+
+
+def _first(stream: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """The first step of a stream that the event loop is not told of.
+
+    The loop knows ours, and closes it when it is collected or the loop shuts down; if it knew both, it would close both
+    at once, and one of them would be told that it is already running.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, _left_alone)
+    try:
+        return stream.asend(None)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+def _left_alone(_: AsyncGenerator[Any, Any]) -> None:
+    """Collected together with ours, whose end is its end."""
 
 
 def over_async_generator(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,15 +134,18 @@ def over_async_generator(site: Site, function: Callable[..., Any]) -> Callable[.
             try:
                 if stream is None:
                     stream = cast("AsyncGenerator[Any, Any]", function(*args, **kwargs))
-                chunk = await (stream.asend(given) if thrown is None else stream.athrow(thrown))
+                    chunk = await _first(stream)
+                else:
+                    chunk = await (stream.asend(given) if thrown is None else stream.athrow(thrown))
             except StopAsyncIteration:
                 watch.returned()
                 return
             except BaseException as error:
                 watch.raised(error)
                 raise
+            finally:
+                thrown = None  # its traceback holds this frame: they'd keep each other until the collector comes
             watch.yielded(chunk)
-            thrown = None
             try:
                 given = yield chunk
             except BaseException as error:  # noqa: BLE001 - thrown in or closed: the incumbent decides what comes of it
