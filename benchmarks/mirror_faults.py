@@ -2,9 +2,9 @@
 
 Each fault has an experiment of its own. In a round each of them gets its fault and a block of calls at once, and
 four more when the fault has lasted for more than the two seconds after which a collector counts as silent. Then it is
-mended. What calls add is compared with an experiment that has no fault. At the end (a killed collector is killed once
-more, shortly before its application ends) the
-spool is read: every call must be in it, or counted as left alone or lost; no frame may be torn.
+mended. What calls add is compared with an experiment that has no fault. At the end a killed collector is killed once
+more, with frames in the ring, and its application closes; then the spool is read: every call must be in it, or counted
+as left alone or lost; no frame may be torn.
 """
 
 import argparse

@@ -108,9 +108,11 @@ class Killed(Fault):
             os.kill(self.collector, signal.SIGKILL)
 
     def last(self) -> None:
-        """It dies once more, and the application ends soon after."""
-        self.inject()
+        """It dies once more with frames in the ring, and the application closes without another call."""
+        pid = self.collector
+        os.kill(pid, signal.SIGSTOP)
         self.worker.run(workload="rag", count=FEW)
+        os.kill(pid, signal.SIGKILL)
 
 
 class Idle(Fault):

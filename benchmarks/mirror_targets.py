@@ -117,7 +117,7 @@ class Mirrored(Target):
 
     def tidy(self) -> None:
         for path in sorted(self.folder.glob("*.seg"))[:-1]:
-            path.unlink()  # the worker's part, which is not measured here
+            path.unlink(missing_ok=True)  # the worker's part, which is not measured here
 
     def lost(self) -> int | None:
         from shadoweval.transport import SpoolReceiver
