@@ -190,4 +190,10 @@ def candidate(_: dict[str, Worker], options: argparse.Namespace, goals: Goals) -
         numbers[name] |= {f"worker {key}": count for key, count in told.items()}
         print(f"  {name}: the worker says {', '.join(f'{count:,} {key}' for key, count in told.items())}")
         _goals(name, numbers, goals)
+        goals.check("G4", f"{name}: runs of the candidate that did not fail", _served(told), least=1)
+        goals.check("G4", f"{name}: runs of the candidate that failed", told.get("failed", 0), most=0)
     return numbers
+
+
+def _served(told: Mapping[str, int]) -> int:
+    return told.get("observations", 0) - told.get("failed", 0)
