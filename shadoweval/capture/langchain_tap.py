@@ -8,9 +8,10 @@ parsers) are none, unless one is where an error came from: they are many, and wh
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -30,9 +31,19 @@ _NO_TOKENS: Final = (None, None)
 _SAYING: Final = frozenset({"effect", "annotations", "readOnlyHint", "destructiveHint"})
 """Keys of the metadata in which `said_effect` finds something."""
 
-# Kind (None: a link, which is no step), name, index (a link's: that of the step around it), index of the step around
-# it, start.
-_Open = tuple[_Kind | None, str | None, int | None, int | None, float]
+
+class _Open(NamedTuple):
+    kind: _Kind | None
+    """None: a link, which is no step."""
+    name: str
+    number: int | None
+    """Its index; a link has that of the step around it."""
+    parent: int | None
+    started: float
+
+
+_opened: Final = functools.partial(tuple.__new__, _Open)
+"""A third of the time of `_Open` itself."""
 
 
 class Tap(BaseCallbackHandler):
@@ -61,7 +72,7 @@ class Tap(BaseCallbackHandler):
 
     def _start(self, run_id: UUID, parent: UUID | None, *, kind: _Kind, name: str) -> None:
         above = self.open.get(parent)
-        self.open[run_id] = (kind, name, self._index(), None if above is None else above[2], perf_counter())
+        self.open[run_id] = _opened((kind, name, self._index(), None if above is None else above[2], perf_counter()))
 
     def _end(
         self, run_id: UUID, *, error: str | None = None, tokens: tuple[int | None, int | None] = _NO_TOKENS
@@ -94,7 +105,7 @@ class Tap(BaseCallbackHandler):
         if self.root is None:
             self.root = run_id
         above = self.open.get(parent_run_id)
-        self.open[run_id] = (None, name, None if above is None else above[2], None, 0.0)
+        self.open[run_id] = _opened((None, name or "chain", None if above is None else above[2], None, 0.0))
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **facts: Any) -> None:
         """It returned."""
@@ -114,7 +125,7 @@ class Tap(BaseCallbackHandler):
                 del self.open[run_id]
                 return
             now = perf_counter()
-            self.open[run_id] = ("other", opened[1] or "chain", self._index(), opened[2], now)
+            self.open[run_id] = _Open("other", opened.name, self._index(), opened.number, now)
         self._failed(run_id, error)
 
     def link_raised(self, error: BaseException) -> None:

@@ -32,6 +32,7 @@ from shadoweval.mirror.http import Reply, StatusError, decoded_body
 from shadoweval.mirror.plan import Plan
 from shadoweval.mirror.question import asked
 from shadoweval.mirror.site import Site
+from shadoweval.mirror.trace_context import note_trace
 from shadoweval.records import Outcome
 
 __all__ = ["ClientGoneError", "Route", "ShadowASGI"]
@@ -137,6 +138,7 @@ class ShadowASGI:
         if call is None:
             await self.app(scope, receive, send)
             return
+        note_trace(call, _header(scope, b"traceparent"))
         exchange = _Exchange(call, head, self)
         exchange.body_expected = _expects_body(scope)
         recorder = call.recorder
@@ -155,6 +157,10 @@ class ShadowASGI:
         kept = {name: value.decode("latin-1") for name, value in given if name in self.headers}
         query = parse_qs(bytes(scope.get("query_string") or b"").decode("latin-1"), keep_blank_values=True)
         return {"method": scope["method"], "path": _path(scope), "query": query, "headers": kept, "body": None}
+
+
+def _header(scope: Mapping[str, Any], wanted: bytes) -> str | None:
+    return next((bytes(v).decode("latin-1") for n, v in scope["headers"] if bytes(n).lower() == wanted), None)
 
 
 def _expects_body(scope: Mapping[str, Any]) -> bool:

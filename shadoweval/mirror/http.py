@@ -21,6 +21,11 @@ __all__ = ["Reply", "StatusError", "decoded_body", "http_candidate"]
 _FAILED: Final = 500
 _MESSAGE: Final = 500
 _DONE: Final = "[DONE]"
+_OF_THE_HOP: Final = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
+    | {"transfer-encoding", "upgrade", "host", "content-length", "accept-encoding", "expect"}
+)
+"""Headers of a connection (RFC 9110, 7.6.1) and of a body as it was encoded: the new request has its own."""
 
 
 class StatusError(Exception):
@@ -141,7 +146,8 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
     """A candidate behind a URL: called with a query's mapping (see `mirror.asgi`), it gives the response's mapping.
 
     Every request carries `X-Shadow: 1` and, with `experiment`, `Shadow-Experiment`, by which the service can keep its
-    hands off the world. Redirects are not followed. The worker needs `allow=["host:port"]`.
+    hands off the world. Headers of the incumbent's own connection are not sent on, redirects not followed. The worker
+    needs `allow=["host:port"]`.
 
     Args:
         base_url: `http://` or `https://`, host, and a prefix for paths.
@@ -182,7 +188,8 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
         path = self._prefix + quote(str(request["path"]), safe="/%:@!$&'()*+,;=~-._")
         query = urlencode(request.get("query") or {}, doseq=True)
         body = _encoded(request.get("body"), str(request.get("headers", {}).get("content-type", "")))
-        headers = {**request.get("headers", {}), **self._headers}
+        given = request.get("headers", {})
+        headers = {name: value for name, value in given.items() if name.lower() not in _OF_THE_HOP} | self._headers
         connection = self._connection(self._host, self._port, timeout=self._timeout)
         try:
             connection.request(request["method"], f"{path}?{query}" if query else path, body=body, headers=headers)

@@ -23,6 +23,7 @@ from shadoweval.mirror.call import Call
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.plan import Plan
 from shadoweval.mirror.site import Site
+from shadoweval.mirror.trace_context import note_trace
 
 __all__ = ["Joined", "astreamed", "begun", "raised", "returned", "streamed"]
 
@@ -36,6 +37,7 @@ def begun(site: Site, inputs: Any, config: Any, *, graph: bool) -> Call | None:
     call = site.begin((inputs,), {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}})
     if call is not None and call.recorder is not None:
         call.recorder.tap = Tap(call.recorder, links=graph)
+        note_trace(call)
     return call
 
 

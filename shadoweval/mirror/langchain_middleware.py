@@ -24,6 +24,7 @@ from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.langchain import site_of
+from shadoweval.mirror.trace_context import note_trace
 
 __all__ = ["ShadowMiddleware", "ShadowState"]
 
@@ -62,6 +63,7 @@ class ShadowMiddleware(AgentMiddleware[ShadowState, Any, Any]):
         call = self._site.begin((asked,), config)
         if call is None:
             return {_KEY: ""}
+        note_trace(call)
         with self._lock:
             self._turns += 1
             key = str(self._turns)

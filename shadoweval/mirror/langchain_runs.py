@@ -24,6 +24,7 @@ from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.langchain_calls import Joined
 from shadoweval.mirror.site import Site
+from shadoweval.mirror.trace_context import note_trace
 
 __all__ = ["Asked", "MirrorTap", "Place", "announced_by"]
 
@@ -164,6 +165,7 @@ class MirrorTap(BaseCallbackHandler):
         thread = (facts.get("metadata") or {}).get("thread_id")
         config = {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}}
         call = self.site.begin((inputs,), config)
+        note_trace(call)
         root = _Root(call, asked, run_id)
         if asked is not None:
             asked.root = root

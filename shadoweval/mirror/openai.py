@@ -26,6 +26,7 @@ from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finishing import finish
 from shadoweval.mirror.plan import Plan
 from shadoweval.mirror.site import Site
+from shadoweval.mirror.trace_context import note_trace
 from shadoweval.records import Outcome
 
 __all__ = ["mirrored_client"]
@@ -50,6 +51,7 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
         if path not in _PATHS:
             return None
         call = site.begin((), dict(body))
+        note_trace(call)
         return None if call is None else _Mirrored(call, path, body)
 
     return listening(client, listen)
