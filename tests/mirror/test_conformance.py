@@ -1436,14 +1436,15 @@ def copying() -> Callable[..., Any]:
     return of_each_kind(lambda act: copy.deepcopy(act()), aaround)
 
 
+async def awaited(act: Callable[[], Any]) -> Any:
+    return await act()
+
+
 def elsewhere() -> Callable[..., Any]:
     """Runs the incumbent in a context, or task, of its own."""
 
     async def task(act: Callable[[], Any]) -> Any:
-        async def inside() -> Any:
-            return await act()
-
-        return await asyncio.create_task(inside())
+        return await asyncio.create_task(awaited(act))
 
     return of_each_kind(lambda act: contextvars.copy_context().run(act), task)
 
@@ -1452,7 +1453,7 @@ def shielding() -> Callable[..., Any]:
     """Lets the incumbent finish whatever its caller does."""
 
     async def shielded(act: Callable[[], Any]) -> Any:
-        return await asyncio.shield(asyncio.ensure_future(act()))
+        return await asyncio.shield(asyncio.create_task(awaited(act)))
 
     return of_each_kind(lambda act: act(), shielded)
 
@@ -1525,7 +1526,7 @@ def scheduled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Begins a coroutine at the call."""
 
     def wrapper(*args, **kwargs):
-        return asyncio.ensure_future(function(*args, **kwargs))
+        return asyncio.create_task(function(*args, **kwargs))
 
     return wrapped(function, coroutine=wrapper)
 
