@@ -65,7 +65,7 @@ cdef object in_context(object variable):
 
 
 cdef Notes new_notes(type kind, Py_ssize_t max_bytes):
-    """A new `Recorder`, as calling it would give."""
+    """A new `Recorder`, as calling it would give; its class has no `__init__` of its own."""
     cdef Notes notes = (<PyTypeObject *>kind).tp_new(kind, (), NULL)
     notes.left = max_bytes
     return notes
@@ -74,11 +74,14 @@ cdef Notes new_notes(type kind, Py_ssize_t max_bytes):
 cdef class Notes:
     """What `Recorder` writes into; see there for the arguments."""
 
-    def __cinit__(self, Py_ssize_t max_bytes=1048576, Py_ssize_t max_items=1000):
+    def __cinit__(self, *args, **kwargs):
         take_buffer(&self.packed_log)
         take_buffer(&self.packed_hits)
-        self.left, self.max_items = max_bytes, max_items
+        self.left, self.max_items = 1048576, 1000
         self.began = seconds()
+
+    def __init__(self, Py_ssize_t max_bytes=1048576, Py_ssize_t max_items=1000):
+        self.left, self.max_items = max_bytes, max_items
 
     def __dealloc__(self):
         self.forget_hits()
