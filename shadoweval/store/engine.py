@@ -25,7 +25,7 @@ from shadoweval.errors import NewerDatabaseError, StoreError
 
 __all__ = ["REVISIONS", "empty_log", "open_engine", "transaction"]
 
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 """All schemas that this version knows, oldest first: the files in `migrations/versions/`."""
 
 _LOCK: Final = 7_041_776_125

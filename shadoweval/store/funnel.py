@@ -13,6 +13,7 @@ from sqlmodel import col
 from shadoweval.records import Coverage
 from shadoweval.store import tables
 from shadoweval.store.reading import NOT_JUDGED_CANDIDATE, NOT_JUDGED_SERVED, Window
+from shadoweval.store.retention import ERASED
 
 __all__ = ["count_fates", "count_funnel", "coverage_of"]
 
@@ -107,4 +108,6 @@ def _counters(connection: Connection, window: Window) -> dict[str, int]:
         .where(col(counter.experiment) == window.experiment)
         .group_by(col(counter.name))
     )
-    return {name: int(value) for name, value in connection.execute(summed).all()}
+    counts = {name: int(value) for name, value in connection.execute(summed).all()}
+    erased = counts.pop(ERASED, 0)
+    return {name: count - erased if name in {"eligible", "mirrored"} else count for name, count in counts.items()}

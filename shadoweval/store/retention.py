@@ -1,8 +1,14 @@
-"""Forgetting: what a user asked, or everything before a day. Evaluations keep their numbers and lose the texts."""
+"""Forgetting: what a user asked, or everything before a day. Evaluations keep their numbers and lose the texts.
+
+What a user asked may still be on its way when they are erased. So the store remembers until when, and keeps nothing of
+theirs that was asked before and comes later.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +21,56 @@ from shadoweval.errors import CorruptFrameError
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
 from shadoweval.store.changes import forget_all
+from shadoweval.store.rows import add_rows, put_rows
 
-__all__ = ["forget_before", "forget_unit"]
+__all__ = ["ERASED", "forget_before", "forget_unit", "not_erased"]
+
+ERASED = "erased"
+"""Counter of the queries that mirrors counted and the store no longer has."""
 
 
-def forget_unit(connection: Connection, unit: str) -> int:
-    """Delete a user's or session's queries and all that was derived from them. Returns how many queries."""
+def _hash(unit: str) -> str:
+    return hashlib.sha256(unit.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def not_erased(connection: Connection, envelopes: Sequence[records.Envelope]) -> list[records.Envelope]:
+    """Those whose user or session was not erased after they were asked; the others are counted."""
+    erasure = tables.Erasure
+    units = {envelope.query.unit: _hash(envelope.query.unit) for envelope in envelopes if envelope.query.unit}
+    if not units:
+        return list(envelopes)
+    wanted = select(col(erasure.unit_hash), col(erasure.until)).where(col(erasure.unit_hash).in_(units.values()))
+    until = {row.unit_hash: row.until for row in connection.execute(wanted).all()}
+    kept = [
+        envelope
+        for envelope in envelopes
+        if (erased := until.get(units.get(envelope.query.unit, ""))) is None or envelope.query.asked_at > erased
+    ]
+    ids = {envelope.id for envelope in kept}
+    _count_erased(connection, Counter(e.experiment for e in envelopes if e.id not in ids))
+    return kept
+
+
+def _count_erased(connection: Connection, counts: Counter[str]) -> None:
+    """Mirrors' counters go on knowing these queries; the funnel must not wait for them."""
+    counter = tables.Counter
+    for experiment, count in counts.items():
+        key = {"experiment": experiment, "source": "store", "name": ERASED}
+        same = [col(getattr(counter, name)) == value for name, value in key.items()]
+        before = connection.execute(select(col(counter.value)).where(*same)).scalar() or 0
+        put_rows(connection, counter, [{**key, "value": before + count}])
+
+
+def forget_unit(connection: Connection, unit: str, until: datetime) -> int:
+    """Delete a user's or session's queries and all that was derived from them. Returns how many queries.
+
+    What they asked until `until` and comes later is dropped by `not_erased`.
+    """
+    erasure = tables.Erasure
+    mark = {"unit_hash": _hash(unit), "until": until}
+    older = (col(erasure.unit_hash) == mark["unit_hash"], col(erasure.until) < until)
+    connection.execute(delete(erasure).where(*older))
+    add_rows(connection, erasure, [mark])
     envelope = tables.Envelope
     gone = _delete_envelopes(connection, col(envelope.unit) == unit)
     _strip_examples(connection, lambda example: example.query_id in gone)
@@ -43,7 +93,9 @@ def forget_before(connection: Connection, before: datetime) -> int:
 def _delete_envelopes(connection: Connection, condition: Any) -> Collection[str]:
     """Delete envelopes (tasks, observations and scores go with them) and the labels that nothing needs any more."""
     envelope, label = tables.Envelope, tables.Label
-    rows = connection.execute(select(col(envelope.query_id), col(envelope.key)).where(condition)).all()
+    columns = (col(envelope.query_id), col(envelope.key), col(envelope.experiment))
+    rows = connection.execute(select(*columns).where(condition)).all()
+    _count_erased(connection, Counter(row.experiment for row in rows))
     connection.execute(delete(envelope).where(condition))
     forget_all(connection)
     names = [*(row.query_id for row in rows), *{row.key for row in rows}]

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import select
 from sqlmodel import col
 
-from shadoweval.errors import CorruptFrameError
+from shadoweval.errors import CorruptFrameError, StoreError
 from shadoweval.protocols import Task
 from shadoweval.records import Arm, Coverage, Envelope, Evaluation, Labels, Observation, Pair, PairScore
 from shadoweval.store import tables
@@ -85,7 +85,10 @@ class SqlStore:
         self.close()
 
     def add_envelopes(self, envelopes: Sequence[Envelope], *, arms: Mapping[str, Sequence[Arm]]) -> int:
-        """Keep envelopes and open one task for each arm in `arms[envelope.id]`, all or none. How many were new."""
+        """Keep envelopes and open one task for each arm in `arms[envelope.id]`, all or none. How many were new.
+
+        What a user or session asked before they were erased is not kept.
+        """
         with transaction(self._engine, write=True) as connection:
             return insert_envelopes(connection, envelopes, arms)
 
@@ -277,11 +280,15 @@ class SqlStore:
     def erase(self, unit: str) -> int:
         """Delete all that this user or session asked, and what was derived from it. Returns how many queries.
 
-        The file keeps no remains: SQLite overwrites deleted content, and the log is emptied. Frames that still lie
-        in a spool are not the store's.
+        SQLite's file keeps no remains. What they asked until now and still lies in a spool is dropped when it comes.
+
+        Raises:
+            StoreError: the unit is empty.
         """
+        if not unit:
+            raise StoreError("An empty unit stands for nobody, so nothing was erased. Name a user or session.")
         with transaction(self._engine, write=True) as connection:
-            count = forget_unit(connection, unit)
+            count = forget_unit(connection, unit, self._clock())
         empty_log(self._engine)
         return count
 

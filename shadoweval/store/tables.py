@@ -19,6 +19,7 @@ __all__ = [
     "Audit",
     "Counter",
     "Envelope",
+    "Erasure",
     "Evaluation",
     "Label",
     "Observation",
@@ -120,6 +121,14 @@ class Aside(_Table, table=True):
     at: datetime
     reason: str
     frame: bytes = Field(sa_type=LargeBinary)
+
+
+class Erasure(_Table, table=True):
+    """A user or session that was erased: what they asked until then, and comes only later, is not kept."""
+
+    unit_hash: str = Field(primary_key=True)
+    """SHA-256 of the unit, so that the list of the erased names nobody."""
+    until: datetime
 
 
 class Evaluation(_Table, table=True):

@@ -17,6 +17,7 @@ from shadoweval.records import Arm, Envelope, Failure, Observation
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump_observation
 from shadoweval.store.changes import queries_changed
+from shadoweval.store.retention import not_erased
 from shadoweval.store.rows import add_rows
 
 __all__ = ["CHUNK", "give_back", "insert_envelopes", "insert_observation", "owners", "reopen", "take"]
@@ -26,10 +27,10 @@ CHUNK: Final = 500
 
 
 def insert_envelopes(connection: Connection, envelopes: Sequence[Envelope], arms: Mapping[str, Sequence[Arm]]) -> int:
-    """Insert envelopes that are not there yet, with their tasks. Returns how many were new."""
+    """Insert envelopes that are not there yet and not erased, with their tasks. Returns how many were new."""
     added = 0
     for start in range(0, len(envelopes), CHUNK):
-        part = {envelope.id: envelope for envelope in envelopes[start : start + CHUNK]}
+        part = {envelope.id: envelope for envelope in not_erased(connection, envelopes[start : start + CHUNK])}
         known = select(col(tables.Envelope.query_id)).where(col(tables.Envelope.query_id).in_(part))
         for query_id in connection.execute(known).scalars().all():
             del part[query_id]

@@ -513,3 +513,33 @@ def test_a_result_of_an_erased_query_is_not_kept(store) -> None:
     assert store.erase("ann") == 1
     assert run(store, 0) is False
     assert ids(store) == []
+
+
+def test_what_an_erased_user_asked_before_is_not_kept_when_it_comes_later(store, clock) -> None:
+    """An envelope that was on its way during the erasure is dropped; what the user asks afterwards is kept."""
+    early, other = envelope(1, unit="ann"), envelope(2, unit="bob")
+    assert store.erase("ann") == 0
+    late = envelope(int(timedelta(days=2).total_seconds()), unit="ann")
+
+    added = store.add_envelopes([early, other, late], arms={e.id: ("rerank",) for e in (early, other, late)})
+
+    assert added == 2
+    leased = store.lease("support", limit=9, seconds=60, owner="w")
+    assert [task.envelope.id for task in leased] == [other.id, late.id]
+    clock.now += timedelta(days=3)
+    assert store.erase("ann") == 1
+    assert store.add_envelopes([late], arms={}) == 0, "the later erasure counts"
+
+
+def test_an_erased_query_is_not_waited_for(store) -> None:
+    """Mirrors' counters still know what was erased or purged, before or after it came; the funnel does not."""
+    store.add_counters("support", "spool", {"eligible": 7, "mirrored": 6, "full": 1})
+    store.add_envelopes([envelope(1, unit="ann"), envelope(2), envelope(3)], arms={})
+    store.erase("ann")
+    store.add_envelopes([envelope(4, unit="ann")], arms={})
+    store.purge(START + timedelta(seconds=3))
+    store.add_envelopes([envelope(5), envelope(6)], arms={})
+
+    funnel = store.funnel("support", "rerank")
+
+    assert (funnel.eligible, funnel.mirrored, funnel.waiting, funnel.gap) == (4, 3, 0, 0)

@@ -103,6 +103,23 @@ def test_erasing_a_user_leaves_no_trace_of_them(store, path) -> None:
         assert b"zyxomatosis" not in file.read_bytes(), file.name
 
 
+def test_the_list_of_the_erased_names_nobody(store, path) -> None:
+    """What makes the store drop a user's late queries is a hash of their id."""
+    add_pair(store, 0, unit="ann.smith@example.com")
+    store.erase("ann.smith@example.com")
+    assert rows(path, "erasure") == 1
+    for file in path.parent.iterdir():
+        assert b"ann.smith" not in file.read_bytes(), file.name
+
+
+def test_nobody_is_not_erased(store) -> None:
+    """An empty unit stands for all queries without one; erasing them needs another word."""
+    add_pair(store, 0)
+    with pytest.raises(StoreError, match="stands for nobody"):
+        store.erase("")
+    assert len(list(store.pairs("support", "rerank"))) == 1
+
+
 def test_purging_keeps_what_is_younger(store, path) -> None:
     """Retention deletes whole queries by the time they were asked, and the labels nothing needs any more."""
     for number in range(4):
