@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
-__all__ = ["add_to_audit", "audit_entry", "audit_trail"]
+__all__ = ["add_missing", "add_to_audit", "audit_entry", "audit_trail"]
+
+_LATELY: Final = timedelta(seconds=2)
 
 
 def audit_entry(
@@ -39,6 +42,35 @@ def add_to_audit(home: Path, entry: dict[str, Any]) -> None:
         os.write(descriptor, (b"\n" if torn else b"") + json.dumps(entry).encode() + b"\n")
     finally:
         os.close(descriptor)
+
+
+def add_missing(home: Path, entry: dict[str, Any], *, seen: datetime) -> bool:
+    """Append a line, unless the experiment's state is what the trail says already. Returns whether it was added.
+
+    Watchers of several processes wait for each other, so that one change is one line.
+
+    Args:
+        home: Folder of settings `home`.
+        entry: The line.
+        seen: When its change was seen: a line of the last two seconds before, or later, may have told of it.
+
+    Raises:
+        OSError: the trail can't be read or written.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "audit.lock").open("ab") as lock:
+        with contextlib.suppress(ImportError, OSError):  # not on every platform; two lines are better than none
+            import fcntl  # noqa: PLC0415 - see above
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = [line for line in audit_trail(home) if line.get("experiment") == entry["experiment"]]
+        state = lines[-1].get("new") if lines else "running"
+        since = (seen - _LATELY).isoformat()
+        told = any(line.get("new") == entry["new"] and str(line.get("when")) >= since for line in lines)
+        if state == entry["new"] or told:
+            return False
+        add_to_audit(home, entry)
+    return True
 
 
 def audit_trail(home: Path) -> list[dict[str, Any]]:

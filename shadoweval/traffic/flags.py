@@ -74,6 +74,13 @@ class StaticFlags:
         flags = self._current()
         return flags is None or flags.kills(experiment)
 
+    def kill_reason(self, experiment: str) -> str | None:
+        """What kills the experiment, in words; None: this file does not."""
+        flags = self._current()
+        if flags is None:
+            return f"the flag file {self._watched.path} ({self._fault})"
+        return f"`kill` in the flag file {self._watched.path}" if flags.kills(experiment) else None
+
     def reason(self) -> str | None:
         """Why the file can't be used; None: it can."""
         self._current()

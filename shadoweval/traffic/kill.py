@@ -2,13 +2,14 @@
 
 An experiment is killed while any of these holds:
 
-- this process called `KillSwitch.kill` (seen by the next call),
+- this process called `KillSwitch.kill`, on whichever switch (seen by every switch's next call),
 - the file `HOME/kill/NAME` or `HOME/kill/ALL` exists, whatever is in it (seen within `interval` of the next call),
 - the kill folder can't be looked at (unreadable counts as killed),
-- `SHADOWEVAL_KILL` names it, among others separated by commas, or is `ALL`,
+- `SHADOWEVAL_KILL` names it, among others separated by commas, or is `ALL` (seen by the next call),
 - `also` says so, for instance a flag file with `kill = true`.
 
-Every change is a line in `HOME/audit.jsonl`: who, when, old, new, reason. `home` lies on a disk of the host: a look at
+Every change is a line in `HOME/audit.jsonl`: who, when, old, new, reason. What was not done by `kill` or `resume` is
+written there by whoever watches (`watching`), with who unknown. `home` lies on a disk of the host: a look at
 a network share takes as long as the network lets it.
 """
 
@@ -20,7 +21,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from shadoweval.errors import ExperimentError
 from shadoweval.traffic.audit import add_to_audit, audit_entry, audit_trail
@@ -30,6 +31,34 @@ __all__ = ["ALL", "KillSwitch", "audit_trail"]
 ALL: Final = "ALL"
 _INTERVAL: Final = 0.1
 _log: Final = logging.getLogger("shadoweval.traffic")
+_VARIABLE: Final = "SHADOWEVAL_KILL"
+# CPython's own mapping behind os.environ: looking there at each call costs 60 ns, os.environ.get ten times as much.
+_variables: Final[Any] = getattr(os.environ, "_data", os.environ)
+_KEY: Final[Any] = os.environ.encodekey(_VARIABLE) if hasattr(os.environ, "encodekey") else _VARIABLE
+
+
+class _Pulled:
+    """What this process did with one kill file, for all of its switches."""
+
+    __slots__ = ("here", "written")
+
+    def __init__(self) -> None:
+        self.here = self.written = False
+
+
+class _Process:
+    """What the switches of this process share."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        """Kills and resumes so far: a switch that saw fewer looks again."""
+        self._pulled: dict[str, _Pulled] = {}
+
+    def pulled(self, file: str) -> _Pulled:
+        return self._pulled.setdefault(file, _Pulled())
+
+
+_process: Final = _Process()
 
 
 class KillSwitch:
@@ -38,7 +67,8 @@ class KillSwitch:
     Args:
         experiment: Name of the experiment.
         home: Folder of settings `home`; it need not exist.
-        also: Asked at each look whether something else kills the experiment; raising means yes.
+        also: Asked at each look whether something else kills the experiment; a text is yes and says what does; raising
+            means yes.
         interval: Seconds for which a look at the file system is trusted.
         clock: Monotonic seconds.
 
@@ -51,7 +81,7 @@ class KillSwitch:
         experiment: str,
         *,
         home: Path,
-        also: Callable[[str], bool] | None = None,
+        also: Callable[[str], bool | str | None] | None = None,
         interval: float = _INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,38 +92,61 @@ class KillSwitch:
         self._also = also
         self._interval = interval
         self._clock = clock
-        self._here = False
-        self._written = False
-        self._seen = True
+        self._seen: str | None = "nobody looked yet"
         self._looked = -float("inf")
+        self._changes, self._named = -1, None
         self._files = tuple(os.fspath(self.home / "kill" / name) for name in (experiment, ALL))
+        self._pulled, self._all_pulled = (_process.pulled(file) for file in self._files)
+
+    @property
+    def file(self) -> Path:
+        """The kill file."""
+        return Path(self._files[0])
 
     def killed(self) -> bool:
-        """Whether mirroring is stopped. About a dictionary lookup between looks; a look is two `stat` calls."""
+        """Whether mirroring is stopped. About two dictionary lookups between looks; a look is two `stat` calls."""
         now = self._clock()
         # Both ends: in a process that was restored from a snapshot the clock may stand before the last look.
-        if not 0.0 <= now - self._looked < self._interval:
+        if (
+            not 0.0 <= now - self._looked < self._interval
+            or self._changes != _process.changes
+            or self._named != _variables.get(_KEY)
+        ):
+            self._changes, self._named = _process.changes, _variables.get(_KEY)
             self._seen = self._look()
             self._looked = now
-        return self._here or self._seen
+        return self._seen is not None
 
-    def _look(self) -> bool:
-        written = self._written
-        file = _exists(self._files[0])
-        if written and not file:  # what we wrote is gone: another process resumed us
-            self._here = self._written = False
-        return file or self._killed_otherwise()
+    def reason(self) -> str | None:
+        """What kills it now; None: nothing does."""
+        self._looked = -float("inf")
+        self.killed()
+        return self._seen
 
-    def _killed_otherwise(self) -> bool:
-        named = os.environ.get("SHADOWEVAL_KILL", "")
+    def _look(self) -> str | None:
+        why = _there(self._files[0])
+        if why is None:
+            if self._pulled.written:  # what we wrote is gone: another process resumed us
+                self._pulled.here = self._pulled.written = False
+            elif self._pulled.here:
+                why = "this process killed it and could not write the kill file"
+        return why or self._killed_otherwise()
+
+    def _killed_otherwise(self) -> str | None:
+        named = os.environ.get(_VARIABLE, "")
         if named and not {self.experiment, ALL}.isdisjoint(part.strip() for part in named.split(",")):
-            return True
-        if self.experiment != ALL and _exists(self._files[1]):
-            return True
+            return f"the environment's {_VARIABLE}={named}"
+        if self.experiment != ALL:
+            why = _there(self._files[1])
+            if why is None and self._all_pulled.here and not self._all_pulled.written:
+                why = "this process killed ALL and could not write the kill file"
+            if why is not None:
+                return why
         try:
-            return self._also is not None and self._also(self.experiment)
-        except Exception:  # noqa: BLE001 - can't say: fail closed
-            return True
+            also = self._also is not None and self._also(self.experiment)
+        except Exception as error:  # noqa: BLE001 - can't say: fail closed
+            return f"the flags can't say whether it is killed ({type(error).__name__}: {error})"
+        return also if isinstance(also, str) and also else "the flags" if also else None
 
     def kill(self, reason: str = "", *, who: str | None = None) -> None:
         """Stop mirroring here at once, and in every process that shares `home` within `interval`.
@@ -102,12 +155,14 @@ class KillSwitch:
             OSError: the kill file can't be written; this process is killed all the same.
         """
         old = "killed" if self.killed() else "running"
-        self._here, self._written = True, False
+        self._pulled.here, self._pulled.written = True, False
+        _process.changes += 1
         line = audit_entry(self.experiment, old=old, new="killed", reason=reason, who=who)
         file = Path(self._files[0])
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(line) + "\n", encoding="utf-8")
-        self._written = True
+        self._pulled.written = True
+        _process.changes += 1  # the file is there now: no switch may go on with what it saw before
         try:
             add_to_audit(self.home, line)
         except OSError as error:  # the kill stands; only its line is missing
@@ -121,7 +176,9 @@ class KillSwitch:
         """
         old = "killed" if self.killed() else "running"
         still = self._killed_otherwise()
-        new = "killed" if still else "running"
+        new = "running" if still is None else "killed"
+        if still is not None:
+            reason = f"{reason}; still killed by {still}" if reason else f"still killed by {still}"
         add_to_audit(self.home, audit_entry(self.experiment, old=old, new=new, reason=reason, who=who))
         try:
             Path(self._files[0]).unlink(missing_ok=True)
@@ -129,16 +186,17 @@ class KillSwitch:
             why = f"the kill file can't be removed: {error}"
             add_to_audit(self.home, audit_entry(self.experiment, old=new, new="killed", reason=why, who=who))
             raise
-        self._here = self._written = False
-        self._looked = -float("inf")
+        self._pulled.here = self._pulled.written = False
+        _process.changes += 1
         return not self.killed()
 
 
-def _exists(file: str) -> bool:
+def _there(file: str) -> str | None:
+    """Why a kill file kills; None: there is none."""
     try:
         os.lstat(file)
     except FileNotFoundError:
-        return False
-    except OSError:  # can't look: fail closed
-        return True
-    return True
+        return None
+    except OSError as error:  # can't look: fail closed
+        return f"the kill file {file!r} can't be looked at ({error.strerror})"
+    return f"the file {file}"

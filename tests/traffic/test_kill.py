@@ -251,3 +251,69 @@ def test_a_kill_file_that_cannot_be_removed_stays_a_kill(home):
 
     assert switch.killed()
     assert [line["new"] for line in audit_trail(home)] == ["running", "killed"]
+
+
+def test_every_switch_of_the_process_sees_a_kill_and_a_resume_at_its_next_call(home):
+    """Experiments, mountings and tests have switches of their own: none of them waits for its next look."""
+    switches = [KillSwitch("support", home=home, clock=lambda: 0.0) for _ in range(3)]
+    everything = KillSwitch(ALL, home=home, clock=lambda: 0.0)
+    assert not any(switch.killed() for switch in switches)
+
+    for puller in (switches[0], everything):
+        puller.kill("bad answers")
+        assert all(switch.killed() for switch in switches)
+        puller.resume("mended")
+        assert not any(switch.killed() for switch in switches)
+
+
+def test_a_kill_that_cannot_be_written_holds_for_every_switch_of_the_process(home):
+    """The file is in the way for one and all: whoever asks in this process is told."""
+    home.mkdir()
+    blocked = KillSwitch("support", home=home, clock=lambda: 0.0)
+    other = KillSwitch("support", home=home, clock=lambda: 0.0)
+    assert not other.killed()
+    (home / "kill").write_text("in the way", encoding="utf-8")
+    with pytest.raises(OSError, match="kill"):
+        blocked.kill("now")
+    (home / "kill").unlink()
+
+    assert other.killed()
+    assert "could not write" in other.reason()
+
+
+def test_a_changed_environment_is_seen_at_the_next_call(home, monkeypatch):
+    """Set or unset inside the process, it waits for no look."""
+    switch = KillSwitch("support", home=home, clock=lambda: 0.0)
+    assert not switch.killed()
+    monkeypatch.setenv("SHADOWEVAL_KILL", "support")
+    assert switch.killed()
+    monkeypatch.delenv("SHADOWEVAL_KILL")
+    assert not switch.killed()
+
+
+def test_it_says_what_kills(home, tmp_path, monkeypatch):
+    """The file, the file ALL, the environment or the flags, by name; None while nothing does."""
+    file = tmp_path / "flags.toml"
+    file.write_text("", encoding="utf-8")
+    switch = KillSwitch("support", home=home, also=StaticFlags(file, interval=0.0).kill_reason)
+    assert switch.reason() is None
+
+    switch.kill()
+    assert switch.reason() == f"the file {home / 'kill' / 'support'}"
+    switch.resume()
+    KillSwitch(ALL, home=home).kill()
+    assert switch.reason() == f"the file {home / 'kill' / 'ALL'}"
+    KillSwitch(ALL, home=home).resume()
+    monkeypatch.setenv("SHADOWEVAL_KILL", "a,support")
+    assert "SHADOWEVAL_KILL=a,support" in switch.reason()
+    monkeypatch.delenv("SHADOWEVAL_KILL")
+    file.unlink()
+    assert str(file) in switch.reason()
+
+
+def test_a_resume_that_did_not_help_says_so_in_the_audit(home):
+    """The line of a resume under ALL names ALL."""
+    KillSwitch(ALL, home=home).kill()
+    KillSwitch("support", home=home).resume("mended")
+
+    assert "kill/ALL" in audit_trail(home)[-1]["reason"]
