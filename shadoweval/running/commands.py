@@ -19,6 +19,7 @@ from shadoweval.reporting.html import report as write_report
 from shadoweval.reporting.markdown import markdown
 from shadoweval.running.cases import labels_of, read_cases
 from shadoweval.running.clock import utc_now
+from shadoweval.running.erasing import erase_unit
 from shadoweval.running.evaluate import evaluate as judge_stored
 from shadoweval.running.notify import LogNotifier, WebhookNotifier, notify_changes
 from shadoweval.running.opening import open_receiver, open_store
@@ -218,7 +219,7 @@ def erase(options: argparse.Namespace) -> int:
     with open_store(options.experiment) as store:
         erased: dict[str, Any] = {}
         if options.unit:
-            erased[f"of unit {options.unit!r}"] = store.erase(options.unit)
+            erased[f"of unit {options.unit!r}"] = erase_unit(options.experiment, options.unit, store=store)
         if options.before:
             erased[f"older than {options.before}"] = store.purge(
                 utc_now() - parse_span(options.before, name="--before")

@@ -13,21 +13,18 @@ import os
 import random
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
-from shadoweval.buckets import within
-from shadoweval.codec import decode_envelope
-from shadoweval.errors import CodecError
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Receiver, Store, Task
-from shadoweval.records import INCUMBENT, Arm, Envelope, Observation
+from shadoweval.records import Arm, Envelope, Observation
+from shadoweval.running.ingestion import Ingestion, arms_of
 
 __all__ = ["Runs", "Worker", "arms_of"]
 
 log: Final = logging.getLogger(__name__)
 
-_BATCH: Final = 500
 _LOOK: Final = 0.05
 """Seconds between looks at transport and kill switch while there is work; ten times as long when there is none."""
 
@@ -47,12 +44,6 @@ class Runs(Protocol):
     async def cancel(self) -> None:
         """End what is in flight at once; those runs are observed as `killed`."""
         ...
-
-
-def arms_of(experiment: Experiment, envelope: Envelope) -> Sequence[Arm]:
-    """All candidates, and the incumbent again on a share of the queries that the query's id decides."""
-    again = [INCUMBENT] if envelope.query.entry and within(experiment.rerun, "rerun", envelope.id) else []
-    return [*experiment.candidates, *again]
 
 
 class Worker:
@@ -80,7 +71,8 @@ class Worker:
         self.experiment = experiment
         self.counts: Counter[str] = Counter()
         """envelopes, set_aside, observations, failed, killed; since this worker began."""
-        self._store, self._receiver, self._runs = store, receiver, runs
+        self._store, self._runs = store, runs
+        self._ingestion = Ingestion(experiment, store=store, receiver=receiver, counts=self.counts)
         self._told = told
         self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -122,34 +114,11 @@ class Worker:
 
     def ingest(self) -> int:
         """Move envelopes from the transport into the store. Returns how many frames were taken."""
-        batch = self._receiver.receive(_BATCH)
-        if batch is None:
-            return 0
-        envelopes: list[Envelope] = []
-        for frame, why in batch.corrupt:
-            self._set_aside(frame, why)
-        for frame in batch.frames:
-            try:
-                envelopes.append(decode_envelope(frame))
-            except CodecError as error:
-                self._set_aside(frame, str(error))
-        self.counts["envelopes"] += self._store.add_envelopes(
-            envelopes, arms={envelope.id: arms_of(self.experiment, envelope) for envelope in envelopes}
-        )
-        self.keep_counters()
-        batch.settle()
-        return len(batch.frames) + len(batch.corrupt)
+        return self._ingestion.step()
 
     def keep_counters(self) -> None:
         """Keep the mirrors' counters beside what they count."""
-        self._store.add_counters(self.experiment.name, "spool", self._receiver.counters())
-
-    def _set_aside(self, frame: bytes, why: str) -> None:
-        self.counts["set_aside"] += 1
-        self._store.set_aside(self.experiment.name, frame, why)
-        log.warning(
-            "envelope set aside", extra={"experiment": self.experiment.name, "reason": why, "bytes": len(frame)}
-        )
+        self._ingestion.keep_counters()
 
     def _start(self) -> int:
         room = self._runs.capacity - len(self._flying)

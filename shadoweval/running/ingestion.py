@@ -1,0 +1,86 @@
+"""From the transport into the store, for the worker and for whoever must be sure that nothing waits."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from shadoweval.buckets import within
+from shadoweval.codec import decode_envelope
+from shadoweval.errors import CodecError
+from shadoweval.experiment import Experiment
+from shadoweval.protocols import Receiver, Store
+from shadoweval.records import INCUMBENT, Arm, Envelope
+from shadoweval.transport.wiping import wipe_settled
+
+__all__ = ["Ingestion", "arms_of"]
+
+log: Final = logging.getLogger(__name__)
+
+_BATCH: Final = 500
+
+
+def arms_of(experiment: Experiment, envelope: Envelope) -> Sequence[Arm]:
+    """All candidates, and the incumbent again on a share of the queries that the query's id decides."""
+    again = [INCUMBENT] if envelope.query.entry and within(experiment.rerun, "rerun", envelope.id) else []
+    return [*experiment.candidates, *again]
+
+
+class Ingestion:
+    """Moves one experiment's envelopes into its store.
+
+    Args:
+        experiment: Whose.
+        store: Where they are kept.
+        receiver: Where they come from.
+        counts: Where `envelopes` and `set_aside` are counted.
+    """
+
+    def __init__(
+        self, experiment: Experiment, *, store: Store, receiver: Receiver, counts: Counter[str] | None = None
+    ) -> None:
+        self.counts: Counter[str] = Counter() if counts is None else counts
+        self._experiment, self._store, self._receiver = experiment, store, receiver
+
+    def step(self) -> int:
+        """Move one batch. Returns how many frames were taken: 0 where none wait, or another process is reading."""
+        batch = self._receiver.receive(_BATCH)
+        if batch is None:
+            return 0
+        envelopes: list[Envelope] = []
+        for frame, why in batch.corrupt:
+            self._set_aside(frame, why)
+        for frame in batch.frames:
+            try:
+                envelopes.append(decode_envelope(frame))
+            except CodecError as error:
+                self._set_aside(frame, str(error))
+        added = self._store.add_envelopes(
+            envelopes, arms={envelope.id: arms_of(self._experiment, envelope) for envelope in envelopes}
+        )
+        self.counts["envelopes"] += added
+        self.keep_counters()
+        batch.settle()
+        if added < len(envelopes):  # some are of users who were erased, or came twice
+            wipe_settled(self._experiment.spool)
+        return len(batch.frames) + len(batch.corrupt)
+
+    def drain(self) -> int:
+        """Move all that waits. Returns how many frames were taken."""
+        taken = 0
+        while more := self.step():
+            taken += more
+        return taken
+
+    def keep_counters(self) -> None:
+        """Keep the mirrors' counters beside what they count."""
+        self._store.add_counters(self._experiment.name, "spool", self._receiver.counters())
+
+    def _set_aside(self, frame: bytes, why: str) -> None:
+        self.counts["set_aside"] += 1
+        self._store.set_aside(self._experiment.name, frame, why)
+        log.warning(
+            "envelope set aside", extra={"experiment": self._experiment.name, "reason": why, "bytes": len(frame)}
+        )
