@@ -32,7 +32,8 @@ class IdleRuns:
 def _experiment(tmp_path):
     settings = Settings(home=str(tmp_path / "home"))
     transport = SpoolTransport(settings.spool / "support")
-    yield Experiment(name="support", candidates={"new": "app:new"}, transport=transport, settings=settings)
+    made = {"name": "support", "candidates": {"new": "app:new"}, "rerun": 0.0}
+    yield Experiment(**made, transport=transport, settings=settings)
     transport.close()
 
 
