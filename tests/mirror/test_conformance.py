@@ -1735,3 +1735,14 @@ def test_a_consumer_that_goes_away_is_recorded_as_such(kind: str, shape: str, mi
     went, stayed = (envelope.served for envelope in kept.envelopes)
     assert (went.failure.kind, went.outcome) == ("aborted", None)
     assert (stayed.failure, stayed.outcome.answer) == (None, "abc")
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_what_a_consumer_asks_between_chunks_is_a_query_of_its_own(
+    kind: str, mirror: Mirror, kept: Any, counted: Any
+) -> None:
+    """Nothing of ours is set across a `yield`: its calls are not taken for the incumbent's."""
+    asked = Place(mirror)(answer)
+    whole(Place(mirror)(by_kind(kind, stream, astream))("abc"), asked)
+    assert counted(mirror) == {"eligible": 4, "mirrored": 4}
+    assert [envelope.served.outcome.answer for envelope in kept.envelopes] == ["a/3", "b/3", "c/3", "abc"]
