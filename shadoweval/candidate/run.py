@@ -91,7 +91,7 @@ class Run:
         self._claim = threading.Lock()
         self.started_at = dt.datetime.now(dt.UTC)
         self._cpu = time.process_time()
-        self._began = time.perf_counter()
+        self._began = self.recorder.began  # what steps count from
 
     def claimed(self) -> bool:
         """Whether someone has begun to report this run before; the first caller gets False and must report it."""

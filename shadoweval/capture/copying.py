@@ -18,6 +18,7 @@ __all__ = [
     "encode",
     "encode_value",
     "uncopyable",
+    "within",
 ]
 
 UNCOPYABLE: Final = "shadoweval.uncopyable"
@@ -96,6 +97,26 @@ def uncopyable(value: Any) -> str | None:
     return None
 
 
+def within(value: Any, max_bytes: int) -> tuple[Any, bool]:
+    """The value, and False; None and True where the texts in it alone are over the cap.
+
+    Looks a few levels deep only, so that a returned value of 100 MB is not encoded in vain; what it misses, the encoder
+    finds.
+    """
+    return (None, True) if _text_size(value, 3) > max_bytes else (value, False)
+
+
+def _text_size(value: Any, levels: int) -> int:
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return len(value)
+    if levels and kind is dict:
+        return sum(_text_size(part, levels - 1) for part in cast("dict[Any, Any]", value).values())
+    if levels and (kind is list or kind is tuple):
+        return sum(_text_size(part, levels - 1) for part in cast("list[Any]", value))
+    return 0
+
+
 def argument_data(arguments: Mapping[str, Any]) -> bytes:
     """Arguments of a tool call as data, encoded, with sorted keys: what a model would have written as JSON.
 
@@ -103,8 +124,8 @@ def argument_data(arguments: Mapping[str, Any]) -> bytes:
     becomes a mapping with its type's name. Both arms do the same, so that equal calls have equal data.
     """
     try:
-        raw = _encode_arguments(arguments)
-        if len(raw) <= _ARGUMENTS_CAP:
+        raw = b"" if within(arguments, _ARGUMENTS_CAP)[1] else _encode_arguments(arguments)
+        if 0 < len(raw) <= _ARGUMENTS_CAP:
             return raw
     except (OverflowError, TypeError, ValueError, RecursionError):  # one of them, see below
         pass
@@ -114,7 +135,7 @@ def argument_data(arguments: Mapping[str, Any]) -> bytes:
 def _argument(value: Any) -> Any:
     """One argument that can be encoded."""
     try:
-        raw = _encode_arguments(value)
+        raw = b"" if within(value, _ARGUMENTS_CAP)[1] else _encode_arguments(value)
     except OverflowError:  # an integer over 64 bits
         raw = encode(codec.plain(value)) if type(value) is int else b""
     except (TypeError, ValueError, RecursionError):  # a key that is no key, a lone surrogate, itself
@@ -130,6 +151,8 @@ def data_of(value: Any, *, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
     """
     if type(value) is str or value is None:
         return None, False  # the answer says it
+    if within(value, max_bytes)[1]:
+        return None, True
     try:
         raw = encode_value(value)
     except OverflowError:  # an integer over 64 bits

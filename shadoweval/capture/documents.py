@@ -8,7 +8,7 @@ metadata (or payload), then the SHA-256 of the text.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Final, cast
 
@@ -69,7 +69,8 @@ def _ranked(found: Any) -> Iterable[Any]:
         inner = _part(found, name)
         if isinstance(inner, list | tuple):
             return cast("Iterable[Any]", inner)
-    return () if found is None else (found,)
+    # A generator is its caller's to consume: it has no hits to show.
+    return () if found is None or isinstance(found, Iterator | AsyncIterator) else (found,)
 
 
 def _part(document: Any, name: str) -> Any:

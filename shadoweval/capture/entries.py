@@ -1,7 +1,7 @@
 """What a decorated tool or step writes down of one call: an entry from its arguments to its result.
 
 `Tool` and `Step` are made once a function; `begin` gives an entry, or None outside a recording. Our own faults stay on
-the recorder, where the mirror counts them. `native.notes` has both, compiled; these say what they mean.
+the recorder, where the mirror counts them. `native.sites` has both, compiled; these say what they mean.
 """
 
 from __future__ import annotations
@@ -152,15 +152,9 @@ class _StepEntry:
             self.recorder.fault = fault
 
 
-_notes = native.part("notes")
+_notes, _sites = native.part("notes"), native.part("sites")
 if _notes is not None:
-    _notes.connect(
-        current=current,
-        encode=encode,
-        decode=msgspec.msgpack.Decoder().decode,
-        raw=msgspec.Raw,
-        argument_data=argument_data,
-        writable=writable,
-    )
-Tool: type[PlainTool] = PlainTool if _notes is None else _notes.Tool
-Step: type[PlainStep] = PlainStep if _notes is None else _notes.Step
+    _notes.connect(encode=encode, decode=msgspec.msgpack.Decoder().decode, raw=msgspec.Raw, writable=writable)
+    _sites.connect(current=current, encode=encode, argument_data=argument_data)
+Tool: type[PlainTool] = PlainTool if _sites is None else _sites.Tool
+Step: type[PlainStep] = PlainStep if _sites is None else _sites.Step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -11,7 +11,7 @@ from shadoweval import codec
 from shadoweval.capture.copying import carried, encode
 from shadoweval.errors import TooLargeError
 
-__all__ = ["attribute_data", "call_inputs", "freeze_call"]
+__all__ = ["attribute_data", "call_inputs", "chosen", "freeze_call"]
 
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _TUPLE: Final = 1
@@ -51,6 +51,11 @@ def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int
     if 0 < len(raw) <= max_bytes:
         return raw
     return codec.freeze((args, kwargs), max_bytes=max_bytes)
+
+
+def chosen(told: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments from what a user's `inputs` gave: keyword arguments, or the only one."""
+    return ((), dict(cast("Mapping[str, Any]", told))) if isinstance(told, Mapping) else ((told,), {})
 
 
 def attribute_data(attributes: Mapping[str, Any], *, max_bytes: int) -> msgspec.Raw:

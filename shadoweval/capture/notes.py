@@ -23,6 +23,7 @@ class PlainNotes:
         left: Bytes that tool results may still have.
         truncated: Something was left out at a cap.
         fault: What a fault of ours raised while recording.
+        closed: The run is over; what it started may go on.
         tap: The LangChain handler of this run.
         first_chunk: Seconds until the first chunk.
         began: `time.perf_counter()` at the beginning.
@@ -30,6 +31,7 @@ class PlainNotes:
 
     __slots__ = (
         "began",
+        "closed",
         "fault",
         "first_chunk",
         "hits",
@@ -47,7 +49,7 @@ class PlainNotes:
         self.numbers: itertools.count[int] | None = None
         self.left = max_bytes
         self.max_items = max_items
-        self.truncated = False
+        self.truncated = self.closed = False
         self.fault: BaseException | None = None
         self.tap: Any = None
         self.first_chunk: float | None = None

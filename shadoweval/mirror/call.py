@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from shadoweval.capture.copying import data_of, encode
+from shadoweval.capture.copying import data_of, encode, within
 from shadoweval.capture.documents import as_text
 from shadoweval.capture.drafts import MAGIC, encode_draft, finished
-from shadoweval.capture.inputs import attribute_data, call_inputs, freeze_call
+from shadoweval.capture.inputs import attribute_data, call_inputs, chosen, freeze_call
 from shadoweval.capture.langchain import hook, watch
 from shadoweval.capture.outcomes import answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
@@ -36,8 +36,8 @@ __all__ = ["EMPTY", "UNCARRIED", "Call", "alone"]
 EMPTY: Final = msgspec.Raw(encode({}))
 _FRAME: Final = 4
 
-alone: Final[ContextVar[bool]] = ContextVar("shadoweval_alone", default=False)
-"""Inside a control call: neither it nor what it calls is mirrored."""
+alone: Final[ContextVar[Any]] = ContextVar("shadoweval_alone", default=None)
+"""The control call that this context belongs to: neither it nor what it calls is mirrored."""
 UNCARRIED: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
 
 
@@ -48,6 +48,7 @@ class Call(Guard):
         "attributes",
         "began",
         "bucket",
+        "done",
         "failure",
         "inputs",
         "number",
@@ -67,7 +68,7 @@ class Call(Guard):
         self.experiment, self.tally, self.point = site.plan.experiment, tally, "decide"
         self.site = site
         self.recorder: Recorder | None = None
-        self.over = False
+        self.over = self.done = False
         self.token: Token[Any] | None = None
         self.outcome: Any = None
         self.bucket: float | None = None
@@ -100,6 +101,8 @@ class Call(Guard):
             self.lost("control")
             return self
         self.point = "snapshot"
+        if plan.inputs is not None:
+            args, kwargs = chosen(plan.inputs(*args, **kwargs))
         self.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else EMPTY
         only = args[0] if len(args) == 1 and not kwargs else None
         if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
@@ -116,7 +119,7 @@ class Call(Guard):
     def enter(self) -> None:
         """The incumbent runs from here on, in this context."""
         recorder = self.recorder
-        self.token = alone.set(True) if recorder is None else current.set(recorder)
+        self.token = alone.set(self) if recorder is None else current.set(recorder)
 
     def leave(self) -> None:
         """It does not run any more, or waits for its consumer."""
@@ -129,63 +132,74 @@ class Call(Guard):
             # the variable is set in a context that is not ours to clean.
             pass
 
+    def ended(self) -> float:
+        """The incumbent's time is over: whatever it started, and goes on, is no part of this call any more."""
+        ended = perf_counter()
+        self.leave()
+        self.done = True
+        if self.recorder is not None:
+            self.recorder.closed = True
+        self.point = "outcome"
+        return ended
+
     def returned(self, value: Any) -> None:
         """The incumbent returned: hand over what it did."""
-        self.leave()
+        ended = self.ended()
         recorder = self.recorder
-        ended = perf_counter()
-        plan = self.site.plan
         try:
-            if plan.observe is not None:
+            if self.site.plan.observe is not None:
                 self._observe(failed=False)
-            if recorder is None:
-                self.tally.control.add(bin_name(ended - self.began))
-                return
-            self.finish(recorder, value, ended)
-            if self.timed:
-                self.tally.mirrored.add(bin_name(perf_counter() - self.began))
+            if recorder is not None:
+                self.finish(recorder, value, ended)
+            self._timed(ended)
         except BaseException as error:
             if not self.caught(error):
                 raise
 
+    def _timed(self, ended: float) -> None:
+        """Keep the duration: of control calls without us, of as many mirrored ones with all that we added."""
+        if self.recorder is None:
+            self.tally.control.add(bin_name(ended - self.began))
+        elif self.timed:
+            self.tally.mirrored.add(bin_name(perf_counter() - self.began))
+
     def finish(self, recorder: Recorder, value: Any, ended: float) -> None:
         """Hand over what it returned."""
         plan = self.site.plan
-        self.point = "outcome"
         if plan.outcome is not None:
             self.outcome = self._extracted(recorder, value)
         else:
             answer = value if type(value) is str else answer_text(value)
-            self.outcome = (answer, None if answer is value else value, None, False)
+            value, cut = (None, False) if answer is value else within(value, plan.max_bytes)
+            if answer is not None and len(answer) > plan.max_bytes:
+                answer, cut = answer[: plan.max_bytes], True
+            self.outcome = (answer, value, None, cut)
         self._hand_over(recorder, ended - recorder.began)
 
     def raised(self, error: BaseException) -> None:
         """The incumbent raised, was cancelled, or its consumer went away."""
-        self.leave()
+        ended = self.ended()
         recorder = self.recorder
-        ended = perf_counter()
         with self:
-            if recorder is None:
+            if recorder is None or not self.over:
                 self._observe(failed=_suffers(error))
-            elif not self.over:
-                self._observe(failed=_suffers(error))
-                self.point = "outcome"
-                failure = failure_of(error)
-                self.failure = (failure.kind, failure.error_type, failure.message)
-                self._hand_over(recorder, ended - recorder.began)
+                if recorder is not None:
+                    failure = failure_of(error)
+                    self.failure = (failure.kind, failure.error_type, failure.message)
+                    self._hand_over(recorder, ended - recorder.began)
+                self._timed(ended)
 
     def streamed(self, chunks: Chunks) -> None:
         """The incumbent's stream ended by itself."""
-        self.leave()
+        ended = self.ended()
         recorder = self.recorder
-        ended = perf_counter()
         with self:
-            if recorder is None:
+            if recorder is None or not self.over:
                 self._observe(failed=False)
-            elif not self.over:
-                self._observe(failed=False)
-                self.outcome = self._outcome_of_stream(recorder, chunks)
-                self._hand_over(recorder, ended - recorder.began)
+                if recorder is not None:
+                    self.outcome = self._outcome_of_stream(recorder, chunks)
+                    self._hand_over(recorder, ended - recorder.began)
+                self._timed(ended)
 
     def _observe(self, *, failed: bool) -> None:
         """Tell the breaker how the incumbent fares, with all that we have added to its call so far."""
@@ -198,7 +212,6 @@ class Call(Guard):
         return encode(outcome_of(value, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes))
 
     def _outcome_of_stream(self, recorder: Recorder, chunks: Chunks) -> Any:
-        self.point = "outcome"
         plan = self.site.plan
         answer, value = chunks.joined()
         if plan.outcome is not None:

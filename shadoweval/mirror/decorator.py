@@ -45,6 +45,8 @@ class Mirror:
         attributes: Query attributes from the call's arguments.
         unit: User or session from the call's arguments; sampling and statistics go by it.
         text: The question as text from the call's arguments; by default see `call.asked`.
+        inputs: What a candidate is called with, from the call's arguments: a mapping of keyword arguments, or the only
+            argument; by default all of them. Leaves out what can't be copied: a database session, an HTTP request.
         outcome: The outcome from the returned value; by default see `capture.outcomes.answer_text`.
         versions: What decides the answer, by name: prompt, model, index.
         redact: Takes secrets out of every text before it leaves the process; `redact_secrets`, or your own.
@@ -71,6 +73,7 @@ class Mirror:
         attributes: Reader | None = None,
         unit: Reader | None = None,
         text: Reader | None = None,
+        inputs: Reader | None = None,
         outcome: Extract | None = None,
         versions: Mapping[str, str] | None = None,
         redact: Redactor | None = None,
@@ -93,6 +96,7 @@ class Mirror:
             attributes=attributes,
             unit=unit,
             text=text,
+            inputs=inputs,
             outcome=outcome,
             redact=redact,
             versions=dict(versions or {}),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -16,6 +18,11 @@ __all__ = ["Lane", "MemoryTally"]
 
 _RETRY: Final = 1.0
 _PATIENCE: Final = 0.05
+_SLOW: Final = 0.05
+_REST: Final = 20.0
+
+
+_living: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 
 class MemoryTally:
@@ -26,8 +33,13 @@ class MemoryTally:
         names = [str(i) for i in range(BINS)]
         self.mirrored, self.control = Counters(names=names), Counters(names=names)
 
-        self._lock = threading.RLock()  # a signal handler may call something mirrored while its thread counts
+        self.renew()
+        _living.add(self)
         self._successor: Tally | None = None
+
+    def renew(self) -> None:
+        """A lock that nobody holds."""
+        self._lock = threading.RLock()  # a signal handler may call something mirrored while its thread counts
 
     def count(self, reason: str) -> None:
         """One eligible call, and what became of it."""
@@ -67,18 +79,25 @@ class Lane:
         self._transport: Transport | None = None
         self._factory = cast("Callable[[], Transport]", transport)
         self._given = counters is not None
-        self._lock = threading.Lock()
+        self.renew()
+        _living.add(self)
         self._retry_at = 0.0
         self.opened = False
         self.drafts = False
         """Whether its readers finish drafts."""
         self.pens: Any = _NoPen
         """What has the `pen` of a ring, where the compiled parts may write into one without asking."""
+        self.offer: Callable[[bytes], str | None] = self._unopened
+        """Hands a frame over; the reason where it is lost."""
         self._own = MemoryTally(counters)
         self.tally: Tally = self._own
         """The transport's own counters, once it is open, where it has some and none were given."""
         if hasattr(transport, "offer"):
             self._adopt(cast("Transport", transport))
+
+    def renew(self) -> None:
+        """A lock that nobody holds."""
+        self._lock = threading.Lock()
 
     def open(self) -> None:
         """Open the transport, at most once a second where it fails; wait for another thread that does, but not long."""
@@ -107,14 +126,40 @@ class Lane:
         self.drafts = getattr(transport, "drafts", False)
         if hasattr(transport, "pen"):
             self.pens = transport
-        self.offer = transport.offer
+        self.offer = transport.offer if ledger is not None else self._patient(transport.offer)
         self._transport, self.opened = transport, True
 
-    def offer(self, frame: bytes) -> str | None:
-        """Hand a frame over; the reason where it is lost."""
-        return "transport_error" if self._transport is None else self._transport.offer(frame)  # replaced by `_adopt`
+    def _patient(self, offer: Callable[[bytes], str | None]) -> Callable[[bytes], str | None]:
+        """Somebody else's `offer`: one that takes long is left alone for twenty times as long."""
+        resume_at = 0.0
+
+        def offered(frame: bytes) -> str | None:
+            nonlocal resume_at
+            began = time.monotonic()
+            if began < resume_at:
+                return "transport_error"
+            try:
+                return offer(frame)
+            finally:
+                ended = time.monotonic()
+                if ended - began > _SLOW:
+                    resume_at = ended + _REST * (ended - began)
+
+        return offered
+
+    def _unopened(self, _frame: bytes) -> str | None:
+        return "transport_error"
 
     def close(self) -> None:
         """Close the transport."""
         if self._transport is not None:
             self._transport.close()
+
+
+def _after_fork() -> None:
+    for one in list(_living):  # a thread that is not in this process may have held its lock
+        one.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -29,6 +29,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Reader | None
     unit: Reader | None
     text: Reader | None
+    inputs: Reader | None
     outcome: Extract | None
     redact: Redactor | None
     versions: dict[str, str]

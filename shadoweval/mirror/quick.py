@@ -11,7 +11,7 @@ from typing import Any
 
 from shadoweval import native
 from shadoweval.capture.copying import encode, encode_value
-from shadoweval.capture.inputs import attribute_data, call_inputs
+from shadoweval.capture.inputs import attribute_data, call_inputs, chosen
 from shadoweval.capture.interception import installed
 from shadoweval.capture.langchain import hook, watch
 from shadoweval.capture.outcomes import answer_text
@@ -74,6 +74,7 @@ if _calls is not None:
         encode_value=encode_value,
         answer_text=answer_text,
         call_inputs=call_inputs,
+        chosen=chosen,
         asked=asked,
         attribute_data=attribute_data,
         decided=decided,

@@ -45,7 +45,7 @@ class Site:
             lane.open()
         if self.off:
             reason = "off"
-        elif current.get() is not None or alone.get():
+        elif _within_another():
             reason = "nested"
         elif self.by_chance and draw() >= self.sample:
             reason = "not_sampled"
@@ -59,3 +59,9 @@ class Site:
             return None
         lane.tally.count(reason)
         return None
+
+
+def _within_another() -> bool:
+    """Whether this belongs to a call that is under way. A task may outlive the call that started it."""
+    recorder, control = current.get(), alone.get()
+    return (recorder is not None and not recorder.closed) or (control is not None and not control.done)

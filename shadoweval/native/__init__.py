@@ -13,7 +13,7 @@ from typing import Any, Final
 
 __all__ = ["COMPILED", "part"]
 
-_PARTS: Final = ("pack", "notes", "ring", "calls")
+_PARTS: Final = ("buffer", "pack", "notes", "sites", "ring", "calls")
 
 
 def _loaded() -> dict[str, Any]:

@@ -11,22 +11,10 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
+from shadoweval.native.buffer cimport Buffer, give_buffer, seconds, take_buffer
+from shadoweval.native.buffer cimport put_array, put_blob, put_byte, put_bytes, put_float
 from shadoweval.native.notes cimport Notes, in_context, new_notes
-from shadoweval.native.pack cimport (
-    Buffer,
-    give_buffer,
-    put_array,
-    put_blob,
-    put_byte,
-    put_bytes,
-    put_float,
-    put_plain,
-    put_sharing,
-    put_text,
-    seconds,
-    share,
-    take_buffer,
-)
+from shadoweval.native.pack cimport put_plain, put_sharing, put_text, share
 from shadoweval.native.ring cimport Part, Pen
 
 __all__ = ["Gate", "Quick", "connect"]
@@ -38,11 +26,13 @@ cdef extern from "Python.h":
 cdef enum:
     ANSWERED = 4
     FIELDS = 20
+    FRAME = 4
     PARTS = 5
     FULL = 0
     DONE = 1
     NIL = 0xC0
     FALSE = 0xC2
+    TOO_MUCH = 2
     TRUE = 0xC3
 
 cdef uint32_t ANSWER = 0xFFFFFFFF
@@ -55,7 +45,7 @@ cdef class Ties:
 
     cdef object current, alone, installed, hook, watch, draw, ids, time, modules
     cdef type recorder
-    cdef object encode, encode_value, answer_text, call_inputs, asked, attribute_data
+    cdef object encode, encode_value, answer_text, call_inputs, chosen, asked, attribute_data
     cdef object decided, left_alone, resumed, carry_on, bin_name, uncarried
 
 cdef Ties _ties = Ties()
@@ -63,12 +53,12 @@ _ties.modules = sys.modules
 
 
 def connect(*, current, alone, installed, hook, watch, draw, ids, recorder, time, encode, encode_value, answer_text,
-            call_inputs, asked, attribute_data, decided, left_alone, resumed, carry_on, bin_name, uncarried):
+            call_inputs, chosen, asked, attribute_data, decided, left_alone, resumed, carry_on, bin_name, uncarried):
     """The Python half of what is done here."""
     t = _ties
     t.current, t.alone, t.installed, t.hook, t.watch, t.draw, t.ids = current, alone, installed, hook, watch, draw, ids
     t.recorder, t.time, t.encode, t.encode_value, t.answer_text = recorder, time, encode, encode_value, answer_text
-    t.call_inputs, t.asked, t.attribute_data, t.decided = call_inputs, asked, attribute_data, decided
+    t.call_inputs, t.chosen, t.asked, t.attribute_data, t.decided = call_inputs, chosen, asked, attribute_data, decided
     t.left_alone, t.resumed, t.carry_on, t.bin_name, t.uncarried = left_alone, resumed, carry_on, bin_name, uncarried
 
 
@@ -76,7 +66,7 @@ cdef class Gate:
     """Where the calls of a decorated function begin; what is the same for all of them."""
 
     cdef readonly object site
-    cdef object lane, clock, text, observe, charge
+    cdef object lane, clock, text, inputs, observe, charge
     cdef bytes raw, tail
     cdef double sample, control
     cdef Py_ssize_t skip, max_bytes
@@ -88,7 +78,7 @@ cdef class Gate:
         self.site, self.lane, self.skip = site, site.lane, site.skip
         self.sample, self.control, self.max_bytes = plan.sample, plan.control, plan.max_bytes
         self.off, self.by_chance, self.asks = site.off, site.by_chance, site.asks
-        self.text, self.observe, self.charge = plan.text, plan.observe, plan.charge
+        self.text, self.inputs, self.observe, self.charge = plan.text, plan.inputs, plan.observe, plan.charge
         self.clock = None if site.clock is _ties.time else site.clock
         self.plain = plan.outcome is None and plan.redact is None
         self.raw = bytes(site.raw)
@@ -113,7 +103,8 @@ cdef class Gate:
         if self.off:
             self.tally.count("off")
             return None
-        if in_context(_ties.current) is not None or in_context(_ties.alone) is True:
+        recorder, control = in_context(_ties.current), in_context(_ties.alone)
+        if (recorder is not None and not (<Notes>recorder).closed) or (control is not None and not control.done):
             self.tally.count("nested")
             return None
         if self.by_chance and <double>_ties.draw() >= self.sample:
@@ -172,6 +163,8 @@ cdef class Quick:
             return _ties.left_alone(self)
         self.point = "snapshot"
         self.attributes = _ties.attribute_data(attributes, max_bytes=gate.max_bytes) if attributes else None
+        if gate.inputs is not None:
+            args, kwargs = _ties.chosen(gate.inputs(*args, **kwargs))
         if gate.text is None and len(args) == 1 and not kwargs and type(args[0]) is str \
                 and len(<str>args[0]) <= gate.max_bytes:
             self.text, self.inputs = args[0], (args, kwargs)
@@ -204,12 +197,13 @@ cdef class Quick:
         """The incumbent returned: hand over what it did."""
         cdef double ended
         cdef Gate gate = self.gate
-        self.leave()
         ended = seconds()
+        self.leave()
+        self.recorder.closed = True
+        self.point = "outcome"
         try:
             if gate.observe is not None:
                 gate.observe(seconds() - self.began, failed=False, mirrored=True)
-            self.point = "outcome"
             if not (gate.plain and self.recorder.fault is None and self.handed(value, ended)):
                 _ties.carry_on(self, value, ended)
             if self.timed:
@@ -244,8 +238,9 @@ cdef class Quick:
             parts[3].at, parts[3].size = notes.packed_hits.memory, notes.packed_hits.size
             parts[4].at, parts[4].size = buffer.memory + hits, buffer.size - hits
             total = buffer.size + parts[1].size + parts[3].size
-            if total > self.gate.max_bytes:
-                return False
+            if total > FRAME * self.gate.max_bytes:
+                self.lost("too_large")
+                return True
             self.point = "offer"
             self.offered(parts, total)
         finally:
@@ -296,6 +291,7 @@ cdef class Quick:
 
     cdef bint answered(self, Buffer *buffer, value) except -1:
         """Answer, value, number of chunks, and whether something was cut."""
+        cdef int packed = 1
         put_array(buffer, ANSWERED)
         if type(value) is str:
             if not put_text(buffer, value):
@@ -311,13 +307,16 @@ cdef class Quick:
                 return False
             else:
                 share(&self.recorder.shared, answer, ANSWER)
-            if not put_sharing(buffer, value, &self.recorder.shared):
+            packed = put_sharing(buffer, value, &self.recorder.shared, self.gate.max_bytes)
+            if packed == TOO_MUCH:
+                put_byte(buffer, NIL)
+            elif not packed:
                 try:
                     put_bytes(buffer, _ties.encode_value(value))
                 except _ties.uncarried:
                     return False
         put_byte(buffer, NIL)
-        put_byte(buffer, FALSE)
+        put_byte(buffer, TRUE if packed == TOO_MUCH else FALSE)
         return True
 
     cdef int offered(self, const Part *parts, Py_ssize_t total) except -1:

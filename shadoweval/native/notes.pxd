@@ -12,6 +12,7 @@ cdef class Notes:
     cdef public Py_ssize_t left
     cdef public Py_ssize_t max_items
     cdef public bint truncated
+    cdef public bint closed
     cdef public object fault
     cdef public object first_chunk
     cdef public object numbers

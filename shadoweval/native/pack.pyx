@@ -1,15 +1,29 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
-"""Bytes that grow, and plain values as msgpack in them: the walk of `capture.copying.carried` and msgspec's encoder in one.
+"""Plain values as msgpack: the walk of `capture.copying.carried` and msgspec's encoder in one.
 
 No Python code runs while a value is packed, so nobody changes it meanwhile.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
+
+from shadoweval.native.buffer cimport (
+    Buffer,
+    give_buffer,
+    head8,
+    head16,
+    head32,
+    head64,
+    put_array,
+    put_byte,
+    put_float,
+    put_map,
+    put_raw,
+    take_buffer,
+)
 
 __all__ = ["packed"]
 
@@ -33,33 +47,12 @@ cdef extern from "Python.h":
     PyObject *PyErr_Occurred() noexcept
     void Py_INCREF(PyObject *value) noexcept
     double PyFloat_AS_DOUBLE(PyObject *number) noexcept
+    Py_ssize_t PY_SSIZE_T_MAX
     PyObject *Py_None
     PyObject *Py_True
     PyObject *Py_False
 
-cdef extern from *:
-    """
-    #include <time.h>
-    #include <endian.h>
-    #if defined(__linux__)
-    static double shadoweval_seconds(void) {
-        /* What time.perf_counter() reads, in the same unit and of the same resolution. */
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (double)((long long)t.tv_sec * 1000000000LL + t.tv_nsec) / 1e9;
-    }
-    #else
-    #error "Built on Linux only; elsewhere the request path runs as Python."
-    #endif
-    """
-    double shadoweval_seconds() noexcept
-    uint16_t htobe16(uint16_t number) noexcept
-    uint32_t htobe32(uint32_t number) noexcept
-    uint64_t htobe64(uint64_t number) noexcept
-
 cdef enum:
-    KEPT = 65536
-    BUFFERS = 64
     ITEMS = 4096
     TEXT = 1048576
     DEPTH = 256
@@ -69,164 +62,14 @@ cdef enum:
 
 cdef struct How:
     bint in_order
+    bint over  # more than the limit
+    Py_ssize_t limit
     const Shared *shared
 
 cdef struct Key:
     const char *text
     Py_ssize_t size
     PyObject *value
-
-cdef Buffer[BUFFERS] _spare
-cdef int _spares = 0
-
-
-cdef double seconds() noexcept:
-    return shadoweval_seconds()
-
-
-cdef void take_buffer(Buffer *buffer) noexcept:
-    """A buffer with nothing in it, perhaps with memory from before."""
-    global _spares
-    if _spares > 0:
-        _spares -= 1
-        buffer[0] = _spare[_spares]
-    else:
-        buffer.memory, buffer.room = NULL, 0
-    buffer.size = 0
-
-
-cdef void give_buffer(Buffer *buffer) noexcept:
-    """Its memory is kept for the next one, unless it is large."""
-    global _spares
-    if buffer.memory != NULL:
-        if _spares < BUFFERS and buffer.room <= KEPT:
-            _spare[_spares] = buffer[0]
-            _spares += 1
-        else:
-            free(buffer.memory)
-        buffer.memory = NULL
-    buffer.size = buffer.room = 0
-
-
-cdef int _grow(Buffer *buffer, Py_ssize_t more) except -1:
-    cdef Py_ssize_t room = buffer.room * 2 if buffer.room else 1024
-    cdef char *memory
-    while room < buffer.size + more:
-        room *= 2
-    memory = <char *>realloc(buffer.memory, room)
-    if memory == NULL:
-        raise MemoryError
-    buffer.memory, buffer.room = memory, room
-    return 0
-
-
-cdef inline int _room(Buffer *buffer, Py_ssize_t more) except -1:
-    return _grow(buffer, more) if buffer.size + more > buffer.room else 0
-
-
-cdef int put_raw(Buffer *buffer, const void *source, Py_ssize_t size) except -1:
-    _room(buffer, size)
-    memcpy(buffer.memory + buffer.size, source, size)
-    buffer.size += size
-    return 0
-
-
-cdef int put_byte(Buffer *buffer, int byte) except -1:
-    _room(buffer, 1)
-    buffer.memory[buffer.size] = <char>byte
-    buffer.size += 1
-    return 0
-
-
-cdef int put_bytes(Buffer *buffer, bytes value) except -1:
-    """Bytes that are msgpack already."""
-    return put_raw(buffer, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-
-
-cdef int _head8(Buffer *buffer, int code, int number) except -1:
-    _room(buffer, 2)
-    buffer.memory[buffer.size] = <char>code
-    buffer.memory[buffer.size + 1] = <char>number
-    buffer.size += 2
-    return 0
-
-
-cdef int _head16(Buffer *buffer, int code, uint16_t number) except -1:
-    cdef uint16_t big = htobe16(number)
-    _room(buffer, 3)
-    buffer.memory[buffer.size] = <char>code
-    memcpy(buffer.memory + buffer.size + 1, &big, 2)
-    buffer.size += 3
-    return 0
-
-
-cdef int _head32(Buffer *buffer, int code, uint32_t number) except -1:
-    cdef uint32_t big = htobe32(number)
-    _room(buffer, 5)
-    buffer.memory[buffer.size] = <char>code
-    memcpy(buffer.memory + buffer.size + 1, &big, 4)
-    buffer.size += 5
-    return 0
-
-
-cdef int _head64(Buffer *buffer, int code, uint64_t number) except -1:
-    cdef uint64_t big = htobe64(number)
-    _room(buffer, 9)
-    buffer.memory[buffer.size] = <char>code
-    memcpy(buffer.memory + buffer.size + 1, &big, 8)
-    buffer.size += 9
-    return 0
-
-
-cdef int _binary(Buffer *buffer, const void *source, Py_ssize_t size) except -1:
-    if size < 0x100:
-        _head8(buffer, 0xC4, <int>size)
-    elif size < 0x10000:
-        _head16(buffer, 0xC5, <uint16_t>size)
-    else:
-        _head32(buffer, 0xC6, <uint32_t>size)
-    return put_raw(buffer, source, size)
-
-
-cdef int put_binary(Buffer *buffer, const Buffer *value) except -1:
-    """What is in another buffer, as a binary value."""
-    return _binary(buffer, value.memory, value.size)
-
-
-cdef int put_blob(Buffer *buffer, bytes value) except -1:
-    """Bytes as a value."""
-    return _binary(buffer, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-
-
-cdef int put_bin32(Buffer *buffer) except -1:
-    """The head of a binary value whose size is not known yet."""
-    return _head32(buffer, 0xC6, 0)
-
-
-cdef void end_bin32(Buffer *buffer, Py_ssize_t start) noexcept:
-    """Write the size of the binary value whose head begins at `start`."""
-    cdef uint32_t big = htobe32(<uint32_t>(buffer.size - start - 5))
-    memcpy(buffer.memory + start + 1, &big, 4)
-
-
-cdef int put_array(Buffer *buffer, Py_ssize_t length) except -1:
-    if length < 16:
-        return put_byte(buffer, 0x90 | <int>length)
-    if length < 0x10000:
-        return _head16(buffer, 0xDC, length)
-    return _head32(buffer, 0xDD, length)
-
-
-cdef int _put_map(Buffer *buffer, Py_ssize_t length) except -1:
-    if length < 16:
-        return put_byte(buffer, 0x80 | <int>length)
-    return _head16(buffer, 0xDE, length)
-
-
-cdef int put_float(Buffer *buffer, double value) except -1:
-    cdef uint64_t bits
-    memcpy(&bits, &value, 8)
-    return _head64(buffer, 0xCB, bits)
 
 
 cdef int _put_integer(Buffer *buffer, PyObject *value) except -1:
@@ -239,28 +82,28 @@ cdef int _put_integer(Buffer *buffer, PyObject *value) except -1:
         if overflow < 0 or PyErr_Occurred() != NULL:
             PyErr_Clear()
             return 0
-        _head64(buffer, 0xCF, large)
+        head64(buffer, 0xCF, large)
     elif number >= 0:
         if number < 0x80:
             put_byte(buffer, <int>number)
         elif number < 0x100:
-            _head8(buffer, 0xCC, <int>number)
+            head8(buffer, 0xCC, <int>number)
         elif number < 0x10000:
-            _head16(buffer, 0xCD, <uint16_t>number)
+            head16(buffer, 0xCD, <uint16_t>number)
         elif number < 0x100000000:
-            _head32(buffer, 0xCE, <uint32_t>number)
+            head32(buffer, 0xCE, <uint32_t>number)
         else:
-            _head64(buffer, 0xCF, <uint64_t>number)
+            head64(buffer, 0xCF, <uint64_t>number)
     elif number >= -32:
         put_byte(buffer, <int>number)
     elif number >= -0x80:
-        _head8(buffer, 0xD0, <int>number)
+        head8(buffer, 0xD0, <int>number)
     elif number >= -0x8000:
-        _head16(buffer, 0xD1, <uint16_t>number)
+        head16(buffer, 0xD1, <uint16_t>number)
     elif number >= -0x80000000:
-        _head32(buffer, 0xD2, <uint32_t>number)
+        head32(buffer, 0xD2, <uint32_t>number)
     else:
-        _head64(buffer, 0xD3, <uint64_t>number)
+        head64(buffer, 0xD3, <uint64_t>number)
     return 1
 
 
@@ -268,11 +111,11 @@ cdef int _put_utf8(Buffer *buffer, const char *text, Py_ssize_t size) except -1:
     if size < 32:
         put_byte(buffer, 0xA0 | <int>size)
     elif size < 0x100:
-        _head8(buffer, 0xD9, <int>size)
+        head8(buffer, 0xD9, <int>size)
     elif size < 0x10000:
-        _head16(buffer, 0xDA, <uint16_t>size)
+        head16(buffer, 0xDA, <uint16_t>size)
     else:
-        _head32(buffer, 0xDB, <uint32_t>size)
+        head32(buffer, 0xDB, <uint32_t>size)
     return put_raw(buffer, text, size)
 
 
@@ -305,7 +148,7 @@ cdef int put_text(Buffer *buffer, object value) except -1:
     return _put_text(buffer, <PyObject *>value)
 
 
-cdef int _put_list(Buffer *buffer, PyObject *value, int depth, How how) except -1:
+cdef int _put_list(Buffer *buffer, PyObject *value, int depth, How *how) except -1:
     cdef Py_ssize_t i, length = PyList_GET_SIZE(value)
     if length > ITEMS or depth > DEPTH:
         return 0
@@ -316,7 +159,7 @@ cdef int _put_list(Buffer *buffer, PyObject *value, int depth, How how) except -
     return 1
 
 
-cdef int _put_dict(Buffer *buffer, PyObject *value, int depth, How how) except -1:
+cdef int _put_dict(Buffer *buffer, PyObject *value, int depth, How *how) except -1:
     cdef Py_ssize_t at = 0, length = PyDict_Size(value)
     cdef PyObject *name
     cdef PyObject *part
@@ -324,7 +167,7 @@ cdef int _put_dict(Buffer *buffer, PyObject *value, int depth, How how) except -
         return 0
     if how.in_order and length > 1:
         return _put_sorted(buffer, value, depth, how)
-    _put_map(buffer, length)
+    put_map(buffer, length)
     while PyDict_Next(value, &at, &name, &part):
         if not PyUnicode_CheckExact(name) or not _put_text(buffer, name):
             return 0
@@ -333,7 +176,7 @@ cdef int _put_dict(Buffer *buffer, PyObject *value, int depth, How how) except -
     return 1
 
 
-cdef int _put_sorted(Buffer *buffer, PyObject *value, int depth, How how) except -1:
+cdef int _put_sorted(Buffer *buffer, PyObject *value, int depth, How *how) except -1:
     """A mapping whose keys are in the order of their code points."""
     cdef Key[SORTED] keys
     cdef Key key
@@ -354,7 +197,7 @@ cdef int _put_sorted(Buffer *buffer, PyObject *value, int depth, How how) except
             i -= 1
         keys[i] = key
         count += 1
-    _put_map(buffer, count)
+    put_map(buffer, count)
     for i in range(count):
         _put_utf8(buffer, keys[i].text, keys[i].size)
         if not _put(buffer, keys[i].value, depth + 1, how):
@@ -368,10 +211,13 @@ cdef bint _before(const Key *one, const Key *other) noexcept:
     return order < 0 or (order == 0 and one.size < other.size)
 
 
-cdef int _put(Buffer *buffer, PyObject *value, int depth, How how) except -1:
+cdef int _put(Buffer *buffer, PyObject *value, int depth, How *how) except -1:
     if PyUnicode_CheckExact(value):
         if how.shared != NULL and PyUnicode_GET_LENGTH(value) >= LONG and _put_reference(buffer, value, how.shared):
             return 1
+        if buffer.size + PyUnicode_GET_LENGTH(value) > how.limit:
+            how.over = True
+            return 0
         return _put_text(buffer, value)
     if PyDict_CheckExact(value):
         return _put_dict(buffer, value, depth, how)
@@ -397,24 +243,27 @@ cdef int put_plain(Buffer *buffer, object value, bint in_order) except -1:
 
     `in_order`: mappings in the order of their keys, as msgspec's `order="deterministic"` writes them.
     """
-    cdef Py_ssize_t before = buffer.size
-    cdef How how
-    how.in_order, how.shared = in_order, NULL
-    if _put(buffer, <PyObject *>value, 0, how):
-        return 1
-    buffer.size = before
-    return 0
+    return _packed(buffer, value, in_order, NULL, PY_SSIZE_T_MAX) == 1
 
 
-cdef int put_sharing(Buffer *buffer, object value, const Shared *shared) except -1:
-    """As `put_plain`, with a reference where a long text is the very one that the draft has elsewhere."""
+cdef int put_sharing(Buffer *buffer, object value, const Shared *shared, Py_ssize_t most) except -1:
+    """As `put_plain`, with a reference where a long text is the very one that the draft has elsewhere.
+
+    2, and nothing written: it takes more bytes than `most`.
+    """
+    return _packed(buffer, value, False, shared, buffer.size + most)
+
+
+cdef int _packed(Buffer *buffer, object value, bint in_order, const Shared *shared, Py_ssize_t limit) except -1:
     cdef Py_ssize_t before = buffer.size
     cdef How how
-    how.in_order, how.shared = False, shared
-    if _put(buffer, <PyObject *>value, 0, how):
+    how.in_order, how.over, how.limit, how.shared = in_order, False, limit, shared
+    if _put(buffer, <PyObject *>value, 0, &how) and buffer.size <= limit:
         return 1
+    if buffer.size > limit:
+        how.over = True
     buffer.size = before
-    return 0
+    return 2 if how.over else 0
 
 
 cdef void share(Shared *shared, object text, uint32_t place) noexcept:
@@ -430,7 +279,7 @@ cdef bint _put_reference(Buffer *buffer, PyObject *text, const Shared *shared) e
     for i in range(shared.count):
         if shared.texts[i] == text:
             put_byte(buffer, 0xD6)  # four bytes of an extension's own
-            return not _head32(buffer, REFERENCE, shared.places[i])
+            return not head32(buffer, REFERENCE, shared.places[i])
     return False
 
 
