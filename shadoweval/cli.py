@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from importlib import import_module
+from typing import Any, Final, NoReturn, Protocol
 
 import shadoweval
 from shadoweval.errors import ShadowEvalError
@@ -21,9 +24,15 @@ _CANNOT: Final = 4
 _ABOUT: Final = (
     "Shadow evaluation of LLM, RAG and agent pipelines: mirror live queries into a candidate, get a verdict."
 )
+_LIGHT: Final = {"kill": "switching", "resume": "switching", "status": "status"}
+"""Commands that are not in `running.commands`: that module loads all that evaluations need."""
 
 
-_Parser = argparse.ArgumentParser
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Argparse ends with 2, which means here that the evidence is wrong."""
+        self.print_usage(sys.stderr)
+        self.exit(_CANNOT, f"{self.prog}: {message}\n")
 
 
 def _parser() -> _Parser:
@@ -54,7 +63,8 @@ def _running(command: _Command) -> None:
     worker.add_argument("--processes", type=int, default=1, metavar="N", help="processes for each arm (default 1)")
     for name, text in (("kill", "Stop mirroring and what is in flight"), ("resume", "Take a kill back")):
         switch = command(name, text, experiment=False)
-        switch.add_argument("name", help="name of the experiment, or ALL")
+        switch.add_argument("name", help="name of the experiment, ALL, or module:name of an Experiment")
+        switch.add_argument("--force", action="store_true", help="also where no such experiment is known")
         switch.add_argument("--reason", default="", help="goes into the audit trail")
     command("status", "Say whether it runs, what was mirrored, and what became of it")
 
@@ -91,15 +101,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
     try:
-        from shadoweval.running import commands  # noqa: PLC0415 - `--help` loads nothing
-        from shadoweval.running.opening import load_experiment  # noqa: PLC0415
-
-        run: Callable[[Any], int] = getattr(commands, options.command)
+        # `--help` loads nothing, each command what it uses.
+        module = import_module(f"shadoweval.running.{_LIGHT.get(options.command, 'commands')}")
+        run: Callable[[Any], int] = getattr(module, options.command)
         if hasattr(options, "experiment"):
+            from shadoweval.running.opening import load_experiment  # noqa: PLC0415
+
             options.target, options.experiment = options.experiment, load_experiment(options.experiment)
         return run(options)
     except ShadowEvalError as error:
         print(f"shadoweval {options.command}: {error}", file=sys.stderr)
         return _CANNOT
+    except OSError as error:
+        print(f"shadoweval {options.command}: {_where(error)}", file=sys.stderr)
+        return _CANNOT
     except KeyboardInterrupt:
         return 130
+    except Exception:  # noqa: BLE001 - Python would end with 1, which means rollback
+        traceback.print_exc()
+        return _CANNOT
+
+
+def _where(error: OSError) -> str:
+    """What can't be used, with its absolute path, and what to do."""
+    if error.filename is None:
+        return str(error)
+    return (
+        f"{os.path.abspath(error.filename)!r} can't be used: {error.strerror}. "  # noqa: PTH100 - may be bytes
+        "Is `home` (shadoweval.toml, SHADOWEVAL_HOME) a folder that this user may write to?"
+    )

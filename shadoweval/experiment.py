@@ -41,6 +41,7 @@ from shadoweval.traffic.breaker import Breaker
 from shadoweval.traffic.budget import Budget
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import KillSwitch
+from shadoweval.traffic.selftest import SelfTest
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 
@@ -124,6 +125,7 @@ class Experiment:
         self.judge = judge
         self._transport = transport
         self._settings = settings
+        self._mounted: list[Mirror] = []
 
     def __repr__(self) -> str:
         return f"Experiment({self.name!r}, candidates={list(self.candidates)}, gates={len(self.gates)})"
@@ -140,8 +142,22 @@ class Experiment:
 
     @cached_property
     def switch(self) -> KillSwitch:
-        """The kill switch; a flag file can throw it too."""
-        return KillSwitch(self.name, home=self.settings.folder, also=getattr(self.flags, "killed", None))
+        """The kill switch; flags can throw it too."""
+        also = getattr(self.flags, "kill_reason", None) or getattr(self.flags, "killed", None)
+        return KillSwitch(self.name, home=self.settings.folder, also=also)
+
+    @cached_property
+    def selftest(self) -> SelfTest:
+        """The alarm for a mirror that mirrors nothing."""
+        return SelfTest(self.name, home=self.settings.folder, share=self._share)
+
+    def _share(self) -> float | None:
+        """Share of the calls that should be mirrored, by the smallest mounting that this process knows of; or None."""
+        shares = [plan.sample * (1.0 - plan.control) for plan in (mirror.plan for mirror in self._mounted)]
+        told = getattr(self.flags, "share", None)
+        if not shares:
+            return None
+        return min(shares) * (1.0 if told is None else told(self.name))
 
     @cached_property
     def budget(self) -> Budget:
@@ -198,7 +214,7 @@ class Experiment:
         Raises:
             ShareError: `sample` is no share.
         """
-        return Mirror(
+        mirror = Mirror(
             experiment=self.name,
             transport=self._opened_transport,
             sample=sample,
@@ -211,6 +227,8 @@ class Experiment:
             charge=self._charge if self._budget else None,
             **options,
         )
+        self._mounted.append(mirror)
+        return mirror
 
     def kill(self, reason: str = "") -> None:
         """Stop mirroring at once, here and wherever `home` is shared, and what is in flight in workers."""

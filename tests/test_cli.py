@@ -148,15 +148,150 @@ def test_every_so_often_until_stopped(project):
 
 
 def test_kill_and_resume(project, capsys):
-    """The switch is thrown and taken back, with the reason in the audit trail."""
+    """The switch is thrown and taken back, with the file it wrote and the reason in the audit trail."""
+    serve(1)
     assert main(["kill", "toy", "--reason", "bad answers"]) == 0
+    assert str(project / ".shadoweval" / "kill" / "toy") in capsys.readouterr().out
     assert main(["status", "toyapp:toy"]) == 0
-    assert "KILLED" in capsys.readouterr().out
+    assert f"KILLED by the file {project / '.shadoweval' / 'kill' / 'toy'}" in capsys.readouterr().out
 
     assert main(["resume", "toy"]) == 0
     assert main(["status", "toyapp:toy"]) == 0
     assert "toy: running" in capsys.readouterr().out
     assert "bad answers" in (project / ".shadoweval" / "audit.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["kill", "resume"])
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("tooy", "Did you mean 'toy'?"), ("other", "It has: 'toy'."), ("toyapp", "'toy'")]
+)
+def test_a_mistyped_name_is_refused_and_changes_nothing(project, capsys, command, name, complaint):
+    """An operator who was not understood must not believe to have stopped it."""
+    serve(1)
+
+    assert main([command, name]) == 4
+
+    told = capsys.readouterr()
+    assert complaint in told.err
+    assert str(project / ".shadoweval") in told.err
+    assert told.out == ""
+    assert not (project / ".shadoweval" / "kill").exists()
+    assert not (project / ".shadoweval" / "audit.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["toy", "ALL"])
+def test_a_kill_from_another_folder_is_refused(project, capsys, monkeypatch, name):
+    """Where nothing ever ran there is nothing to stop: it names the folder, and makes none."""
+    serve(1)
+    (project / "elsewhere").mkdir()
+    monkeypatch.chdir(project / "elsewhere")
+
+    assert main(["kill", name]) == 4
+    assert str(project / "elsewhere" / ".shadoweval") in capsys.readouterr().err
+    assert list((project / "elsewhere").iterdir()) == []
+
+
+def test_a_kill_before_the_first_call_can_be_forced(project, capsys):
+    """--force, or naming the definition, kills what has not run yet; then it can be resumed."""
+    assert main(["kill", "later", "--force"]) == 0
+    assert (project / ".shadoweval" / "kill" / "later").exists()
+    assert main(["resume", "later"]) == 0
+
+    assert main(["kill", "toyapp:toy"]) == 0
+    assert main(["status", "toyapp:toy"]) == 0
+    assert "KILLED" in capsys.readouterr().out
+
+
+def test_a_resume_that_resumes_nothing_says_what_still_kills(project, capsys, monkeypatch):
+    """A flag file and the environment kill on: not "running", and not 0."""
+    (project / "flags.toml").write_text("kill = ['toy']\n", encoding="utf-8")
+    monkeypatch.setenv("SHADOWEVAL_FLAGS", "flags.toml")
+    serve(1)
+    assert main(["kill", "toy"]) == 0
+    capsys.readouterr()
+
+    assert main(["resume", "toy"]) == 4
+    out = capsys.readouterr().out
+    assert "running" not in out
+    assert str(project / "flags.toml") in out
+    assert main(["status", "toyapp:toy"]) == 0
+    assert str(project / "flags.toml") in capsys.readouterr().out
+
+    (project / "flags.toml").write_text("", encoding="utf-8")
+    monkeypatch.setenv("SHADOWEVAL_KILL", "toy")
+    assert main(["resume", "toy"]) == 4
+    assert "SHADOWEVAL_KILL=toy" in capsys.readouterr().out
+
+
+def test_status_writes_down_a_kill_that_nobody_wrote_down(project, capsys):
+    """`touch` leaves no line: who looks at it leaves one."""
+    serve(1)
+    (project / ".shadoweval" / "kill").mkdir()
+    (project / ".shadoweval" / "kill" / "toy").touch()
+
+    assert main(["status", "toyapp:toy"]) == 0
+
+    (line,) = (project / ".shadoweval" / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+    assert (json.loads(line)["who"], json.loads(line)["new"]) == ("unknown", "killed")
+
+
+@pytest.mark.parametrize(
+    "command", [["kill", "toy", "--force"], ["resume", "toy", "--force"], ["status", "toyapp:toy"],
+                ["evaluate", "toyapp:toy"], ["worker", "toyapp:toy", "--until-idle"]],
+)  # fmt: skip
+def test_an_unusable_home_is_told_in_one_line(project, capsys, command):
+    """A file where the folder should be: its path, what to do, and 4; an exit code of 1 would mean rollback."""
+    (project / ".shadoweval").write_text("in the way", encoding="utf-8")
+
+    assert main(command) == 4
+
+    told = capsys.readouterr().err
+    assert str(project / ".shadoweval") in told
+    assert "Traceback" not in told
+
+
+def test_a_fault_of_ours_is_no_rollback(project, capsys, monkeypatch):
+    """Whatever is raised ends with 4 and its traceback; Python's own 1 means rollback."""
+    monkeypatch.setattr("shadoweval.running.switching.read_settings", lambda: 1 / 0)
+
+    assert main(["kill", "toy"]) == 4
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["kil"], ["kill"], ["kill", "toy", "--unknown"], []])
+def test_a_command_that_is_not_understood_is_no_verdict(arguments, capsys):
+    """Argparse's own 2 means here that the evidence is wrong."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 4
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["kill", "resume"])
+def test_the_switch_loads_neither_numbers_nor_databases(project, command):
+    """An operator in a hurry does not wait for numpy, sqlmodel or the report's templates."""
+    serve(1)
+    code = (
+        "import sys\nfrom shadoweval.cli import main\n"
+        f"assert main([{command!r}, 'toy']) == 0\n"
+        "heavy = {'numpy', 'sqlmodel', 'sqlalchemy', 'jinja2', 'scipy', 'asyncio', 'shadoweval.experiment'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_status_loads_no_statistics(project):
+    """It reads the store, and needs no numpy for that unless the definition does."""
+    code = (
+        "import sys, runpy\nimport shadoweval.running.status\n"
+        "print(sorted({'numpy', 'scipy', 'jinja2', 'shadoweval.running.evaluate'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.strip() == "[]"
 
 
 def test_labels_and_erasure(project, capsys):

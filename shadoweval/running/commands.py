@@ -1,4 +1,7 @@
-"""What each command of `shadoweval` does. Each takes the parsed options and returns the exit code."""
+"""What the commands of `shadoweval` do. Each takes the parsed options and returns the exit code.
+
+`kill`, `resume` and `status` have modules of their own, which load less.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +29,17 @@ from shadoweval.running.opening import open_receiver, open_store
 from shadoweval.running.pool import candidate_pool
 from shadoweval.running.schedule import alone, repeat
 from shadoweval.running.spans import parse_span
-from shadoweval.running.status import status_lines
 from shadoweval.running.tracing import exporting
 from shadoweval.running.worker import Worker
-from shadoweval.settings import read_settings
-from shadoweval.traffic.kill import KillSwitch
 
 __all__ = [
     "calibrate",
     "erase",
     "evaluate",
     "explain",
-    "kill",
     "labels",
     "report",
-    "resume",
     "simulate",
-    "status",
     "worker",
 ]
 
@@ -171,35 +168,6 @@ def explain(options: argparse.Namespace) -> int:
 
     for verdict in _newest(options.experiment, options.target).verdicts:
         _say(explained(verdict))
-    return 0
-
-
-def kill(options: argparse.Namespace) -> int:
-    """Stop mirroring, and what is in flight."""
-    _switch(options).kill(options.reason)
-    _say(f"{options.name}: killed. Resume with: shadoweval resume {options.name}")
-    return 0
-
-
-def resume(options: argparse.Namespace) -> int:
-    """Take a kill back."""
-    if _switch(options).resume(options.reason):
-        _say(f"{options.name}: running")
-        return 0
-    _say(f"{options.name}: still killed, by the file ALL in the kill folder or by SHADOWEVAL_KILL")
-    return 1
-
-
-def _switch(options: argparse.Namespace) -> KillSwitch:
-    return KillSwitch(options.name, home=read_settings().folder)
-
-
-def status(options: argparse.Namespace) -> int:
-    """Say whether it runs, what was mirrored, and what became of it."""
-    experiment: Experiment = options.experiment
-    with open_store(experiment) as store:
-        for line in status_lines(experiment, store=store, receiver=open_receiver(experiment)):
-            _say(line)
     return 0
 
 

@@ -124,13 +124,18 @@ class Budget:
         calls, tokens, nano = self._today().sums()
         return Spending(calls, tokens, nano / _NANO)
 
-    def reason(self) -> str | None:
-        """Why nothing more may be spent today; None: something may."""
-        if self.limits == (None, None, None):
+    def reason(self, *, runs: bool = False) -> str | None:
+        """Why nothing more may be spent today; None: something may.
+
+        Args:
+            runs: Asked by who runs what was mirrored already: tokens and dollars count, the number of calls does not.
+        """
+        limits = (None, *self.limits[1:]) if runs else self.limits
+        if limits == (None, None, None):
             return None
         try:
             self._settle()
-            return self._exceeded(self._today().sums())
+            return _exceeded(limits, self._today().sums())
         except (OSError, ValueError) as error:
             self._told(error)
             return f"The budget of {self._experiment!r} can't be read or written and counts as spent: {error}"
@@ -148,12 +153,6 @@ class Budget:
             with self._lock:
                 self._owed = (self._owed[0] + owed[0], self._owed[1] + owed[1], self._owed[2] + owed[2])
             raise
-
-    def _exceeded(self, sums: tuple[int, int, int]) -> str | None:
-        for name, unit, limit, value in zip(("calls", "tokens", "USD"), (1, 1, _NANO), self.limits, sums, strict=True):
-            if limit is not None and value >= limit:
-                return f"{value / unit:,.12g} of {limit / unit:,.12g} {name} are spent today"
-        return None
 
     def _today(self) -> Rows:
         now = self._clock()
@@ -188,3 +187,10 @@ class Budget:
                 "The budget can't be read or written and counts as spent: nothing is mirrored",
                 extra={"experiment": self._experiment, "why": why},
             )
+
+
+def _exceeded(limits: tuple[int | None, ...], sums: tuple[int, int, int]) -> str | None:
+    for name, unit, limit, value in zip(("calls", "tokens", "USD"), (1, 1, _NANO), limits, sums, strict=True):
+        if limit is not None and value >= limit:
+            return f"{value / unit:,.12g} of {limit / unit:,.12g} {name} are spent today"
+    return None

@@ -74,6 +74,12 @@ class StaticFlags:
         flags = self._current()
         return flags is None or flags.kills(experiment)
 
+    def share(self, experiment: str) -> float:
+        """Share of the units that the file lets through now; conditions come on top."""
+        flags = self._current()
+        plan = None if flags is None else flags.plans.get(experiment)
+        return plan.schedule.at(self._when) if plan is not None and plan.enabled else 0.0
+
     def kill_reason(self, experiment: str) -> str | None:
         """What kills the experiment, in words; None: this file does not."""
         flags = self._current()

@@ -1,21 +1,38 @@
-"""The alarm for a mirror that looks alive and mirrors nothing."""
+"""The alarm for a mirror that looks alive and mirrors nothing.
+
+Counters are sums over all time, so a single mirrored call of last week would mute it for ever. A `SelfTest` remembers
+in `HOME/selftest/NAME.json` what the counters were when a look last found more mirrored calls than the look before,
+and judges what came since. Whoever looks (worker, evaluation, `shadoweval status`) shares that memory.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import math
-from collections.abc import Mapping
-from typing import Final
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
 
 import msgspec
 
 from shadoweval.counters import LOSSES
 
-__all__ = ["Silence", "silence"]
+__all__ = ["SelfTest", "Silence", "silence"]
+
+_log: Final = logging.getLogger("shadoweval.traffic")
 
 _CHANCE: Final = 0.001
+_SURE: Final = 0.3
+"""A share is taken for no larger: twenty calls are needed before nothing among them says something."""
+_UNKNOWN: Final = 0.001
+"""The share where calls fall to sampling and nobody knows how many should."""
+_MARGIN: Final = 0.5
+"""A share that was estimated from earlier counts may be twice as large as today's."""
 _MEND: Final = {
     "off": "the sample is 0: give `mirror(sample=...)` a share",
-    "killed": "the kill switch is pulled: see HOME/audit.jsonl, then `shadoweval resume`",
+    "killed": "`shadoweval status` says what kills it, HOME/audit.jsonl since when; then `shadoweval resume`",
     "flag_off": "the flag is off, not scheduled yet, or names another experiment",
     "flag_error": "the flag file or provider can't be trusted: `reason()` of it says why",
     "not_targeted": "no call meets the targeting: compare the rules with the attributes and the unit the calls carry",
@@ -69,3 +86,61 @@ def silence(counters: Mapping[str, int], *, share: float = 1.0) -> Silence | Non
     reason = max(LOSSES, key=lambda name: counters.get(name, 0))
     count = counters.get(reason, 0)
     return Silence(eligible=eligible, reason=reason if count else "", count=count)
+
+
+class SelfTest:
+    """Looks at an experiment's counters, again and again, from any process that shares `home`.
+
+    Args:
+        experiment: Name of the experiment.
+        home: Folder of settings `home`.
+        share: Gives the share of the calls that should be mirrored (sample times the flag's share), or None where
+            that is not known; then it is estimated from what was mirrored before.
+    """
+
+    def __init__(self, experiment: str, *, home: Path, share: Callable[[], float | None] = lambda: None) -> None:
+        self._file = home.absolute() / "selftest" / f"{experiment}.json"
+        self._share = share
+        self._kept: dict[str, int] | None = None
+
+    def look(self, counters: Mapping[str, int]) -> Silence | None:
+        """The alarm about the calls since a look last found new mirrored ones.
+
+        Args:
+            counters: Sum of the counters of all processes (`Receiver.counters()`).
+        """
+        before = self._before()
+        mirrored, eligible = counters.get("mirrored", 0), counters.get("eligible", 0)
+        if mirrored != before.get("mirrored", 0) or eligible < before.get("eligible", 0):
+            self._keep(dict(counters))  # new mirrored ones, or counters that began anew
+            return None
+        since = {name: n - before.get(name, 0) for name, n in counters.items()}
+        since["mirrored"] = 0
+        return silence(since, share=self._expected(before, since))
+
+    def _expected(self, before: Mapping[str, int], since: Mapping[str, int]) -> float:
+        known = self._share()
+        if known is not None:
+            return min(known, _SURE)
+        mirrored, eligible = before.get("mirrored", 0), before.get("eligible", 0)
+        if mirrored and eligible:
+            return min(mirrored / eligible * _MARGIN, _SURE)
+        by_chance = since.get("not_sampled", 0) + since.get("control", 0)
+        return _UNKNOWN if by_chance else _SURE
+
+    def _before(self) -> dict[str, int]:
+        try:
+            found: Any = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):  # missing or damaged: what this process remembers, or everything counts as new
+            return self._kept or {}
+        return cast("dict[str, int]", found) if isinstance(found, dict) else {}
+
+    def _keep(self, counters: dict[str, int]) -> None:
+        self._kept = counters
+        partial = self._file.with_suffix(f".{os.getpid()}.partial")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(counters), encoding="utf-8")
+            partial.replace(self._file)
+        except OSError as error:  # this process remembers it
+            _log.warning("The self-test can't keep what it saw", extra={"why": str(error)})

@@ -185,3 +185,14 @@ def test_a_fork_spends_from_a_row_of_its_own(make, tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert budget.spending().calls == 25
     assert file_of(tmp_path).stat().st_size == 64
+
+
+def test_calls_that_are_used_up_do_not_hold_what_was_mirrored(tmp_path):
+    """The last allowed call is mirrored, so its candidates may run; tokens and dollars hold them."""
+    budget = Budget("support", home=tmp_path, calls=1, tokens=10)
+    budget.charge(calls=1)
+    assert budget.reason() is not None
+    assert budget.reason(runs=True) is None
+
+    budget.charge(tokens=10)
+    assert "10 of 10 tokens" in budget.reason(runs=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from shadoweval.counters import LOSSES, Counters
-from shadoweval.traffic.selftest import silence
+from shadoweval.traffic.selftest import SelfTest, silence
 
 
 def counted(**counts):
@@ -52,3 +52,72 @@ def test_every_loss_has_advice(reason):
 
     assert f"reason: {reason} (10): " in text
     assert text.endswith(".")
+
+
+def looked(tmp_path, *counters, share=None):
+    """What looks of processes of their own find, one after the other."""
+    return [SelfTest("support", home=tmp_path, share=lambda: share).look(seen) for seen in counters]
+
+
+def test_what_was_mirrored_long_ago_mutes_nothing(tmp_path):
+    """One mirrored call, then a hundred that can't be copied: the second look alarms, and counts these alone."""
+    first, second, third = looked(
+        tmp_path,
+        {"eligible": 1, "mirrored": 1},
+        {"eligible": 101, "mirrored": 1, "uncopyable": 100},
+        {"eligible": 102, "mirrored": 2, "uncopyable": 100},
+    )
+
+    assert first is None
+    assert (second.eligible, second.reason, second.count) == (100, "uncopyable", 100)
+    assert third is None
+
+
+def test_looking_often_does_not_mute_it(tmp_path):
+    """Ten calls between two looks are too few each time; together they are not."""
+    seen = [{"eligible": 100 + 10 * i, "mirrored": 100, "full": 10 * i} for i in range(6)]
+
+    found = looked(tmp_path, *seen)
+
+    assert found[:2] == [None, None]
+    assert found[-1].eligible == 50
+
+
+@pytest.mark.parametrize(("share", "alarms"), [(0.001, False), (0.5, True)])
+def test_the_share_is_taken_into_account(tmp_path, share, alarms):
+    """Five hundred calls that were not sampled mean nothing at 0.1 %, and everything at 50 %."""
+    (found,) = looked(tmp_path, {"eligible": 500, "not_sampled": 500}, share=share)
+
+    assert (found is not None) is alarms
+
+
+@pytest.mark.parametrize(("eligible", "alarms"), [(50, False), (20_000, True)])
+def test_a_share_that_nobody_knows_is_taken_for_small(tmp_path, eligible, alarms):
+    """Another process sees that calls fall to sampling, and not to which share."""
+    (found,) = looked(tmp_path, {"eligible": eligible, "not_sampled": eligible})
+
+    assert (found is not None) is alarms
+
+
+@pytest.mark.parametrize(("later", "alarms"), [(100, False), (2_000, True)])
+def test_a_share_is_estimated_from_what_was_mirrored_before(tmp_path, later, alarms):
+    """At one in a hundred so far, a hundred calls without one say nothing, two thousand do."""
+    before = {"eligible": 10_000, "mirrored": 100, "not_sampled": 9_900}
+    after = {"eligible": 10_000 + later, "mirrored": 100, "not_sampled": 9_900 + later}
+
+    assert (looked(tmp_path, before, after)[1] is not None) is alarms
+
+
+def test_counters_that_begin_anew_are_no_alarm(tmp_path):
+    """A spool that was removed counts from 0 again."""
+    assert looked(tmp_path, {"eligible": 900, "mirrored": 5}, {"eligible": 3, "mirrored": 5}) == [None, None]
+
+
+def test_what_it_cannot_keep_it_remembers(tmp_path, caplog):
+    """On a full or damaged disk one process still sees what came since its last look."""
+    (tmp_path / "selftest").write_text("in the way", encoding="utf-8")
+    selftest = SelfTest("support", home=tmp_path)
+
+    assert selftest.look({"eligible": 100, "mirrored": 100}) is None
+    assert selftest.look({"eligible": 200, "mirrored": 100, "full": 100}).count == 100
+    assert "can't keep" in caplog.records[0].message
