@@ -4,7 +4,7 @@
 
 Each row runs a pipeline as it is and mirrored, in turns, on one loop, and compares CPU seconds a call (the median of
 the rounds' ratios). The models are fakes that answer at once, so that what is left is the framework: a real model makes
-every ratio smaller. Envelopes go into the durable spool, as in production.
+every ratio smaller. Envelopes go the way that they go in production.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from shadoweval.mirror import Mirror
 from shadoweval.mirror.asgi import Route, ShadowASGI
 from shadoweval.mirror.langchain import mirrored
 from shadoweval.mirror.langchain_middleware import ShadowMiddleware
-from shadoweval.transport import SpoolTransport
+from shadoweval.transport import open_transport
 
 BAR = 0.15
 Run = Callable[[], Awaitable[object]]
@@ -210,7 +210,7 @@ async def measured(plain: Run, shadowed: Run, *, rounds: int, calls: int = 2) ->
 
 async def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        mirror = Mirror("adapters", SpoolTransport(Path(folder) / "spool"), control=0.0, text=lambda *_a, **_k: "q")
+        mirror = Mirror("adapters", open_transport(Path(folder) / "spool"), control=0.0, text=lambda *_a, **_k: "q")
         print(f"{'pipeline':<34}{'own, us':>10}{'added':>9}   bar {BAR}x")
         for name, (plain, shadowed) in rows(mirror).items():
             own, added = await measured(plain, shadowed, rounds=rounds)

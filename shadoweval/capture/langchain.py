@@ -3,8 +3,9 @@
 `watch` registers one configure hook with langchain_core, once a process and only when the pipeline has imported it.
 From then on every callback manager that is made inside a recording gets a handler bound to that recording.
 
-Chain links get no handler where the recording's own does without (`Tap.links`): they are told apart by who asks for
-callbacks, since to be called at all costs more than what there is to note.
+Chain links and graphs get no handler where the recording's own does without (`Tap.links`): they are told apart by who
+asks for callbacks, since in async code to be told of an event at all costs a turn of the event loop, more than all that
+there is to note.
 
 The handler runs inline: langchain_core hands a sync handler without `run_inline` to a thread pool for each event of
 async code, which costs about twenty times as much (langchain-ai/langchain#26797).
@@ -15,7 +16,6 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from shadoweval.capture.recorder import Recorder, current
@@ -28,13 +28,29 @@ __all__ = ["hook", "watch"]
 # Models, tools, retrievers and graphs all import it; the hooks' module itself is loaded at their first run only.
 _LOADED = "langchain_core.runnables.base"
 _CONTEXT = "langchain_core.tracers.context"
-_CONFIG = "langchain_core.runnables.config"
-_CHAINS = ("get_callback_manager_for_config", "get_async_callback_manager_for_config")
-"""Who makes the callbacks of chain links and graphs."""
+_LINKS = "langchain_core.runnables."
+"""Modules that ask for callbacks of chain links and graphs; models, retrievers and tools ask elsewhere."""
 _ASKING = 3
-"""Frames from `get` to them. Where another version has others in between, links get a handler like all."""
+"""Frames from `get` to who asks. Where another version has others in between, links get a handler like all."""
 _frame: Any = getattr(sys, "_getframe")  # noqa: B009 - CPython's and PyPy's alike, though of no public name
 _lock = threading.Lock()
+
+
+class _StateHook:
+    """As `_Hook`, for the outermost graph alone, whose nodes do not inherit the handler."""
+
+    def get(self) -> BaseCallbackHandler | None:
+        """The handler, where it wants a graph's last state and has met no graph before."""
+        recorder = current.get()
+        tap = None if recorder is None else recorder.tap
+        if (
+            tap is None
+            or not tap.state
+            or tap.root is not None
+            or not _frame(_ASKING).f_globals["__name__"].startswith(_LINKS)
+        ):
+            return None
+        return tap
 
 
 class _Hook:
@@ -42,7 +58,6 @@ class _Hook:
 
     def __init__(self) -> None:
         self.registered = False
-        self.chains: frozenset[CodeType] = frozenset()
 
     def get(self) -> BaseCallbackHandler | None:
         """The handler of this context's recording."""
@@ -52,7 +67,7 @@ class _Hook:
         tap = recorder.tap
         if tap is None:
             tap = recorder.tap = _tap(recorder)
-        if not tap.links and _frame(_ASKING).f_code in self.chains:
+        if not tap.links and _frame(_ASKING).f_globals["__name__"].startswith(_LINKS):
             return None
         return tap
 
@@ -70,9 +85,9 @@ def watch() -> None:
 def _register() -> None:
     with _lock:
         if not hook.registered:
-            importlib.import_module(_CONTEXT).register_configure_hook(hook, inheritable=True)
-            config = importlib.import_module(_CONFIG)
-            hook.chains = frozenset(getattr(config, name).__code__ for name in _CHAINS if hasattr(config, name))
+            register: Any = importlib.import_module(_CONTEXT).register_configure_hook
+            register(hook, inheritable=True)
+            register(_StateHook(), inheritable=False)
             hook.registered = True
 
 

@@ -15,11 +15,11 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.runnables import Runnable
 
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.effects import said_effect
 from shadoweval.capture.interception import error_text, installed
+from shadoweval.capture.langchain_nodes import Nodes, node_name, place_of_error
 from shadoweval.capture.langchain_results import document_rows, run_name, used_tokens
 from shadoweval.capture.recorder import Recorder
 from shadoweval.records import Effect
@@ -53,16 +53,18 @@ class Tap(BaseCallbackHandler):
 
     Args:
         recorder: Where to.
-        links: Whether to be told of a chain's links; else `link_raised` must be told what came out of the run.
+        links: Whether to be told of a chain's links and a graph's nodes; else `over` must be told of the run's end.
+        state: Whether to be told of the outermost graph all the same, for its last state.
     """
 
     run_inline = True
     raise_error = False
 
-    def __init__(self, recorder: Recorder, *, links: bool = True) -> None:
-        self.recorder, self.links = recorder, links
+    def __init__(self, recorder: Recorder, *, links: bool = True, state: bool = False) -> None:
+        self.recorder, self.links, self.state = recorder, links, state
         self._add, self._index, self._began = recorder.add_step_row, recorder.next_index, recorder.began
         self.open: dict[UUID | None, _Open] = {}
+        self.nodes = Nodes(recorder.next_index)
         self.first: dict[UUID, float] = {}
         self.tools: dict[UUID, tuple[bytes, int, Effect]] = {}
         self.told: BaseException | None = None
@@ -70,9 +72,18 @@ class Tap(BaseCallbackHandler):
         self.final: Any = None
         """What the first chain that began here, which for a graph is itself, gave at its end."""
 
-    def _start(self, run_id: UUID, parent: UUID | None, *, kind: _Kind, name: str) -> None:
+    def _start(
+        self, run_id: UUID, parent: UUID | None, *, kind: _Kind, name: str, metadata: Mapping[str, Any] | None
+    ) -> None:
+        around = self._around(parent, metadata)
+        self.open[run_id] = _opened((kind, name, self._index(), around, perf_counter()))
+
+    def _around(self, parent: UUID | None, metadata: Mapping[str, Any] | None) -> int | None:
+        """Index of the step that a run lies in."""
         above = self.open.get(parent)
-        self.open[run_id] = _opened((kind, name, self._index(), None if above is None else above[2], perf_counter()))
+        if above is None:
+            return self.nodes.around(metadata) if metadata and not self.links else None
+        return above.number
 
     def _end(
         self, run_id: UUID, *, error: str | None = None, tokens: tuple[int | None, int | None] = _NO_TOKENS
@@ -82,6 +93,8 @@ class Tap(BaseCallbackHandler):
             return
         ended = perf_counter()
         kind, name, index, parent, started = opened
+        if parent in self.nodes.ends:
+            self.nodes.ends[parent] = ended
         first = self.first.pop(run_id) - started if run_id in self.first else None
         self._add((kind, name, started - self._began, ended - started, *tokens, None, first, error, index, parent))
 
@@ -100,12 +113,12 @@ class Tap(BaseCallbackHandler):
     ) -> None:
         """A chain, graph or node begins."""
         if metadata is not None and name is not None and metadata.get("langgraph_node") == name:
-            self._start(run_id, parent_run_id, kind="other", name=name)
+            self._start(run_id, parent_run_id, kind="other", name=name, metadata=metadata)
             return
         if self.root is None:
             self.root = run_id
-        above = self.open.get(parent_run_id)
-        self.open[run_id] = _opened((None, name or "chain", None if above is None else above[2], None, 0.0))
+        around = self._around(parent_run_id, metadata)
+        self.open[run_id] = _opened((None, name or "chain", around, None, 0.0))
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **facts: Any) -> None:
         """It returned."""
@@ -121,26 +134,26 @@ class Tap(BaseCallbackHandler):
         """It raised, or its stream was abandoned (GeneratorExit)."""
         opened = self.open.get(run_id)
         if opened is not None and opened[0] is None:
-            if self.told is error:  # by a step inside, or a link
+            # Told by a step inside, or a link; or `over` will be.
+            if self.told is error or (run_id is self.root and not self.links):
                 del self.open[run_id]
                 return
             now = perf_counter()
             self.open[run_id] = _Open("other", opened.name, self._index(), opened.number, now)
         self._failed(run_id, error)
 
-    def link_raised(self, error: BaseException) -> None:
-        """This came out of the run: the link that it came from is a step, where no step told of it."""
-        if self.told is error or not isinstance(error, Exception):
-            return
-        name, trace = None, error.__traceback__
-        while trace is not None:
-            runs = trace.tb_frame.f_locals.get("self")
-            name = runs.get_name() if isinstance(runs, Runnable) else name
-            trace = trace.tb_next
-        if name is not None:
-            since, index = perf_counter() - self._began, self._index()
-            row = ("other", str(name), since, 0.0, None, None, None, None, error_text(error), index, None)
-            self._add(row)
+    def over(self, error: BaseException | None = None) -> None:
+        """The run is over, of whose links and nodes nothing was told: write down its nodes, and where it failed."""
+        name, place = place_of_error(error) if isinstance(error, Exception) else ("", "")
+        told = error_text(error) if name and error is not None else None
+        node = self.nodes.find(place)
+        if name and self.told is not error and (node is None or name != node_name(place)):
+            since = perf_counter() - self._began
+            self._add(("other", name, since, 0.0, None, None, None, None, told, self._index(), node))
+        for place_, index, parent, started, ended in self.nodes.all():
+            failed = told if place == place_ or place.startswith(f"{place_}|") else None
+            times = (started - self._began, ended - started)
+            self._add(("other", node_name(place_), *times, None, None, None, None, failed, index, parent))
 
     def _failed(self, run_id: UUID, error: BaseException) -> None:
         self.told = error
@@ -161,7 +174,13 @@ class Tap(BaseCallbackHandler):
     ) -> None:
         """A chat model is called."""
         called = metadata.get("ls_model_name") if metadata is not None else None
-        self._start(run_id, parent_run_id, kind="model", name=str(called or name or run_name(serialized, "model")))
+        self._start(
+            run_id,
+            parent_run_id,
+            kind="model",
+            name=str(called or name or run_name(serialized, "model")),
+            metadata=metadata,
+        )
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **facts: Any) -> None:
         """A completion model is called."""
@@ -193,11 +212,14 @@ class Tap(BaseCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
+        metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
         **facts: Any,
     ) -> None:
         """A retriever is asked."""
-        self._start(run_id, parent_run_id, kind="retrieval", name=name or run_name(serialized, "retriever"))
+        self._start(
+            run_id, parent_run_id, kind="retrieval", name=name or run_name(serialized, "retriever"), metadata=metadata
+        )
 
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **facts: Any) -> None:
         """It found documents."""
@@ -220,15 +242,17 @@ class Tap(BaseCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
+        metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
         **facts: Any,
     ) -> None:
         """A tool is called."""
-        self._start(run_id, parent_run_id, kind="tool", name=name or run_name(serialized, "tool"))
+        called = name or run_name(serialized, "tool")
+        self._start(run_id, parent_run_id, kind="tool", name=called, metadata=metadata)
         inputs: Any = facts.get("inputs")
         arguments = inputs if isinstance(inputs, Mapping) else {"input": input_str}
         try:
-            metadata, tags = facts.get("metadata"), facts.get("tags")
+            tags = facts.get("tags")
             silent = not tags and (not metadata or _SAYING.isdisjoint(metadata))
             effect: Effect = "unknown" if silent else said_effect(metadata, tags=tags)
             copied = argument_data(cast("Mapping[str, Any]", arguments))
@@ -253,6 +277,8 @@ class Tap(BaseCallbackHandler):
             return
         _, name, index, parent, started = opened
         arguments, before, effect = asked
+        if parent in self.nodes.ends:
+            self.nodes.ends[parent] = perf_counter()
         # A @tool function inside the LangChain tool, and whoever answers for an interceptor, record it themselves.
         if installed.interceptor is not None or name in self.recorder.called(before):
             return

@@ -28,31 +28,36 @@ from shadoweval.mirror.trace_context import note_trace
 __all__ = ["Joined", "astreamed", "begun", "raised", "returned", "streamed"]
 
 
-def begun(site: Site, inputs: Any, config: Any, *, graph: bool) -> Call | None:
+def begun(site: Site, inputs: Any, config: Any, *, state: bool = False) -> Call | None:
     """The call of a run with this input and config; None: it is not mirrored.
 
-    A graph's nodes are told of, being steps, and its last state; the links of a chain are not.
+    `state`: it is a graph's stream, whose outcome is the graph's last state.
     """
     thread = _thread(config)
     call = site.begin((inputs,), {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}})
     if call is not None and call.recorder is not None:
-        call.recorder.tap = Tap(call.recorder, links=graph)
+        call.recorder.tap = Tap(call.recorder, links=False, state=state)
         note_trace(call)
     return call
 
 
 def returned(call: Call, value: Any) -> None:
     """It returned."""
+    _over(call, None)
     # langchain_core's texts are of a subclass, which the encoder does not know.
     call.returned(str.__str__(value) if isinstance(value, str) else value)
 
 
 def raised(call: Call, error: BaseException) -> None:
     """It raised."""
+    _over(call, error)
+    call.raised(error)
+
+
+def _over(call: Call, error: BaseException | None) -> None:
     if call.recorder is not None:
         with call.at("outcome"):
-            call.recorder.tap.link_raised(error)
-    call.raised(error)
+            call.recorder.tap.over(error)
 
 
 def _thread(config: Any) -> Any:
@@ -130,6 +135,7 @@ class _Stream:
         """The stream ended by itself."""
         call = self.call
         value: Any = None
+        _over(call, None)
         with call.at("outcome"):
             if call.recorder is not None:
                 value = call.recorder.tap.final if self.graph else _joined(self.chunks)

@@ -152,7 +152,7 @@ class MirrorTap(BaseCallbackHandler):
 
     run_inline = True
     raise_error = False
-    links = True
+    links, state = True, False
 
     def __init__(self, site: Site, *, own_body: bool = False) -> None:
         self.site, self.own_body = site, own_body

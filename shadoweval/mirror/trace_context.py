@@ -38,7 +38,7 @@ def note_trace(call: Call | None, header: str | None = None) -> None:
         call: It; a control call keeps nothing.
         header: What its caller sent as `traceparent`, for requests that no span is active for.
     """
-    if call is None or call.recorder is None:
+    if call is None or call.recorder is None or (header is None and _API not in sys.modules):
         return
     with call.at("snapshot"):
         told = active_traceparent() or header

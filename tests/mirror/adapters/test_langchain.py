@@ -542,6 +542,71 @@ def test_named_nodes_are_steps_and_chain_links_are_not(kind, how, kept, mirror):
         assert steps["model"].parent == steps["retrieval"].parent == steps["other"].index
 
 
+def failing_graph(where):
+    """A graph inside a node; what is inside its own node fails."""
+
+    def broken(_):
+        raise BoomError("broken")
+
+    class Down(BaseRetriever):
+        def _get_relevant_documents(self, query, *, run_manager):
+            raise BoomError("broken")
+
+    links = RunnableLambda(str) | RunnableLambda(broken)
+    fails = {
+        "node": lambda state: broken(state),
+        "node after a retrieval": lambda state: broken(Docs().invoke(state["q"])),
+        "link": lambda state: links.invoke(state["q"]),
+        "retriever": lambda state: Down().invoke(state["q"]),
+    }
+    inner = StateGraph(State)
+    inner.add_node("look_up", fails[where])
+    inner.add_edge(START, "look_up")
+    outer = StateGraph(State)
+    outer.add_node("part", inner.compile())
+    outer.add_edge(START, "part")
+    return outer.compile()
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize(
+    ("where", "step", "failed"),
+    [
+        ("node", "look_up", ["look_up"]),
+        ("node after a retrieval", "look_up", ["look_up", "part"]),
+        ("link", "broken", ["broken"]),
+        ("retriever", "Down", ["Down", "look_up", "part"]),
+    ],
+)
+def test_a_failure_has_its_place_in_a_graph(where, step, failed, how, kept, mirror):
+    """The innermost step that failed is named first, whether it is a node, a link or a retriever; then those around."""
+    with pytest.raises(BoomError):
+        drive(mirrored(failing_graph(where), mirror), how, ["x"])
+    served = kept.only.served
+    assert served.failure.step == step
+    assert [found.name for found in served.steps if found.error == "BoomError: broken"] == failed
+    by_name = {found.name: found for found in served.steps}
+    if "part" in failed:
+        assert by_name["look_up"].parent == by_name["part"].index
+        assert by_name["part"].parent is None
+        assert by_name["part"].started <= by_name["look_up"].started
+        assert by_name["part"].duration >= by_name["look_up"].duration
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+def test_where_links_can_not_be_told_apart_all_is_seen(how, kept, mirror, monkeypatch):
+    """With a langchain_core that asks in another way every run gets the handler, and the record is no other."""
+    records = []
+    for asking in (3, 0):
+        monkeypatch.setattr("shadoweval.capture.langchain._ASKING", asking)
+        for build in (build_graph, build_chain):
+            drive(mirrored(build(), mirror), how, ["x"])
+            served = kept.envelopes[-1].served
+            steps = {step.name for step in served.steps if step.kind != "other"}
+            records.append((steps, served.outcome.hits, served.outcome.value, served.outcome.answer))
+    assert records[:2] == records[2:]
+
+
 @pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
 def test_what_is_not_sampled_runs_without_a_handler(how, mirror_with, counted):
     """A call that is not mirrored gets no callbacks of ours, in a graph and in a chain."""
