@@ -142,7 +142,7 @@ class ShadowASGI:
         exchange = _Exchange(call, head, self)
         exchange.body_expected = _expects_body(scope)
         recorder = call.recorder
-        token = alone.set(True) if recorder is None else current.set(recorder)
+        token = alone.set(call) if recorder is None else current.set(recorder)
         try:
             await self.app(scope, exchange.receiving(receive), exchange.sending(send))
         except BaseException as error:

@@ -119,7 +119,7 @@ class ShadowMiddleware(AgentMiddleware[ShadowState, Any, Any]):
         if call is None:
             yield
             return
-        token = alone.set(True) if call.recorder is None else current.set(call.recorder)
+        token = alone.set(call) if call.recorder is None else current.set(call.recorder)
         try:
             yield
         except BaseException as error:
