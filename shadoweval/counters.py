@@ -2,7 +2,8 @@
 
 One small memory-mapped file a process. Adding is a write to memory: no system call, nothing to flush, and SIGKILL
 loses none of it, since the page belongs to the kernel. The file is a line of JSON with the names, padded to `_HEAD`
-bytes, then one unsigned 64-bit little-endian number a name.
+bytes, then one unsigned 64-bit little-endian number a name, then as many again: what the process counted elsewhere (in
+memory that it shares with another process, which copies the numbers here; a reader adds both).
 
 There is no lock where the interpreter has one: CPython lets another thread, or a signal handler, run only at calls,
 jumps back and the beginnings of functions, and between reading a slot and writing it there is none of them. Without a
@@ -11,6 +12,7 @@ global interpreter lock, or on another interpreter, a reentrant lock does it.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -18,13 +20,14 @@ import struct
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from shadoweval import native
 
-__all__ = ["LOSSES", "Counters", "read_counters"]
+__all__ = ["LOSSES", "NAMES", "Counters", "copy_counts", "read_counters"]
 
 LOSSES: Final = (
     "off",
@@ -53,9 +56,12 @@ LOSSES: Final = (
 
 _compiled: Final = native.part("ring")
 _UNDIVIDED: Final = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
-_NAMES: Final = ("eligible", "mirrored", *LOSSES)
+NAMES: Final = ("eligible", "mirrored", *LOSSES)
+"""What becomes of calls."""
 _HEAD: Final = 4096
 _SLOTS: Final = 128
+_COPY: Final = _HEAD + _SLOTS * 8
+_locked: Final[weakref.WeakSet[Counters]] = weakref.WeakSet()
 
 
 class Counters:
@@ -64,35 +70,48 @@ class Counters:
     Args:
         path: File to keep them in; None keeps them in memory only. The folder must exist.
         names: Names; at most 128.
+        place: Memory that others read meanwhile, and the byte at which the numbers begin there; instead of a file.
 
     Raises:
         OSError: the file can't be made.
     """
 
-    def __init__(self, path: Path | None = None, *, names: Iterable[str] = _NAMES) -> None:
+    def __init__(
+        self, path: Path | None = None, *, names: Iterable[str] = NAMES, place: tuple[mmap.mmap, int] | None = None
+    ) -> None:
         self.path = path
         self.names = tuple(names)
+        self.beside: tuple[Counters, ...] = ()
+        """Others that count the same elsewhere: `snapshot` gives the sum."""
         self._index = {name: i for i, name in enumerate(self.names)}
-        self._lock = None if _UNDIVIDED else threading.RLock()
+        self.renew_lock()
+        if not _UNDIVIDED:
+            _locked.add(self)
+        offset, length = 0, _SLOTS * 8
         self._memory: mmap.mmap | bytearray
-        if path is None:
-            self._memory = bytearray(_SLOTS * 8)
+        if place is not None:
+            (self._memory, offset), length = place, len(self.names) * 8
+        elif path is None:
+            self._memory = bytearray(length)
         else:
-            self._memory = self._mapped(path)
-        offset = 0 if path is None else _HEAD
-        self._slots = memoryview(self._memory)[offset : offset + _SLOTS * 8].cast("Q")
+            self._memory, offset = self._mapped(path), _HEAD
+        self._slots = memoryview(self._memory)[offset : offset + length].cast("Q")
         self._compiled: Any = None
         if _compiled is not None:
             self._compiled = _compiled.Slots(self._memory, offset, self._index, self._index.get("eligible", 0))
             self.add = self._compiled.add
 
+    def renew_lock(self) -> None:
+        """In a child process: another thread may have held the parent's lock when it was forked."""
+        self._lock = None if _UNDIVIDED else threading.RLock()
+
     def _mapped(self, path: Path) -> mmap.mmap:
         head = json.dumps({"pid": os.getpid(), "began": time.time(), "names": self.names}).encode() + b"\n"
         partial = path.with_suffix(".partial")
         with partial.open("w+b") as file:
-            file.write(head.ljust(_HEAD, b" ") + bytes(_SLOTS * 8))
+            file.write(head.ljust(_HEAD, b" ") + bytes(2 * _SLOTS * 8))
             file.flush()
-            memory = mmap.mmap(file.fileno(), _HEAD + _SLOTS * 8)
+            memory = mmap.mmap(file.fileno(), _COPY)
         partial.replace(path)
         return memory
 
@@ -105,9 +124,17 @@ class Counters:
         with self._lock:
             slots[index] += count
 
-    def snapshot(self) -> dict[str, int]:
-        """All counters that are not 0."""
+    def own(self) -> dict[str, int]:
+        """Those counted here that are not 0."""
         return {name: n for name, n in zip(self.names, self._slots.tolist(), strict=False) if n}
+
+    def snapshot(self) -> dict[str, int]:
+        """All that are not 0, with those counted `beside`."""
+        found = self.own()
+        for other in self.beside:
+            for name, count in other.own().items():
+                found[name] = found.get(name, 0) + count
+        return found
 
     def close(self) -> None:
         """Let go of the file; it stays for readers."""
@@ -125,6 +152,30 @@ def read_counters(path: Path) -> dict[str, int]:
         OSError, ValueError: no such file, or not a counters file.
     """
     content = path.read_bytes()
-    head = json.loads(content[:_HEAD])
+    names = json.loads(content[:_HEAD])["names"]
     slots = struct.unpack_from(f"<{_SLOTS}Q", content, _HEAD)
-    return {name: n for name, n in zip(head["names"], slots, strict=False) if n}
+    copied = struct.unpack_from(f"<{_SLOTS}Q", content.ljust(_COPY + _SLOTS * 8, b"\0"), _COPY)
+    return {name: n + m for name, n, m in zip(names, slots, copied, strict=False) if n + m}
+
+
+def copy_counts(descriptor: int, numbers: bytes) -> None:
+    """Write what the file's process has counted elsewhere, from its first call on, into the file.
+
+    Args:
+        descriptor: Another process's counters file, open for writing.
+        numbers: As they lie in memory; they replace those of the last time.
+
+    Raises:
+        OSError: not written, or not all of it.
+    """
+    if os.pwrite(descriptor, numbers, _COPY) != len(numbers):
+        raise OSError(errno.ENOSPC, "only a part could be written")
+
+
+def _after_fork() -> None:
+    for counters in list(_locked):
+        counters.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

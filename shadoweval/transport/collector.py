@@ -2,7 +2,8 @@
 
 It is started by `RingTransport`, at low priority and in a session of its own, and outlives its application until the
 ring is empty. A frame leaves the ring only when its segment has it: if the disk is full the ring fills up, and the
-application counts what doesn't fit. Every 100 ms what was written is made to survive a power loss as well.
+application counts what doesn't fit. Every 100 ms what was written is made to survive a power loss as well. At each look
+it copies what the application counted in the ring's first page into the application's files.
 
     python -c '...; main()' DESCRIPTOR FOLDER APPLICATION-PID SEGMENT-BYTES CAP-BYTES
 """
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from shadoweval.transport.copies import CountCopies
 from shadoweval.transport.frames import header
 from shadoweval.transport.ring import Ring
 from shadoweval.transport.segments import SegmentWriter, new_writer
@@ -47,6 +49,8 @@ class Collector:
         self._ring = ring
         self._segments = SegmentWriter(folder, new_writer(), segment_bytes=segment_bytes)
         self._room = Room(folder, cap_bytes)
+        self._counts = CountCopies(ring, folder)
+        self._counts.update()  # the files are held from now on
         self._dirty = False
         self._synced = time.monotonic()
 
@@ -83,24 +87,30 @@ class Collector:
             gone = os.getppid() != application or self._ring.closed
             self._ring.beat = time.monotonic_ns()
             moved = self.move()
+            copied = self._counts.update()
             self.sync()
             if moved:
                 pause = _SHORT
                 continue
             if gone:
                 orphan_since = orphan_since or time.monotonic()
-                if not self._ring.waiting or time.monotonic() - orphan_since > _ORPHAN_PATIENCE:
+                if (copied and not self._ring.waiting) or time.monotonic() - orphan_since > _ORPHAN_PATIENCE:
                     break
             time.sleep(pause)
             pause = min(pause * 1.3, _LONG)
         self.sync(now=True)
         self._segments.close()
+        self._counts.close()
 
 
 def _humble() -> None:
-    """The application goes first: lower priority, no wake-up bonus."""
+    """The application goes first: lower priority, no wake-up bonus.
+
+    Where the system groups processes by session, a priority counts within its session only: the session has one, too.
+    """
     with contextlib.suppress(OSError):
-        os.nice(10)
+        now = os.nice(10)
+        Path("/proc/self/autogroup").write_text(str(now), encoding="ascii")
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
@@ -110,6 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     descriptor, folder, application, segment_bytes, cap_bytes = sys.argv[1:] if arguments is None else arguments
     _humble()
     ring = Ring(int(descriptor), populate=True)
-    ring.beat = time.monotonic_ns()
     collector = Collector(ring, Path(folder), segment_bytes=int(segment_bytes), cap_bytes=int(cap_bytes))
+    ring.beat = time.monotonic_ns()
     collector.run(int(application))

@@ -3,10 +3,12 @@
 `RingTransport.offer` is a copy of the frame and one store. Until the collector has shown that it lives, and whenever it
 shows no sign of life for two seconds, frames are written into the spool directly; so nothing depends on it but speed.
 A collector that waits for its disk is waited for: what has no room in the ring is counted, no caller meets that disk.
+One that somebody stopped is replaced. Calls are counted where the frames go (`transport.ledger`).
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -17,6 +19,7 @@ import weakref
 from pathlib import Path
 from typing import Final
 
+from shadoweval.transport.copies import CountCopies
 from shadoweval.transport.ring import RING_BYTES, Ring
 from shadoweval.transport.segments import SEGMENT_BYTES
 from shadoweval.transport.spool import CAP_BYTES, SpoolTransport
@@ -26,8 +29,11 @@ __all__ = ["RingTransport"]
 _SILENCE: Final = 2_000_000_000
 _RESTART: Final = 5_000_000_000
 _RARELY: Final = 600_000_000_000
+_AT_ONCE: Final = 3
+"""Collectors that are started without a pause, one after another, before one has shown that it lives."""
 _EVERY: Final = 64
 _DESCRIPTOR: Final = 3
+_LEAVE: Final = 1.0
 _PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from shadoweval.transport.collector import main; main()"
 
 
@@ -64,12 +70,17 @@ class RingTransport:
     def _begin(self, ring: Ring | None) -> None:
         self._lock = threading.RLock()
         self._busy = False
-        self._ring = ring
-        self.pen = None if ring is None else ring.pen
         self._alive = False
         self._count = 0
         self._start_at = time.monotonic_ns()
-        self._patience = _RESTART
+        self._patience, self._at_once = _RESTART, _AT_ONCE
+        self._take(ring)
+
+    def _take(self, ring: Ring | None) -> None:
+        self._ring = ring
+        self.pen = None if ring is None else ring.pen
+        if ring is not None:
+            self.ledger.share(ring.page())
 
     @property
     def ring(self) -> bool:
@@ -100,26 +111,45 @@ class RingTransport:
         ring, now = self._ring, time.monotonic_ns()
         if ring is None:
             with contextlib.suppress(OSError):
-                ring = self._ring = Ring.create(self._ring_bytes)
-                self.pen = ring.pen
+                ring = Ring.create(self._ring_bytes)
+                self._take(ring)
         if ring is None:
             return
-        if self.collector is not None and self._died(self.collector):
-            self.collector = None
-            if self._alive:  # it has worked: the next one begins at once
-                self._start_at, self._patience = now, _RESTART
-            ring.beat = 0
+        self._bury(ring, now)
         silent = now - ring.beat >= _SILENCE
-        self._alive = ring.beat > 0 and (not silent or (self.collector is not None and self._stalls(self.collector)))
+        stalls = silent and self.collector is not None and self._stalls(self.collector)
+        self._alive = ring.beat > 0 and (not silent or stalls)
+        if self._alive:
+            self._patience, self._at_once = _RESTART, _AT_ONCE
         if self.pen is not None:
             self.pen.live, self.pen.count = self._alive, 0
         if self.collector is None and now >= self._start_at and ring.intact:
-            self._start_at = now + self._patience
-            self._patience = min(2 * self._patience, _RARELY)
+            self.ledger.open()
+            self._name_files(ring)
             self.collector = self._start(ring)
+            self._at_once -= 1
+            self._start_at = now
+            if self.collector is None or self._at_once <= 0:
+                self._start_at += self._patience
+                self._patience = min(2 * self._patience, _RARELY)
+        self._name_files(ring)
+        self.ledger.divert(into_memory=self._alive)
+
+    def _name_files(self, ring: Ring) -> None:
+        """Tell the collector where counts go; elsewhere when the folder was removed."""
+        if ring.stem != self.ledger.stem:
+            ring.stem = self.ledger.stem
+
+    def _bury(self, ring: Ring, now: int) -> None:
+        """A collector that is gone shows no sign of life; one that had worked is followed by another at once."""
+        if self.collector is None or not self._died(self.collector):
+            return
+        self.collector, ring.beat = None, 0
+        if self._at_once > 0:
+            self._start_at = now
 
     def _died(self, collector: int) -> bool:
-        """Whether it is gone. One that is only stopped is left to go on: two would write the same frames."""
+        """Whether it is gone. While it is not, no other is started: two would write the same frames."""
         try:
             return os.waitpid(collector, os.WNOHANG)[0] != 0
         except ChildProcessError:  # the application reaped it, or ignores SIGCHLD
@@ -131,11 +161,17 @@ class RingTransport:
         return False
 
     def _stalls(self, collector: int) -> bool:
-        """Whether it waits for its disk. A caller who wrote to that disk would wait too: let the ring fill instead."""
+        """Whether it waits for its disk. A caller who wrote to that disk would wait too: let the ring fill instead.
+
+        One that was stopped (SIGSTOP) would never go on: it is ended, and the next one takes what is in the ring.
+        """
         try:
-            return Path(f"/proc/{collector}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"D"
+            state = Path(f"/proc/{collector}/stat").read_bytes().rpartition(b")")[2].split()[0]
+            if state == b"T":
+                os.kill(collector, signal.SIGKILL)
         except (OSError, IndexError):
             return False
+        return state == b"D"
 
     def _start(self, ring: Ring) -> int | None:
         here = str(Path(__file__).parent.parent.parent)
@@ -144,12 +180,17 @@ class RingTransport:
         options = ["-I", "-S", "-c", _PROGRAM.format(path=path)]
         command = [sys.executable, *options, str(_DESCRIPTOR), str(self.folder), str(os.getpid()), *sizes]
         nothing = os.devnull
+        # The files' locks are handed down: nobody takes the application's files for a dead one's before this one has
+        # opened them, should the application be killed now.
+        locks = [lock.descriptor for lock in self.ledger.locks if lock.intact]
+        free = max((ring.descriptor, _DESCRIPTOR, *locks)) + 1
         try:
             return os.posix_spawn(
                 sys.executable,
                 command,
                 {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
                 file_actions=[
+                    *((os.POSIX_SPAWN_DUP2, descriptor, free + n) for n, descriptor in enumerate(locks)),
                     (os.POSIX_SPAWN_DUP2, ring.descriptor, _DESCRIPTOR),
                     (os.POSIX_SPAWN_OPEN, 0, nothing, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, nothing, os.O_WRONLY, 0),
@@ -163,16 +204,43 @@ class RingTransport:
             return None
 
     def close(self) -> None:
-        """Let the collector finish and go. A later offer begins anew."""
+        """Let the collector finish and go, or do its work where it is gone. A later offer begins anew."""
         with self._lock:
             ring, self._ring, self.pen = self._ring, None, None
             self._alive = False
             if ring is not None:
+                self.ledger.divert(into_memory=False)
                 ring.finish()
+                if self.gone:
+                    self._drain(ring)
+                self.ledger.retire()
                 ring.close()
-            if self.collector is not None and self._died(self.collector):
+            if self.gone:
                 self.collector = None
         self.spool.close()
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is no collector now."""
+        return self.collector is None or self._died(self.collector)
+
+    def leave(self) -> None:
+        """At the end of the process: close it where there is no collector to go on with what was handed over."""
+        if self.gone and self._lock.acquire(timeout=_LEAVE):  # a thread that will never go on may hold it
+            try:
+                self.close()
+            finally:
+                self._lock.release()
+
+    def _drain(self, ring: Ring) -> None:
+        """What a collector left behind: frames that were handed over, and counts that it did not copy."""
+        ring.again()
+        for frame in ring.take(ring.size):
+            if self.spool.offer(frame) is not None:
+                break
+        copies = CountCopies(ring, self.folder)
+        copies.update()
+        copies.close()
 
     def forked(self) -> None:
         """In a child process: leave the parent's ring and collector to it."""
@@ -191,5 +259,13 @@ def _after_fork() -> None:
         transport.forked()
 
 
+def _at_exit() -> None:
+    """A collector that lives goes on by itself; what a dead one left is lost when the application's memory is."""
+    for transport in list(_open):
+        with contextlib.suppress(Exception):
+            transport.leave()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

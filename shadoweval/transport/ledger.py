@@ -2,27 +2,35 @@
 
 A process holds a shared lock on its files while it lives. Files whose lock is free belong to the dead: a reader adds
 them to one total and removes them, so that restarts don't pile up files.
+
+A store into a file's page may wait for the file's disk. So while a collector lives calls are counted in the memory that
+is shared with it (`transport.ring`), and it copies the numbers into the files: all that the process counted there since
+its first call, so that no copy is lost or counted twice, whoever dies. It holds the lock on the files as well.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import mmap
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from shadoweval.counters import Counters, read_counters
-from shadoweval.transport.locks import held, hold
+from shadoweval.counters import NAMES, Counters, read_counters
+from shadoweval.transport.locks import Hold, held
 from shadoweval.transport.segments import new_writer, private_folder
+from shadoweval.transport.telling import unwritable
 
-__all__ = ["NUMBERED", "Kind", "Ledger", "total"]
+__all__ = ["KINDS", "NUMBERED", "PLACES", "Kind", "Ledger", "total"]
 
 Kind = Literal["main", "mirrored", "control"]
-_KINDS: Final[tuple[Kind, ...]] = ("main", "mirrored", "control")
+KINDS: Final[tuple[Kind, ...]] = ("main", "mirrored", "control")
 NUMBERED: Final = tuple(str(i) for i in range(128))
 """Names of the slots of `mirrored` and `control`: the bins of a histogram of durations."""
+PLACES: Final[Mapping[Kind, tuple[int, int]]] = {"main": (1024, 64), "mirrored": (1536, 128), "control": (2560, 128)}
+"""Where the numbers of a kind begin in a page that is shared with a collector, and how many there are."""
 
 
 class CallCounters(Counters):
@@ -46,8 +54,8 @@ class CallCounters(Counters):
 class _Unopened:
     """Stands for counters that are opened when something is counted: most children of a fork count nothing."""
 
-    def __init__(self, ledger: Ledger, kind: Kind) -> None:
-        self._ledger, self._kind = ledger, kind
+    def __init__(self, ledger: Ledger, kind: Kind, past: Counters) -> None:
+        self._ledger, self._kind, self._past = ledger, kind, past
 
     def add(self, name: str, count: int = 1) -> None:
         self._ledger.open()
@@ -57,8 +65,23 @@ class _Unopened:
         self._ledger.open()
         self._ledger.count(reason)
 
-    def snapshot(self) -> dict[str, int]:
+    def own(self) -> dict[str, int]:
         return {}
+
+    def snapshot(self) -> dict[str, int]:
+        return self._past.own()
+
+
+def _made(kind: Kind, path: Path | None = None, *, page: mmap.mmap | None = None) -> Counters:
+    place = None if page is None else (page, PLACES[kind][0])
+    names = NAMES if kind == "main" else NUMBERED
+    return (CallCounters if kind == "main" else Counters)(path, names=names, place=place)
+
+
+def _pour(sources: Sequence[Counters], into: Sequence[Counters]) -> None:
+    for source, to in zip(sources, into, strict=True):
+        for name, count in source.own().items():
+            to.add(name, count)
 
 
 class Ledger:
@@ -79,57 +102,113 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._locks: list[int] = []
-        self._file: Path | None = None
-        self.open()
+        self.stem = ""
+        """What the names of its files begin with; empty where there are none now."""
+        self.locks: list[Hold] = []
+        """Its own on them."""
+        self._begin()
+        self._open()
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        self._past: list[Counters] = [_made(kind) for kind in KINDS]
+        self._filed: list[Counters] = []
+        self._shared: list[Counters] = []
+        self._unopened = True
 
     def open(self) -> None:
+        """See that there are counters."""
+        with self._lock:
+            if self._unopened:
+                self._open()
+
+    def _open(self) -> None:
         """New counters at 0."""
         writer = new_writer()
         try:
             private_folder(self.folder)
-            main, mirrored, control = (self._made(writer, kind) for kind in _KINDS)
-            self._file = self.folder / f"{writer}.main.counters"
-        except OSError:
+            filed = [self._file(writer, kind) for kind in KINDS]
+            self.stem = writer
+        except OSError as error:
+            unwritable(self.folder, error)
             self.forget()
-            self._file = None
-            main, mirrored, control = CallCounters(), Counters(names=NUMBERED), Counters(names=NUMBERED)
-        self._use(main, mirrored, control)
+            filed = [_made(kind) for kind in KINDS]
+        self._filed, self._unopened = filed, False
+        self._join()
+        self._use(filed)
 
-    def _use(self, main: Any, mirrored: Any, control: Any) -> None:
-        self.main, self.mirrored, self.control = main, mirrored, control
-        compiled = getattr(main, "_compiled", None)
-        self.count = main.add_call if compiled is None else compiled.add_call
-
-    def _made(self, writer: str, kind: Kind) -> Counters:
+    def _file(self, writer: str, kind: Kind) -> Counters:
         making = self.folder / f"{writer}.{kind}.making"
-        counters = CallCounters(making) if kind == "main" else Counters(making, names=NUMBERED)
+        counters = _made(kind, making)
         making.chmod(0o600)
-        self._locks.append(hold(making))
+        self.locks.append(Hold(making))
         making.replace(self.folder / f"{writer}.{kind}.counters")  # held before any reader can see it
         return counters
 
+    def _join(self) -> None:
+        """Each tells what was counted beside it as well."""
+        for n, past in enumerate(self._past):
+            shared, filed = self._shared[n : n + 1], self._filed[n : n + 1]
+            for counters in filed:
+                counters.beside = (past, *shared)
+            for counters in shared:
+                counters.beside = (past, *filed)
+
+    def _use(self, counters: Sequence[Any]) -> None:
+        self.main, self.mirrored, self.control = counters
+        compiled = getattr(self.main, "_compiled", None)
+        self.count = self.main.add_call if compiled is None else compiled.add_call
+
+    def share(self, page: mmap.mmap) -> None:
+        """Memory in which calls can be counted (`divert`)."""
+        with self._lock:
+            self._shared = [_made(kind, page=page) for kind in KINDS]
+            self._join()
+
+    def divert(self, into_memory: bool) -> None:
+        """Count in the shared memory, while somebody copies the numbers into the files, or in the files."""
+        with self._lock:
+            wanted = self._shared if into_memory and self.stem else self._filed
+            if wanted and self.main is not wanted[0]:
+                self._use(wanted)
+
+    def retire(self) -> None:
+        """Leave the shared memory, and the files into which it is copied: what is counted later goes into new ones."""
+        with self._lock:
+            self.divert(into_memory=False)
+            shared, self._shared = self._shared, []
+            if any(counters.own() for counters in shared):
+                filed = self._filed
+                if self.stem:
+                    self._use([_Unopened(self, kind, past) for kind, past in zip(KINDS, self._past, strict=True)])
+                    _pour(filed, self._past)
+                    self._filed, self._unopened = [], True
+                    self.forget()
+                _pour(shared, self._past if self._unopened else filed)
+            self._join()
+
     def tend(self) -> None:
         """Let readers find the counters again where the folder was removed, or could not be written until now."""
-        if self._file is not None and self._file.exists():
-            return
-        before = [(kind, getattr(self, kind).snapshot()) for kind in _KINDS]
-        self.forget()
-        self.open()
-        for kind, counts in before:
-            for name, count in counts.items():
-                getattr(self, kind).add(name, count)
+        with self._lock:
+            if self._unopened or (self.stem and (self.folder / f"{self.stem}.main.counters").exists()):
+                return
+            before = self._filed
+            self.forget()
+            self._open()
+            _pour(before, self._filed)
 
     def forget(self) -> None:
         """Let go of the files' locks: a reader may add them to its total."""
-        for lock in self._locks:
-            os.close(lock)
-        self._locks.clear()
+        for lock in self.locks:
+            lock.release()
+        self.locks.clear()
+        self.stem = ""
 
     def forked(self) -> None:
         """In a child process: the counts so far are the parent's."""
         self.forget()
-        self._use(_Unopened(self, "main"), _Unopened(self, "mirrored"), _Unopened(self, "control"))
+        self._begin()
+        self._use([_Unopened(self, kind, past) for kind, past in zip(KINDS, self._past, strict=True)])
 
 
 def _read_total(path: Path) -> tuple[dict[str, dict[str, int]], list[str]]:
@@ -170,7 +249,7 @@ def _folded(
         (folder / name).unlink(missing_ok=True)
     dead: list[str] = []
     sums = {kind: dict(counts) for kind, counts in sums.items()}
-    for kind in _KINDS:
+    for kind in KINDS:
         for file in folder.glob(f"*.{kind}.counters"):
             if file.name in folded or held(file):
                 continue

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["held", "hold", "lock", "sole"]
+__all__ = ["Hold", "held", "lock", "sole"]
 
 
 def lock(descriptor: int) -> None:
@@ -25,11 +25,32 @@ def lock(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def hold(path: Path) -> int:
-    """Hold a shared lock on a file of this process; the descriptor keeps it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    lock(descriptor)
-    return descriptor
+class Hold:
+    """A shared lock on a file of this process, and of those to which its descriptor is handed down.
+
+    Raises:
+        OSError: the file can't be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        state = os.fstat(self.descriptor)
+        self._file = (state.st_dev, state.st_ino)
+        lock(self.descriptor)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the descriptor is the file's still: a daemon may have closed all of them, and opened others."""
+        try:
+            state = os.fstat(self.descriptor)
+        except OSError:
+            return False
+        return (state.st_dev, state.st_ino) == self._file
+
+    def release(self) -> None:
+        """Let go of it; it stays locked while others have the descriptor."""
+        if self.intact:
+            os.close(self.descriptor)
 
 
 def held(path: Path) -> bool:

@@ -3,9 +3,10 @@
 The memory is a sealed memfd: nobody can shrink it, so touching it can't kill the application (a file in /dev/shm that
 is truncated, or has no page left, would: SIGBUS). It outlives the writer for as long as the reader maps it.
 
-Layout: one page of 64-bit numbers, then the frames, each a 64-bit length, its bytes, padding to 8. Positions only
-grow; the place is the position modulo the size. A length of 2**64-1 says: go on at the beginning. The writer publishes
-a frame by storing the write position last, so a frame is there as a whole or not at all.
+Layout: one page, then the frames. In the page: four 64-bit numbers, at byte 64 the name of the application's counters
+files, from byte 1024 on what it counts (`transport.ledger.PLACES`). Each frame: a 64-bit length, its bytes, padding to
+8. Positions only grow; the place is the position modulo the size. A length of 2**64-1 says: go on at the beginning. The
+writer publishes a frame by storing the write position last, so a frame is there as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import mmap
 import os
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from shadoweval import native
+from shadoweval.transport.ledger import PLACES, Kind
 
 __all__ = ["RING_BYTES", "Ring"]
 
@@ -30,7 +32,7 @@ _SKIP: Final = 0xFFFF_FFFF_FFFF_FFFF
 _SLACK: Final = 64
 # x86 keeps the order of stores; elsewhere two passes through a lock (release, then acquire) keep it.
 _ORDERED: Final = platform.machine().lower() in {"x86_64", "amd64", "i686"}
-_fence: Final = threading.Lock()
+_STEM: Final = slice(64, 192)
 
 
 class Ring:
@@ -49,6 +51,7 @@ class Ring:
         self._memory = mmap.mmap(descriptor, whole, mmap.MAP_SHARED | (mmap.MAP_POPULATE if populate else 0))
         view = memoryview(self._memory)
         self._head = view[:_HEAD].cast("Q")
+        self._page = view[:_HEAD]
         self._bytes = view[_HEAD:]
         self._words = view[_HEAD:].cast("Q")
         self.size = whole - _HEAD
@@ -56,6 +59,7 @@ class Ring:
         """Writes where the compiled parts were built."""
         self._written = self._head[_WRITE]
         self._read = self._head[_READ]
+        self._fence = threading.Lock()
 
     @classmethod
     def create(cls, size: int = RING_BYTES) -> Ring:
@@ -94,7 +98,7 @@ class Ring:
         self._words[at >> 3] = length
         if not _ORDERED:
             for _ in range(2):
-                with _fence:
+                with self._fence:
                     pass
         self._written = self._head[_WRITE] = written + need
         return True
@@ -135,6 +139,25 @@ class Ring:
         self._head[_BEAT] = value
 
     @property
+    def stem(self) -> str:
+        """What the names of the application's counters files begin with; empty where it has none."""
+        return bytes(self._page[_STEM]).rstrip(b"\0").decode("ascii", "replace")
+
+    @stem.setter
+    def stem(self, value: str) -> None:
+        self._page[_STEM] = value.encode("ascii").ljust(_STEM.stop - _STEM.start, b"\0")
+
+    @property
+    def counts(self) -> Mapping[Kind, bytes]:
+        """What the application has counted here."""
+        page = bytes(self._page)
+        return {kind: page[at : at + 8 * size] for kind, (at, size) in PLACES.items()}
+
+    def page(self) -> mmap.mmap:
+        """The first page once more, for counters that a thread may still hold when the ring is closed."""
+        return mmap.mmap(self.descriptor, _HEAD)
+
+    @property
     def closed(self) -> bool:
         """The writer writes no more."""
         return bool(self._head[_CLOSED])
@@ -156,7 +179,7 @@ class Ring:
         """Let go of the memory; the other end keeps it."""
         if self.pen is not None:
             self.pen.release()
-        for view in (self._head, self._words, self._bytes):
+        for view in (self._head, self._page, self._words, self._bytes):
             view.release()
         self._memory.close()
         if self.intact:

@@ -18,6 +18,7 @@ from typing import Final
 from shadoweval.transport.frames import framed
 from shadoweval.transport.ledger import Ledger
 from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer
+from shadoweval.transport.telling import unwritable
 
 __all__ = ["CAP_BYTES", "Room", "SpoolTransport", "reason_of"]
 
@@ -113,6 +114,7 @@ class SpoolTransport:
                     self._busy = False
         except OSError as error:
             self._broken = reason_of(error)
+            unwritable(self.folder, error)
             self._retry_at = time.monotonic() + _RETRY
             return self._broken
         if self._broken is not None or self._tended != self._segments.sequence:
