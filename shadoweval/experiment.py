@@ -17,6 +17,7 @@ def answer(question: str) -> str: ...
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,7 @@ from shadoweval.traffic.budget import Budget
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import KillSwitch
 from shadoweval.traffic.selftest import SelfTest
+from shadoweval.traffic.usual import usual_gauges
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 
@@ -69,7 +71,8 @@ class Experiment:
             module), since candidates need it too; None: texts, messages and mappings with an answer are understood.
         flags: Says for each request whether it may be mirrored; None: the flag file of the settings, if there is one,
             else sampling alone decides.
-        breaker: Turns the mirror off while the incumbent suffers; None: one with the default limits.
+        breaker: Turns the mirror off while the incumbent suffers; None: one with the default limits. One without
+            gauges of its own also looks at rate limits, losses and the worker's backlog.
         budget: What the candidates may use in a day (UTC): `calls`, `tokens`, `usd`; None: no limit.
         transport: The way out of the request path; None: chosen for the platform.
         rules: Error rates, and the floors below which nothing is promoted; see `verdict.rules`.
@@ -126,6 +129,7 @@ class Experiment:
         self._transport = transport
         self._settings = settings
         self._mounted: list[Mirror] = []
+        self.breaker.watch(*usual_gauges(self.name, home=lambda: self.settings.folder, counters=self._counted))
 
     def __repr__(self) -> str:
         return f"Experiment({self.name!r}, candidates={list(self.candidates)}, gates={len(self.gates)})"
@@ -150,6 +154,11 @@ class Experiment:
     def selftest(self) -> SelfTest:
         """The alarm for a mirror that mirrors nothing."""
         return SelfTest(self.name, home=self.settings.folder, share=self._share)
+
+    def _counted(self) -> Counter[str]:
+        """What became of calls in this process, all mountings together."""
+        counters = {id(main): main for main in (mirror.lane.tally.main for mirror in self._mounted)}
+        return sum((Counter(main.snapshot()) for main in counters.values()), Counter[str]())
 
     def _share(self) -> float | None:
         """Share of the calls that should be mirrored, by the smallest mounting that this process knows of; or None."""

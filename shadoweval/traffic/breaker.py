@@ -20,12 +20,13 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from shadoweval.traffic.gauges import Gauge
+from shadoweval.traffic.gauges import Gauge, LoopLag
 from shadoweval.traffic.window import Window
 
 __all__ = ["Breaker", "BreakerLimits", "BreakerState"]
 
 _log: Final = logging.getLogger("shadoweval.traffic")
+_LAG: Final = 0.25
 BreakerState = Literal["closed", "open", "half_open"]
 _Share = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 _Positive = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -35,11 +36,13 @@ class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """When to open, and how to close again. Seconds and shares.
 
     With `z` = 3 the control side needs more than 171 calls, by their weight now, before a comparison of p95 can open
-    the breaker at all (median: 9, p99: 891): fewer calls have no upper bound.
+    the breaker at all (median: 9, p99: 891): fewer calls have no upper bound. Calls come to weigh at most their rate
+    times the half-life / ln 2, so with a control share of 5 % that takes more than 8 sampled calls a second for p95
+    (half-life 5 min), and more than 7 for p99 (half-life 30 min).
     """
 
-    quantiles: Annotated[tuple[_Share, ...], msgspec.Meta(min_length=1)] = (0.5, 0.95)
-    """Which quantiles of latency are compared: the median sees a little more on every call, p95 much more on some."""
+    quantiles: Annotated[tuple[_Share, ...], msgspec.Meta(min_length=1)] = (0.5, 0.95, 0.99)
+    """Which quantiles of latency are compared: the median sees a little more on every call, p99 much more on few."""
     slower: _Positive = 1.10
     """Ratio mirrored / control that is tolerated."""
     slack: float = 0.005
@@ -53,6 +56,9 @@ class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     enough: int = 200
     """Mirrored calls before anything is concluded, by their weight now."""
     half_life: _Positive = 300.0
+    rare: _Share = 0.98
+    """Quantiles from here on are compared over a longer time, since few calls lie beyond them."""
+    rare_half_life: _Positive = 1800.0
     z: _Positive = 3.0
     """Width of the bounds in standard errors."""
     every: _Positive = 1.0
@@ -73,7 +79,8 @@ class Breaker:
 
     Args:
         limits: When to open; None: the defaults.
-        gauges: What else must stay within its limit.
+        gauges: What else must stay within its limit; None: the lag of the event loop, and what the experiment adds
+            (`watch`): rate limits, losses on the way out, and the worker's backlog.
         clock: Monotonic seconds.
     """
 
@@ -81,11 +88,13 @@ class Breaker:
         self,
         limits: BreakerLimits | None = None,
         *,
-        gauges: Sequence[Gauge] = (),
+        gauges: Sequence[Gauge] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits or BreakerLimits()
-        self.gauges = tuple(gauges)
+        self._usual = gauges is None
+        lag = Gauge(name="event loop lag in seconds", read=LoopLag(), limit=_LAG)
+        self.gauges = (lag,) if gauges is None else tuple(gauges)
         self.state: BreakerState = "closed"
         self.trips = 0
         """How often it opened."""
@@ -93,11 +102,18 @@ class Breaker:
         self._why: str | None = None
         now = clock()
         self._mirrored, self._control = self._window(now), self._window(now)
+        self._far = any(quantile >= self.limits.rare for quantile in self.limits.quantiles)
+        self._rare_mirrored, self._rare_control = self._rare_window(now), self._rare_window(now)
         self._looked = now
         self._until = now
         self._closed_at = -float("inf")
         self._pause = self.limits.pause
         self._asked = itertools.count()
+
+    def watch(self, *gauges: Gauge) -> None:
+        """Look at these too, unless gauges of the user's were given."""
+        if self._usual:
+            self.gauges = (*self.gauges, *gauges)
 
     def observe(self, duration: float, *, failed: bool, mirrored: bool) -> None:
         """Count a call that has ended.
@@ -110,9 +126,13 @@ class Breaker:
         now = self._clock()
         if not mirrored:
             self._control.add(duration, failed=failed, now=now)
+            if self._far:
+                self._rare_control.add(duration, failed=failed, now=now)
         elif self.state == "closed" or now - duration >= self._mirrored.began:
             # A half-open breaker is not judged by calls that began before it was.
             self._mirrored.add(duration, failed=failed, now=now)
+            if self._far:
+                self._rare_mirrored.add(duration, failed=failed, now=now)
 
     def open(self) -> bool:
         """Whether this call must not be mirrored. Ask once a call: while half-open it lets one in `thin` through."""
@@ -130,12 +150,15 @@ class Breaker:
     def _window(self, now: float) -> Window:
         return Window(now, half_life=self.limits.half_life)
 
+    def _rare_window(self, now: float) -> Window:
+        return Window(now, half_life=self.limits.rare_half_life)
+
     def _look(self, now: float) -> None:
         self._looked = now
         if self.state == "open":
             if now < self._until:
                 return
-            self._mirrored = self._window(now)
+            self._mirrored, self._rare_mirrored = self._window(now), self._rare_window(now)
             self.state = "half_open"
         why = self._beyond(now)
         if why is not None:
@@ -167,11 +190,14 @@ class Breaker:
     def _slow(self, now: float) -> str | None:
         limits = self.limits
         for quantile in limits.quantiles:
-            least = self._mirrored.at_least(quantile, now, z=limits.z)
+            mirrored, control = self._mirrored, self._control
+            if quantile >= limits.rare:
+                mirrored, control = self._rare_mirrored, self._rare_control
+            least = mirrored.at_least(quantile, now, z=limits.z)
             name = f"p{quantile * 100:g} of mirrored calls"
             if limits.latency is not None and quantile == max(limits.quantiles) and least > limits.latency:
                 return f"{name} is at least {least:.4g} s, allowed is {limits.latency:.4g} s"
-            most = self._control.at_most(quantile, now, z=limits.z)
+            most = control.at_most(quantile, now, z=limits.z)
             if least > most * limits.slower + limits.slack:
                 return f"{name} is at least {least:.4g} s, of control calls at most {most:.4g} s"
         return None

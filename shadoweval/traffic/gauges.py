@@ -10,13 +10,13 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Gauge", "LoopLag", "Throttling", "resident_bytes"]
+__all__ = ["Gauge", "LoopLag", "Losses", "Throttling", "resident_bytes"]
 
 _STATM: Final = "/proc/self/statm"
 _PAIR: Final = struct.Struct("<dd")
@@ -54,12 +54,15 @@ class LoopLag:
     """Seconds that the event loop takes to come round, for `Gauge(read=LoopLag())`.
 
     Each reading inside a running loop asks the loop to call back at once and gives what the callbacks before it took:
-    the smaller of the last two, so that one garbage collection is no lag. No thread and no task of ours; 0 outside
-    event loops.
+    the smaller of the last two, so that one garbage collection is no lag. What the loop did ten seconds ago says
+    nothing any more. No thread and no task of ours; 0 outside event loops.
     """
+
+    _STALE: Final = 10.0
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._at = -float("inf")
         self._last = self._before = 0.0
 
     def __call__(self) -> float:
@@ -68,10 +71,44 @@ class LoopLag:
         loop = None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001 - documented; gives None instead of raising
         if loop is not None:
             loop.call_soon(self._came_round, self._clock())
-        return min(self._last, self._before)
+        return min(self._last, self._before) if 0.0 <= self._clock() - self._at <= self._STALE else 0.0
 
     def _came_round(self, asked: float) -> None:
-        self._last, self._before = self._clock() - asked, self._last
+        self._at = self._clock()
+        self._last, self._before = self._at - asked, self._last
+
+
+class Losses:
+    """Share of the calls to be mirrored that were lately lost on the way out, read from counters in memory.
+
+    A full spool or a broken disk costs its users nothing yet; copying calls for nobody does. The counts lose half of
+    their weight every half minute, and fewer than twenty calls say nothing.
+
+    Args:
+        counters: Gives the counters of this process.
+        clock: Monotonic seconds.
+    """
+
+    _HALF_LIFE: Final = 30.0
+    _ENOUGH: Final = 20.0
+    _LOST: Final = ("full", "transport_error", "fault_offer")
+
+    def __init__(self, counters: Callable[[], Mapping[str, int]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._counters, self._clock = counters, clock
+        self._at = clock()
+        self._before = (0, 0)
+        self._sent = self._lost = 0.0
+
+    def __call__(self) -> float:
+        """The share."""
+        counters, now = self._counters(), self._clock()
+        sent, lost = counters.get("mirrored", 0), sum(counters.get(name, 0) for name in self._LOST)
+        weight = 2.0 ** (-max(now - self._at, 0.0) / self._HALF_LIFE)
+        self._sent = self._sent * weight + max(sent - self._before[0], 0)  # a child of a fork begins at 0
+        self._lost = self._lost * weight + max(lost - self._before[1], 0)
+        self._at, self._before = now, (sent, lost)
+        whole = self._sent + self._lost
+        return self._lost / whole if whole >= self._ENOUGH else 0.0
 
 
 class Throttling:

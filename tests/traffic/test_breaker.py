@@ -284,3 +284,34 @@ def test_limits_that_mean_nothing_are_refused(limits):
     """Settings are checked where they are read."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(limits, BreakerLimits)
+
+
+@pytest.mark.parametrize("rate", [20, 30])
+def test_a_slow_tail_opens_it_at_moderate_traffic(clock, rate):
+    """2 % of the mirrored calls wait twenty times as long, at 5 % control: p99 opens it, median and p95 see nothing."""
+    breaker = Breaker(clock=clock.seconds)
+    rng = np.random.default_rng(rate)
+    opened = False
+    for _ in range(3600 * rate):
+        clock.tick(1 / rate)
+        opened = breaker.open()
+        if opened:
+            break
+        mirrored = bool(rng.random() >= 0.05)
+        slow = mirrored and rng.random() < 0.02
+        breaker.observe(float(np.exp(rng.normal(-2.3, 0.3))) * (20 if slow else 1), failed=False, mirrored=mirrored)
+
+    assert opened
+    assert breaker.reason().startswith("p99 of mirrored calls")
+
+
+def test_gauges_that_were_chosen_are_the_only_ones(clock):
+    """Without a choice the lag of the event loop is looked at, and what the experiment adds; a choice is a choice."""
+    added = Gauge(name="added", read=lambda: 2.0, limit=1.0)
+    usual, chosen = Breaker(clock=clock.seconds), Breaker(gauges=(), clock=clock.seconds)
+    for breaker in (usual, chosen):
+        breaker.watch(added)
+    clock.tick(2)
+
+    assert (usual.open(), chosen.open()) == (True, False)
+    assert [gauge.name for gauge in usual.gauges] == ["event loop lag in seconds", "added"]

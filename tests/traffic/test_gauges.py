@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from shadoweval.testing import FixedClock
-from shadoweval.traffic.gauges import Gauge, LoopLag, Throttling, resident_bytes
+from shadoweval.traffic.gauges import Gauge, LoopLag, Losses, Throttling, resident_bytes
 
 
 def test_a_gauge_says_what_is_beyond_its_limit():
@@ -92,3 +92,41 @@ def test_a_damaged_count_is_beyond_every_limit(tmp_path):
     (tmp_path / "throttled" / "support").write_bytes(b"rubbish")
 
     assert "7 bytes" in Gauge(name="rate limits", read=throttling, limit=100.0).beyond()
+
+
+def test_a_lag_of_long_ago_is_none():
+    """What the loop did before a pause of the breaker does not open it again."""
+    clock = FixedClock()
+
+    async def scene():
+        lag = LoopLag(clock.seconds)
+        for _ in range(3):
+            lag()
+            clock.tick(1)
+            await asyncio.sleep(0)
+        busy = lag()
+        clock.tick(30)
+        return busy, lag()
+
+    busy, later = asyncio.run(scene())
+
+    assert (busy, later) == (1.0, 0.0)
+
+
+def test_losses_are_the_share_of_the_last_minutes():
+    """Old counts fade, few calls say nothing, and a child of a fork that begins at 0 loses nothing."""
+    clock = FixedClock()
+    counters = {}
+    losses = Losses(lambda: counters, clock.seconds)
+    assert losses() == 0.0
+    counters |= {"mirrored": 10, "full": 5}
+    assert losses() == 0.0  # of fifteen
+
+    counters |= {"mirrored": 75, "full": 20, "transport_error": 5}
+    assert losses() == pytest.approx(0.25)
+
+    clock.tick(600)
+    counters["mirrored"] += 100
+    assert losses() < 0.01
+    counters.clear()
+    assert losses() < 0.01
