@@ -14,7 +14,7 @@ cdef class Pen:
     cdef uint64_t written
     cdef uint64_t read
     cdef bint held
-    cdef public bint live
+    cdef bint lives
     cdef public int count
 
     cdef bint put_parts(self, const Part *parts, int count) noexcept

@@ -14,11 +14,17 @@ __all__ = ["Pen", "Slots"]
 
 cdef extern from *:
     """
+    #include <sys/mman.h>
+    #ifndef MADV_POPULATE_WRITE
+    #define MADV_POPULATE_WRITE 23
+    #endif
     #define shadoweval_publish(place, number) __atomic_store_n((place), (number), __ATOMIC_RELEASE)
     #define shadoweval_seen(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
     """
+    int madvise(void *memory, size_t size, int advice) noexcept
     void shadoweval_publish(uint64_t *place, uint64_t number) noexcept
     uint64_t shadoweval_seen(uint64_t *place) noexcept
+    int MADV_POPULATE_WRITE
 
 cdef enum:
     HEAD = 4096
@@ -37,7 +43,6 @@ cdef class Pen:
     """The writing end of a ring (see `transport.ring.Ring` for the layout).
 
     Attributes:
-        live: Whether frames may go into the ring without asking anybody.
         count: Frames since the transport looked after its collector.
     """
 
@@ -55,10 +60,23 @@ cdef class Pen:
 
     def release(self):
         """Let go of the memory."""
-        self.live = False
+        self.lives = False
         if self.held:
             self.held = False
             PyBuffer_Release(&self.view)
+
+    @property
+    def live(self):
+        """Whether frames may go into the ring without asking anybody."""
+        return self.lives
+
+    @live.setter
+    def live(self, bint lives):
+        if lives and not self.lives and self.held:
+            # The reader has had every page provided by now; enter them here as well, once, not one by one at the frames.
+            # Kernels before 5.14 refuse, and each page costs its first frame half a microsecond.
+            madvise(self.view.buf, self.view.len, MADV_POPULATE_WRITE)
+        self.lives = lives
 
     def put(self, bytes frame):
         """Copy a frame in and publish it. False: there is no room for it now."""
@@ -102,7 +120,7 @@ cdef class Pen:
         for i in range(count):
             length += <uint64_t>parts[i].size
         self.count += 1
-        if not self.live or not self.held or self.count >= EVERY or length >= self.size >> 2:
+        if not self.lives or not self.held or self.count >= EVERY or length >= self.size >> 2:
             return ASK
         return DONE if self.put_parts(parts, count) else FULL
 
