@@ -1,4 +1,4 @@
-"""Take secrets and personal data out of texts before their bytes leave the process.
+"""Take secrets and personal data out of texts before their bytes leave the process, or a worker stores them.
 
 A redactor gets every text of an envelope, however deeply nested, with the mapping key it stands under, and gives the
 text to send instead. The same text always becomes the same, so that replays and duplicates still match.
@@ -6,142 +6,138 @@ text to send instead. The same text always becomes the same, so that replays and
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final, Protocol, cast
 
 import msgspec
 
+from shadoweval import codec
 from shadoweval.capture.copying import encode
+from shadoweval.errors import CodecError
+from shadoweval.mirror.secret_forms import redact_secrets
+from shadoweval.records import Failure, Hit, Observation, Outcome, ToolCall
 
-__all__ = ["Redactor", "redact_secrets", "redacted", "redacted_frame"]
+__all__ = ["DROPPED", "Redactor", "redact_secrets", "redacted", "redacted_frame", "redacted_observation"]
+
+DROPPED: Final = "[DROPPED]"
+"""Stands for what can't be looked into, such as bytes that are no text."""
 
 
 class Redactor(Protocol):
     """Gives the text to send instead. Raising drops the call (`fault_redact`), never sends it as it is."""
 
     def __call__(self, text: str, key: str) -> str:
-        """`key`: the nearest mapping key above the text; empty where there is none."""
+        """`key`: the nearest mapping key above the text; empty where there is none, and for mapping keys themselves."""
         ...
 
 
-_SECRET_KEY: Final = re.compile(
-    r"(?i)(?:^|[_\-.])(?:password|passwd|pwd|secret|api[_\-]?key|access[_\-]?key|authorization|private[_\-]?key"
-    r"|(?:access|refresh|auth|bearer|id)[_\-]?token)$|^token$"
-)
-_KEYS: Final = re.compile(
-    r"\b(?:sk-(?:proj-|ant-)?[A-Za-z0-9_\-]{20,}|lsv2_[a-z]{2}_[A-Za-z0-9_]{16,}|gh[pousr]_[A-Za-z0-9]{30,}"
-    r"|github_pat_[A-Za-z0-9_]{30,}|xox[abprs]-[A-Za-z0-9\-]{10,}|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}"
-    r"|AIza[0-9A-Za-z_\-]{35}|hf_[A-Za-z0-9]{30,}|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,})"
-)
-_KEY_SIGNS: Final = (
-    *("sk-", "lsv2_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-    *("xox", "AKIA", "ASIA", "AIza", "hf_", "eyJ"),
-)
-_FEWEST_DIGITS: Final = 8
-_BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/\-]{16,}=*")
-_PRIVATE: Final = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
-_URL: Final = re.compile(r"\b([a-z][a-z0-9+.\-]{1,20}://[^\s:/@]{0,64}):[^\s/@]{1,256}@")
-_MAIL: Final = re.compile(r"\b[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9.\-]{1,255}\.[A-Za-z]{2,24}\b")
-_IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-_DIGITS: Final = re.compile(r"(?<![\w.])\+?\(?\d(?:[ \-./()]{0,2}\d){7,18}(?![\w])")
-_DATE: Final = re.compile(r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}).*")
-_CARD: Final = (13, 19)
-_PHONE: Final = (8, 15)
+_TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT, _PAIRS = 1, 2, 3, 4, 5, 6
+_ATOMS: Final = frozenset({int, float, bool, type(None), datetime})
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b"))
 
 
-def _luhn(digits: str) -> bool:
-    """ISO/IEC 7812-1, annex B."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        number = int(digit) * (2 if place % 2 else 1)
-        total += number - 9 if number > 9 else number
-    return total % 10 == 0
+def _checked(redact: Redactor) -> Redactor:
+    """A redactor whose mistakes raise: what is no text can't be read on the other side."""
 
+    def checked(text: str, key: str) -> str:
+        found: Any = redact(text, key)
+        if not isinstance(found, str):
+            raise TypeError(f"the redactor gave a {type(found).__name__} instead of a text")
+        return found
 
-def _iban(match: re.Match[str]) -> str:
-    """ISO 13616-1: moved to the end and read in base 36, the number is 1 modulo 97."""
-    text = match[0].replace(" ", "")
-    number = "".join(str(int(sign, 36)) for sign in text[4:] + text[:4])
-    return "[IBAN]" if int(number) % 97 == 1 else match[0]
-
-
-def _number(match: re.Match[str]) -> str:
-    found = match[0]
-    groups = [group for group in re.split(r"\D+", found) if group]
-    digits = "".join(groups)
-    if _CARD[0] <= len(digits) <= _CARD[1] and re.fullmatch(r"[\d \-]+", found) and _luhn(digits):
-        return "[CARD]"
-    # A phone number is written as one: with +, brackets or several groups; a long plain number is an identifier.
-    marked = found.startswith(("+", "("))
-    grouped = len(groups) > 2 and not ("." in found and min(map(len, groups)) == 1)
-    if (marked or grouped) and not _DATE.fullmatch(found) and _PHONE[0] <= len(digits) <= _PHONE[1]:
-        return "[PHONE]"
-    return found
-
-
-def redact_secrets(text: str, key: str = "") -> str:
-    """Replace keys, tokens, private keys, passwords, e-mail addresses, phone, card and account numbers.
-
-    Each by its kind in brackets, such as `[EMAIL]`. Patterns find what has a form of its own; names and addresses have
-    none and stay. A text under a key such as `password` or `api_key` is replaced whole.
-    """
-    if key and _SECRET_KEY.search(key):
-        return "[SECRET]"
-    if "-----BEGIN" in text:
-        text = _PRIVATE.sub("[PRIVATE KEY]", text)
-    if "://" in text:
-        text = _URL.sub(r"\1:[PASSWORD]@", text)
-    if "@" in text:
-        text = _MAIL.sub("[EMAIL]", text)
-    # Looking for the letters that a pattern needs costs a hundredth of looking for the pattern.
-    if any(sign in text for sign in _KEY_SIGNS):
-        text = _KEYS.sub("[KEY]", text)
-    if "earer" in text or "asic" in text or "EARER" in text:
-        text = _BEARER.sub(r"\1 [TOKEN]", text)
-    if sum(map(text.count, "0123456789")) >= _FEWEST_DIGITS:
-        text = _DIGITS.sub(_number, _IBAN.sub(_iban, text))
-    return text
-
-
-_TUPLE, _SET, _FROZENSET, _OBJECT = 1, 2, 3, 4
+    return checked
 
 
 def redacted(value: Any, redact: Redactor, key: str = "") -> Any:
-    """Plain data with every text in it redacted; keys of mappings stay."""
+    """Plain data with every text in it redacted, keys of mappings and bytes that are text (UTF-8) among them.
+
+    Numbers and times stay. What is neither text nor a structure of texts becomes `DROPPED`.
+    """
     kind = type(value)
     if kind is str:
         return redact(value, key)
-    if kind is list:
+    if kind is list or kind is tuple:
         return [redacted(part, redact, key) for part in value]
-    if isinstance(value, Mapping):
-        found = cast("Mapping[Any, Any]", value)
-        return {name: redacted(part, redact, name if type(name) is str else key) for name, part in found.items()}
+    if kind is bytes:
+        return _redacted_bytes(value, redact, key)
     if kind is msgspec.msgpack.Ext:
-        return _redacted_extension(cast("msgspec.msgpack.Ext", value), redact, key)
-    return value
+        return _redacted_extension(value, redact, key)
+    if isinstance(value, Mapping):
+        return dict(_redacted_pairs(cast("Mapping[Any, Any]", value).items(), redact, key))
+    return value if kind in _ATOMS else DROPPED
 
 
-def _redacted_extension(value: msgspec.msgpack.Ext, redact: Redactor, key: str) -> msgspec.msgpack.Ext:
-    """Inside codec's extensions: the parts of tuples and sets, the state of objects, not their class."""
-    if value.code not in {_TUPLE, _SET, _FROZENSET, _OBJECT}:
+def _redacted_pairs(pairs: Iterable[tuple[Any, Any]], redact: Redactor, key: str) -> Iterator[tuple[Any, Any]]:
+    """Keys and values of a mapping. Two keys that become the same stay two."""
+    seen: set[Any] = set()
+    for name, part in pairs:
+        first = clean = redacted(name, redact)
+        if type(clean) is str:
+            number = 1
+            while clean in seen:
+                number += 1
+                clean = f"{first} {number}"
+            seen.add(clean)
+        yield clean, redacted(part, redact, name if type(name) is str else key)
+
+
+def _redacted_bytes(value: bytes, redact: Redactor, key: str) -> bytes:
+    """Text as bytes. Control characters mean that it is something else, such as UTF-16 or a picture."""
+    try:
+        text = value.decode() if value == value.translate(None, _CONTROLS) else None
+    except UnicodeDecodeError:
+        text = None
+    return DROPPED.encode() if text is None else redact(text, key).encode()
+
+
+def _redacted_fields(value: Any, redact: Redactor, key: str) -> Any:
+    """State of an object, or named arguments: the names are the program's, and nothing works without them."""
+    if not isinstance(value, Mapping):
+        return redacted(value, redact, key)
+    fields = cast("Mapping[str, Any]", value)
+    return {name: redacted(part, redact, name) for name, part in fields.items()}
+
+
+def _redacted_extension(value: msgspec.msgpack.Ext, redact: Redactor, key: str) -> Any:
+    """Inside codec's extensions: the parts of tuples, sets and pairs, the state of objects, not their class."""
+    if value.code == _TEXT:  # a time, a number, a UUID
         return value
+    if value.code not in {_TUPLE, _SET, _FROZENSET, _OBJECT, _PAIRS}:
+        return DROPPED
     parts = msgspec.msgpack.decode(value.data)
-    state = parts[1] if value.code == _OBJECT else parts
-    state = redacted(state, redact, key)
-    parts = [parts[0], state] if value.code == _OBJECT else state
+    if value.code == _OBJECT:
+        parts = [parts[0], _redacted_fields(parts[1], redact, key)]
+    elif value.code == _PAIRS:
+        parts = [list(pair) for pair in _redacted_pairs(parts, redact, key)]
+    else:
+        parts = redacted(parts, redact, key)
     return msgspec.msgpack.Ext(value.code, encode(parts))
+
+
+def _redacted_inputs(frozen: bytes, redact: Redactor) -> bytes:
+    """`codec.freeze((args, kwargs))`: the names of the arguments stay."""
+    whole = msgspec.msgpack.decode(frozen)
+    if type(whole) is not msgspec.msgpack.Ext or whole.code != _TUPLE:
+        return encode(redacted(whole, redact))
+    parts = msgspec.msgpack.decode(whole.data)
+    clean = [*(redacted(part, redact) for part in parts[:-1]), *(_redacted_fields(p, redact, "") for p in parts[-1:])]
+    return encode(msgspec.msgpack.Ext(_TUPLE, encode(clean)))
 
 
 def redacted_frame(frame: bytes, redact: Redactor) -> bytes:
     """An envelope's frame with its texts redacted: question, inputs, attributes, answer, hits, tool calls, errors.
 
     What links records stays: ids, names of experiment, entry, tools and steps, the unit, versions.
+
+    Raises:
+        TypeError: the redactor gave something else than a text.
     """
+    redact = _checked(redact)
     experiment, query, served = msgspec.msgpack.decode(memoryview(frame)[3:])
     query[1] = redact(query[1], "")
-    query[2] = encode(redacted(msgspec.msgpack.decode(query[2]), redact))
-    query[5] = redacted(query[5], redact)
+    query[2] = _redacted_inputs(query[2], redact)
+    query[5] = _redacted_fields(query[5], redact, "")
     outcome, failure = served[3], served[4]
     if outcome is not None:
         answer, hits, calls, value = outcome[:4]
@@ -159,4 +155,69 @@ def redacted_frame(frame: bytes, redact: Redactor) -> bytes:
 
 def _redacted_call(call: list[Any], redact: Redactor) -> list[Any]:
     error = None if call[3] is None else redact(call[3], "error")
-    return [call[0], redacted(call[1], redact), redacted(call[2], redact), error, *call[4:]]
+    return [call[0], _redacted_fields(call[1], redact, ""), redacted(call[2], redact), error, *call[4:]]
+
+
+def redacted_observation(observation: Observation, redact: Redactor) -> Observation:
+    """What a shadow did, with the same texts redacted as in a served observation's frame.
+
+    Never raises: what could not be redacted is not kept, and the observation says `redaction failed`.
+    """
+    try:
+        return _redacted_observation(observation, _checked(redact))
+    except Exception as error:  # noqa: BLE001 - a redactor is the user's own; its message may hold what it was given
+        failure = Failure(kind="error", error_type=type(error).__name__, message="redaction failed")
+        return msgspec.structs.replace(
+            observation, outcome=None, failure=failure, steps=(), refusals=(), writes=(), versions={}
+        )
+
+
+def _redacted_observation(observation: Observation, redact: Redactor) -> Observation:
+    replace = msgspec.structs.replace
+    outcome, failure = observation.outcome, observation.failure
+    return replace(
+        observation,
+        outcome=None if outcome is None else _redacted_outcome(outcome, redact),
+        failure=None if failure is None else replace(failure, message=redact(failure.message, "message")),
+        steps=tuple(replace(s, error=None if s.error is None else redact(s.error, "error")) for s in observation.steps),
+        refusals=tuple(replace(r, detail=redact(r.detail, "detail")) for r in observation.refusals),
+        writes=tuple(
+            replace(w, arguments=_redacted_values(w.arguments, redact, named=True), entity=redact(w.entity, "entity"))
+            for w in observation.writes
+        ),
+    )
+
+
+def _redacted_outcome(outcome: Outcome, redact: Redactor) -> Outcome:
+    replace = msgspec.structs.replace
+
+    def hit(found: Hit) -> Hit:
+        return replace(found, text=None if found.text is None else redact(found.text, "text"))
+
+    def call(made: ToolCall) -> ToolCall:
+        return replace(
+            made,
+            arguments=_redacted_values(made.arguments, redact, named=True),
+            result=_redacted_values(made.result, redact),
+            error=None if made.error is None else redact(made.error, "error"),
+        )
+
+    return replace(
+        outcome,
+        answer=None if outcome.answer is None else redact(outcome.answer, "answer"),
+        hits=tuple(map(hit, outcome.hits)),
+        tool_calls=tuple(map(call, outcome.tool_calls)),
+        value=_redacted_values(outcome.value, redact),
+    )
+
+
+def _redacted_values(value: Any, redact: Redactor, *, named: bool = False) -> Any:
+    """Any value, its types kept; `named`: the keys of a mapping are names of arguments."""
+    within: Callable[[Any, Redactor, str], Any] = _redacted_fields if named else redacted
+    try:
+        if type(value) is msgspec.msgpack.Ext:
+            return within(value, redact, "")
+        frozen = encode(within(codec.plain(value), redact, ""))
+    except CodecError:
+        return DROPPED
+    return codec.thaw(frozen)
