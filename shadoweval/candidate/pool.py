@@ -78,6 +78,7 @@ class CandidatePool:
         self._given_scratch, self._scratch = scratch, Path()
         self._stations: dict[tuple[Arm, str], Station] = {}
         self._shapes: dict[str, Any] = {}
+        self._draining = False
 
     async def __aenter__(self) -> Self:
         self._scratch = _made_scratch(self._given_scratch)
@@ -128,6 +129,8 @@ class CandidatePool:
             )
             guard = None if self.guard is None else self._policy()
             station = Station(spec, processes=self.processes, guard=guard, shapes=self._shapes)
+            if self._draining:
+                station.drain()
             self._stations[arm, target] = station
         return station
 
@@ -164,6 +167,12 @@ class CandidatePool:
         for (of, _), station in self._stations.items():
             if arm is None or of == arm:
                 station.cancel()
+
+    def drain(self) -> None:
+        """Begin no further run, of any arm; see `Runs.drain`."""
+        self._draining = True
+        for station in self._stations.values():
+            station.drain()
 
     @property
     def capacity(self) -> int:

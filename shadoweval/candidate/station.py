@@ -53,6 +53,7 @@ class Station:
         self._hiring = asyncio.Lock()
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._epoch = self._numbers = 0
+        self._draining = False
         self._unusable: TargetError | None = None
         self._spare: asyncio.Task[Lane] | None = None
 
@@ -102,7 +103,7 @@ class Station:
         for left in reversed(range(_AGAIN + 1)):
             await self._enter(epoch)
             try:
-                if epoch != self._epoch:
+                if epoch != self._epoch or self._draining:
                     return self._unrun(envelope, "killed", _CANCELLED)
                 lane = await self._lane(alone=alone)
                 if epoch != self._epoch:
@@ -139,7 +140,7 @@ class Station:
 
     async def _enter(self, epoch: int) -> None:
         loop = asyncio.get_running_loop()
-        while epoch == self._epoch:
+        while epoch == self._epoch and not self._draining:
             pause = self.throttle.until - loop.time()
             if pause <= 0 and self.busy < int(self.throttle.allowed):
                 break
@@ -264,6 +265,12 @@ class Station:
         for lane in list(self.nursery.lanes.values()):
             if lane.flights:
                 lane.kill("killed", _CANCELLED)
+        for _ in range(len(self._waiting)):
+            self._wake()
+
+    def drain(self) -> None:
+        """Begin no further run, nor one again: what waits for its turn ends as `killed`, what runs goes on."""
+        self._draining = True
         for _ in range(len(self._waiting)):
             self._wake()
 

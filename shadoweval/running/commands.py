@@ -30,6 +30,7 @@ from shadoweval.running.pool import candidate_pool
 from shadoweval.running.schedule import alone, repeat
 from shadoweval.running.spans import parse_span
 from shadoweval.running.tracing import exporting
+from shadoweval.running.watch import Watch
 from shadoweval.running.worker import Worker
 
 __all__ = [
@@ -69,7 +70,9 @@ async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> 
                 for note in notes:
                     _say(f"{arm}: {note}")
             spans = exporting(experiment.name)
-            working = Worker(experiment, store=store, receiver=open_receiver(experiment), runs=pool, told=spans)
+            receiver = open_receiver(experiment)
+            watch = Watch(experiment, counters=receiver.counters)
+            working = Worker(experiment, store=store, receiver=receiver, runs=pool, told=spans, watch=watch)
             loop = asyncio.get_running_loop()
             for sign in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(sign, working.stop)

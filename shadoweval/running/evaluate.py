@@ -193,7 +193,7 @@ def _assembled(
         costs=costs,
         write_sets={name: dict(one.tally.writes) for name, one in judged.items()},
         looks=looks,
-        notes=(_SLIDES,) if sliding else (),
+        notes=(*((_SLIDES,) if sliding else ()), *_alarm(experiment)),
     )
 
 
@@ -201,6 +201,14 @@ def _gated(experiment: Experiment, slices: Sequence[SliceResult]) -> tuple[Slice
     """Slices of what some gate is about; other metrics may differ without being worse (overlap)."""
     about = {gate.base for gate in experiment.gates}
     return tuple(one for one in slices if one.metric in about)
+
+
+def _alarm(experiment: Experiment) -> tuple[str, ...]:
+    """That nothing new was mirrored although there were calls."""
+    if not experiment.spool.exists():
+        return ()
+    found = experiment.selftest.look(open_receiver(experiment).counters())
+    return () if found is None or found.meant else (f"Alarm: {found}",)
 
 
 def _overhead(experiment: Experiment) -> dict[str, float]:

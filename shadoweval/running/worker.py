@@ -13,13 +13,16 @@ import os
 import random
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final, Protocol
 
 from shadoweval.experiment import Experiment
+from shadoweval.mirror.redaction import redacted_observation
 from shadoweval.protocols import Receiver, Store, Task
 from shadoweval.records import Arm, Envelope, Observation
 from shadoweval.running.ingestion import Ingestion, arms_of
+from shadoweval.running.watch import Watch
 
 __all__ = ["Runs", "Worker", "arms_of"]
 
@@ -45,6 +48,15 @@ class Runs(Protocol):
         """End what is in flight at once; those runs are observed as `killed`."""
         ...
 
+    def drain(self) -> None:
+        """Begin no further run: those that wait for their turn end as `killed`, those that run go on."""
+        ...
+
+    @property
+    def throttles(self) -> Mapping[Arm, int]:
+        """How often each arm met a rate limit."""
+        ...
+
 
 class Worker:
     """Shadows one experiment.
@@ -55,6 +67,7 @@ class Worker:
         receiver: Where envelopes come from.
         runs: The candidate pool, entered already.
         told: Told of each stored observation (`tracing.SpanExporting`); must not raise.
+        watch: Looks after switch and mirrors at each step; None: nobody does (a suite of cases).
         rng: Decides the order in which the arms of equally old queries start.
     """
 
@@ -66,6 +79,7 @@ class Worker:
         receiver: Receiver,
         runs: Runs,
         told: Callable[[Envelope, Observation], None] | None = None,
+        watch: Watch | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.experiment = experiment
@@ -73,15 +87,18 @@ class Worker:
         """envelopes, set_aside, observations, failed, killed; since this worker began."""
         self._store, self._runs = store, runs
         self._ingestion = Ingestion(experiment, store=store, receiver=receiver, counts=self.counts)
-        self._told = told
+        self._told, self._watch = told, watch
         self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: dict[asyncio.Task[None], datetime] = {}
+        """Runs, and when their queries were asked."""
+        self._spent: str | None = None
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """Take no further work; what is in flight is finished."""
+        """Take no further work; what runs is finished, what waits for a rate limit to pass is given back."""
         self._stop.set()
+        self._runs.drain()
 
     async def run(self, *, until_idle: bool = False) -> Counter[str]:
         """Work until `stop`, or, with `until_idle`, until nothing is left. Returns `counts`."""
@@ -91,8 +108,11 @@ class Worker:
                 busy = self.ingest() > 0
                 if self.experiment.switch.killed():
                     await self._cancel()
-                else:
+                elif not self._budget_spent():
                     busy = self._start() > 0 or busy
+                if self._watch is not None:
+                    oldest = min(self._flying.values(), default=None)
+                    self._watch.step(met=sum(self._runs.throttles.values()), oldest=oldest)
                 if not busy and not self._flying and until_idle:
                     break
                 await self._pause(_LOOK if busy or self._flying else 10 * _LOOK)
@@ -101,7 +121,20 @@ class Worker:
             for flying in self._flying:
                 flying.cancel()
             self.keep_counters()
+            if self._watch is not None:
+                self._watch.end()
         return self.counts
+
+    def _budget_spent(self) -> bool:
+        """Whether candidates and re-runs of the incumbent have used up the day's tokens or dollars."""
+        spent = self.experiment.budget.reason(runs=True)
+        if spent is not None and self._spent is None:
+            log.warning(
+                "the budget is spent: nothing is run until tomorrow (UTC)",
+                extra={"experiment": self.experiment.name, "shadow": True, "why": spent},
+            )
+        self._spent = spent
+        return spent is not None
 
     def _reclaim(self) -> None:
         """Take over at once what a worker of this host that was killed had leased."""
@@ -133,18 +166,23 @@ class Worker:
         self._rng.shuffle(tasks)
         for task in tasks:
             flying = asyncio.create_task(self._run(task))
-            self._flying.add(flying)
-            flying.add_done_callback(self._flying.discard)
+            self._flying[flying] = task.envelope.query.asked_at
+            flying.add_done_callback(self._landed)
         return len(tasks)
+
+    def _landed(self, flying: asyncio.Task[None]) -> None:
+        self._flying.pop(flying, None)
 
     async def _run(self, task: Task) -> None:
         observation = await self._runs.run(task.envelope, arm=task.arm, attempt=task.attempt)
+        if self.experiment.redact is not None:
+            observation = redacted_observation(observation, self.experiment.redact)
+        self._charge(observation)  # also of a run that was broken off: its tokens are gone
         failure = observation.failure
         if failure is not None and failure.kind == "killed":
             self.counts["killed"] += 1
             self._store.release(task)
             return
-        self._charge(observation)
         new = self._store.add_observation(observation)
         self.counts["observations"] += new
         if new and self._told is not None:

@@ -7,6 +7,9 @@ disabled flag or of another type is no. (https://openfeature.dev/specification/s
 A provider runs in the caller's time and can't be interrupted without a thread. One evaluation that took longer than
 `patience`, or is still running after that, and the provider is left alone for `pause` seconds. The calls that were
 already inside a provider that never returns stay there: use one that evaluates in memory.
+
+A flag that is off for everybody (its value is static, or it is disabled) kills: the kill switch asks ten times a
+second, and workers end what is in flight. So does a second flag, `kill`, when it is on or can't be evaluated.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from shadoweval._optional import require
 from shadoweval.traffic.flagfile import Loss
@@ -23,6 +26,7 @@ from shadoweval.traffic.flagfile import Loss
 __all__ = ["OpenFeatureFlags"]
 
 _log: Final = logging.getLogger("shadoweval.traffic")
+_Answer = TypeVar("_Answer")
 _NO: Final = frozenset({"ERROR", "STALE", "DISABLED"})
 
 
@@ -33,6 +37,7 @@ class OpenFeatureFlags:
         flag: Key of a boolean flag; by default the experiment's name.
         client: An OpenFeature client; by default the one of `domain`.
         domain: OpenFeature domain.
+        kill: Key of a boolean flag that kills while it is true; None: there is none.
         refused: Further reasons that count as no. With flagd add `DEFAULT`: it answers a rule that has no result, for
             instance since an attribute is missing, with the default variant.
         patience: Seconds that an evaluation may take.
@@ -49,6 +54,7 @@ class OpenFeatureFlags:
         *,
         client: Any = None,
         domain: str | None = None,
+        kill: str | None = None,
         refused: frozenset[str] = frozenset(),
         patience: float = 0.1,
         pause: float = 30.0,
@@ -58,7 +64,8 @@ class OpenFeatureFlags:
         self._context = require("openfeature.evaluation_context", extra="flags", needed_for="OpenFeatureFlags")
         self._in_memory = require("openfeature.provider.in_memory_provider", extra="flags", needed_for="flags")
         self._client = api.get_client(domain) if client is None else client
-        self._flag = flag
+        self._flag, self._kill = flag, kill
+        self._killed_by: str | None = None
         self._refused = _NO | refused
         self._patience, self._pause, self._clock = patience, pause, clock
         self._numbers = itertools.count()
@@ -73,18 +80,29 @@ class OpenFeatureFlags:
         """Why the call is not mirrored, as a name in `counters.LOSSES`; None: the provider says yes."""
         if not unit:
             return "not_targeted"
+        return self._patiently(
+            experiment, lambda: self._asked(self._flag or experiment, unit, attributes), "flag_error"
+        )
+
+    def kill_reason(self, experiment: str) -> str | None:
+        """What kills the experiment, what is in flight included; None: no flag does. A resting provider: as before."""
+        self._killed_by = self._patiently(experiment, lambda: self._kills(experiment), self._killed_by)
+        return self._killed_by
+
+    def _patiently(self, experiment: str, ask: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
+        """Ask the provider unless it is too slow."""
         began = self._clock()
         if began < self._resumes:
-            return "flag_error"
+            return otherwise
         for number, other in list(self._running.items()):
             if began - other > self._patience:
                 self._running.pop(number, None)  # told once: after the pause the provider gets another chance
                 self._rest(experiment, began, seconds=began - other)
-                return "flag_error"
+                return otherwise
         number = next(self._numbers)
         self._running[number] = began
         try:
-            return self._asked(self._flag or experiment, unit, attributes)
+            return ask()
         finally:
             self._running.pop(number, None)
             took = self._clock() - began
@@ -103,6 +121,18 @@ class OpenFeatureFlags:
         if not details.value or details.reason in self._refused or self._disabled(flag):
             return "flag_off"
         return None
+
+    def _kills(self, experiment: str) -> str | None:
+        context = self._context.EvaluationContext(targeting_key=experiment)
+        if self._kill is not None and self._details(self._kill, True, context).value is not False:
+            return f"the OpenFeature flag {self._kill!r}"
+        flag = self._flag or experiment
+        details = self._details(flag, False, context)
+        off = details.value is False and details.reason in {"STATIC", "DISABLED"}
+        return f"the OpenFeature flag {flag!r}, which is off for everybody" if off or self._disabled(flag) else None
+
+    def _details(self, flag: str, default: bool, context: Any) -> Any:
+        return self._client.get_boolean_details(flag, default, context)
 
     def _disabled(self, flag: str) -> bool:
         """InMemoryProvider (openfeature-sdk 0.10) serves a disabled flag as if it were enabled."""

@@ -23,6 +23,7 @@ class FakeRuns:
 
     def __init__(self, *, hang=False):
         self.ran: list[tuple[str, str, int]] = []
+        self.throttles = {"new": 0}
         self._hang = hang
         self._ended = asyncio.Event()
 
@@ -35,6 +36,9 @@ class FakeRuns:
 
     async def cancel(self):
         self._ended.set()
+
+    def drain(self):
+        """Nothing waits for its turn."""
 
 
 @pytest.fixture(name="experiment")

@@ -14,6 +14,7 @@ from openfeature.provider import AbstractProvider, Metadata  # noqa: E402
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider  # noqa: E402
 
 from shadoweval.testing import FixedClock  # noqa: E402
+from shadoweval.traffic.kill import KillSwitch  # noqa: E402
 from shadoweval.traffic.openfeature_flags import OpenFeatureFlags  # noqa: E402
 
 
@@ -237,3 +238,55 @@ def test_the_request_path_does_not_import_openfeature():
     found = subprocess.run([sys.executable, "-S", "-c", start + code], capture_output=True, text=True, check=True)
 
     assert found.stdout.strip() == "[]"
+
+
+def test_a_flag_that_is_off_for_everybody_kills(make, tmp_path):
+    """Static and off, or disabled: what is in flight ends too, and the flag is named. On again, it runs again."""
+    flags = make(in_memory(default_variant="on"))
+    switch = KillSwitch("support", home=tmp_path, also=flags.kill_reason, interval=0.0)
+    assert not switch.killed()
+
+    for flag in ({"default_variant": "off"}, {"default_variant": "on", "state": InMemoryFlag.State.DISABLED}):
+        make(in_memory(**flag))
+        assert "the OpenFeature flag 'support'" in switch.reason()
+
+    make(in_memory(default_variant="on"))
+    assert not switch.killed()
+
+
+@pytest.mark.parametrize(
+    "told", [False, FlagResolutionDetails(value=False, reason=Reason.TARGETING_MATCH),
+             FlagResolutionDetails(value=False, reason=Reason.SPLIT)],
+)  # fmt: skip
+def test_a_flag_that_is_off_for_somebody_does_not(make, told):
+    """A rule's or a share's no concerns the one who asked; what others began goes on."""
+    assert make(Provider(lambda context: told)).kill_reason("support") is None
+
+
+def kill_flag(variant):
+    flag = InMemoryFlag(variants={"on": True, "off": False}, default_variant=variant)
+    return InMemoryProvider({"stop": flag, "support": InMemoryFlag(variants={"on": True}, default_variant="on")})
+
+
+def test_a_kill_flag_kills(make):
+    """On: killed. Off: not. Missing: it can't be known, so killed."""
+    assert "'stop'" in make(kill_flag("on"), kill="stop").kill_reason("support")
+    assert make(kill_flag("off"), kill="stop").kill_reason("support") is None
+    assert "'stop'" in make(in_memory(default_variant="on"), kill="stop").kill_reason("support")
+
+
+def test_a_resting_provider_kills_as_before(make):
+    """A provider that got slow is left alone; what it said last holds."""
+    clock = FixedClock()
+    answers = [True, True]
+
+    def answer(context):
+        clock.tick(1.0 if len(answers) == 1 else 0.0)
+        return FlagResolutionDetails(value=answers.pop(), reason=Reason.STATIC)
+
+    provider = Provider(answer)
+    flags = make(provider, clock=clock.seconds)
+    assert flags.kill_reason("support") is None
+    assert flags.kill_reason("support") is None
+    assert flags.kill_reason("support") is None  # resting: a third evaluation would fail
+    assert len(provider.asked) == 2
