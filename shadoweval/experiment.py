@@ -34,7 +34,7 @@ from shadoweval.checks import (
     checked_target,
 )
 from shadoweval.errors import ExperimentError, UnknownCandidateError
-from shadoweval.mirror import Mirror
+from shadoweval.mirror import Mirror, Redactor
 from shadoweval.protocols import FlagProvider, Scorer, Transport
 from shadoweval.records import INCUMBENT, Arm
 from shadoweval.settings import Settings, read_settings
@@ -69,6 +69,8 @@ class Experiment:
         warm: `"module:attribute"` called once in each candidate process before it serves (load an index, a model).
         outcome: Called with what either arm returned: its answer, as text or `Outcome`. Importable (a function of a
             module), since candidates need it too; None: texts, messages and mappings with an answer are understood.
+        redact: Takes secrets out of every text before it leaves the mirror's process, and out of what candidates answer
+            before it is stored: `mirror.redact_secrets`, or `(text, key) -> text`. Importable, as `outcome`.
         flags: Says for each request whether it may be mirrored; None: the flag file of the settings, if there is one,
             else sampling alone decides.
         breaker: Turns the mirror off while the incumbent suffers; None: one with the default limits. One without
@@ -99,6 +101,7 @@ class Experiment:
         guard: bool = True,
         warm: str | None = None,
         outcome: Callable[[Any], Any] | None = None,
+        redact: Redactor | None = None,
         flags: FlagProvider | None = None,
         breaker: Breaker | None = None,
         budget: Mapping[str, float] | None = None,
@@ -121,6 +124,7 @@ class Experiment:
         self.guard = guard
         self.warm = None if warm is None else checked_target(warm)
         self.outcome = outcome
+        self.redact = redact
         self.breaker = breaker or Breaker()
         self._flags = flags
         self._budget = checked_budget(budget or {})
@@ -218,11 +222,14 @@ class Experiment:
             attributes: Called with the call's arguments: what slices and targeting go by.
             unit: Called with the arguments: user or session. All of a unit's queries are mirrored, or none.
             text: Called with the arguments: the question as a person would read it.
-            options: Further options of `Mirror`.
+            options: Further options of `Mirror`. `redact` becomes the experiment's own where that has none; a worker
+                knows it only if it imports the module of this mounting: `Experiment(redact=...)` is the better place.
 
         Raises:
             ShareError: `sample` is no share.
         """
+        self.redact = self.redact or options.get("redact")
+        options.setdefault("redact", self.redact)
         mirror = Mirror(
             experiment=self.name,
             transport=self._opened_transport,

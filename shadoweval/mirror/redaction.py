@@ -161,12 +161,13 @@ def _redacted_call(call: list[Any], redact: Redactor) -> list[Any]:
 def redacted_observation(observation: Observation, redact: Redactor) -> Observation:
     """What a shadow did, with the same texts redacted as in a served observation's frame.
 
-    Never raises: what could not be redacted is not kept, and the observation says `redaction failed`.
+    Never raises: what could not be redacted is not kept. The run then counts as broken off from outside, since it is no
+    fault of the candidate's.
     """
     try:
         return _redacted_observation(observation, _checked(redact))
     except Exception as error:  # noqa: BLE001 - a redactor is the user's own; its message may hold what it was given
-        failure = Failure(kind="error", error_type=type(error).__name__, message="redaction failed")
+        failure = Failure(kind="aborted", error_type=type(error).__name__, message="redaction failed")
         return msgspec.structs.replace(
             observation, outcome=None, failure=failure, steps=(), refusals=(), writes=(), versions={}
         )

@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from shadoweval.experiment import Experiment
 from shadoweval.mirror.redaction import redacted_observation
+from shadoweval.mirror.redaction import redacted_observation
 from shadoweval.protocols import Receiver, Store, Task
 from shadoweval.records import Arm, Envelope, Observation
 from shadoweval.running.ingestion import Ingestion, arms_of
@@ -175,6 +176,8 @@ class Worker:
 
     async def _run(self, task: Task) -> None:
         observation = await self._runs.run(task.envelope, arm=task.arm, attempt=task.attempt)
+        if self.experiment.redact is not None:
+            observation = redacted_observation(observation, self.experiment.redact)
         if self.experiment.redact is not None:
             observation = redacted_observation(observation, self.experiment.redact)
         self._charge(observation)  # also of a run that was broken off: its tokens are gone
