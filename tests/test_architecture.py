@@ -47,8 +47,8 @@ def test_modules_and_functions_stay_small(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "shadoweval").rglob("*.pyx")), ids=ident)
 def test_compiled_modules_stay_small(path):
-    """A compiled module has at most 350 lines: declarations of C take some."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+    """A compiled module has at most 360 lines: declarations of C take some."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 360
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=ident)

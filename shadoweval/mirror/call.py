@@ -27,6 +27,7 @@ from shadoweval.mirror.overhead import bin_name
 from shadoweval.mirror.question import asked
 from shadoweval.mirror.redaction import redacted_frame
 from shadoweval.mirror.sampling import draw, ids
+from shadoweval.mirror.trace_context import traced
 
 if TYPE_CHECKING:
     from shadoweval.mirror.site import Site
@@ -103,6 +104,7 @@ class Call(Guard):
         self.point = "snapshot"
         if plan.inputs is not None:
             args, kwargs = chosen(plan.inputs(*args, **kwargs))
+        attributes = traced(attributes)
         self.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else EMPTY
         only = args[0] if len(args) == 1 and not kwargs else None
         if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
@@ -127,9 +129,7 @@ class Call(Guard):
         try:
             if token is not None:
                 token.var.reset(token)
-        except ValueError:
-            # Whoever drives the coroutine changed contexts in the middle (opentelemetry-python#2606 met the same):
-            # the variable is set in a context that is not ours to clean.
+        except ValueError:  # its driver changed contexts in the middle, as in opentelemetry-python#2606
             pass
 
     def ended(self) -> float:

@@ -113,7 +113,7 @@ class _Root:
             if current.get() is not self.recorder:
                 current.set(self.recorder)
         elif self.call is not None:
-            alone.set(True)
+            alone.set(self.call)
 
     def tell(self, event: str, *told: Any, **facts: Any) -> None:
         """Write an event down."""

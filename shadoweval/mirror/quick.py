@@ -22,6 +22,7 @@ from shadoweval.mirror.overhead import bin_name
 from shadoweval.mirror.question import asked
 from shadoweval.mirror.sampling import draw, ids
 from shadoweval.mirror.site import Site
+from shadoweval.mirror.trace_context import traced
 
 __all__ = ["quick"]
 
@@ -82,5 +83,6 @@ if _calls is not None:
         resumed=_resumed,
         carry_on=_carry_on,
         bin_name=bin_name,
+        traced=traced,
         uncarried=UNCARRIED,
     )

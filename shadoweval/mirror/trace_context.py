@@ -7,14 +7,17 @@ is imported for it: where the application has not imported OpenTelemetry, there 
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from shadoweval.capture.copying import encode
-from shadoweval.mirror.call import Call
 
-__all__ = ["TRACEPARENT", "active_traceparent", "note_trace"]
+if TYPE_CHECKING:
+    from shadoweval.mirror.call import Call
+
+__all__ = ["TRACEPARENT", "active_traceparent", "note_trace", "traced"]
 
 TRACEPARENT: Final = "traceparent"
 _API: Final = "opentelemetry.trace"
@@ -29,6 +32,14 @@ def active_traceparent() -> str | None:
         return None
     span = span_of().get_span_context()
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}" if span.is_valid else None
+
+
+def traced(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A query's attributes, the active span's trace among them."""
+    if _API not in sys.modules or TRACEPARENT in attributes:
+        return attributes
+    told = active_traceparent()
+    return attributes if told is None else {**attributes, TRACEPARENT: told}
 
 
 def note_trace(call: Call | None, header: str | None = None) -> None:

@@ -37,6 +37,7 @@ cdef enum:
 
 cdef uint32_t ANSWER = 0xFFFFFFFF
 
+cdef str TRACES = "opentelemetry.trace"
 cdef str LANGCHAIN = "langchain_core.runnables.base"  # without it there is nothing to watch
 
 
@@ -46,20 +47,21 @@ cdef class Ties:
     cdef object current, alone, installed, hook, watch, draw, ids, time, modules
     cdef type recorder
     cdef object encode, encode_value, answer_text, call_inputs, chosen, asked, attribute_data
-    cdef object decided, left_alone, resumed, carry_on, bin_name, uncarried
+    cdef object decided, left_alone, resumed, carry_on, bin_name, traced, uncarried
 
 cdef Ties _ties = Ties()
 _ties.modules = sys.modules
 
 
 def connect(*, current, alone, installed, hook, watch, draw, ids, recorder, time, encode, encode_value, answer_text,
-            call_inputs, chosen, asked, attribute_data, decided, left_alone, resumed, carry_on, bin_name, uncarried):
+            call_inputs, chosen, asked, attribute_data, decided, left_alone, resumed, carry_on, bin_name, traced, uncarried):
     """The Python half of what is done here."""
     t = _ties
     t.current, t.alone, t.installed, t.hook, t.watch, t.draw, t.ids = current, alone, installed, hook, watch, draw, ids
     t.recorder, t.time, t.encode, t.encode_value, t.answer_text = recorder, time, encode, encode_value, answer_text
     t.call_inputs, t.chosen, t.asked, t.attribute_data, t.decided = call_inputs, chosen, asked, attribute_data, decided
-    t.left_alone, t.resumed, t.carry_on, t.bin_name, t.uncarried = left_alone, resumed, carry_on, bin_name, uncarried
+    t.left_alone, t.resumed, t.carry_on = left_alone, resumed, carry_on
+    t.bin_name, t.traced, t.uncarried = bin_name, traced, uncarried
 
 
 cdef class Gate:
@@ -162,12 +164,14 @@ cdef class Quick:
         if drawn < gate.control:
             return _ties.left_alone(self)
         self.point = "snapshot"
+        if TRACES in _ties.modules:
+            attributes = _ties.traced(attributes or {})
         self.attributes = _ties.attribute_data(attributes, max_bytes=gate.max_bytes) if attributes else None
         if gate.inputs is not None:
             args, kwargs = _ties.chosen(gate.inputs(*args, **kwargs))
-        if gate.text is None and len(args) == 1 and not kwargs and type(args[0]) is str \
-                and len(<str>args[0]) <= gate.max_bytes:
-            self.text, self.inputs = args[0], (args, kwargs)
+        only = args[0] if gate.text is None and len(args) == 1 and not kwargs else None
+        if type(only) is str and len(<str>only) <= gate.max_bytes:
+            self.text, self.inputs = only, (args, kwargs)
         else:
             self.inputs = _ties.call_inputs(args, kwargs, max_bytes=gate.max_bytes)
             self.text = _ties.asked(args, kwargs) if gate.text is None else str(gate.text(*args, **kwargs))
@@ -254,9 +258,9 @@ cdef class Quick:
         put_bytes(buffer, self.gate.raw)
         if not (put_text(buffer, _ties.ids.prefix) and put_plain(buffer, self.number, False)):
             return False
-        if type(self.unit) is not str or type(self.text) is not str:
+        if type(self.unit) is not str or not put_text(buffer, self.unit):
             return False
-        if not (put_text(buffer, self.unit) and put_text(buffer, self.text) and self.copied(buffer)):
+        if type(self.text) is not str or not (put_text(buffer, self.text) and self.copied(buffer)):
             return False
         if self.attributes is None:
             put_byte(buffer, 0x80)

@@ -165,3 +165,27 @@ asyncio.run(ShadowASGI(app, Mirror("x", Keep(), control=0.0), routes=[Route(path
 assert frames and not [name for name in sys.modules if name.startswith("opentelemetry")]
 """
     subprocess.run([sys.executable, "-c", program, "."], check=True)
+
+
+def test_a_decorated_function_keeps_it_too(kept, mirror_with, span):
+    """Functions, coroutines and streams; what the mirror's own `attributes` say goes before it."""
+
+    def plain(question):
+        return question
+
+    async def awaited(question):
+        return question
+
+    def streamed(question):
+        yield question
+
+    mirror = mirror_with(attributes=lambda question: {"plan": question})
+    assert mirror(plain)("pro") == "pro"
+    assert asyncio.run(mirror(awaited)("pro")) == "pro"
+    assert list(mirror(streamed)("pro")) == ["pro"]
+    for envelope in kept.envelopes:
+        assert dict(envelope.query.attributes) == {"plan": "pro", "traceparent": span}
+
+    kept.frames.clear()
+    assert mirror_with(attributes=lambda question: {"traceparent": HEADER})(plain)("q") == "q"
+    assert kept.only.query.attributes["traceparent"] == HEADER
