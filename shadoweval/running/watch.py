@@ -49,8 +49,9 @@ class Watch:
             self._listened = self._seconds()
             self._listen()
 
-    def end(self) -> None:
+    def end(self, *, met: int) -> None:
         """Leave nothing untold."""
+        self.step(met=met, oldest=None)
         self._witness.settle()
 
     def _listen(self) -> None:

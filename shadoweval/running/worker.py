@@ -19,7 +19,6 @@ from typing import Final, Protocol
 
 from shadoweval.experiment import Experiment
 from shadoweval.mirror.redaction import redacted_observation
-from shadoweval.mirror.redaction import redacted_observation
 from shadoweval.protocols import Receiver, Store, Task
 from shadoweval.records import Arm, Envelope, Observation
 from shadoweval.running.ingestion import Ingestion, arms_of
@@ -112,8 +111,7 @@ class Worker:
                 elif not self._budget_spent():
                     busy = self._start() > 0 or busy
                 if self._watch is not None:
-                    oldest = min(self._flying.values(), default=None)
-                    self._watch.step(met=sum(self._runs.throttles.values()), oldest=oldest)
+                    self._watch.step(met=self._met(), oldest=min(self._flying.values(), default=None))
                 if not busy and not self._flying and until_idle:
                     break
                 await self._pause(_LOOK if busy or self._flying else 10 * _LOOK)
@@ -123,8 +121,11 @@ class Worker:
                 flying.cancel()
             self.keep_counters()
             if self._watch is not None:
-                self._watch.end()
+                self._watch.end(met=self._met())
         return self.counts
+
+    def _met(self) -> int:
+        return sum(self._runs.throttles.values())
 
     def _budget_spent(self) -> bool:
         """Whether candidates and re-runs of the incumbent have used up the day's tokens or dollars."""
@@ -176,8 +177,6 @@ class Worker:
 
     async def _run(self, task: Task) -> None:
         observation = await self._runs.run(task.envelope, arm=task.arm, attempt=task.attempt)
-        if self.experiment.redact is not None:
-            observation = redacted_observation(observation, self.experiment.redact)
         if self.experiment.redact is not None:
             observation = redacted_observation(observation, self.experiment.redact)
         self._charge(observation)  # also of a run that was broken off: its tokens are gone

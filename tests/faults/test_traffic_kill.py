@@ -1,7 +1,12 @@
-"""The kill switch under load: other processes burn the processor, many experiments are looked at."""
+"""The kill switch under load: processes and threads burn the processor, many experiments are looked at.
+
+The promise is 250 ms by file and 1 s for what is in flight. A shared machine may hold anybody up, so the median of
+twenty has to keep it, and the worst ten times as much.
+"""
 
 import multiprocessing
 import statistics
+import threading
 import time
 
 import pytest
@@ -9,24 +14,31 @@ import pytest
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import KillSwitch
 
+PROMISE = 0.25
+TIMES = 20
 
-def burn(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+
+def burn(stop=None):
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (stop and stop.is_set()):
         sum(range(10_000))
 
 
 @pytest.fixture(name="load")
 def _load():
-    """Twice as many busy processes as there are processors."""
+    """Twice as many busy processes as there are processors, and four busy threads in this one."""
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=burn, args=(30,), daemon=True) for _ in range(2 * multiprocessing.cpu_count())]
-    for process in processes:
-        process.start()
+    processes = [context.Process(target=burn, daemon=True) for _ in range(2 * multiprocessing.cpu_count())]
+    stop = threading.Event()
+    threads = [threading.Thread(target=burn, args=(stop,), daemon=True) for _ in range(4)]
+    for one in (*processes, *threads):
+        one.start()
     yield
+    stop.set()
     for process in processes:
         process.kill()
-        process.join()
+    for one in (*processes, *threads):
+        one.join()
 
 
 def seen_after(look, act):
@@ -35,35 +47,56 @@ def seen_after(look, act):
     began = time.monotonic()
     act()
     while not look():
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         time.sleep(0.001)
     return time.monotonic() - began
 
 
-def test_a_kill_by_file_is_seen_under_load(tmp_path, load):
-    """Ten kills by another switch while the machine is overloaded: each is seen. The bound is ten times the promise."""
-    switch, other = KillSwitch("support", home=tmp_path), KillSwitch("support", home=tmp_path)
+def keeps(delays):
+    """Whether the median keeps the promise and the worst ten times as much; shown where it does not."""
+    return statistics.median(delays) < PROMISE and max(delays) < 10 * PROMISE
+
+
+def until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_a_kill_by_file_is_seen_within_250_ms_under_load(tmp_path, load):
+    """The file is made as `touch` makes it, by nobody this process knows of."""
+    switch = KillSwitch("support", home=tmp_path)
+    file = tmp_path / "kill" / "support"
+    file.parent.mkdir()
     delays = []
-    for _ in range(10):
-        delays.append(seen_after(switch.killed, other.kill))
-        other.resume()
-        time.sleep(0.11)
-        assert not switch.killed()
+    for number in range(TIMES):
+        time.sleep(0.013 * number % 0.1)  # at every phase of the look's interval
+        delays.append(seen_after(switch.killed, file.touch))
+        file.unlink()
+        until(lambda: not switch.killed())
 
-    assert statistics.median(delays) < 2.5
+    assert keeps(delays), sorted(delays)
 
 
-def test_a_kill_by_flag_file_is_seen_under_load(tmp_path, load):
-    """The flag file's `kill` goes through two looks, its own and the switch's, and is seen all the same."""
+def test_a_kill_by_flag_file_is_seen_within_250_ms_under_load(tmp_path, load):
+    """The flag file's `kill` goes through two looks, its own and the switch's."""
     file = tmp_path / "flags.toml"
     file.write_text("", encoding="utf-8")
-    switch = KillSwitch("support", home=tmp_path, also=StaticFlags(file).killed)
+    switch = KillSwitch("support", home=tmp_path, also=StaticFlags(file).kill_reason)
 
-    def kill():
-        (tmp_path / "new").write_text("kill = ['support']\n", encoding="utf-8")
+    def write(text):
+        (tmp_path / "new").write_text(text, encoding="utf-8")
         (tmp_path / "new").replace(file)
 
-    assert seen_after(switch.killed, kill) < 10
+    delays = []
+    for number in range(TIMES):
+        time.sleep(0.013 * number % 0.1)
+        delays.append(seen_after(switch.killed, lambda: write("kill = ['support']\n")))
+        write("")
+        until(lambda: not switch.killed())
+
+    assert keeps(delays), sorted(delays)
 
 
 def test_many_experiments_cost_their_own_looks_only(tmp_path):
