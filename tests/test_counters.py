@@ -1,14 +1,17 @@
 """Counters that outlive their process."""
 
+import mmap
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from shadoweval.counters import LOSSES, Counters, read_counters
+from shadoweval import counters as counters_module
+from shadoweval.counters import LOSSES, Counters, copy_counts, read_counters
 
 
 def test_counts_by_name(tmp_path):
@@ -116,6 +119,59 @@ def test_sigkill_loses_no_count(tmp_path):
     process.communicate()
 
     assert read_counters(path) == {"eligible": 1234}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_lock_that_is_held_at_a_fork_is_not_the_childs(monkeypatch):
+    """Where counting takes a lock, a child counts although the thread that held it is not there."""
+    monkeypatch.setattr(counters_module, "_UNDIVIDED", False)
+    monkeypatch.setattr(counters_module, "_compiled", None)
+    counters = Counters()
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with counters._lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        counters.add("full")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    done.set()
+    thread.join()
+
+
+def test_what_is_counted_elsewhere_is_added(tmp_path):
+    """A reader adds what the file's process counted in shared memory; copied again it is counted once."""
+    counters = Counters(tmp_path / "a.counters", names=("a", "b"))
+    counters.add("a", 3)
+    with (tmp_path / "a.counters").open("r+b") as file:
+        copy_counts(file.fileno(), struct.pack("<2Q", 1, 1))
+        copy_counts(file.fileno(), struct.pack("<2Q", 2, 5))
+
+    assert read_counters(tmp_path / "a.counters") == {"a": 5, "b": 5}
+    assert counters.snapshot() == {"a": 3}
+
+
+def test_counters_beside_are_told_together(tmp_path):
+    """The same names counted in a file and in memory that another process reads."""
+    with mmap.mmap(-1, 4096) as memory:
+        shared = Counters(names=("a", "b"), place=(memory, 1024))
+        filed = Counters(tmp_path / "a.counters", names=("a", "b"))
+        shared.beside, filed.beside = (filed,), (shared,)
+
+        shared.add("b", 2)
+        filed.add("a")
+
+        assert shared.snapshot() == filed.snapshot() == {"a": 1, "b": 2}
+        assert struct.unpack_from("<2Q", memory, 1024) == (0, 2)
+        shared.close()
 
 
 def test_a_closed_file_stays_for_readers(tmp_path):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import mmap
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ NUMBERED: Final = tuple(str(i) for i in range(128))
 """Names of the slots of `mirrored` and `control`: the bins of a histogram of durations."""
 PLACES: Final[Mapping[Kind, tuple[int, int]]] = {"main": (1024, 64), "mirrored": (1536, 128), "control": (2560, 128)}
 """Where the numbers of a kind begin in a page that is shared with a collector, and how many there are."""
+
+
+_RETRY: Final = 0.25
 
 
 class CallCounters(Counters):
@@ -106,6 +110,7 @@ class Ledger:
         """What the names of its files begin with; empty where there are none now."""
         self.locks: list[Hold] = []
         """Its own on them."""
+        self._retry_at = 0.0
         self._begin()
         self._open()
 
@@ -131,6 +136,7 @@ class Ledger:
             self.stem = writer
         except OSError as error:
             unwritable(self.folder, error)
+            self._retry_at = time.monotonic() + _RETRY
             self.forget()
             filed = [_made(kind) for kind in KINDS]
         self._filed, self._unopened = filed, False
@@ -191,6 +197,8 @@ class Ledger:
         """Let readers find the counters again where the folder was removed, or could not be written until now."""
         with self._lock:
             if self._unopened or (self.stem and (self.folder / f"{self.stem}.main.counters").exists()):
+                return
+            if not self.stem and time.monotonic() < self._retry_at:
                 return
             before = self._filed
             self.forget()

@@ -1,4 +1,4 @@
-"""A disk that answers nothing (a stalled volume, fsfreeze): no call waits for it, and nothing that was counted is lost."""
+"""A disk that answers nothing (a stalled volume, fsfreeze): no call waits for it, and no count is lost."""
 
 import contextlib
 import mmap

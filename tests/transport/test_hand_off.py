@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ if sys.platform != "linux":
 
 from shadoweval.transport import hand_off
 from shadoweval.transport.hand_off import RingTransport
+from shadoweval.transport.ledger import total
+from shadoweval.transport.ring import Ring
 
 
 def until(met: Callable[[], object]) -> None:
@@ -67,6 +70,80 @@ def test_the_collector_ends_with_its_transport(tmp_path: Path) -> None:
     assert count(tmp_path / "spool") >= 2
 
 
+def test_what_a_dead_collector_left_is_stored_when_it_is_closed(tmp_path: Path) -> None:
+    """It dies, and before any call noticed that the application closes: frames and counts are there."""
+    transport = RingTransport(tmp_path / "spool")
+    offered = 0
+
+    def alive() -> bool:
+        nonlocal offered
+        offered += 1
+        return transport.offer(b"x") is None and transport.ring
+
+    until(alive)
+    assert transport.collector is not None
+    os.kill(transport.collector, signal.SIGSTOP)  # from here on it moves nothing
+    os.kill(transport.collector, signal.SIGKILL)
+    for _ in range(20):
+        assert transport.offer(b"x") is None
+        transport.ledger.count("mirrored")
+    assert transport.ring
+    ended = transport.collector
+    until(lambda: Path(f"/proc/{ended}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    transport.close()
+    assert count(tmp_path / "spool") >= offered + 20
+    assert total(tmp_path / "spool", "main") == transport.ledger.main.snapshot() == {"eligible": 20, "mirrored": 20}
+
+
+UNCLOSED = """
+import os, signal, sys
+from pathlib import Path
+from shadoweval.transport import open_transport
+transport = open_transport(Path(sys.argv[1]))
+while not transport.ring:
+    assert transport.offer(b"x") is None
+os.kill(transport.collector, signal.SIGKILL)
+os.waitid(os.P_PID, transport.collector, os.WEXITED | os.WNOWAIT)
+for n in range(20):
+    assert transport.offer(b"y" + bytes([n])) is None
+    transport.ledger.count("mirrored")
+assert transport.ring
+"""
+
+
+def test_what_a_dead_collector_left_is_stored_when_the_application_exits(tmp_path: Path) -> None:
+    """It was never closed."""
+    subprocess.run([sys.executable, "-c", UNCLOSED, str(tmp_path / "spool")], check=True, timeout=60)
+    assert [frame for frame in _frames(tmp_path / "spool") if frame != b"x"] == [b"y" + bytes([n]) for n in range(20)]
+    assert total(tmp_path / "spool", "main", fold=True) == {"eligible": 20, "mirrored": 20}
+
+
+def test_the_first_few_that_die_are_followed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before any call saw them alive; then less and less often."""
+    started: list[Ring] = []
+    start = RingTransport._start
+
+    def starting(self: RingTransport, ring: Ring) -> int | None:
+        started.append(ring)
+        return start(self, ring)
+
+    monkeypatch.setattr(RingTransport, "_start", starting)
+    monkeypatch.setattr(hand_off, "_RESTART", 60_000_000_000)
+    monkeypatch.setattr(hand_off, "_PROGRAM", "raise SystemExit  # {path!r}")
+    transport = RingTransport(tmp_path / "spool")
+    until(lambda: transport.offer(b"x") is None and len(started) == 3)
+    assert transport._patience > hand_off._RESTART
+    assert transport._start_at > time.monotonic_ns()
+    until(lambda: transport.offer(b"x") is None and transport.collector is None)
+    assert transport.offer(b"x") is None
+    assert len(started) == 3
+    monkeypatch.undo()
+    transport._start_at = 0  # its time has come
+    until(lambda: transport.offer(b"x") is None and transport.ring)
+    assert transport._patience == hand_off._RESTART  # forgiven
+    transport.close()
+
+
 def test_the_collector_is_humble(tmp_path: Path) -> None:
     """Lower priority, a session of its own, and no signal that a terminal sends to the application's group."""
     transport = RingTransport(tmp_path / "spool")
@@ -76,6 +153,9 @@ def test_the_collector_is_humble(tmp_path: Path) -> None:
     assert os.getpriority(os.PRIO_PROCESS, collector) == min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19)
     assert os.sched_getscheduler(collector) == os.SCHED_BATCH
     assert os.getsid(collector) == collector
+    group = Path(f"/proc/{collector}/autogroup")  # where there are any, priorities count within them only
+    if group.exists():
+        assert group.read_text().split()[-1] == str(os.getpriority(os.PRIO_PROCESS, collector))
     transport.close()
 
 
