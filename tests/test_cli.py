@@ -14,6 +14,7 @@ from shadoweval.cli import main
 
 COMMANDS = (
     "worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase",
+    "purge",
 )  # fmt: skip
 
 PIPELINE = """
@@ -317,6 +318,7 @@ def test_labels_and_erasure(project, capsys):
         (["report", "toyapp:toy"], "shadoweval evaluate toyapp:toy"),
         (["labels", "toyapp:toy", "none.jsonl"], "can't be read"),
         (["erase", "toyapp:toy"], "--unit ID"),
+        (["purge", "toyapp:toy"], "retention = '30d'"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(project, capsys, arguments, complaint):
@@ -332,3 +334,37 @@ def test_help_of_every_command(capsys):
             main([command, "--help"])
         assert ended.value.code == 0
         assert command in capsys.readouterr().out
+
+
+def test_a_spent_budget_is_in_the_status(project, capsys):
+    """What is spent, and what that stops."""
+    text = (
+        (project / "toyapp.py").read_text(encoding="utf-8").replace('name="toy",', 'name="toy", budget={"tokens": 5},')
+    )
+    (project / "toyapp.py").write_text(text, encoding="utf-8")
+    spend = "import toyapp; toyapp.toy.budget.charge(tokens=5)"
+    subprocess.run([sys.executable, "-c", spend], check=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
+
+    told = shadoweval("status", "toyapp:toy").stdout
+
+    assert "BUDGET SPENT: 5 of 5 tokens are spent today; nothing is mirrored and no candidate runs" in told
+
+
+def test_silence_is_in_the_status_and_in_the_evaluation(project):
+    """One mirrored call, seen by a look, then forty that can't be copied: the mirrored one mutes nothing."""
+    serve(1)
+    assert "ALARM" not in shadoweval("status", "toyapp:toy").stdout
+    lock = "import threading, toyapp\nfor _ in range(40): toyapp.served(threading.Lock())"
+    text = (
+        (project / "toyapp.py")
+        .read_text(encoding="utf-8")
+        .replace("    book(question)\n    return question", "    return 1")
+    )
+    (project / "toyapp.py").write_text(text, encoding="utf-8")
+    subprocess.run([sys.executable, "-c", lock], check=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
+
+    status = shadoweval("status", "toyapp:toy").stdout
+    shadoweval("evaluate", "toyapp:toy", "--report", "reports", check=False)
+
+    assert "ALARM: 40 calls, none mirrored. Most frequent reason: uncopyable (40)" in status
+    assert "Alarm: 40 calls, none mirrored" in (project / "reports" / "toy.html").read_text(encoding="utf-8")

@@ -104,6 +104,7 @@ class Breaker:
         self._mirrored, self._control = self._window(now), self._window(now)
         self._far = any(quantile >= self.limits.rare for quantile in self.limits.quantiles)
         self._rare_mirrored, self._rare_control = self._rare_window(now), self._rare_window(now)
+        self._turn = 0
         self._looked = now
         self._until = now
         self._closed_at = -float("inf")
@@ -131,7 +132,10 @@ class Breaker:
         elif self.state == "closed" or now - duration >= self._mirrored.began:
             # A half-open breaker is not judged by calls that began before it was.
             self._mirrored.add(duration, failed=failed, now=now)
-            if self._far:
+            self._turn = (self._turn + 1) & 3
+            if (
+                self._far and not self._turn
+            ):  # one in four: still several for each control call, at a quarter of the cost
                 self._rare_mirrored.add(duration, failed=failed, now=now)
 
     def open(self) -> bool:
