@@ -92,6 +92,10 @@ def _keeping(command: _Command) -> None:
     erase = command("erase", "Delete all that a user or session asked, and what was derived from it")
     erase.add_argument("--unit", help="user or session id")
     erase.add_argument("--before", metavar="SPAN", help="also or instead: everything older, for instance 30d")
+    purge = command(
+        "purge", "Delete queries that are older than the settings' retention, and what was derived from them"
+    )
+    purge.add_argument("--before", metavar="SPAN", help="older than this instead, for instance 30d")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

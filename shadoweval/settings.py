@@ -5,6 +5,7 @@ The environment wins over the file, the file over the defaults::
     # shadoweval.toml
     home = ".shadoweval"                      # SHADOWEVAL_HOME
     store = "sqlite:///.shadoweval/shadow.db" # SHADOWEVAL_STORE
+    retention = "30d"                         # SHADOWEVAL_RETENTION
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """SQLAlchemy URL; empty: SQLite in `home`."""
     flags: str = ""
     """TOML flag file; empty: no flag file."""
+    retention: str = ""
+    """How long queries and what was derived from them are kept: `12h`, `30d`; empty: until someone erases them."""
 
     @property
     def folder(self) -> Path:

@@ -27,6 +27,16 @@ def test_environment_wins_over_file(tmp_path):
     assert (settings.home, settings.store) == ("/from/env", "sqlite:///file.db")
 
 
+def test_retention_is_a_setting(tmp_path):
+    """In the file or in the environment; by default nothing is purged."""
+    file = tmp_path / "s.toml"
+    file.write_text('retention = "30d"\n', encoding="utf-8")
+
+    assert read_settings(tmp_path / "none.toml", environ={}).retention == ""
+    assert read_settings(file, environ={}).retention == "30d"
+    assert read_settings(file, environ={"SHADOWEVAL_RETENTION": "12h"}).retention == "12h"
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [("home = 3", "Expected `str`"), ("hom = 'x'", "unknown field"), ("home = ", "can't be read")],

@@ -22,7 +22,8 @@ from shadoweval.reporting.html import report as write_report
 from shadoweval.reporting.markdown import markdown
 from shadoweval.running.cases import labels_of, read_cases
 from shadoweval.running.clock import utc_now
-from shadoweval.running.erasing import erase_unit
+from shadoweval.running.erasing import Retention, erase_unit, retention_of
+from shadoweval.running.erasing import purge as purge_old
 from shadoweval.running.evaluate import evaluate as judge_stored
 from shadoweval.running.notify import LogNotifier, WebhookNotifier, notify_changes
 from shadoweval.running.opening import open_receiver, open_store
@@ -39,6 +40,7 @@ __all__ = [
     "evaluate",
     "explain",
     "labels",
+    "purge",
     "report",
     "simulate",
     "worker",
@@ -72,7 +74,10 @@ async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> 
             spans = exporting(experiment.name)
             receiver = open_receiver(experiment)
             watch = Watch(experiment, counters=receiver.counters)
-            working = Worker(experiment, store=store, receiver=receiver, runs=pool, told=spans, watch=watch)
+            retention = Retention(experiment, store=store)
+            working = Worker(
+                experiment, store=store, receiver=receiver, runs=pool, told=spans, watch=watch, retention=retention
+            )
             loop = asyncio.get_running_loop()
             for sign in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(sign, working.stop)
@@ -192,11 +197,22 @@ def erase(options: argparse.Namespace) -> int:
         if options.unit:
             erased[f"of unit {options.unit!r}"] = erase_unit(options.experiment, options.unit, store=store)
         if options.before:
-            erased[f"older than {options.before}"] = store.purge(
-                utc_now() - parse_span(options.before, name="--before")
-            )
+            before = utc_now() - parse_span(options.before, name="--before")
+            erased[f"older than {options.before}"] = purge_old(options.experiment, before, store=store)
     for what, count in erased.items():
         _say(f"erased {count} queries {what}")
+    return 0
+
+
+def purge(options: argparse.Namespace) -> int:
+    """Delete what is older than the settings allow."""
+    experiment: Experiment = options.experiment
+    kept = parse_span(options.before, name="--before") if options.before else retention_of(experiment)
+    if kept is None:
+        raise ShadowEvalError("How old is old? Write retention = '30d' into shadoweval.toml, or give --before 30d.")
+    with open_store(experiment) as store:
+        count = purge_old(experiment, utc_now() - kept, store=store)
+    _say(f"purged {count} queries older than {options.before or experiment.settings.retention}")
     return 0
 
 

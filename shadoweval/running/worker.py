@@ -21,6 +21,7 @@ from shadoweval.experiment import Experiment
 from shadoweval.mirror.redaction import redacted_observation
 from shadoweval.protocols import Receiver, Store, Task
 from shadoweval.records import Arm, Envelope, Observation
+from shadoweval.running.erasing import Retention
 from shadoweval.running.ingestion import Ingestion, arms_of
 from shadoweval.running.watch import Watch
 
@@ -68,6 +69,7 @@ class Worker:
         runs: The candidate pool, entered already.
         told: Told of each stored observation (`tracing.SpanExporting`); must not raise.
         watch: Looks after switch and mirrors at each step; None: nobody does (a suite of cases).
+        retention: Purges what is old; None: nobody does.
         rng: Decides the order in which the arms of equally old queries start.
     """
 
@@ -80,6 +82,7 @@ class Worker:
         runs: Runs,
         told: Callable[[Envelope, Observation], None] | None = None,
         watch: Watch | None = None,
+        retention: Retention | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.experiment = experiment
@@ -87,7 +90,7 @@ class Worker:
         """envelopes, set_aside, observations, failed, killed; since this worker began."""
         self._store, self._runs = store, runs
         self._ingestion = Ingestion(experiment, store=store, receiver=receiver, counts=self.counts)
-        self._told, self._watch = told, watch
+        self._told, self._watch, self._retention = told, watch, retention
         self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._flying: dict[asyncio.Task[None], datetime] = {}
@@ -106,6 +109,8 @@ class Worker:
         try:
             while not self._stop.is_set():
                 busy = self.ingest() > 0
+                if self._retention is not None:
+                    self._retention.step()
                 if self.experiment.switch.killed():
                     await self._cancel()
                 elif not self._budget_spent():

@@ -96,6 +96,8 @@ def _delete_envelopes(connection: Connection, condition: Any) -> Collection[str]
     columns = (col(envelope.query_id), col(envelope.key), col(envelope.experiment))
     rows = connection.execute(select(*columns).where(condition)).all()
     _count_erased(connection, Counter(row.experiment for row in rows))
+    if not rows:
+        return set()
     connection.execute(delete(envelope).where(condition))
     forget_all(connection)
     names = [*(row.query_id for row in rows), *{row.key for row in rows}]
