@@ -33,6 +33,7 @@ from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import load, warm_up
 from shadoweval.candidate.wire import Broken, Died, Forked, Ready, Report, Request, Start, decode, receive, send
 from shadoweval.errors import CandidateError, TargetError
+from shadoweval.priority import LEVEL, session_level, step_back
 
 __all__ = ["main"]
 
@@ -66,6 +67,7 @@ def main(descriptor: int) -> None:
     interception.effects = stubs.effects
     interception.structured = {name for name, place in stubs.functions.items() if functions.structured(place)}
     notes = _calm()
+    step_back()
     send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), notes))
     post = Post(
         target=target,
@@ -185,6 +187,7 @@ class _Zygote:
         try:
             _die_with_parent()
             os.setsid()
+            session_level(LEVEL)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for own in (self.channel.detach(), self.woken, self.wake):

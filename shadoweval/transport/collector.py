@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from shadoweval.priority import LEVEL, session_level, step_back
 from shadoweval.transport.copies import CountCopies
 from shadoweval.transport.frames import header
 from shadoweval.transport.ring import Ring
@@ -51,7 +52,7 @@ class Collector:
         self._room = Room(folder, cap_bytes)
         self._counts = CountCopies(ring, folder)
         self._counts.update()  # the files are held from now on
-        self._dirty = False
+        self._dirty = self._hurries = False
         self._synced = time.monotonic()
 
     def move(self) -> bool:
@@ -79,6 +80,12 @@ class Collector:
                 self._segments.sync()
             self._dirty, self._synced = False, moment
 
+    def _keep_up(self) -> None:
+        """Ask for as much of the processor as the application has while a quarter of the ring waits."""
+        hurry = self._ring.waiting > self._ring.size >> 2
+        if hurry != self._hurries and session_level(0 if hurry else LEVEL):
+            self._hurries = hurry
+
     def run(self, application: int) -> None:
         """Work until the application is gone, or has closed the ring, and the ring is empty."""
         pause = _SHORT
@@ -86,6 +93,7 @@ class Collector:
         while True:
             gone = os.getppid() != application or self._ring.closed
             self._ring.beat = time.monotonic_ns()
+            self._keep_up()
             moved = self.move()
             copied = self._counts.update()
             self.sync()
@@ -104,13 +112,8 @@ class Collector:
 
 
 def _humble() -> None:
-    """The application goes first: lower priority, no wake-up bonus.
-
-    Where the system groups processes by session, a priority counts within its session only: the session has one, too.
-    """
-    with contextlib.suppress(OSError):
-        now = os.nice(10)
-        Path("/proc/self/autogroup").write_text(str(now), encoding="ascii")
+    """The application goes first: lower priority, no wake-up bonus."""
+    step_back()
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
