@@ -38,7 +38,11 @@ _TOKENS: Final = _forms(
     ("tvly-", r"tvly-[\w\-]{16,}"),  # Tavily
     ("github_pat_", r"github_pat_\w{30,}"),
     *((f"gh{kind}_", rf"gh{kind}_[A-Za-z0-9]{{30,}}") for kind in "pousr"),
-    ("gl", r"gl(?:pat|dt|rt|rtr|ptt|cbt|ft|oas|imt|agent|soat|ffct|sa)[_\-][\w\-.]{20,}"),  # GitLab, Grafana
+    *(
+        (f"gl{kind}-", rf"gl{kind}-[\w\-.]{{20,}}")  # GitLab
+        for kind in ("pat", "dt", "rt", "rtr", "ptt", "cbt", "ft", "oas", "imt", "agent", "soat", "ffct")
+    ),
+    ("glsa_", r"glsa_\w{20,}"),  # Grafana
     ("AKIA", r"AKIA[0-9A-Z]{16}"),  # AWS
     ("ASIA", r"ASIA[0-9A-Z]{16}"),
     ("AIza", r"AIza[\w\-]{35}"),  # Google

@@ -44,17 +44,38 @@ def is_secret_name(name: str) -> bool:
     return _ENDINGS.search(whole) is not None
 
 
-_SIGNS: Final = ("pass", "pwd", "secret", "token", "key", "kennwort")
-_ASSIGNED: Final = re.compile(
-    r"""(?i)(?<![a-z0-9])([a-z0-9][\w.\-]{0,63}+)(\\?["']?\]?)(\s{0,3}(?::=|=>|[=:]|\b(?:is|was)\b)\s{0,3})"""
-    r"""(\\?["']|)(?![\s"'\\\[{<$%*(])"""
+_SIGNS: Final = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "wort",
+    "contrase",
+    "senha",
+    "cred",
+    "auth",
+    "string",
+    "cookie",
+)
+_BEFORE: Final = 96
+_SIGN = r"=>|:=?|(?<![=!<>])=(?!=)"
+_REST = r"""\s{0,3}(\\?["']|)(?![\s"'\\\[{<$%*(=])"""
+_BETWEEN: Final = re.compile(f"(?:{_SIGN}){_REST}")
+_BETWEEN_IN_PROSE: Final = re.compile(rf"(?:{_SIGN}|\b(?i:is|was)\b){_REST}")
+_SAID: Final = tuple(
+    f"{name} {verb} "
+    for name in ("word", "wort", "passwd", "pwd", "phrase", "code", "key", "token", "secret", "pin", "otp")
+    for verb in ("is", "was")
+)
+_NAME: Final = re.compile(
+    r"""(?:([A-Za-z]{2,16}) )?(?<![A-Za-z0-9])([A-Za-z0-9][\w.\-]{0,63})(\\?["']?\]?)(\s{0,3})\Z"""
 )
 _QUOTED: Final = {
     '"': re.compile(r'[^"\\\r\n]{1,512}'),
     "'": re.compile(r"[^'\\\r\n]{1,512}"),
     "": re.compile(r"""[^\s"'&;,<>{}\[\]()`\\]{1,512}"""),
 }
-_WORD_BEFORE: Final = re.compile(r"([A-Za-z]{2,16}) $")
 _ODD: Final = re.compile(r"\d|[a-z][A-Z]|[!@#$%^*+/=~]")
 _LETTERS: Final = 4
 
@@ -69,36 +90,44 @@ def assigned(text: str, small: str) -> str:
         return text
     parts: list[str] = []
     done = 0
-    for found in _ASSIGNED.finditer(text):
-        if found.start() < done or not _names_secret(found, text):
+    between = _BETWEEN_IN_PROSE if any(said in small for said in _SAID) else _BETWEEN
+    for found in between.finditer(text):
+        start = found.start()
+        if start < done:
             continue
-        value = _QUOTED[found[4][-1:]].match(text, found.end())
-        if value is not None and (found[4] or _is_value(found, value, text)):
+        name = _name_before(text, max(done, start - _BEFORE), start)
+        if name is None:
+            continue
+        value = _QUOTED[found[1][-1:]].match(text, found.end())
+        if value is not None and (found[1] or _is_value(name, found[0], value)):
             parts += (text[done : found.end()], "[SECRET]")
             done = value.end()
     return "".join([*parts, text[done:]]) if parts else text
 
 
-def _names_secret(found: re.Match[str], text: str) -> bool:
-    """Whether the word names a secret, alone or with the one before it (`api key`)."""
-    name = found[1]
-    if is_secret_name(name):
-        return True
-    if not name.casefold().endswith(("key", "keys", "word", "string")):
-        return False
-    before = _WORD_BEFORE.search(text[max(0, found.start() - 24) : found.start()])
-    return before is not None and is_secret_name(f"{before[1]}_{name}")
+def _name_before(text: str, begin: int, end: int) -> re.Match[str] | None:
+    """The secret's name that ends here, alone (`password`) or with the word before it (`api key`)."""
+    window = text[begin:end]
+    small = window.casefold()
+    if not any(sign in small for sign in _SIGNS):
+        return None
+    # The last two words are enough, and looking for them from the end costs no more than they are long.
+    stripped = window.rstrip()
+    cut = stripped.rfind(" ", 0, max(0, stripped.rfind(" ")))
+    name = _NAME.search(window, cut + 1)
+    if name is None:
+        return None
+    return name if is_secret_name(name[2]) or (name[1] and is_secret_name(f"{name[1]}_{name[2]}")) else None
 
 
-def _is_value(found: re.Match[str], value: re.Match[str], text: str) -> bool:
+def _is_value(name: re.Match[str], between: str, value: re.Match[str]) -> bool:
     """Whether a bare word behind a secret's name is one."""
-    word, between = value[0].rstrip(".!?"), found[3]
+    word, text, small = value[0].rstrip(".!?"), value.string, name[2].casefold()
     if text[value.end() : value.end() + 1] == "(":  # a call
         return False
-    if between.strip() in {"is", "was"}:
+    if between.strip().casefold() in {"is", "was"}:
         return len(word) >= _LETTERS and _ODD.search(word) is not None
-    if between == "=" or found[2]:
-        return len(word) >= (1 if "pass" in found[1].casefold() or "pwd" in found[1].casefold() else _LETTERS)
+    if name[3] or (between == "=" and not name[4]):
+        return len(word) >= (1 if "pass" in small or "pwd" in small else _LETTERS)
     last = text[value.end() : value.end() + 1] in {"", "\n", "\r"}
-    named = found[1].casefold().endswith(("passwd", "pwd"))  # no words of prose
-    return len(word) >= _LETTERS and (last or named or _ODD.search(word) is not None)
+    return len(word) >= _LETTERS and (last or small.endswith(("passwd", "pwd")) or _ODD.search(word) is not None)
