@@ -107,18 +107,20 @@ class RingTransport:
     def _look(self) -> None:
         """See whether the collector lives; start one where none does."""
         self._count = 0
-        self.ledger.tend()
         ring, now = self._ring, time.monotonic_ns()
         if ring is None:
             with contextlib.suppress(OSError):
                 ring = Ring.create(self._ring_bytes)
                 self._take(ring)
         if ring is None:
+            self.ledger.tend()
             return
         self._bury(ring, now)
         silent = now - ring.beat >= _SILENCE
         stalls = silent and self.collector is not None and self._stalls(self.collector)
         self._alive = ring.beat > 0 and (not silent or stalls)
+        if not stalls:  # looking for its files may wait as well
+            self.ledger.tend()
         if self._alive:
             self._patience, self._at_once = _RESTART, _AT_ONCE
         if self.pen is not None:
@@ -141,7 +143,7 @@ class RingTransport:
             ring.stem = self.ledger.stem
 
     def _bury(self, ring: Ring, now: int) -> None:
-        """A collector that is gone shows no sign of life; one that had worked is followed by another at once."""
+        """A collector that is gone shows no sign of life; the first few are followed by another at once."""
         if self.collector is None or not self._died(self.collector):
             return
         self.collector, ring.beat = None, 0
