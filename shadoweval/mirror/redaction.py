@@ -16,6 +16,7 @@ from shadoweval import codec
 from shadoweval.capture.copying import encode
 from shadoweval.errors import CodecError
 from shadoweval.mirror.secret_forms import redact_secrets
+from shadoweval.mirror.secret_names import is_secret_name
 from shadoweval.records import Failure, Hit, Observation, Outcome, ToolCall
 
 __all__ = ["DROPPED", "Redactor", "redact_secrets", "redacted", "redacted_frame", "redacted_observation"]
@@ -28,7 +29,11 @@ class Redactor(Protocol):
     """Gives the text to send instead. Raising drops the call (`fault_redact`), never sends it as it is."""
 
     def __call__(self, text: str, key: str) -> str:
-        """`key`: the nearest mapping key above the text; empty where there is none, and for mapping keys themselves."""
+        """The text to send instead of `text`.
+
+        `key`: the nearest mapping key above the text, or above that one a secret's name (`cookies`, `credentials`);
+        empty where there is none, and for mapping keys themselves.
+        """
         ...
 
 
@@ -79,7 +84,7 @@ def _redacted_pairs(pairs: Iterable[tuple[Any, Any]], redact: Redactor, key: str
                 number += 1
                 clean = f"{first} {number}"
             seen.add(clean)
-        yield clean, redacted(part, redact, name if type(name) is str else key)
+        yield clean, redacted(part, redact, _key(name, key))
 
 
 def _redacted_bytes(value: bytes, redact: Redactor, key: str) -> bytes:
@@ -96,7 +101,12 @@ def _redacted_fields(value: Any, redact: Redactor, key: str) -> Any:
     if not isinstance(value, Mapping):
         return redacted(value, redact, key)
     fields = cast("Mapping[str, Any]", value)
-    return {name: redacted(part, redact, name) for name, part in fields.items()}
+    return {name: redacted(part, redact, _key(name, key)) for name, part in fields.items()}
+
+
+def _key(name: Any, above: str) -> str:
+    """The key for what stands under `name`: a mapping of cookies is as secret as one cookie."""
+    return above if type(name) is not str or is_secret_name(above) else name
 
 
 def _redacted_extension(value: msgspec.msgpack.Ext, redact: Redactor, key: str) -> Any:

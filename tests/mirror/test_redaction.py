@@ -293,6 +293,23 @@ def test_keys_of_mappings_are_texts_too(mirror_with: Callable[..., Mirror], kept
     assert kept.only.served.outcome.value == {"found": {"[EMAIL]": 1, "[EMAIL] 2": 2}}
 
 
+def test_what_lies_deeper_under_a_secrets_name_is_secret(mirror_with: Callable[..., Mirror], kept: Any) -> None:
+    """A mapping of cookies, a list of credentials, an object in them: as secret as one text under that name."""
+
+    @mirror_with(redact=redact_secrets)
+    def answer(request: dict[str, Any]) -> str:
+        return "ok"
+
+    answer(
+        {"cookies": {"sid": "hunter2", "n": 1}, "credentials": [{"of": Customer("hunter2", ("hunter2",))}], "q": "x"}
+    )
+
+    assert b"hunter2" not in kept.frames[0]
+    secret = Customer("[SECRET]", ("[SECRET]",))
+    clean = {"cookies": {"sid": "[SECRET]", "n": 1}, "credentials": [{"of": secret}], "q": "x"}
+    assert codec.thaw(kept.only.query.inputs) == ((clean,), {})
+
+
 def test_bytes_that_are_text_are_redacted_and_others_dropped(mirror_with: Callable[..., Mirror], kept: Any) -> None:
     """UTF-8 is looked into; a picture, UTF-16 and Latin-1 are not, so a mark stands in their place."""
 
