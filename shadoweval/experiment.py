@@ -267,7 +267,9 @@ class Experiment:
     def _decide(self, unit: str, attributes: Mapping[str, Any]) -> str | None:
         """The reason not to mirror, or None. Raising means no, and is counted (`fault_decide`)."""
         if self.switch.killed():
-            return "killed"
+            # Flags that can't be trusted kill too, but nobody asked for that: it has to raise the alarm.
+            fault = getattr(self.flags, "reason", None)
+            return "killed" if fault is None or fault() is None else "flag_error"
         lost = self._flag_loss(unit, attributes)
         if lost is not None:
             return lost

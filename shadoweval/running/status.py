@@ -34,7 +34,7 @@ def status_lines(experiment: Experiment, *, store: Store, receiver: Receiver) ->
         yield f"    {name}: {n:,}"
     found = experiment.selftest.look(counters)
     if found is not None:
-        yield f"  {'as asked' if found.meant else 'ALARM'}: {found}"
+        yield f"  {'silent, as asked' if found.meant else 'ALARM'}: {found}"
     for name in experiment.candidates:
         yield _candidate(name, store.funnel(experiment.name, name))
     for evaluation in store.evaluations(experiment.name):

@@ -10,6 +10,7 @@ from shadoweval.settings import Settings
 from shadoweval.testing import FixedClock, MemoryTransport
 from shadoweval.traffic.backlog import Backlog
 from shadoweval.traffic.breaker import Breaker
+from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.gauges import Throttling
 
 
@@ -95,3 +96,21 @@ def test_a_definition_reads_no_settings(monkeypatch, tmp_path):
     (tmp_path / "shadoweval.toml").write_text("damaged", encoding="utf-8")
 
     Experiment(name="docs", candidates={"new": "a:b"}).mirror(1.0)(lambda question: question)
+
+
+@pytest.mark.parametrize(("text", "counted"), [(None, "flag_error"), ("kill = true\n", "killed")])
+def test_a_broken_flag_file_is_no_kill_that_somebody_asked_for(make, tmp_path, text, counted):
+    """Both stop the mirror and what is in flight; only the one that nobody asked for raises the alarm."""
+    file = tmp_path / "flags.toml"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    experiment = make(flags=StaticFlags(file))
+    mirror = experiment.mirror(1.0, control=0.0)
+    asked = mirror(lambda question: question)
+    for number in range(30):
+        asked(f"q{number}")
+    counters = mirror.lane.tally.main.snapshot()
+
+    assert experiment.switch.killed()
+    assert counters == {"eligible": 30, counted: 30}
+    assert experiment.selftest.look(counters).meant is (counted == "killed")
