@@ -18,6 +18,7 @@ if sys.platform != "linux":
 from shadoweval.transport import hand_off
 from shadoweval.transport.hand_off import RingTransport
 from shadoweval.transport.ledger import total
+from shadoweval.transport.locks import held
 from shadoweval.transport.ring import Ring
 
 
@@ -141,6 +142,23 @@ def test_the_first_few_that_die_are_followed_at_once(tmp_path: Path, monkeypatch
     transport._start_at = 0  # its time has come
     until(lambda: transport.offer(b"x") is None and transport.ring)
     assert transport._patience == hand_off._RESTART  # forgiven
+    transport.close()
+
+
+def test_the_files_of_an_application_are_held_by_a_collector_that_only_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application is killed before its collector has opened them: they are not yet the dead's."""
+    monkeypatch.setattr(hand_off, "_PROGRAM", "import time; time.sleep(60)  # {path!r}")
+    transport = RingTransport(tmp_path / "spool")
+    assert transport.offer(b"x") is None
+    assert transport.collector is not None
+    transport.ledger.forget()  # as the kernel does at its death
+    files = list((tmp_path / "spool").glob("*.counters"))
+    assert len(files) == 3
+    assert all(held(path) for path in files)
+    os.kill(transport.collector, signal.SIGKILL)
+    until(lambda: not any(held(path) for path in files))
     transport.close()
 
 
