@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import msgspec
 
 __all__ = ["Limits", "Throttle"]
+
+
+_MILLION: Final = 1e6
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,12 +25,24 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int | None = None
     """Input and output tokens of all model calls of a run together."""
     usd: float | None = None
+    """Dollars of all model calls of a run together; of those that say what they cost, or that `prices` knows."""
+    prices: Mapping[str, tuple[float, float]] = {}
+    """Model -> dollars for a million input tokens and for a million output tokens. The name as steps have it, or how it
+    begins; the longest that fits counts."""
     concurrency: int = 1
     """Envelopes that one child of an async candidate runs at a time; sync candidates always run one."""
     start_seconds: float = 300.0
     """How long importing a target and its `warm` hook may take."""
     max_bytes: int = 1 << 20
     """Cap of the recorded tool arguments and results of a run."""
+
+    def cost(self, model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:
+        """Dollars of one model call; None where its price or its tokens are not known."""
+        known = max((name for name in self.prices if model.startswith(name)), key=len, default=None)
+        if known is None or (tokens_in is None and tokens_out is None):
+            return None
+        price_in, price_out = self.prices[known]
+        return ((tokens_in or 0) * price_in + (tokens_out or 0) * price_out) / _MILLION
 
 
 class Throttle:

@@ -27,6 +27,10 @@ _KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
 """Unit of ru_maxrss."""
 
 
+_COST: Final = 2
+"""Where a step's row has its dollars, behind its tokens in and out."""
+
+
 class _Metered(capture.Recorder):
     """A recorder that says so when the model calls exceed the run's budget."""
 
@@ -37,9 +41,16 @@ class _Metered(capture.Recorder):
         self.limits, self.on_exceeded = limits, on_exceeded
 
     def add_step_row(self, row: Any) -> None:
-        """Keep the step, then look at what the run has used."""
+        """Keep the step, with its price where it is known, then look at what the run has used."""
+        if row[0] != "model":
+            super().add_step_row(row)
+            return
+        kind, name, started, duration, *rest = row
+        if rest and rest[_COST] is None:
+            rest[_COST] = self.limits.cost(name, rest[0], rest[1])
+            row = (kind, name, started, duration, *rest)
         super().add_step_row(row)
-        if row[0] == "model":
+        if rest:
             why = self.exceeded()
             if why:
                 self.on_exceeded(why)

@@ -29,6 +29,8 @@ __all__ = ["Runs", "Worker", "arms_of"]
 
 log: Final = logging.getLogger(__name__)
 
+_USD: Final = 2
+"""Where a budget's limits have its dollars."""
 _LOOK: Final = 0.05
 """Seconds between looks at transport and kill switch while there is work; ten times as long when there is none."""
 
@@ -85,6 +87,7 @@ class Worker:
         retention: Retention | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        self._told_of_prices = False
         self.experiment = experiment
         self.counts: Counter[str] = Counter()
         """envelopes, set_aside, observations, failed, killed; since this worker began."""
@@ -201,6 +204,14 @@ class Worker:
         tokens = (used.input_tokens or 0) + (used.output_tokens or 0)
         if tokens or used.cost_usd:
             self.experiment.budget.charge(tokens=tokens, usd=used.cost_usd or 0.0)
+        unpriced = tokens and used.cost_usd is None and self.experiment.budget.limits[_USD] is not None
+        if unpriced and not self._told_of_prices:
+            self._told_of_prices = True
+            log.warning(
+                "Tokens were used and nobody said what they cost: the budget in dollars can't hold. "
+                "Give `Experiment(limits=Limits(prices={model: (dollars for a million tokens in, out)}))`.",
+                extra={"experiment": self.experiment.name, "arm": observation.arm},
+            )
 
     async def _cancel(self) -> None:
         if self._flying:

@@ -190,6 +190,19 @@ def test_the_budget_ends_a_run():
     assert by_tokens.duration < 5
 
 
+def test_prices_make_dollars_of_tokens():
+    """A provider says tokens only: the longest name that the model's begins with gives the price, and budgets hold."""
+    prices = {"large": (1.0, 1.0), "large-model": (1000.0, 2000.0), "other": (9.0, 9.0)}
+    by_usd = run_one("unpriced", limits=Limits(usd=2.0, prices=prices))
+    told = run_one("spender", limits=Limits(usd=2.0, prices=prices))
+
+    assert (by_usd.failure.kind, told.failure.kind) == ("budget", "budget")
+    assert by_usd.usage.cost_usd == pytest.approx(2.4)  # 0.4 + 0.2 a call
+    assert {step.cost_usd for step in told.steps} == {0.5}  # what the call itself says goes first
+    assert Limits(prices=prices).cost("unknown", 1, 1) is None
+    assert Limits(prices=prices).cost("large-model", None, None) is None
+
+
 def test_a_timeout_keeps_the_steps_that_were_made():
     """A run that is over its deadline is told with its steps, tokens and duration until then."""
     observation = run_one("spender", seconds=0.3)

@@ -99,6 +99,14 @@ def test_a_budget_that_was_spent_before_runs_nothing(make, store):
     assert counts["envelopes"] == 5
 
 
+def test_tokens_without_a_price_are_told_once(make, store, caplog):
+    """A budget in dollars that nobody can count is said to hold nothing."""
+    worked(make(budget={"usd": 1.0}), store, Runs(tokens=10), count=5)
+
+    told = [record for record in caplog.records if "nobody said what they cost" in record.message]
+    assert len(told) == 1
+
+
 def test_calls_that_are_used_up_are_still_run(make, store):
     """A budget of five calls is five calls with their candidates."""
     experiment = make(budget={"calls": 5})

@@ -111,6 +111,13 @@ def spender(question):
     return "spent it all"
 
 
+def unpriced(question):
+    for _ in range(1000):
+        record_model_call("large-model-2026-08", input_tokens=400, output_tokens=100)
+        time.sleep(0.01)
+    return "spent it all"
+
+
 async def slow_or_not(question):
     await asyncio.sleep(0.2)
     if question == "hang":
