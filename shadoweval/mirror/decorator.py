@@ -124,6 +124,8 @@ class Mirror:
             wrapper = _over_coroutine(site, function)
         else:
             wrapper = _over_function(site, function)
+        named = _named(function)
+        wrapper.__name__, wrapper.__qualname__ = named.__name__, named.__qualname__  # FastAPI names routes by it
         return functools.update_wrapper(wrapper, function)
 
     def runnable(self, runnable: _R, *, entry: str | None = None) -> _R:
@@ -149,11 +151,16 @@ class Mirror:
         self.lane.close()
 
 
-def _entry(function: Callable[..., Any]) -> str:
+def _named(function: Callable[..., Any]) -> Any:
+    """What has a name: the function, that of a partial, a callable object's class."""
     inner = function
     while isinstance(inner, functools.partial):
         inner = cast("functools.partial[Any]", inner).func
-    named: Any = inner if hasattr(inner, "__qualname__") else type(inner)
+    return inner if hasattr(inner, "__qualname__") else type(inner)
+
+
+def _entry(function: Callable[..., Any]) -> str:
+    named = _named(function)
     return f"{named.__module__}:{named.__qualname__}"
 
 

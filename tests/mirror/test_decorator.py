@@ -1,5 +1,6 @@
 """The decorator's own doings; that it changes nothing for the caller is `test_conformance`."""
 
+import functools
 import asyncio
 from collections.abc import Callable
 from typing import Any
@@ -58,3 +59,19 @@ def test_concurrent_calls_do_not_mix(mirror: Mirror, kept: Any) -> None:
         calls = envelope.served.tool_calls
         assert [call.arguments for call in calls] == [{"question": envelope.query.text}] * 3
         assert [call.occurrence for call in calls] == [1, 2, 3]
+
+
+def test_callable_objects_and_partials_keep_a_name(mirror):
+    """Frameworks name routes and tools by `__name__`; "mirrored" would be no name."""
+
+    class Answerer:
+        def __call__(self, question):
+            return question
+
+    def answer(question, *, k):
+        return question, k
+
+    assert mirror(Answerer()).__name__ == "Answerer"
+    assert mirror(functools.partial(answer, k=2)).__name__ == "answer"
+    assert mirror(functools.partial(functools.partial(Answerer()))).__name__ == "Answerer"
+    assert mirror(answer).__name__ == "answer"
