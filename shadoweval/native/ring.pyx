@@ -5,6 +5,7 @@ No Python code runs between the first byte of a frame and its publication, so ne
 handler can come in between: the interpreter's own lock is the lock.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
@@ -39,6 +40,7 @@ cdef enum:
 cdef uint64_t SKIP = 0xFFFFFFFFFFFFFFFF
 
 
+@cython.no_gc  # nothing that it holds can know it
 cdef class Pen:
     """The writing end of a ring (see `transport.ring.Ring` for the layout).
 
@@ -125,6 +127,7 @@ cdef class Pen:
         return DONE if self.put_parts(parts, count) else FULL
 
 
+@cython.no_gc  # nothing that it holds can know it
 cdef class Slots:
     """Counters in memory that others may read meanwhile (see `counters.Counters`)."""
 

@@ -11,6 +11,7 @@ from shadoweval.protocols import Receiver, Store
 from shadoweval.records import Coverage
 from shadoweval.running.opening import open_receiver, open_store
 from shadoweval.traffic.watching import Witness
+from shadoweval.transport.telling import trouble
 
 __all__ = ["status", "status_lines"]
 
@@ -32,6 +33,9 @@ def status_lines(experiment: Experiment, *, store: Store, receiver: Receiver) ->
     losses = sorted((n, name) for name, n in counters.items() if name not in {"eligible", "mirrored"})
     for n, name in reversed(losses):
         yield f"    {name}: {n:,}"
+    told = trouble(experiment.spool)
+    if told is not None:
+        yield f"  ALARM: {told}"
     found = experiment.selftest.look(counters)
     if found is not None:
         yield f"  {'silent, as asked' if found.meant else 'ALARM'}: {found}"

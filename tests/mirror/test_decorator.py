@@ -1,7 +1,7 @@
 """The decorator's own doings; that it changes nothing for the caller is `test_conformance`."""
 
-import functools
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 

@@ -8,6 +8,7 @@ from shadoweval.codec import encode_envelope
 from shadoweval.experiment import Experiment
 from shadoweval.records import INCUMBENT, Envelope, Failure, Usage
 from shadoweval.running.feedback import Feedback
+from shadoweval.running.status import status_lines
 from shadoweval.running.watch import Watch
 from shadoweval.running.worker import Worker
 from shadoweval.settings import Settings
@@ -223,3 +224,15 @@ def test_silence_is_in_the_log_once(make, caplog):
 
     (record,) = [record for record in caplog.records if record.message == "nothing is mirrored"]
     assert "uncopyable (50)" in record.alarm
+
+
+def test_status_says_when_the_spool_cannot_be_written(make, store):
+    """What serves calls and loses every one of them is an alarm, not a row of zeros."""
+    experiment = make()
+    assert not [line for line in status_lines(experiment, store=store, receiver=filled(1)) if "ALARM" in line]
+
+    experiment.spool.parent.mkdir(parents=True, exist_ok=True)
+    experiment.spool.write_text("in the way")
+
+    (alarm,) = (line for line in status_lines(experiment, store=store, receiver=filled(1)) if "ALARM" in line)
+    assert str(experiment.spool) in alarm
