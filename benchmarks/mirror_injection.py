@@ -94,7 +94,8 @@ class Stopped(Fault):
 
     def mend(self) -> None:
         if self._pid:
-            os.kill(self._pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # a stopped collector is ended and replaced
+                os.kill(self._pid, signal.SIGCONT)
         self._pid = 0
 
 

@@ -39,7 +39,7 @@ def _command(home: Path, do: str, name: str = NAME) -> int:
     os.environ["SHADOWEVAL_HOME"] = str(home)
     began = time.monotonic_ns()
     with contextlib.redirect_stdout(io.StringIO()):
-        command([do, name, "--reason", "benchmark"])
+        command([do, name, "--reason", "benchmark", "--force"])
     return began
 
 
