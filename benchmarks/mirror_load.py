@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from shadoweval import Experiment
+from shadoweval.traffic.breaker import Breaker
 
 __all__ = ["Stamping", "main"]
 
@@ -66,12 +67,20 @@ async def _loop(call: Any) -> None:
     await asyncio.gather(*(busy() for _ in range(TASKS)))
 
 
+class NeverOpen(Breaker):
+    """This load would open it, and what is measured is the switch."""
+
+    def open(self) -> bool:
+        return False
+
+
 def main() -> None:
     transport = Stamping()
     experiment = Experiment(
         name=sys.argv[1],
         candidates={"two": "benchmarks.mirror_experiment:two_milliseconds"},
         transport=transport,
+        breaker=NeverOpen(),
     )
     mirror = experiment.mirror()
 
