@@ -78,7 +78,7 @@ def finished(frame: bytes) -> bytes:
     Raises:
         CorruptFrameError: it begins as a draft, and is none.
     """
-    if not frame.startswith(_HEAD):
+    if not is_draft(frame):
         return frame
     try:
         draft = _decode(frame)

@@ -5,27 +5,18 @@ Outside a recording a call costs one look into a context variable.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Literal, TypeVar, cast, overload
 
 from shadoweval.capture.documents import DocId, hit_rows
-from shadoweval.capture.entries import Begin, Step
+from shadoweval.capture.entries import Step
 from shadoweval.capture.recorder import Recorder, current
-from shadoweval.capture.wrappers import over_coroutine, over_function
+from shadoweval.capture.wrappers import observed
 
 __all__ = ["record_hits", "record_model_call", "retriever", "step"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_Kind = Literal["model", "retrieval", "other"]
-_After = Callable[[Recorder, Any], None]
-
-
-def _observed(function: Callable[..., Any], begin: Begin) -> Any:
-    """`function` with its timing recorded."""
-    wrap = over_coroutine if inspect.iscoroutinefunction(function) else over_function
-    return wrap(function, begin, None)
 
 
 def _title(function: Callable[..., Any], name: str | None) -> str:
@@ -59,7 +50,7 @@ def retriever(
         def after(recorder: Recorder, result: Any) -> None:
             recorder.add_hits(hit_rows(result, doc_id), replace=replace)
 
-        return cast("_F", _observed(declared, Step("retrieval", title, after, doc_id is None, replace).begin))
+        return cast("_F", observed(declared, Step("retrieval", title, after, doc_id is None, replace).begin))
 
     return declare if function is None else declare(function)
 
@@ -68,7 +59,7 @@ def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) 
     """Record the time of a part of the pipeline, sync or async, under a name."""
 
     def declare(declared: _F) -> _F:
-        return cast("_F", _observed(declared, Step(kind, _title(declared, name), None, False, False).begin))
+        return cast("_F", observed(declared, Step(kind, _title(declared, name), None, False, False).begin))
 
     return declare
 

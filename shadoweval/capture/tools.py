@@ -16,7 +16,7 @@ from shadoweval.capture.copying import argument_data
 from shadoweval.capture.entries import Tool
 from shadoweval.capture.interception import error_text, given, installed
 from shadoweval.capture.recorder import current
-from shadoweval.capture.wrappers import over_coroutine, over_function
+from shadoweval.capture.wrappers import observed
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -135,15 +135,14 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...] | None:
 def _observed(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
     bind = _binder(function)
     begin = Tool(title, effect, bind, _parameters(function)).begin
-    wrap = over_coroutine if inspect.iscoroutinefunction(function) else over_function
+    call = acall_tool if inspect.iscoroutinefunction(function) else call_tool
 
     def answered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """By the interceptor; a coroutine for an async tool."""
         live = functools.partial(function, *args, **kwargs)
-        call = acall_tool if wrap is over_coroutine else call_tool
         return call(title, bind(*args, **kwargs), effect=effect, live=live)
 
-    return wrap(function, begin, answered)
+    return observed(function, begin, answered)
 
 
 @overload

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from shadoweval.capture.entries import Begin
 from shadoweval.capture.interception import installed
 
-__all__ = ["Answered", "over_coroutine", "over_function"]
+__all__ = ["Answered", "observed"]
 
 Answered = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 """Has a call answered by the interceptor, where there is one."""
 
 
-def over_function(function: Callable[..., Any], begin: Begin, answered: Answered | None) -> Callable[..., Any]:
+def observed(function: Callable[..., Any], begin: Begin, answered: Answered | None = None) -> Callable[..., Any]:
+    """A function or coroutine function that notes its calls."""
+    wrap = _over_coroutine if inspect.iscoroutinefunction(function) else _over_function
+    return wrap(function, begin, answered)
+
+
+def _over_function(function: Callable[..., Any], begin: Begin, answered: Answered | None) -> Callable[..., Any]:
     """A function that notes its calls."""
 
     @functools.wraps(function)
@@ -36,7 +43,7 @@ def over_function(function: Callable[..., Any], begin: Begin, answered: Answered
     return called
 
 
-def over_coroutine(function: Callable[..., Any], begin: Begin, answered: Answered | None) -> Callable[..., Any]:
+def _over_coroutine(function: Callable[..., Any], begin: Begin, answered: Answered | None) -> Callable[..., Any]:
     """A coroutine function that notes its calls."""
 
     @functools.wraps(function)

@@ -7,22 +7,19 @@ and never raised again. KeyboardInterrupt and SystemExit pass: they are the proc
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from types import TracebackType
 from typing import Final, Literal, Protocol, Self
 
 from shadoweval.counters import Counters
 from shadoweval.errors import TooLargeError, UncopyableError
+from shadoweval.seldom import Seldom
 
 __all__ = ["Guard", "Point", "Tally"]
 
 Point = Literal["decide", "snapshot", "outcome", "redact", "encode", "offer"]
 
 _log: Final = logging.getLogger("shadoweval.mirror")
-_EVERY: Final = 60.0
-_said: dict[str, float] = {}
-_said_lock: Final = threading.Lock()
+_said = Seldom()
 
 
 class Tally(Protocol):
@@ -101,16 +98,8 @@ class Guard:
 
 
 def _warn(experiment: str, point: str, error: BaseException) -> None:
-    key = f"{experiment}/{point}"
-    now = time.monotonic()
-    if not _said_lock.acquire(blocking=False):  # another thread is telling; or was, when this process was forked
+    if not _said.due((experiment, point)):
         return
-    try:
-        if now - _said.get(key, -_EVERY) < _EVERY:
-            return
-        _said[key] = now
-    finally:
-        _said_lock.release()
     facts = {"experiment": experiment, "point": point, "error_type": type(error).__name__}
     _log.warning(
         "A call was served but not mirrored; further ones are counted as fault_%s only",

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Hold", "held", "lock", "sole"]
+__all__ = ["Hold", "held", "identity", "lock", "sole"]
 
 
 def lock(descriptor: int) -> None:
@@ -23,6 +23,15 @@ def lock(descriptor: int) -> None:
     if fcntl is not None:
         with contextlib.suppress(OSError):  # a file system without locks: it counts as free
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def identity(descriptor: int) -> tuple[int, int] | None:
+    """Which file the descriptor is open on; None: it is closed. A daemon may have closed all of its parent's."""
+    try:
+        state = os.fstat(descriptor)
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 class Hold:
@@ -34,18 +43,13 @@ class Hold:
 
     def __init__(self, path: Path) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        state = os.fstat(self.descriptor)
-        self._file = (state.st_dev, state.st_ino)
+        self._file = identity(self.descriptor)
         lock(self.descriptor)
 
     @property
     def intact(self) -> bool:
         """Whether the descriptor is the file's still: a daemon may have closed all of them, and opened others."""
-        try:
-            state = os.fstat(self.descriptor)
-        except OSError:
-            return False
-        return (state.st_dev, state.st_ino) == self._file
+        return identity(self.descriptor) == self._file
 
     def release(self) -> None:
         """Let go of it; it stays locked while others have the descriptor."""

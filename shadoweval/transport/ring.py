@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from shadoweval import native
 from shadoweval.transport.ledger import PLACES, Kind
+from shadoweval.transport.locks import identity
 
 __all__ = ["RING_BYTES", "Ring"]
 
@@ -165,11 +166,7 @@ class Ring:
     @property
     def intact(self) -> bool:
         """Whether the descriptor is the ring's still: a daemon may have closed all of them, and opened others."""
-        try:
-            state = os.fstat(self.descriptor)
-        except OSError:
-            return False
-        return (state.st_dev, state.st_ino) == self._file
+        return identity(self.descriptor) == self._file
 
     def finish(self) -> None:
         """Tell the reader that nothing more will come."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
-import time
 from pathlib import Path
 from typing import Final
+
+from shadoweval.seldom import Seldom
 
 __all__ = ["trouble", "unwritable"]
 
 _log: Final = logging.getLogger("shadoweval.transport")
-_EVERY: Final = 60.0
-_said: dict[Path, float] = {}
-_said_lock: Final = threading.Lock()
+_said = Seldom()
 
 
 def trouble(folder: Path) -> str | None:
@@ -35,15 +33,8 @@ def trouble(folder: Path) -> str | None:
 
 def unwritable(folder: Path, error: OSError) -> None:
     """Tell it in the log, at most once a minute for each folder."""
-    now = time.monotonic()
-    if not _said_lock.acquire(blocking=False):  # another thread is telling; or was, when this process was forked
+    if not _said.due(folder):
         return
-    try:
-        if now - _said.get(folder, -_EVERY) < _EVERY:
-            return
-        _said[folder] = now
-    finally:
-        _said_lock.release()
     why = trouble(folder) or error.strerror or type(error).__name__
     with contextlib.suppress(Exception):  # a log handler that raises: nobody is left to be told
         _log.warning(

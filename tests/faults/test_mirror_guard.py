@@ -14,6 +14,7 @@ import pytest
 from shadoweval.counters import LOSSES
 from shadoweval.mirror import Mirror
 from shadoweval.mirror import guard as guard_module
+from shadoweval.seldom import Seldom
 
 
 class Sink:
@@ -202,7 +203,7 @@ def test_the_guard_holds_at_the_recursion_limit() -> None:
 
 def test_one_warning_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault is a counter first; the log hears of it once, with the facts beside the constant message."""
-    monkeypatch.setattr(guard_module, "_said", {})
+    monkeypatch.setattr(guard_module, "_said", Seldom())
     mirror = Mirror("x", Sink(), control=0.0, unit=breaks)
     answer = mirror(plain)
     with caplog.at_level(logging.WARNING, logger="shadoweval.mirror"):
@@ -220,7 +221,7 @@ def test_a_log_handler_that_raises_is_not_felt(monkeypatch: pytest.MonkeyPatch) 
         def handle(self, record: logging.LogRecord) -> bool:
             raise RuntimeError("the log is broken")
 
-    monkeypatch.setattr(guard_module, "_said", {})
+    monkeypatch.setattr(guard_module, "_said", Seldom())
     logger, handler = logging.getLogger("shadoweval.mirror"), Raising()
     logger.addHandler(handler)
     try:

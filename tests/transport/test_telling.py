@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shadoweval import seldom
 from shadoweval.transport import SpoolTransport, spool, telling
 
 
@@ -27,8 +28,8 @@ def test_it_is_said_once_with_the_folder_and_how_to_mend_it(
     assert first.__dict__["folder"] == str(folder)
     assert "another" in second.getMessage()
     assert writer.ledger.main.snapshot() == {"eligible": 1, "transport_error": 1}
-    later = telling.time.monotonic() + 61
-    monkeypatch.setattr(telling.time, "monotonic", lambda: later)
+    later = seldom.time.monotonic() + 61
+    monkeypatch.setattr(seldom.time, "monotonic", lambda: later)
     telling.unwritable(folder, OSError(30, "Read-only file system"))
     assert len(caplog.records) == 3
 
