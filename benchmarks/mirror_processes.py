@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "Sink", "Worker", "core", "humble", "open_workers", "pinned", "place", "start_python", "tree"]
+__all__ = ["ROOT", "Sink", "Worker", "core", "open_workers", "pinned", "place", "start_python", "tree"]
 
 ROOT = Path(__file__).parent.parent
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
@@ -47,15 +47,6 @@ def place(pids: Iterable[int], number: int) -> None:
             for task in Path(f"/proc/{pid}/task").iterdir():
                 with contextlib.suppress(OSError):
                     os.sched_setaffinity(int(task.name), {core(number)})
-
-
-def humble(pids: Iterable[int]) -> None:
-    """Lowest weight for sessions that are not ours: where there are autogroups, `nice` counts within a session only."""
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            if os.getsid(pid) == os.getsid(0):
-                continue
-            Path(f"/proc/{pid}/autogroup").write_text("19")
 
 
 def start_python(*arguments: str, python: str = sys.executable, **options: Any) -> subprocess.Popen[str]:
@@ -107,8 +98,6 @@ class Worker:
         self.name, self.folder, self.mark, self._sink = name, folder, mark, sink
         self.beside: list[int] = []
         """Further processes that belong to it; they and their children go where it goes."""
-        self.humbled = False
-        """Whether what belongs to it, but not itself, has the lowest weight."""
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "errors.txt").open("wb") as errors:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
@@ -147,8 +136,6 @@ class Worker:
     def run(self, **block: Any) -> dict[str, Any]:
         """A block of calls on the measured core; `lost` says how many of them never arrived."""
         place(self.processes, 0)
-        if self.humbled:
-            humble(self.processes)
         helpers = [pid for root in self.beside for pid in tree(root)]
         answer = self.ask("run", **block, helpers=helpers)
         self.park()

@@ -132,18 +132,14 @@ def rate(workers: dict[str, Worker], options: argparse.Namespace, goals: Goals) 
 
 
 @contextlib.contextmanager
-def shadowing(home: Path, *prefix: str, target: str = "experiment") -> Iterator[subprocess.Popen[str]]:
-    """`shadoweval worker` as a user starts it, on the measured core."""
+def shadowing(home: Path, *flags: str, target: str = "experiment") -> Iterator[subprocess.Popen[str]]:
+    """`shadoweval worker` as a user starts it beside the application, on the measured core."""
     home.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "SHADOWEVAL_HOME": str(home)}
-    command = ("-m", "shadoweval", "worker", f"benchmarks.mirror_experiment:{target}")
+    command = ("-m", "shadoweval", "worker", f"benchmarks.mirror_experiment:{target}", *flags)
     with (home / "worker.txt").open("wb") as output:
         options: dict[str, Any] = {"stdout": output, "stderr": output, "env": environment, **pinned(1)}
-        if prefix:
-            arguments = (*prefix[1:], sys.executable, *command)
-            running = start_python(*arguments, python=prefix[0], start_new_session=True, **options)
-        else:
-            running = start_python(*command, **options)
+        running = start_python(*command, **options)
     try:
         until = time.monotonic() + 60
         while b"Ctrl-C" not in (home / "worker.txt").read_bytes():
@@ -170,15 +166,14 @@ def _told(home: Path) -> dict[str, int]:
 
 def candidate(_: dict[str, Worker], options: argparse.Namespace, goals: Goals) -> dict[str, Any]:
     """10 % of the calls mirrored into a candidate that needs 2 ms, its worker on the same core."""
-    ours = {"mirror, 10 %": (), "mirror, 10 %, nice": ("nice", "-n", "19")}
+    ours = {"mirror, 10 %, idle": ("--idle",), "mirror, 10 %": ()}
     with contextlib.ExitStack() as stack:
         workers = {name: Worker(name, sink=options.sink, folder=options.folder / name) for name in NAMES[:2]}
-        for name, prefix in ours.items():
+        for name, flags in ours.items():
             home = options.folder / name.replace(", ", "-").replace(" ", "")
-            running = stack.enter_context(shadowing(home, *prefix))
+            running = stack.enter_context(shadowing(home, *flags))
             worker = workers[name] = Worker(name, sink=options.sink, folder=home, env={"SHADOWEVAL_HOME": str(home)})
             worker.beside.append(running.pid)
-            worker.humbled = bool(prefix)
         rounds = _rounds(workers, options)
         title = f"the same, 10 % of the calls into a candidate of 2 ms, {options.rate:g} calls/s on one core"
         numbers = _table(title, rounds, list(workers))

@@ -237,5 +237,5 @@ OWN: dict[str, type[Target]] = {
     "mirror, experiment": Experimental,
     "mirror, hanging": Hanging,
     "mirror, 10 %": Tenth,
-    "mirror, 10 %, nice": Tenth,
+    "mirror, 10 %, idle": Tenth,
 }

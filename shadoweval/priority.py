@@ -1,7 +1,8 @@
 """Processes beside the application let it go first.
 
 Where the system groups processes by session (Linux, `kernel.sched_autogroup_enabled`), `nice` counts within a session
-only; the session has a level of its own, which unlike a process's may go down again without privileges.
+only; the session has a level of its own, which unlike a process's may go down again without privileges. SCHED_IDLE
+too counts within a group only: a process that idles leaves its session to nobody, and its children stay there.
 """
 
 from __future__ import annotations
@@ -11,17 +12,23 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LEVEL", "session_level", "step_back"]
+__all__ = ["LEVEL", "idle", "idling", "part", "session_level", "step_back"]
 
 LEVEL: Final = 10
 _SESSION: Final = Path("/proc/self/autogroup")
 
 
 def step_back() -> None:
-    """Lower priority for this process and its session, for good; its children inherit the process's."""
+    """Lower priority for this process, for good, and with it for its children; for its session where it leads one.
+
+    Somebody else's session may be the application's. A process that idles is behind everything already.
+    """
+    if idling():
+        return
     with contextlib.suppress(OSError, AttributeError):
         os.nice(max(LEVEL - os.nice(0), 0))
-    session_level(LEVEL)
+    if os.getsid(0) == os.getpid():
+        session_level(LEVEL)
 
 
 def session_level(level: int) -> bool:
@@ -31,3 +38,32 @@ def session_level(level: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def idle() -> bool:
+    """Run only while nothing else of this session wants a processor, for good, and so do all children (SCHED_IDLE).
+
+    False: this system has no such thing.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def idling() -> bool:
+    """Whether `idle` was called here, or in a process that this one descends from."""
+    try:
+        return os.sched_getscheduler(0) == os.SCHED_IDLE
+    except (OSError, AttributeError):
+        return False
+
+
+def part() -> None:
+    """Have a group of its own, for signals; and a session, unless this process idles within the one that it is in."""
+    if idling():
+        os.setpgid(0, 0)
+        return
+    os.setsid()
+    session_level(LEVEL)

@@ -46,6 +46,8 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Path
     peak: int | None = None
     """Descriptor of /proc/self/clear_refs."""
+    line: int | None = None
+    """Descriptor of /proc/self/schedstat."""
 
 
 class Surroundings:
@@ -143,6 +145,7 @@ class Child:
             limits=self.post.limits,
             versions=self.post.target.versions,
             alone=self.alone,
+            line=self.post.line,
             stop=self.stop,
         )
         if fault is not None:

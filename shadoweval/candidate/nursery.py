@@ -16,6 +16,7 @@ from typing import Any, Final
 from shadoweval.candidate.lane import Lane
 from shadoweval.candidate.wire import Broken, Died, Forked, Frames, Ready, Start, decode, encode
 from shadoweval.errors import CandidateError, TargetError
+from shadoweval.priority import idling
 
 __all__ = ["Nursery"]
 
@@ -108,7 +109,8 @@ class Nursery:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,
+                start_new_session=not idling(),
+                process_group=0 if idling() else None,
             )
 
     async def _greeted(self, channel: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import resource
 import sys
@@ -80,6 +81,7 @@ class Run:
         limits: Its caps.
         versions: What decides the answer.
         alone: Whether it has the process to itself, so that the process's CPU time and memory are its own.
+        line: Descriptor of the process's /proc/self/schedstat; None: how long it is kept waiting is not known.
         stop: Called with a failure's kind and message when the run has to be ended from outside its own code.
     """
 
@@ -93,6 +95,7 @@ class Run:
         limits: Limits,
         versions: dict[str, str],
         alone: bool,
+        line: int | None = None,
         stop: Callable[[Run, FailureKind, str], None],
     ) -> None:
         self.envelope, self.number, self.arm, self.alone = envelope, number, arm, alone
@@ -102,7 +105,24 @@ class Run:
         self._claim = threading.Lock()
         self.started_at = dt.datetime.now(dt.UTC)
         self._cpu = time.process_time()
+        self._line, self._waited = line, 0.0
+        self._waited = self._in_line()
         self._began = self.recorder.began  # what steps count from
+
+    def _in_line(self) -> float:
+        """Seconds for which the process's first thread was ready to run, and something else had the processor.
+
+        The second number of /proc/PID/schedstat (Linux, Documentation/scheduler/sched-stats).
+        """
+        try:
+            return self._waited if self._line is None else int(os.pread(self._line, 64, 0).split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):  # the candidate closed it, and has something else there now
+            self._line = None
+            return self._waited
+
+    def _elapsed(self) -> float:
+        """Seconds since it began, without those that it was kept waiting because whatever else runs here goes first."""
+        return max(time.perf_counter() - self._began - (self._in_line() - self._waited), 0.0)
 
     def claimed(self) -> bool:
         """Whether someone has begun to report this run before; the first caller gets False and must report it."""
@@ -111,11 +131,11 @@ class Run:
     def chunk(self) -> None:
         """A chunk of a stream is there."""
         if self.first_chunk is None:
-            self.first_chunk = time.perf_counter() - self._began
+            self.first_chunk = self._elapsed()
 
     def returned(self, value: Any, *, chunks: list[Any] | None, extract: capture.Extract | None) -> Observation:
         """The observation of a run that returned a value or a stream."""
-        duration = time.perf_counter() - self._began
+        duration = self._elapsed()
         parts = self.recorder.parts()
         if chunks is None:
             outcome = capture.outcome_of(value, parts=parts, extract=extract)
@@ -125,7 +145,7 @@ class Run:
 
     def raised(self, error: BaseException) -> Observation:
         """The observation of a run that raised; what is no Exception is an error like any other."""
-        duration = time.perf_counter() - self._began
+        duration = self._elapsed()
         parts = self.recorder.parts()
         failure = _failure(error, parts)
         if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
@@ -136,7 +156,7 @@ class Run:
 
     def stopped(self, kind: FailureKind, message: str) -> Observation:
         """The observation of a run that was ended from outside its own code."""
-        duration = time.perf_counter() - self._began
+        duration = self._elapsed()
         parts = self.recorder.parts()
         failure = Failure(kind=kind, error_type="", message=message, step=parts.failed_step or self._open_step())
         return self._observed(parts, duration, failure=failure)

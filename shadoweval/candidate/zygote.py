@@ -33,7 +33,7 @@ from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import load, warm_up
 from shadoweval.candidate.wire import Broken, Died, Forked, Ready, Report, Request, Start, decode, receive, send
 from shadoweval.errors import CandidateError, TargetError
-from shadoweval.priority import LEVEL, session_level, step_back
+from shadoweval.priority import part, step_back
 
 __all__ = ["main"]
 
@@ -186,8 +186,7 @@ class _Zygote:
         """Serve as a candidate's process; never returns."""
         try:
             _die_with_parent()
-            os.setsid()
-            session_level(LEVEL)
+            part()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for own in (self.channel.detach(), self.woken, self.wake):
@@ -208,13 +207,13 @@ class _Zygote:
         scratch = self.post.scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
         os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
-        peak = _peak_reset()
-        post = msgspec.structs.replace(self.post, scratch=scratch, peak=peak)
+        peak, line = _opened("clear_refs", os.O_WRONLY), _opened("schedstat", os.O_RDONLY)
+        post = msgspec.structs.replace(self.post, scratch=scratch, peak=peak, line=line)
         if self.guard is None:
             _cap_memory(post.limits.memory_bytes)
             return post
         guard: Any = importlib.import_module("shadoweval.candidate.guard")
-        keep = (descriptors[0], *(() if peak is None else (peak,)))
+        keep = (descriptors[0], *(own for own in (peak, line) if own is not None))
         policy = msgspec.structs.replace(self.guard, keep_fds=keep, scratch=str(scratch))
         guard.contain(policy, on_refusal=descriptors[1])
         return post
@@ -241,9 +240,10 @@ def _decline(channel: socket.socket, fault: Exception) -> None:
         send(channel, Report(request.id, unbegun(refusal)))
 
 
-def _peak_reset() -> int | None:
+def _opened(name: str, how: int) -> int | None:
+    """One of the files in which the system tells a process of itself; None: not on this one."""
     try:
-        return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/self/{name}", how | os.O_CLOEXEC)
     except OSError:
         return None
 

@@ -197,7 +197,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     steps: tuple[Step, ...] = ()
     started_at: datetime
     duration: float
-    """Seconds until the last chunk or the failure."""
+    """Seconds until the last chunk or the failure; a shadow's without those that it waited for a processor."""
     first_chunk: float | None = None
     """Seconds until the first chunk of a stream."""
     usage: Usage = Usage()

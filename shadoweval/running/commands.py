@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from shadoweval.errors import ShadowEvalError
 from shadoweval.experiment import Experiment
-from shadoweval.priority import step_back
+from shadoweval.priority import idle, step_back
 from shadoweval.records import INCUMBENT, Evaluation
 from shadoweval.reporting.html import report as write_report
 from shadoweval.reporting.markdown import markdown
@@ -59,6 +59,8 @@ def _say(text: object) -> None:
 
 def worker(options: argparse.Namespace) -> int:
     """Run candidates until stopped, or until nothing is left; whatever else runs on this machine goes first."""
+    if options.idle and not idle():
+        raise ShadowEvalError("This system can't run a process only while nothing else runs. Leave --idle out.")
     step_back()
     asyncio.run(_work(options.experiment, until_idle=options.until_idle, processes=options.processes))
     return 0
