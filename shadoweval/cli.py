@@ -60,7 +60,9 @@ class _Command(Protocol):
 def _running(command: _Command) -> None:
     worker = command("worker", "Run candidates on mirrored queries")
     worker.add_argument("--until-idle", action="store_true", help="stop when nothing is left to do")
-    worker.add_argument("--idle", action="store_true", help="on the application's cores: only while it leaves them free")
+    worker.add_argument(
+        "--idle", action="store_true", help="on the application's cores: only while it leaves them free"
+    )
     worker.add_argument("--processes", type=int, default=1, metavar="N", help="processes for each arm (default 1)")
     for name, text in (("kill", "Stop mirroring and what is in flight"), ("resume", "Take a kill back")):
         switch = command(name, text, experiment=False)

@@ -25,7 +25,7 @@ print(*run_one("whereabouts", module="waiting_candidates").outcome.value, os.get
 
 
 def test_time_in_line_for_a_processor_is_not_the_candidates(monkeypatch):
-    """Beside three busy processes on the one core that it has, it lasts as long as it works, not as long as it is there."""
+    """Beside three busy processes on the one core that it has, it lasts as long as it works."""
     core = min(os.sched_getaffinity(0))
     monkeypatch.setenv("WAITING_CORE", str(core))
     command = [sys.executable, "-c", BUSY.format(core=core, parent=os.getpid())]
@@ -51,7 +51,7 @@ def test_a_candidate_that_closes_everything_is_timed_all_the_same():
 
 
 def test_candidates_of_a_worker_that_idles_idle_in_its_session():
-    """The kernel compares SCHED_IDLE within a session only: one of their own would make them the application's equals."""
+    """The kernel compares SCHED_IDLE within a session only: in one of their own they were the application's equals."""
     told = subprocess.run(
         [sys.executable, "-c", IDLE.format(folder=str(FOLDER))], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 
 def works(question):
@@ -20,12 +21,12 @@ def whereabouts(question):
 
 def closes_everything(question):
     """Closes what only its own process has, and opens something else there."""
-    for name in os.listdir("/proc/self/fd"):
+    for own in Path("/proc/self/fd").iterdir():
         try:
-            told = os.readlink(f"/proc/self/fd/{name}")
-        except OSError:
+            told = own.readlink()
+        except OSError:  # the listing's own
             continue
-        if told.endswith("schedstat"):
-            os.dup2(os.open("/dev/null", os.O_RDONLY), int(name))
+        if told.name == "schedstat":
+            os.dup2(os.open("/dev/null", os.O_RDONLY), int(own.name))
     time.sleep(0.02)
     return "closed"
