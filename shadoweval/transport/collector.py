@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,8 @@ __all__ = ["Collector", "main"]
 
 _BLOCK: Final = 256 * 1024
 """Bytes moved at once; what fits into the processor's own cache costs half as much a frame as 1 MiB does."""
+_FRAMES: Final = 500
+"""Of two parts each; see `SegmentWriter.append`."""
 _SYNC: Final = 0.1
 _SHORT: Final = 0.005
 _LONG: Final = 0.025
@@ -57,14 +60,14 @@ class Collector:
 
     def move(self) -> bool:
         """Move one block of frames. False: there was none, or it can't be written now."""
-        block = b"".join([part for frame in self._ring.take(_BLOCK) for part in (header(frame), frame)])
-        if not block:
+        parts = [part for frame in islice(self._ring.take(_BLOCK), _FRAMES) for part in (header(frame), frame)]
+        if not parts:
             return False
         try:
-            if not self._room.take(len(block)):
+            if not self._room.take(sum(map(len, parts))):
                 self._ring.again()
                 return False
-            self._segments.append(block)
+            self._segments.append(parts)
         except OSError:
             self._ring.again()
             return False

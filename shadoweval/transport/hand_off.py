@@ -238,7 +238,7 @@ class RingTransport:
         """What a collector left behind: frames that were handed over, and counts that it did not copy."""
         ring.again()
         for frame in ring.take(ring.size):
-            if self.spool.offer(frame) is not None:
+            if self.spool.offer(bytes(frame)) is not None:
                 break
         copies = CountCopies(ring, self.folder)
         copies.update()

@@ -104,8 +104,8 @@ class Ring:
         self._written = self._head[_WRITE] = written + need
         return True
 
-    def take(self, most: int) -> Iterator[bytes]:
-        """Frames that were published and not yet `taken`, up to about `most` bytes."""
+    def take(self, most: int) -> Iterator[memoryview]:
+        """Frames that were published and not yet `taken`, up to about `most` bytes; where they lie, not copied."""
         end = self._head[_WRITE]
         first = self._read
         while self._read < end and self._read - first < most:
@@ -114,8 +114,8 @@ class Ring:
             if length == _SKIP:
                 self._read += self.size - at
                 continue
-            yield bytes(self._bytes[at + 8 : at + 8 + length])
             self._read += (length + 15) & ~7
+            yield self._bytes[at + 8 : at + 8 + length]
 
     def taken(self) -> None:
         """What `take` gave is safe elsewhere: the writer may use its room."""

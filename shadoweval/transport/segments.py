@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,12 @@ def private_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+def _write(descriptor: int, parts: Sequence[bytes | memoryview]) -> int:
+    if hasattr(os, "writev"):
+        return os.writev(descriptor, parts)
+    return os.write(descriptor, b"".join(parts))
+
+
 class SegmentWriter:
     """Appends blocks of frames to the newest segment; not for several threads at once.
 
@@ -47,23 +54,27 @@ class SegmentWriter:
         self._file = (0, 0)
         self.sequence = 0
 
-    def append(self, block: bytes) -> None:
-        """Write a block whole, or leave no trace of it.
+    def append(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Write frames whole, all of them, or leave no trace of any.
+
+        Args:
+            parts: What stands in the file one after another; at most 1,024 of them (IOV_MAX, writev(2)).
 
         Raises:
             OSError: it is not written: disk full or read-only. A removed folder is made again.
         """
+        size = sum(map(len, parts))
         state = self._intact()
-        if state is None or (state.st_size and state.st_size + len(block) > self.segment_bytes):
+        if state is None or (state.st_size and state.st_size + size > self.segment_bytes):
             self._rotate()
             state = os.fstat(self._descriptor)
         written = 0
         try:
-            written = os.write(self._descriptor, block)
+            written = _write(self._descriptor, parts)
         finally:
-            if written != len(block):
+            if written != size:
                 self._undo(state.st_size)
-        if written != len(block):
+        if written != size:
             raise OSError(errno.ENOSPC, "only a part could be written", str(self.folder))
 
     def sync(self) -> None:

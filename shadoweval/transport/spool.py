@@ -109,7 +109,7 @@ class SpoolTransport:
                 try:
                     if not self._room.take(len(block)):
                         return "full"
-                    self._segments.append(block)
+                    self._segments.append((block,))
                 finally:
                     self._busy = False
         except OSError as error:

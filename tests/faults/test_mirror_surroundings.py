@@ -291,12 +291,12 @@ def test_a_stream_collected_in_the_middle_of_an_offer_does_not_deadlock(tmp_path
     inside: list[Any] = []
     original = transport._segments.append
 
-    def collecting(block: bytes) -> None:
+    def collecting(parts: Any) -> None:
         if not inside:
             inside.append(stream("inner"))
             next(inside[0])
             inside[0].close()
-        original(block)
+        original(parts)
 
     transport._segments.append = collecting
     assert mirror(lambda question: question)("outer") == "outer"

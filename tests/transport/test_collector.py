@@ -44,6 +44,19 @@ def test_frames_are_moved_in_blocks(tmp_path: Path) -> None:
     ring.close()
 
 
+def test_many_small_frames_are_moved_each_once(tmp_path: Path) -> None:
+    """One system call takes so many parts only."""
+    ring = Ring.create(1 << 20)
+    collector = Collector(ring, tmp_path / "spool", segment_bytes=1 << 20, cap_bytes=1 << 30)
+    sent = [str(n).encode() for n in range(3000)]
+    assert all(ring.put(frame) for frame in sent)
+    while collector.move():
+        pass
+    assert ring.waiting == 0
+    assert frames(tmp_path / "spool") == sent
+    ring.close()
+
+
 def test_what_can_not_be_written_stays_in_the_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder in the way, then a spool at its cap: nothing is taken, and it comes when there is room."""
     monkeypatch.setattr(spool_module, "_LOOK", 0.0)
