@@ -15,6 +15,7 @@ import msgspec
 from shadoweval import native
 from shadoweval.capture.copying import argument_data, encode
 from shadoweval.capture.documents import quick_rows, writable
+from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.rows import CALL
 from shadoweval.records import Effect
@@ -154,7 +155,8 @@ class _StepEntry:
 
 _notes, _sites = native.part("notes"), native.part("sites")
 if _notes is not None:
-    _notes.connect(encode=encode, decode=msgspec.msgpack.Decoder().decode, raw=msgspec.Raw, writable=writable)
+    decode = msgspec.msgpack.Decoder().decode
+    _notes.connect(encode=encode, decode=decode, raw=msgspec.Raw, writable=writable, installed=installed)
     _sites.connect(current=current, encode=encode, argument_data=argument_data)
 Tool: type[PlainTool] = PlainTool if _sites is None else _sites.Tool
 Step: type[PlainStep] = PlainStep if _sites is None else _sites.Step

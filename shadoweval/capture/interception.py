@@ -22,19 +22,29 @@ class Interceptor(Protocol):
 
 
 class _Installed:
-    __slots__ = ("interceptor",)
+    """Who looks at calls of tools and steps.
+
+    Attributes:
+        interceptor: Answers tools.
+        watched: False: there is no interceptor and no recorder in the whole process, so that a call concerns nobody.
+            The compiled parts take it back (`native.notes`); without them it stays True.
+    """
+
+    __slots__ = ("interceptor", "watched")
 
     def __init__(self) -> None:
         self.interceptor: Interceptor | None = None
+        self.watched = True
 
 
 installed = _Installed()
-"""One attribute read on every tool call."""
+"""One attribute read on every call of a tool or step."""
 
 
 def set_interceptor(interceptor: Interceptor | None) -> Interceptor | None:
     """Let `interceptor` answer every tool call of this process; None: the tools themselves. Returns the one before."""
     before, installed.interceptor = installed.interceptor, interceptor
+    installed.watched = True
     return before
 
 

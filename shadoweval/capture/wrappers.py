@@ -27,6 +27,8 @@ def _over_function(function: Callable[..., Any], begin: Begin, answered: Answere
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
+        if not installed.watched:
+            return function(*args, **kwargs)
         if answered is not None and installed.interceptor is not None:
             return answered(args, kwargs)
         entry = begin(args, kwargs)
@@ -48,6 +50,8 @@ def _over_coroutine(function: Callable[..., Any], begin: Begin, answered: Answer
 
     @functools.wraps(function)
     async def acalled(*args: Any, **kwargs: Any) -> Any:
+        if not installed.watched:
+            return await function(*args, **kwargs)
         if answered is not None and installed.interceptor is not None:
             return await answered(args, kwargs)
         entry = begin(args, kwargs)

@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 from shadoweval.native.buffer cimport Buffer, give_buffer, seconds, take_buffer
 from shadoweval.native.buffer cimport put_array, put_blob, put_byte, put_bytes, put_float
-from shadoweval.native.notes cimport Notes, in_context, new_notes
+from shadoweval.native.notes cimport Notes, in_context, new_notes, rest
 from shadoweval.native.pack cimport put_plain, put_sharing, put_text, share
 from shadoweval.native.ring cimport Part, Pen
 
@@ -103,6 +103,7 @@ cdef class Gate:
         if not self.ready:
             self.open()
         if self.off:
+            rest()
             self.tally.count("off")
             return None
         recorder, control = in_context(_ties.current), in_context(_ties.alone)
@@ -110,6 +111,7 @@ cdef class Gate:
             self.tally.count("nested")
             return None
         if self.by_chance and <double>_ties.draw() >= self.sample:
+            rest()
             self.tally.count("not_sampled")
             return None
         call = Quick.__new__(Quick)
@@ -154,6 +156,7 @@ cdef class Quick:
         if gate.asks:
             told = _ties.decided(gate.site, self.number, args, kwargs)
             if type(told) is str:
+                rest()
                 self.lost(told)
                 return None
             self.unit, self.bucket, attributes = told

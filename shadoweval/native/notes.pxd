@@ -24,3 +24,4 @@ cdef class Notes:
 
 cdef object in_context(object variable)
 cdef Notes new_notes(type kind, Py_ssize_t max_bytes)
+cdef int rest() except -1

@@ -18,12 +18,23 @@ cdef object _encode = None
 cdef object _decode = None
 cdef object _raw = None
 cdef object _writable = None
+cdef object _installed = None
+cdef Py_ssize_t _living = 0
+cdef bint _watched = True  # as `installed` has it, but for an interceptor
 
 
-def connect(*, encode, decode, raw, writable):
-    """What writes and reads that which is not packed here."""
-    global _encode, _decode, _raw, _writable
-    _encode, _decode, _raw, _writable = encode, decode, raw, writable
+def connect(*, encode, decode, raw, writable, installed):
+    """What writes and reads that which is not packed here, and where it is said that nobody watches."""
+    global _encode, _decode, _raw, _writable, _installed
+    _encode, _decode, _raw, _writable, _installed = encode, decode, raw, writable, installed
+
+
+cdef int rest() except -1:
+    """A call that is not mirrored looks whether any other is; if none, steps need not look for themselves."""
+    global _watched
+    if _watched and _living == 0 and _installed.interceptor is None:
+        _watched = _installed.watched = False
+    return 0
 
 
 cdef object in_context(object variable):
@@ -48,6 +59,10 @@ cdef class Notes:
     """What `Recorder` writes into; see there for the arguments."""
 
     def __cinit__(self, *args, **kwargs):
+        global _living, _watched
+        _living += 1
+        if not _watched:
+            _watched = _installed.watched = True
         take_buffer(&self.packed_log)
         take_buffer(&self.packed_hits)
         self.left, self.max_items = 1048576, 1000
@@ -57,6 +72,8 @@ cdef class Notes:
         self.left, self.max_items = max_bytes, max_items
 
     def __dealloc__(self):
+        global _living
+        _living -= 1
         self.forget_hits()
         give_buffer(&self.packed_log)
         give_buffer(&self.packed_hits)
