@@ -15,7 +15,6 @@ from shadoweval.mirror import Mirror
 from shadoweval.protocols import StubAnswer
 from shadoweval.testing import MemoryTransport
 
-
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 from shadoweval import capture
