@@ -17,7 +17,7 @@ from shadoweval.buckets import bucket
 from shadoweval.capture.copying import encode, encode_value
 from shadoweval.capture.inputs import freeze_call
 from shadoweval.capture.rows import call_rows, failed_step, joined_hits, step_rows, usage_row
-from shadoweval.errors import CorruptFrameError
+from shadoweval.errors import CorruptFrameError, UncopyableError
 from shadoweval.records import INCUMBENT
 
 __all__ = ["MAGIC", "encode_draft", "finished", "is_draft"]
@@ -35,6 +35,17 @@ encode_draft: Final = encode_value
 arguments, attributes, time of day, bucket or None, duration, first chunk, outcome or (answer, value, chunks, cut),
 failure, began, log, hits, most hits, truncated, cap of the input and of the answer)."""
 
+_DAMAGE: Final = (
+    msgspec.DecodeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    UncopyableError,
+)
+"""What reading a draft with a wrong byte may raise."""
 _REFERENCE: Final = 7
 _REFERRED: Final = b"\xd6" + bytes([_REFERENCE])
 _ANSWER: Final = 0xFFFF_FFFF
@@ -86,7 +97,7 @@ def finished(frame: bytes) -> bytes:
             answer, value, *rest = draft[_OUTCOME]
             draft[_OUTCOME] = [answer, _resolved(value, answer, draft[_HITS]), *rest]
         return _FRAME + encode(_envelope(draft))
-    except (msgspec.DecodeError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+    except _DAMAGE as error:
         raise CorruptFrameError(f"a draft that can't be finished ({error})", frame=frame) from error
 
 

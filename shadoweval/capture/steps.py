@@ -35,7 +35,7 @@ def retriever(
     replace: bool = False,
     name: str | None = None,
 ) -> _F | Callable[[_F], _F]:
-    """Declare a function, sync or async, whose return value is a ranked list of documents.
+    """Declare a function, sync or async, that returns, or yields one by one, a ranked list of documents.
 
     Args:
         function: The retriever, when the decorator is used without parentheses.
@@ -56,10 +56,10 @@ def retriever(
 
 
 def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) -> Callable[[_F], _F]:
-    """Record the time of a part of the pipeline, sync or async, under a name."""
+    """Record the time of a part of the pipeline, sync or async, under a name; of a generator until its end."""
 
     def declare(declared: _F) -> _F:
-        return cast("_F", observed(declared, Step(kind, _title(declared, name), None, False, False).begin))
+        return cast("_F", observed(declared, Step(kind, _title(declared, name), None, False, False).begin, keep=False))
 
     return declare
 

@@ -15,6 +15,7 @@ from shadoweval import codec
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.entries import Tool
 from shadoweval.capture.interception import error_text, given, installed
+from shadoweval.capture.pieces import gathered
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wrappers import observed
 from shadoweval.protocols import StubAnswer
@@ -135,11 +136,12 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...] | None:
 def _observed(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
     bind = _binder(function)
     begin = Tool(title, effect, bind, _parameters(function)).begin
-    call = acall_tool if inspect.iscoroutinefunction(function) else call_tool
+    call = acall_tool if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function) else call_tool
+    whole = gathered(function)
 
     def answered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """By the interceptor; a coroutine for an async tool."""
-        live = functools.partial(function, *args, **kwargs)
+        live = functools.partial(whole, *args, **kwargs)
         return call(title, bind(*args, **kwargs), effect=effect, live=live)
 
     return observed(function, begin, answered)
@@ -152,7 +154,7 @@ def tool(*, effect: Effect = "unknown", name: str | None = None) -> Callable[[_F
 def tool(
     function: _F | None = None, /, *, effect: Effect = "unknown", name: str | None = None
 ) -> _F | Callable[[_F], _F]:
-    """Declare a function, sync or async, as a tool of an agent.
+    """Declare a function, sync or async, as a tool of an agent. The result of a generator is the list of its chunks.
 
     Args:
         function: The tool, when the decorator is used without parentheses.

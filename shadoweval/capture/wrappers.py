@@ -9,6 +9,7 @@ from typing import Any
 
 from shadoweval.capture.entries import Begin
 from shadoweval.capture.interception import installed
+from shadoweval.capture.pieces import is_stream, observed_stream
 
 __all__ = ["Answered", "observed"]
 
@@ -16,8 +17,12 @@ Answered = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 """Has a call answered by the interceptor, where there is one."""
 
 
-def observed(function: Callable[..., Any], begin: Begin, answered: Answered | None = None) -> Callable[..., Any]:
-    """A function or coroutine function that notes its calls."""
+def observed(
+    function: Callable[..., Any], begin: Begin, answered: Answered | None = None, *, keep: bool = True
+) -> Callable[..., Any]:
+    """A function of the same kind that notes its calls; of a stream its chunks too, unless not `keep`."""
+    if is_stream(function):
+        return functools.wraps(function)(observed_stream(function, begin, answered, keep=keep))
     wrap = _over_coroutine if inspect.iscoroutinefunction(function) else _over_function
     return wrap(function, begin, answered)
 

@@ -1,17 +1,15 @@
-"""Generators and async generators, watched without a change for whoever consumes them.
+"""Generators and async generators, mirrored; how they are passed on see `capture.delegation`.
 
-What is sent or thrown in reaches the incumbent; what it yields, returns or raises reaches the consumer, a chunk before
-the next one is produced. `yield from` would not do: it makes a `close()` of a GeneratorExit that is thrown in. Our
-context variable is set only while the incumbent runs, never across a `yield`.
+Our context variable is set only while the incumbent runs, never across a `yield`.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
+from shadoweval.capture import delegation
 from shadoweval.mirror.call import Call
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.site import Site
@@ -56,7 +54,7 @@ class _Watch:
         """The consumer threw something in; GeneratorExit says that it goes away."""
         self.closing = isinstance(error, GeneratorExit)
 
-    def returned(self) -> None:
+    def returned(self, _value: Any) -> None:
         """The incumbent's stream ended, by itself or because its consumer went away."""
         if self.call is None:
             return
@@ -73,83 +71,9 @@ class _Watch:
 
 def over_generator(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
     """A generator function, mirrored."""
-
-    def mirrored(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        watch = _Watch(site.begin(args, kwargs))
-        stream: Generator[Any, Any, Any] | None = None
-        thrown: BaseException | None = None
-        given: Any = None
-        while True:
-            watch.resumed()
-            try:
-                if stream is None:
-                    stream = cast("Generator[Any, Any, Any]", function(*args, **kwargs))
-                chunk = stream.send(given) if thrown is None else stream.throw(thrown)
-            except StopIteration as stop:
-                watch.returned()
-                return stop.value
-            except BaseException as error:
-                watch.raised(error)
-                raise
-            finally:
-                thrown = None  # its traceback holds this frame: they'd keep each other until the collector comes
-            watch.yielded(chunk)
-            try:
-                given = yield chunk
-            except BaseException as error:  # noqa: BLE001 - thrown in or closed: the incumbent decides what comes of it
-                thrown = error
-                watch.interrupted(error)
-
-    return mirrored
-
-
-def _first(stream: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
-    """The first step of a stream that the event loop is not told of.
-
-    The loop knows ours, and closes it when it is collected or the loop shuts down; if it knew both, it would close both
-    at once, and one of them would be told that it is already running.
-    """
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, _left_alone)
-    try:
-        return stream.asend(None)
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-
-
-def _left_alone(_: AsyncGenerator[Any, Any]) -> None:
-    """Collected together with ours, whose end is its end."""
+    return delegation.over_generator(function, lambda args, kwargs: _Watch(site.begin(args, kwargs)))
 
 
 def over_async_generator(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
     """An async generator function, mirrored."""
-
-    async def mirrored(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        watch = _Watch(site.begin(args, kwargs))
-        stream: AsyncGenerator[Any, Any] | None = None
-        thrown: BaseException | None = None
-        given: Any = None
-        while True:
-            watch.resumed()
-            try:
-                if stream is None:
-                    stream = cast("AsyncGenerator[Any, Any]", function(*args, **kwargs))
-                    chunk = await _first(stream)
-                else:
-                    chunk = await (stream.asend(given) if thrown is None else stream.athrow(thrown))
-            except StopAsyncIteration:
-                watch.returned()
-                return
-            except BaseException as error:
-                watch.raised(error)
-                raise
-            finally:
-                thrown = None  # its traceback holds this frame: they'd keep each other until the collector comes
-            watch.yielded(chunk)
-            try:
-                given = yield chunk
-            except BaseException as error:  # noqa: BLE001 - thrown in or closed: the incumbent decides what comes of it
-                thrown = error
-                watch.interrupted(error)
-
-    return mirrored
+    return delegation.over_async_generator(function, lambda args, kwargs: _Watch(site.begin(args, kwargs)))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import shadoweval
@@ -130,6 +130,8 @@ def test_a_damaged_draft_is_set_aside(tmp_path: Path) -> None:
     assert [damaged for damaged, _ in batch.corrupt] == [whole[:-1]]
 
 
+@example(at=1422, byte=b"\0")
+@settings(max_examples=300)
 @given(at=st.integers(9, 10_000), byte=st.binary(min_size=1, max_size=1))
 def test_a_draft_with_a_wrong_byte_raises_only_what_is_documented(at: int, byte: bytes) -> None:
     """A frame that can't be decoded is found by whoever decodes it."""

@@ -19,6 +19,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from shadoweval import codec
+from shadoweval.capture import Recorder, recording, retriever, tool
+from shadoweval.capture import step as step_of
 from shadoweval.mirror import Mirror
 
 STATES: dict[str, tuple[dict[str, Any], str]] = {
@@ -29,6 +31,8 @@ STATES: dict[str, tuple[dict[str, Any], str]] = {
     "killed": ({"decide": lambda unit, attributes: "killed"}, "killed"),
     "transport raises": ({}, "fault_offer"),
 }
+PARTS: dict[str, Callable[..., Any]] = {"tool": tool(effect="read"), "step": step_of("model"), "retriever": retriever}
+"""Parts of a pipeline are streams too, in the middle of a recording."""
 ERRORS = {
     "key": KeyError,
     "value": ValueError,
@@ -358,6 +362,11 @@ def compare(make: Callable[..., Any], program: Program, acts: list[tuple[str, An
         check_count(mirror, {reason} if end is None else {reason, None}, found)
         if sink.frames and end is None:
             check_record(sink, found)
+    for name, decorate in PARTS.items():
+        trace = []
+        with recording(Recorder()):
+            found = apart(decorate(make(program, trace)), acts, ending, trace)
+        assert (name, found[:end]) == (name, bare[:end])
 
 
 @settings(max_examples=300, deadline=None)
