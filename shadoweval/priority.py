@@ -41,7 +41,7 @@ def session_level(level: int) -> bool:
 
 
 def idle() -> bool:
-    """Run only while nothing else of this session wants a processor, for good, and so do all children (SCHED_IDLE).
+    """Run only while nothing else of this session wants a processor (SCHED_IDLE), for good: all threads and children.
 
     False: this system has no such thing.
     """
@@ -49,6 +49,9 @@ def idle() -> bool:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (OSError, AttributeError):
         return False
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
     return True
 
 
@@ -64,6 +67,20 @@ def part() -> None:
     """Have a group of its own, for signals; and a session, unless this process idles within the one that it is in."""
     if idling():
         os.setpgid(0, 0)
+        _leave_terminal()
         return
     os.setsid()
     session_level(LEVEL)
+
+
+def _leave_terminal() -> None:
+    """The session's terminal is not this process's any more (tty_ioctl(4)); a session of its own has none."""
+    import fcntl  # noqa: PLC0415 - not on every system that this module is loaded on
+    import termios  # noqa: PLC0415 - see above
+
+    with contextlib.suppress(OSError):
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        try:
+            fcntl.ioctl(terminal, termios.TIOCNOTTY)
+        finally:
+            os.close(terminal)

@@ -20,6 +20,7 @@ import msgspec
 from shadoweval import capture, codec
 from shadoweval.candidate import intercept
 from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.line import Line
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
 from shadoweval.candidate.session import Session
 from shadoweval.candidate.stubs import Stubs
@@ -46,8 +47,8 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Path
     peak: int | None = None
     """Descriptor of /proc/self/clear_refs."""
-    line: int | None = None
-    """Descriptor of /proc/self/schedstat."""
+    line: Line | None = None
+    """How long it waited for a processor."""
 
 
 class Surroundings:

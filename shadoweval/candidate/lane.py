@@ -202,8 +202,9 @@ class Lane:
     def _kill_group(self) -> None:
         if self._died is None:
             # Suppressed: it is gone, or not yet the leader of its group; then the closed channel ends it.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            for kill in (os.killpg, os.kill):  # it may have left its group
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(self.pid, signal.SIGKILL)
 
     def _shut(self) -> None:
         if self.open:

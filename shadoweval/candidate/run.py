@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
 import resource
 import sys
@@ -16,6 +15,7 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.line import Line
 from shadoweval.candidate.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
 
@@ -81,7 +81,7 @@ class Run:
         limits: Its caps.
         versions: What decides the answer.
         alone: Whether it has the process to itself, so that the process's CPU time and memory are its own.
-        line: Descriptor of the process's /proc/self/schedstat; None: how long it is kept waiting is not known.
+        line: Knows how long the process waited for a processor; None: nobody does. Not asked where it is not alone.
         stop: Called with a failure's kind and message when the run has to be ended from outside its own code.
     """
 
@@ -95,7 +95,7 @@ class Run:
         limits: Limits,
         versions: dict[str, str],
         alone: bool,
-        line: int | None = None,
+        line: Line | None = None,
         stop: Callable[[Run, FailureKind, str], None],
     ) -> None:
         self.envelope, self.number, self.arm, self.alone = envelope, number, arm, alone
@@ -105,24 +105,28 @@ class Run:
         self._claim = threading.Lock()
         self.started_at = dt.datetime.now(dt.UTC)
         self._cpu = time.process_time()
-        self._line, self._waited = line, 0.0
-        self._waited = self._in_line()
+        self._line = line if alone else None
+        self._waited = 0.0 if self._line is None else self._line.seconds()
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._children = usage.ru_utime + usage.ru_stime
+        self._waits = [0.0, 0.0]
         self._began = self.recorder.began  # what steps count from
 
-    def _in_line(self) -> float:
-        """Seconds for which the process's first thread was ready to run, and something else had the processor.
+    def _waiting(self) -> float:
+        """Seconds in which other work had the processor; no more than what is left of the time beside its own work."""
+        if self._line is None:
+            return 0.0
+        waited = self._line.seconds() - self._waited
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        worked = time.process_time() - self._cpu + usage.ru_utime + usage.ru_stime - self._children
+        return min(max(waited, 0.0), max(time.perf_counter() - self._began - worked, 0.0))
 
-        The second number of /proc/PID/schedstat (Linux, Documentation/scheduler/sched-stats).
-        """
-        try:
-            return self._waited if self._line is None else int(os.pread(self._line, 64, 0).split()[1]) / 1e9
-        except (OSError, ValueError, IndexError):  # the candidate closed it, and has something else there now
-            self._line = None
-            return self._waited
-
-    def _elapsed(self) -> float:
-        """Seconds since it began, without those that it was kept waiting because whatever else runs here goes first."""
-        return max(time.perf_counter() - self._began - (self._in_line() - self._waited), 0.0)
+    def _over(self) -> float:
+        """Its duration; what streams it has open end with it."""
+        self._waits[0] = self._waiting()
+        duration = time.perf_counter() - self._began
+        self.recorder.close()
+        return duration
 
     def claimed(self) -> bool:
         """Whether someone has begun to report this run before; the first caller gets False and must report it."""
@@ -131,11 +135,12 @@ class Run:
     def chunk(self) -> None:
         """A chunk of a stream is there."""
         if self.first_chunk is None:
-            self.first_chunk = self._elapsed()
+            self._waits[1] = self._waiting()
+            self.first_chunk = time.perf_counter() - self._began
 
     def returned(self, value: Any, *, chunks: list[Any] | None, extract: capture.Extract | None) -> Observation:
         """The observation of a run that returned a value or a stream."""
-        duration = self._elapsed()
+        duration = self._over()
         parts = self.recorder.parts()
         if chunks is None:
             outcome = capture.outcome_of(value, parts=parts, extract=extract)
@@ -145,7 +150,7 @@ class Run:
 
     def raised(self, error: BaseException) -> Observation:
         """The observation of a run that raised; what is no Exception is an error like any other."""
-        duration = self._elapsed()
+        duration = self._over()
         parts = self.recorder.parts()
         failure = _failure(error, parts)
         if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
@@ -156,7 +161,7 @@ class Run:
 
     def stopped(self, kind: FailureKind, message: str) -> Observation:
         """The observation of a run that was ended from outside its own code."""
-        duration = self._elapsed()
+        duration = self._over()
         parts = self.recorder.parts()
         failure = Failure(kind=kind, error_type="", message=message, step=parts.failed_step or self._open_step())
         return self._observed(parts, duration, failure=failure)
@@ -195,6 +200,7 @@ class Run:
             refusals=self.session.refusals(),
             live_writes=self.session.live_writes,
             writes=self.session.writes(),
+            waited=(self._waits[0], self._waits[1]),
         )
 
     def _declared(self, call: ToolCall) -> ToolCall:

@@ -29,6 +29,7 @@ import msgspec
 from shadoweval.candidate import functions, intercept
 from shadoweval.candidate.child import Child, Post, unbegun
 from shadoweval.candidate.concurrent import ConcurrentChild
+from shadoweval.candidate.line import Line
 from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import load, warm_up
 from shadoweval.candidate.wire import Broken, Died, Forked, Ready, Report, Request, Start, decode, receive, send
@@ -147,6 +148,7 @@ class _Zygote:
                 break
         for pid in self.children:
             _kill(os.killpg, pid)
+            _kill(os.kill, pid)  # it may have left its group
         for pid in self.children:
             os.waitpid(pid, 0)
         os._exit(0)
@@ -207,13 +209,14 @@ class _Zygote:
         scratch = self.post.scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
         os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
-        peak, line = _opened("clear_refs", os.O_WRONLY), _opened("schedstat", os.O_RDONLY)
+        peak, line = _peak_reset(), _line()
         post = msgspec.structs.replace(self.post, scratch=scratch, peak=peak, line=line)
         if self.guard is None:
             _cap_memory(post.limits.memory_bytes)
             return post
         guard: Any = importlib.import_module("shadoweval.candidate.guard")
-        keep = (descriptors[0], *(own for own in (peak, line) if own is not None))
+        own = (peak, None if line is None else line.descriptor)
+        keep = (descriptors[0], *(one for one in own if one is not None))
         policy = msgspec.structs.replace(self.guard, keep_fds=keep, scratch=str(scratch))
         guard.contain(policy, on_refusal=descriptors[1])
         return post
@@ -240,10 +243,16 @@ def _decline(channel: socket.socket, fault: Exception) -> None:
         send(channel, Report(request.id, unbegun(refusal)))
 
 
-def _opened(name: str, how: int) -> int | None:
-    """One of the files in which the system tells a process of itself; None: not on this one."""
+def _peak_reset() -> int | None:
     try:
-        return os.open(f"/proc/self/{name}", how | os.O_CLOEXEC)
+        return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _line() -> Line | None:
+    try:
+        return Line()
     except OSError:
         return None
 

@@ -12,11 +12,14 @@ from shadoweval.errors import TooLargeError, UncopyableError
 
 __all__ = [
     "UNCOPYABLE",
+    "WHOLE",
+    "Pieces",
     "argument_data",
     "carried",
     "data_of",
     "encode",
     "encode_value",
+    "packed",
     "uncopyable",
     "within",
 ]
@@ -24,6 +27,10 @@ __all__ = [
 UNCOPYABLE: Final = "shadoweval.uncopyable"
 """Key of the mapping that stands for what could not be copied; its value says why."""
 
+WHOLE: Final = ("chunks", "returned")
+"""Keys of the result of a generator that returned something as well."""
+
+_FEW: Final = 16  # msgpack's smallest arrays
 _ITEMS: Final = 4096
 _TEXT_CAP: Final = 1 << 20
 _ARGUMENTS_CAP: Final = 1 << 20
@@ -95,6 +102,72 @@ def uncopyable(value: Any) -> str | None:
         if len(found) == 1 and UNCOPYABLE in found:
             return str(found[UNCOPYABLE])
     return None
+
+
+def packed(value: Any, *, max_bytes: int) -> bytes:
+    """A value, encoded so that it comes back as it is (see `codec.plain`), quickly where it is plain data.
+
+    Raises:
+        UncopyableError, TooLargeError: as `codec.plain`.
+        UnicodeError: it has a lone surrogate.
+    """
+    try:
+        raw = encode(value) if carried(value) else b""
+    except (OverflowError, UnicodeError, RecursionError):  # integers over 64 bits, lone surrogates, itself
+        raw = b""
+    return raw if 0 < len(raw) <= max_bytes else encode(codec.plain(value, max_bytes=max(max_bytes, 0)))
+
+
+class Pieces:
+    """A stream's chunks and what it returned, each as bytes as soon as it is there: its owner may change it.
+
+    Args:
+        max_bytes: What is kept of it; of a stream that is larger, nothing is.
+    """
+
+    __slots__ = ("count", "data", "fault", "left", "returned")
+
+    def __init__(self, max_bytes: int) -> None:
+        self.left, self.count = max_bytes, 0
+        self.data = bytearray()
+        self.fault: Exception | None = None
+        self.returned: Any = None
+
+    def add(self, chunk: Any) -> None:
+        """One more chunk."""
+        if self.fault is not None:
+            return
+        try:
+            raw = packed(chunk, max_bytes=self.left)
+        except (UncopyableError, UnicodeError) as fault:
+            self.fault = fault.with_traceback(None)
+            self.data.clear()
+            return
+        self.left -= len(raw)
+        self.count += 1
+        self.data += raw
+
+    def result(self, returned: Any) -> Pieces:
+        """All of it."""
+        self.returned = returned
+        return self
+
+    def whole(self, max_bytes: int) -> bytes:
+        """A list of the chunks; where it returned something, a mapping of both, as `WHOLE` names them.
+
+        Raises:
+            UncopyableError, TooLargeError, UnicodeError: as `packed`.
+        """
+        if self.fault is not None:
+            raise self.fault
+        many = self.count >= _FEW
+        raw = (b"\xdd" + self.count.to_bytes(4, "big") if many else bytes((0x90 | self.count,))) + bytes(self.data)
+        if self.returned is not None:
+            chunks, returned = map(encode, WHOLE)
+            raw = b"\x82" + chunks + raw + returned + packed(self.returned, max_bytes=max_bytes - len(raw))
+        if len(raw) > max_bytes:
+            raise TooLargeError("", cap=max_bytes)
+        return raw
 
 
 def within(value: Any, max_bytes: int) -> tuple[Any, bool]:

@@ -6,11 +6,16 @@ the next one is produced. `yield from` would not do: it makes a `close()` of a G
 
 from __future__ import annotations
 
+import inspect
 import sys
+import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
-__all__ = ["Watch", "Watching", "over_async_generator", "over_generator"]
+__all__ = ["Watch", "Watching", "is_delegate", "over_async_generator", "over_generator"]
+
+_codes: Final[set[types.CodeType]] = set()
+"""Of the two kinds of generators that are made here."""
 
 
 class Watch(Protocol):
@@ -49,12 +54,13 @@ def over_generator(function: Callable[..., Any], watching: Watching) -> Callable
         stream: Generator[Any, Any, Any] | None = None
         thrown: BaseException | None = None
         given: Any = None
+        waiting: list[Any] = []  # a chunk, until its consumer has it: nobody else shall keep it alive
         while True:
             watch.resumed()
             try:
                 if stream is None:
                     stream = cast("Generator[Any, Any, Any]", function(*args, **kwargs))
-                chunk = stream.send(given) if thrown is None else stream.throw(thrown)
+                waiting.append(stream.send(given) if thrown is None else stream.throw(thrown))
             except StopIteration as stop:
                 watch.returned(stop.value)
                 return stop.value
@@ -63,14 +69,25 @@ def over_generator(function: Callable[..., Any], watching: Watching) -> Callable
                 raise
             finally:
                 thrown = None  # its traceback holds this frame: they'd keep each other until the collector comes
-            watch.yielded(chunk)
+            watch.yielded(waiting[0])
             try:
-                given = yield chunk
+                given = yield waiting.pop()
             except BaseException as error:  # noqa: BLE001 - thrown in or closed: the inner one decides what comes of it
                 thrown = error
                 watch.interrupted(error)
 
+    _codes.add(delegated.__code__)
+    if getattr(getattr(inspect.unwrap(function), "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE:
+        return types.coroutine(delegated)  # one that is awaited
     return delegated
+
+
+def is_delegate(value: Any) -> bool:
+    """Whether it is a stream that is watched here."""
+    kind = type(value)
+    if kind is types.GeneratorType:
+        return value.gi_code in _codes
+    return kind is types.AsyncGeneratorType and value.ag_code in _codes
 
 
 def _first(stream: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
@@ -99,14 +116,15 @@ def over_async_generator(function: Callable[..., Any], watching: Watching) -> Ca
         stream: AsyncGenerator[Any, Any] | None = None
         thrown: BaseException | None = None
         given: Any = None
+        waiting: list[Any] = []  # a chunk, until its consumer has it: nobody else shall keep it alive
         while True:
             watch.resumed()
             try:
                 if stream is None:
                     stream = cast("AsyncGenerator[Any, Any]", function(*args, **kwargs))
-                    chunk = await _first(stream)
+                    waiting.append(await _first(stream))
                 else:
-                    chunk = await (stream.asend(given) if thrown is None else stream.athrow(thrown))
+                    waiting.append(await (stream.asend(given) if thrown is None else stream.athrow(thrown)))
             except StopAsyncIteration:
                 watch.returned(None)
                 return
@@ -115,11 +133,12 @@ def over_async_generator(function: Callable[..., Any], watching: Watching) -> Ca
                 raise
             finally:
                 thrown = None  # its traceback holds this frame: they'd keep each other until the collector comes
-            watch.yielded(chunk)
+            watch.yielded(waiting[0])
             try:
-                given = yield chunk
+                given = yield waiting.pop()
             except BaseException as error:  # noqa: BLE001 - thrown in or closed: the inner one decides what comes of it
                 thrown = error
                 watch.interrupted(error)
 
+    _codes.add(delegated.__code__)
     return delegated

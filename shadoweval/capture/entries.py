@@ -30,6 +30,11 @@ _NOTHING: Final = b"\x80"  # an empty mapping
 class Entry(Protocol):
     """One call under way."""
 
+    @property
+    def recorder(self) -> Recorder:
+        """Where it is noted."""
+        ...
+
     def ended(self, result: Any, /) -> None:
         """It returned."""
         ...

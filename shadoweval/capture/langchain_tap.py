@@ -17,6 +17,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from shadoweval.capture.copying import argument_data
+from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.effects import said_effect
 from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.langchain_nodes import Nodes, node_name, place_of_error
@@ -280,7 +281,7 @@ class Tap(BaseCallbackHandler):
         if parent in self.nodes.ends:
             self.nodes.ends[parent] = perf_counter()
         # A @tool function inside the LangChain tool, and whoever answers for an interceptor, record it themselves.
-        if installed.interceptor is not None or name in self.recorder.called(before):
+        if installed.interceptor is not None or name in self.recorder.called(before) or is_delegate(result):
             return
         try:
             self.recorder.add_call(

@@ -25,6 +25,7 @@ class PlainNotes:
         fault: What a fault of ours raised while recording.
         closed: The run is over; what it started may go on.
         tap: The LangChain handler of this run.
+        streams: Tools and steps that yield, and have begun and not ended.
         first_chunk: Seconds until the first chunk.
         began: `time.perf_counter()` at the beginning.
     """
@@ -39,6 +40,7 @@ class PlainNotes:
         "log",
         "max_items",
         "numbers",
+        "streams",
         "tap",
         "truncated",
     )
@@ -52,6 +54,7 @@ class PlainNotes:
         self.truncated = self.closed = False
         self.fault: BaseException | None = None
         self.tap: Any = None
+        self.streams: list[Any] | None = None
         self.first_chunk: float | None = None
         self.began = time.perf_counter()
 

@@ -15,8 +15,7 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from shadoweval import codec
-from shadoweval.capture.copying import UNCOPYABLE, argument_data, carried, encode
+from shadoweval.capture.copying import UNCOPYABLE, Pieces, argument_data, encode, packed
 from shadoweval.capture.interception import error_text
 from shadoweval.capture.notes import Notes
 from shadoweval.capture.rows import (
@@ -109,23 +108,19 @@ class Recorder(Notes):
             self.truncated = True
             return None
         try:
-            raw = encode(result) if carried(result) else b""
-        except (OverflowError, UnicodeError, RecursionError):  # integers over 64 bits, lone surrogates, itself
-            raw = b""
-        left = self.left - len(raw)
-        if not raw or left < 0:
-            raw = self._copied(result)
-            left = self.left - len(raw)
-        self.left = left
+            raw = result.whole(self.left) if type(result) is Pieces else packed(result, max_bytes=self.left)
+        except (UncopyableError, UnicodeError) as error:  # it can't be copied, or is over the cap, and says so
+            self.truncated |= isinstance(error, TooLargeError)
+            raw = encode({UNCOPYABLE: getattr(error, "why", str(error))})
+        self.left -= len(raw)
         return raw
 
-    def _copied(self, result: Any) -> bytes:
-        """A result that needs a closer look; one that can't be copied, or is over the cap, says so."""
-        try:
-            return encode(codec.plain(result, max_bytes=max(self.left, 0)))
-        except (UncopyableError, UnicodeError) as error:
-            self.truncated |= isinstance(error, TooLargeError)
-            return encode({UNCOPYABLE: getattr(error, "why", str(error))})
+    def close(self) -> None:
+        """The run is over; streams that it began, and that go on, are noted with what they gave until now."""
+        self.closed = True
+        streams, self.streams = self.streams, None
+        for stream in streams or ():
+            stream.cut()
 
     def called(self, since: int) -> set[str]:
         """Names of the tools that were called since the log had that length."""

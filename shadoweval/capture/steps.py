@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 
 from shadoweval.capture.documents import DocId, hit_rows
 from shadoweval.capture.entries import Step
+from shadoweval.capture.pieces import Ranked
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wrappers import observed
 
@@ -48,9 +49,14 @@ def retriever(
         title = _title(declared, name)
 
         def after(recorder: Recorder, result: Any) -> None:
-            recorder.add_hits(hit_rows(result, doc_id), replace=replace)
+            rows = result.rows if type(result) is Ranked else hit_rows(result, doc_id)
+            recorder.add_hits(rows, replace=replace)
 
-        return cast("_F", observed(declared, Step("retrieval", title, after, doc_id is None, replace).begin))
+        def taking(recorder: Recorder) -> Ranked:
+            return Ranked(lambda found: hit_rows(found, doc_id), recorder.max_items)
+
+        begin = Step("retrieval", title, after, doc_id is None, replace).begin
+        return cast("_F", observed(declared, begin, taking=taking))
 
     return declare if function is None else declare(function)
 
@@ -59,7 +65,7 @@ def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) 
     """Record the time of a part of the pipeline, sync or async, under a name; of a generator until its end."""
 
     def declare(declared: _F) -> _F:
-        return cast("_F", observed(declared, Step(kind, _title(declared, name), None, False, False).begin, keep=False))
+        return cast("_F", observed(declared, Step(kind, _title(declared, name), None, False, False).begin))
 
     return declare
 

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, Final, TypeVar, cast, overload
 
 from shadoweval import codec
-from shadoweval.capture.copying import argument_data
+from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool
 from shadoweval.capture.interception import error_text, given, installed
 from shadoweval.capture.pieces import gathered
@@ -144,7 +144,7 @@ def _observed(function: Callable[..., Any], title: str, effect: Effect) -> Calla
         live = functools.partial(whole, *args, **kwargs)
         return call(title, bind(*args, **kwargs), effect=effect, live=live)
 
-    return observed(function, begin, answered)
+    return observed(function, begin, answered, taking=lambda recorder: Pieces(recorder.left))
 
 
 @overload

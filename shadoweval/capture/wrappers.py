@@ -9,7 +9,7 @@ from typing import Any
 
 from shadoweval.capture.entries import Begin
 from shadoweval.capture.interception import installed
-from shadoweval.capture.pieces import is_stream, observed_stream
+from shadoweval.capture.pieces import Taking, is_stream, observed_stream
 
 __all__ = ["Answered", "observed"]
 
@@ -18,11 +18,11 @@ Answered = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
 def observed(
-    function: Callable[..., Any], begin: Begin, answered: Answered | None = None, *, keep: bool = True
+    function: Callable[..., Any], begin: Begin, answered: Answered | None = None, *, taking: Taking | None = None
 ) -> Callable[..., Any]:
-    """A function of the same kind that notes its calls; of a stream its chunks too, unless not `keep`."""
+    """A function of the same kind that notes its calls; `taking` makes what takes the chunks of a stream."""
     if is_stream(function):
-        return functools.wraps(function)(observed_stream(function, begin, answered, keep=keep))
+        return functools.wraps(function)(observed_stream(function, begin, answered, taking))
     wrap = _over_coroutine if inspect.iscoroutinefunction(function) else _over_function
     return wrap(function, begin, answered)
 

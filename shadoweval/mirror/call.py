@@ -138,7 +138,7 @@ class Call(Guard):
         self.leave()
         self.done = True
         if self.recorder is not None:
-            self.recorder.closed = True
+            self.recorder.close()
         self.point = "outcome"
         return ended
 

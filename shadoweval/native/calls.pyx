@@ -207,6 +207,8 @@ cdef class Quick:
         ended = seconds()
         self.leave()
         self.recorder.closed = True
+        if self.recorder.streams is not None:
+            self.recorder.close()
         self.point = "outcome"
         try:
             if gate.observe is not None:

@@ -17,6 +17,7 @@ cdef class Notes:
     cdef public object first_chunk
     cdef public object numbers
     cdef public object tap
+    cdef public object streams
 
     cdef bint full(self) noexcept
     cdef int note(self, bytes row) except -1

@@ -197,7 +197,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     steps: tuple[Step, ...] = ()
     started_at: datetime
     duration: float
-    """Seconds until the last chunk or the failure; a shadow's without those that it waited for a processor."""
+    """Seconds until the last chunk or the failure."""
     first_chunk: float | None = None
     """Seconds until the first chunk of a stream."""
     usage: Usage = Usage()
@@ -211,10 +211,22 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     writes: tuple[WriteEffect, ...] = ()
     diverged_at: int | None = None
     """Turn at which a conversation left the incumbent's history; later turns are not compared."""
+    waited: tuple[float, float] = (0.0, 0.0)
+    """Seconds of `duration`, and of `first_chunk`, in which a shadow was ready and other work had the processor."""
 
     def __post_init__(self) -> None:
         if (self.outcome is None) == (self.failure is None):
             raise ValueError(f"Observation of {self.query_id!r} needs either an outcome or a failure.")
+
+    @property
+    def latency(self) -> float:
+        """Seconds that the arm itself took: a shadow lets all other work go first, which is not its doing."""
+        return self.duration - self.waited[0]
+
+    @property
+    def first_chunk_latency(self) -> float | None:
+        """The same of the first chunk."""
+        return None if self.first_chunk is None else self.first_chunk - self.waited[1]
 
     @property
     def failed(self) -> bool:

@@ -109,7 +109,7 @@ def _reruns(
             continue
         itself = msgspec.structs.replace(pair, candidate=msgspec.structs.replace(pair.rerun, arm=INCUMBENT))
         scores = {one.metric: both for one in score(experiment, itself) if (both := _both(experiment, one))}
-        yield scores, (pair.served.duration, pair.rerun.duration)
+        yield scores, (pair.served.latency, pair.rerun.latency)
 
 
 def _both(experiment: Experiment, one: PairScore) -> tuple[float, float] | None:

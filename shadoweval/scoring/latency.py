@@ -41,12 +41,12 @@ def latency(*, cap: float = 30.0) -> PairScorer:
     Args:
         cap: what a failed run scores, in seconds; the candidate's deadline is a good value.
     """
-    return _amount(_cheap("latency", failure_scores=cap), lambda o: o.duration, missing="not timed")
+    return _amount(_cheap("latency", failure_scores=cap), lambda o: o.latency, missing="not timed")
 
 
 def first_chunk(*, cap: float = 30.0) -> PairScorer:
     """`first_chunk`: seconds until a stream's first chunk; unscored where the pipeline does not stream."""
-    return _amount(_cheap("first_chunk", failure_scores=cap), lambda o: o.first_chunk, missing="not a stream")
+    return _amount(_cheap("first_chunk", failure_scores=cap), lambda o: o.first_chunk_latency, missing="not a stream")
 
 
 def _tokens(observation: Observation) -> float | None:

@@ -1,12 +1,15 @@
 """A candidate lets everything else on its processor go first, and is not blamed for it."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from candidate_rig import FOLDER, run_one
+from candidate_rig import FOLDER, envelope, pool_of, run_one
+
+from shadoweval.candidate import Limits
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,15 +42,35 @@ def test_time_in_line_for_a_processor_is_not_the_candidates(monkeypatch):
 
     there = float(observation.outcome.answer)
     assert observation.usage.cpu_seconds > 0.2
-    assert there > 1.5 * observation.duration
-    assert observation.duration < 1.5 * observation.usage.cpu_seconds
+    assert observation.duration >= there > 1.5 * observation.latency
+    assert observation.usage.cpu_seconds * 0.99 < observation.latency < 1.5 * observation.usage.cpu_seconds
+
+
+@pytest.mark.parametrize("candidate", ["crowds_itself", "waits_for_its_own"])
+def test_time_in_line_behind_its_own_work_is_the_candidates(candidate, monkeypatch):
+    """Its threads and processes that share a core take as long as they take."""
+    monkeypatch.setenv("WAITING_CORE", str(min(os.sched_getaffinity(0))))
+    observation = run_one(candidate, module="waiting_candidates", seconds=60.0)
+    assert observation.latency > 0.28
+
+
+def test_runs_that_share_a_process_do_not_pay_for_each_other():
+    """Nobody can tell whose the time in line was, so nothing is taken off: a pause is never made shorter."""
+
+    async def run():
+        limits = Limits(seconds=60.0, concurrency=4)
+        async with pool_of("pauses_or_works", module="waiting_candidates", limits=limits) as pool:
+            asked = [pool.run(envelope(text), arm="new") for text in ("work", "work", "pause", "pause")]
+            return await asyncio.gather(*asked)
+
+    assert all(one.latency == one.duration > 0.28 for one in asyncio.run(run()))
 
 
 def test_a_candidate_that_closes_everything_is_timed_all_the_same():
     """Its own files are not there any more, or are others: it is timed by the clock alone."""
     observation = run_one("closes_everything", module="waiting_candidates")
     assert observation.outcome.answer == "closed"
-    assert observation.duration > 0.01
+    assert observation.latency > 0.01
 
 
 def test_candidates_of_a_worker_that_idles_idle_in_its_session():

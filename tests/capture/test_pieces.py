@@ -3,12 +3,18 @@
 import asyncio
 import inspect
 import time
+import types
+import weakref
 
 import pytest
 
+from shadoweval import codec
 from shadoweval.capture import UNCOPYABLE, Recorder, pieces, recording, retriever, step, tool
 from shadoweval.capture.interception import set_interceptor
+from shadoweval.capture.langchain import watch
+from shadoweval.mirror import Mirror
 from shadoweval.protocols import StubAnswer
+from shadoweval.testing import MemoryTransport
 
 
 @step("model")
@@ -135,11 +141,157 @@ def test_a_stream_that_raises_is_a_failed_call():
     assert call.error == "ValueError: no"
 
 
-def test_a_stream_without_an_end_is_not_kept(monkeypatch):
-    """The record says that it has no result, a stub would replay a part of it as if it were all."""
+def test_a_stream_over_the_cap_is_not_kept():
+    """The record says that it has no result: a stub would replay a part of it as if it were all. Nor is it held."""
+    with recording(Recorder(max_bytes=10_000)) as recorder:
+        list(search("x", limit=1000))
+        stream = search("y" * 1000, limit=100)
+        for _ in range(20):
+            next(stream)
+        (watch,) = recorder.streams
+        assert not watch.taker.data
+    first, second = recorder.parts().tool_calls[0], recorder.parts()
+    assert len(first.result) == 1000
+    assert not second.truncated
+    recorder.close()
+    assert "larger than the cap" in recorder.parts().tool_calls[1].result[UNCOPYABLE]
+    assert recorder.parts().truncated
+
+
+def test_chunks_are_noted_as_they_were():
+    """Their owner may change them, and their consumer too."""
+
+    @tool(effect="read")
+    def rows():
+        row = {}
+        for n in range(3):
+            row["n"] = n
+            yield row
+
+    @retriever
+    def lists():
+        yield [{"id": "a", "text": "A"}]
+
+    parts = recorded(lambda: ([row.pop("n") for row in rows()], [found.clear() for found in lists()]))
+    assert parts.tool_calls[0].result == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert [hit.id for hit in parts.hits] == ["a"]
+
+
+def test_a_chunk_that_can_not_be_looked_at_is_a_fault_of_ours():
+    """Its consumer gets it as it is; the mirror counts the call as lost."""
+
+    class Lazy:
+        @property
+        def __class__(self):
+            raise RuntimeError("not yet")
+
+    @retriever
+    def odd():
+        yield Lazy()
+
+    @tool(effect="read")
+    async def aodd():
+        yield Lazy()
+
+    with recording(Recorder()) as recorder:
+        assert len(list(odd())) == 1
+        assert len(asyncio.run(drained(aodd()))) == 1
+    assert isinstance(recorder.fault, RuntimeError)
+
+
+def test_nobody_else_keeps_a_chunk_alive():
+    """A consumer that lets go of a large one has room for the next."""
+
+    class Chunk:
+        pass
+
+    @step()
+    def chunks():
+        for _ in range(3):
+            yield Chunk()
+
+    def most_alive(stream):
+        known, most = [], 0
+        for chunk in stream:
+            known.append(weakref.ref(chunk))
+            del chunk
+            most = max(most, sum(one() is not None for one in known))
+        return most
+
+    assert most_alive(chunks()) == most_alive(chunks.__wrapped__()) == 0
+
+
+def test_a_stream_that_is_left_open_is_noted_when_the_run_is_over():
+    """With what it gave until then: async ones are closed some time after their consumer left them, or never."""
+    sink = MemoryTransport()
+    mirror = Mirror("x", sink, control=0.0)
+    kept = []
+
+    @mirror
+    async def answer(question):
+        async for _ in asearch(question):
+            break
+        async for _ in pages(question):
+            break
+        async for _ in agenerate(question):
+            break
+        kept.append(search(question))
+        next(kept[0])
+        return "done"
+
+    async def run():
+        await answer("a b")
+        await asyncio.sleep(0)
+        kept[0].close()
+
+    asyncio.run(run())
+    served = codec.decode_envelope(sink.frames[0]).served
+    assert [(call.name, call.result) for call in served.outcome.tool_calls] == [
+        ("asearch", ["a b 0"]),
+        ("search", ["a b 0"]),
+    ]
+    assert [hit.id for hit in served.outcome.hits] == ["a"]
+    assert [one.name for one in served.steps] == ["asearch", "pages", "agenerate", "search"]
+
+
+def test_a_langchain_tool_over_a_stream_is_one_call():
+    """Noted by the stream itself, when it is consumed."""
+    tools = pytest.importorskip("langchain_core.tools")
+    chained = tools.StructuredTool.from_function(search, name="search", description="Look.")
+    seen = []
+    parts = recorded(lambda: (watch(), seen.extend(chained.invoke({"query": "x"}))))
+    assert seen == ["x 0", "x 1"]
+    assert [(call.name, call.result) for call in parts.tool_calls] == [("search", ["x 0", "x 1"])]
+
+
+def test_a_coroutine_made_of_a_generator_can_be_awaited():
+    """`types.coroutine` functions are generator functions too."""
+
+    @step()
+    @types.coroutine
+    def waits():
+        yield from asyncio.sleep(0).__await__()
+        return 7
+
+    async def run():
+        return await waits()
+
+    assert recorded(lambda: asyncio.run(run())).steps[0].name == "waits"
+
+
+def test_an_answered_stream_takes_what_is_sent(standing):
+    """And gives the next chunk, whatever it was."""
+    standing(StubAnswer(answered="replayed", result=[1, 2]))
+    stream = search("x")
+    assert (next(stream), stream.send("hello")) == (1, 2)
+
+
+def test_an_endless_stream_may_be_read_live(standing, monkeypatch):
+    """Up to a cap."""
     monkeypatch.setattr(pieces, "_MOST", 3)
-    assert recorded(lambda: list(search("x", limit=3))).tool_calls[0].result == ["x 0", "x 1", "x 2"]
-    assert recorded(lambda: list(search("x", limit=4))).tool_calls[0].result == {UNCOPYABLE: "more than 3 chunks"}
+    standing("live", "live")
+    assert list(search("x", 10**9)) == ["x 0", "x 1", "x 2"]
+    assert asyncio.run(drained(asearch("x", 10**9))) == ["x 0", "x 1", "x 2"]
 
 
 class Standing:

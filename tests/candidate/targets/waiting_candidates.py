@@ -1,7 +1,13 @@
 """Candidates that say where they run, and for how long."""
 
+import asyncio
+import hashlib
 import os
+import subprocess
+import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
@@ -12,6 +18,43 @@ def works(question):
     while time.process_time() < end:
         pass
     return str(time.perf_counter() - began)
+
+
+def crowds_itself(question):
+    """0.3 s of a processor's time in four threads on one core."""
+    os.sched_setaffinity(0, {int(os.environ["WAITING_CORE"])})
+    block = b"x" * (1 << 20)
+    began = time.process_time()
+
+    def work():
+        while time.process_time() < began + 0.3:
+            hashlib.sha256(block)
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(work)
+    return "done"
+
+
+def waits_for_its_own(question):
+    """Polls a process of its own on the same core."""
+    os.sched_setaffinity(0, {int(os.environ["WAITING_CORE"])})
+    program = "import time\nwhile time.process_time() < 0.3: pass"
+    child = subprocess.Popen([sys.executable, "-c", program])
+    while child.poll() is None:
+        pass
+    return "done"
+
+
+async def pauses_or_works(question):
+    """0.3 s, without a processor or with one all the time."""
+    if question == "pause":
+        await asyncio.sleep(0.3)
+        return "paused"
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    return "worked"
 
 
 def whereabouts(question):
@@ -27,6 +70,8 @@ def closes_everything(question):
         except OSError:  # the listing's own
             continue
         if told.name == "schedstat":
-            os.dup2(os.open("/dev/null", os.O_RDONLY), int(own.name))
+            other = Path(tempfile.mkdtemp()) / "other"
+            other.write_text("1 99999999999999 1")
+            os.dup2(os.open(other, os.O_RDONLY), int(own.name))
     time.sleep(0.02)
     return "closed"
