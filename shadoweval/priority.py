@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LEVEL", "idle", "idling", "part", "session_level", "step_back"]
+__all__ = ["LEVEL", "idle", "idling", "session_level", "set_apart", "step_back"]
 
 LEVEL: Final = 10
 _SESSION: Final = Path("/proc/self/autogroup")
@@ -63,7 +63,7 @@ def idling() -> bool:
         return False
 
 
-def part() -> None:
+def set_apart() -> None:
     """Have a group of its own, for signals; and a session, unless this process idles within the one that it is in."""
     if idling():
         os.setpgid(0, 0)

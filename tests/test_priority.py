@@ -66,13 +66,13 @@ def test_who_idles_stays_in_its_session_with_a_group_of_its_own() -> None:
     """SCHED_IDLE counts within a session only; children inherit it, and `step_back` changes nothing any more."""
     told = ran("""
 import os
-from shadoweval.priority import idle, idling, part, step_back
+from shadoweval.priority import idle, idling, set_apart, step_back
 before = os.nice(0)
 assert not idling() and idle() and idling()
 step_back()
 child = os.fork()
 if child == 0:
-    part()
+    set_apart()
     print(idling(), os.getsid(0) == os.getppid(), os.getpgid(0) == os.getpid(), os.nice(0) == before, flush=True)
     os._exit(0)
 os.waitpid(child, 0)

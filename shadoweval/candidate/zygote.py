@@ -34,7 +34,7 @@ from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import load, warm_up
 from shadoweval.candidate.wire import Broken, Died, Forked, Ready, Report, Request, Start, decode, receive, send
 from shadoweval.errors import CandidateError, TargetError
-from shadoweval.priority import part, step_back
+from shadoweval.priority import set_apart, step_back
 
 __all__ = ["main"]
 
@@ -188,7 +188,7 @@ class _Zygote:
         """Serve as a candidate's process; never returns."""
         try:
             _die_with_parent()
-            part()
+            set_apart()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for own in (self.channel.detach(), self.woken, self.wake):

@@ -102,8 +102,11 @@ class _Noted:
         recorder = entry.recorder
         if taking is not None:
             self.taker = taking(recorder)
-        if not recorder.closed:
-            recorder.streams = [*(recorder.streams or ()), self]
+        if recorder.closed:
+            return
+        if recorder.streams is None:
+            recorder.streams = []
+        recorder.streams.append(self)
 
     def resumed(self) -> None:
         """Nothing: whatever runs around it has its recorder."""
