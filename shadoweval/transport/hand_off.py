@@ -2,6 +2,7 @@
 
 `RingTransport.offer` is a copy of the frame and one store. Until the collector has shown that it lives, and whenever it
 shows no sign of life for two seconds, frames are written into the spool directly; so nothing depends on it but speed.
+The ring of one that died is its successor's, which has it from its start: two seconds for that one, too.
 A collector that waits for its disk is waited for: what has no room in the ring is counted, no caller meets that disk.
 One that somebody stopped is replaced. Calls are counted where the frames go (`transport.ledger`).
 """
@@ -71,6 +72,7 @@ class RingTransport:
         self._lock = threading.RLock()
         self._busy = False
         self._alive = False
+        self._heir_until = 0
         self._count = 0
         self._start_at = time.monotonic_ns()
         self._patience, self._at_once = _RESTART, _AT_ONCE
@@ -115,16 +117,15 @@ class RingTransport:
         if ring is None:
             self.ledger.tend()
             return
-        self._bury(ring, now)
+        orphaned = self._bury(ring, now)
         silent = now - ring.beat >= _SILENCE
         stalls = silent and self.collector is not None and self._stalls(self.collector)
-        self._alive = ring.beat > 0 and (not silent or stalls)
+        shown = ring.beat > 0 and (not silent or stalls)
+        self._alive = shown or now < self._heir_until
         if not stalls:  # looking for its files may wait as well
             self.ledger.tend()
-        if self._alive:
+        if shown:
             self._patience, self._at_once = _RESTART, _AT_ONCE
-        if self.pen is not None:
-            self.pen.live, self.pen.count = self._alive, 0
         if self.collector is None and now >= self._start_at and ring.intact:
             self.ledger.open()
             self._name_files(ring)
@@ -134,6 +135,10 @@ class RingTransport:
             if self.collector is None or self._at_once <= 0:
                 self._start_at += self._patience
                 self._patience = min(2 * self._patience, _RARELY)
+            if self.collector is not None and orphaned:
+                self._heir_until, self._alive = now + _SILENCE, True
+        if self.pen is not None:
+            self.pen.live, self.pen.count = self._alive, 0
         self._name_files(ring)
         self.ledger.divert(into_memory=self._alive)
 
@@ -142,13 +147,18 @@ class RingTransport:
         if ring.stem != self.ledger.stem:
             ring.stem = self.ledger.stem
 
-    def _bury(self, ring: Ring, now: int) -> None:
-        """A collector that is gone shows no sign of life; the first few are followed by another at once."""
+    def _bury(self, ring: Ring, now: int) -> bool:
+        """A collector that is gone shows no sign of life; the first few are followed by another at once.
+
+        True: one that had shown that it lives is gone.
+        """
         if self.collector is None or not self._died(self.collector):
-            return
-        self.collector, ring.beat = None, 0
+            return False
+        lived = ring.beat > 0
+        self.collector, ring.beat, self._heir_until = None, 0, 0
         if self._at_once > 0:
             self._start_at = now
+        return lived
 
     def _died(self, collector: int) -> bool:
         """Whether it is gone. While it is not, no other is started: two would write the same frames."""

@@ -163,6 +163,46 @@ def test_the_files_of_an_application_are_held_by_a_collector_that_only_starts(
     transport.close()
 
 
+def test_the_ring_of_a_dead_collector_is_its_successors(tmp_path: Path) -> None:
+    """Nobody writes to a disk while another starts, and no frame is lost on the way."""
+    transport = RingTransport(tmp_path / "spool")
+    until(lambda: transport.offer(b"x") is None and transport.ring)
+    first = transport.collector
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    sent = 0
+    while transport.collector in {first, None}:
+        assert transport.offer(b"y%d" % sent) is None
+        sent += 1
+        assert sent < 5000
+    for _ in range(200):
+        assert transport.ring
+        assert transport.offer(b"y%d" % sent) is None
+        sent += 1
+    transport.close()
+    receiver, stored = SpoolReceiver(tmp_path / "spool"), set[bytes]()
+
+    def all_there() -> bool:
+        while (batch := receiver.receive(1000)) is not None:
+            stored.update(batch.frames)
+            batch.settle()
+        return stored >= {b"y%d" % n for n in range(sent)}
+
+    until(all_there)
+    receiver.close()
+
+
+def test_a_successor_that_dies_at_once_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ring is let be, and frames go into the spool."""
+    transport = RingTransport(tmp_path / "spool")
+    until(lambda: transport.offer(b"x") is None and transport.ring)
+    assert transport.collector is not None
+    monkeypatch.setattr(hand_off, "_PROGRAM", "import sys; sys.exit(1)  # {path!r}")
+    os.kill(transport.collector, signal.SIGKILL)
+    until(lambda: transport.offer(b"x") is None and not transport.ring)
+    transport.close()
+
+
 def test_the_collector_is_humble(tmp_path: Path) -> None:
     """Lower priority, a session of its own, and no signal that a terminal sends to the application's group."""
     transport = RingTransport(tmp_path / "spool")
