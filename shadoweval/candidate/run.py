@@ -15,7 +15,7 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.limits import Limits
-from shadoweval.candidate.line import Line
+from shadoweval.candidate.line import Line, Waiting
 from shadoweval.candidate.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
 
@@ -105,25 +105,13 @@ class Run:
         self._claim = threading.Lock()
         self.started_at = dt.datetime.now(dt.UTC)
         self._cpu = time.process_time()
-        self._line = line if alone else None
-        self._waited = 0.0 if self._line is None else self._line.seconds()
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._children = usage.ru_utime + usage.ru_stime
-        self._waits = [0.0, 0.0]
         self._began = self.recorder.began  # what steps count from
-
-    def _waiting(self) -> float:
-        """Seconds in which other work had the processor; no more than what is left of the time beside its own work."""
-        if self._line is None:
-            return 0.0
-        waited = self._line.seconds() - self._waited
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        worked = time.process_time() - self._cpu + usage.ru_utime + usage.ru_stime - self._children
-        return min(max(waited, 0.0), max(time.perf_counter() - self._began - worked, 0.0))
+        self._waiting = Waiting(line if alone else None, self._began)
+        self._waited = self._first_waited = 0.0
 
     def _over(self) -> float:
         """Its duration; what streams it has open end with it."""
-        self._waits[0] = self._waiting()
+        self._waited = self._waiting.seconds()
         duration = time.perf_counter() - self._began
         self.recorder.close()
         return duration
@@ -135,7 +123,7 @@ class Run:
     def chunk(self) -> None:
         """A chunk of a stream is there."""
         if self.first_chunk is None:
-            self._waits[1] = self._waiting()
+            self._first_waited = self._waiting.seconds()
             self.first_chunk = time.perf_counter() - self._began
 
     def returned(self, value: Any, *, chunks: list[Any] | None, extract: capture.Extract | None) -> Observation:
@@ -200,7 +188,7 @@ class Run:
             refusals=self.session.refusals(),
             live_writes=self.session.live_writes,
             writes=self.session.writes(),
-            waited=(self._waits[0], self._waits[1]),
+            waited=(self._waited, self._first_waited),
         )
 
     def _declared(self, call: ToolCall) -> ToolCall:
