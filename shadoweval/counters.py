@@ -25,8 +25,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from shadoweval import native
-
 __all__ = ["LOSSES", "NAMES", "Counters", "copy_counts", "read_counters"]
 
 LOSSES: Final = (
@@ -54,7 +52,6 @@ LOSSES: Final = (
 )
 """Every reason for which an eligible call is not mirrored."""
 
-_compiled: Final = native.part("ring")
 _UNDIVIDED: Final = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 NAMES: Final = ("eligible", "mirrored", *LOSSES)
 """What becomes of calls."""
@@ -96,10 +93,6 @@ class Counters:
         else:
             self._memory, offset = self._mapped(path), _HEAD
         self._slots = memoryview(self._memory)[offset : offset + length].cast("Q")
-        self._compiled: Any = None
-        if _compiled is not None:
-            self._compiled = _compiled.Slots(self._memory, offset, self._index, self._index.get("eligible", 0))
-            self.add = self._compiled.add
 
     def renew_lock(self) -> None:
         """In a child process: another thread may have held the parent's lock when it was forked."""
@@ -138,8 +131,6 @@ class Counters:
 
     def close(self) -> None:
         """Let go of the file; it stays for readers."""
-        if self._compiled is not None:
-            self._compiled.release()
         self._slots.release()
         if isinstance(self._memory, mmap.mmap):
             self._memory.close()

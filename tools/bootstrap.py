@@ -3,8 +3,8 @@
 
     python3 tools/bootstrap.py demo | test | slow | lint | bench | setup | clean | run COMMAND ...
 
-The environment is made once and again whenever pyproject.toml, constraints.txt, the compiled parts' sources or this
-file changes. uv installs (from the registry); where uv can't be had, pip does. Folders of pip's own `find-links`
+The environment is made once and again whenever pyproject.toml, constraints.txt or this file
+changes. uv installs (from the registry); where uv can't be had, pip does. Folders of pip's own `find-links`
 setting are passed on to uv, which does not read pip's configuration. On Linux the CPU build of torch is used: from such
 a folder if one holds it, else from PyTorch's own index; the default index would bring gigabytes of CUDA.
 """
@@ -56,8 +56,7 @@ def call(*arguments: str | Path) -> int:
 
 def fingerprint() -> str:
     """Changes whenever the environment must be made again."""
-    compiled = sorted((ROOT / "shadoweval" / "native").glob("*.p[yx][xd]"))
-    inputs = [ROOT / "pyproject.toml", ROOT / "hatch_build.py", LOCK, Path(__file__), *compiled]
+    inputs = [ROOT / "pyproject.toml", LOCK, Path(__file__)]
     content = b"".join(path.read_bytes() for path in inputs) + sys.version.encode() + str(ROOT).encode()
     return hashlib.sha256(content).hexdigest()
 
@@ -111,8 +110,6 @@ def clean() -> None:
     """Remove what the other commands made."""
     for name in (".venv", ".cache", ".shadoweval", ".pytest_cache", ".ruff_cache", "build", "dist"):
         shutil.rmtree(ROOT / name, ignore_errors=True)
-    for built in (ROOT / "shadoweval" / "native").glob("*.so"):
-        built.unlink()
     for report in (ROOT / "reports").glob("*.html"):
         report.unlink()
 

@@ -1,7 +1,7 @@
 """What a decorated tool or step writes down of one call: an entry from its arguments to its result.
 
 `Tool` and `Step` are made once a function; `begin` gives an entry, or None outside a recording. Our own faults stay on
-the recorder, where the mirror counts them. `native.sites` has both, compiled; these say what they mean.
+the recorder, where the mirror counts them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from shadoweval import native
 from shadoweval.capture.copying import argument_data, encode
 from shadoweval.capture.documents import quick_rows, writable
 from shadoweval.capture.interception import installed
@@ -158,10 +157,5 @@ class _StepEntry:
             self.recorder.fault = fault
 
 
-_notes, _sites = native.part("notes"), native.part("sites")
-if _notes is not None:
-    decode = msgspec.msgpack.Decoder().decode
-    _notes.connect(encode=encode, decode=decode, raw=msgspec.Raw, writable=writable, installed=installed)
-    _sites.connect(current=current, encode=encode, argument_data=argument_data)
-Tool: type[PlainTool] = PlainTool if _sites is None else _sites.Tool
-Step: type[PlainStep] = PlainStep if _sites is None else _sites.Step
+Tool = PlainTool
+Step = PlainStep

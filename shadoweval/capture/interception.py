@@ -27,7 +27,6 @@ class _Installed:
     Attributes:
         interceptor: Answers tools.
         watched: False: there is no interceptor and no recorder in the whole process, so that a call concerns nobody.
-            The compiled parts take it back (`native.notes`); without them it stays True.
     """
 
     __slots__ = ("interceptor", "watched")

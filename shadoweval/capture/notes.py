@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from shadoweval import native
 from shadoweval.capture.documents import writable
 
 __all__ = ["Notes", "PlainNotes"]
@@ -67,6 +66,4 @@ class PlainNotes:
         self.hits[:] = [writable(rows) for rows in self.hits]
 
 
-_notes = native.part("notes")
-Notes: type[PlainNotes] = PlainNotes if _notes is None else _notes.Notes
-"""Packed notes have the same attributes; their `log` and `hits` are read back from what was packed."""
+Notes = PlainNotes

@@ -13,7 +13,6 @@ from shadoweval.checks import checked_share
 from shadoweval.counters import Counters
 from shadoweval.mirror.lane import Lane
 from shadoweval.mirror.plan import Plan, Reader, now
-from shadoweval.mirror.quick import quick
 from shadoweval.mirror.redaction import Redactor
 from shadoweval.mirror.site import Site
 from shadoweval.mirror.streams import over_async_generator, over_generator
@@ -183,7 +182,7 @@ def _is_method(function: Callable[..., Any]) -> bool:
 
 
 def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
-    begin = quick(site)
+    begin = site.begin
 
     def mirrored(*args: Any, **kwargs: Any) -> Any:
         call = begin(args, kwargs)
@@ -202,7 +201,7 @@ def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., An
 
 
 def _over_coroutine(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
-    begin = quick(site)
+    begin = site.begin
 
     async def mirrored(*args: Any, **kwargs: Any) -> Any:
         call = begin(args, kwargs)

@@ -59,10 +59,6 @@ class MemoryTally:
             self._successor = successor
 
 
-class _NoPen:
-    pen = None
-
-
 class Lane:
     """A transport, opened when it is first needed, and the counters beside it.
 
@@ -85,8 +81,6 @@ class Lane:
         self.opened = False
         self.drafts = False
         """Whether its readers finish drafts."""
-        self.pens: Any = _NoPen
-        """What has the `pen` of a ring, where the compiled parts may write into one without asking."""
         self.offer: Callable[[bytes], str | None] = self._unopened
         """Hands a frame over; the reason where it is lost."""
         self._own = MemoryTally(counters)
@@ -124,8 +118,6 @@ class Lane:
             self._own.move(ledger)
             self.tally = ledger
         self.drafts = getattr(transport, "drafts", False)
-        if hasattr(transport, "pen"):
-            self.pens = transport
         self.offer = transport.offer if ledger is not None else self._patient(transport.offer)
         self._transport, self.opened = transport, True
 

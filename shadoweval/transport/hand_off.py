@@ -80,7 +80,6 @@ class RingTransport:
 
     def _take(self, ring: Ring | None) -> None:
         self._ring = ring
-        self.pen = None if ring is None else ring.pen
         if ring is not None:
             self.ledger.share(ring.page())
 
@@ -97,7 +96,7 @@ class RingTransport:
             self._busy = True
             try:
                 self._count += 1
-                if not self._alive or self._count >= _EVERY or (self.pen is not None and self.pen.count >= _EVERY):
+                if not self._alive or self._count >= _EVERY:
                     self._look()
                 ring = self._ring
                 if self._alive and ring is not None and len(frame) < ring.size >> 2:
@@ -137,8 +136,6 @@ class RingTransport:
                 self._patience = min(2 * self._patience, _RARELY)
             if self.collector is not None and orphaned:
                 self._heir_until, self._alive = now + _SILENCE, True
-        if self.pen is not None:
-            self.pen.live, self.pen.count = self._alive, 0
         self._name_files(ring)
         self.ledger.divert(into_memory=self._alive)
 
@@ -218,7 +215,7 @@ class RingTransport:
     def close(self) -> None:
         """Let the collector finish and go, or do its work where it is gone. A later offer begins anew."""
         with self._lock:
-            ring, self._ring, self.pen = self._ring, None, None
+            ring, self._ring = self._ring, None
             self._alive = False
             if ring is not None:
                 self.ledger.divert(into_memory=False)

@@ -42,9 +42,6 @@ class CallCounters(Counters):
 
     def add_call(self, reason: str) -> None:
         """One eligible call, and what became of it, at once. Unknown reasons raise KeyError, and nothing is counted."""
-        if self._compiled is not None:
-            self._compiled.add_call(reason)
-            return
         slots, index = self._slots, self._index[reason]
         if self._lock is None:
             slots[index] += 1
@@ -162,8 +159,7 @@ class Ledger:
 
     def _use(self, counters: Sequence[Any]) -> None:
         self.main, self.mirrored, self.control = counters
-        compiled = getattr(self.main, "_compiled", None)
-        self.count = self.main.add_call if compiled is None else compiled.add_call
+        self.count = self.main.add_call
 
     def share(self, page: mmap.mmap) -> None:
         """Memory in which calls can be counted (`divert`)."""

@@ -17,15 +17,13 @@ import os
 import platform
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
-from shadoweval import native
 from shadoweval.transport.ledger import PLACES, Kind
 from shadoweval.transport.locks import identity
 
 __all__ = ["RING_BYTES", "Ring"]
 
-_compiled: Final = native.part("ring")
 RING_BYTES: Final = 8 * 1024 * 1024
 _HEAD: Final = 4096
 _WRITE, _READ, _BEAT, _CLOSED = 0, 1, 2, 3
@@ -56,8 +54,6 @@ class Ring:
         self._bytes = view[_HEAD:]
         self._words = view[_HEAD:].cast("Q")
         self.size = whole - _HEAD
-        self.pen: Any = None if _compiled is None else _compiled.Pen(self._memory)
-        """Writes where the compiled parts were built."""
         self._written = self._head[_WRITE]
         self._read = self._head[_READ]
         self._fence = threading.Lock()
@@ -80,8 +76,6 @@ class Ring:
 
     def put(self, frame: bytes) -> bool:
         """Copy a frame in and publish it. False: there is no room for it now."""
-        if self.pen is not None:
-            return self.pen.put(frame)
         length = len(frame)
         need = (length + 15) & ~7
         size, written = self.size, self._written
@@ -174,8 +168,6 @@ class Ring:
 
     def close(self) -> None:
         """Let go of the memory; the other end keeps it."""
-        if self.pen is not None:
-            self.pen.release()
         for view in (self._head, self._page, self._words, self._bytes):
             view.release()
         self._memory.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shadoweval import capture, native
+from shadoweval import capture
 from shadoweval.capture import step, tool
 from shadoweval.capture.interception import set_interceptor
 from shadoweval.mirror import Mirror
@@ -95,7 +95,6 @@ def test_an_interceptor_answers_after_calls_that_were_not_mirrored(unsampled):
         set_interceptor(before)
 
 
-@pytest.mark.skipif(not native.COMPILED, reason="only the compiled parts know that nobody is there")
 def test_steps_rest_while_nothing_is_mirrored():
     """And not before the last recording is over; in a process of its own, since other tests keep recordings."""
     told = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
