@@ -32,10 +32,10 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
 
+from shadoweval.adapters.asgi import Route, ShadowASGI
+from shadoweval.adapters.langchain.middleware import ShadowMiddleware
+from shadoweval.adapters.langchain.mirrored import mirrored
 from shadoweval.mirror import Mirror
-from shadoweval.mirror.asgi import Route, ShadowASGI
-from shadoweval.mirror.langchain import mirrored
-from shadoweval.mirror.langchain_middleware import ShadowMiddleware
 from shadoweval.transport import open_transport
 
 BAR = 0.15
@@ -215,7 +215,7 @@ async def main(rounds: int) -> None:
         for name, (plain, shadowed) in rows(mirror).items():
             own, added = await measured(plain, shadowed, rounds=rounds)
             print(f"{name:<34}{own * 1e6:>10.0f}{added:>8.3f}x   {'ok' if added <= BAR else 'OVER'}", flush=True)
-        print(mirror.lane.tally.main.snapshot())
+        print(mirror.outlet.tally.main.snapshot())
         mirror.close()
 
 

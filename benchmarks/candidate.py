@@ -31,8 +31,8 @@ from contextlib import closing
 from pathlib import Path
 
 from shadoweval.candidate import CandidatePool, Limits, Replay, SqliteWorld, Stubs
-from shadoweval.candidate.overlay import OverlayMapping
-from shadoweval.candidate.replay import call_key
+from shadoweval.candidate.tools.overlay import OverlayMapping
+from shadoweval.candidate.tools.replay import call_key
 from shadoweval.codec import freeze
 from shadoweval.records import Envelope, Observation, Outcome, Query, ToolCall
 

@@ -17,10 +17,10 @@ from datetime import timedelta
 
 from benchmarks.verdict import GATES, METRICS, made_columns
 from shadoweval import Experiment
+from shadoweval.evaluation.evaluate import evaluate
+from shadoweval.evaluation.progress import Progress, purpose_of
 from shadoweval.protocols import Metric
 from shadoweval.records import Envelope, Pair, PairScore, Scored, Usage
-from shadoweval.running.evaluate import evaluate
-from shadoweval.running.progress import Progress, purpose_of
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.store.engine import transaction

@@ -23,7 +23,7 @@ from benchmarks.mirror_processes import Worker, start_python, tree
 from benchmarks.mirror_rate import shadowing
 from benchmarks.mirror_tables import Goals
 from benchmarks.mirror_worker import cpu_seconds
-from shadoweval.cli import main as command
+from shadoweval.cli.parser import main as command
 
 __all__ = ["kill"]
 

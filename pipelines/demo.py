@@ -98,7 +98,7 @@ def _shadowed() -> str:
 
 
 def _funnel(name: str) -> Any:
-    from shadoweval.running.opening import load_experiment, open_store  # noqa: PLC0415 - reads the environment
+    from shadoweval.worker.opening import load_experiment, open_store  # noqa: PLC0415 - reads the environment
 
     experiment = load_experiment(f"evals.{name}:{name}")
     with open_store(experiment) as store:
@@ -120,7 +120,7 @@ def _wait_for_workers(processes: Sequence[subprocess.Popen[bytes]], *, served: d
 
 def _judge(name: str) -> str:
     from shadoweval import evaluate, report  # noqa: PLC0415 - reads the environment
-    from shadoweval.running.opening import load_experiment  # noqa: PLC0415
+    from shadoweval.worker.opening import load_experiment  # noqa: PLC0415
 
     evaluation = evaluate(load_experiment(f"evals.{name}:{name}"), closed=True)
     path = report(
@@ -169,7 +169,7 @@ def main() -> int:
 
 def _mirrored(name: str, served: int) -> int:
     """How many of the served calls were mirrored; the control share is left alone."""
-    from shadoweval.running.opening import load_experiment, open_receiver  # noqa: PLC0415 - reads the environment
+    from shadoweval.worker.opening import load_experiment, open_receiver  # noqa: PLC0415 - reads the environment
 
     counted = open_receiver(load_experiment(f"evals.{name}:{name}")).counters()
     return counted.get("mirrored", served)

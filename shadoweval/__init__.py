@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from shadoweval.candidate.limits import Limits
-    from shadoweval.candidate.stubs import Stubs
+    from shadoweval.candidate.tools.stubs import Stubs
     from shadoweval.capture import record_hits, record_model_call, retriever, step, tool
     from shadoweval.errors import ShadowEvalError
+    from shadoweval.evaluation.evaluate import evaluate
     from shadoweval.experiment import Experiment
     from shadoweval.records import Hit, Labels, Outcome, Pair, PairScore, Query, Scored, ToolCall, Unscored, Verdict
     from shadoweval.reporting.html import report
-    from shadoweval.running.evaluate import evaluate
     from shadoweval.verdict.gates import at_least, at_most, better, no_worse
 
 __version__ = "0.1.0"
@@ -51,7 +51,7 @@ __all__ = [
 
 _WHERE: Final = {
     "shadoweval.candidate.limits": ("Limits",),
-    "shadoweval.candidate.stubs": ("Stubs",),
+    "shadoweval.candidate.tools.stubs": ("Stubs",),
     "shadoweval.capture": ("record_hits", "record_model_call", "retriever", "step", "tool"),
     "shadoweval.errors": ("ShadowEvalError",),
     "shadoweval.experiment": ("Experiment",),
@@ -68,7 +68,7 @@ _WHERE: Final = {
         "Verdict",
     ),
     "shadoweval.reporting.html": ("report",),
-    "shadoweval.running.evaluate": ("evaluate",),
+    "shadoweval.evaluation.evaluate": ("evaluate",),
     "shadoweval.verdict.gates": ("at_least", "at_most", "better", "no_worse"),
 }
 _HOME: Final = {name: module for module, names in _WHERE.items() for name in names}

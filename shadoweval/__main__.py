@@ -2,7 +2,7 @@
 
 import sys
 
-from shadoweval.cli import main
+from shadoweval.cli.parser import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -23,7 +23,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 __all__ = ["LOSSES", "NAMES", "Counters", "copy_counts", "read_counters"]
 

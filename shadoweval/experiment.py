@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shadoweval.candidate.limits import Limits
-from shadoweval.candidate.stubs import Stubs
+from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.checks import (
     checked_budget,
     checked_candidates,
@@ -161,7 +161,7 @@ class Experiment:
 
     def _counted(self) -> Counter[str]:
         """What became of calls in this process, all mountings together."""
-        counters = {id(main): main for main in (mirror.lane.tally.main for mirror in self._mounted)}
+        counters = {id(main): main for main in (mirror.outlet.tally.main for mirror in self._mounted)}
         return sum((Counter(main.snapshot()) for main in counters.values()), Counter[str]())
 
     def _share(self) -> float | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from shadoweval.running.suite import Shadow
+    from shadoweval.evaluation.suite import Shadow
 
 __all__ = ["pytest_addoption", "shadow"]
 
@@ -24,6 +24,6 @@ def shadow(request: pytest.FixtureRequest) -> Shadow:
 
     Use it as `verdict = shadow(support, cases="evals/support.jsonl")`, then `assert not verdict.rolls_back, verdict`.
     """
-    from shadoweval.running.suite import Shadow  # noqa: PLC0415 - a run that does not use the fixture loads nothing
+    from shadoweval.evaluation.suite import Shadow  # noqa: PLC0415 - a run that does not use the fixture loads nothing
 
     return Shadow(report_folder=request.config.getoption("--shadow-report"))

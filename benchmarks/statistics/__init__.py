@@ -1,1 +1,1 @@
-"""Simulations behind the promises of `shadoweval.stats`: false alarms, delays, coverage, cost."""
+"""Simulations behind the promises of `shadoweval.evidence`: false alarms, delays, coverage, cost."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.stats import ClusterRobustMean, HistBet, cluster_means, first_occurrences
+from shadoweval.evidence import ClusterRobustMean, HistBet, cluster_means, first_occurrences
 
 QUERIES, STEP = 5_000, 50
 NEEDED = math.log(20)

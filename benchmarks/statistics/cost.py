@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.stats import CappedRatio, MeanRatio
+from shadoweval.evidence import CappedRatio, MeanRatio
 
 LOOKS = np.unique(np.round(np.geomspace(100, 10_000, 60)).astype(int))
 

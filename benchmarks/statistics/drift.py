@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, quantile, rate
-from shadoweval.stats import DecayDetector, DriftDetector
+from shadoweval.evidence import DecayDetector, DriftDetector
 
 LENGTH, CHANGE = 20_000, 10_000
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from benchmarks.statistics.bars import Bar, Scale
-from shadoweval.stats import HistBet, histograms
+from shadoweval.evidence import HistBet, histograms
 
 
 def clock(work, repeats: int) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.stats import HistBet, first_crossing, log_e_path
+from shadoweval.evidence import HistBet, first_crossing, log_e_path
 
 ALPHA = 0.05
 NEEDED = math.log(1 / ALPHA)

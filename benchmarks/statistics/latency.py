@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, quantile, rate
-from shadoweval.stats import ORDER_LEVELS, PairedExceedance, QuantileRatio
+from shadoweval.evidence import ORDER_LEVELS, PairedExceedance, QuantileRatio
 
 NEEDED = math.log(20)
 STEP = 10

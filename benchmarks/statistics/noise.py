@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from benchmarks.statistics.bars import Bar, Scale, quantile, rate
-from shadoweval.stats import HistBet, noise_floor_evidence, sample_ratio_log_e
+from shadoweval.evidence import HistBet, noise_floor_evidence, sample_ratio_log_e
 
 QUERIES, STEP, RERUN = 6_000, 50, 0.2
 NEEDED = math.log(20)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.stats import HistBet, benjamini_hochberg, e_bh, histograms
+from shadoweval.evidence import HistBet, benjamini_hochberg, e_bh, histograms
 
 PAIRS, STEP, Q = 20_000, 500, 0.10
 SIZES = [

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.stats import HistBet, non_inferiority_bound, paired_t_p, pairs_to_go, sign_flip_p
+from shadoweval.evidence import HistBet, non_inferiority_bound, paired_t_p, pairs_to_go, sign_flip_p
 
 MARGIN = 0.02
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, quantile, rate
-from shadoweval.stats import first_crossing, log_e_path, mean_log_e, promote_evidence, rollback_evidence
+from shadoweval.evidence import first_crossing, log_e_path, mean_log_e, promote_evidence, rollback_evidence
 
 PAIRS, STEP, MIN_UNITS = 10_000, 25, 200
 NEEDED = math.log(20)

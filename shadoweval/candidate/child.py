@@ -18,14 +18,14 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
-from shadoweval.candidate import intercept
+from shadoweval.candidate.cpu_wait import Line
+from shadoweval.candidate.forkserver.wire import Report, Request, decode, receive, send
 from shadoweval.candidate.limits import Limits
-from shadoweval.candidate.line import Line
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
-from shadoweval.candidate.session import Session
-from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import Target
-from shadoweval.candidate.wire import Report, Request, decode, receive, send
+from shadoweval.candidate.tools import intercept
+from shadoweval.candidate.tools.session import Session
+from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.errors import CodecError
 from shadoweval.records import Arm, Failure, FailureKind, Observation
 

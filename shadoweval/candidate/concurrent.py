@@ -10,10 +10,10 @@ import threading
 from typing import Any
 
 from shadoweval import capture
-from shadoweval.candidate import intercept
 from shadoweval.candidate.child import Child, Post, collected, overdue
+from shadoweval.candidate.forkserver.wire import Frames, Report, Request, decode
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
-from shadoweval.candidate.wire import Frames, Report, Request, decode
+from shadoweval.candidate.tools import intercept
 from shadoweval.records import FailureKind
 
 __all__ = ["ConcurrentChild"]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from shadoweval import capture
+from shadoweval.candidate.arm import Station
+from shadoweval.candidate.forkserver.wire import Ready, Start
 from shadoweval.candidate.limits import Limits
-from shadoweval.candidate.simulate import shape_of
-from shadoweval.candidate.station import Station
-from shadoweval.candidate.stubs import Stubs
 from shadoweval.candidate.target import mismatch
-from shadoweval.candidate.wire import Ready, Start
+from shadoweval.candidate.tools.simulated import shape_of
+from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.capture import Extract
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
 from shadoweval.records import INCUMBENT, Arm, Envelope, Observation

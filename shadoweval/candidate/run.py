@@ -14,9 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
+from shadoweval.candidate.cpu_wait import Line, Waiting
 from shadoweval.candidate.limits import Limits
-from shadoweval.candidate.line import Line, Waiting
-from shadoweval.candidate.session import Session
+from shadoweval.candidate.tools.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
 
 __all__ = ["Run", "arguments_of", "rate_limit"]

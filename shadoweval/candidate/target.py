@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
 
-from shadoweval.candidate.wire import Parameter
+from shadoweval.candidate.forkserver.wire import Parameter
 from shadoweval.errors import TargetError
 
 __all__ = ["Target", "load", "mismatch", "warm_up"]

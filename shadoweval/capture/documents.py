@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Final, cast
 
-from shadoweval.capture.rows import HitRow
+from shadoweval.capture.wire.rows import HitRow
 
 __all__ = ["DocId", "as_text", "hit_rows", "quick_rows", "writable"]
 

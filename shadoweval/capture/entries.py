@@ -10,13 +10,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, Literal, Protocol
 
-import msgspec
-
-from shadoweval.capture.copying import argument_data, encode
-from shadoweval.capture.documents import quick_rows, writable
-from shadoweval.capture.interception import installed
+from shadoweval.capture.copying import argument_data
+from shadoweval.capture.documents import quick_rows
 from shadoweval.capture.recorder import Recorder, current
-from shadoweval.capture.rows import CALL
+from shadoweval.capture.wire.rows import CALL
 from shadoweval.records import Effect
 
 __all__ = ["After", "Begin", "Entry", "PlainStep", "PlainTool", "Step", "StepKind", "Tool"]

@@ -16,8 +16,8 @@ class PlainNotes:
     """What one run did, and what it may still do.
 
     Attributes:
-        log: Entries (see `capture.rows`).
-        hits: Lists of hits, each row as `capture.rows.joined_hits` reads it.
+        log: Entries (see `capture.wire.rows`).
+        hits: Lists of hits, each row as `capture.wire.rows.joined_hits` reads it.
         numbers: Indexes given to steps that others lie in.
         left: Bytes that tool results may still have.
         truncated: Something was left out at a cap.

@@ -2,7 +2,7 @@
 
 A recorder lives in a context variable, so that tasks and copied contexts of the run write into the same one. Writing
 is appending a row (see `capture.notes`); what is mutable becomes bytes when its step ends. What the entries mean
-together is worked out by whoever reads them (`capture.rows`). Everything is bounded.
+together is worked out by whoever reads them (`capture.wire.rows`). Everything is bounded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from shadoweval.capture.copying import UNCOPYABLE, Pieces, argument_data, encode, packed
 from shadoweval.capture.interception import error_text
 from shadoweval.capture.notes import Notes
-from shadoweval.capture.rows import (
+from shadoweval.capture.wire.rows import (
     CALL,
     HitRow,
     StepRow,

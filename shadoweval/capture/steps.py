@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 
 from shadoweval.capture.documents import DocId, hit_rows
 from shadoweval.capture.entries import Step
-from shadoweval.capture.pieces import Ranked
+from shadoweval.capture.generators import Ranked
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wrappers import observed
 

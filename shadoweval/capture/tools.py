@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar, cast, overload
 from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool
+from shadoweval.capture.generators import gathered
 from shadoweval.capture.interception import error_text, given, installed
-from shadoweval.capture.pieces import gathered
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wrappers import observed
 from shadoweval.protocols import StubAnswer

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shadoweval.capture.entries import Begin
+from shadoweval.capture.generators import Taking, is_stream, observed_stream
 from shadoweval.capture.interception import installed
-from shadoweval.capture.pieces import Taking, is_stream, observed_stream
 
 __all__ = ["Answered", "observed"]
 

@@ -2,7 +2,7 @@
 
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.overhead import overhead
-from shadoweval.mirror.redaction import Redactor, redact_secrets
+from shadoweval.mirror.redaction.redactor import Redactor, redact_secrets
 from shadoweval.mirror.sampling import bucket
 
 __all__ = ["Mirror", "Redactor", "bucket", "overhead", "redact_secrets"]

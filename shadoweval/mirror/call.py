@@ -1,7 +1,7 @@
 """The life of one mirrored call: decided and copied before the incumbent runs, handed over after it.
 
 Functions, coroutines, generators and async generators share it; they differ only in how they wait. What need not be
-known before the incumbent's caller has its answer is left to whoever reads the call's draft (`capture.drafts`).
+known before the incumbent's caller has its answer is left to whoever reads the call's draft (`capture.wire.drafts`).
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from shadoweval.adapters.langchain.recording import hook, watch
+from shadoweval.adapters.opentelemetry import traced
 from shadoweval.capture.copying import data_of, encode, within
 from shadoweval.capture.documents import as_text
-from shadoweval.capture.drafts import MAGIC, encode_draft, finished
-from shadoweval.capture.inputs import attribute_data, call_inputs, chosen, freeze_call
-from shadoweval.capture.langchain import hook, watch
 from shadoweval.capture.outcomes import answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.wire.drafts import MAGIC, encode_draft, finished
+from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen, freeze_call
 from shadoweval.mirror.chunks import Chunks
 from shadoweval.mirror.decision import decided
-from shadoweval.mirror.guard import Guard, Tally
 from shadoweval.mirror.overhead import bin_name
 from shadoweval.mirror.question import asked
-from shadoweval.mirror.redaction import redacted_frame
+from shadoweval.mirror.redaction.redactor import redacted_frame
 from shadoweval.mirror.sampling import draw, ids
-from shadoweval.mirror.trace_context import traced
+from shadoweval.mirror.shield import Shield, Tally
 
 if TYPE_CHECKING:
     from shadoweval.mirror.site import Site
@@ -42,7 +42,7 @@ alone: Final[ContextVar[Any]] = ContextVar("shadoweval_alone", default=None)
 UNCARRIED: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
 
 
-class Call(Guard):
+class Call(Shield):
     """One call; also the guard around all of our work for it."""
 
     __slots__ = (
@@ -236,7 +236,7 @@ class Call(Guard):
             self._look_closer()
             recorder.tidy()
             whole = encode_draft(self._draft(recorder, duration))
-        if plan.redact is not None or not site.lane.drafts:
+        if plan.redact is not None or not site.outlet.drafts:
             whole = finished(whole)
         if plan.redact is not None:
             self.point = "redact"
@@ -245,13 +245,13 @@ class Call(Guard):
             self.lost("too_large")
             return
         self.point = "offer"
-        reason = site.lane.offer(whole)
+        reason = site.outlet.offer(whole)
         self.lost("mirrored" if reason is None else reason)
         if reason is None and plan.charge is not None:
             plan.charge()
 
     def _draft(self, recorder: Recorder, duration: float) -> tuple[Any, ...]:
-        """In the order of `capture.drafts`."""
+        """In the order of `capture.wire.drafts`."""
         site = self.site
         log, hits = recorder.drafted()
         return (

@@ -11,9 +11,9 @@ from typing import Any, TypeVar, cast
 from shadoweval.capture.outcomes import Extract
 from shadoweval.checks import checked_share
 from shadoweval.counters import Counters
-from shadoweval.mirror.lane import Lane
+from shadoweval.mirror.outlet import Outlet
 from shadoweval.mirror.plan import Plan, Reader, now
-from shadoweval.mirror.redaction import Redactor
+from shadoweval.mirror.redaction.redactor import Redactor
 from shadoweval.mirror.site import Site
 from shadoweval.mirror.streams import over_async_generator, over_generator
 from shadoweval.protocols import Transport
@@ -83,11 +83,11 @@ class Mirror:
         entry: str | None = None,
     ) -> None:
         self.experiment = experiment
-        self.lane = Lane(experiment, transport, counters)
+        self.outlet = Outlet(experiment, transport, counters)
         self.entry = entry
         self.plan = Plan(
             experiment=experiment,
-            lane=self.lane,
+            outlet=self.outlet,
             sample=checked_share("sample", sample),
             control=checked_share("control", control),
             salt=experiment if salt is None else salt,
@@ -128,26 +128,26 @@ class Mirror:
         return functools.update_wrapper(wrapper, function)
 
     def runnable(self, runnable: _R, *, entry: str | None = None) -> _R:
-        """A LangChain Runnable or compiled graph, mirrored in all its entry methods; see `mirror.langchain`."""
-        from shadoweval.mirror.langchain import mirrored  # noqa: PLC0415 - who has no LangChain never comes here
+        """A LangChain Runnable or compiled graph, mirrored in all its entry methods; see `adapters.langchain.mirrored`."""
+        from shadoweval.adapters.langchain.mirrored import mirrored  # noqa: PLC0415 - who has no LangChain never comes here
 
         return cast("Any", mirrored)(runnable, self, entry=entry)
 
     def client(self, client: _R, *, entry: str | None = None) -> _R:
-        """An OpenAI client whose every chat completion and response is one query; see `mirror.openai`."""
-        from shadoweval.mirror.openai import mirrored_client  # noqa: PLC0415 - see above
+        """An OpenAI client whose every chat completion and response is one query; see `adapters.openai.mirrored`."""
+        from shadoweval.adapters.openai.mirrored import mirrored_client  # noqa: PLC0415 - see above
 
         return mirrored_client(client, self, entry=entry)
 
     def asgi(self, app: Any, *, routes: Sequence[Any], **options: Any) -> Any:
-        """An ASGI app whose matching routes are mirrored; see `mirror.asgi`."""
-        from shadoweval.mirror.asgi import ShadowASGI  # noqa: PLC0415 - see above
+        """An ASGI app whose matching routes are mirrored; see `adapters.asgi`."""
+        from shadoweval.adapters.asgi import ShadowASGI  # noqa: PLC0415 - see above
 
         return ShadowASGI(app, self, routes=routes, **options)
 
     def close(self) -> None:
         """Close the transport; what was handed over stays."""
-        self.lane.close()
+        self.outlet.close()
 
 
 def _named(function: Callable[..., Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shadoweval.capture.outcomes import Extract
-from shadoweval.mirror.redaction import Redactor
+from shadoweval.mirror.redaction.redactor import Redactor
 
 __all__ = ["Plan", "Reader", "now"]
 
@@ -21,7 +21,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a mirror does with each call; made once."""
 
     experiment: str
-    lane: Any
+    outlet: Any
     sample: float
     control: float
     salt: str

@@ -11,7 +11,7 @@ from shadoweval.capture.copying import encode
 from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.call import Call, alone
-from shadoweval.mirror.lane import Lane
+from shadoweval.mirror.outlet import Outlet
 from shadoweval.mirror.plan import Plan, now
 from shadoweval.mirror.sampling import draw
 
@@ -23,7 +23,7 @@ class Site:
 
     def __init__(self, plan: Plan, entry: str, *, method: bool) -> None:
         self.plan, self.entry = plan, entry
-        self.lane: Lane = plan.lane
+        self.outlet: Outlet = plan.outlet
         self.skip = 1 if method else 0
         self.sample = plan.sample
         self.off = plan.sample <= 0.0
@@ -40,9 +40,9 @@ class Site:
         """
         if installed.interceptor is not None:
             return None
-        lane = self.lane
-        if not lane.opened:
-            lane.open()
+        outlet = self.outlet
+        if not outlet.opened:
+            outlet.open()
         if self.off:
             reason = "off"
         elif _within_another():
@@ -50,14 +50,14 @@ class Site:
         elif self.by_chance and draw() >= self.sample:
             reason = "not_sampled"
         else:
-            call = Call(self, lane.tally)
+            call = Call(self, outlet.tally)
             try:
                 return call.begun(args[self.skip :] if self.skip else args, kwargs)
             except BaseException as error:
                 if not call.caught(error):
                     raise
             return None
-        lane.tally.count(reason)
+        outlet.tally.count(reason)
         return None
 
 

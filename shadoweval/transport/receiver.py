@@ -14,7 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from shadoweval.capture.drafts import finished
+from shadoweval.capture.wire.drafts import finished
 from shadoweval.errors import CorruptFrameError
 from shadoweval.transport.frames import HEADER, scan
 from shadoweval.transport.ledger import Kind, total

@@ -14,11 +14,11 @@ import msgspec
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, Decision, GateResult, Scored, Verdict
 from shadoweval.verdict.columns import JudgedPair
-from shadoweval.verdict.evidence import problems
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.judge import Judgement, barriers
 from shadoweval.verdict.kayenta import Classification, KayentaMetric, Thresholds, classify, score, warnings
 from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.soundness import problems
 from shadoweval.verdict.trial import Trial
 
 __all__ = ["SecondOpinion", "as_kayenta", "opinion_of", "second_opinion"]

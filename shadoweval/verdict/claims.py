@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from shadoweval.errors import ExperimentError
+from shadoweval.evidence import HistBet
+from shadoweval.evidence.bets import Side
+from shadoweval.evidence.latency import ORDER_LEVELS
 from shadoweval.protocols import Metric
-from shadoweval.stats import HistBet
-from shadoweval.stats.bets import Side
-from shadoweval.stats.latency import ORDER_LEVELS
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.looks import Looks
 from shadoweval.verdict.variables import (

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from shadoweval.evidence import HistBet, missing_is_tolerable, pairs_to_go, planned_pairs
 from shadoweval.records import Decision, GateState
-from shadoweval.stats import HistBet, missing_is_tolerable, pairs_to_go, planned_pairs
 from shadoweval.verdict.claims import Claim, Test
 from shadoweval.verdict.looks import looks_of
 from shadoweval.verdict.rules import Rules

@@ -9,19 +9,19 @@ from typing import Literal, cast
 
 import msgspec
 
+from shadoweval.evidence import HistBet
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, GateResult, MetricSummary, SliceResult, Verdict
-from shadoweval.stats import HistBet
 from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.columns import JudgedPair
 from shadoweval.verdict.decide import GateEvidence, Outcome, awaited, conclude, weigh
-from shadoweval.verdict.evidence import problems
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.looks import looks_of
 from shadoweval.verdict.losses import missing_share
 from shadoweval.verdict.metric_summary import noise_floor, summary_of
 from shadoweval.verdict.outlook import HOURS_TO_GO, hours_to_go, with_outlook
 from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.soundness import problems
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.variables import Beyond, Level, Variable, span
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from shadoweval.stats import DecayDetector
+from shadoweval.evidence import DecayDetector
 from shadoweval.verdict.columns import FloatArray
 
 __all__ = ["Lately"]

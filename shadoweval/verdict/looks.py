@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from shadoweval._optional import require
-from shadoweval.stats import FEWEST_DISCORDANT, HistBet, attribute, mean_log_e
-from shadoweval.stats.bets import Side
-from shadoweval.stats.histbet import Edge
+from shadoweval.evidence import FEWEST_DISCORDANT, HistBet, attribute, mean_log_e
+from shadoweval.evidence.bets import Side
+from shadoweval.evidence.histbet import Edge
 from shadoweval.verdict.rules import Rules
 
 __all__ = ["Looks", "looks_of"]

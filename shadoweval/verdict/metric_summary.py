@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from shadoweval.evidence import HistBet
 from shadoweval.protocols import Metric
 from shadoweval.records import MetricSummary
-from shadoweval.stats import HistBet
 from shadoweval.verdict.looks import looks_of
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from shadoweval.evidence import HistBet, e_bh, histograms
 from shadoweval.protocols import Metric
 from shadoweval.records import SliceResult
-from shadoweval.stats import HistBet, e_bh, histograms
 from shadoweval.verdict.attributes import AttributeColumn, CodeArray
 from shadoweval.verdict.columns import FloatArray, IdArray
 

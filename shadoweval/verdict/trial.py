@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from shadoweval.errors import ExperimentError
+from shadoweval.evidence import HistBet, MeanRatio, QuantileRatio
 from shadoweval.protocols import Metric
-from shadoweval.stats import HistBet, MeanRatio, QuantileRatio
 from shadoweval.verdict.attributes import CodeArray
 from shadoweval.verdict.claims import Claim, claim_of, contrast_of
 from shadoweval.verdict.columns import (

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shadoweval.stats.clusters import CAP
+from shadoweval.evidence.clusters import CAP
 from shadoweval.verdict.attributes import CodeArray
 from shadoweval.verdict.columns import BoolArray, FloatArray, IdArray
 

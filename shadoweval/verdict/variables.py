@@ -14,8 +14,8 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from shadoweval.evidence.thresholds import PredictableQuantiles
 from shadoweval.protocols import Metric
-from shadoweval.stats.thresholds import PredictableQuantiles
 from shadoweval.verdict.columns import BoolArray, FloatArray, ScoreColumns
 
 __all__ = [

@@ -80,7 +80,7 @@ def test_function_calling(app):
         "function_calling",
         (
             "client = OpenAI()",
-            "from evaluation import support; from shadoweval.capture.openai import watch\nclient = watch(OpenAI())",
+            "from evaluation import support; from shadoweval.adapters.openai.recording import watch\nclient = watch(OpenAI())",
         ),
         ("def run_conversation", "@support.mirror(control=0.0)\ndef run_conversation"),
     )
@@ -104,8 +104,8 @@ async def _asked(app, question):
 
 def test_fastapi_chat(app):
     """A streaming endpoint: the words are the answer, the model call inside is recorded, other routes are not."""
-    imports = "from evaluation import support; from shadoweval.mirror.asgi import Route, ShadowASGI"
-    watched = "from shadoweval.capture.openai import watch; client = watch(AsyncOpenAI())"
+    imports = "from evaluation import support; from shadoweval.adapters.asgi import Route, ShadowASGI"
+    watched = "from shadoweval.adapters.openai.recording import watch; client = watch(AsyncOpenAI())"
     mount = 'app.add_middleware(ShadowASGI, support.mirror(control=0.0), routes=[Route(path="/chat")])'
     made = app(
         "fastapi_chat",
@@ -136,7 +136,7 @@ def test_gather_service(app, server):
         "gather_service",
         (
             "class Summarizer",
-            "from evaluation import support; from shadoweval.mirror.openai import mirrored_client\nclass Summarizer",
+            "from evaluation import support; from shadoweval.adapters.openai.mirrored import mirrored_client\nclass Summarizer",
         ),
         (
             "self.client = AsyncOpenAI(max_retries=0)",

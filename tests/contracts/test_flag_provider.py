@@ -38,7 +38,7 @@ class OpenFeature:
 
     def _made(self, provider):
         api = pytest.importorskip("openfeature.api")
-        from shadoweval.traffic.openfeature_flags import OpenFeatureFlags
+        from shadoweval.adapters.openfeature import OpenFeatureFlags
 
         api.set_provider_and_wait(provider, domain=self.domain)
         return OpenFeatureFlags(domain=self.domain)

@@ -13,7 +13,7 @@ import pytest
 
 from shadoweval.counters import LOSSES
 from shadoweval.mirror import Mirror
-from shadoweval.mirror import guard as guard_module
+from shadoweval.mirror import shield as guard_module
 from shadoweval.seldom import Seldom
 
 
@@ -29,7 +29,7 @@ class Sink:
 
 
 def counts(mirror: Mirror) -> dict[str, int]:
-    found = mirror.lane.tally.main.snapshot()
+    found = mirror.outlet.tally.main.snapshot()
     assert found.get("eligible", 0) == sum(n for name, n in found.items() if name != "eligible"), found
     return found
 
@@ -233,9 +233,9 @@ def test_a_log_handler_that_raises_is_not_felt(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_transport_that_could_not_be_opened_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls in between are counted, also when the transport has a ledger of its own later."""
-    from shadoweval.mirror import lane
+    from shadoweval.mirror import outlet
 
-    monkeypatch.setattr(lane, "_RETRY", 0.0)
+    monkeypatch.setattr(outlet, "_RETRY", 0.0)
     sink, tries = Sink(), []
 
     def opened() -> Sink:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from shadoweval import Experiment, no_worse
+from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.records import (
     INCUMBENT,
     Envelope,
@@ -27,7 +28,6 @@ from shadoweval.records import (
     Unscored,
     Verdict,
 )
-from shadoweval.running.evaluate import evaluate
 from shadoweval.scoring.latency import errors
 from shadoweval.scoring.retrieval import recall
 from shadoweval.settings import Settings

@@ -17,11 +17,11 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 
 from shadoweval import Experiment, Limits, evaluate
-from shadoweval.running.pool import candidate_pool
-from shadoweval.running.worker import Worker
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.transport import SpoolReceiver
+from shadoweval.worker.arms import candidate_pool
+from shadoweval.worker.loop import Worker
 
 ROOT = Path(__file__).parents[2]
 ARM = "policy-first"

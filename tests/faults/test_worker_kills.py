@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from shadoweval.running.opening import open_receiver
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
+from shadoweval.worker.opening import open_receiver
 
 APP = """
 from shadoweval import Experiment

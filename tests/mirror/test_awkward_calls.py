@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shadoweval.capture import retriever, tool
-from shadoweval.capture.drafts import finished
+from shadoweval.capture.wire.drafts import finished
 from shadoweval.codec import decode_envelope, thaw
 from shadoweval.mirror import Mirror
 
@@ -37,7 +37,7 @@ def mirror_to(transport: Any, **options: Any) -> Mirror:
 
 
 def counts(mirror: Mirror) -> dict[str, int]:
-    return mirror.lane.tally.main.snapshot()
+    return mirror.outlet.tally.main.snapshot()
 
 
 @pytest.mark.parametrize("control", [0.0, 1.0])
@@ -93,7 +93,7 @@ def test_streams_and_failures_are_in_the_overhead_histograms() -> None:
             assert list(stream("q")) == ["q"]
             with pytest.raises(KeyError):
                 fails("q")
-        timed = getattr(mirror.lane.tally, which).snapshot()
+        timed = getattr(mirror.outlet.tally, which).snapshot()
         told = counts(mirror)
         assert sum(timed.values()) == told["control" if which == "control" else "mirrored"]
 
@@ -146,12 +146,12 @@ def test_a_fork_beside_busy_threads_counts_on() -> None:
         return question
 
     answer("q")
-    mirror.lane._lock.acquire()
-    mirror.lane._own._lock.acquire()
+    mirror.outlet._lock.acquire()
+    mirror.outlet._own._lock.acquire()
     child = os.fork()
     if child == 0:
-        mirror.lane._lock.acquire()
-        mirror.lane._own.count("mirrored")
+        mirror.outlet._lock.acquire()
+        mirror.outlet._own.count("mirrored")
         os._exit(7)
     end = time.monotonic() + 30
     while (told := os.waitpid(child, os.WNOHANG))[0] == 0:

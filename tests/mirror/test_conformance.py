@@ -25,7 +25,7 @@ import pytest
 
 from shadoweval import codec
 from shadoweval.mirror import Mirror
-from shadoweval.mirror.redaction import redact_secrets
+from shadoweval.mirror.redaction.redactor import redact_secrets
 
 KINDS = FUNCTION, COROUTINE, GENERATOR, ASYNC_GENERATOR = ("function", "coroutine", "generator", "async generator")
 STREAMS = (GENERATOR, ASYNC_GENERATOR)

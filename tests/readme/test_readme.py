@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shadoweval.cli import _parser
+from shadoweval.cli.parser import _parser
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

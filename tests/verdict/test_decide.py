@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from shadoweval.evidence import HistBet
 from shadoweval.protocols import Metric
-from shadoweval.stats import HistBet
 from shadoweval.verdict.claims import claim_of, contrast_of
 from shadoweval.verdict.decide import GateEvidence, conclude, weigh
 from shadoweval.verdict.gates import no_worse

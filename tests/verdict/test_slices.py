@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from shadoweval.evidence import HistBet
 from shadoweval.protocols import Metric
 from shadoweval.records import INCUMBENT, Failure, Observation, Outcome, Query
-from shadoweval.stats import HistBet
 from shadoweval.verdict.attributes import AttributeColumn, attribute_columns, attributes_of, script_of
 from shadoweval.verdict.slices import SliceBook, learned_slices
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from shadoweval.evidence import HistBet, PairedExceedance
 from shadoweval.protocols import Metric
-from shadoweval.stats import HistBet, PairedExceedance
 from shadoweval.verdict.claims import claim_of, contrast_of
 from shadoweval.verdict.columns import ScoreColumns
 from shadoweval.verdict.gates import at_least, at_most, better, no_worse

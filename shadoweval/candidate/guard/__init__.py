@@ -1,7 +1,6 @@
 """What a candidate's process puts itself under before any candidate code runs. See docs/containment.md."""
 
 from shadoweval.candidate.guard.entry import contain, prepare
-from shadoweval.candidate.guard.notify import Supervisor
 from shadoweval.candidate.guard.policy import (
     ALL_LAYERS,
     DEFAULT_LAYERS,
@@ -13,6 +12,7 @@ from shadoweval.candidate.guard.policy import (
     RefusedError,
     resolved,
 )
+from shadoweval.candidate.guard.supervisor import Supervisor
 
 __all__ = [
     "ALL_LAYERS",

@@ -23,8 +23,8 @@ if sys.platform != "linux":
 from shadoweval.candidate.guard import ALL_LAYERS, DEFAULT_LAYERS, Endpoint, GuardPolicy, Supervisor, contain
 from shadoweval.errors import CandidateError
 from tests.candidate.guard import ordinary
+from tests.candidate.guard.fork_server import Zygote, policy_for
 from tests.candidate.guard.world import World
-from tests.candidate.guard.zygote import Zygote, policy_for
 
 REGISTRY = "tests.candidate.guard.ordinary"
 

@@ -17,9 +17,9 @@ if sys.platform != "linux":
     pytest.skip("the layers below Python are Linux's", allow_module_level=True)
 
 from shadoweval.candidate.guard import Refusal, Supervisor
+from tests.candidate.guard.fork_server import Zygote, policy_for
 from tests.candidate.guard.probes import load
 from tests.candidate.guard.world import World
-from tests.candidate.guard.zygote import Zygote, policy_for
 
 # What the guard can't do, with the reason (docs/containment.md says the same).
 NOT_CONTAINED = {"write_to_a_mapped_file": "a shared mapping from before the guard is written without a system call"}

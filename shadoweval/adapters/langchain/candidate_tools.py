@@ -1,0 +1,208 @@
+"""LangChain's tools in a candidate's process; imported only where langchain_core is.
+
+`BaseTool.run` and `arun` are wrapped to know the call's raw arguments and id, and the `_run` and `_arun` of each tool
+class to answer it. Validation, callbacks, `content_and_artifact`, handled errors and messages stay LangChain's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Final, cast
+
+import msgspec
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, ToolException
+
+from shadoweval import capture
+from shadoweval.candidate.tools.effects import effect_of
+from shadoweval.candidate.tools.replay import Normal
+from shadoweval.errors import ToolRefusedError
+
+__all__ = ["patch"]
+
+_MARK: Final = "__shadoweval__"
+_INJECTED: Final = ("run_manager", "config", "callbacks", "runtime", "state", "store")
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """What `run` was given."""
+
+    tool: Any
+    arguments: dict[str, Any]
+    call_id: str | None
+
+
+_call: Final[contextvars.ContextVar[_Call | None]] = contextvars.ContextVar("shadoweval_tool_call", default=None)
+_live: Final[contextvars.ContextVar[Any]] = contextvars.ContextVar("shadoweval_live_tool", default=None)
+"""The tool whose real code is running: what it calls on itself is part of it."""
+
+
+def patch() -> None:
+    """Have every tool call of this process answered by capture's interceptor."""
+    base: Any = BaseTool
+    if hasattr(base.run, _MARK):
+        return
+    run, arun = base.run, base.arun
+
+    @functools.wraps(run)
+    def run_shadowed(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+        token = _entered(self, tool_input, kwargs.get("tool_call_id"))
+        try:
+            return run(self, tool_input, *args, **kwargs)
+        except ToolRefusedError as error:
+            return _refused(self, error, kwargs.get("tool_call_id"))
+        finally:
+            _call.reset(token)
+
+    @functools.wraps(arun)
+    async def arun_shadowed(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+        token = _entered(self, tool_input, kwargs.get("tool_call_id"))
+        try:
+            return await arun(self, tool_input, *args, **kwargs)
+        except ToolRefusedError as error:
+            return _refused(self, error, kwargs.get("tool_call_id"))
+        finally:
+            _call.reset(token)
+
+    setattr(run_shadowed, _MARK, True)
+    base.run, base.arun = run_shadowed, arun_shadowed
+
+
+def _entered(tool: BaseTool, tool_input: Any, call_id: str | None) -> contextvars.Token[_Call | None]:
+    _shadow_class(type(tool))
+    # The same dict that callbacks get: what the incumbent's record holds.
+    visible: Any = getattr(tool, "_filter_injected_args", None)
+    arguments: dict[str, Any] = {"input": tool_input}
+    if isinstance(tool_input, dict):
+        arguments = dict(visible(tool_input) if visible else tool_input)  # pyright: ignore[reportUnknownArgumentType] - any tool's
+    return _call.set(_Call(tool, arguments, call_id))
+
+
+def _refused(tool: BaseTool, error: ToolRefusedError, call_id: str | None) -> ToolMessage:
+    """An agent reads of the refusal, as it does of any failing tool, and goes on; other callers get the exception."""
+    if call_id is None:
+        raise error
+    return ToolMessage(content=str(error), tool_call_id=call_id, name=tool.name, status="error")
+
+
+def _shadow_class(kind: type[BaseTool]) -> None:
+    for owner in kind.__mro__:
+        if owner is BaseTool:
+            return
+        for name, wrap in (("_run", _shadowed), ("_arun", _ashadowed)):
+            method = owner.__dict__.get(name)
+            if method is not None and not hasattr(method, _MARK):
+                wrapped = wrap(method)
+                setattr(wrapped, _MARK, True)
+                setattr(owner, name, wrapped)
+
+
+def _shadowed(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def run(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
+        if _live.get() is self:
+            return method(self, *args, **kwargs)
+
+        def live() -> Any:
+            token = _live.set(self)
+            try:
+                return method(self, *args, **kwargs)
+            finally:
+                _live.reset(token)
+
+        call = _of(self, args, kwargs)
+        with _failing_as_tools_do():
+            result = capture.call_tool(self.name, call.arguments, effect=_declared(self), live=live)
+        return _shaped(self, result, call.call_id)
+
+    return run
+
+
+def _ashadowed(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    async def run(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
+        if _live.get() is self:
+            return await method(self, *args, **kwargs)
+
+        async def live() -> Any:
+            token = _live.set(self)
+            try:
+                return await method(self, *args, **kwargs)
+            finally:
+                _live.reset(token)
+
+        call = _of(self, args, kwargs)
+        with _failing_as_tools_do():
+            result = await capture.acall_tool(self.name, call.arguments, effect=_declared(self), live=live)
+        return _shaped(self, result, call.call_id)
+
+    return run
+
+
+def _of(tool: BaseTool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+    """The call that `run` announced; `_run` called by hand has only what it was given."""
+    call = _call.get()
+    if call is not None and call.tool is tool:
+        return call
+    arguments = {name: value for name, value in kwargs.items() if name not in _INJECTED}
+    return _Call(tool, {**({"input": args[0]} if args else {}), **arguments}, None)
+
+
+@contextlib.contextmanager
+def _failing_as_tools_do() -> Generator[None]:
+    """A recorded failure that the framework had turned into text is raised as what the framework turns into text."""
+    try:
+        yield
+    except capture.ToolFailedError as error:
+        raise ToolException(error.error.removeprefix("ToolException: ")) from error
+
+
+def _declared(tool: BaseTool) -> Any:
+    interception: Any = capture.interceptor()
+    if interception is not None and tool.name not in interception.normals:
+        interception.normals[tool.name] = _normal(tool)
+    return effect_of(tool, declared=interception.effects if interception is not None else None)
+
+
+def _normal(tool: BaseTool) -> Normal:
+    """Arguments validated as the tool does it, with its defaults and without what it ignores."""
+    schema: Any = tool.tool_call_schema
+    if isinstance(schema, dict):
+        properties = cast("Mapping[str, Any]", schema.get("properties", {}))  # pyright: ignore[reportUnknownMemberType]
+        defaults = {name: part["default"] for name, part in properties.items() if "default" in part}
+        return lambda arguments: {**defaults, **arguments}
+    if not hasattr(schema, "model_fields"):  # pydantic 1
+        return lambda arguments: arguments
+    fields: tuple[str, ...] = tuple(schema.model_fields)
+
+    def normal(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        if set(arguments) == {"input"} and "input" not in fields and len(fields) == 1:
+            arguments = {fields[0]: arguments["input"]}
+        try:
+            valid = schema.model_validate(dict(arguments))
+        except Exception:  # noqa: BLE001 - validators are the user's; what they reject is compared as it is
+            return arguments
+        return {name: getattr(valid, name) for name in fields}
+
+    return normal
+
+
+def _shaped(tool: BaseTool, result: Any, call_id: str | None) -> Any:
+    """The result in the form that this tool has to return."""
+    update = getattr(result, "update", None)
+    if type(result).__name__ == "Command" and isinstance(update, Mapping) and call_id is not None:
+        _readdressed(cast("Mapping[str, Any]", update), call_id)
+    elif tool.response_format == "content_and_artifact" and not isinstance(result, tuple):
+        return result, None
+    return result
+
+
+def _readdressed(update: Mapping[str, Any], call_id: str) -> None:
+    """A recorded Command answers the call it is given for."""
+    for part in update.values():
+        for message in cast("list[Any]", part) if isinstance(part, list) else ():
+            if isinstance(message, ToolMessage):
+                message.tool_call_id = call_id

@@ -1,0 +1,131 @@
+"""`ShadowMiddleware`: the mirror as a middleware of LangChain's `create_agent`, where the agent is not yours to wrap.
+
+    agent = create_agent(model, tools, middleware=[ShadowMiddleware(support.mirror(sample=0.1)), ...])
+
+First in the list, so that it sees what retries and fallbacks below it make of an error. A query's input is the agent's
+state before the turn, the history of its thread included, so that a candidate needs no memory of it. A turn whose
+stream is abandoned is never told to middleware: it is counted as aborted when `MAX_OPEN` newer ones have begun.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final, NotRequired
+
+from langchain.agents.middleware import AgentMiddleware, AgentState
+from langchain.agents.middleware.types import PrivateStateAttr
+from langgraph.errors import GraphBubbleUp
+
+from shadoweval.adapters.langchain.mirrored import site_of
+from shadoweval.adapters.opentelemetry import note_trace
+from shadoweval.capture.recorder import current
+from shadoweval.mirror.call import Call, alone
+from shadoweval.mirror.decorator import Mirror
+from shadoweval.mirror.finishing import finish
+
+__all__ = ["ShadowMiddleware", "ShadowState"]
+
+MAX_OPEN: Final = 10_000
+_KEY: Final = "shadow_call"
+
+
+class ShadowState(AgentState[Any]):
+    """The agent's state with a key of the middleware's own, which is neither input nor output."""
+
+    shadow_call: NotRequired[Annotated[str, PrivateStateAttr]]
+
+
+class ShadowMiddleware(AgentMiddleware[ShadowState, Any, Any]):
+    """Makes one query of each run of an agent, sync or async.
+
+    Args:
+        mirror: How. Its readers are called with the state, and with `config=` where they take it.
+        entry: `"module:attribute"` of the agent, for re-runs of the incumbent.
+    """
+
+    state_schema = ShadowState
+
+    def __init__(self, mirror: Mirror, *, entry: str | None = None) -> None:
+        super().__init__()
+        self._site = site_of(mirror, entry)
+        self._calls: OrderedDict[str, Call] = OrderedDict()
+        self._lock = threading.Lock()
+        self._turns = 0
+
+    def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """A turn begins."""
+        thread = getattr(getattr(runtime, "execution_info", None), "thread_id", None)
+        config = {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}}
+        asked = {name: part for name, part in state.items() if name != _KEY}
+        call = self._site.begin((asked,), config)
+        if call is None:
+            return {_KEY: ""}
+        note_trace(call)
+        with self._lock:
+            self._turns += 1
+            key = str(self._turns)
+            self._calls[key] = call
+            forgotten = self._calls.popitem(last=False)[1] if len(self._calls) > MAX_OPEN else None
+        if forgotten is not None:
+            finish(forgotten, error=GeneratorExit())
+        return {_KEY: key}
+
+    async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """As `before_agent`."""
+        return self.before_agent(state, runtime)
+
+    def after_agent(self, state: Any, runtime: Any) -> None:
+        """The turn has its answer."""
+        del runtime
+        call = self._ended(state)
+        if call is not None:
+            finish(call, {name: part for name, part in state.items() if name != _KEY})
+
+    async def aafter_agent(self, state: Any, runtime: Any) -> None:
+        """As `after_agent`."""
+        self.after_agent(state, runtime)
+
+    def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        """The model is called."""
+        with self._inside(request.state):
+            return handler(request)
+
+    async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        """As `wrap_model_call`."""
+        with self._inside(request.state):
+            return await handler(request)
+
+    def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        """A tool is called."""
+        with self._inside(request.state):
+            return handler(request)
+
+    async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        """As `wrap_tool_call`."""
+        with self._inside(request.state):
+            return await handler(request)
+
+    def _ended(self, state: Any) -> Call | None:
+        with self._lock:
+            return self._calls.pop(state.get(_KEY, ""), None)
+
+    @contextmanager
+    def _inside(self, state: Any) -> Generator[None]:
+        """What runs here belongs to the turn; an error that comes out ends the turn, unless it only interrupts it."""
+        call = self._calls.get(state.get(_KEY, ""))
+        if call is None:
+            yield
+            return
+        token = alone.set(call) if call.recorder is None else current.set(call.recorder)
+        try:
+            yield
+        except BaseException as error:
+            ended = None if isinstance(error, GraphBubbleUp) else self._ended(state)
+            if ended is not None:
+                finish(ended, error=error)
+            raise
+        finally:
+            token.var.reset(token)  # pyright: ignore[reportArgumentType] - of whichever variable it is

@@ -1,0 +1,291 @@
+"""LangChain and LangGraph: any runnable, mirrored through its callbacks, whichever method it is called by.
+
+    graph = mirrored(builder.compile(), support.mirror(sample=0.1))
+
+A compiled graph stays a compiled graph, of a subclass; any other runnable becomes a `RunnableBinding` over it, as after
+`with_config`. `invoke`, `stream`, `batch`, `astream_events` and their twins give one query for each input, also inside
+a larger chain. What runs inside a mirrored run is part of it, so nested mirrored runnables make no query of their own.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from typing import Any, ClassVar, Final, TypeVar, cast
+
+import msgspec
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableGenerator, RunnableLambda
+from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.utils import Input, Output
+
+from shadoweval.adapters.langchain.mirrored_calls import astreamed, begun, raised, returned, streamed
+from shadoweval.adapters.langchain.mirrored_runs import Asked, MirrorTap, Place
+from shadoweval.mirror.decorator import Mirror
+from shadoweval.mirror.plan import Reader
+from shadoweval.mirror.site import Site
+
+__all__ = ["MirroredRunnable", "mirrored", "site_of"]
+
+_R = TypeVar("_R", bound=Runnable[Any, Any])
+
+
+def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
+    """The same runnable, mirrored.
+
+    Args:
+        runnable: A compiled graph, agent, chain, model, retriever or tool; the outermost one, since what is made from
+            it afterwards (`model.bind_tools(...)`) is a new object.
+        mirror: How. Its readers (`unit`, `attributes`, `text`) are called with the input, and with `config=` where
+            they take it. Without `unit`, a graph's thread is the unit.
+        entry: `"module:attribute"` of the runnable, for re-runs of the incumbent.
+    """
+    own_body = isinstance(runnable, RunnableLambda | RunnableGenerator)
+    tap = MirrorTap(site_of(mirror, entry), own_body=own_body)
+    if hasattr(runnable, "get_state"):  # a graph: with_config gives a copy of the same class
+        graph: Any = runnable.with_config(callbacks=[tap])
+        # As Pregel.copy makes a graph anew.
+        parts = {name: part for name, part in vars(graph).items() if name != "__orig_class__"}
+        return _graph_class(type(graph))(**parts)
+    return cast("_R", MirroredRunnable(bound=runnable, config={"callbacks": [tap]}))
+
+
+def site_of(mirror: Mirror, entry: str | None = None) -> Site:
+    """A mirror's site for runs that are called with an input and, in a thread, a config."""
+    plan = mirror.plan
+    readers: dict[str, Any] = {name: _fitting(getattr(plan, name)) for name in ("attributes", "unit", "text")}
+    readers["unit"] = readers["unit"] or _thread
+    return Site(msgspec.structs.replace(plan, **readers), entry or mirror.entry or "", method=False)
+
+
+def _fitting(reader: Reader | None) -> Reader | None:
+    """A reader that may be called with `config`, whether or not it takes one."""
+    if reader is None:
+        return None
+    try:
+        parameters = inspect.signature(reader).parameters.values()
+    except (TypeError, ValueError):  # a builtin without a signature
+        parameters = ()
+    if any(p.name == "config" or p.kind is p.VAR_KEYWORD for p in parameters):
+        return reader
+
+    def of_input(inputs: Any, config: Any = None) -> Any:
+        del config
+        return reader(inputs)
+
+    return of_input
+
+
+def _thread(_inputs: Any, config: Mapping[str, Any] | None = None) -> str:
+    return str(config["configurable"]["thread_id"]) if config else ""
+
+
+def _watched(asked: Asked, chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """The chunks of a stream; between them its consumer's context is the consumer's."""
+    asked.__enter__()
+    try:
+        for chunk in chunks:
+            asked.chunk()
+            inside = Place()
+            asked.place.restore()
+            try:
+                yield chunk
+            finally:
+                asked.place = Place()
+            inside.restore()
+    except GeneratorExit:
+        asked.closing = True
+        raise
+    finally:
+        chunks.close()
+        asked.__exit__()
+
+
+async def _awatched(asked: Asked, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """As `_watched`."""
+    asked.__enter__()
+    try:
+        async for chunk in chunks:
+            asked.chunk()
+            inside = Place()
+            asked.place.restore()
+            try:
+                yield chunk
+            finally:
+                asked.place = Place()
+            inside.restore()
+    except GeneratorExit:
+        asked.closing = True
+        raise
+    finally:
+        await chunks.aclose()
+        asked.__exit__()
+
+
+class _Entries:
+    """The entry methods of a runnable that has a `MirrorTap` among its callbacks.
+
+    They begin and end the call themselves and run the same runnable without the tap, which sees the runs of all other
+    methods.
+    """
+
+    __slots__ = ()
+    _graph: ClassVar[bool] = False
+
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
+        """The mirror's site; then runnable, config and keywords of the same run without us."""
+        raise NotImplementedError
+
+    def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
+        """As the runnable's own."""
+        site, bare, config, kwargs = self._bare(config, kwargs)
+        call = None if site is None else begun(site, input, config)
+        if call is None:
+            return bare.invoke(input, config, **kwargs)
+        call.enter()
+        try:
+            value = bare.invoke(input, config, **kwargs)
+        except BaseException as error:
+            raised(call, error)
+            raise
+        returned(call, value)
+        return value
+
+    async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
+        """As the runnable's own."""
+        site, bare, config, kwargs = self._bare(config, kwargs)
+        call = None if site is None else begun(site, input, config)
+        if call is None:
+            return await bare.ainvoke(input, config, **kwargs)
+        call.enter()
+        try:
+            value = await bare.ainvoke(input, config, **kwargs)
+        except BaseException as error:
+            raised(call, error)
+            raise
+        returned(call, value)
+        return value
+
+    def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
+        """As the runnable's own."""
+        site, bare, config, kwargs = self._bare(config, kwargs)
+        begin = (lambda: None) if site is None else functools.partial(begun, site, input, config, state=self._graph)
+        return streamed(begin, functools.partial(bare.stream, input, config, **kwargs), graph=self._graph)
+
+    def astream(self, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002 - langchain_core's name
+        """As the runnable's own."""
+        site, bare, config, kwargs = self._bare(config, kwargs)
+        begin = (lambda: None) if site is None else functools.partial(begun, site, input, config, state=self._graph)
+        return astreamed(begin, functools.partial(bare.astream, input, config, **kwargs), graph=self._graph)
+
+
+def _own(config: Any) -> tuple[MirrorTap | None, dict[str, Any]]:
+    """The tap among a runnable's own callbacks, and its config without it."""
+    callbacks: Any = config.get("callbacks")
+    handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", [])
+    for tap in cast("list[Any]", handlers):
+        if type(tap) is MirrorTap:
+            if len(config) == len(handlers) == 1:
+                return tap, {}
+            rest = {name: part for name, part in config.items() if name != "callbacks"}
+            if isinstance(callbacks, list):
+                others = [handler for handler in cast("list[Any]", callbacks) if handler is not tap]
+                if others:
+                    rest["callbacks"] = others
+            else:
+                rest["callbacks"] = callbacks.copy()
+                rest["callbacks"].remove_handler(tap)
+            return tap, rest
+    return None, config
+
+
+class MirroredRunnable(_Entries, RunnableBinding[Input, Output]):
+    """A runnable that is no graph, mirrored."""
+
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
+        tap, own = _own(self.config)
+        if own or self.config_factories:
+            config = merge_configs(cast("Any", own), config)
+            config = merge_configs(config, *(made(config) for made in self.config_factories))
+        return None if tap is None else tap.site, self.bound, config, {**self.kwargs, **kwargs}
+
+    def _asked(self, inputs: Any, *, counts: bool = False, whole: bool = True) -> Asked:
+        return Asked(_own(self.config)[0], inputs, counts=counts, whole=whole)
+
+    def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
+        """As the runnable's own."""
+        place = Place()
+        try:
+            return super().batch(inputs, config, **kwargs)
+        finally:
+            place.restore()
+
+    async def abatch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
+        """As the runnable's own."""
+        place = Place()
+        try:
+            return await super().abatch(inputs, config, **kwargs)
+        finally:
+            place.restore()
+
+    def astream_events(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
+        """As the runnable's own; events are no chunks of the answer."""
+        events: Any = super().astream_events(input, config, **kwargs)
+        if not hasattr(events, "__aiter__"):  # version 3 gives something to await
+            return events
+        return _awatched(self._asked(input), events)
+
+    def transform(self, input: Iterator[Any], config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
+        """As the runnable's own: inside a larger stream, whose first chunk mostly is the whole input."""
+        chunks = iter(input)
+        for first in chunks:
+            inner = super().transform(itertools.chain((first,), chunks), config, **kwargs)
+            yield from _watched(self._asked(first, counts=True, whole=False), cast("Any", inner))
+            return
+        yield from super().transform(chunks, config, **kwargs)
+
+    async def atransform(self, input: AsyncIterator[Any], config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002 - langchain_core's name
+        """As `transform`."""
+        chunks = aiter(input)
+        async for first in chunks:
+            inner = super().atransform(_chained(first, chunks), config, **kwargs)
+            async for out in _awatched(self._asked(first, counts=True, whole=False), cast("Any", inner)):
+                yield out
+            return
+        async for out in super().atransform(chunks, config, **kwargs):
+            yield out
+
+
+async def _chained(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+class _GraphEntries(_Entries):
+    __slots__ = ()
+    _graph = True
+
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
+        tap, own = _own(cast("Any", self).config)
+        if tap is None:
+            return None, super(), config, kwargs
+        kind: Any = type(self).__mro__[_KIND]
+        bare = kind.__new__(kind)
+        bare.__dict__ = {**vars(self), "config": own}
+        return tap.site, bare, config, kwargs
+
+
+_KIND: Final = 3
+"""Place of the graph's own class, behind `_GraphEntries` and `_Entries`."""
+
+
+@functools.cache
+def _graph_class(kind: type) -> type:
+    """A graph's class with `_Entries`; under its own name, since it is no other class to anybody."""
+    return type(
+        kind.__name__,
+        (_GraphEntries, kind),
+        {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__slots__": ()},
+    )

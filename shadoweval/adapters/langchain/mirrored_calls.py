@@ -1,0 +1,221 @@
+"""Calls of a runnable's entry methods, from their begin to their end.
+
+What happens inside is seen by the recording's own handler (`adapters.langchain.recording`), which langchain_core asks for by
+itself where a recording is under way; so the mirror adds none to the run's config, and a call that is not mirrored runs
+as it would without us.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from time import perf_counter
+from typing import Any, cast
+
+from langchain_core.messages import BaseMessageChunk
+from langchain_core.runnables.config import var_child_runnable_config
+
+from shadoweval.adapters.langchain.callbacks import Tap
+from shadoweval.adapters.opentelemetry import note_trace
+from shadoweval.capture.copying import data_of
+from shadoweval.capture.outcomes import answer_text
+from shadoweval.mirror.call import Call
+from shadoweval.mirror.chunks import Chunks
+from shadoweval.mirror.plan import Plan
+from shadoweval.mirror.site import Site
+
+__all__ = ["Joined", "astreamed", "begun", "raised", "returned", "streamed"]
+
+
+def begun(site: Site, inputs: Any, config: Any, *, state: bool = False) -> Call | None:
+    """The call of a run with this input and config; None: it is not mirrored.
+
+    `state`: it is a graph's stream, whose outcome is the graph's last state.
+    """
+    thread = _thread(config)
+    call = site.begin((inputs,), {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}})
+    if call is not None and call.recorder is not None:
+        call.recorder.tap = Tap(call.recorder, links=False, state=state)
+        note_trace(call)
+    return call
+
+
+def returned(call: Call, value: Any) -> None:
+    """It returned."""
+    _over(call, None)
+    # langchain_core's texts are of a subclass, which the encoder does not know.
+    call.returned(str.__str__(value) if isinstance(value, str) else value)
+
+
+def raised(call: Call, error: BaseException) -> None:
+    """It raised."""
+    _over(call, error)
+    call.raised(error)
+
+
+def _over(call: Call, error: BaseException | None) -> None:
+    if call.recorder is not None:
+        with call.at("outcome"):
+            call.recorder.tap.over(error)
+
+
+def _thread(config: Any) -> Any:
+    """The thread of a run: its own config's, else that of the run it is a part of."""
+    for told in (config, var_child_runnable_config.get()):
+        if type(told) is dict:
+            for name in ("configurable", "metadata"):
+                part: Any = cast("dict[str, Any]", told).get(name)
+                thread = part.get("thread_id") if part else None
+                if thread is not None:
+                    return thread
+    return None
+
+
+class Joined(Chunks):
+    """A stream's chunks, which langchain_core has joined into one value."""
+
+    __slots__ = ("read", "value")
+
+    def __init__(self, value: Any, count: int, plan: Plan) -> None:
+        super().__init__(plan.max_bytes)
+        self.value, self.read = value, plan.outcome is None
+        self.count = count
+
+    def joined(self) -> tuple[str | None, Any]:
+        """Answer and value, as of a call that returned the value; an experiment's own reading gets `data`."""
+        if not self.read:
+            return None, None
+        copied, self.truncated = data_of(self.value, max_bytes=self.max_bytes)
+        return answer_text(self.value), copied
+
+    def data(self) -> Any:
+        """The value itself."""
+        return self.value
+
+
+class _Stream:
+    """A call whose answer goes to its consumer in chunks; between them the context is the consumer's."""
+
+    __slots__ = ("call", "chunks", "count", "graph", "inside")
+
+    def __init__(self, call: Call, *, graph: bool) -> None:
+        self.call, self.graph = call, graph
+        self.count = 0
+        self.chunks: list[Any] = []
+        self.resumed()
+
+    def resumed(self) -> None:
+        """The incumbent runs."""
+        self.inside = True
+        self.call.enter()
+
+    def gave(self, chunk: Any) -> None:
+        """A chunk goes to the consumer."""
+        self.call.leave()
+        self.inside = False
+        self.count += 1
+        recorder = self.call.recorder
+        if recorder is not None:
+            if not self.graph:
+                self.chunks.append(chunk)
+            if recorder.first_chunk is None:
+                recorder.first_chunk = perf_counter() - recorder.began
+
+    def raised(self, error: BaseException) -> None:
+        """The incumbent raised; or its consumer went away, whatever it threw in."""
+        raised(self.call, error if self.inside else GeneratorExit())
+
+    def closing(self) -> None:
+        """Whatever comes next, the incumbent's own clearing up runs as a part of the call."""
+        if not self.inside:
+            self.call.enter()
+
+    def ended(self) -> None:
+        """The stream ended by itself."""
+        call = self.call
+        value: Any = None
+        _over(call, None)
+        with call.at("outcome"):
+            if call.recorder is not None:
+                value = call.recorder.tap.final if self.graph else _joined(self.chunks)
+        if call.over:
+            call.leave()
+        elif self.count:
+            call.streamed(Joined(value, self.count, call.site.plan))
+        else:
+            call.returned(value)
+
+
+def _joined(chunks: list[Any]) -> Any:
+    """The chunks as one value, as langchain_core joins them: by addition; None where they can't be added."""
+    if not chunks:
+        return None
+    first, *rest = chunks
+    if isinstance(first, str):
+        return "".join(map(str, chunks))
+    try:
+        if isinstance(first, BaseMessageChunk):
+            return first + rest if rest else first
+        return functools.reduce(operator.add, rest, first)
+    except TypeError:
+        return None
+
+
+def streamed(
+    begin: Callable[[], Call | None], run: Callable[[], Iterator[Any]], *, graph: bool
+) -> Generator[Any, None, None]:
+    """The chunks of a stream; it begins when its first chunk is asked for.
+
+    Args:
+        begin: Begins the call.
+        run: Begins the incumbent's stream.
+        graph: Whether it is a graph's, whose outcome is its last state; else it is its chunks joined.
+    """
+    call = begin()
+    if call is None:
+        yield from run()
+        return
+    stream = _Stream(call, graph=graph)
+    chunks: Any = None
+    try:
+        chunks = run()
+        for chunk in chunks:
+            stream.gave(chunk)
+            yield chunk
+            stream.resumed()
+    except BaseException as error:
+        stream.closing()
+        if hasattr(chunks, "close"):
+            chunks.close()
+        stream.raised(error)
+        raise
+    stream.ended()
+
+
+async def astreamed(
+    begin: Callable[[], Call | None], run: Callable[[], AsyncIterator[Any]], *, graph: bool
+) -> AsyncGenerator[Any, None]:
+    """As `streamed`."""
+    call = begin()
+    stream = None if call is None else _Stream(call, graph=graph)
+    chunks: Any = None
+    try:
+        chunks = run()
+        if stream is None:
+            async for chunk in chunks:
+                yield chunk
+            return
+        async for chunk in chunks:
+            stream.gave(chunk)
+            yield chunk
+            stream.resumed()
+    except BaseException as error:
+        if stream is not None:
+            stream.closing()
+        if hasattr(chunks, "aclose"):
+            await chunks.aclose()
+        if stream is not None:
+            stream.raised(error)
+        raise
+    stream.ended()

@@ -1,0 +1,119 @@
+"""An OpenAI client as the incumbent: each chat completion or response that it makes is one query.
+
+    client = mirrored_client(OpenAI(), support.mirror(sample=0.1))
+
+The query's inputs are the request's body, so a candidate is a function that takes the keywords of
+`chat.completions.create` or `responses.create` and returns an answer as text, or what `adapters.openai.recording.reply_of` makes
+of the SDK's response. Inside another mirrored pipeline the calls belong to that one; `adapters.openai.recording.watch` records
+them there.
+
+This module does not import openai.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from shadoweval.adapters.openai.recording import Listener, ModelCall, listening
+from shadoweval.adapters.openai.replies import Reply, shown
+from shadoweval.adapters.opentelemetry import note_trace
+from shadoweval.capture.outcomes import outcome_of
+from shadoweval.mirror.call import Call
+from shadoweval.mirror.decorator import Mirror
+from shadoweval.mirror.finishing import finish
+from shadoweval.mirror.plan import Plan
+from shadoweval.mirror.site import Site
+from shadoweval.records import Outcome
+
+__all__ = ["mirrored_client"]
+
+_C = TypeVar("_C")
+_PATHS: Final = frozenset({"/chat/completions", "/responses"})
+
+
+def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> _C:
+    """Mirror every chat completion and response of a client, `OpenAI` or `AsyncOpenAI`. Returns the client itself.
+
+    Args:
+        client: The client; its copies (`with_options`) are mirrored too.
+        mirror: How. Its readers are called with the request's body as keywords (`model=`, `messages=`, ...).
+        entry: `"module:attribute"` of a function that takes the same keywords, for re-runs of the incumbent.
+    """
+    plan = mirror.plan
+    told = msgspec.structs.replace(plan, outcome=_Extract(plan))
+    site = Site(told, entry or mirror.entry or "", method=False)
+
+    def listen(path: str, body: Mapping[str, Any]) -> Listener | None:
+        if path not in _PATHS:
+            return None
+        call = site.begin((), dict(body))
+        note_trace(call)
+        return None if call is None else _Mirrored(call, path, body)
+
+    return listening(client, listen)
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What a request gave its caller."""
+
+    reply: Reply
+    chunks: int | None
+
+
+class _Extract:
+    """From an answer to its outcome; a mirror's own `outcome=` sees it as `adapters.openai.recording.reply_of` shows it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __call__(self, answer: _Answer) -> Outcome:
+        plan = self.plan
+        outcome = outcome_of(shown(answer.reply), extract=plan.outcome, max_bytes=plan.max_bytes)
+        return msgspec.structs.replace(outcome, chunks=answer.chunks)
+
+
+class _Mirrored:
+    """Tells a call what its request did; nothing of it stands in the caller's context meanwhile."""
+
+    def __init__(self, call: Call, path: str, body: Mapping[str, Any]) -> None:
+        self.call = call
+        self.model = None if call.recorder is None else ModelCall(call.recorder, path, body)
+        self.chunks = 0
+        self.over = False
+
+    def chunk(self, chunk: Any) -> None:
+        """A chunk of a streamed answer."""
+        self.chunks += 1
+        recorder = self.call.recorder
+        if recorder is not None and self.model is not None:
+            if recorder.first_chunk is None:
+                recorder.first_chunk = perf_counter() - recorder.began
+            self.model.chunk(chunk)
+
+    def ended(self, response: Any) -> None:
+        """The answer, or the end of the stream."""
+        if self.over:
+            return
+        self.over = True
+        model, recorder = self.model, self.call.recorder
+        reply = Reply()
+        if model is not None and recorder is not None:
+            model.ended(response)
+            reply = model.reply or reply
+            with self.call.at("outcome"):
+                for asked in reply.tool_calls:
+                    recorder.add_call(asked.name, asked.arguments, None, started=perf_counter(), duration=0.0)
+        finish(self.call, _Answer(reply, self.chunks or None))
+
+    def failed(self, error: BaseException) -> None:
+        """It failed, or its reader went away."""
+        if self.over:
+            return
+        self.over = True
+        if self.model is not None:
+            self.model.failed(error)
+        finish(self.call, error=error)

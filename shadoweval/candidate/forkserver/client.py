@@ -1,0 +1,254 @@
+"""The pool's end of a zygote: starts it, has it fork children, hears who died, and starts another when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from shadoweval.candidate.forkserver.wire import Broken, Died, Forked, Frames, Ready, Start, decode, encode
+from shadoweval.candidate.remote_child import Lane
+from shadoweval.errors import CandidateError, TargetError
+from shadoweval.priority import idling
+
+__all__ = ["Nursery"]
+
+_RUN: Final = (
+    "import sys; sys.path[:] = {path!r}; from shadoweval.candidate.forkserver.server import main; main({descriptor})"
+)
+_ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Pools of native threads do not survive a fork, and a candidate is given one core."""
+_OWN: Final = "SHADOWEVAL_CANDIDATE_"
+_FORK: Final = b"f"
+_FAREWELL: Final = 0.5
+"""Seconds in which a zygote may end in good order."""
+
+
+def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with `SHADOWEVAL_CANDIDATE_X` in the place of `X`; an empty one takes X away.
+
+    So candidates get a key with a rate limit and a bill of its own, and none of production's passwords.
+    """
+    own = {
+        name.removeprefix(_OWN): value for name, value in environment.items() if name.startswith(_OWN) and name != _OWN
+    }
+    kept = {name: value for name, value in environment.items() if name not in own and not name.startswith(_OWN)}
+    return kept | {name: value for name, value in own.items() if value}
+
+
+class _Birth:
+    """A fork that was asked for."""
+
+    def __init__(self, channel: socket.socket, supervisor: Any, on_end: Callable[[Lane], None]) -> None:
+        self.channel, self.supervisor, self.on_end = channel, supervisor, on_end
+        self.lane: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
+
+
+class Nursery:
+    """Has children of one target.
+
+    Args:
+        spec: What the zygote is told.
+        guard: The guard's policy, or None.
+    """
+
+    def __init__(self, spec: Start, *, guard: Any) -> None:
+        self.spec, self.limits, self.guard = spec, spec.limits, guard
+        self.ready: Ready | None = None
+        self.lanes: dict[int, Lane] = {}
+        """Children by pid, until they are known to be dead."""
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._frames = Frames()
+        self._starting = asyncio.Lock()
+        self._births: collections.deque[_Birth] = collections.deque()
+        """Forks that were asked for, in the order in which the zygote answers."""
+
+    async def start(self) -> Ready:
+        """Import the target.
+
+        Raises:
+            TargetError: it can't be imported or run.
+            CandidateError: it could be before, but its process died on the way.
+        """
+        async with self._starting:
+            if self._channel is not None and self.ready is not None:
+                return self.ready
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            self._spawn(theirs)
+            try:
+                await asyncio.wait_for(self._greeted(ours), self.limits.start_seconds)
+            except TimeoutError:
+                why = f"importing it took longer than {self.limits.start_seconds:g} s"
+                raise self._unusable(ours, why, "Raise Limits.start_seconds, or do less at import.") from None
+            except CandidateError:
+                if self.ready is not None:  # it could be imported before: someone killed it
+                    raise self._dead(ours) from None
+                why = f"its process died while importing it ({self._exit_status()})"
+                raise self._unusable(ours, why, "Import it in a shell to see where.") from None
+            except BaseException:
+                self._unusable(ours, "", "")
+                raise
+            assert self.ready is not None
+            return self.ready
+
+    def _spawn(self, theirs: socket.socket) -> None:
+        code = _RUN.format(path=[os.path.abspath(entry) for entry in sys.path], descriptor=theirs.fileno())  # noqa: PTH100 - as the import system does
+        environment = {**dict.fromkeys(_ONE_CORE, "1"), "TOKENIZERS_PARALLELISM": "false", **os.environ}
+        with theirs:
+            self._zygote = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
+                [sys.executable, "-c", code],
+                pass_fds=(theirs.fileno(),),
+                env=_own_settings({**environment, "SHADOWEVAL_SHADOW": "1"}),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=not idling(),
+                process_group=0 if idling() else None,
+            )
+
+    async def _greeted(self, channel: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        content = encode(self.spec)
+        self._frames = Frames()
+        try:
+            await loop.sock_sendall(channel, len(content).to_bytes(4, "little") + content)
+            frames: list[bytes] = []
+            while not frames:
+                part = await loop.sock_recv(channel, 1 << 16)
+                if not part:
+                    raise CandidateError("It hung up.")
+                frames = self._frames.fed(part)
+        except OSError as error:
+            raise CandidateError(f"It hung up: {error}.") from error
+        answer: Ready | Broken = decode(frames[0], Ready | Broken)
+        if isinstance(answer, Broken):
+            raise TargetError(answer.target, answer.why, mend=answer.mend)
+        self.ready, self._channel = answer, channel
+        loop.add_reader(channel, self._told)
+
+    def _dead(self, channel: socket.socket) -> CandidateError:
+        channel.close()
+        return CandidateError(f"The candidate's zygote died while it was started again ({self._exit_status()}).")
+
+    def _unusable(self, channel: socket.socket, why: str, mend: str) -> TargetError:
+        channel.close()
+        self._stop_zygote()
+        return TargetError(self.spec.target, why, mend=mend)
+
+    def _exit_status(self) -> str:
+        if self._zygote is None:
+            return "unknown"
+        try:
+            status = self._zygote.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return "still there"
+        return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+    def _told(self) -> None:
+        assert self._channel is not None
+        try:
+            content = self._channel.recv(1 << 16)
+            for frame in self._frames.fed(content):
+                self._hear(decode(frame, Forked | Died))
+        except BlockingIOError:
+            return
+        except (OSError, CandidateError):
+            content = b""
+        if not content:
+            self._lose_zygote()
+
+    def _hear(self, message: Forked | Died) -> None:
+        if isinstance(message, Died):
+            lane = self.lanes.pop(message.pid, None)
+            if lane is not None:
+                lane.died(message)
+            return
+        assert self.ready is not None
+        birth = self._births.popleft()
+        lane = self.lanes[message.pid] = Lane(
+            message.pid,
+            birth.channel,
+            limits=self.limits,
+            memory=self.ready.memory + self.limits.memory_bytes,
+            supervisor=birth.supervisor,
+            scratch=Path(self.spec.scratch) / str(message.pid),
+            on_end=birth.on_end,
+        )
+        if birth.lane.done():  # whoever asked went away
+            lane.kill("killed", "nobody waits for it")
+        else:
+            birth.lane.set_result(lane)
+
+    async def fork(self, on_end: Callable[[Lane], None]) -> Lane:
+        """A new child.
+
+        Raises:
+            TargetError: the target can no longer be imported.
+            CandidateError: the zygote died before it had forked.
+        """
+        await self.start()
+        if self._channel is None:
+            raise CandidateError("The candidate's zygote died before it could fork.")
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        supervisor = self._supervisor()
+        birth = _Birth(ours, supervisor, on_end)
+        self._births.append(birth)
+        descriptors = [theirs.fileno(), *(() if supervisor is None else (supervisor.candidate_fd,))]
+        with theirs:
+            try:
+                socket.send_fds(self._channel, [_FORK], descriptors)
+            except OSError:
+                self._lose_zygote()
+        if supervisor is not None:
+            supervisor.release()
+        return await birth.lane
+
+    def _supervisor(self) -> Any:
+        if self.guard is None:
+            return None
+        from shadoweval.candidate import guard  # noqa: PLC0415 - only where a guard is asked for
+
+        return guard.Supervisor(self.guard)
+
+    def _lose_zygote(self) -> None:
+        """It is gone, and its children with it; the next fork starts another."""
+        if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel)
+            self._channel.close()
+            self._channel = None
+        self._stop_zygote()
+        births, self._births = self._births, collections.deque()
+        for birth in births:
+            birth.channel.close()
+            if birth.supervisor is not None:
+                birth.supervisor.close()
+            if not birth.lane.done():
+                birth.lane.set_exception(CandidateError("The candidate's zygote died before it had forked."))
+        lanes, self.lanes = list(self.lanes.values()), {}
+        for lane in lanes:
+            lane.orphaned()
+
+    def _stop_zygote(self) -> None:
+        """It ends by itself once its channel is closed, after it has reaped its children."""
+        if self._zygote is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._zygote.wait(timeout=_FAREWELL)
+            self._zygote.kill()
+            self._zygote.wait()
+            self._zygote = None
+
+    def close(self) -> None:
+        """Kill the zygote and all children."""
+        for lane in list(self.lanes.values()):
+            lane.kill("killed", "the pool was closed")
+        self._lose_zygote()

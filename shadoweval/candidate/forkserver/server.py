@@ -1,0 +1,295 @@
+"""A process that has the candidate imported and warm, and forks children from it in milliseconds.
+
+It runs no candidate code after the import, opens nothing, and stays single-threaded where the candidate's libraries
+let it; where they started threads, idle ones are harmless to a fork, since a child has only the forking thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval.candidate.child import Child, Post, unbegun
+from shadoweval.candidate.concurrent import ConcurrentChild
+from shadoweval.candidate.cpu_wait import Line
+from shadoweval.candidate.forkserver.wire import (
+    Broken,
+    Died,
+    Forked,
+    Ready,
+    Report,
+    Request,
+    Start,
+    decode,
+    receive,
+    send,
+)
+from shadoweval.candidate.target import load, warm_up
+from shadoweval.candidate.tools import functions, intercept
+from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.errors import CandidateError, TargetError
+from shadoweval.priority import set_apart, step_back
+
+__all__ = ["main"]
+
+_PAGE: Final = resource.getpagesize()
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_LIBC: Final = ctypes.CDLL(None)
+_FORK: Final = b"f"
+_FDS: Final = 2
+
+
+def main(descriptor: int) -> None:
+    """Serve the pool's end of `descriptor` until it is closed."""
+    channel = socket.socket(fileno=descriptor)
+    _die_with_parent()
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what candidates leave behind comes to us, to be killed
+    content = receive(channel)
+    if content is None:
+        return
+    start: Start = decode(content, Start)
+    interception = intercept.Interception()
+    intercept.install(interception)
+    try:
+        target = load(start.target)
+        stubs, extract = _unpacked(start)
+        functions.redirect(stubs.functions, effects=stubs.effects)
+        warm_up(start.warm)
+        guard = _prepared(start)
+    except TargetError as error:
+        send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
+        return
+    interception.effects = stubs.effects
+    interception.structured = {name for name, place in stubs.functions.items() if functions.structured(place)}
+    notes = _calm()
+    step_back()
+    send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), notes))
+    post = Post(
+        target=target,
+        arm=start.arm,
+        limits=start.limits,
+        stubs=stubs,
+        extract=extract,
+        interception=interception,
+        scratch=Path(start.scratch),
+    )
+    _Zygote(channel, post, guard).serve()
+
+
+def _unpacked(start: Start) -> tuple[Stubs, Any]:
+    try:
+        return pickle.loads(start.stubs)  # noqa: S301 - written by the pool that started this process
+    except Exception as error:
+        why = f"its stubs can't be imported in its process: {type(error).__name__}: {error}"
+        raise TargetError(start.target, why, mend="Define them in an importable module.") from error
+
+
+def _calm() -> list[str]:
+    """Leave as little for a fork to break as possible; says what could not be helped."""
+    if "torch" in sys.modules:
+        torch: Any = sys.modules["torch"]
+        torch.set_num_threads(1)  # a pool of OpenMP threads does not survive a fork
+    warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
+    gc.collect()
+    gc.freeze()  # collections in children touch no page of what was imported (CPython docs, gc.freeze)
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+    return [f"threads at fork: {', '.join(others)}"] if others else []
+
+
+def _resident() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        _LIBC.prctl(option, value, 0, 0, 0)
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call
+        os._exit(1)
+
+
+class _Zygote:
+    """Forks on request, reaps, and tells the pool who died of what."""
+
+    def __init__(self, channel: socket.socket, post: Post, guard: Any) -> None:
+        self.channel, self.post = channel, post
+        self.guard = guard
+        self.children: set[int] = set()
+        self.own = _offspring()
+        """What the target's import started, such as a server of its own."""
+        self.woken, self.wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def serve(self) -> None:
+        """Serve until the pool hangs up, then leave nobody behind."""
+        signal.signal(signal.SIGCHLD, _noted)
+        signal.set_wakeup_fd(self.wake, warn_on_full_buffer=False)
+        poller = select.poll()
+        poller.register(self.channel, select.POLLIN)
+        poller.register(self.woken, select.POLLIN)
+        while True:
+            ready = dict(poller.poll())
+            if self.woken in ready:
+                os.read(self.woken, 4096)
+                self._reap()
+            if self.channel.fileno() in ready and not self._asked():
+                break
+        for pid in self.children:
+            _kill(os.killpg, pid)
+            _kill(os.kill, pid)  # it may have left its group
+        for pid in self.children:
+            os.waitpid(pid, 0)
+        os._exit(0)
+
+    def _asked(self) -> bool:
+        try:
+            content, descriptors, *_ = socket.recv_fds(self.channel, 1, _FDS)
+        except ConnectionError:
+            return False
+        if content != _FORK:
+            return False
+        pid = os.fork()
+        if pid == 0:
+            self._become_child(descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self.children.add(pid)
+        send(self.channel, Forked(pid))
+        return True
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid in self.children:
+                self.children.discard(pid)
+                _kill(os.killpg, pid)  # the rest of its group
+                send(self.channel, Died(pid, status, usage.ru_maxrss * 1024))
+        for pid in _offspring() - self.children - self.own:
+            _kill(os.kill, pid)
+
+    def _become_child(self, descriptors: list[int]) -> None:
+        """Serve as a candidate's process; never returns."""
+        try:
+            _die_with_parent()
+            set_apart()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for own in (self.channel.detach(), self.woken, self.wake):
+                os.close(own)
+            channel = socket.socket(fileno=descriptors[0])
+            try:
+                post = self._contained(descriptors)
+            except Exception as fault:  # noqa: BLE001 - fail closed, and say why
+                _decline(channel, fault)
+                return
+            concurrent = post.target.concurrent and post.limits.concurrency > 1
+            (ConcurrentChild if concurrent else Child)(post, channel).serve()
+        finally:
+            os._exit(0)
+
+    def _contained(self, descriptors: list[int]) -> Post:
+        """Take from this process what a candidate must not have."""
+        scratch = self.post.scratch / str(os.getpid())
+        scratch.mkdir(parents=True, exist_ok=True)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+        peak, line = _peak_reset(), _line()
+        post = msgspec.structs.replace(self.post, scratch=scratch, peak=peak, line=line)
+        if self.guard is None:
+            _cap_memory(post.limits.memory_bytes)
+            return post
+        guard: Any = importlib.import_module("shadoweval.candidate.guard")
+        own = (peak, None if line is None else line.descriptor)
+        keep = (descriptors[0], *(one for one in own if one is not None))
+        policy = msgspec.structs.replace(self.guard, keep_fds=keep, scratch=str(scratch))
+        guard.contain(policy, on_refusal=descriptors[1])
+        return post
+
+
+def _prepared(start: Start) -> Any:
+    """The guard's policy, its tables made; None: no guard."""
+    if not start.guard:
+        return None
+    try:
+        guard: Any = importlib.import_module("shadoweval.candidate.guard")
+        guard.prepare()
+        return msgspec.msgpack.decode(start.guard, type=guard.GuardPolicy)
+    except Exception as error:
+        why = f"the guard can't be prepared: {type(error).__name__}: {error}"
+        raise TargetError(start.target, why, mend="See docs/containment.md for what it needs.") from error
+
+
+def _decline(channel: socket.socket, fault: Exception) -> None:
+    """Run nothing, and say for each request why."""
+    refusal = CandidateError(f"the guard could not be put in force: {fault}")
+    while (content := receive(channel)) is not None:
+        request: Request = decode(content, Request)
+        send(channel, Report(request.id, unbegun(refusal)))
+
+
+def _peak_reset() -> int | None:
+    try:
+        return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _line() -> Line | None:
+    try:
+        return Line()
+    except OSError:
+        return None
+
+
+def _cap_memory(spare: int) -> None:
+    """Let this process allocate `spare` bytes more than it has now (RLIMIT_DATA, setrlimit(2))."""
+    try:
+        held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * _PAGE
+        resource.setrlimit(resource.RLIMIT_DATA, (held + spare, held + spare))
+    except (OSError, ValueError):
+        pass  # no such limit here: the pool watches resident memory too
+
+
+def _noted(signum: int, frame: Any) -> None:
+    """A handler, since ignored signals wake nobody."""
+
+
+def _offspring() -> set[int]:
+    """This process's children, orphans of candidates among them: they come to their subreaper."""
+    try:
+        listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
+    except OSError:
+        return set()
+    return {int(pid) for pid in listed.split()}
+
+
+def _kill(kill: Callable[[int, int], None], pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        kill(pid, signal.SIGKILL)

@@ -1,0 +1,285 @@
+"""One child seen from the pool: what is in flight in it, until when, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import shutil
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval.candidate.forkserver.wire import Died, Frames, Report, Request, decode, encode
+from shadoweval.candidate.limits import Limits
+from shadoweval.errors import CandidateError
+from shadoweval.records import FailureKind, Refusal
+
+__all__ = ["Ended", "Flight", "Lane"]
+
+_CHUNK: Final = 1 << 18
+_WATCH: Final = 0.05
+"""Seconds between looks at a busy child's memory."""
+_LAST_WORD: Final = 2.0
+"""Seconds in which the zygote may still say what a child died of."""
+_SIGKILL: Final = signal.SIGKILL
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_FULL: Final = 0.9
+"""Share of its memory cap above which a death by signal is taken for lack of memory."""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that brought no report, since its child is gone."""
+
+    kind: FailureKind
+    message: str
+    guilty: bool
+    """Whether this run is known to be the reason; if not, it may be run again."""
+    peak_memory: int | None = None
+
+
+class Flight:
+    """One run in a child."""
+
+    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.number = number
+        self.landed: asyncio.Future[Report | Ended] = loop.create_future()
+        self.started_at, self.began = dt.datetime.now(dt.UTC), loop.time()
+        self.timer: asyncio.TimerHandle | None = None
+        self.sent = False
+        self.refusals: list[Refusal] = []
+
+
+class Lane:
+    """A child's channel, its flights and its end.
+
+    Args:
+        pid: The child's process and group.
+        channel: Our end; non-blocking.
+        limits: Caps of a run.
+        memory: Resident bytes above which the child is killed.
+        supervisor: The guard's, or None.
+        scratch: The child's folder, removed at the end.
+        on_end: Called once when the child takes no further run.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        channel: socket.socket,
+        *,
+        limits: Limits,
+        memory: int,
+        supervisor: Any,
+        scratch: Path,
+        on_end: Callable[[Lane], None],
+    ) -> None:
+        self.pid, self.channel, self.limits, self.memory = pid, channel, limits, memory
+        self.supervisor, self.scratch, self.on_end = supervisor, scratch, on_end
+        self.loop = asyncio.get_running_loop()
+        self.flights: dict[int, Flight] = {}
+        self.open = True
+        """Whether it takes further runs."""
+        self.containment: tuple[str, ...] = ()
+        self.contained: asyncio.Future[None] = self.loop.create_future()
+        """Done when `containment` is known, or the child is gone."""
+        self._frames, self._writing = Frames(), asyncio.Lock()
+        self._doom: tuple[FailureKind, str, int | None] | None = None
+        self._died: Died | None = None
+        self._hung_up = self._watched = False
+        self.loop.add_reader(channel, self._readable)
+        if supervisor is not None:
+            self.loop.add_reader(supervisor.fileno(), self._supervised)
+
+    async def ask(self, number: int, envelope: bytes, shapes: dict[str, Any]) -> tuple[Flight, Report | Ended]:
+        """Run an envelope."""
+        flight = Flight(number, self.loop)
+        if self._hung_up:
+            return flight, Ended(kind="crash", message="its process was gone before it began", guilty=False)
+        self.flights[number] = flight
+        limit = self.limits.seconds + self.limits.grace
+        message = f"no answer within {self.limits.seconds:g} s, and it had to be killed"
+        flight.timer = self.loop.call_later(limit, self.kill, "timeout", message, number)
+        if not self._watched:
+            self._watched = True
+            self.loop.call_later(_WATCH, self._watch)
+        try:
+            flight.sent = await self._send(encode(Request(number, envelope, shapes)))
+            return flight, await flight.landed
+        except asyncio.CancelledError:
+            self.kill("killed", "the run was cancelled", number)
+            raise
+        finally:
+            flight.timer.cancel()
+
+    async def _send(self, content: bytes) -> bool:
+        """Send a message; False: the child was gone before."""
+        framed = struct.pack("<I", len(content)) + content
+        try:
+            sent = 0
+            if not self._writing.locked():
+                with contextlib.suppress(BlockingIOError):
+                    sent = self.channel.send(framed)  # nearly always all of it, without a turn of the loop
+            if sent < len(framed):
+                async with self._writing:
+                    await self.loop.sock_sendall(self.channel, framed[sent:])
+        except OSError:
+            self._hang_up()
+            return False
+        return True
+
+    def _readable(self) -> None:
+        try:
+            content = self.channel.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if not content:
+            self._hang_up()
+            return
+        try:
+            for frame in self._frames.fed(content):
+                self._land(decode(frame, Report))
+        except CandidateError as error:
+            self.kill("crash", f"its process wrote what is no report: {error}")
+
+    def _land(self, report: Report) -> None:
+        flight = self.flights.pop(report.id, None)
+        if flight is None:
+            raise CandidateError(f"A report of run {report.id}, which is not in flight.")
+        if report.retiring:
+            self._shut()
+        if self.supervisor is not None:
+            self._supervised(flight)
+        if not flight.landed.done():
+            flight.landed.set_result(report)
+
+    def _supervised(self, landing: Flight | None = None) -> None:
+        """Answer what the guard asks; refusals belong to every run that is in flight."""
+        refusals = [Refusal(kind=r.kind, detail=r.detail, layer=r.layer) for r in self.supervisor.handle_ready()]
+        for flight in (*self.flights.values(), *((landing,) if landing else ())):
+            flight.refusals.extend(refusals)
+        if not self.containment and self.supervisor.containment is not None:
+            found = self.supervisor.containment
+            missing = (f"{gap.layer} missing: {gap.reason}" for gap in found.missing)
+            self.containment = (*found.layers, *missing)
+            self._know_containment()
+        if self.supervisor.finished:
+            self.loop.remove_reader(self.supervisor.fileno())
+
+    def _know_containment(self) -> None:
+        if not self.contained.done():
+            self.contained.set_result(None)
+
+    def _watch(self) -> None:
+        self._watched = bool(self.flights) and not self._hung_up
+        if not self._watched:
+            return
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as statm:  # noqa: PTH123 - twenty times a second
+                resident = int(statm.read().split()[1]) * _PAGE
+        except OSError:
+            return
+        if resident > self.memory:
+            cap = f"{self.limits.memory_bytes >> 20:,} MiB"
+            self.kill("out_of_memory", f"{resident >> 20:,} MiB resident, more than {cap} on top of where it began")
+        self.loop.call_later(_WATCH, self._watch)
+
+    def kill(self, kind: FailureKind, message: str, number: int | None = None) -> None:
+        """Kill the child and its group at once. `number`: the run that is the reason; None: the whole child."""
+        if self._doom is None and not self._hung_up:
+            self._doom = (kind, message, number)
+        self._shut()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        if self._died is None:
+            # Suppressed: it is gone, or not yet the leader of its group; then the closed channel ends it.
+            for kill in (os.killpg, os.kill):  # it may have left its group
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(self.pid, signal.SIGKILL)
+
+    def _shut(self) -> None:
+        if self.open:
+            self.open = False
+            self.on_end(self)
+
+    def _hang_up(self) -> None:
+        """The child closed its end: it is dead, or it may as well be."""
+        if self._hung_up:
+            return
+        self._hung_up = True
+        self._know_containment()
+        self.loop.remove_reader(self.channel)
+        self.channel.close()
+        self._shut()
+        self._kill_group()
+        if self.supervisor is not None:
+            self.loop.remove_reader(self.supervisor.fileno())
+            self.supervisor.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        if self._died is not None:
+            self._conclude()
+        elif self.flights:
+            self.loop.call_later(_LAST_WORD, self.orphaned)
+
+    def died(self, died: Died) -> None:
+        """The zygote has reaped the child."""
+        self._died = died
+        if self._hung_up:
+            self._conclude()
+        else:
+            self._readable_to_the_end()
+
+    def orphaned(self) -> None:
+        """The zygote is gone, and takes its children along."""
+        self._shut()
+        self._kill_group()
+        self._hang_up()
+        if self._died is None:
+            self._conclude()
+
+    def _readable_to_the_end(self) -> None:
+        """Take the reports that came before the end."""
+        while not self._hung_up:
+            before = len(self.flights)
+            self._readable()
+            if not self._hung_up and len(self.flights) == before:
+                self._hang_up()
+
+    def _conclude(self) -> None:
+        flights, self.flights = list(self.flights.values()), {}
+        for flight in flights:
+            if not flight.landed.done():
+                flight.landed.set_result(self._end_of(flight, alone=len(flights) == 1))
+
+    def _end_of(self, flight: Flight, *, alone: bool) -> Ended:
+        peak = self._died.peak_memory if self._died else None
+        if self._doom is not None:
+            kind, message, number = self._doom
+            guilty = kind == "killed" or number == flight.number or (number is None and alone)
+            return Ended(kind=kind, message=message, guilty=guilty, peak_memory=peak)
+        if self._died is None:
+            why = "the process that it was forked from is gone, and took it along"
+            return Ended(kind="crash", message=why, guilty=False)
+        kind, message = _cause(self._died, self.memory)
+        # A SIGKILL that is not ours may be anyone's, so the run is given another chance.
+        outside = kind == "crash" and os.WIFSIGNALED(self._died.status) and os.WTERMSIG(self._died.status) == _SIGKILL
+        return Ended(kind=kind, message=message, guilty=alone and flight.sent and not outside, peak_memory=peak)
+
+
+def _cause(died: Died, memory: int) -> tuple[FailureKind, str]:
+    if not os.WIFSIGNALED(died.status):
+        return "crash", f"its process exited with status {os.waitstatus_to_exitcode(died.status)} in mid-run"
+    number = os.WTERMSIG(died.status)
+    name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+    if died.peak_memory > memory * _FULL:
+        return "out_of_memory", f"its process died of {name} at {died.peak_memory >> 20:,} MiB"
+    return "crash", f"its process died of {name}"

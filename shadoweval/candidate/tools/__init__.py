@@ -1,0 +1,1 @@
+"""Who answers the tool calls of a shadow."""

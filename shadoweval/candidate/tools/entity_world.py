@@ -1,0 +1,138 @@
+"""A throw-away world of entities for each query: the candidate reads what it wrote, nobody else does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from shadoweval.candidate.tools.overlay import OverlayMapping
+from shadoweval.candidate.tools.replay import KeyedRequest, Record
+from shadoweval.protocols import StubAnswer, ToolRequest
+from shadoweval.records import Envelope
+
+__all__ = ["EntityWorld", "WorldState"]
+
+_SEPARATOR: Final = "/"
+
+
+class WorldState(OverlayMapping):
+    """What an EntityWorld's functions get: entities by key, the incumbent's result, and identifiers nobody has."""
+
+    def __init__(self, base: Mapping[Any, Any] | None = None, *, recorded: Any = None, numbers: list[int]) -> None:
+        super().__init__(base)
+        self.recorded = recorded
+        """Result of the incumbent's same call, or None: take its identifiers, so that later calls find them."""
+        self._numbers = numbers
+
+    def fresh(self, prefix: str = "shadow") -> str:
+        """An identifier that no real system gave out."""
+        self._numbers[0] += 1
+        return f"{prefix}-shadow-{self._numbers[0]}"
+
+
+class EntityWorld:
+    """Tools modelled by functions of yours over entities that you name by key.
+
+    ::
+
+        def open_ticket(world, order_id, summary):
+            ticket = (world.recorded or {}).get("ticket_id") or world.fresh("T")
+            world["tickets", ticket] = {"ticket_id": ticket, "order_id": order_id, "summary": summary}
+            return world["tickets", ticket]
+
+        def get_ticket(world, ticket_id):
+            return world["tickets", ticket_id]  # KeyError: this world does not know it, the next policy is asked
+
+        EntityWorld({"open_ticket": open_ticket, "get_ticket": get_ticket})
+
+    Modelled writes are always answered here. A modelled read is, where it touches an entity that the candidate wrote,
+    or where the incumbent's record does not have it. Any other exception is the tool's failure.
+
+    Args:
+        tools: Tool -> function of the state and the tool's arguments.
+        base: Called once a query for what was there before; read-only. Its cost should not grow with its size.
+    """
+
+    exclusive = False
+
+    def __init__(
+        self,
+        tools: Mapping[str, Callable[..., Any]],
+        *,
+        base: Callable[[], Mapping[Any, Any]] | None = None,
+    ) -> None:
+        self.tools, self.base = dict(tools), base
+
+    def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenEntityWorld:  # noqa: ARG002 - the protocol's
+        """The world of one query."""
+        return OpenEntityWorld(self.tools, self.base() if self.base else {}, record=record)
+
+
+class OpenEntityWorld:
+    """`EntityWorld` during one query."""
+
+    def __init__(self, tools: Mapping[str, Callable[..., Any]], base: Mapping[Any, Any], *, record: Record) -> None:
+        self._tools, self._record = tools, record
+        self._numbers = [0]
+        self._state = OverlayMapping(base)
+        self._entities: dict[tuple[str, str, int], str] = {}
+        self._lock = threading.RLock()
+
+    def precedes(self, request: ToolRequest) -> bool:
+        """A modelled write, or a read of what was written."""
+        if request.name not in self._tools:
+            return False
+        if request.effect != "read":
+            return True
+        if not self._state.kept:
+            return False
+        with self._lock:
+            _, state = self._tried(request)
+            return bool(state.read & self._state.written)
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:
+        """What the function returns; None: not modelled, or it knows no such entity."""
+        if request.name not in self._tools:
+            return None
+        with self._lock:
+            answer, state = self._tried(request)
+            if answer is None or answer.error is not None or request.effect == "read":
+                return answer
+            self._entities[_call(request)] = ", ".join(sorted(map(_shown, state.kept)))
+            state.commit()
+            return answer
+
+    def _tried(self, request: ToolRequest) -> tuple[StubAnswer | None, WorldState]:
+        call = self._record.find(request)
+        recorded = call.result if call is not None and call.error is None else None
+        state = WorldState(self._state, recorded=recorded, numbers=self._numbers)
+        try:
+            result = self._tools[request.name](state, **request.arguments)
+        except KeyError:
+            return None, state
+        except Exception as error:  # noqa: BLE001 - the model of a tool may fail in every way in which the tool may
+            return StubAnswer(answered="world", error=f"{type(error).__name__}: {error}"), state
+        replayed = recorded is not None and result == recorded
+        return StubAnswer(answered="replayed" if replayed else "world", result=result), state
+
+    def noted(self, request: ToolRequest, answer: StubAnswer) -> None:
+        """Nothing to do: modelled writes were answered here."""
+
+    def entity(self, request: ToolRequest) -> str:
+        """Keys that the write touched."""
+        return self._entities.get(_call(request), "")
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._state = OverlayMapping()
+
+
+def _call(request: ToolRequest) -> tuple[str, str, int]:
+    key = request.key if isinstance(request, KeyedRequest) else repr(request.arguments)
+    return request.name, key, request.occurrence
+
+
+def _shown(key: Hashable) -> str:
+    return _SEPARATOR.join(map(str, cast("tuple[Any, ...]", key))) if isinstance(key, tuple) else str(key)

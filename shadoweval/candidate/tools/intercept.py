@@ -1,0 +1,128 @@
+"""Every tool call of a candidate's process goes to the run it belongs to, without a change to the candidate's code.
+
+`@tool` functions ask capture's interceptor. LangChain's tools are patched where they are loaded: their classes' `_run`
+and `_arun`, below validation and callbacks and above everything that calls them, so that ToolNode, nested graphs,
+closures and raw threads are covered alike. Threads inherit the context of whoever starts them (as Python 3.14 does
+under `-X thread_inherit_context`), so that a call from a thread is known to belong to its run.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextvars
+import importlib.abc
+import importlib.machinery
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+import msgspec
+
+from shadoweval import capture
+from shadoweval.candidate.tools.replay import Normal, parsed
+from shadoweval.candidate.tools.session import Session
+from shadoweval.protocols import StubAnswer
+from shadoweval.records import Effect
+
+__all__ = ["Interception", "current", "install", "session"]
+
+session: Final[contextvars.ContextVar[Session | None]] = contextvars.ContextVar("shadoweval_session", default=None)
+"""The run that the running code belongs to."""
+
+_PATCHES: Final = {
+    "langchain_core.tools.base": "shadoweval.adapters.langchain.candidate_tools",
+    "langgraph.pregel.main": "shadoweval.adapters.langchain.candidate_graphs",
+    "langchain_core.caches": "shadoweval.adapters.langchain.candidate_caches",
+    "langchain_core.runnables.history": "shadoweval.adapters.langchain.candidate_histories",
+}
+"""Module -> ours with a `patch` for it."""
+
+
+class Interception:
+    """Capture's interceptor for a candidate's process: asks the session of the run that the call belongs to."""
+
+    def __init__(self) -> None:
+        self.running: set[Session] = set()
+        self.effects: Mapping[str, Effect] = {}
+        self.normals: dict[str, Normal] = {}
+        """Tool -> its arguments as the tool would see them; told by those who know its schema."""
+        self.structured: set[str] = set()
+        """Tools whose results are no text: of a recorded result that is JSON text they return what it says."""
+
+    def current(self) -> Session | None:
+        """The run that the calling code belongs to."""
+        found = session.get()
+        if found is None and len(self.running) == 1:
+            (found,) = self.running
+        return found
+
+    def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
+        """The session's answer; outside any run only declared reads run."""
+        found = self.current()
+        if found is not None:
+            answer = found.answer(name, arguments, effect=effect, live=live, normal=self.normals.get(name))
+            if name in self.structured and answer.answered in {"replayed", "simulated"}:
+                told = parsed(answer.result)
+                return answer if told is None else msgspec.structs.replace(answer, result=told)
+            return answer
+        if self.effects.get(name, effect) == "read":
+            return StubAnswer(answered="live", result=live())
+        return StubAnswer(answered="refused", error=f"{name!r} was called outside any run")
+
+
+def install(interception: Interception) -> None:
+    """Make `interception` answer every tool call of this process, those of libraries that are imported later too."""
+    capture.set_interceptor(interception)
+    _inherit_context()
+    sys.meta_path.insert(0, _PatchOnImport())
+
+
+def current() -> Session | None:
+    """The run that the calling code belongs to, in a candidate's process."""
+    interception = capture.interceptor()
+    return interception.current() if isinstance(interception, Interception) else None
+
+
+class _PatchOnImport(importlib.abc.MetaPathFinder):
+    """Patches a library right after the module that is to be patched has run, before anyone can use it."""
+
+    def __init__(self) -> None:
+        self.waiting = dict(_PATCHES)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The module's own spec, with a loader that patches at the end."""
+        ours = self.waiting.pop(fullname, None)
+        if ours is None:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                importlib.import_module(ours).patch()
+
+            loader.exec_module = exec_module
+        return spec
+
+
+def _inherit_context() -> None:
+    start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
+
+    def start_inheriting(self: threading.Thread) -> None:
+        context, run = contextvars.copy_context(), self.run
+        self.run = lambda: context.run(run)
+        start(self)
+
+    def submit_inheriting(
+        executor: concurrent.futures.ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> concurrent.futures.Future[Any]:
+        return submit(executor, contextvars.copy_context().run, function, *args, **kwargs)
+
+    threading.Thread.start = start_inheriting
+    concurrent.futures.ThreadPoolExecutor.submit = submit_inheriting

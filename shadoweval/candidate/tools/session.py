@@ -1,0 +1,183 @@
+"""The tools of one run: who answers each call, what was written, what was refused."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from shadoweval import codec
+from shadoweval.candidate.tools.policies import Function, Live, Policy, Refuse
+from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record, Replay, call_key
+from shadoweval.candidate.tools.simulated import Simulate
+from shadoweval.errors import UncopyableError
+from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
+from shadoweval.records import Effect, Envelope, Refusal, WriteEffect
+
+if TYPE_CHECKING:
+    from shadoweval.candidate.tools.stubs import Stubs
+
+__all__ = ["Session"]
+
+
+class Session:
+    """Answers the tool calls of one run; knows what it wrote, what was refused, and that nothing was written for real.
+
+    Thread-safe: agents call tools from pools of threads.
+    """
+
+    def __init__(
+        self, stubs: Stubs, envelope: Envelope, *, scratch: Path, shapes: Mapping[str, Any] | None = None
+    ) -> None:
+        self.stubs = stubs
+        self.asked_at = envelope.query.asked_at
+        """The time as of which memories are copied."""
+        self.text = envelope.query.text
+        self.record = Record(envelope.served.tool_calls, effects=stubs.effects, shapes=shapes)
+        self.worlds = [w.opened(self.record, envelope=envelope, scratch=scratch) for w in stubs.worlds]
+        self.live_writes = 0
+        """Writes that ran outside a world; 0 unless a policy broke the rules."""
+        self.closed = False
+        self._writes: list[WriteEffect] = []
+        self._refused: Counter[str] = Counter()
+        self._times: Counter[tuple[str, str]] = Counter()
+        self._orders: dict[str, list[StubPolicy]] = {}
+        self._lock = threading.Lock()
+
+    def answer(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        effect: Effect,
+        live: Callable[[], Any] | None,
+        normal: Normal | None = None,
+    ) -> StubAnswer:
+        """Answer one call. `normal` gives the arguments as the tool would see them, for the key of the replay.
+
+        An exception of a live read passes through.
+        """
+        effect = self.stubs.effects.get(name, effect)
+        if normal is not None:
+            self.record.index(name, normal=normal)
+        key = call_key(normal(arguments) if normal else arguments)
+        with self._lock:
+            self._times[name, key] += 1
+            occurrence = self._times[name, key]
+        request = KeyedRequest(
+            name=name,
+            arguments=arguments,
+            effect=effect,
+            occurrence=occurrence,
+            live=live if effect == "read" else None,
+            schema=self.stubs.schemas.get(name),
+            key=key,
+        )
+        answer = self._first_answer(request, live)
+        if effect != "read" and inspect.isawaitable(answer.result):
+            return msgspec.structs.replace(answer, result=self._awaited(request, answer))
+        if effect != "read" and (answer.error is None or answer.answered == "refused"):
+            self._note_write(request, answer)
+        if answer.answered == "refused":
+            with self._lock:
+                self._refused[name] += 1
+        return answer
+
+    async def _awaited(self, request: KeyedRequest, answer: StubAnswer) -> Any:
+        """An async tool's write is one once it has succeeded."""
+        result = await answer.result
+        self._note_write(request, msgspec.structs.replace(answer, result=result))
+        return result
+
+    def _first_answer(self, request: KeyedRequest, live: Callable[[], Any] | None) -> StubAnswer:
+        if self.closed:
+            return Refuse().answer(request)
+        inside = msgspec.structs.replace(request, live=live) if self.worlds else request
+        early = [world for world in self.worlds if world.precedes(request)]
+        for world in early:
+            found = world.answer(inside)
+            if found is not None:
+                return found
+        for policy in self._order(request.name):
+            found = policy.answer(request)
+            if found is not None:
+                return self._checked(found, request)
+            if isinstance(policy, _Worlds):
+                for world in self.worlds:
+                    found = None if world in early else world.answer(inside)
+                    if found is not None:
+                        return found
+        return Refuse().answer(request)
+
+    def _checked(self, answer: StubAnswer, request: ToolRequest) -> StubAnswer:
+        """Count a write that a policy says it let through to the real tool."""
+        if answer.answered == "live" and request.effect != "read":
+            with self._lock:
+                self.live_writes += 1
+        return answer
+
+    def _order(self, tool: str) -> list[StubPolicy]:
+        found = self._orders.get(tool)
+        if found is None:
+            policies = self.stubs.order(tool)
+            found = [self._policy(policy) for policy in policies]
+            # Worlds answer before anything runs for real or is made up.
+            late = next((i for i, p in enumerate(policies) if isinstance(p, Live | Simulate | Refuse)), len(found))
+            found.insert(late, _Worlds())
+            self._orders[tool] = found
+        return found
+
+    def _policy(self, policy: Policy) -> StubPolicy:
+        if isinstance(policy, Replay | Simulate):
+            return policy.opened(self.record)
+        return cast("StubPolicy", policy) if hasattr(policy, "answer") else Function(cast("Any", policy))
+
+    def _note_write(self, request: KeyedRequest, answer: StubAnswer) -> None:
+        if answer.answered != "refused":
+            self.record.wrote(request, answer.result)
+        entity = ""
+        for world in self.worlds:
+            world.noted(request, answer)
+            entity = entity or world.entity(request)
+        write = WriteEffect(tool=request.name, arguments=_kept(request.arguments), entity=entity)
+        with self._lock:
+            self._writes.append(write)
+
+    def writes(self) -> tuple[WriteEffect, ...]:
+        """What the run wrote or would have written, in order."""
+        with self._lock:
+            return tuple(self._writes)
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Tools that were refused."""
+        with self._lock:
+            return tuple(Refusal(kind="tool", detail=name, layer="stubs", count=n) for name, n in self._refused.items())
+
+    def close(self) -> None:
+        """The run is over: what still calls from a left-over thread is refused."""
+        self.closed = True
+        for world in self.worlds:
+            world.close()
+
+
+class _Worlds:
+    """Marks where the worlds stand in a tool's order."""
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:  # noqa: ARG002 - the protocol's signature
+        return None
+
+
+def _kept(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as they are now, fit for the wire."""
+    kept: dict[str, Any] = {}
+    for name, value in arguments.items():
+        try:
+            kept[name] = codec.plain(value)
+        except UncopyableError as error:
+            kept[name] = repr(error)
+    return kept

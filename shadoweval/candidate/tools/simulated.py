@@ -1,0 +1,181 @@
+"""Made-up results of writes, shaped like the tool's real ones."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from shadoweval.candidate.tools.replay import Record, parsed
+from shadoweval.capture import uncopyable
+from shadoweval.protocols import StubAnswer, ToolRequest
+from shadoweval.records import Effect, ToolCall
+
+__all__ = ["Simulate", "from_recorded", "from_schema", "shape_of"]
+
+_SIMULATED: Final = "simulated"
+_DEPTH: Final = 8
+
+
+class Simulate(msgspec.Struct, frozen=True):
+    """A result shaped like the tool's.
+
+    From the incumbent's calls of the same tool, else from its output schema, else from what the tool's results in other
+    queries looked like. Only writes by default: an acknowledged write misleads nobody, an invented read does.
+    """
+
+    effects: tuple[Effect, ...] = ("write", "unknown")
+
+    def opened(self, record: Record) -> OpenSimulate:
+        """This policy over one query's record."""
+        return OpenSimulate(record, effects=self.effects)
+
+
+class OpenSimulate:
+    """`Simulate` for one query; the identifiers it makes up differ from call to call."""
+
+    def __init__(self, record: Record, *, effects: Sequence[Effect]) -> None:
+        self._record, self._effects = record, effects
+        self._numbers = itertools.count(1)
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:
+        """A made-up result; None: nothing says what the tool's results look like."""
+        if request.effect not in self._effects:
+            return None
+        for call in reversed(self._record.calls(request.name)):
+            if call.error is None and uncopyable(call.result) is None:
+                result = from_recorded(call, request.arguments, number=next(self._numbers))
+                return StubAnswer(answered="simulated", result=result)
+        if request.schema is None:
+            return self._from_shape(request)
+        result = from_schema(request.schema, request.arguments, number=next(self._numbers))
+        return StubAnswer(answered="simulated", result=result)
+
+    def _from_shape(self, request: ToolRequest) -> StubAnswer | None:
+        """As results of this tool looked in other queries: names and types, no value of anybody's."""
+        if request.name not in self._record.shapes:
+            return None
+        seen = ToolCall(name=request.name, result=self._record.shapes[request.name])
+        result = from_recorded(seen, request.arguments, number=next(self._numbers))
+        return StubAnswer(answered="simulated", result=result)
+
+
+def shape_of(result: Any) -> Any:
+    """A result without what it says: the same names and types, lists empty."""
+    told = parsed(result)
+    if told is not None:
+        return json.dumps(shape_of(told))
+    if isinstance(result, Mapping):
+        return {str(name): shape_of(value) for name, value in cast("Mapping[Any, Any]", result).items()}
+    if isinstance(result, bool) or result is None:
+        return result
+    blanks: dict[type, Any] = {str: _SIMULATED, int: 0, float: 0.0, list: [], tuple: []}
+    return blanks.get(type(result))
+
+
+def from_recorded(call: ToolCall, arguments: Mapping[str, Any], *, number: int = 1) -> Any:
+    """The recorded result with the candidate's arguments in the place of the incumbent's, and fresh identifiers."""
+    swaps = [
+        (old, arguments[name])
+        for name, old in call.arguments.items()
+        if name in arguments and old != arguments[name] and isinstance(old, str | int | float) and old != ""
+    ]
+    # Longer texts first, so that no text is replaced inside a longer one.
+    swaps.sort(key=lambda swap: len(str(swap[0])), reverse=True)
+    told = parsed(call.result)
+    if told is not None:  # a structure as JSON text, as agents get it from their frameworks
+        return json.dumps(_swapped(told, "", arguments=arguments, swaps=swaps, number=number), ensure_ascii=False)
+    return _swapped(call.result, "", arguments=arguments, swaps=swaps, number=number)
+
+
+def _swapped(
+    value: Any, key: str, *, arguments: Mapping[str, Any], swaps: Sequence[tuple[Any, Any]], number: int
+) -> Any:
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[str, Any]", value)
+        return {k: _swapped(v, str(k), arguments=arguments, swaps=swaps, number=number) for k, v in entries.items()}
+    if isinstance(value, list | tuple):
+        parts = [_swapped(v, key, arguments=arguments, swaps=swaps, number=number) for v in cast("list[Any]", value)]
+        return parts if isinstance(value, list) else tuple(parts)
+    if key in arguments:
+        return arguments[key]
+    if _names_identifier(key) and isinstance(value, str | int) and not isinstance(value, bool):
+        return _identifier(value, number)
+    for old, new in swaps:
+        if type(value) is type(old) and value == old:
+            return new
+        if isinstance(value, str) and isinstance(old, str) and old in value:
+            value = value.replace(old, str(new))
+    return value
+
+
+def _names_identifier(key: str) -> bool:
+    lowered = key.lower()
+    return lowered in {"id", "uuid", "number"} or lowered.endswith(("_id", "_uuid", "_number"))
+
+
+def _identifier(like: str | int, number: int) -> str | int:
+    """One that no real system gave out: a text says so, a number is negative."""
+    return f"{_SIMULATED}-{number}" if isinstance(like, str) else -number
+
+
+def from_schema(schema: Mapping[str, Any], arguments: Mapping[str, Any], *, number: int = 1) -> Any:
+    """The smallest value that fits a JSON schema (draft 2020-12: type, properties, items, enum, const, $ref, anyOf).
+
+    Properties named like an argument get the argument's value.
+    """
+    return _made(schema, "", root=schema, arguments=arguments, number=number, depth=0)
+
+
+def _made(
+    schema: Mapping[str, Any],
+    key: str,
+    *,
+    root: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    number: int,
+    depth: int,
+) -> Any:
+    if depth > _DEPTH:
+        return None
+    for told in (*((arguments[key],) if key in arguments else ()), *_told(schema)):
+        return told
+    inner = _inner(schema, root)
+    if inner is not None:
+        return _made(inner, key, root=root, arguments=arguments, number=number, depth=depth + 1)
+    kind = schema.get("type", "object" if "properties" in schema else "null")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "object":
+        properties = cast("Mapping[str, Mapping[str, Any]]", schema.get("properties", {}))
+        return {
+            name: _made(part, name, root=root, arguments=arguments, number=number, depth=depth + 1)
+            for name, part in properties.items()
+        }
+    text = f"{_SIMULATED}-{number}" if _names_identifier(key) else _SIMULATED
+    count = -number if _names_identifier(key) else schema.get("minimum", 0)
+    return {"string": text, "integer": count, "number": count, "boolean": True, "array": []}.get(str(kind))
+
+
+def _told(schema: Mapping[str, Any]) -> Iterator[Any]:
+    for word in ("const", "default"):
+        if word in schema:
+            yield schema[word]
+    for word in ("enum", "examples"):
+        yield from schema.get(word, ())
+
+
+def _inner(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema that this one refers to, or its first branch that is not null."""
+    if "$ref" in schema:
+        found: Any = root
+        for part in filter(None, str(schema["$ref"]).removeprefix("#").split("/")):
+            found = found[part]
+        return cast("Mapping[str, Any]", found)
+    for word in ("anyOf", "oneOf", "allOf"):
+        for branch in cast("Sequence[Mapping[str, Any]]", schema.get(word, ())):
+            if branch.get("type") != "null":
+                return branch
+    return None

@@ -1,0 +1,165 @@
+"""A copy of an SQLite database for each query, in which the tools themselves run."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import uuid
+from collections.abc import Callable, Collection, Generator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadoweval._optional import require
+from shadoweval.candidate.tools.replay import Record
+from shadoweval.errors import ExperimentError
+from shadoweval.protocols import StubAnswer, ToolRequest
+from shadoweval.records import Envelope
+
+if TYPE_CHECKING:
+    import sqlite3
+
+__all__ = ["SqliteWorld"]
+
+
+class SqliteWorld:
+    """A copy of an SQLite database for each query, in which the tools themselves run, writes included.
+
+    Whatever finds the database by the environment variable `env`, or connects by the SQLAlchemy engine `engine`, gets
+    the copy during the run, so that code that writes without a tool lands there too. Copying costs time in proportion
+    to the database.
+
+    Before the candidate's first write, reads come from the incumbent's record where it has them, afterwards from the
+    copy. The copy is of the present: what was written since the query was asked, the incumbent's own writes among it,
+    is in there, unless `rewind` takes it out.
+
+    Args:
+        tools: Tools whose only effect is on this database. They are run, so a tool that also sends an e-mail must not
+            be among them.
+        env: Environment variable with the database's path.
+        engine: `"module:attribute"` of a SQLAlchemy engine over SQLite in the candidate's process.
+        path: The database where neither says it.
+        rewind: Called with a connection to the copy and the envelope, to put back what was when the query was asked.
+
+    Raises:
+        ExperimentError: neither `env` nor `engine`.
+    """
+
+    exclusive = True
+
+    def __init__(
+        self,
+        *,
+        tools: Collection[str],
+        env: str = "",
+        engine: str = "",
+        path: str | Path | None = None,
+        rewind: Callable[[sqlite3.Connection, Envelope], None] | None = None,
+    ) -> None:
+        if not env and not engine:
+            raise ExperimentError("SqliteWorld needs env or engine, else the tools would not find the copy.")
+        self.tools, self.env, self.engine = frozenset(tools), env, engine
+        self.path, self.rewind = path, rewind
+
+    def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenSqliteWorld:  # noqa: ARG002 - the protocol's
+        """The copy for one query.
+
+        Raises:
+            ExperimentError: no such database.
+        """
+        engine = _found(self.engine) if self.engine else None
+        named = os.environ.get(self.env) or self.path or (engine.url.database if engine is not None else "")
+        source = Path(named or "")
+        if not source.is_file():
+            raise ExperimentError(
+                f"SqliteWorld finds no database {str(source)!r}. Set {self.env or self.engine!r} where the worker "
+                "runs, or give path."
+            )
+        copy = scratch / f"{uuid.uuid4().hex}.sqlite"
+        self._copy(source, copy, envelope)
+        with ExitStack() as stack:
+            stack.callback(copy.unlink, missing_ok=True)
+            if self.env:
+                stack.enter_context(_named(self.env, copy))
+            if engine is not None:
+                stack.enter_context(_connected(engine, copy))
+            return OpenSqliteWorld(self.tools, stack.pop_all())
+        raise AssertionError
+
+    def _copy(self, source: Path, copy: Path, envelope: Envelope) -> None:
+        import sqlite3  # noqa: PLC0415 - definitions of experiments import this module, and open nothing
+
+        with (
+            closing(sqlite3.connect(f"file:{source.absolute()}?mode=ro", uri=True)) as original,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            original.backup(target)
+            if self.rewind is not None:
+                self.rewind(target, envelope)
+                target.commit()
+
+
+def _found(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@contextmanager
+def _named(variable: str, copy: Path) -> Generator[None]:
+    before = os.environ.get(variable)
+    os.environ[variable] = str(copy)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = before
+
+
+@contextmanager
+def _connected(engine: Any, copy: Path) -> Generator[None]:
+    """Have the engine connect to the copy; connections to the database itself are let go of before and after."""
+    event = require("sqlalchemy.event", extra="store", needed_for="SqliteWorld(engine=...)")
+
+    def connect(dialect: Any, record: Any, arguments: Any, settings: Any) -> Any:  # noqa: ARG001, PLR0917 - SQLAlchemy's signature
+        return dialect.connect(str(copy), **settings)
+
+    engine.dispose()
+    event.listen(engine, "do_connect", connect)
+    try:
+        yield
+    finally:
+        event.remove(engine, "do_connect", connect)
+        engine.dispose()
+
+
+class OpenSqliteWorld:
+    """`SqliteWorld` during one query."""
+
+    def __init__(self, tools: Collection[str], held: ExitStack) -> None:
+        self._tools, self._held = tools, held
+        self._changed = False
+
+    def precedes(self, request: ToolRequest) -> bool:
+        """Every write, so that the candidate can read it again, and reads after the first write."""
+        return request.name in self._tools and (self._changed or request.effect != "read")
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:
+        """The tool's own result over the copy; what it raises passes through."""
+        if request.name not in self._tools or request.live is None:
+            return None
+        self._changed = self._changed or request.effect != "read"
+        return StubAnswer(answered="world", result=request.live())
+
+    def noted(self, request: ToolRequest, answer: StubAnswer) -> None:  # noqa: ARG002 - the protocol's
+        """From the first write on the record's reads are out of date."""
+        self._changed = self._changed or request.name in self._tools
+
+    def entity(self, request: ToolRequest) -> str:  # noqa: ARG002 - the protocol's
+        """SQL does not say it here."""
+        return ""
+
+    def close(self) -> None:
+        """Put variable and engine back, and remove the copy."""
+        self._held.close()

@@ -1,0 +1,210 @@
+"""Tools and steps that are generators: their chunks are the result, noted when the last one is there.
+
+One that is still open when the run is over has the chunks that it gave until then. In a shadow an answered tool yields
+the chunks of its answer.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
+from typing import Any, Final, Protocol, cast
+
+from shadoweval.capture.copying import WHOLE
+from shadoweval.capture.delegation import Watch, over_async_generator, over_generator
+from shadoweval.capture.entries import Begin, Entry
+from shadoweval.capture.interception import installed
+from shadoweval.capture.recorder import Recorder
+from shadoweval.capture.wire.rows import HitRow
+
+__all__ = ["Ranked", "Taker", "Taking", "gathered", "is_stream", "observed_stream"]
+
+_MOST: Final = 10_000
+_CHUNKS, _RETURNED = WHOLE
+
+
+class Taker(Protocol):
+    """Takes the chunks of one stream."""
+
+    def add(self, chunk: Any, /) -> None:
+        """One more."""
+        ...
+
+    def result(self, returned: Any, /) -> Any:
+        """What the entry's `ended` is told."""
+        ...
+
+
+Taking = Callable[[Recorder], Taker]
+
+
+class Ranked:
+    """Rows of hits of what a retriever yields, documents or lists of them.
+
+    Args:
+        rows_of: Rows of a list of documents.
+        most: How many are kept.
+    """
+
+    def __init__(self, rows_of: Callable[[Any], list[HitRow]], most: int) -> None:
+        self.rows_of, self.most = rows_of, most
+        self.rows: list[HitRow] = []
+
+    def add(self, chunk: Any) -> None:
+        """One more; beyond the most there is one row, so that the recorder sees that there were too many."""
+        if len(self.rows) <= self.most:
+            self.rows += self.rows_of(chunk if type(chunk) is list else [chunk])
+
+    def result(self, _returned: Any) -> Ranked:
+        """All of them, with their ranks."""
+        self.rows = [(row[0], rank, *row[2:]) for rank, row in enumerate(self.rows, 1)]
+        return self
+
+
+def is_stream(function: Callable[..., Any]) -> bool:
+    """Whether it is a generator or an async generator function."""
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+def observed_stream(  # noqa: PLR0917 - as `observed`
+    function: Callable[..., Any], begin: Begin, answered: Callable[..., Any] | None, taking: Taking | None
+) -> Callable[..., Any]:
+    """A stream that notes its calls; see `wrappers.observed`."""
+    asynchronous = inspect.isasyncgenfunction(function)
+    replay = _areplayed if asynchronous else _replayed
+
+    @functools.wraps(function)
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        if answered is not None and installed.interceptor is not None:
+            return replay(answered, args, kwargs)
+        return function(*args, **kwargs)
+
+    def watching(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch:
+        if answered is not None and installed.interceptor is not None:
+            return _Noted(None, None)  # whoever has it answered notes it
+        return _Noted(begin(args, kwargs), taking)
+
+    return (over_async_generator if asynchronous else over_generator)(opened, watching)
+
+
+class _Noted:
+    """One stream under way; without an entry it watches nothing. Faults of ours stay on the recorder."""
+
+    __slots__ = ("closing", "entry", "taker")
+
+    def __init__(self, entry: Entry | None, taking: Taking | None) -> None:
+        self.entry, self.closing = entry, False
+        self.taker: Taker | None = None
+        if entry is None:
+            return
+        recorder = entry.recorder
+        if taking is not None:
+            self.taker = taking(recorder)
+        if recorder.closed:
+            return
+        if recorder.streams is None:
+            recorder.streams = []
+        recorder.streams.append(self)
+
+    def resumed(self) -> None:
+        """Nothing: whatever runs around it has its recorder."""
+
+    def yielded(self, chunk: Any) -> None:
+        self.closing = False
+        if self.entry is None or self.taker is None:
+            return
+        try:
+            self.taker.add(chunk)
+        except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the consumer
+            self.entry.recorder.fault, self.taker = fault, None
+
+    def interrupted(self, error: BaseException) -> None:
+        self.closing = isinstance(error, GeneratorExit)
+
+    def returned(self, value: Any) -> None:
+        self._end(value, None)
+
+    def raised(self, error: BaseException) -> None:
+        """A consumer that has had enough is no failure."""
+        self._end(None, None if self.closing and isinstance(error, GeneratorExit) else error)
+
+    def cut(self) -> None:
+        """The run is over, and this goes on."""
+        self._end(None, None)
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        entry, self.entry = self.entry, None
+        if entry is None:
+            return
+        recorder = entry.recorder
+        try:
+            if recorder.streams is not None:
+                with suppress(ValueError):
+                    recorder.streams.remove(self)
+            if error is not None:
+                entry.failed(error)
+            else:
+                entry.ended(None if self.taker is None else self.taker.result(value))
+        except Exception as fault:  # noqa: BLE001 - see `yielded`
+            recorder.fault = fault
+
+
+def _told(chunks: list[Any], value: Any) -> Any:
+    return chunks if value is None else {_CHUNKS: chunks, _RETURNED: value}
+
+
+def _parts(answer: Any) -> tuple[list[Any], Any]:
+    """Chunks and returned value of an answer: a list, what `_told` made, or a single chunk."""
+    if isinstance(answer, dict) and set(cast("dict[Any, Any]", answer)) == {_CHUNKS, _RETURNED}:
+        chunks, value = answer[_CHUNKS], answer[_RETURNED]
+        if isinstance(chunks, list):
+            return cast("list[Any]", chunks), value
+    return (list(cast("list[Any]", answer)) if isinstance(answer, list | tuple) else [answer]), None
+
+
+def _replayed(answered: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any, Any, Any]:
+    chunks, value = _parts(answered(args, kwargs))
+    for chunk in chunks:  # noqa: UP028 - `yield from` would hand a list what is sent
+        yield chunk
+    return value
+
+
+async def _areplayed(
+    answered: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncGenerator[Any, Any]:
+    for chunk in _parts(await answered(args, kwargs))[0]:
+        yield chunk
+
+
+def gathered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that gives a stream at once, as it is noted, 10,000 chunks at most; what is none stays as it is."""
+    if inspect.isasyncgenfunction(function):
+
+        async def agather(*args: Any, **kwargs: Any) -> list[Any]:
+            chunks: list[Any] = []
+            stream = function(*args, **kwargs)
+            async for chunk in stream:
+                chunks.append(chunk)
+                if len(chunks) == _MOST:
+                    await stream.aclose()
+                    break
+            return chunks
+
+        return agather
+    if not inspect.isgeneratorfunction(function):
+        return function
+
+    def gather(*args: Any, **kwargs: Any) -> Any:
+        chunks: list[Any] = []
+        stream = function(*args, **kwargs)
+        while len(chunks) < _MOST:
+            try:
+                chunks.append(next(stream))
+            except StopIteration as stop:
+                return _told(chunks, stop.value)
+        stream.close()
+        return chunks
+
+    return gather

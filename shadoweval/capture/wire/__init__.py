@@ -1,0 +1,1 @@
+"""The one format in which a mirrored call leaves its process."""

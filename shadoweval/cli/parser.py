@@ -1,0 +1,139 @@
+"""The command `shadoweval`.
+
+Exit codes: 0 promote or done, 1 rollback, 2 hold because something is wrong with the evidence, 3 hold because nothing
+is proven yet, 4 the command can't be carried out (the message says why and how to mend it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Final, NoReturn, Protocol
+
+import shadoweval
+from shadoweval.errors import ShadowEvalError
+
+__all__ = ["main"]
+
+_CANNOT: Final = 4
+_ABOUT: Final = (
+    "Shadow evaluation of LLM, RAG and agent pipelines: mirror live queries into a candidate, get a verdict."
+)
+_LIGHT: Final = {"kill": "switching", "resume": "switching", "status": "status"}
+"""Commands that are not in `cli.commands`: that module loads all that evaluations need."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Argparse ends with 2, which means here that the evidence is wrong."""
+        self.print_usage(sys.stderr)
+        self.exit(_CANNOT, f"{self.prog}: {message}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="shadoweval", description=_ABOUT)
+    parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, *, experiment: bool = True) -> _Parser:
+        made = commands.add_parser(name, help=text, description=text)
+        if experiment:
+            made.add_argument("experiment", help="module:name of an Experiment, for instance evals.support:support")
+        return made
+
+    _running(command)
+    _judging(command)
+    _keeping(command)
+    return parser
+
+
+class _Command(Protocol):
+    def __call__(self, name: str, text: str, *, experiment: bool = True) -> _Parser: ...
+
+
+def _running(command: _Command) -> None:
+    worker = command("worker", "Run candidates on mirrored queries")
+    worker.add_argument("--until-idle", action="store_true", help="stop when nothing is left to do")
+    worker.add_argument(
+        "--idle", action="store_true", help="on the application's cores: only while it leaves them free"
+    )
+    worker.add_argument("--processes", type=int, default=1, metavar="N", help="processes for each arm (default 1)")
+    for name, text in (("kill", "Stop mirroring and what is in flight"), ("resume", "Take a kill back")):
+        switch = command(name, text, experiment=False)
+        switch.add_argument("name", help="name of the experiment, ALL, or module:name of an Experiment")
+        switch.add_argument("--force", action="store_true", help="also where no such experiment is known")
+        switch.add_argument("--reason", default="", help="goes into the audit trail")
+    command("status", "Say whether it runs, what was mirrored, and what became of it")
+
+
+def _judging(command: _Command) -> None:
+    evaluate = command("evaluate", "Score the pairs, decide, write a report")
+    evaluate.add_argument("--since", metavar="SPAN", help="queries of the last 24h, 7d, ... (default: all)")
+    evaluate.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
+    evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
+    evaluate.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
+    evaluate.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
+    evaluate.add_argument("--webhook", metavar="URL", action="append", default=[], help="post changed decisions")
+    report = command("report", "Write the newest evaluation as HTML")
+    report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
+    command("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
+    command("calibrate", "Judge the incumbent against itself: noise floor and false alarms")
+    simulate = command("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
+    simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference (default 0)")
+    simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
+
+
+def _keeping(command: _Command) -> None:
+    labels = command("labels", "Join judgements and references that came later, from a case file")
+    labels.add_argument("cases", help="case file (JSON lines)")
+    erase = command("erase", "Delete all that a user or session asked, and what was derived from it")
+    erase.add_argument("--unit", help="user or session id")
+    erase.add_argument("--before", metavar="SPAN", help="also or instead: everything older, for instance 30d")
+    purge = command(
+        "purge", "Delete queries that are older than the settings' retention, and what was derived from them"
+    )
+    purge.add_argument("--before", metavar="SPAN", help="older than this instead, for instance 30d")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        # `--help` loads nothing, each command what it uses.
+        module = import_module(f"shadoweval.cli.{_LIGHT.get(options.command, 'commands')}")
+        run: Callable[[Any], int] = getattr(module, options.command)
+        if hasattr(options, "experiment"):
+            from shadoweval.worker.opening import load_experiment  # noqa: PLC0415
+
+            options.target, options.experiment = options.experiment, load_experiment(options.experiment)
+        return run(options)
+    except ShadowEvalError as error:
+        print(f"shadoweval {options.command}: {error}", file=sys.stderr)
+        return _CANNOT
+    except OSError as error:
+        print(f"shadoweval {options.command}: {_where(error)}", file=sys.stderr)
+        return _CANNOT
+    except KeyboardInterrupt:
+        return 130
+    except Exception:  # noqa: BLE001 - Python would end with 1, which means rollback
+        traceback.print_exc()
+        return _CANNOT
+
+
+def _where(error: OSError) -> str:
+    """What can't be used, with its absolute path, and what to do."""
+    if error.filename is None:
+        return str(error)
+    return (
+        f"{os.path.abspath(error.filename)!r} can't be used: {error.strerror}. "  # noqa: PTH100 - may be bytes
+        "Is `home` (shadoweval.toml, SHADOWEVAL_HOME) a folder that this user may write to?"
+    )

@@ -1,0 +1,1 @@
+"""Who judges: evaluate, cases, calibrate, simulate, schedule, alerts."""

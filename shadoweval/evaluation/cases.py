@@ -1,0 +1,124 @@
+"""Case files: questions with what people said about them, one JSON object a line.
+
+    {"id": "doc-001", "query": "how do I read a file line by line?", "relevant": {"topic:with": 2}, "reference": "..."}
+
+`query` is required. `inputs` holds the keyword arguments of the pipeline; without it the pipeline is called with the
+query's text. `relevant` maps document ids to grades (0: judged, not relevant), `expected_calls` lists the right tool
+calls, `attributes` are what slices go by, `unit` names the user or session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shadoweval.codec import freeze
+from shadoweval.errors import CaseFileError
+from shadoweval.records import Effect, Labels, Query, ToolCall, query_key
+from shadoweval.worker.clock import Clock, utc_now
+
+__all__ = ["Case", "ExpectedCall", "labels_of", "queries_of", "read_cases"]
+
+
+class ExpectedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tool call that the right run makes."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    effect: Effect = "unknown"
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of a case file."""
+
+    query: str
+    id: str = ""
+    inputs: dict[str, Any] | None = None
+    attributes: dict[str, str | int | float | bool] = {}
+    relevant: dict[str, int] = {}
+    reference: str | None = None
+    expected_calls: list[ExpectedCall] | None = None
+    unit: str = ""
+
+    @property
+    def labels(self) -> Labels:
+        """What people said about it."""
+        calls = self.expected_calls
+        return Labels(
+            relevant=self.relevant,
+            reference=self.reference,
+            expected_calls=None
+            if calls is None
+            else tuple(ToolCall(name=c.name, arguments=c.arguments, effect=c.effect) for c in calls),
+        )
+
+    @property
+    def frozen_inputs(self) -> bytes:
+        """Arguments of the pipeline as the mirror would have taken them."""
+        return freeze(((self.query,), {}) if self.inputs is None else ((), self.inputs))
+
+
+_decode = msgspec.json.Decoder(Case).decode
+
+
+def read_cases(path: str | Path) -> tuple[Case, ...]:
+    """All cases of a file. Empty lines are passed over.
+
+    Raises:
+        CaseFileError: no such file; a line that is no JSON, lacks `query` or has an unknown field; an id or a query
+            that stands twice. It names the line; nothing is skipped in silence.
+    """
+    file = Path(path)
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseFileError(str(file), 0, f"can't be read: {error}") from error
+    cases: list[Case] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        case = _case(line, path=str(file), number=number)
+        for name in (f"id {case.id!r}" if case.id else "", f"query {case.query!r}"):
+            if name and name in seen:
+                raise CaseFileError(str(file), number, f"{name} stands in line {seen[name]} already; keep one of them")
+            seen[name] = number
+        cases.append(case)
+    if not cases:
+        raise CaseFileError(str(file), 0, "it holds no case; write one JSON object a line")
+    return tuple(cases)
+
+
+def _case(line: str, *, path: str, number: int) -> Case:
+    try:
+        case = _decode(line)
+    except msgspec.ValidationError as error:
+        known = ", ".join(Case.__struct_fields__)
+        raise CaseFileError(path, number, f"{error}; known fields are {known}") from error
+    except msgspec.DecodeError as error:
+        raise CaseFileError(path, number, f"this is no JSON object: {error}") from error
+    if not case.query.strip():
+        raise CaseFileError(path, number, "'query' is empty; write the question as a person would ask it")
+    return case
+
+
+def labels_of(cases: tuple[Case, ...]) -> Mapping[str, Labels]:
+    """Labels by `Query.key`, so that they find the same question in live traffic."""
+    return {query_key(case.query): case.labels for case in cases}
+
+
+def queries_of(cases: tuple[Case, ...], *, entry: str, clock: Clock = utc_now) -> Iterator[Query]:
+    """Queries as a mirror would have made them, in the file's order."""
+    for number, case in enumerate(cases, start=1):
+        yield Query(
+            id=case.id or f"case-{number}",
+            text=case.query,
+            inputs=case.frozen_inputs,
+            entry=entry,
+            unit=case.unit,
+            attributes=dict(case.attributes),
+            asked_at=clock(),
+        )

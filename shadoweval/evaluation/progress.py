@@ -1,0 +1,128 @@
+"""What an evaluation gathers from pairs, in a form that a later look takes up.
+
+Scoring and counting a pair is done once; a look then costs what the new pairs cost. The state is worth nothing once
+anything it rests on is another: the store watches the pairs and labels, `purpose` names the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from shadoweval import __version__
+from shadoweval.candidate.conversations import Conversations
+from shadoweval.codec import thaw
+from shadoweval.evaluation.examples import Examples
+from shadoweval.evaluation.tally import Tally
+from shadoweval.experiment import Experiment
+from shadoweval.protocols import Metric
+from shadoweval.records import Pair, PairScore, Unscored
+from shadoweval.verdict.columns import JudgedPair, facts_of
+from shadoweval.verdict.trial import Trial
+
+__all__ = ["KeepScores", "Progress", "circumstances", "purpose_of", "score"]
+
+_KEPT_AT_ONCE = 500
+
+KeepScores = Callable[[Sequence[PairScore]], None]
+
+
+def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
+    """Every metric of one pair; a scorer that raises, against its promise, has no score and the error as reason."""
+    scores: list[PairScore] = []
+    for scorer in experiment.scorers:
+        try:
+            scores += list(scorer.score(pair))
+        except Exception as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
+            why = Unscored(f"{type(error).__name__}: {error}")
+            scores += [
+                PairScore(
+                    metric=metric.name, query_id=pair.id, incumbent=why, candidate=why, scorer_version=scorer.version
+                )
+                for metric in scorer.metrics
+            ]
+    return scores
+
+
+def purpose_of(experiment: Experiment) -> str:
+    """Changes with everything but pairs and labels that the gathered state rests on."""
+    rests_on = [
+        __version__,
+        [[scorer.version, list(scorer.metrics)] for scorer in experiment.scorers],
+        list(experiment.gates),
+        sorted(experiment.stubs.effects.items()),
+    ]
+    return hashlib.sha256(msgspec.json.encode(rests_on)).hexdigest()
+
+
+class Progress:
+    """Evidence, examples and counts of the pairs so far.
+
+    Args:
+        experiment: What they are scored and judged by.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self.trial = Trial(list(experiment.metrics.values()), experiment.gates)
+        self.examples = Examples(_leading_metric(experiment))
+        self.tally = Tally(effects=experiment.stubs.effects)
+        self.conversations = Conversations()
+
+    def add(self, pairs: Iterable[Pair], *, keep: KeepScores) -> None:
+        """Score and count pairs in query order; `keep` is handed the scores in portions."""
+        self.trial.add_pairs(self._scored(pairs, keep))
+
+    def _scored(self, pairs: Iterable[Pair], keep: KeepScores) -> Iterator[JudgedPair]:
+        portion: list[PairScore] = []
+        for each in pairs:
+            pair = self.conversations.marked(each)
+            scores = score(self._experiment, pair)
+            self.examples.see(pair, scores)
+            self.tally.see(pair)
+            portion += scores
+            if len(portion) >= _KEPT_AT_ONCE:
+                keep(portion)
+                portion = []
+            facts = facts_of(pair)
+            told = {**facts.attributes, **circumstances(pair, floor=self._experiment.rules.min_fidelity)}
+            yield msgspec.structs.replace(facts, attributes=told), scores
+        if portion:
+            keep(portion)
+
+    def to_state(self) -> bytes:
+        """All of it; `restore` of the same experiment takes it up."""
+        parts = {part: getattr(self, part).to_state() for part in ("trial", "examples", "tally")}
+        return msgspec.msgpack.encode({**parts, "conversations": self.conversations.state})
+
+    @classmethod
+    def restored(cls, experiment: Experiment, state: bytes) -> Progress:
+        """What `to_state` gave, taken up.
+
+        Raises:
+            CorruptFrameError: the bytes are damaged.
+        """
+        parts, progress = thaw(state), cls(experiment)
+        progress.trial.restore(parts["trial"])
+        progress.examples.restore(parts["examples"])
+        progress.tally.restore(parts["tally"])
+        progress.conversations = Conversations(parts["conversations"])
+        return progress
+
+
+def circumstances(pair: Pair, *, floor: float) -> dict[str, str]:
+    """Attributes of a pair that slices tell apart: how faithful its world was, and whether its history still held."""
+    found: dict[str, str] = {}
+    calls = sum(pair.candidate.fidelity.values())
+    made_up = pair.candidate.fidelity.get("simulated", 0) + pair.candidate.fidelity.get("refused", 0)
+    if calls:
+        found["fidelity"] = "below the floor" if 1 - made_up / calls < floor else "above the floor"
+    if pair.candidate.diverged_at is not None:
+        found["history"] = "the candidate had answered otherwise before"
+    return found
+
+
+def _leading_metric(experiment: Experiment) -> Metric | None:
+    return experiment.metrics[experiment.gates[0].base] if experiment.gates else None

@@ -1,0 +1,130 @@
+"""Both arms over a case file: what the pytest fixture and `shadoweval calibrate` run.
+
+The incumbent runs first, in a process of its own and under the same stubs; what it did is the record that the
+candidates are shadowed with, as if it had been served. From there on everything is as with live traffic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from shadoweval.errors import CaseFileError
+from shadoweval.evaluation.cases import Case, labels_of, queries_of, read_cases
+from shadoweval.evaluation.evaluate import evaluate
+from shadoweval.experiment import Experiment
+from shadoweval.protocols import Store
+from shadoweval.records import INCUMBENT, Arm, Envelope, Evaluation, Observation, Outcome, Query, Verdict
+from shadoweval.reporting.html import report
+from shadoweval.worker.arms import candidate_pool
+from shadoweval.worker.clock import Clock, utc_now
+from shadoweval.worker.loop import Runs, Worker, arms_of
+
+__all__ = ["Shadow", "run_suite"]
+
+
+class Shadow:
+    """The pytest fixture: call it with an experiment and a case file, assert on the verdict.
+
+    Args:
+        report_folder: Where each call writes its HTML report; None: nowhere.
+    """
+
+    def __init__(self, *, report_folder: str | None = None) -> None:
+        self.evaluation: Evaluation | None = None
+        """The evaluation of the last call."""
+        self._report_folder = report_folder
+
+    def __call__(
+        self,
+        experiment: Experiment,
+        *,
+        cases: str | Path | None = None,
+        candidate: str | None = None,
+        processes: int = 1,
+    ) -> Verdict:
+        """Run both arms over the cases and judge the candidate.
+
+        Args:
+            experiment: What to run; it must name its incumbent.
+            cases: Case file; None: the experiment's labels.
+            candidate: Name; None: the only one there is.
+            processes: Processes an arm.
+
+        Raises:
+            ShadowEvalError: the cases can't be read, an arm can't be imported, the name is unknown.
+        """
+        name = candidate or next(iter(experiment.candidates))
+        self.evaluation = run_suite(experiment, cases=cases, candidates=[name], processes=processes)
+        if self._report_folder is not None:
+            report(self.evaluation, Path(self._report_folder) / f"{experiment.name}-{name}.html")
+        return self.evaluation.verdicts[0]
+
+
+def run_suite(
+    experiment: Experiment,
+    *,
+    cases: str | Path | None = None,
+    candidates: Sequence[Arm] | None = None,
+    processes: int = 1,
+    clock: Clock = utc_now,
+) -> Evaluation:
+    """Run the incumbent and the candidates over a case file, in a store that is thrown away; judge and return."""
+    from shadoweval.store import SqlStore  # noqa: PLC0415 - the fixture loads nothing before it is used
+
+    names = list(experiment.candidates) if candidates is None else list(candidates)
+    targets = [experiment.target(name) for name in (INCUMBENT, *names)]
+    read = read_cases(_case_file(experiment, cases))
+    folder = tempfile.TemporaryDirectory(prefix="shadow-suite-")
+    with folder as place, SqlStore(f"sqlite:///{place}/suite.db") as store:
+        asyncio.run(_run(experiment, read, store=store, names=names, processes=processes, clock=clock))
+        store.add_labels(labels_of(read))
+        evaluation = evaluate(experiment, candidates=names, once=True, store=store, clock=clock)
+    note = f"A suite of {len(read)} cases; arms: {', '.join(targets)}."
+    return msgspec.structs.replace(evaluation, notes=(*evaluation.notes, note))
+
+
+def _case_file(experiment: Experiment, cases: str | Path | None) -> Path:
+    found = cases or experiment.labels
+    if found is None:
+        raise CaseFileError("cases", 0, f"experiment {experiment.name!r} has no labels either; give cases='file.jsonl'")
+    return Path(found)
+
+
+async def _run(
+    experiment: Experiment, cases: tuple[Case, ...], *, store: Store, names: Sequence[Arm], processes: int, clock: Clock
+) -> None:
+    async with candidate_pool(experiment, arms=[INCUMBENT, *names], processes=processes) as pool:
+        queries = list(queries_of(cases, entry=experiment.target(INCUMBENT), clock=clock))
+        envelopes = await asyncio.gather(*(_served(experiment, query, runs=pool) for query in queries))
+        arms = {
+            envelope.id: [a for a in arms_of(experiment, envelope) if a in {INCUMBENT, *names}]
+            for envelope in envelopes
+        }
+        store.add_envelopes(envelopes, arms=arms)
+        store.add_counters(experiment.name, "suite", {"eligible": len(envelopes), "mirrored": len(envelopes)})
+        await Worker(experiment, store=store, receiver=_Nothing(), runs=pool).run(until_idle=True)
+
+
+async def _served(experiment: Experiment, query: Query, *, runs: Runs) -> Envelope:
+    """The envelope that the mirror would have sent, had the incumbent's run been served."""
+    nothing = Observation(
+        query_id=query.id, arm=INCUMBENT, place="served", outcome=Outcome(), started_at=query.asked_at, duration=0.0
+    )
+    blank = Envelope(experiment=experiment.name, query=query, served=nothing)
+    observation = await runs.run(blank, arm=INCUMBENT)
+    return msgspec.structs.replace(blank, served=msgspec.structs.replace(observation, place="served"))
+
+
+class _Nothing:
+    """A receiver without envelopes: the suite puts them into the store itself."""
+
+    def receive(self, limit: int) -> None:
+        del limit
+
+    def counters(self) -> dict[str, int]:
+        return {}

@@ -1,0 +1,99 @@
+"""What a report counts beside the scores: refusals, containment, versions, money, writes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from shadoweval.candidate.tools.write_sets import compare_writes
+from shadoweval.records import Effect, Observation, Pair, Refusal
+
+__all__ = ["Tally"]
+
+_SHOWN: Final = 50
+
+
+class Tally:
+    """Counts over a stream of pairs.
+
+    Args:
+        effects: Tool -> effect, where the experiment says so.
+    """
+
+    def __init__(self, *, effects: Mapping[str, Effect] | None = None) -> None:
+        self._effects = effects
+        self.costs: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter({"same": 0, "missing": 0, "extra": 0, "duplicated": 0})
+        self._refused: Counter[tuple[str, str, str]] = Counter()
+        self._layers: Counter[str] = Counter()
+        self._runs = 0
+        self._versions: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+
+    def see(self, pair: Pair) -> None:
+        """Count one pair."""
+        self._runs += 1
+        for refusal in pair.candidate.refusals:
+            self._refused[refusal.kind, refusal.detail, refusal.layer] += refusal.count
+        self._layers.update(pair.candidate.containment)
+        arms = {"incumbent": pair.served, pair.candidate.arm: pair.candidate, "incumbent again": pair.rerun}
+        for arm, observation in arms.items():
+            if observation is not None:
+                self._count(arm, observation)
+        self.writes.update(
+            compare_writes(pair.served.tool_calls, pair.candidate.writes, effects=self._effects).as_counts()
+        )
+
+    def _count(self, arm: str, observation: Observation) -> None:
+        for name, version in observation.versions.items():
+            self._versions[arm][name].add(version)
+        if observation.usage.cost_usd is not None:
+            self.costs[arm] += observation.usage.cost_usd  # pyright: ignore[reportArgumentType] - dollars, not a count
+
+    def to_state(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "costs": dict(self.costs),
+            "writes": dict(self.writes),
+            "refused": [[*refused, count] for refused, count in self._refused.items()],
+            "layers": dict(self._layers),
+            "runs": self._runs,
+            "versions": {arm: {name: sorted(v) for name, v in seen.items()} for arm, seen in self._versions.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `to_state` gave."""
+        self.costs, self.writes = Counter(state["costs"]), Counter(state["writes"])
+        self._refused = Counter({(kind, detail, layer): count for kind, detail, layer, count in state["refused"]})
+        self._layers, self._runs = Counter(state["layers"]), state["runs"]
+        for arm, seen in state["versions"].items():
+            for name, versions in seen.items():
+                self._versions[arm][name] = set(versions)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Refused acts, the most frequent first; beyond 50 kinds the rest is one line."""
+        ranked = self._refused.most_common()
+        shown = [Refusal(kind=k, detail=d, layer=la, count=n) for (k, d, la), n in ranked[:_SHOWN]]
+        rest = sum(n for _, n in ranked[_SHOWN:])
+        if rest:
+            shown.append(Refusal(kind="others", detail=f"{len(ranked) - _SHOWN} more kinds", count=rest))
+        return tuple(shown)
+
+    @property
+    def containment(self) -> dict[str, str]:
+        """Layer -> in how many of the runs it was in force, or why it was missing."""
+        told: dict[str, str] = {}
+        for layer, n in self._layers.items():
+            name, missing, why = layer.partition(" missing: ")
+            share = "all" if n == self._runs else f"{n} of {self._runs}"
+            told[name] = f"missing in {share} runs: {why}" if missing else f"in force in {share} runs"
+        return told or {"guard": "none was in force: the candidate ran as any process of this user"}
+
+    @property
+    def versions(self) -> dict[str, dict[str, str]]:
+        """By arm: each version that decided answers."""
+        return {
+            arm: {name: ", ".join(sorted(seen)) for name, seen in by_name.items()}
+            for arm, by_name in self._versions.items()
+        }

@@ -1,0 +1,237 @@
+"""HistBet: is the mean of a bounded score above or below a margin, however often one looks?
+
+A bettor stakes the fraction f of its wealth on each score X in [lo, hi] against the null "the running mean of X is
+at most m"; wealth multiplies by 1 - f + f (X - lo) / (m - lo). Under the null no bettor is expected to gain, so by
+Ville's inequality wealth ever reaches 1 / alpha with probability at most alpha. `log_e` is the log wealth of twenty
+bettors who started with fixed shares. Because no bet ever changes, wealth depends only on the histogram.
+
+Sources: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (arXiv 2010.09686); Ryu
+and Bhatt, "On confidence sequences for bounded random processes via universal gambling strategies" (arXiv
+2207.12382); Ville (1939). Checked against 40-digit arithmetic over the raw scores, exact enumeration, and ville.
+"""
+
+import math
+from typing import Literal, Self, TypeAlias
+
+import numpy as np
+
+from shadoweval.evidence.bets import Side, growth_table, log_mixture, log_stakes
+from shadoweval.evidence.binning import SNAP, place, spread
+from shadoweval.evidence.inputs import FloatArray, Floats, Ints, StatsInputError, share, within
+from shadoweval.evidence.packing import Resumable, State, field, pack, unpack
+from shadoweval.evidence.roots import rejected_part
+
+__all__ = ["Edge", "HistBet"]
+
+Edge: TypeAlias = Literal["lower", "upper"]
+
+_MARGIN_TOLERANCE = 1e-7
+_LARGEST_BINS = 100_000
+
+
+class HistBet(Resumable):
+    """Evidence about the mean of scores in [lo, hi], kept as one histogram.
+
+    Order-free (any order of the same scores gives the same evidence), mergeable by addition (workers, shards, slices,
+    days) and constant in time and memory per score. A margin need not be chosen in advance.
+
+    Args:
+        lo: Smallest possible score; the guarantee of `greater` and of the lower bound rests on it.
+        hi: Largest possible score; the guarantee of `less` and of the upper bound rests on it.
+        bins: Intervals of the histogram. 200 suit differences in [-1, 1]; skewed ranges such as money need thousands.
+
+    Raises:
+        StatsInputError: The range is empty or not finite, or `bins` is not a count.
+    """
+
+    __slots__ = ("_counts", "_scale", "bins", "hi", "lo", "n", "squares", "total")
+
+    def __init__(self, lo: float = -1.0, hi: float = 1.0, *, bins: int = 200) -> None:
+        if not -math.inf < lo < hi < math.inf or not 1 <= bins <= _LARGEST_BINS:
+            raise StatsInputError(
+                f"A score needs finite lo < hi and 1 to {_LARGEST_BINS} bins, got [{lo!r}, {hi!r}], {bins!r}."
+            )
+        self.lo, self.hi, self.bins = float(lo), float(hi), int(bins)
+        self._scale = bins / (self.hi - self.lo)
+        self._counts: FloatArray = np.zeros(bins + 1)
+        self.n, self.total, self.squares = 0, 0.0, 0.0
+
+    @classmethod
+    def of(cls, values: Floats, *, lo: float = -1.0, hi: float = 1.0, bins: int = 200) -> Self:
+        """The evidence of an array of scores."""
+        return cls(lo, hi, bins=bins).extend(values)
+
+    @classmethod
+    def from_counts(cls, counts: FloatArray, *, lo: float, hi: float, squares: float) -> Self:
+        """The evidence whose histogram is already there: counts per node, and the sum of the squared scores."""
+        made = cls(lo, hi, bins=len(counts) - 1)
+        made._counts += counts  # its own copy
+        made.n = round(float(counts.sum()))
+        made.total = float(counts @ np.linspace(lo, hi, len(counts)))
+        made.squares = squares
+        return made
+
+    @property
+    def counts(self) -> FloatArray:
+        """Count per node of the grid, shape (bins + 1,); a copy."""
+        return self._counts.copy()
+
+    @property
+    def mean(self) -> float:
+        """Mean of the scores.
+
+        Raises:
+            StatsInputError: There are none yet.
+        """
+        if not self.n:
+            raise StatsInputError("No score yet, so there is no mean. Look at n first.")
+        return self.total / self.n
+
+    @property
+    def variance(self) -> float:
+        """Sample variance of the scores (divisor n - 1).
+
+        Raises:
+            StatsInputError: There are fewer than two.
+        """
+        if self.n < 2:
+            raise StatsInputError(f"A variance needs two scores, there are {self.n}. Look at n first.")
+        return max(self.squares - self.n * self.mean**2, 0.0) / (self.n - 1)
+
+    def add(self, value: float) -> None:
+        """Count one score.
+
+        Raises:
+            StatsInputError: It is NaN or out of range.
+        """
+        if not self.lo <= value <= self.hi:  # false for NaN too
+            within([value], self.lo, self.hi, name="score")
+        position = (value - self.lo) * self._scale
+        node = int(position + SNAP)
+        above = position - node
+        if above > SNAP:
+            self._counts[node] += 1 - above
+            self._counts[node + 1] += above
+        else:
+            self._counts[node] += 1
+        self.n += 1
+        self.total += value
+        self.squares += value * value
+
+    def extend(self, values: Floats, *, times: Ints | None = None) -> Self:
+        """Count an array of scores, all or none of them.
+
+        Args:
+            values: Scores, shape (n,).
+            times: How often each score occurred (from a `GROUP BY`), whole numbers >= 0; once each without it.
+
+        Raises:
+            StatsInputError: A score is NaN or out of range, or `times` are not counts of the same shape.
+        """
+        scores = within(values, self.lo, self.hi, name="scores").ravel()
+        if times is not None:
+            repeats = np.asarray(times).ravel()
+            if repeats.shape != scores.shape or repeats.dtype.kind not in "iu" or (repeats < 0).any():
+                raise StatsInputError(f"times must be {scores.size} whole numbers >= 0, one for each score.")
+            return self._extend_repeated(scores, repeats.astype(np.float64))
+        node, above = place(scores, self.lo, scale=self._scale)
+        self._counts += spread(node, above, nodes=self.bins + 1)
+        self.n += scores.size
+        self.total += float(scores.sum())
+        self.squares += float(scores @ scores)
+        return self
+
+    def _extend_repeated(self, scores: FloatArray, repeats: FloatArray) -> Self:
+        node, above = place(scores, self.lo, scale=self._scale)
+        moved = np.bincount(node, above * repeats, self.bins + 1)
+        self._counts += np.bincount(node, (1 - above) * repeats, self.bins + 1)
+        self._counts[1:] += moved[:-1]
+        self.n += int(repeats.sum())
+        self.total += float(scores @ repeats)
+        self.squares += float((scores * scores) @ repeats)
+        return self
+
+    def merge(self, other: Self) -> Self:
+        """Add the evidence of other scores on the same grid, in place.
+
+        Raises:
+            StatsInputError: The grids differ.
+        """
+        if (self.lo, self.hi, self.bins) != (other.lo, other.hi, other.bins):
+            raise StatsInputError(f"Cannot merge {other!r} into {self!r}: range and bins must be equal.")
+        self._counts += other._counts
+        self.n += other.n
+        self.total += other.total
+        self.squares += other.squares
+        return self
+
+    def log_e(self, margin: float, side: Side) -> float:
+        """Log evidence that the mean is `greater` or `less` than the margin; reject at level a when >= ln(1 / a).
+
+        Valid at any stopping time, for scores of any dependence whose running conditional mean obeys the null.
+
+        Raises:
+            StatsInputError: The margin leaves nothing to bet against.
+        """
+        table = growth_table(float(margin), side, lo=self.lo, hi=self.hi, bins=self.bins)
+        return float(log_mixture(self._counts @ table))
+
+    def p_value(self, margin: float, side: Side) -> float:
+        """Anytime-valid p-value min(1, 1 / e) of the null that the mean is not on that side of the margin."""
+        return min(1.0, math.exp(-self.log_e(margin, side)))
+
+    def bound(self, alpha: float, edge: Edge) -> float:
+        """One-sided confidence bound of the mean: the outermost margin that the evidence rejects at level alpha.
+
+        Valid at any stopping time for a mean that stays; under drift it speaks of the running mean, one margin at
+        a time. The end of the range when nothing is rejected.
+        """
+        share(alpha, "alpha")
+        lower = edge == "lower"
+        filled = self._counts > 0
+        nodes = np.linspace(self.lo, self.hi, self.bins + 1)[filled]
+        distances = nodes - self.lo if lower else self.hi - nodes
+        span = (self.total - self.n * self.lo if lower else self.n * self.hi - self.total) / max(self.n, 1)
+        if span <= 0:
+            return self.lo if lower else self.hi
+        counts, needed = self._counts[filled], math.log(1 / alpha)
+
+        def excess(part: float) -> float:
+            # The root of the log wealth is nearly straight in the margin, so that few steps find the crossing.
+            log_e = float(log_mixture(counts @ log_stakes(distances / (part * span))))
+            return math.sqrt(max(log_e, 0.0)) - math.sqrt(needed)
+
+        deviation = math.sqrt(max(self.squares / self.n - (self.total / self.n) ** 2, 1e-12))
+        guess = 1 - 1.5 * deviation * math.sqrt(2 * needed / self.n) / span
+        part = rejected_part(excess, guess=guess, tolerance=_MARGIN_TOLERANCE)
+        return self.lo + part * span if lower else self.hi - part * span
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """Two-sided confidence sequence at level alpha: both bounds at alpha / 2."""
+        return self.bound(alpha / 2, "lower"), self.bound(alpha / 2, "upper")
+
+    def _fields(self) -> State:
+        return {
+            "lo": self.lo,
+            "hi": self.hi,
+            "bins": self.bins,
+            "n": self.n,
+            "total": self.total,
+            "squares": self.squares,
+            "counts": pack(self._counts),
+        }
+
+    @classmethod
+    def _resumed(cls, state: State) -> Self:
+        made = cls(field(state, "lo", float), field(state, "hi", float), bins=field(state, "bins", int))
+        counts = unpack(field(state, "counts", str), made.bins + 1)
+        made.n, made.total = field(state, "n", int), field(state, "total", float)
+        made.squares = field(state, "squares", float)
+        sums_agree = abs(float(counts.sum()) - made.n) <= 1e-6 * max(made.n, 1)
+        if (counts < 0).any() or not sums_agree or not math.isfinite(made.total + made.squares):
+            raise StatsInputError(f"This state holds {counts.sum()} scores but says {made.n}. It is damaged.")
+        made._counts += counts
+        return made
+
+    def __repr__(self) -> str:
+        return f"HistBet(lo={self.lo!r}, hi={self.hi!r}, bins={self.bins!r}, n={self.n!r})"

@@ -1,0 +1,106 @@
+"""States as small JSON: arrays packed into text, fields read with their types checked."""
+
+import base64
+import binascii
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Final, Self, TypeAlias, TypeVar
+
+import numpy as np
+
+from shadoweval.evidence.inputs import FloatArray, StatsInputError
+
+__all__ = ["Resumable", "State", "field", "numbers", "pack", "unpack"]
+
+State: TypeAlias = dict[str, object]
+"""A JSON object; what is inside belongs to the class that wrote it."""
+
+_VERSION: Final = 1
+
+T = TypeVar("T", int, float, str, list[object], dict[str, object])
+
+
+def pack(array: FloatArray) -> str:
+    """The array's float64 bytes, compressed, as ASCII text; exact."""
+    return base64.b85encode(zlib.compress(array.astype("<f8").tobytes(), 9)).decode("ascii")
+
+
+def unpack(text: str, size: int) -> FloatArray:
+    """The array that `pack` wrote, with exactly `size` finite values.
+
+    Raises:
+        StatsInputError: The text is damaged or has another size.
+    """
+    opener = zlib.decompressobj()
+    try:  # never inflate more than was asked for, whatever the text claims
+        raw = opener.decompress(base64.b85decode(text), 8 * size + 1)
+    except (ValueError, binascii.Error, zlib.error) as error:
+        raise StatsInputError(f"The packed numbers of this state cannot be read ({error}).") from error
+    if len(raw) != 8 * size:
+        raise StatsInputError(f"This state should hold {size} numbers but holds {len(raw) / 8:g} or more.")
+    array = np.frombuffer(raw, dtype="<f8").astype(np.float64)
+    if not np.isfinite(array).all():
+        raise StatsInputError("This state holds numbers that are not finite. It is damaged.")
+    return array
+
+
+def field(state: Mapping[str, object], name: str, kind: type[T]) -> T:
+    """The field of a state, of the given type (an int serves as a float).
+
+    Raises:
+        StatsInputError: The field is missing or of another type.
+    """
+    value = state.get(name)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise StatsInputError(
+            f"This state has {value!r} where {name!r} should be of type {kind.__name__}. "
+            f"Was it written by another class or version?"
+        )
+    return value
+
+
+def numbers(state: Mapping[str, object], name: str, size: int) -> FloatArray:
+    """The field of a state that lists exactly `size` finite numbers.
+
+    Raises:
+        StatsInputError: It does not.
+    """
+    values = [value for value in field(state, name, list) if isinstance(value, int | float)]
+    array = np.array(values, dtype=np.float64)
+    if array.shape != (size,) or not np.isfinite(array).all():
+        raise StatsInputError(f"This state does not hold {size} finite numbers as {name!r}. It is damaged.")
+    return array
+
+
+class Resumable(ABC):
+    """An accumulator that goes through JSON and on from there."""
+
+    __slots__ = ()
+
+    def to_state(self) -> State:
+        """All of it as JSON values."""
+        return {"kind": type(self).__name__, "v": _VERSION, **self._fields()}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """What `to_state` wrote.
+
+        Raises:
+            StatsInputError: The state is damaged, or of another class or version.
+        """
+        kind, version = field(state, "kind", str), field(state, "v", int)
+        if (kind, version) != (cls.__name__, _VERSION):
+            raise StatsInputError(
+                f"This state is of {kind!r} in version {version}, not of {cls.__name__!r} in version {_VERSION}."
+            )
+        return cls._resumed(state)
+
+    @abstractmethod
+    def _fields(self) -> State: ...
+
+    @classmethod
+    @abstractmethod
+    def _resumed(cls, state: State) -> Self: ...

@@ -1,0 +1,157 @@
+"""Where a mirror's frames and counts go; opened at the first call, not at import."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from shadoweval.counters import Counters
+from shadoweval.mirror.overhead import BINS
+from shadoweval.mirror.shield import Shield, Tally
+from shadoweval.protocols import Transport
+
+__all__ = ["MemoryTally", "Outlet"]
+
+_RETRY: Final = 1.0
+_PATIENCE: Final = 0.05
+_SLOW: Final = 0.05
+_REST: Final = 20.0
+
+
+_living: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+
+
+class MemoryTally:
+    """Counters in memory, for a transport that keeps none; or those that were given."""
+
+    def __init__(self, main: Counters | None = None) -> None:
+        self.main = Counters() if main is None else main
+        names = [str(i) for i in range(BINS)]
+        self.mirrored, self.control = Counters(names=names), Counters(names=names)
+
+        self.renew()
+        _living.add(self)
+        self._successor: Tally | None = None
+
+    def renew(self) -> None:
+        """A lock that nobody holds."""
+        self._lock = threading.RLock()  # a signal handler may call something mirrored while its thread counts
+
+    def count(self, reason: str) -> None:
+        """One eligible call, and what became of it."""
+        with self._lock:
+            successor = self._successor
+            if successor is None:
+                self.main.add(reason)
+                self.main.add("eligible")
+        if successor is not None:
+            successor.count(reason)
+
+    def move(self, successor: Tally) -> None:
+        """Counts so far, and those of calls that are under way now, belong to `successor`."""
+        with self._lock:
+            for name, count in self.main.snapshot().items():
+                successor.main.add(name, count)
+            self._successor = successor
+
+
+class Outlet:
+    """A transport, opened when it is first needed, and the counters beside it.
+
+    Args:
+        experiment: Name for the log.
+        transport: It, or what makes it without arguments.
+        counters: Where calls are counted; by default the transport's own (`ledger.main`).
+    """
+
+    def __init__(
+        self, experiment: str, transport: Transport | Callable[[], Transport], counters: Counters | None
+    ) -> None:
+        self._experiment = experiment
+        self._transport: Transport | None = None
+        self._factory = cast("Callable[[], Transport]", transport)
+        self._given = counters is not None
+        self.renew()
+        _living.add(self)
+        self._retry_at = 0.0
+        self.opened = False
+        self.drafts = False
+        """Whether its readers finish drafts."""
+        self.offer: Callable[[bytes], str | None] = self._unopened
+        """Hands a frame over; the reason where it is lost."""
+        self._own = MemoryTally(counters)
+        self.tally: Tally = self._own
+        """The transport's own counters, once it is open, where it has some and none were given."""
+        if hasattr(transport, "offer"):
+            self._adopt(cast("Transport", transport))
+
+    def renew(self) -> None:
+        """A lock that nobody holds."""
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Open the transport, at most once a second where it fails; wait for another thread that does, but not long."""
+        if time.monotonic() < self._retry_at:
+            return
+        if not self._lock.acquire(timeout=_PATIENCE):
+            self._retry_at = time.monotonic() + _RETRY
+            return
+        try:
+            if self.opened or time.monotonic() < self._retry_at:
+                return
+            # Tells the fault; the calls that it costs are counted one by one, as `transport_error`.
+            with Shield(self._experiment, MemoryTally(), "offer"):
+                self._adopt(self._factory())
+            if not self.opened:
+                self._retry_at = time.monotonic() + _RETRY
+        finally:
+            self._lock.release()
+
+    def _adopt(self, transport: Transport) -> None:
+        """Use it; counts made before it could be opened go into its ledger."""
+        ledger: Any = getattr(transport, "ledger", None)
+        if ledger is not None and not self._given:
+            self._own.move(ledger)
+            self.tally = ledger
+        self.drafts = getattr(transport, "drafts", False)
+        self.offer = transport.offer if ledger is not None else self._patient(transport.offer)
+        self._transport, self.opened = transport, True
+
+    def _patient(self, offer: Callable[[bytes], str | None]) -> Callable[[bytes], str | None]:
+        """Somebody else's `offer`: one that takes long is left alone for twenty times as long."""
+        resume_at = 0.0
+
+        def offered(frame: bytes) -> str | None:
+            nonlocal resume_at
+            began = time.monotonic()
+            if began < resume_at:
+                return "transport_error"
+            try:
+                return offer(frame)
+            finally:
+                ended = time.monotonic()
+                if ended - began > _SLOW:
+                    resume_at = ended + _REST * (ended - began)
+
+        return offered
+
+    def _unopened(self, _frame: bytes) -> str | None:
+        return "transport_error"
+
+    def close(self) -> None:
+        """Close the transport."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _after_fork() -> None:
+    for one in list(_living):  # a thread that is not in this process may have held its lock
+        one.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,234 @@
+"""Take secrets and personal data out of texts before their bytes leave the process, or a worker stores them.
+
+A redactor gets every text of an envelope, however deeply nested, with the mapping key it stands under, and gives the
+text to send instead. The same text always becomes the same, so that replays and duplicates still match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, Protocol, cast
+
+import msgspec
+
+from shadoweval import codec
+from shadoweval.capture.copying import encode
+from shadoweval.errors import CodecError
+from shadoweval.mirror.redaction.secret_forms import redact_secrets
+from shadoweval.mirror.redaction.secret_names import is_secret_name
+from shadoweval.records import Failure, Hit, Observation, Outcome, ToolCall
+
+__all__ = ["DROPPED", "Redactor", "redact_secrets", "redacted", "redacted_frame", "redacted_observation"]
+
+DROPPED: Final = "[DROPPED]"
+"""Stands for what can't be looked into, such as bytes that are no text."""
+
+
+class Redactor(Protocol):
+    """Gives the text to send instead. Raising drops the call (`fault_redact`), never sends it as it is."""
+
+    def __call__(self, text: str, key: str) -> str:
+        """The text to send instead of `text`.
+
+        `key`: the nearest mapping key above the text, or above that one a secret's name (`cookies`, `credentials`);
+        empty where there is none, and for mapping keys themselves.
+        """
+        ...
+
+
+_TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT, _PAIRS = 1, 2, 3, 4, 5, 6
+_ATOMS: Final = frozenset({int, float, bool, type(None), datetime})
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b"))
+
+
+def _checked(redact: Redactor) -> Redactor:
+    """A redactor whose mistakes raise: what is no text can't be read on the other side."""
+
+    def checked(text: str, key: str) -> str:
+        found: Any = redact(text, key)
+        if not isinstance(found, str):
+            raise TypeError(f"the redactor gave a {type(found).__name__} instead of a text")
+        return found
+
+    return checked
+
+
+def redacted(value: Any, redact: Redactor, key: str = "") -> Any:
+    """Plain data with every text in it redacted, keys of mappings and bytes that are text (UTF-8) among them.
+
+    Numbers and times stay. What is neither text nor a structure of texts becomes `DROPPED`.
+    """
+    kind = type(value)
+    if kind is str:
+        return redact(value, key)
+    if kind is list or kind is tuple:
+        return [redacted(part, redact, key) for part in value]
+    if kind is bytes:
+        return _redacted_bytes(value, redact, key)
+    if kind is msgspec.msgpack.Ext:
+        return _redacted_extension(value, redact, key)
+    if isinstance(value, Mapping):
+        return dict(_redacted_pairs(cast("Mapping[Any, Any]", value).items(), redact, key))
+    return value if kind in _ATOMS else DROPPED
+
+
+def _redacted_pairs(pairs: Iterable[tuple[Any, Any]], redact: Redactor, key: str) -> Iterator[tuple[Any, Any]]:
+    """Keys and values of a mapping. Two keys that become the same stay two."""
+    seen: set[Any] = set()
+    for name, part in pairs:
+        first = clean = redacted(name, redact)
+        if type(clean) is str:
+            number = 1
+            while clean in seen:
+                number += 1
+                clean = f"{first} {number}"
+            seen.add(clean)
+        yield clean, redacted(part, redact, _key(name, key))
+
+
+def _redacted_bytes(value: bytes, redact: Redactor, key: str) -> bytes:
+    """Text as bytes. Control characters mean that it is something else, such as UTF-16 or a picture."""
+    try:
+        text = value.decode() if value == value.translate(None, _CONTROLS) else None
+    except UnicodeDecodeError:
+        text = None
+    return DROPPED.encode() if text is None else redact(text, key).encode()
+
+
+def _redacted_fields(value: Any, redact: Redactor, key: str) -> Any:
+    """State of an object, or named arguments: the names are the program's, and nothing works without them."""
+    if not isinstance(value, Mapping):
+        return redacted(value, redact, key)
+    fields = cast("Mapping[str, Any]", value)
+    return {name: redacted(part, redact, _key(name, key)) for name, part in fields.items()}
+
+
+def _key(name: Any, above: str) -> str:
+    """The key for what stands under `name`: a mapping of cookies is as secret as one cookie."""
+    return above if type(name) is not str or is_secret_name(above) else name
+
+
+def _redacted_extension(value: msgspec.msgpack.Ext, redact: Redactor, key: str) -> Any:
+    """Inside codec's extensions: the parts of tuples, sets and pairs, the state of objects, not their class."""
+    if value.code == _TEXT:  # a time, a number, a UUID
+        return value
+    if value.code not in {_TUPLE, _SET, _FROZENSET, _OBJECT, _PAIRS}:
+        return DROPPED
+    parts = msgspec.msgpack.decode(value.data)
+    if value.code == _OBJECT:
+        parts = [parts[0], _redacted_fields(parts[1], redact, key)]
+    elif value.code == _PAIRS:
+        parts = [list(pair) for pair in _redacted_pairs(parts, redact, key)]
+    else:
+        parts = redacted(parts, redact, key)
+    return msgspec.msgpack.Ext(value.code, encode(parts))
+
+
+def _redacted_inputs(frozen: bytes, redact: Redactor) -> bytes:
+    """`codec.freeze((args, kwargs))`: the names of the arguments stay."""
+    whole = msgspec.msgpack.decode(frozen)
+    if type(whole) is not msgspec.msgpack.Ext or whole.code != _TUPLE:
+        return encode(redacted(whole, redact))
+    parts = msgspec.msgpack.decode(whole.data)
+    clean = [*(redacted(part, redact) for part in parts[:-1]), *(_redacted_fields(p, redact, "") for p in parts[-1:])]
+    return encode(msgspec.msgpack.Ext(_TUPLE, encode(clean)))
+
+
+def redacted_frame(frame: bytes, redact: Redactor) -> bytes:
+    """An envelope's frame with its texts redacted: question, inputs, attributes, answer, hits, tool calls, errors.
+
+    What links records stays: ids, names of experiment, entry, tools and steps, the unit, versions.
+
+    Raises:
+        TypeError: the redactor gave something else than a text.
+    """
+    redact = _checked(redact)
+    experiment, query, served = msgspec.msgpack.decode(memoryview(frame)[3:])
+    query[1] = redact(query[1], "")
+    query[2] = _redacted_inputs(query[2], redact)
+    query[5] = _redacted_fields(query[5], redact, "")
+    outcome, failure = served[3], served[4]
+    if outcome is not None:
+        answer, hits, calls, value = outcome[:4]
+        outcome[0] = None if answer is None else redact(answer, "answer")
+        outcome[1] = [[hit[0], hit[1], hit[2], None if hit[3] is None else redact(hit[3], "text")] for hit in hits]
+        outcome[2] = [_redacted_call(call, redact) for call in calls]
+        outcome[3] = redacted(value, redact)
+    if failure is not None:
+        failure[2] = redact(failure[2], "message")
+    for step in served[5]:
+        if len(step) > 8 and step[8] is not None:
+            step[8] = redact(step[8], "error")
+    return frame[:3] + encode([experiment, query, served])
+
+
+def _redacted_call(call: list[Any], redact: Redactor) -> list[Any]:
+    error = None if call[3] is None else redact(call[3], "error")
+    return [call[0], _redacted_fields(call[1], redact, ""), redacted(call[2], redact), error, *call[4:]]
+
+
+def redacted_observation(observation: Observation, redact: Redactor) -> Observation:
+    """What a shadow did, with the same texts redacted as in a served observation's frame.
+
+    Never raises: what could not be redacted is not kept. The run then counts as broken off from outside, since it is no
+    fault of the candidate's.
+    """
+    try:
+        return _redacted_observation(observation, _checked(redact))
+    except Exception as error:  # noqa: BLE001 - a redactor is the user's own; its message may hold what it was given
+        failure = Failure(kind="aborted", error_type=type(error).__name__, message="redaction failed")
+        return msgspec.structs.replace(
+            observation, outcome=None, failure=failure, steps=(), refusals=(), writes=(), versions={}
+        )
+
+
+def _redacted_observation(observation: Observation, redact: Redactor) -> Observation:
+    replace = msgspec.structs.replace
+    outcome, failure = observation.outcome, observation.failure
+    return replace(
+        observation,
+        outcome=None if outcome is None else _redacted_outcome(outcome, redact),
+        failure=None if failure is None else replace(failure, message=redact(failure.message, "message")),
+        steps=tuple(replace(s, error=None if s.error is None else redact(s.error, "error")) for s in observation.steps),
+        refusals=tuple(replace(r, detail=redact(r.detail, "detail")) for r in observation.refusals),
+        writes=tuple(
+            replace(w, arguments=_redacted_values(w.arguments, redact, named=True), entity=redact(w.entity, "entity"))
+            for w in observation.writes
+        ),
+    )
+
+
+def _redacted_outcome(outcome: Outcome, redact: Redactor) -> Outcome:
+    replace = msgspec.structs.replace
+
+    def hit(found: Hit) -> Hit:
+        return replace(found, text=None if found.text is None else redact(found.text, "text"))
+
+    def call(made: ToolCall) -> ToolCall:
+        return replace(
+            made,
+            arguments=_redacted_values(made.arguments, redact, named=True),
+            result=_redacted_values(made.result, redact),
+            error=None if made.error is None else redact(made.error, "error"),
+        )
+
+    return replace(
+        outcome,
+        answer=None if outcome.answer is None else redact(outcome.answer, "answer"),
+        hits=tuple(map(hit, outcome.hits)),
+        tool_calls=tuple(map(call, outcome.tool_calls)),
+        value=_redacted_values(outcome.value, redact),
+    )
+
+
+def _redacted_values(value: Any, redact: Redactor, *, named: bool = False) -> Any:
+    """Any value, its types kept; `named`: the keys of a mapping are names of arguments."""
+    within: Callable[[Any, Redactor, str], Any] = _redacted_fields if named else redacted
+    try:
+        if type(value) is msgspec.msgpack.Ext:
+            return within(value, redact, "")
+        frozen = encode(within(codec.plain(value), redact, ""))
+    except CodecError:
+        return DROPPED
+    return codec.thaw(frozen)

@@ -1,0 +1,109 @@
+"""The one place that catches what our own work on the request path raises.
+
+`with guard:` around all of it. What is caught is counted by the point it happened at, said once a minute in the log,
+and never raised again. KeyboardInterrupt and SystemExit pass: they are the process's, wherever they strike.
+"""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Final, Literal, Protocol, Self
+
+from shadoweval.counters import Counters
+from shadoweval.errors import TooLargeError, UncopyableError
+from shadoweval.seldom import Seldom
+
+__all__ = ["Point", "Shield", "Tally"]
+
+Point = Literal["decide", "snapshot", "outcome", "redact", "encode", "offer"]
+
+_log: Final = logging.getLogger("shadoweval.mirror")
+_said = Seldom()
+
+
+class Tally(Protocol):
+    """Counters of this process, see `transport.ledger`."""
+
+    def count(self, reason: str, /) -> None:
+        """One eligible call, and what became of it."""
+        ...
+
+    @property
+    def main(self) -> Counters:
+        """What became of calls."""
+        ...
+
+    @property
+    def mirrored(self) -> Counters:
+        """Durations of mirrored calls by bin."""
+        ...
+
+    @property
+    def control(self) -> Counters:
+        """Durations of calls that were left alone to compare with."""
+        ...
+
+
+class Shield:
+    """Catches, counts and tells.
+
+    Attributes:
+        point: What is being done; the name under which a fault is counted.
+    """
+
+    __slots__ = ("experiment", "point", "tally")
+
+    def __init__(self, experiment: str, tally: Tally, point: Point) -> None:
+        self.experiment, self.tally = experiment, tally
+        self.point: Point = point
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        return error is not None and self.caught(error)
+
+    def caught(self, error: BaseException) -> bool:
+        """Count and tell an error of ours; False: it is none of ours, raise it again."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            return False
+        try:
+            reason = self._reason(error)
+            self.lost(reason)
+            if reason.startswith("fault"):
+                _warn(self.experiment, self.point, error)
+        except Exception:  # noqa: BLE001, S110 - a log handler that raises, or no memory left: nobody is left to be told
+            pass
+        return True
+
+    def at(self, point: Point) -> Self:
+        """The guard itself, from here on at `point`."""
+        self.point = point
+        return self
+
+    def lost(self, reason: str) -> None:
+        """Count what became of the call."""
+        self.tally.count(reason)
+
+    def _reason(self, error: BaseException) -> str:
+        if self.point == "snapshot":
+            if isinstance(error, TooLargeError):
+                return "too_large"
+            if isinstance(error, UncopyableError | UnicodeError):  # UnicodeError: a lone surrogate is no text
+                return "uncopyable"
+        return f"fault_{self.point}"
+
+
+def _warn(experiment: str, point: str, error: BaseException) -> None:
+    if not _said.due((experiment, point)):
+        return
+    facts = {"experiment": experiment, "point": point, "error_type": type(error).__name__}
+    _log.warning(
+        "A call was served but not mirrored; further ones are counted as fault_%s only",
+        point,
+        extra=facts,
+        exc_info=error,
+    )

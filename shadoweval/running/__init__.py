@@ -1,1 +1,0 @@
-"""Who turns the handle: worker, evaluation, schedule, case files, notices."""

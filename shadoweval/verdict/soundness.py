@@ -1,0 +1,272 @@
+"""Is the evidence sound? Each hole through which a wrong promotion could slip gets a check and a sentence.
+
+A check that finds something makes the verdict hold (error), whatever the gates say for the candidate; it never stops a
+rollback. Every sentence says what was found and how to mend it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from shadoweval.evidence import control_log_e, discordant_log_e, sample_ratio_log_e
+from shadoweval.protocols import Metric
+from shadoweval.records import Coverage
+from shadoweval.verdict.losses import lost, missing_share
+from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.summary import MetricTally
+from shadoweval.verdict.trial import Trial
+
+__all__ = ["Problem", "problems"]
+
+_ALARM: Final = math.log(1 / 0.01)
+"""What a check's log evidence must reach; with several metrics each needs as many times more, so that all checks of one
+kind together cry wolf in at most one trial of a hundred."""
+_FUTURE: Final = 300.0
+_DOUBLED_SHARE: Final = 0.25
+_FEW: Final = 20
+_GAP: Final = 0.01
+_ERRING: Final = 0.05
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something wrong with the evidence."""
+
+    name: str
+    sentence: str
+    metric: str = ""
+    """The metric it is about; empty: the whole trial."""
+
+
+def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, candidate: str) -> tuple[Problem, ...]:
+    """All that is wrong with the evidence, the whole trial's before single metrics'.
+
+    Args:
+        trial: The evidence.
+        coverage: The funnel.
+        rules: Floors.
+        now: Seconds since 1970.
+        candidate: Name of the candidate, as in the versions.
+    """
+    return (
+        *_traffic(trial, coverage, rules),
+        *_conduct(trial, rules),
+        *_clock(trial, rules, now=now),
+        *_versions(trial, candidate),
+        *_scores(trial),
+        *_controls(trial),
+    )
+
+
+def _traffic(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Problem]:
+    if not trial.pairs:
+        why = f"none of {coverage.eligible} eligible queries" if coverage.eligible else "no query came at all, so none"
+        yield Problem(
+            name="no_pairs",
+            sentence=f"There are no pairs: {why} became one. Look at the flags, the sampling share, the spool and "
+            f"whether a worker runs; not mirrored: {dict(coverage.not_mirrored)}, failed: {dict(coverage.failed)}.",
+        )
+        return
+    missing = missing_share(coverage)
+    if missing > 1 - rules.min_coverage:
+        losses = lost(coverage) | coverage.failed
+        worst = max(losses.items(), key=lambda loss: loss[1])
+        yield Problem(
+            name="coverage",
+            sentence=f"Only {1 - missing:.1%} of the sampled queries became pairs, at least {rules.min_coverage:.0%} "
+            f"must; the most common loss is {worst[0]!r} ({worst[1]}). The lost ones may be the hard ones: mend that, "
+            "then start a new window.",
+        )
+    if coverage.gap > max(10, _GAP * coverage.eligible):
+        yield Problem(
+            name="funnel",
+            sentence=f"The funnel does not add up: {coverage.gap} queries are unaccounted for. Look for mirrors whose "
+            "counters are not collected, or that were restarted on another folder.",
+        )
+    yield from _sampling(trial, coverage, rules)
+
+
+def _sampling(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Problem]:
+    if len(trial.facts.salts) > 1:
+        yield Problem(
+            name="salt",
+            sentence=f"Queries were sampled under {len(trial.facts.salts)} salts: the flag changed who is mirrored in "
+            "mid-run. Start a new window after the change.",
+        )
+    if rules.share is None:
+        return
+    if trial.facts.highest_bucket >= rules.share:
+        yield Problem(
+            name="flag",
+            sentence=f"A unit at bucket {trial.facts.highest_bucket:.4f} was mirrored although only those below "
+            f"{rules.share:g} should be: the share was changed to and fro. Start a new window with one share.",
+        )
+    sent = coverage.mirrored + sum(lost(coverage).values())
+    offered = sent + coverage.not_mirrored.get("not_sampled", 0) + coverage.not_mirrored.get("control", 0)
+    # Units are sampled, not queries: where some ask many, the share of the queries varies by itself.
+    if rules.share < 1 and offered and not trial.grouped and sample_ratio_log_e(sent, offered, rules.share) >= _ALARM:
+        yield Problem(
+            name="sample_ratio",
+            sentence=f"{sent} of {offered} queries were sampled, which does not fit the planned share {rules.share:g} "
+            "(sample-ratio mismatch). Something picks queries beside the sampling: find it before judging.",
+        )
+
+
+def _conduct(trial: Trial, rules: Rules) -> Iterator[Problem]:
+    facts = trial.facts
+    if facts.live_writes:
+        yield Problem(
+            name="live_writes",
+            sentence=f"The candidate made {facts.live_writes} live writes. A shadow may make none: stop it and declare "
+            "the tool's effect.",
+        )
+    calls = sum(facts.fidelity.values())
+    unlike = facts.fidelity["simulated"] + facts.fidelity["refused"]
+    if calls and 1 - unlike / calls < rules.min_fidelity:
+        yield Problem(
+            name="fidelity",
+            sentence=f"{unlike} of the candidate's {calls} tool calls were simulated or refused; at least "
+            f"{rules.min_fidelity:.0%} must be answered faithfully. Declare reads as reads, or add stubs for the rest.",
+        )
+    if trial.pairs and facts.incumbent_failed > rules.max_incumbent_failures * trial.pairs:
+        yield Problem(
+            name="incumbent_fails",
+            sentence=f"The incumbent failed in {facts.incumbent_failed} of {trial.pairs} pairs: there is nothing to "
+            "compare with. Mend the incumbent first.",
+        )
+    if trial.pairs and facts.candidate_failed == trial.pairs:
+        yield Problem(
+            name="candidate_fails",
+            sentence=f"The candidate failed in all {trial.pairs} pairs. Look at its first failure: it is probably "
+            "set up wrongly.",
+        )
+    judged = {m.name for m in trial.metrics if m.failure_scores is not None} & {
+        g.base for g in trial.gates if not g.dry_run
+    }
+    if facts.candidate_failed and not judged and trial.gates:
+        yield Problem(
+            name="failures_unjudged",
+            sentence=f"The candidate failed {facts.candidate_failed} times and no gate's metric counts failures. Add "
+            "no_worse('errors', by=...).",
+        )
+
+
+def _clock(trial: Trial, rules: Rules, *, now: float) -> Iterator[Problem]:
+    if trial.disordered:
+        yield Problem(
+            name="order",
+            sentence=f"{trial.disordered} pairs came before an older one. Pairs must be judged in query order, or slow "
+            "ones are left out at each look; a clock that was set back does the same. Start a new window.",
+        )
+    if trial.pairs and trial.last_asked > now + _FUTURE:
+        yield Problem(
+            name="future",
+            sentence=f"The last query was asked {trial.last_asked - now:.0f} s in the future: a host's clock is wrong.",
+        )
+    if trial.facts.latest_lead > _FUTURE:
+        yield Problem(
+            name="clocks_disagree",
+            sentence=f"A candidate began {trial.facts.latest_lead:.0f} s before its query was asked: the clocks of the "
+            "mirror's and the worker's host disagree. Synchronise them.",
+        )
+    if not rules.once and trial.doubled > max(_FEW, _DOUBLED_SHARE * trial.pairs):
+        yield Problem(
+            name="doubled",
+            sentence=f"{trial.doubled} of {trial.pairs} queries repeat the one before within a second: calls are "
+            "probably mirrored twice. Mirror one layer only.",
+        )
+
+
+def _versions(trial: Trial, candidate: str) -> Iterator[Problem]:
+    versions = trial.facts.versions
+    for arm, by_name in sorted(versions.items()):
+        for name, found in sorted(by_name.items()):
+            if len(found) > 1:
+                yield Problem(
+                    name="version",
+                    sentence=f"{name!r} of {'the ' if arm != candidate else ''}{arm!r} changed in mid-run: "
+                    f"{', '.join(sorted(map(repr, found)))}. These are two trials: start a new window at the change.",
+                )
+    for name, found in sorted(versions.get("rerun", {}).items()):
+        served = versions.get("incumbent", {}).get(name, found)
+        if served != found and len(served) == len(found) == 1:
+            yield Problem(
+                name="rerun_version",
+                sentence=f"The incumbent was served with {name} {', '.join(served)!r} but run again with "
+                f"{', '.join(found)!r}: it is not the same pipeline. Deploy the worker with what is served.",
+            )
+
+
+def _scores(trial: Trial) -> Iterator[Problem]:
+    if not trial.pairs:
+        return
+    for metric in trial.metrics:
+        gates = [gate for gate in trial.gates if gate.base == metric.name]
+        if gates:
+            compared = any(gate.compares for gate in gates)
+            yield from _of_metric(metric, trial.tallies[metric.name], compared=compared, metrics=len(trial.metrics))
+
+
+def _of_metric(metric: Metric, tally: MetricTally, *, compared: bool, metrics: int) -> Iterator[Problem]:
+    name = metric.name
+    reasons = ", ".join(f"{reason} ({n})" for reason, n in tally.unscored.most_common(3))
+    scored = tally.both if compared else tally.candidate_scored
+    if not scored:
+        yield Problem(
+            name="missing_metric",
+            metric=name,
+            sentence=f"{name} has no pair with {'a score for both arms' if compared else 'a score'}: "
+            f"{reasons or 'no scorer made it'}. Mend the scorer, or take the gate out if it can't be measured here.",
+        )
+        return
+    if len(tally.versions) > 1:
+        yield Problem(
+            name="scorer_version",
+            metric=name,
+            sentence=f"{name} was scored by {len(tally.versions)} versions of its scorer "
+            f"({', '.join(sorted(tally.versions))}). Score the window again with one.",
+        )
+    raised = Counter({r: n for r, n in tally.unscored.items() if "Error: " in r or "Exception: " in r})
+    if raised.total() > _ERRING * (scored + raised.total()):
+        yield Problem(
+            name="scorer_errors",
+            metric=name,
+            sentence=f"The scorer of {name} raised {raised.total()} times, mostly {raised.most_common(1)[0][0]!r}. "
+            "Mend it and score the window again.",
+        )
+    if compared and _unequal_log_e(metric, tally) >= _ALARM + math.log(metrics):
+        yield Problem(
+            name="unequal_missing",
+            metric=name,
+            sentence=f"{name} lacks only the candidate's score in {tally.only_incumbent} pairs and only the "
+            f"incumbent's in {tally.only_candidate} ({reasons}): the arms are not judged on the same queries. Give "
+            "failures a score, or mend the scorer.",
+        )
+
+
+def _unequal_log_e(metric: Metric, tally: MetricTally) -> float:
+    """Log evidence that one arm lacks its score more often than the other; failures that count nowhere are left out."""
+    lacking = [tally.only_incumbent, tally.only_candidate]
+    if metric.failure_scores is None:
+        for place, arm in enumerate(("candidate", "incumbent")):
+            failed = sum(n for reason, n in tally.unscored.items() if reason.startswith(f"{arm}: failed: "))
+            lacking[place] = max(0, lacking[place] - failed)
+    return float(max(discordant_log_e(lacking, lacking[::-1]))) - math.log(2)
+
+
+def _controls(trial: Trial) -> Iterator[Problem]:
+    evidence, _slices = trial.evidence(closed=False)
+    for metric, noise in trial.noises.items():
+        found = evidence[noise]
+        if found.n and control_log_e(found) >= _ALARM + math.log(len(trial.noises)):
+            yield Problem(
+                name="control",
+                metric=metric,
+                sentence=f"{metric} differs between the incumbent and its own re-run by {found.mean:+.4f} of its range "
+                f"(n={found.n}): the comparison is biased before any candidate comes in. Look for a judge that prefers "
+                "a position, a cache, or a world that changed in between.",
+            )

@@ -1,0 +1,103 @@
+"""Erase what a user asked, or what is old: in the store, and on its way there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from shadoweval.experiment import Experiment
+from shadoweval.transport.wiping import wipe_settled
+from shadoweval.worker.clock import utc_now
+from shadoweval.worker.ingestion import Ingestion
+from shadoweval.worker.opening import open_receiver
+from shadoweval.worker.spans import parse_span
+
+if TYPE_CHECKING:
+    from shadoweval.store import SqlStore
+
+__all__ = ["Retention", "erase_unit", "purge", "retention_of"]
+
+log: Final = logging.getLogger(__name__)
+
+_EVERY: Final = 3600.0
+
+
+def erase_unit(experiment: Experiment, unit: str, *, store: SqlStore) -> int:
+    """Delete all that a user or session asked until now, and overwrite it in the spool. Returns how many queries.
+
+    What waits in the spool is ingested first. Where a worker is reading it, that worker drops what comes of this unit,
+    within a second; so does any later one with what was on its way meanwhile.
+
+    Raises:
+        StoreError: the store can't be written, or the unit is empty.
+    """
+    receiver = open_receiver(experiment)
+    waiting = Ingestion(experiment, store=store, receiver=receiver)
+    try:
+        waiting.drain()
+        erased = store.erase(unit)
+        waiting.drain()
+    finally:
+        receiver.close()
+    wipe_settled(experiment.spool)
+    return erased
+
+
+def retention_of(experiment: Experiment) -> timedelta | None:
+    """How long the settings let queries be kept; None: for ever.
+
+    Raises:
+        SettingsError: `retention` is no span of time.
+    """
+    span = experiment.settings.retention
+    return parse_span(span, name="retention") if span else None
+
+
+def purge(experiment: Experiment, before: datetime, *, store: SqlStore) -> int:
+    """Delete queries asked before `before`, of all experiments in this store. Returns how many queries.
+
+    What was read from this experiment's spool is overwritten there.
+    """
+    purged = store.purge(before)
+    wipe_settled(experiment.spool)
+    return purged
+
+
+class Retention:
+    """Purges what is older than the settings allow, at once and then every hour.
+
+    Args:
+        experiment: Whose settings and spool.
+        store: What is purged.
+        clock: Now, as an aware datetime.
+        monotonic: Seconds, to know when an hour is over.
+
+    Raises:
+        SettingsError: `retention` is no span of time.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        store: SqlStore,
+        clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._experiment, self._store = experiment, store
+        self._kept = retention_of(experiment)
+        self._clock, self._monotonic = clock, monotonic
+        self._due = monotonic()
+
+    def step(self) -> int:
+        """Purge if it is time to. Returns how many queries."""
+        if self._kept is None or self._monotonic() < self._due:
+            return 0
+        self._due = self._monotonic() + _EVERY
+        purged = purge(self._experiment, self._clock() - self._kept, store=self._store)
+        if purged:
+            log.info("purged old queries", extra={"experiment": self._experiment.name, "queries": purged})
+        return purged

@@ -1,0 +1,241 @@
+"""The worker: takes envelopes out of the transport, runs candidates, keeps what they did.
+
+Kill it at any moment: an envelope leaves the transport only once the store holds it, a task is closed only by its
+observation, and both are kept once however often they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, Protocol
+
+from shadoweval.experiment import Experiment
+from shadoweval.mirror.redaction.redactor import redacted_observation
+from shadoweval.protocols import Receiver, Store, Task
+from shadoweval.records import Arm, Envelope, Observation
+from shadoweval.worker.erasing import Retention
+from shadoweval.worker.ingestion import Ingestion, arms_of
+from shadoweval.worker.watch import Watch
+
+__all__ = ["Runs", "Worker", "arms_of"]
+
+log: Final = logging.getLogger(__name__)
+
+_USD: Final = 2
+"""Where a budget's limits have its dollars."""
+_LOOK: Final = 0.05
+"""Seconds between looks at transport and kill switch while there is work; ten times as long when there is none."""
+
+
+class Runs(Protocol):
+    """What the worker needs of a candidate pool."""
+
+    @property
+    def capacity(self) -> int:
+        """How many runs may be in flight."""
+        ...
+
+    async def run(self, envelope: Envelope, *, arm: Arm, attempt: int = 1) -> Observation:
+        """One arm's run of one envelope; never raises for what the candidate does."""
+        ...
+
+    async def cancel(self) -> None:
+        """End what is in flight at once; those runs are observed as `killed`."""
+        ...
+
+    def drain(self) -> None:
+        """Begin no further run: those that wait for their turn end as `killed`, those that run go on."""
+        ...
+
+    @property
+    def throttles(self) -> Mapping[Arm, int]:
+        """How often each arm met a rate limit."""
+        ...
+
+
+class Worker:
+    """Shadows one experiment.
+
+    Args:
+        experiment: What to shadow.
+        store: Where it is kept.
+        receiver: Where envelopes come from.
+        runs: The candidate pool, entered already.
+        told: Told of each stored observation (`tracing.SpanExporting`); must not raise.
+        watch: Looks after switch and mirrors at each step; None: nobody does (a suite of cases).
+        retention: Purges what is old; None: nobody does.
+        rng: Decides the order in which the arms of equally old queries start.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        store: Store,
+        receiver: Receiver,
+        runs: Runs,
+        told: Callable[[Envelope, Observation], None] | None = None,
+        watch: Watch | None = None,
+        retention: Retention | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._told_of_prices = False
+        self.experiment = experiment
+        self.counts: Counter[str] = Counter()
+        """envelopes, set_aside, observations, failed, killed; since this worker began."""
+        self._store, self._runs = store, runs
+        self._ingestion = Ingestion(experiment, store=store, receiver=receiver, counts=self.counts)
+        self._told, self._watch, self._retention = told, watch, retention
+        self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._flying: dict[asyncio.Task[None], datetime] = {}
+        """Runs, and when their queries were asked."""
+        self._spent: str | None = None
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take no further work; what runs is finished, what waits for a rate limit to pass is given back."""
+        self._stop.set()
+        self._runs.drain()
+
+    async def run(self, *, until_idle: bool = False) -> Counter[str]:
+        """Work until `stop`, or, with `until_idle`, until nothing is left. Returns `counts`."""
+        self._reclaim()
+        try:
+            while not self._stop.is_set():
+                busy = self.ingest() > 0
+                if self._retention is not None:
+                    self._retention.step()
+                if self.experiment.switch.killed():
+                    await self._cancel()
+                elif not self._budget_spent():
+                    busy = self._start() > 0 or busy
+                if self._watch is not None:
+                    self._watch.step(met=self._met(), oldest=min(self._flying.values(), default=None))
+                if not busy and not self._flying and until_idle:
+                    break
+                await self._pause(_LOOK if busy or self._flying else 10 * _LOOK)
+            await self._settle()
+        finally:
+            for flying in self._flying:
+                flying.cancel()
+            self.keep_counters()
+            if self._watch is not None:
+                self._watch.end(met=self._met())
+        return self.counts
+
+    def _met(self) -> int:
+        return sum(self._runs.throttles.values())
+
+    def _budget_spent(self) -> bool:
+        """Whether candidates and re-runs of the incumbent have used up the day's tokens or dollars."""
+        spent = self.experiment.budget.reason(runs=True)
+        if spent is not None and self._spent is None:
+            log.warning(
+                "the budget is spent: nothing is run until tomorrow (UTC)",
+                extra={"experiment": self.experiment.name, "shadow": True, "why": spent},
+            )
+        self._spent = spent
+        return spent is not None
+
+    def _reclaim(self) -> None:
+        """Take over at once what a worker of this host that was killed had leased."""
+        here = socket.gethostname()
+        for owner in self._store.owners(self.experiment.name):
+            host, _, process = owner.rpartition(":")
+            if host == here and process.isdigit() and not _lives(int(process)):
+                count = self._store.reopen(self.experiment.name, owner)
+                log.info("took over from a dead worker", extra={"owner": owner, "tasks": count})
+
+    def ingest(self) -> int:
+        """Move envelopes from the transport into the store. Returns how many frames were taken."""
+        return self._ingestion.step()
+
+    def keep_counters(self) -> None:
+        """Keep the mirrors' counters beside what they count."""
+        self._ingestion.keep_counters()
+
+    def _start(self) -> int:
+        room = self._runs.capacity - len(self._flying)
+        if room <= 0:
+            return 0
+        limits = self.experiment.limits
+        tasks = list(
+            self._store.lease(
+                self.experiment.name, limit=room, seconds=limits.seconds + limits.grace + 60, owner=self._owner
+            )
+        )
+        self._rng.shuffle(tasks)
+        for task in tasks:
+            flying = asyncio.create_task(self._run(task))
+            self._flying[flying] = task.envelope.query.asked_at
+            flying.add_done_callback(self._landed)
+        return len(tasks)
+
+    def _landed(self, flying: asyncio.Task[None]) -> None:
+        self._flying.pop(flying, None)
+
+    async def _run(self, task: Task) -> None:
+        observation = await self._runs.run(task.envelope, arm=task.arm, attempt=task.attempt)
+        if self.experiment.redact is not None:
+            observation = redacted_observation(observation, self.experiment.redact)
+        self._charge(observation)  # also of a run that was broken off: its tokens are gone
+        failure = observation.failure
+        if failure is not None and failure.kind == "killed":
+            self.counts["killed"] += 1
+            self._store.release(task)
+            return
+        new = self._store.add_observation(observation)
+        self.counts["observations"] += new
+        if new and self._told is not None:
+            self._told(task.envelope, observation)
+        self.counts["failed"] += failure is not None
+
+    def _charge(self, observation: Observation) -> None:
+        used = observation.usage
+        tokens = (used.input_tokens or 0) + (used.output_tokens or 0)
+        if tokens or used.cost_usd:
+            self.experiment.budget.charge(tokens=tokens, usd=used.cost_usd or 0.0)
+        unpriced = tokens and used.cost_usd is None and self.experiment.budget.limits[_USD] is not None
+        if unpriced and not self._told_of_prices:
+            self._told_of_prices = True
+            log.warning(
+                "Tokens were used and nobody said what they cost: the budget in dollars can't hold. "
+                "Give `Experiment(limits=Limits(prices={model: (dollars for a million tokens in, out)}))`.",
+                extra={"experiment": self.experiment.name, "arm": observation.arm},
+            )
+
+    async def _cancel(self) -> None:
+        if self._flying:
+            await self._runs.cancel()
+            await self._settle()
+
+    async def _settle(self) -> None:
+        if self._flying:
+            await asyncio.gather(*self._flying)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or less: until a run ends or the worker is stopped."""
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({stopping, *self._flying}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stopping
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

@@ -1,0 +1,46 @@
+"""A model's server on the loopback, and clients of it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+_SERVER = Path(__file__).parents[1] / "apps" / "fake_openai.py"
+sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
+
+
+@pytest.fixture(scope="session")
+def _running():
+    spec = importlib.util.spec_from_file_location("fake_openai", _SERVER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    server = module.FakeOpenAI()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(_running):
+    """A fresh view of the server."""
+    _running.seen.clear()
+    _running.faults.clear()
+    return _running
+
+
+@pytest.fixture
+def client(server):
+    """A client as users make it."""
+    import openai
+
+    with openai.OpenAI(api_key="k", base_url=server.url, max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def aclient(server):
+    """Makes async clients; close them in the loop that used them."""
+    import openai
+
+    return lambda: openai.AsyncOpenAI(api_key="k", base_url=server.url, max_retries=0)

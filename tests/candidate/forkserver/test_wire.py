@@ -1,0 +1,107 @@
+import contextlib
+import datetime as dt
+import itertools
+import socket
+import threading
+
+import msgspec
+import pytest
+from candidate_rig import call, envelope
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shadoweval import codec
+from shadoweval.candidate.forkserver.wire import (
+    MAX_FRAME,
+    Frames,
+    Report,
+    Request,
+    decode,
+    encode,
+    outgoing,
+    receive,
+    send,
+)
+from shadoweval.capture import uncopyable
+from shadoweval.errors import CandidateError
+from shadoweval.testing import make_observation, make_query
+
+
+def framed(content):
+    return len(content).to_bytes(4, "little") + content
+
+
+@given(messages=st.lists(st.binary(max_size=40), max_size=8), cuts=st.lists(st.integers(0, 200), max_size=8))
+def test_frames_are_cut_wherever_the_bytes_were_split(messages, cuts):
+    """Whatever the pieces in which they arrive, the same messages come out, in order."""
+    stream = b"".join(map(framed, messages))
+    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    frames = Frames()
+
+    found = [m for a, b in itertools.pairwise(places) for m in frames.fed(stream[a:b])]
+
+    assert found == messages
+
+
+def test_an_absurd_length_is_told_before_anything_is_read():
+    """A length over the cap is no message of ours."""
+    with pytest.raises(CandidateError, match="the cap is"):
+        Frames().fed((MAX_FRAME + 1).to_bytes(4, "little"))
+
+
+@given(st.binary(max_size=60))
+def test_garbage_is_an_error_of_ours(content):
+    """Bytes that are no report raise CandidateError and nothing else."""
+    with contextlib.suppress(CandidateError):
+        assert isinstance(decode(content, Report), Report)
+
+
+def test_values_come_back_and_objects_stay_encoded():
+    """Tuples, sets and dates are rebuilt; an object of another module is not imported into this process."""
+    value = {"pair": (1, 2), "tags": {"a"}, "on": dt.date(2026, 1, 2), "deep": [(dt.time(1), {"x": (1,)})]}
+    strange = codec.plain(call("look", {"order": "K-1"}))
+    assert isinstance(strange, msgspec.msgpack.Ext)
+    calls = [call("look", {"value": codec.plain(value), "object": strange, "within": codec.plain((1, call("x")))})]
+    report = Report(7, make_observation(make_query(), calls=calls))
+
+    found = decode(encode(report), Report)
+
+    arguments = found.observation.tool_calls[0].arguments
+    assert arguments["value"] == value
+    assert isinstance(arguments["object"], msgspec.msgpack.Ext)
+    assert isinstance(arguments["within"], msgspec.msgpack.Ext)
+
+
+def test_an_envelope_goes_out_with_what_a_run_needs():
+    """Rebuilt values, still encoded ones and uncopyable ones among the recorded calls arrive as what they are."""
+    known = [
+        call("a", {"on": dt.date(2026, 1, 2)}, (1, {"deep": {2}})),
+        call("b", {"x": msgspec.msgpack.Ext(5, msgspec.msgpack.encode(["date", "2026-01-02"]))}, [codec.plain((3,))]),
+        call("c", {}, threading.Lock()),
+    ]
+    found = codec.decode_envelope(outgoing(envelope("hello", calls=known, args=("hello",))))
+
+    assert found.query.text == "hello"
+    assert codec.thaw(found.query.inputs) == (("hello",), {})
+    assert [c.result for c in found.served.tool_calls[:2]] == [(1, {"deep": {2}}), [(3,)]]
+    assert [c.arguments for c in found.served.tool_calls[:2]] == [
+        {"on": dt.date(2026, 1, 2)},
+        {"x": dt.date(2026, 1, 2)},
+    ]
+    assert uncopyable(found.served.tool_calls[2].result)
+
+
+def test_messages_of_megabytes_pass_a_socket():
+    """A message larger than the socket's buffers arrives whole; a closed socket is None."""
+    ours, theirs = socket.socketpair()
+    message = Request(1, b"x" * (5 << 20))
+    thread = threading.Thread(target=send, args=(ours, message))
+    thread.start()
+
+    found = decode(receive(theirs), Request)
+    thread.join()
+    ours.close()
+
+    assert found == message
+    assert receive(theirs) is None
+    theirs.close()

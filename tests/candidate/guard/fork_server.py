@@ -1,0 +1,120 @@
+"""A warm, single-threaded process that forks one child per request; the child guards itself and acts.
+
+Run as `python -m tests.candidate.guard.fork_server FD MODULE`. A request is a pickled dict, with descriptors: the child's
+result socket, the witness pipe and (if guarded) of its end of the supervisor's channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import msgspec
+
+from shadoweval.candidate.guard import GuardPolicy, Supervisor, contain, prepare
+
+
+def child(request: dict[str, Any], act: Any, before: Any, *, descriptors: list[int]) -> None:
+    """Prepare, say so, wait for the word, get under the guard, act, report what came of it."""
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    result, world = socket.socket(fileno=descriptors[0]), request["world"]
+    os.set_inheritable(descriptors[0], False)
+    world.witness, world.result, world.channel = descriptors[1], result, descriptors[-1]
+    os.set_inheritable(world.witness, True)
+    try:
+        if before is not None:
+            before(world)
+        result.send(b"ready")
+        result.recv(1)
+        if request["policy"] is not None:
+            policy = msgspec.structs.replace(request["policy"], keep_fds=tuple(descriptors[:2]))
+            world.containment = contain(
+                policy, on_refusal=world.told.append if hasattr(world, "told") else descriptors[2]
+            )
+        outcome = repr(act(world))
+    except BaseException as error:
+        outcome = f"{type(error).__name__}: {error}"
+    with contextlib.suppress(OSError):
+        result.send(outcome[:60000].encode(errors="replace") or b"-")
+    os._exit(0)
+
+
+def serve(control: socket.socket, acts: dict[str, Any]) -> None:
+    """Fork for each request until the other side is gone."""
+    witness = -1
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, lambda *_: os.write(witness, b"!"))
+    prepare()
+    control.send(b"warm")
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 3)
+        if not message:
+            return
+        if witness >= 0:
+            os.close(witness)
+        witness = descriptors[1]
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            request = pickle.loads(message)
+            probe = acts[request["name"]]
+            child(request, probe.act, probe.before, descriptors=descriptors)
+        for descriptor in (descriptors[0], *descriptors[2:]):
+            os.close(descriptor)
+        control.send(str(pid).encode())
+
+
+class Zygote:
+    """The test's side of it."""
+
+    def __init__(self, registry: str) -> None:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        environment = os.environ | {
+            "OPENBLAS_NUM_THREADS": "1",
+            "GRPC_ENABLE_FORK_SUPPORT": "0",
+            "GRPC_VERBOSITY": "NONE",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.candidate.guard.fork_server", str(theirs.fileno()), registry],
+            pass_fds=[theirs.fileno()], env=environment, cwd=pathlib.Path(__file__).resolve().parents[3],
+        )  # fmt: skip
+        theirs.close()
+        assert self.control.recv(64) == b"warm"
+
+    def fork(self, request: dict[str, Any], supervisor: Supervisor | None) -> tuple[int, socket.socket, int]:
+        """Pid of the child, its result socket, the reading end of the witness pipe."""
+        ours, result = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        reading, witness = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptors = [result.fileno(), witness] + ([supervisor.candidate_fd] if supervisor else [])
+        socket.send_fds(self.control, [pickle.dumps(request)], descriptors)
+        pid = int(self.control.recv(64))
+        result.close()
+        os.close(witness)
+        if supervisor:
+            supervisor.release()
+        return pid, ours, reading
+
+    def close(self) -> None:
+        """End it."""
+        self.control.close()
+        self.process.wait(10)
+
+
+def policy_for(world: Any, **changes: Any) -> GuardPolicy:
+    """Nothing but the scratch folder."""
+    return GuardPolicy(scratch=world.scratch, **changes)
+
+
+if __name__ == "__main__":
+    import importlib
+
+    module = importlib.import_module(sys.argv[2])
+    serve(socket.socket(fileno=int(sys.argv[1])), module.load())

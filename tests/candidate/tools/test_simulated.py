@@ -1,0 +1,127 @@
+import json
+
+import pytest
+from candidate_rig import call, envelope
+
+from shadoweval.candidate import Simulate, Stubs
+from shadoweval.candidate.tools.simulated import from_recorded, from_schema, shape_of
+
+PAID = call(
+    "refund",
+    {"order_id": "K-1", "amount": 500, "reason": "late"},
+    {"refund_id": 12, "order_id": "K-1", "amount": 500, "status": "paid", "text": "500 cents for K-1 (late)"},
+    effect="write",
+)
+ASKED = {"order_id": "K-77", "amount": 900, "reason": "damaged"}
+
+
+def test_a_simulated_result_has_the_candidate_s_arguments():
+    """The incumbent's result, with the candidate's arguments in it and an identifier that no real system gave out."""
+    made = from_recorded(PAID, ASKED, number=3)
+
+    assert made == {
+        "refund_id": -3,
+        "order_id": "K-77",
+        "amount": 900,
+        "status": "paid",
+        "text": "500 cents for K-77 (damaged)",
+    }
+
+
+def test_results_that_are_json_text_stay_json_text():
+    """Agents get structures as text; the simulated one is of the same kind."""
+    recorded = call("refund", PAID.arguments, json.dumps(PAID.result), effect="write")
+    made = from_recorded(recorded, ASKED)
+
+    assert json.loads(made)["order_id"] == "K-77"
+    assert json.loads(made)["refund_id"] == -1
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "ticket_id": {"type": "string"},
+        "number": {"type": "integer"},
+        "status": {"enum": ["open", "closed"]},
+        "note": {"anyOf": [{"type": "null"}, {"type": "string"}]},
+        "lines": {"type": "array", "items": {"type": "string"}},
+        "done": {"type": "boolean"},
+        "price": {"type": "number", "minimum": 1},
+        "owner": {"$ref": "#/$defs/owner"},
+        "order_id": {"type": "string"},
+    },
+    "$defs": {"owner": {"type": "object", "properties": {"name": {"type": "string", "default": "nobody"}}}},
+}
+
+
+def test_a_schema_gives_the_smallest_result_that_fits():
+    """Each kind of a JSON schema has its value; arguments are put where they belong."""
+    assert from_schema(SCHEMA, {"order_id": "K-1"}, number=2) == {
+        "ticket_id": "simulated-2",
+        "number": -2,
+        "status": "open",
+        "note": "simulated",
+        "lines": [],
+        "done": True,
+        "price": 1,
+        "owner": {"name": "nobody"},
+        "order_id": "K-1",
+    }
+
+
+def test_a_recursive_schema_ends():
+    """A schema that refers to itself gives a finite value."""
+    tree = {"type": "object", "properties": {"next": {"$ref": "#"}}}
+
+    assert json.dumps(from_schema(tree, {})).count("next") < 20
+
+
+@pytest.mark.parametrize(
+    ("effect", "answered"), [("write", "simulated"), ("unknown", "simulated"), ("read", "refused")]
+)
+def test_only_writes_are_simulated(effect, answered, tmp_path):
+    """An acknowledged write misleads nobody; an invented read would."""
+    opened = Stubs(default=[Simulate()]).opened(envelope(calls=[PAID]), scratch=tmp_path)
+
+    assert opened.answer("refund", ASKED, effect=effect, live=None).answered == answered
+
+
+def test_identifiers_differ_from_call_to_call(tmp_path):
+    """Two simulated refunds are two refunds."""
+    opened = Stubs(default=[Simulate()]).opened(envelope(calls=[PAID]), scratch=tmp_path)
+    made = [opened.answer("refund", ASKED, effect="write", live=None).result["refund_id"] for _ in range(2)]
+
+    assert len(set(made)) == 2
+
+
+def test_without_a_shape_nothing_is_simulated(tmp_path):
+    """No recorded call and no schema: refused. A failed call has no shape either."""
+    failed = call("refund", PAID.arguments, error="ShopError: no", effect="write")
+    bare = Stubs().opened(envelope(calls=[failed]), scratch=tmp_path)
+    told = Stubs(schemas={"refund": SCHEMA}).opened(envelope(), scratch=tmp_path)
+
+    assert bare.answer("refund", ASKED, effect="write", live=None).answered == "refused"
+    assert told.answer("refund", ASKED, effect="write", live=None).answered == "simulated"
+
+
+@pytest.mark.parametrize(
+    ("result", "simulated"),
+    [
+        ({"refund_id": 17, "to": "ada@mail.example", "lines": [1], "ok": True}, {"refund_id": -1, "to": "K-9"}),
+        ('{"refund_id": "R-17", "to": "ada@mail.example"}', '{"refund_id": "simulated-1", "to": "K-9"}'),
+        ("ada paid", "simulated"),
+    ],
+)
+def test_shapes_of_other_queries_help_and_tell_nothing(tmp_path, result, simulated):
+    """A write that this incumbent never made gets a result of the form seen elsewhere, with no value of anybody's."""
+    shapes = {"refund": shape_of(result)}
+    assert "ada" not in str(shapes)
+    opened = Stubs().opened(envelope(), scratch=tmp_path, shapes=shapes)
+
+    answer = opened.answer("refund", {"to": "K-9"}, effect="write", live=None)
+
+    assert answer.answered == "simulated"
+    if isinstance(simulated, dict):
+        simulated = {**simulated, "lines": [], "ok": True}
+    assert answer.result == simulated
+    assert opened.answer("refund", {"to": "K-9"}, effect="read", live=None).answered == "refused"

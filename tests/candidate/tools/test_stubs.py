@@ -1,0 +1,149 @@
+import re
+from pathlib import Path
+
+import pytest
+from candidate_rig import call, envelope
+
+from shadoweval.candidate import EntityWorld, Live, Refuse, Replay, Simulate, Stubs
+from shadoweval.protocols import StubAnswer
+
+DOCS = Path(__file__).parents[3] / "docs" / "stubs.md"
+ORDER = {"order": "K-1"}
+RECORDED = [call("look", ORDER, "recorded"), call("pay", ORDER, {"id": 7}, effect="write")]
+
+
+def opened(tmp_path, *args, calls=RECORDED, **settings):
+    return Stubs(*args, **settings).opened(envelope(calls=calls), scratch=tmp_path)
+
+
+def how(session, name, arguments, effect="read", live=lambda: "live"):
+    answer = session.answer(name, arguments, effect=effect, live=live)
+    return answer.answered, answer.error or answer.result
+
+
+def stand_in(order):
+    return f"stand-in {order}"
+
+
+def failing(order):
+    raise LookupError(order)
+
+
+def modelled(world, order):
+    return f"modelled {order}"
+
+
+def test_the_default_order(tmp_path):
+    """The record, the function, worlds, allowed reads, simulated writes, refusal."""
+    bare = opened(tmp_path)
+    assert how(bare, "look", ORDER) == ("replayed", "recorded")
+    assert how(bare, "look", {"order": "K-2"}) == ("refused", "'look' is refused in a shadow")
+    assert how(bare, "pay", ORDER, "write") == ("replayed", {"id": 7})
+    assert how(bare, "pay", {"order": "K-2"}, "write") == ("simulated", {"id": -1})
+    assert how(bare, "mail", ORDER, "write")[0] == "refused"
+
+    world = EntityWorld({"look": modelled, "list": modelled})
+    full = opened(tmp_path, {"look": stand_in}, live=["list", "search"], worlds=[world])
+    assert how(full, "look", ORDER) == ("replayed", "recorded")
+    assert how(full, "look", {"order": "K-2"}) == ("stubbed", "stand-in K-2")
+    assert how(full, "list", ORDER) == ("world", "modelled K-1")
+    assert how(full, "search", ORDER) == ("live", "live")
+    assert how(full, "browse", ORDER)[0] == "refused"
+
+
+def test_a_sequence_is_the_whole_order_of_its_tool(tmp_path):
+    """Neither record nor simulation is asked where a tool has an order of its own; refusal ends it."""
+    session = opened(tmp_path, {"look": [Live()], "pay": [Refuse()]})
+
+    assert how(session, "look", ORDER) == ("live", "live")
+    assert how(session, "pay", ORDER, "write")[0] == "refused"
+
+
+def test_a_default_replaces_the_order_of_all_other_tools(tmp_path):
+    """A function still comes first where it is given."""
+    session = opened(tmp_path, {"mail": stand_in}, default=[Simulate(effects=("read", "write"))])
+
+    assert how(session, "look", {"order": "K-9"}) == ("simulated", "recorded")
+    assert how(session, "mail", ORDER, "write") == ("stubbed", "stand-in K-1")
+
+
+def test_a_failing_stand_in_is_a_failing_tool(tmp_path):
+    """What it raises is what the candidate sees the tool fail with."""
+    assert how(opened(tmp_path, {"mail": failing}), "mail", ORDER, "write") == ("stubbed", "LookupError: K-1")
+
+
+@pytest.mark.parametrize("effect", ["write", "unknown"])
+@pytest.mark.parametrize("live", [True, ["pay", "mail"]])
+def test_no_setting_runs_a_write(tmp_path, effect, live):
+    """Not even one that names it."""
+
+    def run():
+        raise AssertionError("it ran")
+
+    session = opened(tmp_path, {"mail": [Live(("mail",)), Live()]}, live=live)
+    for name in ("pay", "mail"):
+        for arguments in (ORDER, {"order": "K-2"}):
+            assert how(session, name, arguments, effect, run)[0] != "live"
+    assert session.live_writes == 0
+
+
+class Dishonest:
+    def answer(self, request):
+        return StubAnswer(answered="live", result="I ran it")
+
+
+def test_a_policy_that_lets_a_write_through_is_counted(tmp_path):
+    """The counter of live writes is not a constant."""
+    session = opened(tmp_path, {"pay": [Dishonest()]})
+    how(session, "pay", ORDER, "write")
+
+    assert session.live_writes == 1
+
+
+def test_a_policy_never_gets_the_real_write(tmp_path):
+    """What a user's policy is given to run is None for everything that is not a declared read."""
+    seen = {}
+
+    class Curious:
+        def answer(self, request):
+            seen[request.effect] = request.live
+
+    session = opened(tmp_path, default=[Curious()])
+    for effect in ("read", "write", "unknown"):
+        how(session, "look", ORDER, effect)
+
+    assert seen["read"] is not None
+    assert seen["write"] is seen["unknown"] is None
+
+
+def test_refusals_and_writes_are_counted(tmp_path):
+    """Each refused tool with its number; each write with its arguments as they were."""
+    session = opened(tmp_path)
+    arguments = {"to": ["a"]}
+    for _ in range(2):
+        how(session, "mail", arguments, "write")
+    arguments["to"].append("changed later")
+
+    assert [(r.kind, r.detail, r.count) for r in session.refusals()] == [("tool", "mail", 2)]
+    assert [w.arguments for w in session.writes()] == [{"to": ["a"]}] * 2
+
+
+def test_stubs_travel(tmp_path):
+    """Packed and unpacked, they answer alike."""
+    import pickle
+
+    stubs = Stubs({"look": [Replay(), Live()]}, live=True, effects={"x": "read"}, schemas={"y": {"type": "null"}})
+    found, extract = pickle.loads(stubs.packed())
+
+    assert extract is None
+    assert vars(found) == vars(stubs)
+
+
+def test_the_documentation_runs():
+    """Every block of the page on stubs is code that works."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        space = {}
+        exec(compile(block, str(DOCS), "exec"), space)
+        assert isinstance(space["stubs"], Stubs)

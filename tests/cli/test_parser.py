@@ -1,0 +1,370 @@
+"""The command line, over a small experiment of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from shadoweval.cli.parser import main
+
+COMMANDS = (
+    "worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase",
+    "purge",
+)  # fmt: skip
+
+PIPELINE = """
+from shadoweval import Experiment, better, no_worse, tool
+from shadoweval.scoring.answers import exact_match
+from shadoweval.scoring.latency import errors
+from shadoweval.verdict.rules import Rules
+
+@tool(effect="write")
+def book(number):
+    open("booked.txt", "a").write(f"{number}\\n")
+    return "booked"
+
+toy = Experiment(
+    name="toy",
+    candidates={"upper": "toyapp:upper"},
+    incumbent="toyapp:plain",
+    labels="cases.jsonl",
+    scorers=[exact_match(), errors()],
+    gates=[better("exact_match", by=0.1), no_worse("errors", by=0.1)],
+    rules=Rules(min_units=20, min_hours=0),
+)
+
+def plain(question):
+    book(question)
+    return question
+
+def upper(question):
+    book(question)
+    return "right" if len(question) > 3 else question
+
+served = toy.mirror(1.0, control=0.0)(plain)
+"""
+
+
+@pytest.fixture(name="project")
+def _project(tmp_path, monkeypatch):
+    (tmp_path / "toyapp.py").write_text(textwrap.dedent(PIPELINE), encoding="utf-8")
+    cases = [json.dumps({"query": f"question {n}", "reference": "right"}) for n in range(80)]
+    (tmp_path / "cases.jsonl").write_text("\n".join(cases), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("SHADOWEVAL_HOME", "SHADOWEVAL_STORE", "SHADOWEVAL_KILL"):
+        monkeypatch.delenv(name, raising=False)
+    yield tmp_path
+    sys.modules.pop("toyapp", None)
+
+
+def shadoweval(*arguments, check=True):
+    return subprocess.run(
+        [sys.executable, "-m", "shadoweval", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=check,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+
+
+def serve(count):
+    script = f"import toyapp\nfor n in range({count}): toyapp.served(f'question {{n}}')"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_the_whole_way_from_a_mirrored_call_to_a_report(project):
+    """Serve, shadow, evaluate, report, explain, status: and the tool wrote for the incumbent alone."""
+    serve(80)
+    booked = (project / "booked.txt").read_text(encoding="utf-8")
+
+    worked = shadoweval("worker", "toyapp:toy", "--until-idle")
+    judged = shadoweval("evaluate", "toyapp:toy", "--report", "reports", "--markdown", "summary.md")
+    written = shadoweval("report", "toyapp:toy", "--out", "again.html")
+    status = shadoweval("status", "toyapp:toy").stdout
+    explained = shadoweval("explain", "toyapp:toy").stdout
+
+    assert "80 envelopes" in worked.stdout
+    assert "toy / upper: PROMOTE" in judged.stdout
+    assert "PROMOTE" in (project / "reports" / "toy.html").read_text(encoding="utf-8")
+    assert (project / "summary.md").read_text(encoding="utf-8").startswith("## toy / upper: PROMOTE")
+    assert "again.html" in written.stdout
+    assert "eligible 80, mirrored 80" in status
+    assert "80 paired" in status
+    assert "exact_match" in explained
+    assert (project / "booked.txt").read_text(encoding="utf-8") == booked
+
+
+def test_a_worker_that_is_killed_loses_and_doubles_nothing(project):
+    """SIGKILL in the middle, a new worker, and every query is paired exactly once."""
+    serve(80)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "shadoweval", "worker", "toyapp:toy"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+    first.stdout.readline()
+    deadline = time.monotonic() + 60
+    while "upper: 0 paired" in shadoweval("status", "toyapp:toy").stdout and time.monotonic() < deadline:
+        pass
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+
+    shadoweval("worker", "toyapp:toy", "--until-idle")
+    status = shadoweval("status", "toyapp:toy").stdout
+
+    assert "80 paired (80 different), 0 waiting" in status
+    assert "failed" not in status
+
+
+def test_exit_codes_say_the_verdict(project):
+    """Held because there is no evidence is another code than promoted."""
+    done = shadoweval("evaluate", "toyapp:toy", check=False)
+
+    assert done.returncode == 2
+    assert "HOLD (error)" in done.stdout
+
+
+def test_every_so_often_until_stopped(project):
+    """A schedule runs at once, and a signal ends it cleanly with the verdict's code."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shadoweval", "evaluate", "toyapp:toy", "--every", "1h"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+    assert "HOLD" in process.stdout.readline()
+
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert "1 runs, 0 missed" in out
+
+
+def test_kill_and_resume(project, capsys):
+    """The switch is thrown and taken back, with the file it wrote and the reason in the audit trail."""
+    serve(1)
+    assert main(["kill", "toy", "--reason", "bad answers"]) == 0
+    assert str(project / ".shadoweval" / "kill" / "toy") in capsys.readouterr().out
+    assert main(["status", "toyapp:toy"]) == 0
+    assert f"KILLED by the file {project / '.shadoweval' / 'kill' / 'toy'}" in capsys.readouterr().out
+
+    assert main(["resume", "toy"]) == 0
+    assert main(["status", "toyapp:toy"]) == 0
+    assert "toy: running" in capsys.readouterr().out
+    assert "bad answers" in (project / ".shadoweval" / "audit.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["kill", "resume"])
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("tooy", "Did you mean 'toy'?"), ("other", "It has: 'toy'."), ("toyapp", "'toy'")]
+)
+def test_a_mistyped_name_is_refused_and_changes_nothing(project, capsys, command, name, complaint):
+    """An operator who was not understood must not believe to have stopped it."""
+    serve(1)
+
+    assert main([command, name]) == 4
+
+    told = capsys.readouterr()
+    assert complaint in told.err
+    assert str(project / ".shadoweval") in told.err
+    assert told.out == ""
+    assert not (project / ".shadoweval" / "kill").exists()
+    assert not (project / ".shadoweval" / "audit.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["toy", "ALL"])
+def test_a_kill_from_another_folder_is_refused(project, capsys, monkeypatch, name):
+    """Where nothing ever ran there is nothing to stop: it names the folder, and makes none."""
+    serve(1)
+    (project / "elsewhere").mkdir()
+    monkeypatch.chdir(project / "elsewhere")
+
+    assert main(["kill", name]) == 4
+    assert str(project / "elsewhere" / ".shadoweval") in capsys.readouterr().err
+    assert list((project / "elsewhere").iterdir()) == []
+
+
+def test_a_kill_before_the_first_call_can_be_forced(project, capsys):
+    """--force, or naming the definition, kills what has not run yet; then it can be resumed."""
+    assert main(["kill", "later", "--force"]) == 0
+    assert (project / ".shadoweval" / "kill" / "later").exists()
+    assert main(["resume", "later"]) == 0
+
+    assert main(["kill", "toyapp:toy"]) == 0
+    assert main(["status", "toyapp:toy"]) == 0
+    assert "KILLED" in capsys.readouterr().out
+
+
+def test_a_resume_that_resumes_nothing_says_what_still_kills(project, capsys, monkeypatch):
+    """A flag file and the environment kill on: not "running", and not 0."""
+    (project / "flags.toml").write_text("kill = ['toy']\n", encoding="utf-8")
+    monkeypatch.setenv("SHADOWEVAL_FLAGS", "flags.toml")
+    serve(1)
+    assert main(["kill", "toy"]) == 0
+    capsys.readouterr()
+
+    assert main(["resume", "toy"]) == 4
+    out = capsys.readouterr().out
+    assert "running" not in out
+    assert str(project / "flags.toml") in out
+    assert main(["status", "toyapp:toy"]) == 0
+    assert str(project / "flags.toml") in capsys.readouterr().out
+
+    (project / "flags.toml").write_text("", encoding="utf-8")
+    monkeypatch.setenv("SHADOWEVAL_KILL", "toy")
+    assert main(["resume", "toy"]) == 4
+    assert "SHADOWEVAL_KILL=toy" in capsys.readouterr().out
+
+
+def test_status_writes_down_a_kill_that_nobody_wrote_down(project, capsys):
+    """`touch` leaves no line: who looks at it leaves one."""
+    serve(1)
+    (project / ".shadoweval" / "kill").mkdir()
+    (project / ".shadoweval" / "kill" / "toy").touch()
+
+    assert main(["status", "toyapp:toy"]) == 0
+
+    (line,) = (project / ".shadoweval" / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+    assert (json.loads(line)["who"], json.loads(line)["new"]) == ("unknown", "killed")
+
+
+@pytest.mark.parametrize(
+    "command", [["kill", "toy", "--force"], ["resume", "toy", "--force"], ["status", "toyapp:toy"],
+                ["evaluate", "toyapp:toy"], ["worker", "toyapp:toy", "--until-idle"]],
+)  # fmt: skip
+def test_an_unusable_home_is_told_in_one_line(project, capsys, command):
+    """A file where the folder should be: its path, what to do, and 4; an exit code of 1 would mean rollback."""
+    (project / ".shadoweval").write_text("in the way", encoding="utf-8")
+
+    assert main(command) == 4
+
+    told = capsys.readouterr().err
+    assert str(project / ".shadoweval") in told
+    assert "Traceback" not in told
+
+
+def test_a_fault_of_ours_is_no_rollback(project, capsys, monkeypatch):
+    """Whatever is raised ends with 4 and its traceback; Python's own 1 means rollback."""
+    monkeypatch.setattr("shadoweval.cli.switching.read_settings", lambda: 1 / 0)
+
+    assert main(["kill", "toy"]) == 4
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["kil"], ["kill"], ["kill", "toy", "--unknown"], []])
+def test_a_command_that_is_not_understood_is_no_verdict(arguments, capsys):
+    """Argparse's own 2 means here that the evidence is wrong."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 4
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["kill", "resume"])
+def test_the_switch_loads_neither_numbers_nor_databases(project, command):
+    """An operator in a hurry does not wait for numpy, sqlmodel or the report's templates."""
+    serve(1)
+    code = (
+        "import sys\nfrom shadoweval.cli.parser import main\n"
+        f"assert main([{command!r}, 'toy']) == 0\n"
+        "heavy = {'numpy', 'sqlmodel', 'sqlalchemy', 'jinja2', 'scipy', 'asyncio', 'shadoweval.experiment'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_status_loads_no_statistics(project):
+    """It reads the store, and needs no numpy for that unless the definition does."""
+    code = (
+        "import sys, runpy\nimport shadoweval.cli.status\n"
+        "print(sorted({'numpy', 'scipy', 'jinja2', 'shadoweval.evaluation.evaluate'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_labels_and_erasure(project, capsys):
+    """Labels that came later are joined, old queries are erased."""
+    assert main(["labels", "toyapp:toy", "cases.jsonl"]) == 0
+    assert main(["labels", "toyapp:toy", "cases.jsonl"]) == 0
+    assert main(["erase", "toyapp:toy", "--before", "30d"]) == 0
+
+    out = capsys.readouterr().out
+    assert "80 cases read, 80 labels new or changed" in out
+    assert "80 cases read, 0 labels new or changed" in out
+    assert "erased 0 queries older than 30d" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["status", "toyapp"], "it names no attribute"),
+        (["status", "toyapq:toy"], "can't be imported"),
+        (["status", "toyapp:toyy"], "has no 'toyy'"),
+        (["status", "toyapp:plain"], "it is a function, no Experiment"),
+        (["evaluate", "toyapp:toy", "--since", "yesterday"], "30m or 24h"),
+        (["report", "toyapp:toy"], "shadoweval evaluate toyapp:toy"),
+        (["labels", "toyapp:toy", "none.jsonl"], "can't be read"),
+        (["erase", "toyapp:toy"], "--unit ID"),
+        (["purge", "toyapp:toy"], "retention = '30d'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(project, capsys, arguments, complaint):
+    """Exit code 4, and a message that says how to mend it; no traceback."""
+    assert main(arguments) == 4
+    assert complaint in capsys.readouterr().err
+
+
+def test_help_of_every_command(capsys):
+    """Every command explains itself."""
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+        assert command in capsys.readouterr().out
+
+
+def test_a_spent_budget_is_in_the_status(project, capsys):
+    """What is spent, and what that stops."""
+    text = (
+        (project / "toyapp.py").read_text(encoding="utf-8").replace('name="toy",', 'name="toy", budget={"tokens": 5},')
+    )
+    (project / "toyapp.py").write_text(text, encoding="utf-8")
+    spend = "import toyapp; toyapp.toy.budget.charge(tokens=5)"
+    subprocess.run([sys.executable, "-c", spend], check=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
+
+    told = shadoweval("status", "toyapp:toy").stdout
+
+    assert "BUDGET SPENT: 5 of 5 tokens are spent today; nothing is mirrored and no candidate runs" in told
+
+
+def test_silence_is_in_the_status_and_in_the_evaluation(project):
+    """One mirrored call, seen by a look, then forty that can't be copied: the mirrored one mutes nothing."""
+    serve(1)
+    assert "ALARM" not in shadoweval("status", "toyapp:toy").stdout
+    lock = "import threading, toyapp\nfor _ in range(40): toyapp.served(threading.Lock())"
+    text = (
+        (project / "toyapp.py")
+        .read_text(encoding="utf-8")
+        .replace("    book(question)\n    return question", "    return 1")
+    )
+    (project / "toyapp.py").write_text(text, encoding="utf-8")
+    subprocess.run([sys.executable, "-c", lock], check=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
+
+    status = shadoweval("status", "toyapp:toy").stdout
+    shadoweval("evaluate", "toyapp:toy", "--report", "reports", check=False)
+
+    assert "ALARM: 40 calls, none mirrored. Most frequent reason: uncopyable (40)" in status
+    assert "Alarm: 40 calls, none mirrored" in (project / "reports" / "toy.html").read_text(encoding="utf-8")

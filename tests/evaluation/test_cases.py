@@ -1,0 +1,68 @@
+"""Case files."""
+
+import pytest
+
+from shadoweval.codec import thaw
+from shadoweval.errors import CaseFileError
+from shadoweval.evaluation.cases import labels_of, queries_of, read_cases
+from shadoweval.records import query_key
+
+GOOD = (
+    '{"id": "a", "query": "why?", "relevant": {"d1": 2, "d2": 0}, "reference": "because",'
+    ' "attributes": {"plan": "free"}}\n'
+    "\n"
+    '{"query": "refund 7", "inputs": {"question": "refund 7", "customer": "c1"}, "unit": "c1",'
+    ' "expected_calls": [{"name": "refund", "arguments": {"order": 7}, "effect": "write"}]}\n'
+)
+
+
+def written(tmp_path, text):
+    file = tmp_path / "cases.jsonl"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_reads_what_people_said(tmp_path):
+    """Judgements, references and expected calls come back as labels by the query's key."""
+    labels = labels_of(read_cases(written(tmp_path, GOOD)))
+
+    assert labels[query_key("WHY?")].relevant == {"d1": 2, "d2": 0}
+    assert labels[query_key("refund 7")].expected_calls[0].arguments == {"order": 7}
+
+
+def test_makes_queries_as_the_mirror_would(tmp_path):
+    """Inputs are the keyword arguments, or the text where there are none."""
+    first, second = queries_of(read_cases(written(tmp_path, GOOD)), entry="m:f")
+
+    assert thaw(first.inputs) == (("why?",), {})
+    assert thaw(second.inputs) == ((), {"question": "refund 7", "customer": "c1"})
+    assert (first.id, second.id, second.unit, first.entry) == ("a", "case-2", "c1", "m:f")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        ('{"query": "a"}\n{"query": }\n', 2, "no JSON object"),
+        ('{"query": "a"}\n\n{"question": "b"}\n', 3, "unknown field `question`"),
+        ('{"reference": "b"}\n', 1, "missing required field `query`"),
+        ('{"query": "a", "relevant": {"d": "high"}}\n', 1, "Expected `int`"),
+        ('{"query": " "}\n', 1, "'query' is empty"),
+        ('{"query": "a"}\n{"query": "a"}\n', 2, "stands in line 1 already"),
+        ('{"id": "x", "query": "a"}\n{"id": "x", "query": "b"}\n', 2, "id 'x' stands in line 1"),
+        ("\n", 0, "holds no case"),
+        ("[1]\n", 1, "Expected `object`"),
+    ],
+)
+def test_names_the_line(tmp_path, text, line, complaint):
+    """What can't be read is an error with file, line and reason; nothing is skipped in silence."""
+    with pytest.raises(CaseFileError, match=complaint) as caught:
+        read_cases(written(tmp_path, text))
+
+    assert caught.value.line == line
+    assert caught.value.path.endswith("cases.jsonl")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    """No such file is an error of ours that names it."""
+    with pytest.raises(CaseFileError, match="can't be read"):
+        read_cases(tmp_path / "none.jsonl")

@@ -1,0 +1,245 @@
+"""From stored pairs to an Evaluation."""
+
+import datetime as dt
+import json
+import random
+
+import msgspec
+import pytest
+
+from shadoweval import Experiment, better, no_worse
+from shadoweval.errors import UnknownCandidateError
+from shadoweval.evaluation.evaluate import evaluate
+from shadoweval.evaluation.examples import Examples
+from shadoweval.evaluation.tally import Tally
+from shadoweval.records import Envelope, Failure, Refusal, ToolCall, WriteEffect
+from shadoweval.scoring.latency import errors
+from shadoweval.scoring.retrieval import recall
+from shadoweval.settings import Settings
+from shadoweval.store import SqlStore
+from shadoweval.testing import FixedClock, make_observation, make_pair, make_query
+from shadoweval.verdict.rules import Rules
+
+COUNT = 600
+
+
+@pytest.fixture(name="experiment")
+def _experiment(tmp_path):
+    labels = tmp_path / "labels.jsonl"
+    lines = [json.dumps({"query": f"question number {n}", "relevant": {"right": 1}}) for n in range(1, COUNT + 1)]
+    labels.write_text("\n".join(lines), encoding="utf-8")
+    return Experiment(
+        name="docs",
+        candidates={"new": "app:new"},
+        scorers=[recall(1), errors()],
+        gates=[better("recall@1", by=0.02), no_worse("errors", by=0.05)],
+        labels=labels,
+        rules=Rules(min_hours=0),
+        settings=Settings(home=str(tmp_path / "home")),
+    )
+
+
+@pytest.fixture(name="clock")
+def _clock():
+    clock = FixedClock()
+    clock.tick(3600)
+    return clock
+
+
+@pytest.fixture(name="store")
+def _store(tmp_path, clock):
+    with SqlStore(f"sqlite:///{tmp_path / 's.db'}", clock=clock) as store:
+        yield store
+
+
+def filled(store, *, incumbent, candidate, count=COUNT, failing=0.0):
+    """`count` pairs whose arms find the right document with the given chances."""
+    rng = random.Random(1)
+    for number in range(1, count + 1):
+        query = make_query(number)
+        served = make_observation(query, hits=["right" if rng.random() < incumbent else "wrong"])
+        store.add_envelopes([Envelope(experiment="docs", query=query, served=served)], arms={query.id: ["new"]})
+        failure = Failure(kind="crash") if rng.random() < failing else None
+        hits = ["right" if rng.random() < candidate else "wrong"]
+        store.add_observation(make_observation(query, "new", hits=hits, failure=failure))
+    store.add_counters("docs", "spool", {"eligible": count, "mirrored": count})
+
+
+def test_a_better_candidate_is_promoted(experiment, store, clock):
+    """A gain far beyond the gate is proven, with labels joined by the question's text."""
+    filled(store, incumbent=0.5, candidate=0.9)
+
+    evaluation = evaluate(experiment, store=store, clock=clock)
+
+    (verdict,) = evaluation.verdicts
+    assert verdict.promotes, verdict
+    assert verdict.gates[0].incumbent == pytest.approx(0.5, abs=0.07)
+    assert verdict.gates[0].candidate == pytest.approx(0.9, abs=0.05)
+    assert evaluation.coverage["new"].gap == 0
+
+
+def test_a_crashing_candidate_is_rolled_back(experiment, store, clock):
+    """Crashes count as what they cost the user: they are not left out of the mean."""
+    filled(store, incumbent=0.5, candidate=0.9, failing=0.4)
+
+    (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts
+
+    assert verdict.rolls_back, verdict
+
+
+def test_an_equal_candidate_is_held_and_told_how_long(experiment, store, clock):
+    """Without a difference nothing is claimed."""
+    filled(store, incumbent=0.7, candidate=0.7)
+
+    (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts
+
+    assert verdict.decision in {"hold", "rollback"}
+    assert not verdict.promotes
+
+
+def test_nothing_at_all_is_held_as_an_error(experiment, store, clock):
+    """Without a single pair there is no verdict but hold, and it says why."""
+    (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts
+
+    assert (verdict.decision, verdict.why) == ("hold", "error")
+    assert verdict.reasons
+
+
+def test_looking_again_changes_nothing_but_the_look(experiment, store, clock):
+    """A second evaluation over the same pairs says the same."""
+    filled(store, incumbent=0.5, candidate=0.9, count=300)
+
+    first = evaluate(experiment, store=store, clock=clock)
+    clock.tick(60)
+    second = evaluate(experiment, store=store, clock=clock)
+
+    assert (first.looks, second.looks) == (1, 2)
+    assert second.verdicts == first.verdicts
+    assert store.evaluations("docs")[0].id == second.id
+
+
+def test_a_window_leaves_out_what_is_older(experiment, store, clock):
+    """`since` counts back from now."""
+    filled(store, incumbent=0.5, candidate=0.9, count=300)
+
+    (verdict,) = evaluate(experiment, since=dt.timedelta(seconds=3600 - 200), store=store, clock=clock).verdicts
+
+    assert verdict.pairs == 101
+
+
+def test_unknown_candidates_are_named(experiment, store, clock):
+    """A wrong name is met with the right ones."""
+    with pytest.raises(UnknownCandidateError, match="It has: 'new'"):
+        evaluate(experiment, candidates=["newer"], store=store, clock=clock)
+
+
+def test_the_judge_of_spinnaker_can_decide(experiment, store, clock):
+    """judge="kayenta": its score decides, the gates say so, and the verdict warns where that is unsound."""
+    experiment.judge = "kayenta"
+    filled(store, incumbent=0.5, candidate=0.9)
+
+    (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts
+
+    assert verdict.reasons[0] == "Kayenta's score is 100 of 100: pass"
+    assert {gate.method.split(", as")[-1] for gate in verdict.gates} == {" Kayenta's NetflixACAJudge-v1.0 classifies"}
+    assert any("takes only 2 values" in notice for notice in verdict.notices)
+    assert any(notice.startswith("Judged as Kayenta does") for notice in verdict.notices)
+
+
+def test_live_traffic_waits_for_a_day_and_a_sliding_window_says_what_it_is(experiment, store, clock):
+    """By default 24 hours for a trial that goes on; a window that slides promises less, and says so."""
+    experiment.rules = Rules()
+    filled(store, incumbent=0.5, candidate=0.9)
+
+    live = evaluate(experiment, store=store, clock=clock)
+    closed = evaluate(experiment, closed=True, store=store, clock=clock)
+    slides = evaluate(experiment, since=dt.timedelta(hours=24), store=store, clock=clock)
+
+    assert live.verdicts[0].reasons == ("0.2 of at least 24 hours of traffic",)
+    assert closed.verdicts[0].promotes
+    assert (live.notes, closed.notes) == ((), ())
+    assert "each look begins a trial of its own" in slides.notes[0]
+
+
+def test_a_scorer_that_raises_holds_the_verdict_and_is_quoted(experiment, store, clock):
+    """A broken scorer ends no look: its metric is in error, with the exception as the reason."""
+    plain = experiment.scorers[0].score
+
+    class Broken:
+        version, metrics = experiment.scorers[0].version, experiment.scorers[0].metrics
+
+        def score(self, pair):
+            if pair.id.endswith("7"):
+                raise KeyError("no such label")
+            return plain(pair)
+
+    experiment.scorers = (Broken(), experiment.scorers[1])
+    filled(store, incumbent=0.5, candidate=0.9)
+
+    (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts
+
+    assert (verdict.decision, verdict.why) == ("hold", "error")
+    assert "KeyError: 'no such label'" in verdict.reasons[0]
+
+
+class TestExamples:
+    def test_shows_failures_losses_gains_and_a_sample(self):
+        """Of a long stream the worst and the best stay, in memory that does not grow."""
+        metric = recall(1).metrics[0]
+        examples = Examples(metric, each=2)
+        for number in range(1, 101):
+            served = {"hits": ["right"] if number % 3 else ["wrong"]}
+            shadow = {"hits": ["right"] if number % 2 else ["wrong"]}
+            if number == 50:
+                shadow = {"failure": Failure(kind="timeout")}
+            pair = make_pair(number, served=served, shadow=shadow)
+            pair = msgspec.structs.replace(pair, labels=msgspec.structs.replace(pair.labels, relevant={"right": 1}))
+            examples.see(pair, list(recall(1).score(pair)))
+
+        whys = [example.why for example in examples.chosen()]
+
+        assert whys == ["failure", "largest loss", "largest loss", "largest gain", "largest gain", "sample", "sample"]
+
+
+class TestTally:
+    def test_compares_writes(self):
+        """Same, missing, extra and repeated writes are told apart by tool and arguments."""
+        served = [ToolCall(name="refund", arguments={"n": n}, effect="write") for n in (1, 2)]
+        writes = [("refund", 1), ("refund", 1), ("refund", 3)]
+        tally = Tally()
+
+        tally.see(
+            make_pair(
+                served={"calls": served},
+                shadow={"writes": tuple(WriteEffect(tool=t, arguments={"n": n}) for t, n in writes)},
+            )
+        )
+
+        assert dict(tally.writes) == {"same": 1, "missing": 1, "extra": 1, "duplicated": 1}
+
+    def test_counts_refusals_and_layers(self):
+        """What was refused is summed by kind, and a missing layer keeps its reason."""
+        tally = Tally()
+        for number in (1, 2):
+            tally.see(
+                make_pair(
+                    number,
+                    shadow={
+                        "refusals": (Refusal(kind="socket.connect", detail="a:1", layer="audit", count=2),),
+                        "containment": ("seccomp", "netns missing: not permitted here"),
+                    },
+                )
+            )
+
+        assert tally.refusals == (Refusal(kind="socket.connect", detail="a:1", layer="audit", count=4),)
+        assert tally.containment == {
+            "seccomp": "in force in all runs",
+            "netns": "missing in all runs: not permitted here",
+        }
+
+    def test_says_when_there_was_no_guard(self):
+        """A run without containment is not passed over in silence."""
+        tally = Tally()
+        tally.see(make_pair())
+
+        assert "none was in force" in tally.containment["guard"]
