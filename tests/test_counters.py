@@ -125,7 +125,6 @@ def test_sigkill_loses_no_count(tmp_path):
 def test_a_lock_that_is_held_at_a_fork_is_not_the_childs(monkeypatch):
     """Where counting takes a lock, a child counts although the thread that held it is not there."""
     monkeypatch.setattr(counters_module, "_UNDIVIDED", False)
-    monkeypatch.setattr(counters_module, "_compiled", None)
     counters = Counters()
     held, done = threading.Event(), threading.Event()
 

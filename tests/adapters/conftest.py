@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.mirror.conftest import counted, kept, mirror, mirror_with  # noqa: F401 - fixtures of this folder too
+
 _SERVER = Path(__file__).parents[1] / "apps" / "fake_openai.py"
-sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 
 

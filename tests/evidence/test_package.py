@@ -20,4 +20,4 @@ def test_importing_it_loads_numpy_and_nothing_else_of_weight():
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    assert printed.strip() == "['errors', 'stats'] False False"
+    assert printed.strip() == "['errors', 'evidence'] False False"
