@@ -33,8 +33,7 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
 
 from shadoweval.adapters.asgi import Route, ShadowASGI
-from shadoweval.adapters.langchain.middleware import ShadowMiddleware
-from shadoweval.adapters.langchain.mirrored import mirrored
+from shadoweval.adapters.langchain import ShadowMiddleware, mirrored
 from shadoweval.mirror import Mirror
 from shadoweval.transport import open_transport
 

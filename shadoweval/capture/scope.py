@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from shadoweval.adapters.langchain.recording import watch
+from shadoweval.adapters.langchain.recorder_hook import watch
 from shadoweval.capture.recorder import Recorder, current
 
 __all__ = ["recording"]

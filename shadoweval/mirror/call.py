@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from shadoweval.adapters.langchain.recording import hook, watch
+from shadoweval.adapters.langchain.recorder_hook import hook, watch
 from shadoweval.adapters.opentelemetry import traced
 from shadoweval.capture.copying import data_of, encode, within
 from shadoweval.capture.documents import as_text

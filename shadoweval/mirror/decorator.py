@@ -128,14 +128,14 @@ class Mirror:
         return functools.update_wrapper(wrapper, function)
 
     def runnable(self, runnable: _R, *, entry: str | None = None) -> _R:
-        """A LangChain Runnable or compiled graph, mirrored in all its entry methods; see `adapters.langchain.mirrored`."""
-        from shadoweval.adapters.langchain.mirrored import mirrored  # noqa: PLC0415 - who has no LangChain never comes here
+        """A LangChain Runnable or compiled graph, mirrored in all its entry methods; see `adapters.langchain`."""
+        from shadoweval.adapters.langchain import mirrored  # noqa: PLC0415 - who has no LangChain never comes here
 
         return cast("Any", mirrored)(runnable, self, entry=entry)
 
     def client(self, client: _R, *, entry: str | None = None) -> _R:
-        """An OpenAI client whose every chat completion and response is one query; see `adapters.openai.mirrored`."""
-        from shadoweval.adapters.openai.mirrored import mirrored_client  # noqa: PLC0415 - see above
+        """An OpenAI client whose every chat completion and response is one query; see `adapters.openai`."""
+        from shadoweval.adapters.openai import mirrored_client  # noqa: PLC0415 - see above
 
         return mirrored_client(client, self, entry=entry)
 

@@ -26,7 +26,7 @@ from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 
 from shadoweval import codec
-from shadoweval.adapters.langchain.mirrored import mirrored
+from shadoweval.adapters.langchain import mirrored
 from shadoweval.capture import retriever
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.call import alone
@@ -598,7 +598,7 @@ def test_where_links_can_not_be_told_apart_all_is_seen(how, kept, mirror, monkey
     """With a langchain_core that asks in another way every run gets the handler, and the record is no other."""
     records = []
     for asking in (3, 0):
-        monkeypatch.setattr("shadoweval.adapters.langchain.recording._ASKING", asking)
+        monkeypatch.setattr("shadoweval.adapters.langchain.recorder_hook._ASKING", asking)
         for build in (build_graph, build_chain):
             drive(mirrored(build(), mirror), how, ["x"])
             served = kept.envelopes[-1].served

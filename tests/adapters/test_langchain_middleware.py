@@ -9,9 +9,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
 
 from shadoweval import codec, tool
-from shadoweval.adapters.langchain import middleware
-from shadoweval.adapters.langchain.middleware import ShadowMiddleware
-from shadoweval.adapters.langchain.mirrored import mirrored
+from shadoweval.adapters.langchain import ShadowMiddleware, mirrored
 from shadoweval.capture.recorder import current
 
 
@@ -106,7 +104,7 @@ def test_inside_a_mirrored_graph_it_is_nested(kept, mirror_with, counted):
 
 def test_abandoned_turns_are_forgotten_and_counted(kept, mirror, monkeypatch, counted):
     """Turns whose end nobody tells don't pile up: beyond the cap the oldest is aborted."""
-    monkeypatch.setattr(middleware, "MAX_OPEN", 2)
+    monkeypatch.setattr("shadoweval.adapters.langchain.mirror_middleware.MAX_OPEN", 2)
     made = agent(mirror)
     for _ in range(3):
         chunks = made.stream(ASK)

@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
 from langchain_core.tools import tool as langchain_tool
 
-from shadoweval.adapters.langchain.recording import watch
+from shadoweval.adapters.langchain.recorder_hook import watch
 from shadoweval.capture import Parts, Recorder, recording, set_interceptor, tool
 from shadoweval.mirror import Mirror
 

@@ -7,8 +7,7 @@ from openai import AsyncStream, Stream
 from openai.types.chat import ChatCompletion
 
 from shadoweval import codec
-from shadoweval.adapters.openai.mirrored import mirrored_client
-from shadoweval.adapters.openai.recording import reply_of, watch
+from shadoweval.adapters.openai import mirrored_client, reply_of, watch
 from shadoweval.capture import Recorder, recording, tool
 
 ASK = {"model": "m", "messages": [{"role": "user", "content": "what is a list"}]}

@@ -15,9 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shadoweval.adapters.asgi import Route, ShadowASGI
-from shadoweval.adapters.langchain.middleware import ShadowMiddleware
-from shadoweval.adapters.langchain.mirrored import mirrored
-from shadoweval.adapters.openai.mirrored import mirrored_client
+from shadoweval.adapters.langchain import ShadowMiddleware, mirrored
+from shadoweval.adapters.openai import mirrored_client
 from shadoweval.worker.tracing import export_observation
 
 HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

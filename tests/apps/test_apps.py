@@ -7,7 +7,7 @@ import pytest
 
 from shadoweval import codec
 
-IMPORTS = "from evaluation import support\nfrom shadoweval.mirror.{} import {}\n"
+IMPORTS = "from evaluation import support\nfrom shadoweval.adapters.{} import {}\n"
 
 
 def inputs(envelope):
@@ -80,7 +80,7 @@ def test_function_calling(app):
         "function_calling",
         (
             "client = OpenAI()",
-            "from evaluation import support; from shadoweval.adapters.openai.recording import watch\nclient = watch(OpenAI())",
+            "from evaluation import support; from shadoweval.adapters.openai import watch\nclient = watch(OpenAI())",
         ),
         ("def run_conversation", "@support.mirror(control=0.0)\ndef run_conversation"),
     )
@@ -105,7 +105,7 @@ async def _asked(app, question):
 def test_fastapi_chat(app):
     """A streaming endpoint: the words are the answer, the model call inside is recorded, other routes are not."""
     imports = "from evaluation import support; from shadoweval.adapters.asgi import Route, ShadowASGI"
-    watched = "from shadoweval.adapters.openai.recording import watch; client = watch(AsyncOpenAI())"
+    watched = "from shadoweval.adapters.openai import watch; client = watch(AsyncOpenAI())"
     mount = 'app.add_middleware(ShadowASGI, support.mirror(control=0.0), routes=[Route(path="/chat")])'
     made = app(
         "fastapi_chat",
@@ -136,7 +136,7 @@ def test_gather_service(app, server):
         "gather_service",
         (
             "class Summarizer",
-            "from evaluation import support; from shadoweval.adapters.openai.mirrored import mirrored_client\nclass Summarizer",
+            "from evaluation import support; from shadoweval.adapters.openai import mirrored_client\nclass Summarizer",
         ),
         (
             "self.client = AsyncOpenAI(max_retries=0)",
@@ -156,7 +156,7 @@ def test_gather_service(app, server):
 
 def test_starlette_search(app):
     """A mounted route with parameters and a query string; a function declared as a retriever gives the hits."""
-    imports = "from evaluation import support; from shadoweval import retriever; from shadoweval.mirror import asgi"
+    imports = "from evaluation import support; from shadoweval import retriever; from shadoweval.adapters import asgi"
     mount = 'app = asgi.ShadowASGI(app, support.mirror(control=0.0), routes=[asgi.Route(path="/v1/search/{index}")])'
     end = 'app = Starlette(routes=[Mount("/v1", routes=[Route("/search/{index}", handle, methods=["POST"])])])'
     made = app(
@@ -184,7 +184,7 @@ def test_guarded_agent(app):
     """As a middleware among others: one query a turn, with the thread's history before it as its input."""
     made = app(
         "guarded_agent",
-        ("def build_agent", IMPORTS.format("langchain_middleware", "ShadowMiddleware") + "def build_agent"),
+        ("def build_agent", IMPORTS.format("langchain", "ShadowMiddleware") + "def build_agent"),
         ("middleware = [Model", "middleware = [ShadowMiddleware(support.mirror(control=0.0)), Model"),
     )
     assert len(made.changed) <= 3
@@ -204,7 +204,7 @@ def test_an_agent_that_fails_in_a_middleware_is_a_failure(app, server):
     """An error of the model ends the turn as a failure, and reaches the caller."""
     made = app(
         "guarded_agent",
-        ("def build_agent", IMPORTS.format("langchain_middleware", "ShadowMiddleware") + "def build_agent"),
+        ("def build_agent", IMPORTS.format("langchain", "ShadowMiddleware") + "def build_agent"),
         ("middleware = [Model", "middleware = [ShadowMiddleware(support.mirror(control=0.0)), Model"),
         ('ChatOpenAI(model="gpt-4o-mini")', 'ChatOpenAI(model="gpt-4o-mini", max_retries=0)'),
     )

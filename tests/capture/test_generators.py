@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from shadoweval import codec
-from shadoweval.adapters.langchain.recording import watch
+from shadoweval.adapters.langchain.recorder_hook import watch
 from shadoweval.capture import UNCOPYABLE, Recorder, generators, recording, retriever, step, tool
 from shadoweval.capture.interception import set_interceptor
 from shadoweval.mirror import Mirror

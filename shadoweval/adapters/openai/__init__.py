@@ -1,1 +1,10 @@
-"""OpenAI clients: what they are asked and answer, and each call of theirs as a query."""
+"""OpenAI's SDK: `mirrored_client` makes a query of each call of a client, `watch` records calls inside a mirrored run.
+
+No module of this folder imports openai: clients and responses are known by what they hold.
+"""
+
+from shadoweval.adapters.openai.mirror import mirrored_client
+from shadoweval.adapters.openai.recording import watch
+from shadoweval.adapters.openai.replies import reply_of
+
+__all__ = ["mirrored_client", "reply_of", "watch"]

@@ -1,7 +1,7 @@
 """A warm, single-threaded process that forks one child per request; the child guards itself and acts.
 
-Run as `python -m tests.candidate.guard.fork_server FD MODULE`. A request is a pickled dict, with descriptors: the child's
-result socket, the witness pipe and (if guarded) of its end of the supervisor's channel.
+Run as `python -m tests.candidate.guard.fork_server FD MODULE`. A request is a pickled dict, with descriptors: the
+child's result socket, the witness pipe and (if guarded) of its end of the supervisor's channel.
 """
 
 from __future__ import annotations

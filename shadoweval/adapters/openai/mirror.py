@@ -3,9 +3,9 @@
     client = mirrored_client(OpenAI(), support.mirror(sample=0.1))
 
 The query's inputs are the request's body, so a candidate is a function that takes the keywords of
-`chat.completions.create` or `responses.create` and returns an answer as text, or what `adapters.openai.recording.reply_of` makes
-of the SDK's response. Inside another mirrored pipeline the calls belong to that one; `adapters.openai.recording.watch` records
-them there.
+`chat.completions.create` or `responses.create` and returns an answer as text, or what
+`adapters.openai.reply_of` makes of the SDK's response. Inside another mirrored pipeline the calls belong to that one;
+`adapters.openai.watch` records them there.
 
 This module does not import openai.
 """
@@ -65,7 +65,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class _Extract:
-    """From an answer to its outcome; a mirror's own `outcome=` sees it as `adapters.openai.recording.reply_of` shows it."""
+    """From an answer to its outcome; a mirror's own `outcome=` sees it as `adapters.openai.reply_of` shows it."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan

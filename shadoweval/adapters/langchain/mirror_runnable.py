@@ -20,8 +20,8 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableGenerato
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import Input, Output
 
-from shadoweval.adapters.langchain.mirrored_calls import astreamed, begun, raised, returned, streamed
-from shadoweval.adapters.langchain.mirrored_runs import Asked, MirrorTap, Place
+from shadoweval.adapters.langchain.mirror_entries import astreamed, begun, raised, returned, streamed
+from shadoweval.adapters.langchain.mirror_handler import Asked, MirrorTap, Place
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.plan import Reader
 from shadoweval.mirror.site import Site

@@ -17,8 +17,8 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.adapters.langchain.callbacks import Tap
-from shadoweval.adapters.langchain.mirrored_calls import Joined
+from shadoweval.adapters.langchain.mirror_entries import Joined
+from shadoweval.adapters.langchain.recorder_handler import Tap
 from shadoweval.adapters.opentelemetry import note_trace
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import freeze_call

@@ -1,6 +1,6 @@
 """Calls of a runnable's entry methods, from their begin to their end.
 
-What happens inside is seen by the recording's own handler (`adapters.langchain.recording`), which langchain_core asks for by
+What happens inside is seen by the recording's own handler (`recorder_hook`), which langchain_core asks for by
 itself where a recording is under way; so the mirror adds none to the run's config, and a call that is not mirrored runs
 as it would without us.
 """
@@ -16,7 +16,7 @@ from typing import Any, cast
 from langchain_core.messages import BaseMessageChunk
 from langchain_core.runnables.config import var_child_runnable_config
 
-from shadoweval.adapters.langchain.callbacks import Tap
+from shadoweval.adapters.langchain.recorder_handler import Tap
 from shadoweval.adapters.opentelemetry import note_trace
 from shadoweval.capture.copying import data_of
 from shadoweval.capture.outcomes import answer_text

@@ -92,6 +92,6 @@ def _register() -> None:
 
 
 def _tap(recorder: Recorder) -> Any:
-    from shadoweval.adapters.langchain.callbacks import Tap  # noqa: PLC0415 - imports langchain_core, which is loaded by now
+    from shadoweval.adapters.langchain.recorder_handler import Tap  # noqa: PLC0415 - imports langchain_core, which is loaded by now
 
     return Tap(recorder)

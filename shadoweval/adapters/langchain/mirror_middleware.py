@@ -19,7 +19,7 @@ from langchain.agents.middleware import AgentMiddleware, AgentState
 from langchain.agents.middleware.types import PrivateStateAttr
 from langgraph.errors import GraphBubbleUp
 
-from shadoweval.adapters.langchain.mirrored import site_of
+from shadoweval.adapters.langchain.mirror_runnable import site_of
 from shadoweval.adapters.opentelemetry import note_trace
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.call import Call, alone
