@@ -6,7 +6,7 @@ shadoweval worker benchmarks.mirror_experiment:experiment
 import time
 from typing import Any
 
-from shadoweval import Experiment, Limits
+from shadoweval import Experiment, Limits, Sandbox
 
 __all__ = ["endless", "experiment", "hanging", "two_milliseconds"]
 
@@ -33,5 +33,5 @@ hanging = Experiment(
     name="benchmark-hanging",
     candidates={"endless": "benchmarks.mirror_experiment:endless"},
     rerun=0.0,
-    limits=Limits(seconds=600.0),
+    sandbox=Sandbox(limits=Limits(seconds=600.0)),
 )

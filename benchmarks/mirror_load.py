@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from shadoweval import Experiment
+from shadoweval import Experiment, Traffic
 from shadoweval.traffic.breaker import Breaker
 
 __all__ = ["Stamping", "main"]
@@ -79,8 +79,7 @@ def main() -> None:
     experiment = Experiment(
         name=sys.argv[1],
         candidates={"two": "benchmarks.mirror_experiment:two_milliseconds"},
-        transport=transport,
-        breaker=NeverOpen(),
+        traffic=Traffic(transport=transport, breaker=NeverOpen()),
     )
     mirror = experiment.mirror()
 

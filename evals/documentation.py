@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shadoweval import Experiment, Limits, at_most, better, no_worse
+from shadoweval import Experiment, Limits, Sandbox, at_most, better, no_worse
 from shadoweval.scoring.answers import answer_quality, token_f1
 from shadoweval.scoring.latency import errors, latency, tokens
 from shadoweval.scoring.retrieval import mrr, ndcg, overlap, recall
@@ -18,7 +18,7 @@ documentation = Experiment(
     name="documentation",
     candidates={"hybrid": "pipelines.documentation_hybrid:answer"},
     incumbent="pipelines.documentation_bm25:answer",
-    warm="pipelines.warm:documentation",
+    sandbox=Sandbox(warm="pipelines.warm:documentation", limits=Limits(seconds=20.0, memory_bytes=2 << 30)),
     labels=Path(__file__).with_name("documentation.jsonl"),
     scorers=[
         recall(k=5),
@@ -37,5 +37,4 @@ documentation = Experiment(
         no_worse("errors", by=0.02),
         at_most("latency.p95", 2.0, critical=True),
     ],
-    limits=Limits(seconds=20.0, memory_bytes=2 << 30),
 )

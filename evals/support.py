@@ -10,7 +10,7 @@ import re
 import sqlite3
 from pathlib import Path
 
-from shadoweval import Experiment, Limits, Stubs, at_most, better, no_worse
+from shadoweval import Experiment, Limits, Sandbox, Stubs, at_most, better, no_worse
 from shadoweval.candidate import SqliteWorld
 from shadoweval.records import Envelope
 from shadoweval.scoring.answers import answer_quality
@@ -47,9 +47,11 @@ support = Experiment(
         no_worse("errors", by=0.02),
         at_most("latency.p95", ratio=2.0, critical=True),
     ],
-    stubs=Stubs(
-        worlds=[SqliteWorld(env="SHOP_DATABASE", tools=_SHOP_TOOLS, rewind=rewind)],
-        live=["search_policy"],
+    sandbox=Sandbox(
+        stubs=Stubs(
+            worlds=[SqliteWorld(env="SHOP_DATABASE", tools=_SHOP_TOOLS, rewind=rewind)],
+            live=["search_policy"],
+        ),
+        limits=Limits(seconds=20.0),
     ),
-    limits=Limits(seconds=20.0),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from shadoweval.candidate.limits import Limits
+    from shadoweval.candidate.sandbox import Sandbox
     from shadoweval.candidate.tools.stubs import Stubs
     from shadoweval.capture import record_hits, record_model_call, retriever, step, tool
     from shadoweval.errors import ShadowEvalError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from shadoweval.experiment import Experiment
     from shadoweval.records import Hit, Labels, Outcome, Pair, PairScore, Query, Scored, ToolCall, Unscored, Verdict
     from shadoweval.reporting.html import report
+    from shadoweval.traffic.admission import Traffic
     from shadoweval.verdict.gates import at_least, at_most, better, no_worse
 
 __version__ = "0.1.0"
@@ -30,10 +32,12 @@ __all__ = [
     "Pair",
     "PairScore",
     "Query",
+    "Sandbox",
     "Scored",
     "ShadowEvalError",
     "Stubs",
     "ToolCall",
+    "Traffic",
     "Unscored",
     "Verdict",
     "at_least",
@@ -51,6 +55,7 @@ __all__ = [
 
 _WHERE: Final = {
     "shadoweval.candidate.limits": ("Limits",),
+    "shadoweval.candidate.sandbox": ("Sandbox",),
     "shadoweval.candidate.tools.stubs": ("Stubs",),
     "shadoweval.capture": ("record_hits", "record_model_call", "retriever", "step", "tool"),
     "shadoweval.errors": ("ShadowEvalError",),
@@ -69,6 +74,7 @@ _WHERE: Final = {
     ),
     "shadoweval.reporting.html": ("report",),
     "shadoweval.evaluation.evaluate": ("evaluate",),
+    "shadoweval.traffic.admission": ("Traffic",),
     "shadoweval.verdict.gates": ("at_least", "at_most", "better", "no_worse"),
 }
 _HOME: Final = {name: module for module, names in _WHERE.items() for name in names}

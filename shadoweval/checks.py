@@ -1,24 +1,63 @@
-"""What an Experiment's arguments must be. Each check returns its argument in the form that is kept, or raises."""
+"""What users' arguments must be. Each check returns its argument in the form that is kept, or raises."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from shadoweval.errors import ExperimentError, ShareError, TargetError, UnknownMetricError
+from shadoweval.errors import ExperimentError, ShareError, TargetError, UnknownArgumentError, UnknownMetricError
 from shadoweval.records import INCUMBENT
 
 if TYPE_CHECKING:
     from shadoweval.protocols import Metric, Scorer
     from shadoweval.verdict.gates import Gate
 
-__all__ = ["checked_budget", "checked_candidates", "checked_metrics", "checked_name", "checked_share", "checked_target"]
+__all__ = [
+    "checked_budget",
+    "checked_candidates",
+    "checked_keywords",
+    "checked_metrics",
+    "checked_name",
+    "checked_share",
+    "checked_target",
+]
 
+_T = TypeVar("_T", bound=Callable[..., Any])
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED: Final = frozenset({INCUMBENT, "ALL"})
 _BUDGETS: Final = ("calls", "tokens", "usd")
 _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def checked_keywords(moved: Mapping[str, str] | None = None) -> Callable[[_T], _T]:
+    """Decorates a function or class: a keyword that it does not have raises UnknownArgumentError with the mend.
+
+    Args:
+        moved: Keyword that it once had -> sentence that says what to write instead; `{name}` becomes the keyword.
+    """
+
+    def decorate(target: _T) -> _T:
+        function: Any = target.__init__ if isinstance(target, type) else target
+        names = [name for name in inspect.signature(function).parameters if name != "self"]
+        of = target.__name__ if isinstance(target, type) else f"{target.__name__}()"
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            for name in kwargs:
+                if name not in names:
+                    mend = (moved or {}).get(name, "").replace("{name}", name)
+                    raise UnknownArgumentError(name, of=of, known=names, mend=mend)
+            return function(*args, **kwargs)
+
+        if not isinstance(target, type):
+            return cast("_T", checked)
+        cast("Any", target).__init__ = checked
+        return cast("_T", target)
+
+    return decorate
 
 
 def checked_name(name: str, *, of: str) -> str:

@@ -5,6 +5,7 @@
     │   ├── UnknownCandidateError       no candidate of that name
     │   ├── UnknownMetricError          a gate names a metric that no scorer makes
     │   ├── MissingMarginError          a gate without a margin
+    │   ├── UnknownArgumentError        an argument of that name does not exist
     │   ├── ShareError                  a share outside [0, 1]
     │   └── TargetError                 "module:attribute" that can't be imported or has the wrong shape
     ├── CodecError                      bytes that are no envelope of ours
@@ -64,6 +65,7 @@ __all__ = [
     "ToolFailedError",
     "ToolRefusedError",
     "UncopyableError",
+    "UnknownArgumentError",
     "UnknownCandidateError",
     "UnknownMetricError",
     "WrongModelWeightsError",
@@ -106,6 +108,17 @@ class UnknownMetricError(ExperimentError):
         super().__init__(
             f"Experiment {experiment!r} has a gate over {metric!r}, but none of its scorers makes that metric. "
             f"They make: {_listed(self.known)}. Add the scorer or correct the name." + _closest(metric, self.known)
+        )
+
+
+class UnknownArgumentError(ExperimentError, TypeError):
+    """Something was called with an argument that it does not have."""
+
+    def __init__(self, argument: str, *, of: str, known: Iterable[str], mend: str = "") -> None:
+        self.argument, self.of, self.known = argument, of, tuple(known)
+        super().__init__(
+            f"{of} has no argument {argument!r}. "
+            + (mend or f"It has: {', '.join(self.known)}.{_closest(argument, self.known)}")
         )
 
 

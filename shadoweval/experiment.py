@@ -9,6 +9,8 @@ support = Experiment(
         no_worse("tool_success", by=0.005),
         at_most("latency.p95", ratio=1.10, critical=True),
     ],
+    sandbox=Sandbox(allow=["localhost:8000"]),
+    traffic=Traffic(budget={"usd": 20}),
 )
 
 @support.mirror(sample=0.10)
@@ -19,15 +21,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from shadoweval.candidate.limits import Limits
-from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.candidate.sandbox import Sandbox
+from shadoweval.capture.outcomes import Extract
 from shadoweval.checks import (
-    checked_budget,
     checked_candidates,
+    checked_keywords,
     checked_metrics,
     checked_name,
     checked_share,
@@ -35,21 +38,25 @@ from shadoweval.checks import (
 )
 from shadoweval.errors import ExperimentError, UnknownCandidateError
 from shadoweval.mirror import Mirror, Redactor
-from shadoweval.protocols import FlagProvider, Scorer, Transport
+from shadoweval.mirror.decorator import MAX_BYTES
+from shadoweval.mirror.plan import now
+from shadoweval.protocols import Scorer, Transport
 from shadoweval.records import INCUMBENT, Arm
 from shadoweval.settings import Settings, read_settings
-from shadoweval.traffic.breaker import Breaker
-from shadoweval.traffic.budget import Budget
-from shadoweval.traffic.flags import StaticFlags
-from shadoweval.traffic.kill import KillSwitch
-from shadoweval.traffic.selftest import SelfTest
-from shadoweval.traffic.usual import usual_gauges
+from shadoweval.traffic.admission import Admission, Traffic
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 
 __all__ = ["Experiment"]
 
+_MOVED: Final = {
+    **dict.fromkeys(("stubs", "limits", "allow", "guard", "warm"), "It belongs to sandbox=Sandbox({name}=...)."),
+    **dict.fromkeys(("flags", "breaker", "budget", "transport"), "It belongs to traffic=Traffic({name}=...)."),
+    "judge": "How the verdict is reached is rule='paired' or rule='kayenta'.",
+}
 
+
+@checked_keywords(_MOVED)
 class Experiment:
     """One definition of an evaluation.
 
@@ -60,25 +67,17 @@ class Experiment:
         gates: What must hold. Their metrics must be made by `scorers`.
         incumbent: `"module:attribute"`; needed only where nothing was mirrored (pytest, `calibrate` on a case file).
         labels: Case file whose judgements and references are joined to live queries by their text.
+        sandbox: How candidates run: stubs, limits, the guard and what it allows.
+        traffic: When mirroring stops (flags, breaker, budget), and the way out of the request path.
+        rules: Error rates, and the floors below which nothing is promoted; see `Rules`.
+        rule: How the verdict is reached: `paired`, or `kayenta` for the verdicts of Spinnaker's judge, with a warning
+            where they are unsound.
         rerun: Share of the queries on which the worker runs the incumbent again: noise floor, and the arm that
             seconds and dollars are compared with.
-        stubs: How tools are answered in a shadow; the default replays, simulates and refuses, and runs nothing.
-        limits: Deadline, memory, tokens and dollars of one run.
-        allow: `"host:port"` that candidates may connect to (model endpoint, vector store); the guard refuses others.
-        guard: Whether candidates run under the guard. Off only where it can't work; the report says so.
-        warm: `"module:attribute"` called once in each candidate process before it serves (load an index, a model).
         outcome: Called with what either arm returned: its answer, as text or `Outcome`. Importable (a function of a
             module), since candidates need it too; None: texts, messages and mappings with an answer are understood.
         redact: Takes secrets out of every text before it leaves the mirror's process, and out of what candidates answer
-            before it is stored: `mirror.redact_secrets`, or `(text, key) -> text`. Importable, as `outcome`.
-        flags: Says for each request whether it may be mirrored; None: the flag file of the settings, if there is one,
-            else sampling alone decides.
-        breaker: Turns the mirror off while the incumbent suffers; None: one with the default limits. One without
-            gauges of its own also looks at rate limits, losses and the worker's backlog.
-        budget: What the candidates may use in a day (UTC): `calls`, `tokens`, `usd`; None: no limit.
-        transport: The way out of the request path; None: chosen for the platform.
-        rules: Error rates, and the floors below which nothing is promoted; see `verdict.rules`.
-        judge: `paired`, or `kayenta` for the verdicts of Spinnaker's judge, with a warning where they are unsound.
+            before it is stored: `redact_secrets`, or `(text, key) -> text`. Importable, as `outcome`.
         settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use.
 
     Raises:
@@ -94,20 +93,13 @@ class Experiment:
         gates: Sequence[Gate] = (),
         incumbent: str | None = None,
         labels: str | Path | None = None,
-        rerun: float = 0.2,
-        stubs: Stubs | None = None,
-        limits: Limits | None = None,
-        allow: Sequence[str] = (),
-        guard: bool = True,
-        warm: str | None = None,
-        outcome: Callable[[Any], Any] | None = None,
-        redact: Redactor | None = None,
-        flags: FlagProvider | None = None,
-        breaker: Breaker | None = None,
-        budget: Mapping[str, float] | None = None,
-        transport: Transport | None = None,
+        sandbox: Sandbox | None = None,
+        traffic: Traffic | None = None,
         rules: Rules | None = None,
-        judge: Literal["paired", "kayenta"] = "paired",
+        rule: Literal["paired", "kayenta"] = "paired",
+        rerun: float = 0.2,
+        outcome: Extract | None = None,
+        redact: Redactor | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.name = checked_name(name, of="an experiment")
@@ -117,23 +109,19 @@ class Experiment:
         self.metrics = checked_metrics(name, self.scorers, self.gates)
         self.incumbent = None if incumbent is None else checked_target(incumbent)
         self.labels = None if labels is None else Path(labels)
+        self.sandbox = sandbox or Sandbox()
+        self.rules = rules or Rules()
+        self.rule = rule
         self.rerun = checked_share("rerun", rerun)
-        self.stubs = stubs or Stubs()
-        self.limits = limits or Limits()
-        self.allow = tuple(allow)
-        self.guard = guard
-        self.warm = None if warm is None else checked_target(warm)
         self.outcome = outcome
         self.redact = redact
-        self.breaker = breaker or Breaker()
-        self._flags = flags
-        self._budget = checked_budget(budget or {})
-        self.rules = rules or Rules()
-        self.judge = judge
-        self._transport = transport
+        traffic = traffic or Traffic()
+        self._transport = traffic.transport
         self._settings = settings
         self._mounted: list[Mirror] = []
-        self.breaker.watch(*usual_gauges(self.name, home=lambda: self.settings.folder, counters=self._counted))
+        self.admission = Admission(
+            self.name, traffic, settings=lambda: self.settings, counters=self._counted, sampled=self._sampled
+        )
 
     def __repr__(self) -> str:
         return f"Experiment({self.name!r}, candidates={list(self.candidates)}, gates={len(self.gates)})"
@@ -142,47 +130,6 @@ class Experiment:
     def settings(self) -> Settings:
         """Where things lie, read at first use."""
         return self._settings or read_settings()
-
-    @cached_property
-    def flags(self) -> FlagProvider | None:
-        """Who says which requests may be mirrored."""
-        return self._flags or (StaticFlags(self.settings.flags) if self.settings.flags else None)
-
-    @cached_property
-    def switch(self) -> KillSwitch:
-        """The kill switch; flags can throw it too."""
-        also = getattr(self.flags, "kill_reason", None) or getattr(self.flags, "killed", None)
-        return KillSwitch(self.name, home=self.settings.folder, also=also)
-
-    @cached_property
-    def selftest(self) -> SelfTest:
-        """The alarm for a mirror that mirrors nothing."""
-        return SelfTest(self.name, home=self.settings.folder, share=self._share)
-
-    def _counted(self) -> Counter[str]:
-        """What became of calls in this process, all mountings together."""
-        counters = {id(main): main for main in (mirror.outlet.tally.main for mirror in self._mounted)}
-        return sum((Counter(main.snapshot()) for main in counters.values()), Counter[str]())
-
-    def _share(self) -> float | None:
-        """Share of the calls that should be mirrored, by the smallest mounting that this process knows of; or None."""
-        shares = [plan.sample * (1.0 - plan.control) for plan in (mirror.plan for mirror in self._mounted)]
-        told = getattr(self.flags, "share", None)
-        if not shares:
-            return None
-        return min(shares) * (1.0 if told is None else told(self.name))
-
-    @cached_property
-    def budget(self) -> Budget:
-        """What is left of today's budget, for all processes of this host."""
-        calls, tokens = (self._budget.get(name) for name in ("calls", "tokens"))
-        return Budget(
-            self.name,
-            home=self.settings.folder,
-            calls=None if calls is None else int(calls),
-            tokens=None if tokens is None else int(tokens),
-            usd=self._budget.get("usd"),
-        )
 
     @property
     def spool(self) -> Path:
@@ -206,53 +153,77 @@ class Experiment:
             raise UnknownCandidateError(arm, experiment=self.name, known=self.candidates)
         return self.candidates[arm]
 
+    @checked_keywords()
     def mirror(
         self,
         sample: float = 1.0,
         *,
         attributes: Callable[..., Mapping[str, Any]] | None = None,
-        unit: Callable[..., str] | None = None,
+        unit: Callable[..., str | None] | None = None,
         text: Callable[..., str] | None = None,
-        **options: Any,
+        inputs: Callable[..., Any] | None = None,
+        versions: Mapping[str, str] | None = None,
+        control: float = 0.05,
+        salt: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        entry: str | None = None,
+        redact: Redactor | None = None,
+        clock: Callable[[], datetime] = now,
     ) -> Mirror:
         """Decorator that mirrors calls of a function, coroutine, generator or async generator.
 
+        `attributes`, `unit`, `text` and `inputs` are called with the call's own arguments.
+
         Args:
             sample: Share of the units that is mirrored, from 0 to 1.
-            attributes: Called with the call's arguments: what slices and targeting go by.
-            unit: Called with the arguments: user or session. All of a unit's queries are mirrored, or none.
-            text: Called with the arguments: the question as a person would read it.
-            options: Further options of `Mirror`. `redact` becomes the experiment's own where that has none; a worker
-                knows it only if it imports the module of this mounting: `Experiment(redact=...)` is the better place.
+            attributes: Gives what slices and targeting go by.
+            unit: Gives the user or session. All of a unit's queries are mirrored, or none.
+            text: Gives the question as a person would read it.
+            inputs: Gives what a candidate is called with: a mapping of keyword arguments, or the only argument; by
+                default all of the call's. Leaves out what can't be copied: a database session, an HTTP request.
+            versions: What decides the answer, by name: prompt, model, index.
+            control: Share of the sampled calls that is left alone, to compare durations with.
+            salt: Which units are sampled; by default the experiment's name.
+            max_bytes: Cap of the input, of the returned value and of all tool calls, each.
+            entry: `"module:attribute"` of the incumbent where it is not where it was defined.
+            redact: Becomes the experiment's own where that has none; a worker knows it only if it imports the module of
+                this mounting: `Experiment(redact=...)` is the better place.
+            clock: The time of day, aware.
 
         Raises:
-            ShareError: `sample` is no share.
+            ShareError: `sample` or `control` is no share.
         """
-        self.redact = self.redact or options.get("redact")
-        options.setdefault("redact", self.redact)
+        self.redact = self.redact or redact
         mirror = Mirror(
             experiment=self.name,
             transport=self._opened_transport,
             sample=sample,
-            decide=self._decide,
+            control=control,
+            salt=salt,
+            decide=self.admission.decide,
             attributes=attributes,
             unit=unit,
             text=text,
+            inputs=inputs,
             outcome=self.outcome,
-            observe=self.breaker.observe,
-            charge=self._charge if self._budget else None,
-            **options,
+            versions=versions,
+            redact=redact or self.redact,
+            max_bytes=max_bytes,
+            observe=self.admission.breaker.observe,
+            charge=self.admission.charge,
+            entry=entry,
+            clock=clock,
         )
         self._mounted.append(mirror)
         return mirror
 
     def kill(self, reason: str = "") -> None:
         """Stop mirroring at once, here and wherever `home` is shared, and what is in flight in workers."""
-        self.switch.kill(reason)
+        self.admission.switch.kill(reason)
 
     def resume(self, reason: str = "") -> bool:
         """Take a kill back. False: something else still kills it."""
-        return self.switch.resume(reason)
+        return self.admission.switch.resume(reason)
 
     def _opened_transport(self) -> Transport:
         if self._transport is None:
@@ -261,29 +232,12 @@ class Experiment:
             self._transport = open_transport(self.spool)
         return self._transport
 
-    def _charge(self) -> None:
-        self.budget.charge(calls=1)
+    def _counted(self) -> Counter[str]:
+        """What became of calls in this process, all mountings together."""
+        counters = {id(main): main for main in (mirror.outlet.tally.main for mirror in self._mounted)}
+        return sum((Counter(main.snapshot()) for main in counters.values()), Counter[str]())
 
-    def _decide(self, unit: str, attributes: Mapping[str, Any]) -> str | None:
-        """The reason not to mirror, or None. Raising means no, and is counted (`fault_decide`)."""
-        if self.switch.killed():
-            # Flags that can't be trusted kill too, but nobody asked for that: it has to raise the alarm.
-            fault = getattr(self.flags, "reason", None)
-            return "killed" if fault is None or fault() is None else "flag_error"
-        lost = self._flag_loss(unit, attributes)
-        if lost is not None:
-            return lost
-        if self._budget and self.budget.spent():
-            return "budget_spent"
-        return "breaker_open" if self.breaker.open() else None  # last: it thins by being asked
-
-    def _flag_loss(self, unit: str, attributes: Mapping[str, Any]) -> str | None:
-        if self.flags is None:
-            return None
-        try:
-            told = getattr(self.flags, "loss", None)
-            if told is not None:
-                return told(self.name, unit, attributes)
-            return None if self.flags.mirrored(self.name, unit, attributes) else "flag_off"
-        except Exception:  # noqa: BLE001 - a broken flag provider means no, and has a reason of its own
-            return "flag_error"
+    def _sampled(self) -> float | None:
+        """The smallest share that a mounting of this process lets through; None: there is no mounting."""
+        shares = (mirror.plan.sample * (1.0 - mirror.plan.control) for mirror in self._mounted)
+        return min(shares, default=None)

@@ -2,13 +2,14 @@
 
 import pytest
 
-from shadoweval import Experiment, at_most, better, no_worse
+from shadoweval import Experiment, Traffic, at_most, better, no_worse
 from shadoweval.codec import decode_envelope
 from shadoweval.errors import (
     ExperimentError,
     MissingMarginError,
     ShareError,
     TargetError,
+    UnknownArgumentError,
     UnknownCandidateError,
     UnknownMetricError,
 )
@@ -37,7 +38,6 @@ def _make(tmp_path):
         ({"candidates": {"incumbent": "a:b"}}, ExperimentError, "neither 'incumbent' nor 'ALL'"),
         ({"candidates": {"x": "app.rag.answer"}}, TargetError, "module:attribute"),
         ({"incumbent": "app"}, TargetError, "module:attribute"),
-        ({"budget": {"dollars": 5}}, ExperimentError, "calls, tokens, usd"),
         ({"name": "ALL"}, ExperimentError, "neither 'incumbent' nor 'ALL'"),
         ({"rerun": 1.5}, ShareError, "rerun must be a number from 0 to 1"),
         ({"rerun": "20%"}, ShareError, "not a percentage"),
@@ -50,6 +50,27 @@ def test_what_cannot_be_used_is_said_at_once(make, changes, error, complaint):
     """A wrong definition is an error where it is written, and says what is wrong and how to mend it."""
     with pytest.raises(error, match=complaint):
         make(**changes)
+
+
+def test_a_budget_has_known_names():
+    """Dollars are `usd`."""
+    with pytest.raises(ExperimentError, match="calls, tokens, usd"):
+        Traffic(budget={"dollars": 5})
+
+
+@pytest.mark.parametrize(
+    ("argument", "mend"),
+    [
+        ("stubs", r"sandbox=Sandbox\(stubs=\.\.\.\)"),
+        ("budget", r"traffic=Traffic\(budget=\.\.\.\)"),
+        ("judge", "rule='kayenta'"),
+        ("candidate", "Did you mean 'candidates'"),
+    ],
+)
+def test_an_argument_that_is_not_there_says_where_it_went(make, argument, mend):
+    """Arguments of earlier versions, and misspelt ones."""
+    with pytest.raises(UnknownArgumentError, match=f"no argument '{argument}'.*{mend}"):
+        make(**{argument: None})
 
 
 def test_a_gate_has_no_default_margin():
@@ -106,7 +127,7 @@ def mirrored(experiment):
 def test_a_mirrored_call_becomes_an_envelope(make):
     """The incumbent's answer is returned, and what happened is on its way."""
     transport = MemoryTransport()
-    answer = mirrored(make(transport=transport))
+    answer = mirrored(make(traffic=Traffic(transport=transport)))
 
     assert answer("why?") == "WHY?"
 
@@ -119,7 +140,7 @@ def test_a_mirrored_call_becomes_an_envelope(make):
 def test_flags_that_say_no_or_break_mean_no(make, flags):
     """Nothing is mirrored, and the caller sees nothing of it."""
     transport = MemoryTransport()
-    answer = mirrored(make(transport=transport, flags=flags))
+    answer = mirrored(make(traffic=Traffic(transport=transport, flags=flags)))
 
     assert answer("why?") == "WHY?"
     assert transport.frames == []
@@ -128,7 +149,7 @@ def test_flags_that_say_no_or_break_mean_no(make, flags):
 def test_kill_stops_and_resume_starts(make):
     """The switch decides the very next call."""
     transport = MemoryTransport()
-    experiment = make(transport=transport)
+    experiment = make(traffic=Traffic(transport=transport))
     answer = mirrored(experiment)
 
     experiment.kill("bad answers")

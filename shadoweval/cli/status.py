@@ -36,7 +36,7 @@ def status_lines(experiment: Experiment, *, store: Store, receiver: Receiver) ->
     told = trouble(experiment.spool)
     if told is not None:
         yield f"  ALARM: {told}"
-    found = experiment.selftest.look(counters)
+    found = experiment.admission.selftest.look(counters)
     if found is not None:
         yield f"  {'silent, as asked' if found.meant else 'ALARM'}: {found}"
     for name in experiment.candidates:
@@ -48,14 +48,16 @@ def status_lines(experiment: Experiment, *, store: Store, receiver: Receiver) ->
 
 
 def _stopped(experiment: Experiment) -> Iterator[str]:
-    witness = Witness(experiment.switch)
+    witness = Witness(experiment.admission.switch)
     why = witness.look()
     witness.settle()
     home = experiment.settings.folder
     yield f"{experiment.name}: {'running' if why is None else f'KILLED by {why}'} (home: {home})"
-    spent = experiment.budget.reason()
+    spent = experiment.admission.budget.reason()
     if spent is not None:
-        held = "no candidate runs" if experiment.budget.reason(runs=True) else "what was mirrored is still run"
+        held = (
+            "no candidate runs" if experiment.admission.budget.reason(runs=True) else "what was mirrored is still run"
+        )
         yield f"  BUDGET SPENT: {spent}; nothing is mirrored and {held} until midnight UTC"
 
 

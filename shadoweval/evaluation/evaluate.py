@@ -155,7 +155,7 @@ def _judge_stored(
     judgement = judge_trial(
         trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules
     )
-    if experiment.judge == "kayenta":
+    if experiment.rule == "kayenta":
         judgement = as_kayenta(judgement, trial, coverage=coverage, now=now, rules=rules)
     return Judged(judgement=judgement, examples=progress.examples, tally=progress.tally, coverage=coverage)
 
@@ -207,7 +207,7 @@ def _alarm(experiment: Experiment) -> tuple[str, ...]:
     """That nothing new was mirrored although there were calls."""
     if not experiment.spool.exists():
         return ()
-    found = experiment.selftest.look(open_receiver(experiment).counters())
+    found = experiment.admission.selftest.look(open_receiver(experiment).counters())
     return () if found is None or found.meant else (f"Alarm: {found}",)
 
 

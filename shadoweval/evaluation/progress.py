@@ -52,7 +52,7 @@ def purpose_of(experiment: Experiment) -> str:
         __version__,
         [[scorer.version, list(scorer.metrics)] for scorer in experiment.scorers],
         list(experiment.gates),
-        sorted(experiment.stubs.effects.items()),
+        sorted(experiment.sandbox.stubs.effects.items()),
     ]
     return hashlib.sha256(msgspec.json.encode(rests_on)).hexdigest()
 
@@ -68,7 +68,7 @@ class Progress:
         self._experiment = experiment
         self.trial = Trial(list(experiment.metrics.values()), experiment.gates)
         self.examples = Examples(_leading_metric(experiment))
-        self.tally = Tally(effects=experiment.stubs.effects)
+        self.tally = Tally(effects=experiment.sandbox.stubs.effects)
         self.conversations = Conversations()
 
     def add(self, pairs: Iterable[Pair], *, keep: KeepScores) -> None:

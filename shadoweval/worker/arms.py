@@ -27,10 +27,10 @@ def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: in
 
     return CandidatePool(
         {arm: experiment.target(arm) for arm in arms},
-        limits=experiment.limits,
-        stubs=experiment.stubs,
-        guard=_guard(experiment.allow) if experiment.guard else None,
-        warm=experiment.warm,
+        limits=experiment.sandbox.limits,
+        stubs=experiment.sandbox.stubs,
+        guard=_guard(experiment.sandbox.allow) if experiment.sandbox.guard else None,
+        warm=experiment.sandbox.warm,
         processes=processes,
         extract=experiment.outcome,
     )

@@ -114,7 +114,7 @@ class Worker:
                 busy = self.ingest() > 0
                 if self._retention is not None:
                     self._retention.step()
-                if self.experiment.switch.killed():
+                if self.experiment.admission.switch.killed():
                     await self._cancel()
                 elif not self._budget_spent():
                     busy = self._start() > 0 or busy
@@ -137,7 +137,7 @@ class Worker:
 
     def _budget_spent(self) -> bool:
         """Whether candidates and re-runs of the incumbent have used up the day's tokens or dollars."""
-        spent = self.experiment.budget.reason(runs=True)
+        spent = self.experiment.admission.budget.reason(runs=True)
         if spent is not None and self._spent is None:
             log.warning(
                 "the budget is spent: nothing is run until tomorrow (UTC)",
@@ -167,7 +167,7 @@ class Worker:
         room = self._runs.capacity - len(self._flying)
         if room <= 0:
             return 0
-        limits = self.experiment.limits
+        limits = self.experiment.sandbox.limits
         tasks = list(
             self._store.lease(
                 self.experiment.name, limit=room, seconds=limits.seconds + limits.grace + 60, owner=self._owner
@@ -203,8 +203,8 @@ class Worker:
         used = observation.usage
         tokens = (used.input_tokens or 0) + (used.output_tokens or 0)
         if tokens or used.cost_usd:
-            self.experiment.budget.charge(tokens=tokens, usd=used.cost_usd or 0.0)
-        unpriced = tokens and used.cost_usd is None and self.experiment.budget.limits[_USD] is not None
+            self.experiment.admission.budget.charge(tokens=tokens, usd=used.cost_usd or 0.0)
+        unpriced = tokens and used.cost_usd is None and self.experiment.admission.budget.limits[_USD] is not None
         if unpriced and not self._told_of_prices:
             self._told_of_prices = True
             log.warning(

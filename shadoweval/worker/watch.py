@@ -36,7 +36,7 @@ class Watch:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._experiment, self._counters, self._seconds = experiment, counters, seconds
-        self._witness = Witness(experiment.switch, clock=seconds)
+        self._witness = Witness(experiment.admission.switch, clock=seconds)
         self._feedback = Feedback(experiment, seconds=seconds)
         self._listened = -float("inf")
         self._alarm = ""
@@ -55,7 +55,7 @@ class Watch:
         self._witness.settle()
 
     def _listen(self) -> None:
-        found = self._experiment.selftest.look(self._counters())
+        found = self._experiment.admission.selftest.look(self._counters())
         reason = "" if found is None or found.meant else found.reason or "not counted"
         if reason and reason != self._alarm:
             log.warning(

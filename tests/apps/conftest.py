@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shadoweval import Experiment, codec
+from shadoweval import Experiment, Traffic, codec
 from shadoweval.settings import Settings
 from shadoweval.testing import MemoryTransport
 
@@ -74,7 +74,7 @@ def app(server, tmp_path, monkeypatch):
     evaluation.support = Experiment(
         name="support",
         candidates={"next": "next_release:answer"},
-        transport=transport,
+        traffic=Traffic(transport=transport),
         settings=Settings(home=str(tmp_path)),
     )
     monkeypatch.setitem(sys.modules, "evaluation", evaluation)

@@ -18,7 +18,7 @@ COMMANDS = (
 )  # fmt: skip
 
 PIPELINE = """
-from shadoweval import Experiment, better, no_worse, tool
+from shadoweval import Experiment, Traffic, better, no_worse, tool
 from shadoweval.scoring.answers import exact_match
 from shadoweval.scoring.latency import errors
 from shadoweval.verdict.rules import Rules
@@ -339,10 +339,12 @@ def test_help_of_every_command(capsys):
 def test_a_spent_budget_is_in_the_status(project, capsys):
     """What is spent, and what that stops."""
     text = (
-        (project / "toyapp.py").read_text(encoding="utf-8").replace('name="toy",', 'name="toy", budget={"tokens": 5},')
+        (project / "toyapp.py")
+        .read_text(encoding="utf-8")
+        .replace('name="toy",', 'name="toy", traffic=Traffic(budget={"tokens": 5}),')
     )
     (project / "toyapp.py").write_text(text, encoding="utf-8")
-    spend = "import toyapp; toyapp.toy.budget.charge(tokens=5)"
+    spend = "import toyapp; toyapp.toy.admission.budget.charge(tokens=5)"
     subprocess.run([sys.executable, "-c", spend], check=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
 
     told = shadoweval("status", "toyapp:toy").stdout

@@ -135,7 +135,7 @@ def test_unknown_candidates_are_named(experiment, store, clock):
 
 def test_the_judge_of_spinnaker_can_decide(experiment, store, clock):
     """judge="kayenta": its score decides, the gates say so, and the verdict warns where that is unsound."""
-    experiment.judge = "kayenta"
+    experiment.rule = "kayenta"
     filled(store, incumbent=0.5, candidate=0.9)
 
     (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts

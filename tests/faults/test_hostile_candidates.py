@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shadoweval import Experiment, Limits
+from shadoweval import Experiment, Limits, Sandbox
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.transport import SpoolReceiver
@@ -74,7 +74,7 @@ def test_users_and_database_see_the_incumbent_alone(tmp_path, monkeypatch, shops
         name="hostile",
         candidates={name: f"hostile:{name}"},
         rerun=0.0,
-        limits=Limits(seconds=2.0),
+        sandbox=Sandbox(limits=Limits(seconds=2.0)),
         settings=Settings(home=str(tmp_path / "home")),
     )
     mirrored = experiment.mirror(1.0, control=0.0)(support_agent.answer)

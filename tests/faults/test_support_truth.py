@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval import Experiment, Limits, evaluate
+from shadoweval import Experiment, Limits, Sandbox, evaluate
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.transport import SpoolReceiver
@@ -125,8 +125,7 @@ def experiment_of(folder):
         rerun=0.0,
         scorers=support.scorers,
         gates=(),
-        stubs=support.stubs,
-        limits=Limits(seconds=20.0),
+        sandbox=Sandbox(stubs=support.sandbox.stubs, limits=Limits(seconds=20.0)),
         settings=Settings(home=str(folder / "home")),
     )
 

@@ -15,9 +15,9 @@ from shadoweval.store import SqlStore
 from shadoweval.worker.opening import open_receiver
 
 APP = """
-from shadoweval import Experiment
+from shadoweval import Experiment, Sandbox
 
-toy = Experiment(name="toy", candidates={"new": "killapp:new"}, incumbent="killapp:old", rerun=0.3, guard=False)
+toy = Experiment(name="toy", candidates={"new": "killapp:new"}, incumbent="killapp:old", rerun=0.3, sandbox=Sandbox(guard=False))
 
 def old(question):
     return question

@@ -16,15 +16,14 @@ import pytest
 APP = """
 import os, signal, time
 from pathlib import Path
-from shadoweval import Experiment, Limits
+from shadoweval import Experiment, Limits, Sandbox
 
 toy = Experiment(
     name="toy",
     candidates={"new": "stopapp:CANDIDATE"},
     incumbent="stopapp:old",
     rerun=0.0,
-    guard=False,
-    limits=Limits(seconds=300),
+    sandbox=Sandbox(guard=False, limits=Limits(seconds=300)),
 )
 
 def old(question):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shadoweval import Experiment
+from shadoweval import Experiment, Traffic
 from shadoweval.settings import Settings
 from shadoweval.testing import MemoryTransport
 from shadoweval.traffic.breaker import Breaker
@@ -24,8 +24,9 @@ class Watching(Breaker):
 @pytest.fixture(name="make")
 def _make(tmp_path):
     def make(**changes):
-        given = {"name": "docs", "candidates": {"new": "a:b"}, "transport": MemoryTransport()}
-        return Experiment(**{**given, "settings": Settings(home=str(tmp_path)), **changes})
+        traffic = Traffic(**{"transport": MemoryTransport(), **changes})
+        settings = Settings(home=str(tmp_path))
+        return Experiment(name="docs", candidates={"new": "a:b"}, settings=settings, traffic=traffic)
 
     return make
 

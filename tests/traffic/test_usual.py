@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from shadoweval import Experiment
+from shadoweval import Experiment, Traffic
 from shadoweval.settings import Settings
 from shadoweval.testing import FixedClock, MemoryTransport
 from shadoweval.traffic.backlog import Backlog
@@ -22,9 +22,9 @@ def _clock():
 @pytest.fixture(name="make")
 def _make(tmp_path, clock):
     def make(**changes):
-        given = {"name": "docs", "candidates": {"new": "a:b"}, "transport": MemoryTransport()}
-        breaker = Breaker(clock=clock.seconds)
-        return Experiment(**{**given, "settings": Settings(home=str(tmp_path)), "breaker": breaker, **changes})
+        traffic = {"transport": MemoryTransport(), "breaker": Breaker(clock=clock.seconds), **changes}
+        settings = Settings(home=str(tmp_path))
+        return Experiment(name="docs", candidates={"new": "a:b"}, settings=settings, traffic=Traffic(**traffic))
 
     return make
 
@@ -36,7 +36,7 @@ def served(experiment, clock, calls=40):
         assert asked(f"q{number}") == f"q{number}"
     clock.tick(2)
     asked("one more")
-    return experiment.breaker.reason()
+    return experiment.admission.breaker.reason()
 
 
 def test_all_well_opens_nothing(make, clock):
@@ -44,7 +44,7 @@ def test_all_well_opens_nothing(make, clock):
     experiment = make()
 
     assert served(experiment, clock) is None
-    assert experiment.breaker.state == "closed"
+    assert experiment.admission.breaker.state == "closed"
 
 
 @pytest.mark.parametrize("transport", [MemoryTransport(capacity=0), MemoryTransport(fault=OSError("disk"))])
@@ -87,7 +87,7 @@ def test_a_blocked_event_loop_opens_it(make, clock):
 
     asyncio.run(scene())
 
-    assert "event loop lag" in experiment.breaker.reason()
+    assert "event loop lag" in experiment.admission.breaker.reason()
 
 
 def test_a_definition_reads_no_settings(monkeypatch, tmp_path):
@@ -111,6 +111,6 @@ def test_a_broken_flag_file_is_no_kill_that_somebody_asked_for(make, tmp_path, t
         asked(f"q{number}")
     counters = mirror.outlet.tally.main.snapshot()
 
-    assert experiment.switch.killed()
+    assert experiment.admission.switch.killed()
     assert counters == {"eligible": 30, counted: 30}
-    assert experiment.selftest.look(counters).meant is (counted == "killed")
+    assert experiment.admission.selftest.look(counters).meant is (counted == "killed")

@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
+from shadoweval import Experiment, Traffic
 from shadoweval.cli import commands
-from shadoweval.experiment import Experiment
 from shadoweval.settings import Settings
 from shadoweval.transport import SpoolTransport
 from shadoweval.transport.wiping import wipe_settled
@@ -33,7 +33,7 @@ def _experiment(tmp_path):
     settings = Settings(home=str(tmp_path / "home"))
     transport = SpoolTransport(settings.spool / "support")
     made = {"name": "support", "candidates": {"new": "app:new"}, "rerun": 0.0}
-    yield Experiment(**made, transport=transport, settings=settings)
+    yield Experiment(**made, traffic=Traffic(transport=transport), settings=settings)
     transport.close()
 
 

@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from shadoweval import Experiment, Sandbox
 from shadoweval.adapters.asgi import Route, ShadowASGI
 from shadoweval.candidate import Limits
-from shadoweval.experiment import Experiment
 from shadoweval.settings import Settings
 from shadoweval.worker.arms import candidate_pool
 from shadoweval.worker.loop import Worker
@@ -122,8 +122,7 @@ def _experiment_of(tmp_path, monkeypatch):
             name="support",
             candidates={"next": f"{module}:new"},
             rerun=0.0,
-            allow=allow,
-            limits=Limits(seconds=seconds),
+            sandbox=Sandbox(allow=allow, limits=Limits(seconds=seconds)),
             settings=Settings(home=str(tmp_path / "home")),
         )
 

@@ -5,8 +5,8 @@ import sqlite3
 
 import pytest
 
+from shadoweval import Experiment, Traffic
 from shadoweval.codec import encode_envelope
-from shadoweval.experiment import Experiment
 from shadoweval.mirror import redact_secrets
 from shadoweval.records import Envelope, Failure, Hit, Observation, Outcome, Refusal, Step, ToolCall, WriteEffect
 from shadoweval.settings import Settings
@@ -107,7 +107,7 @@ def test_mirror_and_worker_have_the_same_redactor(tmp_path, where):
     """Wherever it was given; a mounting may have another one for itself."""
     transport = MemoryTransport()
     given = {"redact": redact_secrets}
-    made = experiment(tmp_path, transport=transport, **(given if where == "experiment" else {}))
+    made = experiment(tmp_path, traffic=Traffic(transport=transport), **(given if where == "experiment" else {}))
     answer = made.mirror(control=0.0, **({} if where == "experiment" else given))(
         lambda question: f"you are {question}"
     )

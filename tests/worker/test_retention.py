@@ -6,9 +6,9 @@ import datetime as dt
 
 import pytest
 
+from shadoweval import Experiment, Traffic
 from shadoweval.cli import commands
 from shadoweval.errors import SettingsError, ShadowEvalError
-from shadoweval.experiment import Experiment
 from shadoweval.records import Envelope
 from shadoweval.settings import Settings
 from shadoweval.testing import MemoryTransport, make_observation, make_query
@@ -118,7 +118,11 @@ def test_the_words_of_what_was_read_leave_the_spool(experiment, store):
     """A segment that its writer still holds keeps no words of queries that the store has purged."""
     transport = SpoolTransport(experiment.spool)
     mirrored = Experiment(
-        name="docs", candidates={"new": "app:new"}, rerun=0.0, transport=transport, settings=experiment.settings
+        name="docs",
+        candidates={"new": "app:new"},
+        rerun=0.0,
+        traffic=Traffic(transport=transport),
+        settings=experiment.settings,
     ).mirror(control=0.0, clock=lambda: NOON)(lambda question: question)
     mirrored(WORD.decode())
     receiver = open_receiver(experiment)

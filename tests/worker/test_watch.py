@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from shadoweval import Experiment, Traffic
 from shadoweval.cli.status import status_lines
 from shadoweval.codec import encode_envelope
-from shadoweval.experiment import Experiment
 from shadoweval.records import INCUMBENT, Envelope, Failure, Usage
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
@@ -78,7 +78,7 @@ def test_a_spent_budget_holds_the_backlog(make, store, caplog):
     """A hundred queries and tokens for ten runs: it stops at the runs in flight, re-runs too, and says so once."""
     runs = Runs(tokens=10)
 
-    worked(make(budget={"tokens": 100}), store, runs, count=100)
+    worked(make(traffic=Traffic(budget={"tokens": 100})), store, runs, count=100)
 
     assert 10 <= len(runs.ran) < 10 + Runs.capacity
     assert set(runs.ran) == {"new", INCUMBENT}
@@ -90,8 +90,8 @@ def test_a_spent_budget_holds_the_backlog(make, store, caplog):
 
 def test_a_budget_that_was_spent_before_runs_nothing(make, store):
     """Whoever spent it, the worker begins nothing."""
-    experiment = make(budget={"usd": 1.0})
-    experiment.budget.charge(usd=1.0)
+    experiment = make(traffic=Traffic(budget={"usd": 1.0}))
+    experiment.admission.budget.charge(usd=1.0)
     runs = Runs()
 
     counts = worked(experiment, store, runs, count=5)
@@ -102,7 +102,7 @@ def test_a_budget_that_was_spent_before_runs_nothing(make, store):
 
 def test_tokens_without_a_price_are_told_once(make, store, caplog):
     """A budget in dollars that nobody can count is said to hold nothing."""
-    worked(make(budget={"usd": 1.0}), store, Runs(tokens=10), count=5)
+    worked(make(traffic=Traffic(budget={"usd": 1.0})), store, Runs(tokens=10), count=5)
 
     told = [record for record in caplog.records if "nobody said what they cost" in record.message]
     assert len(told) == 1
@@ -110,8 +110,8 @@ def test_tokens_without_a_price_are_told_once(make, store, caplog):
 
 def test_calls_that_are_used_up_are_still_run(make, store):
     """A budget of five calls is five calls with their candidates."""
-    experiment = make(budget={"calls": 5})
-    experiment.budget.charge(calls=5)
+    experiment = make(traffic=Traffic(budget={"calls": 5}))
+    experiment.admission.budget.charge(calls=5)
     runs = Runs()
 
     worked(experiment, store, runs, count=5)
@@ -121,7 +121,7 @@ def test_calls_that_are_used_up_are_still_run(make, store):
 
 def test_what_a_killed_run_used_is_charged(make, store):
     """Its observation is thrown away, its tokens are gone."""
-    experiment = make(budget={"tokens": 1_000})
+    experiment = make(traffic=Traffic(budget={"tokens": 1_000}))
 
     async def scene():
         runs = Runs(tokens=10, hang=True)
@@ -134,7 +134,7 @@ def test_what_a_killed_run_used_is_charged(make, store):
 
     asyncio.run(asyncio.wait_for(scene(), 60))
 
-    assert experiment.budget.spending().tokens == 20
+    assert experiment.admission.budget.spending().tokens == 20
 
 
 def test_a_touched_kill_file_ends_what_is_in_flight_and_is_written_down(make, store, tmp_path):

@@ -1,0 +1,137 @@
+"""Which calls may be mirrored: `Traffic` is what an experiment asks for, `Admission` decides for each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from shadoweval.checks import checked_budget, checked_keywords
+from shadoweval.protocols import FlagProvider, Transport
+from shadoweval.settings import Settings
+from shadoweval.traffic.breaker import Breaker
+from shadoweval.traffic.budget import Budget
+from shadoweval.traffic.flags import StaticFlags
+from shadoweval.traffic.kill import KillSwitch
+from shadoweval.traffic.selftest import SelfTest
+from shadoweval.traffic.usual import usual_gauges
+
+__all__ = ["Admission", "Traffic"]
+
+
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """When mirroring stops, and the way out of the request path.
+
+    Raises:
+        ExperimentError: a budget with an unknown name or a negative amount.
+    """
+
+    flags: FlagProvider | None = None
+    """Says for each request whether it may be mirrored; None: the flag file of the settings, if there is one, else
+    sampling alone decides."""
+    breaker: Breaker | None = None
+    """Turns the mirror off while the incumbent suffers; None: one with the default limits. One without gauges of its
+    own also looks at rate limits, losses and the worker's backlog."""
+    budget: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What the candidates may use in a day (UTC): `calls`, `tokens`, `usd`; a name that is missing has no limit."""
+    transport: Transport | None = None
+    """The way out of the request path; None: chosen for the platform."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "budget", checked_budget(self.budget))
+
+
+class Admission:
+    """Decides for each call of one experiment: kill switch, flags, budget and breaker, asked in this order.
+
+    Args:
+        experiment: Name of the experiment.
+        traffic: What the experiment asks for.
+        settings: Gives the settings; asked at the first call, since a definition reads no file.
+        counters: Gives what became of the calls of this process, by name (see `counters.py`).
+        sampled: Gives the share of the calls that sampling lets through; None where it is not known.
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        traffic: Traffic,
+        *,
+        settings: Callable[[], Settings],
+        counters: Callable[[], Mapping[str, int]],
+        sampled: Callable[[], float | None],
+    ) -> None:
+        self._experiment, self._traffic, self._settings, self._sampled = experiment, traffic, settings, sampled
+        self.breaker = traffic.breaker or Breaker()
+        self.breaker.watch(*usual_gauges(experiment, home=lambda: settings().folder, counters=counters))
+
+    @cached_property
+    def flags(self) -> FlagProvider | None:
+        """Who says which requests may be mirrored."""
+        file = self._settings().flags
+        return self._traffic.flags or (StaticFlags(file) if file else None)
+
+    @cached_property
+    def switch(self) -> KillSwitch:
+        """The kill switch; flags can throw it too."""
+        also = getattr(self.flags, "kill_reason", None) or getattr(self.flags, "killed", None)
+        return KillSwitch(self._experiment, home=self._settings().folder, also=also)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What is left of today's budget, for all processes of this host."""
+        calls, tokens, usd = (self._traffic.budget.get(name) for name in ("calls", "tokens", "usd"))
+        return Budget(
+            self._experiment,
+            home=self._settings().folder,
+            calls=None if calls is None else int(calls),
+            tokens=None if tokens is None else int(tokens),
+            usd=usd,
+        )
+
+    @cached_property
+    def selftest(self) -> SelfTest:
+        """The alarm for a mirror that mirrors nothing."""
+        return SelfTest(self._experiment, home=self._settings().folder, share=self._share)
+
+    @property
+    def charge(self) -> Callable[[], None] | None:
+        """Charges the budget for one mirrored call; None: there is no budget."""
+        return self._charge if self._traffic.budget else None
+
+    def decide(self, unit: str, attributes: Mapping[str, Any]) -> str | None:
+        """The reason not to mirror (a name in `counters.LOSSES`), or None. Raising means no, and is counted."""
+        if self.switch.killed():
+            # Flags that can't be trusted kill too, but nobody asked for that: it has to raise the alarm.
+            fault = getattr(self.flags, "reason", None)
+            return "killed" if fault is None or fault() is None else "flag_error"
+        lost = self._flag_loss(unit, attributes)
+        if lost is not None:
+            return lost
+        if self._traffic.budget and self.budget.spent():
+            return "budget_spent"
+        return "breaker_open" if self.breaker.open() else None  # last: it thins by being asked
+
+    def _flag_loss(self, unit: str, attributes: Mapping[str, Any]) -> str | None:
+        if self.flags is None:
+            return None
+        try:
+            loss = getattr(self.flags, "loss", None)
+            if loss is not None:
+                return loss(self._experiment, unit, attributes)
+            return None if self.flags.mirrored(self._experiment, unit, attributes) else "flag_off"
+        except Exception:  # noqa: BLE001 - a broken flag provider means no, and has a reason of its own
+            return "flag_error"
+
+    def _charge(self) -> None:
+        self.budget.charge(calls=1)
+
+    def _share(self) -> float | None:
+        """Share of the calls that should be mirrored, by what this process knows."""
+        sampled, share = self._sampled(), getattr(self.flags, "share", None)
+        if sampled is None or share is None:
+            return sampled
+        return sampled * share(self._experiment)
