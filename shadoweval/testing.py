@@ -1,7 +1,7 @@
 """Public fakes for every plug-in point, a clock that stands still, and builders of records.
 
     transport = MemoryTransport()
-    experiment = Experiment(name="support", candidates={"new": "app.new:answer"}, transport=transport)
+    experiment = Experiment(name="support", candidates={"new": "app:answer"}, traffic=Traffic(transport=transport))
 
 Each fake does what its protocol promises and nothing else; the contract suites run over them as over the real ones.
 """

@@ -147,7 +147,7 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
 
     Every request carries `X-Shadow: 1` and, with `experiment`, `Shadow-Experiment`, by which the service can keep its
     hands off the world. Headers of the incumbent's own connection are not sent on, redirects not followed. The worker
-    needs `allow=["host:port"]`.
+    needs `Sandbox(allow=["host:port"])`.
 
     Args:
         base_url: `http://` or `https://`, host, and a prefix for paths.

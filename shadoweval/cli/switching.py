@@ -47,7 +47,7 @@ def _switch(options: argparse.Namespace) -> KillSwitch:
     if ":" in options.name:  # the definition itself, with the flags that were given to it
         from shadoweval.worker.opening import load_experiment  # noqa: PLC0415 - loads the user's module
 
-        return load_experiment(options.name).switch
+        return load_experiment(options.name).admission.switch
     settings = read_settings()
     switch = KillSwitch(options.name, home=settings.folder, also=_flags(settings))
     if not options.force:

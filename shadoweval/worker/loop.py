@@ -209,7 +209,7 @@ class Worker:
             self._told_of_prices = True
             log.warning(
                 "Tokens were used and nobody said what they cost: the budget in dollars can't hold. "
-                "Give `Experiment(limits=Limits(prices={model: (dollars for a million tokens in, out)}))`.",
+                "Give `Sandbox(limits=Limits(prices={model: (dollars for a million tokens in, out)}))`.",
                 extra={"experiment": self.experiment.name, "arm": observation.arm},
             )
 

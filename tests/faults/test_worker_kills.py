@@ -17,7 +17,13 @@ from shadoweval.worker.opening import open_receiver
 APP = """
 from shadoweval import Experiment, Sandbox
 
-toy = Experiment(name="toy", candidates={"new": "killapp:new"}, incumbent="killapp:old", rerun=0.3, sandbox=Sandbox(guard=False))
+toy = Experiment(
+    name="toy",
+    candidates={"new": "killapp:new"},
+    incumbent="killapp:old",
+    rerun=0.3,
+    sandbox=Sandbox(guard=False),
+)
 
 def old(question):
     return question
