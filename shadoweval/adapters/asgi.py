@@ -22,7 +22,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from shadoweval.adapters.http import Reply, StatusError, decoded_body
-from shadoweval.adapters.opentelemetry import note_trace
+from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import freeze_call
@@ -50,6 +50,8 @@ _NEVER: Final = frozenset(
 _PARAMETER: Final = re.compile(r"\{(\w+)(:path)?\}")
 _FROM_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 _FAILED: Final = 500
+_LONGEST_TRACEPARENT: Final = 256
+_decode: Final = msgspec.msgpack.Decoder().decode
 _GONE: Final = "The client went away before it had the whole response."
 
 
@@ -138,7 +140,7 @@ class ShadowASGI:
         if call is None:
             await self.app(scope, receive, send)
             return
-        note_trace(call, _header(scope, b"traceparent"))
+        _keep_trace(call, scope)
         exchange = _Exchange(call, head, self)
         exchange.body_expected = _expects_body(scope)
         recorder = call.recorder
@@ -159,8 +161,14 @@ class ShadowASGI:
         return {"method": scope["method"], "path": _path(scope), "query": query, "headers": kept, "body": None}
 
 
-def _header(scope: Mapping[str, Any], wanted: bytes) -> str | None:
-    return next((bytes(v).decode("latin-1") for n, v in scope["headers"] if bytes(n).lower() == wanted), None)
+def _keep_trace(call: Call, scope: Mapping[str, Any]) -> None:
+    """Keep the request's `traceparent` (W3C Trace Context) as an attribute, where no active span has given one."""
+    header = next((bytes(value) for name, value in scope["headers"] if bytes(name).lower() == b"traceparent"), b"")
+    if not header or len(header) > _LONGEST_TRACEPARENT or call.recorder is None:
+        return
+    with call.at("snapshot"):
+        attributes: dict[str, Any] = _decode(call.attributes)
+        call.attributes = msgspec.Raw(encode({"traceparent": header.decode("latin-1"), **attributes}))
 
 
 def _expects_body(scope: Mapping[str, Any]) -> bool:

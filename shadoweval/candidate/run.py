@@ -155,9 +155,9 @@ class Run:
         return self._observed(parts, duration, failure=failure)
 
     def _open_step(self) -> str:
-        """The innermost LangChain step that has begun and not ended."""
-        opened: Any = getattr(self.recorder.tap, "open", None)
-        return str(list(opened.values())[-1].name) if opened else ""
+        """The innermost step that a library has begun and not ended."""
+        handler = self.recorder.handler
+        return "" if handler is None else str(handler.open_step())
 
     def _observed(
         self,

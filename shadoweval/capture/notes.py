@@ -23,7 +23,7 @@ class PlainNotes:
         truncated: Something was left out at a cap.
         fault: What a fault of ours raised while recording.
         closed: The run is over; what it started may go on.
-        tap: The LangChain handler of this run.
+        handler: Through which a library tells of this run (see `third_party`); None: none has told anything.
         streams: Tools and steps that yield, and have begun and not ended.
         first_chunk: Seconds until the first chunk.
         began: `time.perf_counter()` at the beginning.
@@ -34,13 +34,13 @@ class PlainNotes:
         "closed",
         "fault",
         "first_chunk",
+        "handler",
         "hits",
         "left",
         "log",
         "max_items",
         "numbers",
         "streams",
-        "tap",
         "truncated",
     )
 
@@ -52,7 +52,7 @@ class PlainNotes:
         self.max_items = max_items
         self.truncated = self.closed = False
         self.fault: BaseException | None = None
-        self.tap: Any = None
+        self.handler: Any = None
         self.streams: list[Any] | None = None
         self.first_chunk: float | None = None
         self.began = time.perf_counter()

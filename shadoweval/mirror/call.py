@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from shadoweval.adapters.langchain.recorder_hook import hook, watch
-from shadoweval.adapters.opentelemetry import traced
 from shadoweval.capture.copying import data_of, encode, within
 from shadoweval.capture.documents import as_text
 from shadoweval.capture.outcomes import answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.third_party import connections, with_trace
 from shadoweval.capture.wire.drafts import MAGIC, encode_draft, finished
 from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen, freeze_call
 from shadoweval.mirror.chunks import Chunks
@@ -104,7 +103,7 @@ class Call(Shield):
         self.point = "snapshot"
         if plan.inputs is not None:
             args, kwargs = chosen(plan.inputs(*args, **kwargs))
-        attributes = traced(attributes)
+        attributes = with_trace(attributes)
         self.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else EMPTY
         only = args[0] if len(args) == 1 and not kwargs else None
         if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
@@ -113,8 +112,8 @@ class Call(Shield):
             self.inputs = call_inputs(args, kwargs, max_bytes=plan.max_bytes)
             self.text = str(plan.text(*args, **kwargs)) if plan.text is not None else asked(args, kwargs)
         self.started_at = site.clock()
-        if not hook.registered:
-            watch()
+        if connections.waiting:
+            connections.connect()
         self.recorder = Recorder(plan.max_bytes)
         return self
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from shadoweval.capture.outcomes import Extract
+from shadoweval.capture.third_party import adapter
 from shadoweval.checks import checked_share
 from shadoweval.counters import Counters
 from shadoweval.mirror.outlet import Outlet
@@ -129,21 +130,15 @@ class Mirror:
 
     def runnable(self, runnable: _R, *, entry: str | None = None) -> _R:
         """A LangChain Runnable or compiled graph, mirrored in all its entry methods; see `adapters.langchain`."""
-        from shadoweval.adapters.langchain import mirrored  # noqa: PLC0415 - who has no LangChain never comes here
-
-        return cast("Any", mirrored)(runnable, self, entry=entry)
+        return adapter("mirror", "langchain_core")(runnable, self, entry=entry)
 
     def client(self, client: _R, *, entry: str | None = None) -> _R:
         """An OpenAI client whose every chat completion and response is one query; see `adapters.openai`."""
-        from shadoweval.adapters.openai import mirrored_client  # noqa: PLC0415 - see above
-
-        return mirrored_client(client, self, entry=entry)
+        return adapter("mirror", "openai")(client, self, entry=entry)
 
     def asgi(self, app: Any, *, routes: Sequence[Any], **options: Any) -> Any:
         """An ASGI app whose matching routes are mirrored; see `adapters.asgi`."""
-        from shadoweval.adapters.asgi import ShadowASGI  # noqa: PLC0415 - see above
-
-        return ShadowASGI(app, self, routes=routes, **options)
+        return adapter("mirror", "asgi")(app, self, routes=routes, **options)
 
     def close(self) -> None:
         """Close the transport; what was handed over stays."""

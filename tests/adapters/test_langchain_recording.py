@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
 from langchain_core.tools import tool as langchain_tool
 
-from shadoweval.adapters.langchain.recorder_hook import watch
+from shadoweval.adapters.langchain.recorder_hook import register
 from shadoweval.capture import Parts, Recorder, recording, set_interceptor, tool
 from shadoweval.mirror import Mirror
 
@@ -177,7 +177,7 @@ def test_with_an_interceptor_calls_are_recorded_by_who_answers() -> None:
 
 def test_runs_outside_a_recording_are_not_touched() -> None:
     """No handler is added."""
-    watch()
+    register()
     seen = []
     RunnableLambda(lambda x, config: seen.append(config["callbacks"].handlers)).invoke("x")
     assert seen == [[]]

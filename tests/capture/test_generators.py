@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from shadoweval import codec
-from shadoweval.adapters.langchain.recorder_hook import watch
+from shadoweval.adapters.langchain.recorder_hook import register
 from shadoweval.capture import UNCOPYABLE, Recorder, generators, recording, retriever, step, tool
 from shadoweval.capture.interception import set_interceptor
 from shadoweval.mirror import Mirror
@@ -259,7 +259,7 @@ def test_a_langchain_tool_over_a_stream_is_one_call():
     tools = pytest.importorskip("langchain_core.tools")
     chained = tools.StructuredTool.from_function(search, name="search", description="Look.")
     seen = []
-    parts = recorded(lambda: (watch(), seen.extend(chained.invoke({"query": "x"}))))
+    parts = recorded(lambda: (register(), seen.extend(chained.invoke({"query": "x"}))))
     assert seen == ["x 0", "x 1"]
     assert [(call.name, call.result) for call in parts.tool_calls] == [("search", ["x 0", "x 1"])]
 

@@ -15,11 +15,11 @@ import datetime as dt
 import functools
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
+from types import ModuleType
 from typing import Any, Final, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.pregel.main import Pregel
 from langgraph.store.memory import InMemoryStore
 
 from shadoweval.candidate.tools import intercept
@@ -102,9 +102,13 @@ def _seeded_saver(found: Iterable[CheckpointTuple], *, as_of: dt.datetime | None
     return saver
 
 
-def patch() -> None:
-    """Give each run its own memory of every graph of this process."""
-    base: Any = Pregel
+def patch(pregel: ModuleType) -> None:
+    """Give each run its own memory of every graph of this process.
+
+    Args:
+        pregel: `langgraph.pregel.main`.
+    """
+    base: Any = pregel.Pregel
     for name, position in _PLAIN.items():
         setattr(base, name, _plain(getattr(base, name), position))
     for name, position in _AWAITED.items():

@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable, Generator, Mapping
+from types import ModuleType
 from typing import Any, Final, cast
 
 import msgspec
@@ -40,9 +41,13 @@ _live: Final[contextvars.ContextVar[Any]] = contextvars.ContextVar("shadoweval_l
 """The tool whose real code is running: what it calls on itself is part of it."""
 
 
-def patch() -> None:
-    """Have every tool call of this process answered by capture's interceptor."""
-    base: Any = BaseTool
+def patch(tools: ModuleType) -> None:
+    """Have every tool call of this process answered by capture's interceptor.
+
+    Args:
+        tools: `langchain_core.tools.base`.
+    """
+    base: Any = tools.BaseTool
     if hasattr(base.run, _MARK):
         return
     run, arun = base.run, base.arun

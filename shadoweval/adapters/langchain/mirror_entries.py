@@ -17,7 +17,6 @@ from langchain_core.messages import BaseMessageChunk
 from langchain_core.runnables.config import var_child_runnable_config
 
 from shadoweval.adapters.langchain.recorder_handler import Tap
-from shadoweval.adapters.opentelemetry import note_trace
 from shadoweval.capture.copying import data_of
 from shadoweval.capture.outcomes import answer_text
 from shadoweval.mirror.call import Call
@@ -36,8 +35,7 @@ def begun(site: Site, inputs: Any, config: Any, *, state: bool = False) -> Call 
     thread = _thread(config)
     call = site.begin((inputs,), {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}})
     if call is not None and call.recorder is not None:
-        call.recorder.tap = Tap(call.recorder, links=False, state=state)
-        note_trace(call)
+        call.recorder.handler = Tap(call.recorder, links=False, state=state)
     return call
 
 
@@ -57,7 +55,7 @@ def raised(call: Call, error: BaseException) -> None:
 def _over(call: Call, error: BaseException | None) -> None:
     if call.recorder is not None:
         with call.at("outcome"):
-            call.recorder.tap.over(error)
+            call.recorder.handler.over(error)
 
 
 def _thread(config: Any) -> Any:
@@ -138,7 +136,7 @@ class _Stream:
         _over(call, None)
         with call.at("outcome"):
             if call.recorder is not None:
-                value = call.recorder.tap.final if self.graph else _joined(self.chunks)
+                value = call.recorder.handler.final if self.graph else _joined(self.chunks)
         if call.over:
             call.leave()
         elif self.count:

@@ -19,7 +19,6 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from shadoweval.adapters.langchain.mirror_entries import Joined
 from shadoweval.adapters.langchain.recorder_handler import Tap
-from shadoweval.adapters.opentelemetry import note_trace
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import freeze_call
 from shadoweval.mirror.call import Call, alone
@@ -165,12 +164,11 @@ class MirrorTap(BaseCallbackHandler):
         thread = (facts.get("metadata") or {}).get("thread_id")
         config = {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}}
         call = self.site.begin((inputs,), config)
-        note_trace(call)
         root = _Root(call, asked, run_id)
         if asked is not None:
             asked.root = root
         if root.recorder is not None:
-            root.recorder.tap = self  # its hook finds this handler in place and adds none
+            root.recorder.handler = self  # its hook finds this handler in place and adds none
         return root
 
     def _start(self, event: str, told: tuple[Any, Any], *, inputs: Any, run_id: UUID, facts: dict[str, Any]) -> None:
@@ -188,7 +186,7 @@ class MirrorTap(BaseCallbackHandler):
     def _astray(self) -> _Root | None:
         """The call of a run that was given callbacks of its own, so that it came here through the recording's hook."""
         recorder = current.get()
-        if recorder is None or recorder.tap is not self:
+        if recorder is None or recorder.handler is not self:
             return None
         return next((root for root in list(self.open.values()) if root.recorder is recorder), None)
 

@@ -20,7 +20,6 @@ from langchain.agents.middleware.types import PrivateStateAttr
 from langgraph.errors import GraphBubbleUp
 
 from shadoweval.adapters.langchain.mirror_runnable import site_of
-from shadoweval.adapters.opentelemetry import note_trace
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.decorator import Mirror
@@ -63,7 +62,6 @@ class ShadowMiddleware(AgentMiddleware[ShadowState, Any, Any]):
         call = self._site.begin((asked,), config)
         if call is None:
             return {_KEY: ""}
-        note_trace(call)
         with self._lock:
             self._turns += 1
             key = str(self._turns)

@@ -73,6 +73,10 @@ class Tap(BaseCallbackHandler):
         self.final: Any = None
         """What the first chain that began here, which for a graph is itself, gave at its end."""
 
+    def open_step(self) -> str:
+        """Name of the innermost run that has begun and not ended; empty: there is none."""
+        return next((opened.name for opened in reversed(self.open.values())), "")
+
     def _start(
         self, run_id: UUID, parent: UUID | None, *, kind: _Kind, name: str, metadata: Mapping[str, Any] | None
     ) -> None:
@@ -230,9 +234,7 @@ class Tap(BaseCallbackHandler):
             self.recorder.fault = fault
         self._end(run_id)
 
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
-        """It raised."""
-        self._failed(run_id, error)
+    on_retriever_error = on_llm_error
 
     # Tools.
 

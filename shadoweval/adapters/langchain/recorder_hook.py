@@ -1,7 +1,7 @@
 """What LangChain and LangGraph do inside a run, recorded without a change to the pipeline.
 
-`watch` registers one configure hook with langchain_core, once a process and only when the pipeline has imported it.
-From then on every callback manager that is made inside a recording gets a handler bound to that recording.
+`register` is called once a process, when the pipeline has imported langchain_core. From then on every callback manager
+that is made inside a recording gets a handler bound to that recording.
 
 Chain links and graphs get no handler where the recording's own does without (`Tap.links`): they are told apart by who
 asks for callbacks, since in async code to be told of an event at all costs a turn of the event loop, more than all that
@@ -23,10 +23,8 @@ from shadoweval.capture.recorder import Recorder, current
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
 
-__all__ = ["hook", "watch"]
+__all__ = ["register"]
 
-# Models, tools, retrievers and graphs all import it; the hooks' module itself is loaded at their first run only.
-_LOADED = "langchain_core.runnables.base"
 _CONTEXT = "langchain_core.tracers.context"
 _LINKS = "langchain_core.runnables."
 """Modules that ask for callbacks of chain links and graphs; models, retrievers and tools ask elsewhere."""
@@ -42,7 +40,7 @@ class _StateHook:
     def get(self) -> BaseCallbackHandler | None:
         """The handler, where it wants a graph's last state and has met no graph before."""
         recorder = current.get()
-        tap = None if recorder is None else recorder.tap
+        tap = None if recorder is None else recorder.handler
         if (
             tap is None
             or not tap.state
@@ -56,39 +54,31 @@ class _StateHook:
 class _Hook:
     """Stands where langchain_core expects a ContextVar: it only ever calls `get`."""
 
-    def __init__(self) -> None:
-        self.registered = False
-
     def get(self) -> BaseCallbackHandler | None:
         """The handler of this context's recording."""
         recorder = current.get()
         if recorder is None:
             return None
-        tap = recorder.tap
+        tap = recorder.handler
         if tap is None:
-            tap = recorder.tap = _tap(recorder)
+            tap = recorder.handler = _tap(recorder)
         if not tap.links and _frame(_ASKING).f_globals["__name__"].startswith(_LINKS):
             return None
         return tap
 
 
-hook = _Hook()
-"""`hook.registered` spares the call of `watch` on the request path."""
+_hooks: list[Any] = []
 
 
-def watch() -> None:
-    """Record what LangChain does in recordings from now on. Costs one dictionary lookup once it is registered."""
-    if not hook.registered and _LOADED in sys.modules:
-        _register()
-
-
-def _register() -> None:
+def register() -> None:
+    """Record what LangChain does in recordings from now on; once a process, whoever calls it again."""
     with _lock:
-        if not hook.registered:
-            register: Any = importlib.import_module(_CONTEXT).register_configure_hook
-            register(hook, inheritable=True)
-            register(_StateHook(), inheritable=False)
-            hook.registered = True
+        if not _hooks:
+            # Not loaded by `import langchain_core`, but at a process's first run.
+            add: Any = importlib.import_module(_CONTEXT).register_configure_hook
+            _hooks.extend((_Hook(), _StateHook()))
+            add(_hooks[0], inheritable=True)
+            add(_hooks[1], inheritable=False)
 
 
 def _tap(recorder: Recorder) -> Any:

@@ -20,7 +20,6 @@ import msgspec
 
 from shadoweval.adapters.openai.recording import Listener, ModelCall, listening
 from shadoweval.adapters.openai.replies import Reply, shown
-from shadoweval.adapters.opentelemetry import note_trace
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.mirror.call import Call
 from shadoweval.mirror.decorator import Mirror
@@ -51,7 +50,6 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
         if path not in _PATHS:
             return None
         call = site.begin((), dict(body))
-        note_trace(call)
         return None if call is None else _Mirrored(call, path, body)
 
     return listening(client, listen)

@@ -23,6 +23,7 @@ import msgspec
 from shadoweval import capture
 from shadoweval.candidate.tools.replay import Normal, parsed
 from shadoweval.candidate.tools.session import Session
+from shadoweval.capture.third_party import TABLE, adapter
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -30,14 +31,6 @@ __all__ = ["Interception", "current", "install", "session"]
 
 session: Final[contextvars.ContextVar[Session | None]] = contextvars.ContextVar("shadoweval_session", default=None)
 """The run that the running code belongs to."""
-
-_PATCHES: Final = {
-    "langchain_core.tools.base": "shadoweval.adapters.langchain.candidate_tools",
-    "langgraph.pregel.main": "shadoweval.adapters.langchain.candidate_graphs",
-    "langchain_core.caches": "shadoweval.adapters.langchain.candidate_caches",
-    "langchain_core.runnables.history": "shadoweval.adapters.langchain.candidate_histories",
-}
-"""Module -> ours with a `patch` for it."""
 
 
 class Interception:
@@ -89,15 +82,15 @@ class _PatchOnImport(importlib.abc.MetaPathFinder):
     """Patches a library right after the module that is to be patched has run, before anyone can use it."""
 
     def __init__(self) -> None:
-        self.waiting = dict(_PATCHES)
+        self.waiting = set(TABLE["candidate"])
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """The module's own spec, with a loader that patches at the end."""
-        ours = self.waiting.pop(fullname, None)
-        if ours is None:
+        if fullname not in self.waiting:
             return None
+        self.waiting.discard(fullname)
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
@@ -105,7 +98,7 @@ class _PatchOnImport(importlib.abc.MetaPathFinder):
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                importlib.import_module(ours).patch()
+                adapter("candidate", fullname)(module)
 
             loader.exec_module = exec_module
         return spec

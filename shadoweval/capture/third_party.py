@@ -1,0 +1,74 @@
+"""Which of our adapters a third-party library needs: the one table, and the only way from lower rooms to `adapters`.
+
+Adapters know foreign libraries and lie above the rooms that record, mirror and run pipelines, so these never import
+them. They load an adapter by its name, and only where its library is: who does not use a library pays nothing for it.
+A new library, or a new module of a known one, is a line here and a file in `adapters`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+__all__ = ["TABLE", "adapter", "connections", "with_trace"]
+
+_TRACING: Final = "opentelemetry.trace"
+
+TABLE: Final[Mapping[str, Mapping[str, str]]] = {
+    # Called without arguments, once, when a recording begins in a process that has loaded the library.
+    "recorder": {"langchain_core.runnables.base": "langchain.recorder_hook:register"},
+    # Called with a query's attributes, which it gives back with the trace that the query is a part of.
+    "trace": {_TRACING: "opentelemetry:traced"},
+    # Called by the methods of `Mirror` that mount it over something which is no function.
+    "mirror": {
+        "asgi": "asgi:ShadowASGI",
+        "langchain_core": "langchain:mirrored",
+        "openai": "openai:mirrored_client",
+    },
+    # Called with the library's module in a candidate's process, right after the module has run.
+    "candidate": {
+        "langchain_core.caches": "langchain.candidate_memory:patch_caches",
+        "langchain_core.runnables.history": "langchain.candidate_memory:patch_histories",
+        "langchain_core.tools.base": "langchain.candidate_tools:patch",
+        "langgraph.pregel.main": "langchain.candidate_graphs:patch",
+    },
+}
+"""What happens -> third-party module -> `module:attribute` in `shadoweval.adapters` that does it."""
+
+
+@functools.cache
+def adapter(side: str, library: str) -> Any:
+    """What the table names, imported at first use."""
+    module, _, attribute = TABLE[side][library].partition(":")
+    return getattr(import_module(f"shadoweval.adapters.{module}"), attribute)
+
+
+class _Connections:
+    """Libraries that tell recordings what they do.
+
+    Attributes:
+        waiting: Those that don't yet; empty: there is nothing left to look for when a recording begins.
+    """
+
+    __slots__ = ("waiting",)
+
+    def __init__(self) -> None:
+        self.waiting = tuple(TABLE["recorder"])
+
+    def connect(self) -> None:
+        """Connect those that were loaded meanwhile; at most one lookup in `sys.modules` for each that was not."""
+        for library in self.waiting:
+            if library in sys.modules:
+                adapter("recorder", library)()
+                self.waiting = tuple(name for name in self.waiting if name != library)
+
+
+connections: Final = _Connections()
+
+
+def with_trace(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A query's attributes, with the trace that it is a part of where the application has loaded a tracing library."""
+    return adapter("trace", _TRACING)(attributes) if _TRACING in sys.modules else attributes
