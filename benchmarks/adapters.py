@@ -214,7 +214,7 @@ async def main(rounds: int) -> None:
         for name, (plain, shadowed) in rows(mirror).items():
             own, added = await measured(plain, shadowed, rounds=rounds)
             print(f"{name:<34}{own * 1e6:>10.0f}{added:>8.3f}x   {'ok' if added <= BAR else 'OVER'}", flush=True)
-        print(mirror.outlet.tally.main.snapshot())
+        print(mirror.outlet.ledger.main.snapshot())
         mirror.close()
 
 

@@ -234,7 +234,7 @@ class Experiment:
 
     def _counted(self) -> Counter[str]:
         """What became of calls in this process, all mountings together."""
-        counters = {id(main): main for main in (mirror.outlet.tally.main for mirror in self._mounted)}
+        counters = {id(main): main for main in (mirror.outlet.ledger.main for mirror in self._mounted)}
         return sum((Counter(main.snapshot()) for main in counters.values()), Counter[str]())
 
     def _sampled(self) -> float | None:

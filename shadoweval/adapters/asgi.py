@@ -25,14 +25,12 @@ from shadoweval.adapters.http import Reply, StatusError, decoded_body
 from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
-from shadoweval.capture.wire.inputs import freeze_call
+from shadoweval.capture.wire.inputs import asked, freeze_call
 from shadoweval.errors import ExperimentError, TooLargeError
-from shadoweval.mirror.call import Call, alone
+from shadoweval.mirror.begin import begin
+from shadoweval.mirror.call import Call, alone, finish
 from shadoweval.mirror.decorator import Mirror
-from shadoweval.mirror.finishing import finish
-from shadoweval.mirror.plan import Plan
-from shadoweval.mirror.question import asked
-from shadoweval.mirror.site import Site
+from shadoweval.mirror.plan import Plan, Site
 from shadoweval.records import Outcome
 
 __all__ = ["ClientGoneError", "Route", "ShadowASGI"]
@@ -136,7 +134,7 @@ class ShadowASGI:
             await self.app(scope, receive, send)
             return
         head = self._head(scope)
-        call = self.site.begin((head,), {})
+        call = begin(self.site, (head,), {})
         if call is None:
             await self.app(scope, receive, send)
             return

@@ -3,8 +3,7 @@
 from shadoweval.capture.copying import UNCOPYABLE, uncopyable
 from shadoweval.capture.interception import Interceptor, ToolFailedError, interceptor, set_interceptor
 from shadoweval.capture.outcomes import Extract, failure_of, outcome_of, outcome_of_chunks
-from shadoweval.capture.recorder import Parts, Recorder, active
-from shadoweval.capture.scope import recording
+from shadoweval.capture.recorder import Parts, Recorder, active, recording
 from shadoweval.capture.steps import record_hits, record_model_call, retriever, step
 from shadoweval.capture.tools import acall_tool, call_tool, tool
 

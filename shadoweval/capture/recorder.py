@@ -1,7 +1,7 @@
 """What one run does, written down while it runs: hits, tool calls, steps, usage.
 
 A recorder lives in a context variable, so that tasks and copied contexts of the run write into the same one. Writing
-is appending a row (see `capture.notes`); what is mutable becomes bytes when its step ends. What the entries mean
+is appending a row; what is mutable becomes bytes when its step ends. What the entries mean
 together is worked out by whoever reads them (`capture.wire.rows`). Everything is bounded.
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Literal, cast
 
 import msgspec
 
 from shadoweval.capture.copying import UNCOPYABLE, Pieces, argument_data, encode, packed
+from shadoweval.capture.documents import writable
 from shadoweval.capture.interception import error_text
-from shadoweval.capture.notes import Notes
+from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
     HitRow,
@@ -31,7 +33,7 @@ from shadoweval.capture.wire.rows import (
 from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
-__all__ = ["HitRow", "Parts", "Recorder", "active", "current"]
+__all__ = ["HitRow", "Parts", "Recorder", "active", "current", "recording"]
 
 _Kind = Literal["model", "retrieval", "tool", "other"]
 
@@ -49,15 +51,62 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the first step that failed."""
 
 
-class Recorder(Notes):
+class Recorder:
     """Writes down what one run does.
 
     Args:
         max_bytes: Cap of all tool results together.
         max_items: Cap of the number of tool calls and steps together, and of hits.
+
+    Attributes:
+        log: Entries (see `capture.wire.rows`).
+        hits: Lists of hits, each row as `capture.wire.rows.joined_hits` reads it.
+        numbers: Indexes given to steps that others lie in.
+        left: Bytes that tool results may still have.
+        truncated: Something was left out at a cap.
+        fault: What a fault of ours raised while recording.
+        closed: The run is over; what it started may go on.
+        handler: Through which a library tells of this run (see `third_party`); None: none has told anything.
+        streams: Tools and steps that yield, and have begun and not ended.
+        first_chunk: Seconds until the first chunk.
+        began: `time.perf_counter()` at the beginning.
     """
 
-    __slots__ = ()
+    __slots__ = (
+        "began",
+        "closed",
+        "fault",
+        "first_chunk",
+        "handler",
+        "hits",
+        "left",
+        "log",
+        "max_items",
+        "numbers",
+        "streams",
+        "truncated",
+    )
+
+    def __init__(self, max_bytes: int = 1 << 20, max_items: int = 1000) -> None:
+        self.log: list[Sequence[Any]] = []
+        self.hits: list[Sequence[Any]] = []
+        self.numbers: itertools.count[int] | None = None
+        self.left = max_bytes
+        self.max_items = max_items
+        self.truncated = self.closed = False
+        self.fault: BaseException | None = None
+        self.handler: Any = None
+        self.streams: list[Any] | None = None
+        self.first_chunk: float | None = None
+        self.began = time.perf_counter()
+
+    def drafted(self) -> tuple[Any, Any]:
+        """Entries and lists of hits, for the encoder."""
+        return self.log, self.hits
+
+    def tidy(self) -> None:
+        """Something in it could not be encoded."""
+        self.hits[:] = [writable(rows) for rows in self.hits]
 
     def next_index(self) -> int:
         """An index for a step that others will lie in."""
@@ -178,3 +227,15 @@ current: Final[ContextVar[Recorder | None]] = ContextVar("shadoweval_recorder", 
 def active() -> Recorder | None:
     """The recorder of the run that this code belongs to."""
     return current.get()
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Generator[Recorder]:
+    """Record into `recorder` what this context does, libraries that tell of themselves included."""
+    if connections.waiting:
+        connections.connect()
+    token = current.set(recorder)
+    try:
+        yield recorder
+    finally:
+        current.reset(token)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import Any, Final, TypeVar, cast, overload
 
@@ -21,7 +21,7 @@ from shadoweval.capture.wrappers import observed
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
-__all__ = ["acall_tool", "call_tool", "tool"]
+__all__ = ["acall_tool", "call_tool", "said_effect", "tool"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MOST_NAMES: Final = 15
@@ -167,3 +167,37 @@ def tool(
         return cast("_F", _observed(declared, title, effect))
 
     return declare if function is None else declare(function)
+
+
+def said_effect(metadata: Any, *, tags: Iterable[str] | None = None, annotations: Any = None) -> Effect:
+    """The effect that `metadata["effect"]`, the tags `read` and `write`, and MCP's hints tell.
+
+    MCP's `readOnlyHint` and `destructiveHint` (Model Context Protocol 2025-06-18, ToolAnnotations) are looked for in
+    `annotations`, in `metadata["annotations"]` and in `metadata` itself. Who says both is a write; who says nothing is
+    unknown, which counts as a write.
+    """
+    facts = cast("Mapping[str, Any]", metadata) if isinstance(metadata, Mapping) else {}
+    said = set(_said(facts, tags or (), annotations))
+    if "write" in said:
+        return "write"
+    return "read" if "read" in said else "unknown"
+
+
+def _said(metadata: Mapping[str, Any], tags: Iterable[str], annotations: Any) -> Iterator[Effect]:
+    words = (metadata.get("effect"), *tags)
+    if "write" in words:
+        yield "write"
+    if "read" in words:
+        yield "read"
+    for hints in (metadata, metadata.get("annotations"), annotations):
+        read_only, destructive = _hint(hints, "readOnlyHint"), _hint(hints, "destructiveHint")
+        if read_only is False or destructive is True:
+            yield "write"
+        elif read_only is True:
+            yield "read"
+
+
+def _hint(hints: Any, name: str) -> Any:
+    if isinstance(hints, Mapping):
+        return cast("Mapping[str, Any]", hints).get(name)
+    return getattr(hints, name, None)

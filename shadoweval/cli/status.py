@@ -10,7 +10,7 @@ from shadoweval.experiment import Experiment
 from shadoweval.protocols import Receiver, Store
 from shadoweval.records import Coverage
 from shadoweval.traffic.watching import Witness
-from shadoweval.transport.telling import trouble
+from shadoweval.transport.segments import trouble
 from shadoweval.worker.opening import open_receiver, open_store
 
 __all__ = ["status", "status_lines"]

@@ -1,4 +1,4 @@
-"""The life of one mirrored call: decided and copied before the incumbent runs, handed over after it.
+"""The life of one mirrored call: from the moment the incumbent runs until it is handed over.
 
 Functions, coroutines, generators and async generators share it; they differ only in how they wait. What need not be
 known before the incumbent's caller has its answer is left to whoever reads the call's draft (`capture.wire.drafts`).
@@ -6,39 +6,31 @@ known before the incumbent's caller has its answer is left to whoever reads the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from shadoweval.capture.copying import data_of, encode, within
 from shadoweval.capture.documents import as_text
-from shadoweval.capture.outcomes import answer_text, failure_of, outcome_of
+from shadoweval.capture.outcomes import Chunks, answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
-from shadoweval.capture.third_party import connections, with_trace
 from shadoweval.capture.wire.drafts import MAGIC, encode_draft, finished
-from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen, freeze_call
-from shadoweval.mirror.chunks import Chunks
-from shadoweval.mirror.decision import decided
+from shadoweval.capture.wire.inputs import freeze_call
 from shadoweval.mirror.overhead import bin_name
-from shadoweval.mirror.question import asked
+from shadoweval.mirror.plan import Site
 from shadoweval.mirror.redaction.redactor import redacted_frame
-from shadoweval.mirror.sampling import draw, ids
-from shadoweval.mirror.shield import Shield, Tally
+from shadoweval.mirror.sampling import ids
+from shadoweval.mirror.shield import Shield
 
-if TYPE_CHECKING:
-    from shadoweval.mirror.site import Site
+__all__ = ["Call", "alone", "finish"]
 
-__all__ = ["EMPTY", "UNCARRIED", "Call", "alone"]
-
-EMPTY: Final = msgspec.Raw(encode({}))
 _FRAME: Final = 4
 
 alone: Final[ContextVar[Any]] = ContextVar("shadoweval_alone", default=None)
 """The control call that this context belongs to: neither it nor what it calls is mirrored."""
-UNCARRIED: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
+_UNCARRIED: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
 
 
 class Call(Shield):
@@ -63,59 +55,21 @@ class Call(Shield):
         "unit",
     )
 
-    def __init__(self, site: Site, tally: Tally) -> None:
+    def __init__(self, site: Site) -> None:
         self.began = perf_counter()
-        self.experiment, self.tally, self.point = site.plan.experiment, tally, "decide"
-        self.site = site
+        self.site, self.experiment, self.ledger = site, site.plan.experiment, site.outlet.ledger
+        self.point = "decide"
         self.recorder: Recorder | None = None
         self.over = self.done = False
         self.token: Token[Any] | None = None
         self.outcome: Any = None
-        self.bucket: float | None = None
         self.failure: tuple[str, str, str] | None = None
 
     def lost(self, reason: str) -> None:
         """Count the call and what became of it, once and together: a call that never ends is in neither count."""
         if not self.over:
-            self.tally.count(reason)
+            self.ledger.count(reason)
             self.over = True
-
-    def begun(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        """Decide, then copy the input; None where the call is left alone."""
-        site = self.site
-        plan = site.plan
-        self.number = ids.next()
-        attributes: Mapping[str, Any] = {}
-        if site.asks:
-            told = decided(site, self.number, args, kwargs)
-            if isinstance(told, str):
-                self.lost(told)
-                return None
-            self.unit, self.bucket, attributes = told
-        else:
-            self.unit, self.bucket = "", draw() * plan.sample
-        # As many mirrored calls as control calls are timed, both chosen at random.
-        drawn = draw()
-        self.timed = drawn < 2.0 * plan.control
-        if drawn < plan.control:
-            self.lost("control")
-            return self
-        self.point = "snapshot"
-        if plan.inputs is not None:
-            args, kwargs = chosen(plan.inputs(*args, **kwargs))
-        attributes = with_trace(attributes)
-        self.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else EMPTY
-        only = args[0] if len(args) == 1 and not kwargs else None
-        if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
-            self.text, self.inputs = only, (args, kwargs)
-        else:
-            self.inputs = call_inputs(args, kwargs, max_bytes=plan.max_bytes)
-            self.text = str(plan.text(*args, **kwargs)) if plan.text is not None else asked(args, kwargs)
-        self.started_at = site.clock()
-        if connections.waiting:
-            connections.connect()
-        self.recorder = Recorder(plan.max_bytes)
-        return self
 
     def enter(self) -> None:
         """The incumbent runs from here on, in this context."""
@@ -158,9 +112,9 @@ class Call(Shield):
     def _timed(self, ended: float) -> None:
         """Keep the duration: of control calls without us, of as many mirrored ones with all that we added."""
         if self.recorder is None:
-            self.tally.control.add(bin_name(ended - self.began))
+            self.ledger.control.add(bin_name(ended - self.began))
         elif self.timed:
-            self.tally.mirrored.add(bin_name(perf_counter() - self.began))
+            self.ledger.mirrored.add(bin_name(perf_counter() - self.began))
 
     def finish(self, recorder: Recorder, value: Any, ended: float) -> None:
         """Hand over what it returned."""
@@ -229,7 +183,7 @@ class Call(Shield):
         plan = site.plan
         try:
             whole = encode_draft(self._draft(recorder, duration))
-        except UNCARRIED:
+        except _UNCARRIED:
             whole = b""
         if not 0 < len(whole) <= plan.max_bytes:
             self._look_closer()
@@ -296,3 +250,23 @@ class Call(Shield):
 def _suffers(error: BaseException) -> bool:
     """Whether the incumbent failed; a caller that went away says nothing about it."""
     return failure_of(error).kind != "aborted"
+
+
+def finish(call: Call, value: Any = None, *, error: BaseException | None = None, chunks: Chunks | None = None) -> None:
+    """Hand over what the incumbent did, in whichever context its end is told.
+
+    Args:
+        call: Begun, and never entered in the context of its incumbent's caller.
+        value: What it returned.
+        error: What it raised instead.
+        chunks: What it streamed instead.
+    """
+    if call.over and call.recorder is not None:  # given up and counted meanwhile
+        return
+    call.enter()  # `Call` leaves at the end what it entered
+    if error is not None:
+        call.raised(error)
+    elif chunks is not None:
+        call.streamed(chunks)
+    else:
+        call.returned(value)

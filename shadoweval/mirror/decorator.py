@@ -12,10 +12,10 @@ from shadoweval.capture.outcomes import Extract
 from shadoweval.capture.third_party import adapter
 from shadoweval.checks import checked_share
 from shadoweval.counters import Counters
+from shadoweval.mirror.begin import begin
 from shadoweval.mirror.outlet import Outlet
-from shadoweval.mirror.plan import Plan, Reader, now
+from shadoweval.mirror.plan import Plan, Reader, Site, now
 from shadoweval.mirror.redaction.redactor import Redactor
-from shadoweval.mirror.site import Site
 from shadoweval.mirror.streams import over_async_generator, over_generator
 from shadoweval.protocols import Transport
 
@@ -177,10 +177,8 @@ def _is_method(function: Callable[..., Any]) -> bool:
 
 
 def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
-    begin = site.begin
-
     def mirrored(*args: Any, **kwargs: Any) -> Any:
-        call = begin(args, kwargs)
+        call = begin(site, args, kwargs)
         if call is None:
             return function(*args, **kwargs)
         call.enter()
@@ -196,10 +194,8 @@ def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., An
 
 
 def _over_coroutine(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
-    begin = site.begin
-
     async def mirrored(*args: Any, **kwargs: Any) -> Any:
-        call = begin(args, kwargs)
+        call = begin(site, args, kwargs)
         if call is None:
             return await function(*args, **kwargs)
         call.enter()

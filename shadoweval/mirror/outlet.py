@@ -11,10 +11,10 @@ from typing import Any, Final, cast
 
 from shadoweval.counters import Counters
 from shadoweval.mirror.overhead import BINS
-from shadoweval.mirror.shield import Shield, Tally
+from shadoweval.mirror.shield import Ledger, Shield
 from shadoweval.protocols import Transport
 
-__all__ = ["MemoryTally", "Outlet"]
+__all__ = ["MemoryLedger", "Outlet"]
 
 _RETRY: Final = 1.0
 _PATIENCE: Final = 0.05
@@ -25,7 +25,7 @@ _REST: Final = 20.0
 _living: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 
-class MemoryTally:
+class MemoryLedger:
     """Counters in memory, for a transport that keeps none; or those that were given."""
 
     def __init__(self, main: Counters | None = None) -> None:
@@ -35,7 +35,7 @@ class MemoryTally:
 
         self.renew()
         _living.add(self)
-        self._successor: Tally | None = None
+        self._successor: Ledger | None = None
 
     def renew(self) -> None:
         """A lock that nobody holds."""
@@ -51,7 +51,7 @@ class MemoryTally:
         if successor is not None:
             successor.count(reason)
 
-    def move(self, successor: Tally) -> None:
+    def move(self, successor: Ledger) -> None:
         """Counts so far, and those of calls that are under way now, belong to `successor`."""
         with self._lock:
             for name, count in self.main.snapshot().items():
@@ -83,8 +83,8 @@ class Outlet:
         """Whether its readers finish drafts."""
         self.offer: Callable[[bytes], str | None] = self._unopened
         """Hands a frame over; the reason where it is lost."""
-        self._own = MemoryTally(counters)
-        self.tally: Tally = self._own
+        self._own = MemoryLedger(counters)
+        self.ledger: Ledger = self._own
         """The transport's own counters, once it is open, where it has some and none were given."""
         if hasattr(transport, "offer"):
             self._adopt(cast("Transport", transport))
@@ -104,7 +104,7 @@ class Outlet:
             if self.opened or time.monotonic() < self._retry_at:
                 return
             # Tells the fault; the calls that it costs are counted one by one, as `transport_error`.
-            with Shield(self._experiment, MemoryTally(), "offer"):
+            with Shield(self._experiment, MemoryLedger(), "offer"):
                 self._adopt(self._factory())
             if not self.opened:
                 self._retry_at = time.monotonic() + _RETRY
@@ -116,7 +116,7 @@ class Outlet:
         ledger: Any = getattr(transport, "ledger", None)
         if ledger is not None and not self._given:
             self._own.move(ledger)
-            self.tally = ledger
+            self.ledger = ledger
         self.drafts = getattr(transport, "drafts", False)
         self.offer = transport.offer if ledger is not None else self._patient(transport.offer)
         self._transport, self.opened = transport, True

@@ -1,17 +1,20 @@
-"""What a mirror does with each call."""
+"""What is the same for all calls of a mirror, and of one decorated function: worked out once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 
 import msgspec
 
+from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import Extract
+from shadoweval.mirror.outlet import Outlet
 from shadoweval.mirror.redaction.redactor import Redactor
 
-__all__ = ["Plan", "Reader", "now"]
+__all__ = ["Plan", "Reader", "Site", "now"]
 
 Reader = Callable[..., Any]
 """Gets the call's own arguments."""
@@ -21,7 +24,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a mirror does with each call; made once."""
 
     experiment: str
-    outlet: Any
+    outlet: Outlet
     sample: float
     control: float
     salt: str
@@ -44,3 +47,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def now() -> datetime:
     """The time of day, aware."""
     return datetime.now(UTC)
+
+
+class Site:
+    """A decorated function.
+
+    Args:
+        plan: What its mirror does with each call.
+        entry: Where a candidate's process finds it, `"module:attribute"`.
+        method: Its first argument is the instance or class, and no part of the input.
+    """
+
+    def __init__(self, plan: Plan, entry: str, *, method: bool) -> None:
+        self.plan, self.entry = plan, entry
+        self.outlet = plan.outlet
+        self.skip = 1 if method else 0
+        self.sample = plan.sample
+        self.off = plan.sample <= 0.0
+        self.asks = any(reader is not None for reader in (plan.unit, plan.attributes, plan.decide))
+        self.by_chance = not self.asks and plan.sample < 1.0
+        self.clock: Any = time if plan.clock is now else plan.clock
+        self.raw = msgspec.Raw(encode((plan.experiment, entry, plan.salt, plan.versions)))

@@ -14,7 +14,7 @@ from shadoweval.counters import Counters
 from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.seldom import Seldom
 
-__all__ = ["Point", "Shield", "Tally"]
+__all__ = ["Ledger", "Point", "Shield"]
 
 Point = Literal["decide", "snapshot", "outcome", "redact", "encode", "offer"]
 
@@ -22,7 +22,7 @@ _log: Final = logging.getLogger("shadoweval.mirror")
 _said = Seldom()
 
 
-class Tally(Protocol):
+class Ledger(Protocol):
     """Counters of this process, see `transport.ledger`."""
 
     def count(self, reason: str, /) -> None:
@@ -52,10 +52,10 @@ class Shield:
         point: What is being done; the name under which a fault is counted.
     """
 
-    __slots__ = ("experiment", "point", "tally")
+    __slots__ = ("experiment", "ledger", "point")
 
-    def __init__(self, experiment: str, tally: Tally, point: Point) -> None:
-        self.experiment, self.tally = experiment, tally
+    def __init__(self, experiment: str, ledger: Ledger, point: Point) -> None:
+        self.experiment, self.ledger = experiment, ledger
         self.point: Point = point
 
     def __enter__(self) -> Self:
@@ -86,7 +86,7 @@ class Shield:
 
     def lost(self, reason: str) -> None:
         """Count what became of the call."""
-        self.tally.count(reason)
+        self.ledger.count(reason)
 
     def _reason(self, error: BaseException) -> str:
         if self.point == "snapshot":

@@ -10,9 +10,10 @@ from time import perf_counter
 from typing import Any
 
 from shadoweval.capture import delegation
+from shadoweval.capture.outcomes import Chunks
+from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call
-from shadoweval.mirror.chunks import Chunks
-from shadoweval.mirror.site import Site
+from shadoweval.mirror.plan import Site
 
 __all__ = ["over_async_generator", "over_generator"]
 
@@ -71,9 +72,9 @@ class _Watch:
 
 def over_generator(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
     """A generator function, mirrored."""
-    return delegation.over_generator(function, lambda args, kwargs: _Watch(site.begin(args, kwargs)))
+    return delegation.over_generator(function, lambda args, kwargs: _Watch(begin(site, args, kwargs)))
 
 
 def over_async_generator(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
     """An async generator function, mirrored."""
-    return delegation.over_async_generator(function, lambda args, kwargs: _Watch(site.begin(args, kwargs)))
+    return delegation.over_async_generator(function, lambda args, kwargs: _Watch(begin(site, args, kwargs)))

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from shadoweval.priority import LEVEL, session_level, step_back
-from shadoweval.transport.copies import CountCopies
 from shadoweval.transport.frames import header
-from shadoweval.transport.ring import Ring
+from shadoweval.transport.ring import CountCopies, Ring
 from shadoweval.transport.segments import SegmentWriter, new_writer
 from shadoweval.transport.spool import Room
 

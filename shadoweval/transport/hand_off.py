@@ -20,8 +20,7 @@ import weakref
 from pathlib import Path
 from typing import Final
 
-from shadoweval.transport.copies import CountCopies
-from shadoweval.transport.ring import RING_BYTES, Ring
+from shadoweval.transport.ring import RING_BYTES, CountCopies, Ring
 from shadoweval.transport.segments import SEGMENT_BYTES
 from shadoweval.transport.spool import CAP_BYTES, SpoolTransport
 

@@ -21,8 +21,7 @@ from typing import Any, Final, Literal
 
 from shadoweval.counters import NAMES, Counters, read_counters
 from shadoweval.transport.locks import Hold, held
-from shadoweval.transport.segments import new_writer, private_folder
-from shadoweval.transport.telling import unwritable
+from shadoweval.transport.segments import new_writer, private_folder, unwritable
 
 __all__ = ["KINDS", "NUMBERED", "PLACES", "Kind", "Ledger", "total"]
 

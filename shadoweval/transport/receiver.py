@@ -21,10 +21,11 @@ from shadoweval.transport.ledger import Kind, total
 from shadoweval.transport.locks import held, sole
 from shadoweval.transport.segments import private_folder
 
-__all__ = ["SpoolBatch", "SpoolReceiver"]
+__all__ = ["SpoolBatch", "SpoolReceiver", "wipe_settled"]
 
 _CHUNK: Final = 4 * 1024 * 1024
 _ASIDE: Final = 65_536
+_ZEROS: Final = bytes(256 * 1024)
 
 
 class SpoolBatch:
@@ -174,3 +175,33 @@ def _pread(descriptor: int, size: int, at: int) -> bytes:
         return os.pread(descriptor, size, at)
     os.lseek(descriptor, at, os.SEEK_SET)  # Windows; the descriptor is ours alone
     return os.read(descriptor, size)
+
+
+def wipe_settled(folder: Path) -> int:
+    """Overwrite with zeros what was settled in the segments of a spool. Returns how many bytes, 0 where none are left.
+
+    Safe beside writers and a reader. A segment that can't be written stays as it is.
+    """
+    try:
+        cursor: Mapping[str, int] = json.loads((folder / "cursor.json").read_bytes())
+    except (OSError, ValueError):  # nothing was read yet; or damaged, and all of it will be read again
+        return 0
+    wiped = 0
+    for name, settled in cursor.items():
+        with contextlib.suppress(OSError):  # removed meanwhile
+            wiped += _wipe(folder / name, settled)
+    return wiped
+
+
+def _wipe(segment: Path, settled: int) -> int:
+    descriptor = os.open(segment, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        settled = min(settled, os.fstat(descriptor).st_size)
+        at = 0
+        while at < settled:
+            os.lseek(descriptor, at, os.SEEK_SET)
+            at += os.write(descriptor, _ZEROS[: settled - at])
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return settled

@@ -11,18 +11,21 @@ writer publishes a frame by storing the write position last, so a frame is there
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import mmap
 import os
 import platform
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
-from shadoweval.transport.ledger import PLACES, Kind
-from shadoweval.transport.locks import identity
+from shadoweval.counters import copy_counts
+from shadoweval.transport.ledger import KINDS, PLACES, Kind
+from shadoweval.transport.locks import identity, lock
 
-__all__ = ["RING_BYTES", "Ring"]
+__all__ = ["RING_BYTES", "CountCopies", "Ring"]
 
 RING_BYTES: Final = 8 * 1024 * 1024
 _HEAD: Final = 4096
@@ -173,3 +176,51 @@ class Ring:
         self._memory.close()
         if self.intact:
             os.close(self.descriptor)
+
+
+class CountCopies:
+    """Copies of an application's counts in its files, which they hold as the living do.
+
+    Args:
+        ring: Where it counts.
+        folder: Where its files lie.
+    """
+
+    def __init__(self, ring: Ring, folder: Path) -> None:
+        self._ring, self._folder = ring, folder
+        self._stem = ""
+        self._descriptors: list[int] = []
+        self._copied: Final[list[bytes]] = [b""] * len(KINDS)
+
+    def update(self) -> bool:
+        """Copy what has changed. False: it can't be written now."""
+        stem, counts = self._ring.stem, self._ring.counts
+        try:
+            if stem != self._stem:
+                self._open(stem)
+            for n, descriptor in enumerate(self._descriptors):
+                numbers = counts[KINDS[n]]
+                if numbers != self._copied[n]:
+                    copy_counts(descriptor, numbers)
+                    self._copied[n] = numbers
+        except OSError:
+            return False
+        return True
+
+    def _open(self, stem: str) -> None:
+        """Other files: the application's first ones, or those that it made because the folder had been removed."""
+        self.close()
+        for kind in KINDS if stem else ():
+            path = self._folder / f"{stem}.{kind}.counters"
+            self._descriptors.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+            lock(self._descriptors[-1])
+        self._stem = stem
+
+    def close(self) -> None:
+        """Let go of the files: a reader may add them to its total."""
+        for descriptor in self._descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._descriptors.clear()
+        self._copied[:] = [b""] * len(KINDS)
+        self._stem = ""

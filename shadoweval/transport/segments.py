@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from shadoweval.seldom import Seldom
 from shadoweval.transport.locks import lock
 
-__all__ = ["SEGMENT_BYTES", "SegmentWriter", "new_writer", "private_folder"]
+__all__ = ["SEGMENT_BYTES", "SegmentWriter", "new_writer", "private_folder", "trouble", "unwritable"]
 
+_log: Final = logging.getLogger("shadoweval.transport")
+_reported = Seldom()
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 """Size at which a segment is full."""
 
@@ -124,3 +128,33 @@ class SegmentWriter:
             self.close()
             making.unlink(missing_ok=True)
             raise
+
+
+def trouble(folder: Path) -> str | None:
+    """Why this user can't write a spool in the folder, which need not exist yet; None where nothing speaks against it.
+
+    It looks and makes nothing. It can't see a disk that is full.
+    """
+    place = Path(folder).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{str(place)!r} is no folder"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"{str(place)!r} may not be written by this user"
+    return None
+
+
+def unwritable(folder: Path, error: OSError) -> None:
+    """Tell it in the log, at most once a minute for each folder."""
+    if not _reported.due(folder):
+        return
+    why = trouble(folder) or error.strerror or type(error).__name__
+    with contextlib.suppress(Exception):  # a log handler that raises: nobody is left to be told
+        _log.warning(
+            "The spool %s can't be written (%s): calls are served, but lost for the evaluation. Let this process's "
+            "user write there, and see that the disk has room, or set another folder",
+            folder,
+            why,
+            extra={"folder": str(folder), "error_type": type(error).__name__, "errno": error.errno},
+        )

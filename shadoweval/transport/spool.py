@@ -17,8 +17,7 @@ from typing import Final
 
 from shadoweval.transport.frames import framed
 from shadoweval.transport.ledger import Ledger
-from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer
-from shadoweval.transport.telling import unwritable
+from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer, unwritable
 
 __all__ = ["CAP_BYTES", "Room", "SpoolTransport", "reason_of"]
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from shadoweval.experiment import Experiment
-from shadoweval.transport.wiping import wipe_settled
+from shadoweval.transport.receiver import wipe_settled
 from shadoweval.worker.clock import utc_now
 from shadoweval.worker.ingestion import Ingestion
 from shadoweval.worker.opening import open_receiver

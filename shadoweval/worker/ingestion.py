@@ -13,7 +13,7 @@ from shadoweval.errors import CodecError
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Receiver, Store
 from shadoweval.records import INCUMBENT, Arm, Envelope
-from shadoweval.transport.wiping import wipe_settled
+from shadoweval.transport.receiver import wipe_settled
 
 __all__ = ["Ingestion", "arms_of"]
 

@@ -306,7 +306,7 @@ def test_control_requests_record_nothing(kept, mirror_with, counted):
     assert json.loads(sent[1]["body"])["answer"] == "WHY"
     assert not kept.frames
     assert counted(mirror) == {"eligible": 1, "control": 1}
-    assert sum(mirror.outlet.tally.control.snapshot().values()) == 1
+    assert sum(mirror.outlet.ledger.control.snapshot().values()) == 1
 
 
 def test_concurrent_requests_keep_apart(kept, mirror, counted):

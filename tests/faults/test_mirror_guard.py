@@ -29,7 +29,7 @@ class Sink:
 
 
 def counts(mirror: Mirror) -> dict[str, int]:
-    found = mirror.outlet.tally.main.snapshot()
+    found = mirror.outlet.ledger.main.snapshot()
     assert found.get("eligible", 0) == sum(n for name, n in found.items() if name != "eligible"), found
     return found
 

@@ -46,7 +46,7 @@ def mirror(sink: Sink) -> Mirror:
 
 
 def counts(mirror: Mirror) -> dict[str, int]:
-    return mirror.outlet.tally.main.snapshot()
+    return mirror.outlet.ledger.main.snapshot()
 
 
 def test_many_threads_count_exactly(mirror: Mirror, sink: Sink) -> None:
@@ -300,7 +300,7 @@ def test_a_stream_collected_in_the_middle_of_an_offer_does_not_deadlock(tmp_path
 
     transport._segments.append = collecting
     assert mirror(lambda question: question)("outer") == "outer"
-    assert mirror.outlet.tally.main.snapshot() == {"eligible": 2, "mirrored": 1, "transport_error": 1}
+    assert mirror.outlet.ledger.main.snapshot() == {"eligible": 2, "mirrored": 1, "transport_error": 1}
     mirror.close()
 
 

@@ -61,7 +61,7 @@ def counted() -> Callable[[Mirror], dict[str, int]]:
     """What became of a mirror's calls; checks that they add up."""
 
     def counts(mirror: Mirror) -> dict[str, int]:
-        found = mirror.outlet.tally.main.snapshot()
+        found = mirror.outlet.ledger.main.snapshot()
         assert found.get("eligible", 0) == sum(n for name, n in found.items() if name != "eligible"), found
         return found
 

@@ -37,7 +37,7 @@ def mirror_to(transport: Any, **options: Any) -> Mirror:
 
 
 def counts(mirror: Mirror) -> dict[str, int]:
-    return mirror.outlet.tally.main.snapshot()
+    return mirror.outlet.ledger.main.snapshot()
 
 
 @pytest.mark.parametrize("control", [0.0, 1.0])
@@ -93,7 +93,7 @@ def test_streams_and_failures_are_in_the_overhead_histograms() -> None:
             assert list(stream("q")) == ["q"]
             with pytest.raises(KeyError):
                 fails("q")
-        timed = getattr(mirror.outlet.tally, which).snapshot()
+        timed = getattr(mirror.outlet.ledger, which).snapshot()
         told = counts(mirror)
         assert sum(timed.values()) == told["control" if which == "control" else "mirrored"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from shadoweval import codec
 from shadoweval.capture import outcome_of, record_model_call, retriever, tool
+from shadoweval.capture.wire.inputs import asked
 from shadoweval.mirror import Mirror
-from shadoweval.mirror.question import asked
 from shadoweval.records import Outcome
 
 
@@ -298,7 +298,7 @@ def test_a_random_share_is_left_alone_to_compare_with(
     assert counts["control"] + counts["mirrored"] == 200
     assert counts["nested"] == 200
     assert 60 <= counts["control"] <= 140
-    tally = mirror.outlet.tally
+    tally = mirror.outlet.ledger
     assert sum(tally.control.snapshot().values()) == counts["control"]
     assert sum(tally.mirrored.snapshot().values()) == counts["mirrored"] == len(kept.frames)  # 2 x 0.5: all are timed
 
@@ -309,7 +309,7 @@ def test_as_many_mirrored_calls_are_timed_as_control_calls(mirror_with: Callable
     answer = mirror(lambda question: question)
     for n in range(2000):
         answer(str(n))
-    tally = mirror.outlet.tally
+    tally = mirror.outlet.ledger
     control, timed = sum(tally.control.snapshot().values()), sum(tally.mirrored.snapshot().values())
     assert control == counted(mirror)["control"]
     assert 140 <= control <= 260
@@ -389,4 +389,4 @@ def test_in_a_shadow_nothing_is_mirrored_or_counted(mirror: Mirror, kept: Any) -
     finally:
         set_interceptor(before)
     assert kept.frames == []
-    assert mirror.outlet.tally.main.snapshot() == {}
+    assert mirror.outlet.ledger.main.snapshot() == {}

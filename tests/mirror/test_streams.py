@@ -322,7 +322,7 @@ def stubborn(trace: Trace) -> int | None:
 
 def check_count(mirror: Mirror, reasons: set[str | None], trace: Trace) -> None:
     """A call that began is counted once, as what became of it; None: or not at all, since it never ended."""
-    counts = mirror.outlet.tally.main.snapshot()
+    counts = mirror.outlet.ledger.main.snapshot()
     if not any(entry[0] == "began" for entry in trace):
         assert counts == {}
     else:

@@ -109,7 +109,7 @@ def test_a_broken_flag_file_is_no_kill_that_somebody_asked_for(make, tmp_path, t
     asked = mirror(lambda question: question)
     for number in range(30):
         asked(f"q{number}")
-    counters = mirror.outlet.tally.main.snapshot()
+    counters = mirror.outlet.ledger.main.snapshot()
 
     assert experiment.admission.switch.killed()
     assert counters == {"eligible": 30, counted: 30}

@@ -13,8 +13,7 @@ from shadoweval.transport.ledger import Ledger, total
 if sys.platform != "linux":
     pytest.skip("the ring is Linux's", allow_module_level=True)
 
-from shadoweval.transport.copies import CountCopies
-from shadoweval.transport.ring import Ring
+from shadoweval.transport.ring import CountCopies, Ring
 
 
 class Sharing:

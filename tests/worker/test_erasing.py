@@ -8,7 +8,7 @@ from shadoweval import Experiment, Traffic
 from shadoweval.cli import commands
 from shadoweval.settings import Settings
 from shadoweval.transport import SpoolTransport
-from shadoweval.transport.wiping import wipe_settled
+from shadoweval.transport.receiver import wipe_settled
 from shadoweval.worker.erasing import erase_unit
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import open_receiver, open_store

@@ -18,11 +18,10 @@ from langchain_core.runnables.config import var_child_runnable_config
 
 from shadoweval.adapters.langchain.recorder_handler import Tap
 from shadoweval.capture.copying import data_of
-from shadoweval.capture.outcomes import answer_text
+from shadoweval.capture.outcomes import Chunks, answer_text
+from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call
-from shadoweval.mirror.chunks import Chunks
-from shadoweval.mirror.plan import Plan
-from shadoweval.mirror.site import Site
+from shadoweval.mirror.plan import Plan, Site
 
 __all__ = ["Joined", "astreamed", "begun", "raised", "returned", "streamed"]
 
@@ -33,7 +32,7 @@ def begun(site: Site, inputs: Any, config: Any, *, state: bool = False) -> Call 
     `state`: it is a graph's stream, whose outcome is the graph's last state.
     """
     thread = _thread(config)
-    call = site.begin((inputs,), {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}})
+    call = begin(site, (inputs,), {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}})
     if call is not None and call.recorder is not None:
         call.recorder.handler = Tap(call.recorder, links=False, state=state)
     return call

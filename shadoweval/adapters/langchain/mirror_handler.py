@@ -21,9 +21,9 @@ from shadoweval.adapters.langchain.mirror_entries import Joined
 from shadoweval.adapters.langchain.recorder_handler import Tap
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import freeze_call
-from shadoweval.mirror.call import Call, alone
-from shadoweval.mirror.finishing import finish
-from shadoweval.mirror.site import Site
+from shadoweval.mirror.begin import begin
+from shadoweval.mirror.call import Call, alone, finish
+from shadoweval.mirror.plan import Site
 
 __all__ = ["Asked", "MirrorTap", "Place", "announced_by"]
 
@@ -163,7 +163,7 @@ class MirrorTap(BaseCallbackHandler):
             inputs = asked.inputs
         thread = (facts.get("metadata") or {}).get("thread_id")
         config = {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}}
-        call = self.site.begin((inputs,), config)
+        call = begin(self.site, (inputs,), config)
         root = _Root(call, asked, run_id)
         if asked is not None:
             asked.root = root

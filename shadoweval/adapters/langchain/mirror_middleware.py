@@ -21,9 +21,9 @@ from langgraph.errors import GraphBubbleUp
 
 from shadoweval.adapters.langchain.mirror_runnable import site_of
 from shadoweval.capture.recorder import current
-from shadoweval.mirror.call import Call, alone
+from shadoweval.mirror.begin import begin
+from shadoweval.mirror.call import Call, alone, finish
 from shadoweval.mirror.decorator import Mirror
-from shadoweval.mirror.finishing import finish
 
 __all__ = ["ShadowMiddleware", "ShadowState"]
 
@@ -59,7 +59,7 @@ class ShadowMiddleware(AgentMiddleware[ShadowState, Any, Any]):
         thread = getattr(getattr(runtime, "execution_info", None), "thread_id", None)
         config = {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}}
         asked = {name: part for name, part in state.items() if name != _KEY}
-        call = self._site.begin((asked,), config)
+        call = begin(self._site, (asked,), config)
         if call is None:
             return {_KEY: ""}
         with self._lock:

@@ -23,8 +23,7 @@ from langchain_core.runnables.utils import Input, Output
 from shadoweval.adapters.langchain.mirror_entries import astreamed, begun, raised, returned, streamed
 from shadoweval.adapters.langchain.mirror_handler import Asked, MirrorTap, Place
 from shadoweval.mirror.decorator import Mirror
-from shadoweval.mirror.plan import Reader
-from shadoweval.mirror.site import Site
+from shadoweval.mirror.plan import Reader, Site
 
 __all__ = ["MirroredRunnable", "mirrored", "site_of"]
 

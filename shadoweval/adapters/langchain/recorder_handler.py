@@ -20,9 +20,9 @@ from shadoweval.adapters.langchain.nodes import Nodes, node_name, place_of_error
 from shadoweval.adapters.langchain.results import document_rows, run_name, used_tokens
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
-from shadoweval.capture.effects import said_effect
 from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.recorder import Recorder
+from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
 
 __all__ = ["Tap"]

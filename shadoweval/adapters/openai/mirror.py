@@ -21,11 +21,10 @@ import msgspec
 from shadoweval.adapters.openai.recording import Listener, ModelCall, listening
 from shadoweval.adapters.openai.replies import Reply, shown
 from shadoweval.capture.outcomes import outcome_of
-from shadoweval.mirror.call import Call
+from shadoweval.mirror.begin import begin
+from shadoweval.mirror.call import Call, finish
 from shadoweval.mirror.decorator import Mirror
-from shadoweval.mirror.finishing import finish
-from shadoweval.mirror.plan import Plan
-from shadoweval.mirror.site import Site
+from shadoweval.mirror.plan import Plan, Site
 from shadoweval.records import Outcome
 
 __all__ = ["mirrored_client"]
@@ -49,7 +48,7 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
     def listen(path: str, body: Mapping[str, Any]) -> Listener | None:
         if path not in _PATHS:
             return None
-        call = site.begin((), dict(body))
+        call = begin(site, (), dict(body))
         return None if call is None else _Mirrored(call, path, body)
 
     return listening(client, listen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shadoweval.capture.effects import said_effect
+from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
 
 __all__ = ["effect_of"]
