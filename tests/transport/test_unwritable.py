@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shadoweval import seldom
-from shadoweval.transport import SpoolTransport, spool, telling
+from shadoweval.transport import SpoolTransport, segments, spool
 
 
 def test_it_is_said_once_with_the_folder_and_how_to_mend_it(
@@ -30,7 +30,7 @@ def test_it_is_said_once_with_the_folder_and_how_to_mend_it(
     assert writer.ledger.main.snapshot() == {"eligible": 1, "transport_error": 1}
     later = seldom.time.monotonic() + 61
     monkeypatch.setattr(seldom.time, "monotonic", lambda: later)
-    telling.unwritable(folder, OSError(30, "Read-only file system"))
+    segments.unwritable(folder, OSError(30, "Read-only file system"))
     assert len(caplog.records) == 3
 
 
@@ -53,9 +53,9 @@ def test_a_log_that_raises_costs_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 def test_trouble_is_seen_before_a_call_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking makes nothing."""
     (tmp_path / "file").write_text("in the way")
-    assert telling.trouble(tmp_path / "a" / "b") is None
+    assert segments.trouble(tmp_path / "a" / "b") is None
     assert not (tmp_path / "a").exists()
-    assert telling.trouble(tmp_path) is None
-    assert "no folder" in str(telling.trouble(tmp_path / "file" / "b"))
-    monkeypatch.setattr(telling.os, "access", lambda *_: False)  # root may write anywhere
-    assert "may not be written" in str(telling.trouble(tmp_path / "a"))
+    assert segments.trouble(tmp_path) is None
+    assert "no folder" in str(segments.trouble(tmp_path / "file" / "b"))
+    monkeypatch.setattr(segments.os, "access", lambda *_: False)  # root may write anywhere
+    assert "may not be written" in str(segments.trouble(tmp_path / "a"))
