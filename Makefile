@@ -11,10 +11,10 @@ help: ## Show this help
 demo: ## Shadow both example pipelines, print the verdicts, write reports/*.html
 	@$(RUN) demo
 
-test: ## Run the tests
+test: ## Run the tests but the slow ones; ends within minutes whatever crashes or hangs
 	@$(RUN) test
 
-slow: ## Run the long simulations and fault marathons too
+slow: ## Run the slow tests and the marathons (long simulations, hundreds of kills)
 	@$(RUN) slow
 
 lint: ## Linters, type checker, import contracts

@@ -27,11 +27,15 @@ STAMP = ENV / ".stamp"
 LOCK = ROOT / "constraints.txt"
 TORCH = "torch==2.13.0"
 
+# A worker that is gone fails the run at once (xdist's scheduler can wait for ever for its replacement).
+TESTS = ["-m", "pytest", "-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"]
+COLOR = ["--color", "yes"] if sys.stdout.isatty() else []
+
 COMMANDS: dict[str, list[list[str]]] = {
     "setup": [],
     "demo": [["-m", "pipelines.demo"]],
-    "test": [["-m", "pytest", "-n", "2", "--dist", "loadfile"]],
-    "slow": [["-m", "pytest", "-m", "slow or not slow", "--timeout", "3600"]],
+    "test": [["tools/watchdog.py", *TESTS, *COLOR]],
+    "slow": [["tools/watchdog.py", "--silence", "3660", *TESTS, *COLOR, "-m", "slow or marathon", "--timeout", "3600"]],
     "lint": [
         ["-m", "ruff", "check", "."],
         ["-m", "ruff", "format", "--check", "."],

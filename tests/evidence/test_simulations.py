@@ -144,7 +144,7 @@ def test_drift_alarms_are_rare_on_quiet_streams(rng):
     check(rate("drift", "quiet", np.isfinite(quiet), limit=0.05))
 
 
-@pytest.mark.slow
+@pytest.mark.marathon
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "effort"])
 def test_every_bar_holds_in_full(name):

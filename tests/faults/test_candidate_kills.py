@@ -76,7 +76,7 @@ def test_killed_zygotes_are_replaced(seed):
     check(*asyncio.run(murdered(zygote, seed=seed, pause=0.5)))
 
 
-@pytest.mark.slow
+@pytest.mark.marathon
 def test_two_hundred_murders():
     """The same, until two hundred children and zygotes have been killed."""
     total, seed = 0, 100

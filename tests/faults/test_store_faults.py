@@ -78,7 +78,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(tmp_path) -> None:
     die_and_look(tmp_path / "shadow.db", times=3)
 
 
-@pytest.mark.slow
+@pytest.mark.marathon
 @pytest.mark.timeout(1800)
 def test_two_hundred_killed_writers_lose_and_double_nothing(tmp_path) -> None:
     """The same file survives 200 killed writers."""

@@ -130,7 +130,7 @@ def experiment_of(folder):
     )
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.marathon)])
 def test_what_is_reported_is_what_happens(tmp_path, monkeypatch, count):
     """Database bit-identical, own tickets read back, write sets and fidelity equal to an independent count."""
     from pipelines import support_agent, support_agent_policy_first

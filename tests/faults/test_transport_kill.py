@@ -173,7 +173,7 @@ def test_a_killed_application_loses_nothing(tmp_path: Path, way: str) -> None:
         kill_the_application(tmp_path / str(n), way, rng.uniform(0.0, 0.1))
 
 
-@pytest.mark.slow
+@pytest.mark.marathon
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("way", ["ring", "spool"])
 def test_two_hundred_kills_lose_nothing(tmp_path: Path, way: str) -> None:

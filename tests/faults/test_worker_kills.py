@@ -68,7 +68,7 @@ def murdered(kills, *, per_kill):
     return kills * per_kill
 
 
-@pytest.mark.parametrize("kills", [pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]), 4])
+@pytest.mark.parametrize("kills", [pytest.param(200, marks=[pytest.mark.marathon, pytest.mark.timeout(3600)]), 4])
 def test_a_killed_worker_loses_and_doubles_nothing(project, kills):
     """Every mirrored query ends as exactly one pair, whatever the kills hit."""
     served = murdered(kills, per_kill=20)

@@ -268,7 +268,7 @@ def test_a_quiet_day_does_not_open_it():
     assert [quiet_day(seed, hours=2, control=0.1) for seed in range(3)] == [False] * 3
 
 
-@pytest.mark.slow
+@pytest.mark.marathon
 @pytest.mark.timeout(1800)
 def test_false_alarms_are_rare():
     """Forty worlds of 24 hours with equal arms: at most one opens, though it looks every second."""

@@ -193,7 +193,7 @@ def test_at_the_margin_promotions_and_rollbacks_are_rare() -> None:
     assert sum("rollback" in first for first in seen) <= 15
 
 
-@pytest.mark.slow
+@pytest.mark.marathon
 def test_at_the_margin_in_a_thousand_streams() -> None:
     """The same over 1000 streams of 5000 pairs, looked at every 50."""
     gates = (no_worse("recall@5", by=0.04), no_worse("errors", by=0.02))

@@ -1,0 +1,93 @@
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a run started")
+
+ROOT = Path(__file__).parents[2]
+WITHIN = 120  # seconds
+DAEMON = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
+STUCK = "re.match('(a+)+$', 'a' * 64 + 'b')"  # in C code, where neither a signal nor another thread gets its turn
+WAYS = {  # the bodies of three tests, of which two run at the same time, and seconds without output
+    "killed": (("os.kill(os.getpid(), signal.SIGKILL)", DAEMON, "pass"), 420),
+    "crashed beside one that is stuck": (("os.kill(os.getpid(), signal.SIGSEGV)", STUCK, "pass"), 25),
+    "stopped": (("os.kill(os.getpid(), signal.SIGSTOP)", DAEMON, "pass"), 25),
+}
+
+
+def command_of_make_test():
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "tools/bootstrap.py")
+    bootstrap = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bootstrap)
+    (step,) = bootstrap.COMMANDS["test"]
+    return [sys.executable, *step]
+
+
+def processes_naming(text):
+    """Processes with the text in their environment: those that a run started."""
+    pids = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if text.encode() in file.read_bytes():
+                pids.append(int(file.parent.name))
+        except OSError:
+            continue
+    return pids
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a small project's tests as `make test` runs ours."""
+
+    def run(*options, **bodies):
+        (tmp_path / "pytest.ini").write_text("[pytest]\n")
+        for name, body in bodies.items():
+            (tmp_path / f"test_{name}.py").write_text(f"import os, re, signal\n\ndef test_{name}():\n    {body}\n")
+        command = [*command_of_make_test(), "-c", tmp_path / "pytest.ini", "--rootdir", tmp_path, *options, tmp_path]
+        environment = {**os.environ, "INNER_RUN": str(tmp_path)}
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WITHIN, check=False
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_fails_in_time_when_a_process_of_it_is_gone_or_hangs(run, tmp_path, way):
+    """However a test's process ends or hangs, the run fails within two minutes and leaves nothing behind."""
+    (first, second, third), silence = WAYS[way]
+    ended = run("--silence", str(silence), first=first, second=second, third=third)
+    assert ended.returncode == (124 if silence == 25 else 1), ended.stdout
+    assert ("crashed" in ended.stdout) == (way != "stopped")
+    assert ("nothing printed for 25 s" in ended.stdout) == (silence == 25)
+    if second is STUCK:
+        assert "in test_second" in ended.stderr, "the stacks of its threads say where it is"
+    assert processes_naming(str(tmp_path)) == []
+
+
+def test_a_run_that_passes_exits_with_0_and_one_that_fails_with_pytests_code(run):
+    """The watchdog adds nothing to a run that ends by itself, and a process left over by a test is ended."""
+    passed = run(first="pass", second=DAEMON)
+    assert passed.returncode == 0, passed.stdout
+    assert "2 passed" in passed.stdout
+    assert run(first="assert False").returncode == 1
+
+
+def test_a_watchdog_that_is_ended_ends_the_run(tmp_path):
+    """Who stops `make test` stops all of it."""
+    code = f"import time; print('up', flush=True); time.sleep(600)  # {tmp_path}"
+    watchdog = subprocess.Popen(
+        [sys.executable, ROOT / "tools/watchdog.py", "-c", code],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "INNER_RUN": str(tmp_path)},
+    )
+    assert watchdog.stdout.readline() == b"up\n"
+    watchdog.send_signal(signal.SIGTERM)
+    assert watchdog.wait(timeout=WITHIN) != 0
+    watchdog.stdout.close()
+    assert processes_naming(str(tmp_path)) == []
