@@ -2,8 +2,8 @@
 
 All figures of a row come from one interleaved run on one core; ratios are what can be compared between machines.
 
-- ready: a new child of a warm zygote until its first answer, against a fresh interpreter that imports the same. With
-  pauses the child is the spare one, forked ahead; back to back each run waits for its fork and the end of the last.
+- ready: a new child of a warm fork server until its first answer, against a fresh interpreter that imports the same.
+  With pauses the child is the spare one, forked ahead; back to back each run waits for its fork and the last one's end.
 - request: one no-op envelope through the pool, against the same call in a ThreadPoolExecutor from asyncio, and direct.
 - kill: a run is killed at its deadline, and the next one answers from a new process.
 - throughput: no-op envelopes per second, pool and children on one core together.
@@ -106,8 +106,8 @@ async def ready(folder: str, rounds: int) -> float:
                 await timed(fork, forked)
             await timed(fresh, started)
     ratio = median(forked) / median(started)
-    print(f"ready: warm zygote, spare child     {middle(forked)} ms")
-    print(f"ready: warm zygote, back to back    {middle(pressed)} ms")
+    print(f"ready: warm server, spare child     {middle(forked)} ms")
+    print(f"ready: warm server, back to back    {middle(pressed)} ms")
     print(f"ready: fresh process                {middle(started)} ms")
     print(f"ready / fresh process               {ratio:.4f}")
     return ratio

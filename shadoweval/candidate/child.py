@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from concurrent.futures import thread as executor_threads
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +19,8 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
-from shadoweval.candidate.cpu_wait import Line
-from shadoweval.candidate.forkserver.wire import Report, Request, decode, receive, send
+from shadoweval.candidate.cpu_wait import SchedStat
+from shadoweval.candidate.forkserver.wire import Receiver, Report, Request, decode, send
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
 from shadoweval.candidate.target import Target
@@ -29,13 +30,15 @@ from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.errors import CodecError
 from shadoweval.records import Arm, Failure, FailureKind, Observation
 
-__all__ = ["Child", "Post", "Surroundings", "collected", "overdue", "unbegun"]
+__all__ = ["Child", "ChildSetup", "ProcessState", "collected", "overdue", "unbegun"]
 
+_COMPLETE: Final = frozenset({str, dict, list, tuple, type(None)})
+"""Types of values that need no test whether they are to be awaited or iterated: the tests cost three calls."""
 _RESET_PEAK: Final = b"5"
 """Written to /proc/self/clear_refs: peak memory begins anew (proc(5))."""
 
 
-class Post(msgspec.Struct, frozen=True, kw_only=True):
+class ChildSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What a child was forked with."""
 
     target: Target
@@ -47,15 +50,15 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Path
     peak: int | None = None
     """Descriptor of /proc/self/clear_refs."""
-    line: Line | None = None
+    schedstat: SchedStat | None = None
     """How long it waited for a processor."""
 
 
-class Surroundings:
+class ProcessState:
     """What a run can leave behind that the next one would meet: threads, processes, working folder, environment."""
 
     def __init__(self) -> None:
-        self.threads, self.folder, self.environment = _own_threads(), _folder(), _environment()
+        self.threads, self.folder, self.environment = _own_threads(), _folder(), dict(_environment())
 
     def changed(self) -> bool:
         """Whether the process is no longer as it was."""
@@ -85,16 +88,16 @@ def _has_offspring() -> bool:
     return True
 
 
-def _environment() -> dict[Any, Any]:
-    """A copy of the environment, as bytes where Python holds it so: decoding it took half of a short run's time."""
-    return dict(getattr(os.environ, "_data", os.environ))
+def _environment() -> Mapping[Any, Any]:
+    """The environment, as bytes where Python holds it so: decoding it took half of a short run's time."""
+    return getattr(os.environ, "_data", os.environ)
 
 
-def _folder() -> str:
+def _folder() -> bytes:
     try:
-        return os.getcwd()  # noqa: PTH109 - a Path costs more than the look, on every run
+        return os.getcwdb()  # noqa: PTH109 - a Path costs more than the look, on every run
     except OSError:
-        return ""
+        return b""
 
 
 class Child:
@@ -103,25 +106,27 @@ class Child:
     alone = True
     """Whether a run has this process to itself."""
 
-    def __init__(self, post: Post, channel: socket.socket) -> None:
-        self.post, self.channel = post, channel
+    def __init__(self, setup: ChildSetup, channel: socket.socket) -> None:
+        self.setup, self.channel = setup, channel
         self.pid = os.getpid()
         self.run: Run | None = None
         self.runner = asyncio.Runner()
-        self.surroundings = Surroundings()
+        self.before = ProcessState()
         os.register_at_fork(after_in_child=channel.close)  # a fork of the candidate's neither speaks nor keeps it open
 
     def serve(self) -> None:
         """Serve; returns when the pool hangs up."""
         signal.signal(signal.SIGALRM, self._overdue)
-        while (content := receive(self.channel)) is not None:
+        receiver = Receiver(self.channel)
+        while (content := receiver.receive()) is not None:
             run = self._opened(decode(content, Request))
             if run is None:
                 continue
             self.run = run
-            signal.setitimer(signal.ITIMER_REAL, self.post.limits.seconds)
+            # Not switched off after the run: without a run the signal does nothing, and the next run sets it anew.
+            signal.setitimer(signal.ITIMER_REAL, self.setup.limits.seconds)
             value, chunks, error = self._called(run)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.run = None
             self._end(run, value=value, chunks=chunks, error=error)
 
     def _opened(self, request: Request) -> Run | None:
@@ -133,26 +138,26 @@ class Child:
             return None
         fault = None
         try:
-            session = self.post.stubs.opened(envelope, scratch=self.post.scratch, shapes=request.shapes)
+            session = self.setup.stubs.opened(envelope, scratch=self.setup.scratch, shapes=request.shapes)
         except Exception as error:  # noqa: BLE001 - costs this run only
-            fault, session = error, Stubs().opened(envelope, scratch=self.post.scratch)
-        if self.post.peak is not None and self.alone:
-            os.write(self.post.peak, _RESET_PEAK)
+            fault, session = error, Stubs().opened(envelope, scratch=self.setup.scratch)
+        if self.setup.peak is not None and self.alone:
+            os.write(self.setup.peak, _RESET_PEAK)
         run = Run(
             envelope,
             number=request.id,
-            arm=self.post.arm,
+            arm=self.setup.arm,
             session=session,
-            limits=self.post.limits,
-            versions=self.post.target.versions,
+            limits=self.setup.limits,
+            versions=self.setup.target.versions,
             alone=self.alone,
-            line=self.post.line,
+            schedstat=self.setup.schedstat,
             stop=self.stop,
         )
         if fault is not None:
             self.report(Report(request.id, run.raised(fault)))
             return None
-        self.post.interception.running.add(session)
+        self.setup.interception.running.add(session)
         return run
 
     def _called(self, run: Run) -> tuple[Any, list[Any] | None, BaseException | None]:
@@ -160,7 +165,9 @@ class Child:
         try:
             with capture.recording(run.recorder):
                 args, kwargs = arguments_of(run.envelope)
-                value = self.post.target.call(*args, **kwargs)
+                value = self.setup.target.call(*args, **kwargs)
+                if type(value) in _COMPLETE:
+                    return value, None, None
                 if inspect.isgenerator(value):
                     chunks: list[Any] = []
                     for chunk in value:
@@ -179,7 +186,6 @@ class Child:
     def _end(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> None:
         if run.claimed():  # a thread of the run is reporting that it is over its budget, and ends this process
             threading.Event().wait()
-        self.run = None
         observation = self._observed(run, value=value, chunks=chunks, error=error)
         self.closed(run.session)
         retiring = isinstance(error, MemoryError) or self._unclean()
@@ -190,19 +196,19 @@ class Child:
 
     def closed(self, session: Session) -> None:
         """The session's run is over."""
-        self.post.interception.running.discard(session)
+        self.setup.interception.running.discard(session)
         with contextlib.suppress(Exception):  # a world of the user's that fails to close changes no result
             session.close()
 
     def _unclean(self) -> bool:
-        left = asyncio.all_tasks(self.runner.get_loop()) if self.post.target.concurrent else ()
-        return bool(left) or self.surroundings.changed()
+        left = asyncio.all_tasks(self.runner.get_loop()) if self.setup.target.concurrent else ()
+        return bool(left) or self.before.changed()
 
     def _observed(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> Observation:
         if error is not None:
             return run.raised(error)
         try:
-            return run.returned(value, chunks=chunks, extract=self.post.extract)
+            return run.returned(value, chunks=chunks, extract=self.setup.extract)
         except Exception as fault:  # noqa: BLE001 - `extract` and the value's own methods are the user's
             return run.raised(fault)
 
@@ -215,7 +221,7 @@ class Child:
     def _overdue(self, signum: int, frame: Any) -> None:  # noqa: ARG002 - a signal handler's signature
         run = self.run
         if run is not None:
-            self.stop(run, "timeout", overdue(self.post.limits))
+            self.stop(run, "timeout", overdue(self.setup.limits))
 
     def stop(self, run: Run, kind: FailureKind, message: str) -> None:
         """Report the run as it stands and end this process: its code can't be trusted to stop by itself."""

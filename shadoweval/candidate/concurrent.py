@@ -10,15 +10,13 @@ import threading
 from typing import Any
 
 from shadoweval import capture
-from shadoweval.candidate.child import Child, Post, collected, overdue
-from shadoweval.candidate.forkserver.wire import Frames, Report, Request, decode
+from shadoweval.candidate.child import Child, ChildSetup, collected, overdue
+from shadoweval.candidate.forkserver.wire import READ_BYTES, Frames, Report, Request, decode
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
 from shadoweval.candidate.tools import intercept
 from shadoweval.records import FailureKind
 
 __all__ = ["ConcurrentChild"]
-
-_CHUNK = 1 << 16
 
 
 class ConcurrentChild(Child):
@@ -26,8 +24,8 @@ class ConcurrentChild(Child):
 
     alone = False
 
-    def __init__(self, post: Post, channel: socket.socket) -> None:
-        super().__init__(post, channel)
+    def __init__(self, setup: ChildSetup, channel: socket.socket) -> None:
+        super().__init__(setup, channel)
         self.loop = self.runner.get_loop()
         self.frames = Frames()
         self.tasks: dict[int, asyncio.Task[None]] = {}
@@ -43,23 +41,23 @@ class ConcurrentChild(Child):
         await self._over.wait()
 
     def _readable(self) -> None:
-        content = self.channel.recv(_CHUNK, socket.MSG_DONTWAIT)
+        content = self.channel.recv(READ_BYTES, socket.MSG_DONTWAIT)
         if not content:
             self._over.set()
             return
-        for frame in self.frames.fed(content):
+        for frame in self.frames.feed(content):
             run = self._opened(decode(frame, Request))
             if run is not None:
                 self.tasks[run.number] = self.loop.create_task(self._task(run))
 
     async def _task(self, run: Run) -> None:
         intercept.session.set(run.session)
-        timer = self.loop.call_later(self.post.limits.seconds, self.stop, run, "timeout", overdue(self.post.limits))
+        timer = self.loop.call_later(self.setup.limits.seconds, self.stop, run, "timeout", overdue(self.setup.limits))
         value, chunks, error = None, None, None
         try:
             with capture.recording(run.recorder):
                 args, kwargs = arguments_of(run.envelope)
-                value, chunks = await collected(self.post.target.call(*args, **kwargs), run)
+                value, chunks = await collected(self.setup.target.call(*args, **kwargs), run)
         except BaseException as raised:  # noqa: BLE001 - SystemExit and its like end the run, not this process
             error = raised
         timer.cancel()
@@ -70,7 +68,7 @@ class ConcurrentChild(Child):
     def _finish(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> None:
         observation = self._observed(run, value=value, chunks=chunks, error=error)
         self.closed(run.session)
-        retiring = isinstance(error, MemoryError) or (not self.tasks and self.surroundings.changed())
+        retiring = isinstance(error, MemoryError) or (not self.tasks and self.before.changed())
         throttled, retry_after = rate_limit(error, run.recorder)
         self.report(Report(run.number, observation, throttled, retry_after, retiring))
         if retiring and not self.tasks:
@@ -94,7 +92,7 @@ class ConcurrentChild(Child):
         task = self.tasks.get(number)
         if task is not None:
             task.cancel()
-            self.loop.call_later(self.post.limits.grace, self._abandon, task)
+            self.loop.call_later(self.setup.limits.grace, self._abandon, task)
 
     def _abandon(self, task: asyncio.Task[None]) -> None:
         if not task.done():

@@ -1,15 +1,19 @@
-"""How long a process stood in line for a processor."""
+"""How long a process worked, and how long it stood in line for a processor."""
 
 from __future__ import annotations
 
 import os
 import resource
 import time
+from typing import Final
 
-__all__ = ["Line", "Waiting"]
+__all__ = ["CpuMeter", "SchedStat"]
+
+_NEGLIGIBLE: Final = 1e-4
+"""Seconds that are not worth the system calls which would tell whether they were waited for a processor."""
 
 
-class Line:
+class SchedStat:
     """Reads /proc/PID/schedstat (Linux, Documentation/scheduler/sched-stats) of the process that opened it.
 
     Raises:
@@ -19,48 +23,62 @@ class Line:
     def __init__(self) -> None:
         self.descriptor = os.open("/proc/self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
         self._file = self._identity()
-        self._last = 0.0
 
     def _identity(self) -> tuple[int, int]:
         state = os.fstat(self.descriptor)
         return state.st_dev, state.st_ino
 
-    def seconds(self) -> float:
-        """Seconds in which its first thread was ready to run and had no processor, since it began.
-
-        Stays as it was when the candidate has closed the file, or has another in its place.
-        """
+    def waited(self) -> float:
+        """Seconds in which its first thread was ready to run and had no processor, since it began; 0: nobody knows."""
         try:
-            if self._identity() == self._file:
-                self._last = int(os.pread(self.descriptor, 64, 0).split()[1]) / 1e9
-        except (OSError, ValueError, IndexError):
-            pass
-        return self._last
+            return int(os.pread(self.descriptor, 64, 0).split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):  # the candidate has closed it, or has another file in its place
+            return 0.0
+
+    def is_own(self) -> bool:
+        """Whether the descriptor still is what was opened: a candidate may close it and get another by its number."""
+        try:
+            return self._identity() == self._file
+        except OSError:
+            return False
 
 
-class Waiting:
-    """How long a run has been kept from a processor by other work since this was made.
+class CpuMeter:
+    """A run's use of the processor, from when this was made.
 
     Args:
-        line: Of its process; None: nobody knows.
+        schedstat: Of its process; None: nobody knows how long it waited.
         began: `time.perf_counter()` at the run's beginning.
     """
 
-    def __init__(self, line: Line | None, began: float) -> None:
-        self._line, self._began = line, began
-        self._worked = 0.0 if line is None else _worked()
-        self._waited = 0.0 if line is None else line.seconds()
+    def __init__(self, schedstat: SchedStat | None, began: float) -> None:
+        self._schedstat, self._began = schedstat, began
+        self._worked = time.process_time()
+        if schedstat is not None:
+            self._children, self._waited = _children(), schedstat.waited()
 
-    def seconds(self) -> float:
-        """No more than what is left of the time beside the work of the process and of its children."""
-        if self._line is None:
+    def worked(self) -> float:
+        """Seconds of a processor's time of this process."""
+        return time.process_time() - self._worked
+
+    def waited(self, worked: float) -> float:
+        """Seconds that other work kept the run from a processor.
+
+        No more than what is left of the time beside the work of the process (`worked`) and of its children.
+        """
+        if self._schedstat is None:
             return 0.0
-        waited = self._line.seconds() - self._waited
-        worked = _worked() - self._worked
-        return min(max(waited, 0.0), max(time.perf_counter() - self._began - worked, 0.0))
+        left = time.perf_counter() - self._began - worked
+        if left < _NEGLIGIBLE:
+            return 0.0
+        left -= _children() - self._children
+        waited = self._schedstat.waited() - self._waited
+        if waited < _NEGLIGIBLE or not self._schedstat.is_own():
+            return 0.0
+        return min(waited, max(left, 0.0))
 
 
-def _worked() -> float:
-    """Seconds of a processor's time of this process, and of its children that have ended."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+def _children() -> float:
+    """Seconds of a processor's time of those children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

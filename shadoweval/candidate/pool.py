@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from shadoweval import capture
-from shadoweval.candidate.arm import Station
+from shadoweval.candidate.arm import ArmRunner
 from shadoweval.candidate.forkserver.wire import Ready, Start
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.target import mismatch
@@ -76,7 +76,7 @@ class CandidatePool:
         self._packed = self.stubs.packed(extract)
         self._warm = warm or ""
         self._given_scratch, self._scratch = scratch, Path()
-        self._stations: dict[tuple[Arm, str], Station] = {}
+        self._runners: dict[tuple[Arm, str], ArmRunner] = {}
         self._shapes: dict[str, Any] = {}
         self._draining = False
 
@@ -85,7 +85,7 @@ class CandidatePool:
         try:
             async with asyncio.TaskGroup() as group:
                 starting = {
-                    arm: group.create_task(self._station(arm, target).start()) for arm, target in self.targets.items()
+                    arm: group.create_task(self._runner(arm, target).start()) for arm, target in self.targets.items()
                 }
             self._compare({arm: task.result() for arm, task in starting.items()})
         except ExceptionGroup as errors:
@@ -100,9 +100,9 @@ class CandidatePool:
         self._close()
 
     def _close(self) -> None:
-        for station in self._stations.values():
-            station.close()
-        self._stations.clear()
+        for runner in self._runners.values():
+            runner.close()
+        self._runners.clear()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _compare(self, ready: Mapping[Arm, Ready]) -> None:
@@ -115,9 +115,9 @@ class CandidatePool:
             if why is not None:
                 raise TargetError(self.targets[arm], why, mend="Give it the incumbent's parameters.")
 
-    def _station(self, arm: Arm, target: str) -> Station:
-        station = self._stations.get((arm, target))
-        if station is None:
+    def _runner(self, arm: Arm, target: str) -> ArmRunner:
+        runner = self._runners.get((arm, target))
+        if runner is None:
             spec = Start(
                 target=target,
                 arm=arm,
@@ -128,11 +128,11 @@ class CandidatePool:
                 warm=self._warm,
             )
             guard = None if self.guard is None else self._policy()
-            station = Station(spec, processes=self.processes, guard=guard, shapes=self._shapes)
+            runner = ArmRunner(spec, processes=self.processes, guard=guard, shapes=self._shapes)
             if self._draining:
-                station.drain()
-            self._stations[arm, target] = station
-        return station
+                runner.drain()
+            self._runners[arm, target] = runner
+        return runner
 
     def _policy(self) -> GuardPolicy:
         from shadoweval.candidate import guard  # noqa: PLC0415 - only where a guard is asked for
@@ -153,7 +153,7 @@ class CandidatePool:
         if not target:
             raise UnknownCandidateError(arm, experiment=envelope.experiment, known=self.targets)
         self._learn_shapes(envelope)
-        return await self._station(arm, target).run(envelope, alone=attempt > 1)
+        return await self._runner(arm, target).run(envelope, alone=attempt > 1)
 
     def _learn_shapes(self, envelope: Envelope) -> None:
         """Of each tool that is no read, the first result that could be copied."""
@@ -164,29 +164,29 @@ class CandidatePool:
 
     async def cancel(self, arm: Arm | None = None) -> None:
         """Kill what is in flight or waits, of one arm or of all, at once. Those runs end as `killed`."""
-        for (of, _), station in self._stations.items():
+        for (of, _), runner in self._runners.items():
             if arm is None or of == arm:
-                station.cancel()
+                runner.cancel()
 
     def drain(self) -> None:
         """Begin no further run, of any arm; see `Runs.drain`."""
         self._draining = True
-        for station in self._stations.values():
-            station.drain()
+        for runner in self._runners.values():
+            runner.drain()
 
     @property
     def capacity(self) -> int:
         """How many runs may be in flight."""
-        stations = self._stations.values()
-        later = 0 if any(station.arm == INCUMBENT for station in stations) else self.processes
-        return sum(station.throttle.most for station in stations) + later
+        runners = self._runners.values()
+        later = 0 if any(runner.arm == INCUMBENT for runner in runners) else self.processes
+        return sum(runner.throttle.most for runner in runners) + later
 
     @property
     def throttles(self) -> dict[Arm, int]:
         """How often each arm met a rate limit."""
         met: dict[Arm, int] = {}
-        for (arm, _), station in self._stations.items():
-            met[arm] = met.get(arm, 0) + station.throttle.hits
+        for (arm, _), runner in self._runners.items():
+            met[arm] = met.get(arm, 0) + runner.throttle.hits
         return met
 
     @property
@@ -196,9 +196,9 @@ class CandidatePool:
         Unusual are threads, for instance, that its libraries started at import.
         """
         return {
-            arm: (station.containment, *station.nursery.ready.notes)
-            for (arm, _), station in self._stations.items()
-            if station.nursery.ready is not None
+            arm: (runner.containment, *runner.fork_server.ready.notes)
+            for (arm, _), runner in self._runners.items()
+            if runner.fork_server.ready is not None
         }
 
 

@@ -1,4 +1,4 @@
-"""One child seen from the pool: what is in flight in it, until when, and what became of it."""
+"""One child process seen from the pool: the runs in it, until when, and what became of them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from typing import Any, Final
 
 import msgspec
 
-from shadoweval.candidate.forkserver.wire import Died, Frames, Report, Request, decode, encode
+from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Frames, Report, Request, decode, encode
 from shadoweval.candidate.limits import Limits
 from shadoweval.errors import CandidateError
 from shadoweval.records import FailureKind, Refusal
 
-__all__ = ["Ended", "Flight", "Lane"]
+__all__ = ["Ended", "RemoteChild", "RemoteRun"]
 
-_CHUNK: Final = 1 << 18
-_WATCH: Final = 0.05
+_MEMORY_CHECK: Final = 0.05
 """Seconds between looks at a busy child's memory."""
-_LAST_WORD: Final = 2.0
-"""Seconds in which the zygote may still say what a child died of."""
+_DEATH_NOTICE: Final = 2.0
+"""Seconds in which the fork server may still say what a child died of."""
 _SIGKILL: Final = signal.SIGKILL
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _FULL: Final = 0.9
@@ -44,20 +43,28 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory: int | None = None
 
 
-class Flight:
-    """One run in a child."""
+class RemoteRun:
+    """One run in a child.
 
-    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        number: The request's number.
+        loop: The pool's.
+        seconds: How long it may last before its child is killed.
+    """
+
+    __slots__ = ("began", "deadline", "ending", "number", "refusals", "sent", "started_at")
+
+    def __init__(self, number: int, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self.number = number
-        self.landed: asyncio.Future[Report | Ended] = loop.create_future()
+        self.ending: asyncio.Future[Report | Ended] = loop.create_future()
         self.started_at, self.began = dt.datetime.now(dt.UTC), loop.time()
-        self.timer: asyncio.TimerHandle | None = None
+        self.deadline = self.began + seconds
         self.sent = False
         self.refusals: list[Refusal] = []
 
 
-class Lane:
-    """A child's channel, its flights and its end.
+class RemoteChild:
+    """A child's channel, its runs and its end.
 
     Args:
         pid: The child's process and group.
@@ -78,45 +85,58 @@ class Lane:
         memory: int,
         supervisor: Any,
         scratch: Path,
-        on_end: Callable[[Lane], None],
+        on_end: Callable[[RemoteChild], None],
     ) -> None:
         self.pid, self.channel, self.limits, self.memory = pid, channel, limits, memory
         self.supervisor, self.scratch, self.on_end = supervisor, scratch, on_end
         self.loop = asyncio.get_running_loop()
-        self.flights: dict[int, Flight] = {}
+        self.runs: dict[int, RemoteRun] = {}
         self.open = True
         """Whether it takes further runs."""
         self.containment: tuple[str, ...] = ()
         self.contained: asyncio.Future[None] = self.loop.create_future()
         """Done when `containment` is known, or the child is gone."""
         self._frames, self._writing = Frames(), asyncio.Lock()
-        self._doom: tuple[FailureKind, str, int | None] | None = None
+        self._kill_reason: tuple[FailureKind, str, int | None] | None = None
         self._died: Died | None = None
-        self._hung_up = self._watched = False
+        self._hung_up = self._memory_checked = False
+        self._deadline_timer: asyncio.TimerHandle | None = None
         self.loop.add_reader(channel, self._readable)
         if supervisor is not None:
             self.loop.add_reader(supervisor.fileno(), self._supervised)
 
-    async def ask(self, number: int, envelope: bytes, shapes: dict[str, Any]) -> tuple[Flight, Report | Ended]:
+    async def ask(self, number: int, envelope: bytes, shapes: dict[str, Any]) -> tuple[RemoteRun, Report | Ended]:
         """Run an envelope."""
-        flight = Flight(number, self.loop)
+        run = RemoteRun(number, self.loop, self.limits.seconds + self.limits.grace)
         if self._hung_up:
-            return flight, Ended(kind="crash", message="its process was gone before it began", guilty=False)
-        self.flights[number] = flight
-        limit = self.limits.seconds + self.limits.grace
-        message = f"no answer within {self.limits.seconds:g} s, and it had to be killed"
-        flight.timer = self.loop.call_later(limit, self.kill, "timeout", message, number)
-        if not self._watched:
-            self._watched = True
-            self.loop.call_later(_WATCH, self._watch)
+            return run, Ended(kind="crash", message="its process was gone before it began", guilty=False)
+        self.runs[number] = run
+        if self._deadline_timer is None:
+            self._deadline_timer = self.loop.call_at(run.deadline, self._check_deadlines)
+        if not self._memory_checked:
+            self._memory_checked = True
+            self.loop.call_later(_MEMORY_CHECK, self._check_memory)
         try:
-            flight.sent = await self._send(encode(Request(number, envelope, shapes)))
-            return flight, await flight.landed
+            run.sent = await self._send(encode(Request(number, envelope, shapes)))
+            return run, await run.ending
         except asyncio.CancelledError:
             self.kill("killed", "the run was cancelled", number)
             raise
-        finally:
-            flight.timer.cancel()
+
+    def _check_deadlines(self) -> None:
+        """Kill for the sake of a run that is overdue; else look again when the next one may be.
+
+        One timer for all runs, since making and cancelling one for each costs more than sending the request.
+        """
+        self._deadline_timer = None
+        if self._hung_up or not self.runs:
+            return
+        next_run = min(self.runs.values(), key=lambda run: run.deadline)
+        if next_run.deadline <= self.loop.time():
+            message = f"no answer within {self.limits.seconds:g} s, and it had to be killed"
+            self.kill("timeout", message, next_run.number)
+        else:
+            self._deadline_timer = self.loop.call_at(next_run.deadline, self._check_deadlines)
 
     async def _send(self, content: bytes) -> bool:
         """Send a message; False: the child was gone before."""
@@ -136,7 +156,7 @@ class Lane:
 
     def _readable(self) -> None:
         try:
-            content = self.channel.recv(_CHUNK)
+            content = self.channel.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -145,31 +165,32 @@ class Lane:
             self._hang_up()
             return
         try:
-            for frame in self._frames.fed(content):
-                self._land(decode(frame, Report))
+            for frame in self._frames.feed(content):
+                self._complete(decode(frame, Report))
         except CandidateError as error:
             self.kill("crash", f"its process wrote what is no report: {error}")
 
-    def _land(self, report: Report) -> None:
-        flight = self.flights.pop(report.id, None)
-        if flight is None:
+    def _complete(self, report: Report) -> None:
+        run = self.runs.pop(report.id, None)
+        if run is None:
             raise CandidateError(f"A report of run {report.id}, which is not in flight.")
         if report.retiring:
             self._shut()
         if self.supervisor is not None:
-            self._supervised(flight)
-        if not flight.landed.done():
-            flight.landed.set_result(report)
+            self._supervised(run)
+        if not run.ending.done():
+            run.ending.set_result(report)
 
-    def _supervised(self, landing: Flight | None = None) -> None:
-        """Answer what the guard asks; refusals belong to every run that is in flight."""
+    def _supervised(self, completed: RemoteRun | None = None) -> None:
+        """Answer what the guard asks; refusals belong to every run that is in flight, or is just completed."""
         refusals = [Refusal(kind=r.kind, detail=r.detail, layer=r.layer) for r in self.supervisor.handle_ready()]
-        for flight in (*self.flights.values(), *((landing,) if landing else ())):
-            flight.refusals.extend(refusals)
+        if refusals:
+            for run in (*self.runs.values(), *((completed,) if completed else ())):
+                run.refusals.extend(refusals)
         if not self.containment and self.supervisor.containment is not None:
-            found = self.supervisor.containment
-            missing = (f"{gap.layer} missing: {gap.reason}" for gap in found.missing)
-            self.containment = (*found.layers, *missing)
+            containment = self.supervisor.containment
+            missing = (f"{gap.layer} missing: {gap.reason}" for gap in containment.missing)
+            self.containment = (*containment.layers, *missing)
             self._know_containment()
         if self.supervisor.finished:
             self.loop.remove_reader(self.supervisor.fileno())
@@ -178,9 +199,9 @@ class Lane:
         if not self.contained.done():
             self.contained.set_result(None)
 
-    def _watch(self) -> None:
-        self._watched = bool(self.flights) and not self._hung_up
-        if not self._watched:
+    def _check_memory(self) -> None:
+        self._memory_checked = bool(self.runs) and not self._hung_up
+        if not self._memory_checked:
             return
         try:
             with open(f"/proc/{self.pid}/statm", "rb") as statm:  # noqa: PTH123 - twenty times a second
@@ -190,12 +211,12 @@ class Lane:
         if resident > self.memory:
             cap = f"{self.limits.memory_bytes >> 20:,} MiB"
             self.kill("out_of_memory", f"{resident >> 20:,} MiB resident, more than {cap} on top of where it began")
-        self.loop.call_later(_WATCH, self._watch)
+        self.loop.call_later(_MEMORY_CHECK, self._check_memory)
 
     def kill(self, kind: FailureKind, message: str, number: int | None = None) -> None:
         """Kill the child and its group at once. `number`: the run that is the reason; None: the whole child."""
-        if self._doom is None and not self._hung_up:
-            self._doom = (kind, message, number)
+        if self._kill_reason is None and not self._hung_up:
+            self._kill_reason = (kind, message, number)
         self._shut()
         self._kill_group()
 
@@ -217,6 +238,8 @@ class Lane:
             return
         self._hung_up = True
         self._know_containment()
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
         self.loop.remove_reader(self.channel)
         self.channel.close()
         self._shut()
@@ -227,44 +250,38 @@ class Lane:
         shutil.rmtree(self.scratch, ignore_errors=True)
         if self._died is not None:
             self._conclude()
-        elif self.flights:
-            self.loop.call_later(_LAST_WORD, self.orphaned)
+        elif self.runs:
+            self.loop.call_later(_DEATH_NOTICE, self.orphaned)
 
     def died(self, died: Died) -> None:
-        """The zygote has reaped the child."""
+        """The fork server has reaped the child."""
         self._died = died
-        if self._hung_up:
-            self._conclude()
-        else:
-            self._readable_to_the_end()
+        while not self._hung_up:  # take the reports that came before the end
+            before = len(self.runs)
+            self._readable()
+            if not self._hung_up and len(self.runs) == before:
+                self._hang_up()
+        self._conclude()
 
     def orphaned(self) -> None:
-        """The zygote is gone, and takes its children along."""
+        """The fork server is gone, and takes its children along."""
         self._shut()
         self._kill_group()
         self._hang_up()
         if self._died is None:
             self._conclude()
 
-    def _readable_to_the_end(self) -> None:
-        """Take the reports that came before the end."""
-        while not self._hung_up:
-            before = len(self.flights)
-            self._readable()
-            if not self._hung_up and len(self.flights) == before:
-                self._hang_up()
-
     def _conclude(self) -> None:
-        flights, self.flights = list(self.flights.values()), {}
-        for flight in flights:
-            if not flight.landed.done():
-                flight.landed.set_result(self._end_of(flight, alone=len(flights) == 1))
+        runs, self.runs = list(self.runs.values()), {}
+        for run in runs:
+            if not run.ending.done():
+                run.ending.set_result(self._end_of(run, alone=len(runs) == 1))
 
-    def _end_of(self, flight: Flight, *, alone: bool) -> Ended:
+    def _end_of(self, run: RemoteRun, *, alone: bool) -> Ended:
         peak = self._died.peak_memory if self._died else None
-        if self._doom is not None:
-            kind, message, number = self._doom
-            guilty = kind == "killed" or number == flight.number or (number is None and alone)
+        if self._kill_reason is not None:
+            kind, message, number = self._kill_reason
+            guilty = kind == "killed" or number == run.number or (number is None and alone)
             return Ended(kind=kind, message=message, guilty=guilty, peak_memory=peak)
         if self._died is None:
             why = "the process that it was forked from is gone, and took it along"
@@ -272,7 +289,7 @@ class Lane:
         kind, message = _cause(self._died, self.memory)
         # A SIGKILL that is not ours may be anyone's, so the run is given another chance.
         outside = kind == "crash" and os.WIFSIGNALED(self._died.status) and os.WTERMSIG(self._died.status) == _SIGKILL
-        return Ended(kind=kind, message=message, guilty=alone and flight.sent and not outside, peak_memory=peak)
+        return Ended(kind=kind, message=message, guilty=alone and run.sent and not outside, peak_memory=peak)
 
 
 def _cause(died: Died, memory: int) -> tuple[FailureKind, str]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
-from shadoweval.candidate.cpu_wait import Line, Waiting
+from shadoweval.candidate.cpu_wait import CpuMeter, SchedStat
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.tools.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
@@ -26,13 +26,11 @@ _LIMITED: Final = re.compile(r"^\w*RateLimit\w*: |\b429\b")
 """Text of a step's error."""
 _KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
 """Unit of ru_maxrss."""
-
-
 _COST: Final = 2
 """Where a step's row has its dollars, behind its tokens in and out."""
 
 
-class _Metered(capture.Recorder):
+class _BudgetedRecorder(capture.Recorder):
     """A recorder that says so when the model calls exceed the run's budget."""
 
     __slots__ = ("limits", "on_exceeded")
@@ -81,7 +79,7 @@ class Run:
         limits: Its caps.
         versions: What decides the answer.
         alone: Whether it has the process to itself, so that the process's CPU time and memory are its own.
-        line: Knows how long the process waited for a processor; None: nobody does. Not asked where it is not alone.
+        schedstat: How long the process waited for a processor; None: nobody knows. Not asked where it is not alone.
         stop: Called with a failure's kind and message when the run has to be ended from outside its own code.
     """
 
@@ -95,23 +93,23 @@ class Run:
         limits: Limits,
         versions: dict[str, str],
         alone: bool,
-        line: Line | None = None,
+        schedstat: SchedStat | None = None,
         stop: Callable[[Run, FailureKind, str], None],
     ) -> None:
         self.envelope, self.number, self.arm, self.alone = envelope, number, arm, alone
         self.session, self.versions = session, versions
-        self.recorder = _Metered(limits, lambda why: stop(self, "budget", why))
+        self.recorder = _BudgetedRecorder(limits, lambda why: stop(self, "budget", why))
         self.first_chunk: float | None = None
         self._claim = threading.Lock()
         self.started_at = dt.datetime.now(dt.UTC)
-        self._cpu = time.process_time()
         self._began = self.recorder.began  # what steps count from
-        self._waiting = Waiting(line if alone else None, self._began)
-        self._waited = self._first_waited = 0.0
+        self._meter = CpuMeter(schedstat if alone else None, self._began)
+        self._worked = self._waited = self._first_waited = 0.0
 
-    def _over(self) -> float:
+    def _end(self) -> float:
         """Its duration; what streams it has open end with it."""
-        self._waited = self._waiting.seconds()
+        self._worked = self._meter.worked()
+        self._waited = self._meter.waited(self._worked)
         duration = time.perf_counter() - self._began
         self.recorder.close()
         return duration
@@ -123,12 +121,12 @@ class Run:
     def chunk(self) -> None:
         """A chunk of a stream is there."""
         if self.first_chunk is None:
-            self._first_waited = self._waiting.seconds()
+            self._first_waited = self._meter.waited(self._meter.worked())
             self.first_chunk = time.perf_counter() - self._began
 
     def returned(self, value: Any, *, chunks: list[Any] | None, extract: capture.Extract | None) -> Observation:
         """The observation of a run that returned a value or a stream."""
-        duration = self._over()
+        duration = self._end()
         parts = self.recorder.parts()
         if chunks is None:
             outcome = capture.outcome_of(value, parts=parts, extract=extract)
@@ -138,7 +136,7 @@ class Run:
 
     def raised(self, error: BaseException) -> Observation:
         """The observation of a run that raised; what is no Exception is an error like any other."""
-        duration = self._over()
+        duration = self._end()
         parts = self.recorder.parts()
         failure = _failure(error, parts)
         if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
@@ -149,7 +147,7 @@ class Run:
 
     def stopped(self, kind: FailureKind, message: str) -> Observation:
         """The observation of a run that was ended from outside its own code."""
-        duration = self._over()
+        duration = self._end()
         parts = self.recorder.parts()
         failure = Failure(kind=kind, error_type="", message=message, step=parts.failed_step or self._open_step())
         return self._observed(parts, duration, failure=failure)
@@ -167,12 +165,12 @@ class Run:
         outcome: Outcome | None = None,
         failure: Failure | None = None,
     ) -> Observation:
-        if outcome is not None:
+        if outcome is not None and outcome.tool_calls:
             outcome = msgspec.structs.replace(outcome, tool_calls=tuple(map(self._declared, outcome.tool_calls)))
         usage = parts.usage
         if self.alone:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
-            usage = msgspec.structs.replace(usage, cpu_seconds=time.process_time() - self._cpu, peak_memory=peak)
+            usage = msgspec.structs.replace(usage, cpu_seconds=self._worked, peak_memory=peak)
         return Observation(
             query_id=self.envelope.query.id,
             arm=self.arm,
@@ -223,6 +221,8 @@ def rate_limit(error: BaseException | None, recorder: capture.Recorder) -> tuple
 
     It is behind the error that ended the run, or behind a step's, after which the candidate went on.
     """
+    if error is None and not recorder.log:
+        return False, None
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -206,6 +206,8 @@ class Recorder:
 
     def parts(self) -> Parts:
         """What was written down until now, as records."""
+        if not self.log and not self.hits and not self.truncated:
+            return _NOTHING
         steps = self.steps
         tokens_in, tokens_out, cost = usage_row(steps)
         hits = joined_hits(self.hits, self.max_items)
@@ -219,6 +221,7 @@ class Recorder:
         )
 
 
+_NOTHING: Final = Parts()
 _decode_calls: Final = msgspec.msgpack.Decoder(tuple[ToolCall, ...]).decode
 
 current: Final[ContextVar[Recorder | None]] = ContextVar("shadoweval_recorder", default=None)

@@ -77,7 +77,7 @@ def _without_inputs(query):
     return type(query)(id=query.id, text=query.text, asked_at=query.asked_at)
 
 
-def test_the_warm_hook_runs_once_in_the_zygote():
+def test_the_warm_hook_runs_once_in_the_fork_server():
     """It runs once, before the children are forked, in a process that says it is a shadow."""
     assert run_one("warmed", warm=f"{MODULE}:warm").outcome.answer == "1 True 1"
 
@@ -297,7 +297,7 @@ def test_a_rate_limit_slows_the_arm_and_the_run_is_made_again(tmp_path):
             began = time.monotonic()
             observation = await pool.run(envelope(str(flag)), arm="new")
             took = time.monotonic() - began
-            throttle = pool._stations["new", f"{MODULE}:limited"].throttle
+            throttle = pool._runners["new", f"{MODULE}:limited"].throttle
             return observation, took, throttle.allowed, pool.throttles
 
     observation, took, allowed, throttles = asyncio.run(run())
@@ -314,8 +314,8 @@ def test_a_rate_limit_that_the_candidate_dealt_with_slows_it_too():
     async def run():
         async with pool_of("limited_and_went_on", processes=4) as pool:
             observation = await pool.run(envelope(), arm="new")
-            (station,) = pool._stations.values()
-            return observation, station.throttle.allowed, pool.throttles
+            (runner,) = pool._runners.values()
+            return observation, runner.throttle.allowed, pool.throttles
 
     observation, allowed, throttles = asyncio.run(run())
 
@@ -329,7 +329,7 @@ def test_a_lasting_rate_limit_is_an_error():
 
     async def run():
         async with pool_of("always_limited") as pool:
-            pool._stations["new", f"{MODULE}:always_limited"].throttle._next_pause = 0.01
+            pool._runners["new", f"{MODULE}:always_limited"].throttle._next_pause = 0.01
             return await pool.run(envelope(), arm="new"), pool.throttles
 
     observation, throttles = asyncio.run(run())
@@ -365,7 +365,7 @@ def test_stubs_that_cannot_travel_are_told_at_once():
 
 
 def test_targets_are_found_where_this_process_finds_them():
-    """The zygote has this process's import path, wherever it is started."""
+    """The fork server has this process's import path, wherever it is started."""
     assert FOLDER.is_dir()
     here = Path.cwd()
     os.chdir("/")

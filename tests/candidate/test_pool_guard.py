@@ -66,7 +66,7 @@ def test_writing_is_confined_to_scratch(tmp_path):
 
 def test_limits_hold_under_the_guard():
     """Memory and deadline are kept with the guard in force."""
-    limits = Limits(seconds=1.0, memory_bytes=128 << 20)
+    limits = Limits(seconds=4.0, memory_bytes=128 << 20)
     heavy, endless, fine = guarded("misbehaves", "memory", "endless", "fine", limits=limits)
 
     assert heavy.failure.kind == "out_of_memory"

@@ -1,4 +1,4 @@
-"""Children and zygotes are killed at random moments; every run is reported, and nothing hangs."""
+"""Children and fork servers are killed at random moments; every run is reported, and nothing hangs."""
 
 import asyncio
 import os
@@ -19,15 +19,15 @@ from shadoweval.candidate import Limits
 
 
 async def murdered(victims, *, seed, pause, processes=2):
-    """Runs envelopes while something kills what `victims(nursery)` gives, `kills` times."""
+    """Runs envelopes while something kills what `victims(server)` gives, `kills` times."""
     rng = random.Random(seed)
     kills = 0
 
-    async def killer(nursery, runs):
+    async def killer(server, runs):
         nonlocal kills
         while not all(run.done() for run in runs):
             await asyncio.sleep(rng.uniform(0.0, pause))
-            found = victims(nursery)
+            found = victims(server)
             if found:
                 try:
                     os.kill(rng.choice(found), signal.SIGKILL)
@@ -36,23 +36,23 @@ async def murdered(victims, *, seed, pause, processes=2):
                     pass
 
     async with pool_of("sleeps", module="faulty_candidates", processes=processes, seconds=20) as pool:
-        nursery = pool._stations["new", "faulty_candidates:sleeps"].nursery
+        server = pool._runners["new", "faulty_candidates:sleeps"].fork_server
         runs = [
             asyncio.create_task(pool.run(envelope(f"{rng.uniform(0, 0.03)}", number=n), arm="new")) for n in range(40)
         ]
-        killing = asyncio.create_task(killer(nursery, runs))
+        killing = asyncio.create_task(killer(server, runs))
         observations = await asyncio.wait_for(asyncio.gather(*runs), 60)
         await killing
         last = await asyncio.wait_for(pool.run(envelope("0"), arm="new"), 30)
     return observations, last, kills
 
 
-def children(nursery):
-    return list(nursery.lanes)
+def children(server):
+    return list(server.children)
 
 
-def zygote(nursery):
-    return [nursery._zygote.pid] if nursery._zygote else []
+def fork_server(server):
+    return [server._process.pid] if server._process else []
 
 
 def check(observations, last, kills):
@@ -71,27 +71,27 @@ def test_killed_children_cost_their_own_runs(seed):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_killed_zygotes_are_replaced(seed):
-    """The zygote dies with its children at random moments; another takes its place, and runs are made again."""
-    check(*asyncio.run(murdered(zygote, seed=seed, pause=0.5)))
+def test_killed_fork_servers_are_replaced(seed):
+    """The fork server dies with its children at random moments; another takes its place, and runs are made again."""
+    check(*asyncio.run(murdered(fork_server, seed=seed, pause=0.5)))
 
 
 @pytest.mark.marathon
 def test_two_hundred_murders():
-    """The same, until two hundred children and zygotes have been killed."""
+    """The same, until two hundred children and fork servers have been killed."""
     total, seed = 0, 100
     while total < 200:
-        victims, pause = (children, 0.06) if seed % 2 else (zygote, 0.5)
+        victims, pause = (children, 0.06) if seed % 2 else (fork_server, 0.5)
         observations, last, kills = asyncio.run(murdered(victims, seed=seed, pause=pause))
         check(observations, last, kills)
         total, seed = total + kills, seed + 1
 
 
-def test_a_candidate_that_kills_its_zygote_is_reported():
+def test_a_candidate_that_kills_its_fork_server_is_reported():
     """It takes the process it was forked from along, is tried again, and told; the next envelope is answered."""
 
     async def run():
-        async with pool_of("kills_zygote", module="faulty_candidates", seconds=20) as pool:
+        async with pool_of("kills_fork_server", module="faulty_candidates", seconds=20) as pool:
             broken = await asyncio.wait_for(pool.run(envelope("break"), arm="new"), 60)
             return broken, await asyncio.wait_for(pool.run(envelope("fine"), arm="new"), 30)
 
@@ -131,7 +131,7 @@ def test_a_run_that_blocks_the_loop_is_the_only_one_that_fails():
 
 
 def test_children_die_with_the_worker(tmp_path):
-    """When the worker is killed, zygote and children are gone with it."""
+    """When the worker is killed, fork server and children are gone with it."""
     script = tmp_path / "worker.py"
     script.write_text(
         f"""
@@ -143,8 +143,8 @@ async def run():
     async with pool_of("sleeps", module="faulty_candidates", seconds=600) as pool:
         task = asyncio.create_task(pool.run(envelope("600"), arm="new"))
         await asyncio.sleep(0.3)
-        nursery = pool._stations["new", "faulty_candidates:sleeps"].nursery
-        print(nursery._zygote.pid, *nursery.lanes, flush=True)
+        server = pool._runners["new", "faulty_candidates:sleeps"].fork_server
+        print(server._process.pid, *server.children, flush=True)
         await task
 
 asyncio.run(run())

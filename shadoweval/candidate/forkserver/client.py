@@ -1,4 +1,4 @@
-"""The pool's end of a zygote: starts it, has it fork children, hears who died, and starts another when it is gone."""
+"""The pool's end of a fork server: starts it, asks it for children, hears who died, starts another when it is gone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from shadoweval.candidate.forkserver.wire import Broken, Died, Forked, Frames, Ready, Start, decode, encode
-from shadoweval.candidate.remote_child import Lane
+from shadoweval.candidate.forkserver.wire import READ_BYTES, Broken, Died, Forked, Frames, Ready, Start, decode, encode
+from shadoweval.candidate.remote_child import RemoteChild
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.priority import idling
 
-__all__ = ["Nursery"]
+__all__ = ["ForkServerClient"]
 
 _RUN: Final = (
     "import sys; sys.path[:] = {path!r}; from shadoweval.candidate.forkserver.server import main; main({descriptor})"
@@ -28,7 +28,7 @@ _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 _OWN: Final = "SHADOWEVAL_CANDIDATE_"
 _FORK: Final = b"f"
 _FAREWELL: Final = 0.5
-"""Seconds in which a zygote may end in good order."""
+"""Seconds in which a fork server may end in good order."""
 
 
 def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
@@ -43,33 +43,33 @@ def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
     return kept | {name: value for name, value in own.items() if value}
 
 
-class _Birth:
+class _PendingFork:
     """A fork that was asked for."""
 
-    def __init__(self, channel: socket.socket, supervisor: Any, on_end: Callable[[Lane], None]) -> None:
+    def __init__(self, channel: socket.socket, supervisor: Any, on_end: Callable[[RemoteChild], None]) -> None:
         self.channel, self.supervisor, self.on_end = channel, supervisor, on_end
-        self.lane: asyncio.Future[Lane] = asyncio.get_running_loop().create_future()
+        self.child: asyncio.Future[RemoteChild] = asyncio.get_running_loop().create_future()
 
 
-class Nursery:
+class ForkServerClient:
     """Has children of one target.
 
     Args:
-        spec: What the zygote is told.
+        spec: What the fork server is told.
         guard: The guard's policy, or None.
     """
 
     def __init__(self, spec: Start, *, guard: Any) -> None:
         self.spec, self.limits, self.guard = spec, spec.limits, guard
         self.ready: Ready | None = None
-        self.lanes: dict[int, Lane] = {}
+        self.children: dict[int, RemoteChild] = {}
         """Children by pid, until they are known to be dead."""
-        self._zygote: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._frames = Frames()
         self._starting = asyncio.Lock()
-        self._births: collections.deque[_Birth] = collections.deque()
-        """Forks that were asked for, in the order in which the zygote answers."""
+        self._pending: collections.deque[_PendingFork] = collections.deque()
+        """Forks that were asked for, in the order in which the fork server answers."""
 
     async def start(self) -> Ready:
         """Import the target.
@@ -104,7 +104,7 @@ class Nursery:
         code = _RUN.format(path=[os.path.abspath(entry) for entry in sys.path], descriptor=theirs.fileno())  # noqa: PTH100 - as the import system does
         environment = {**dict.fromkeys(_ONE_CORE, "1"), "TOKENIZERS_PARALLELISM": "false", **os.environ}
         with theirs:
-            self._zygote = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
                 [sys.executable, "-c", code],
                 pass_fds=(theirs.fileno(),),
                 env=_own_settings({**environment, "SHADOWEVAL_SHADOW": "1"}),
@@ -123,10 +123,10 @@ class Nursery:
             await loop.sock_sendall(channel, len(content).to_bytes(4, "little") + content)
             frames: list[bytes] = []
             while not frames:
-                part = await loop.sock_recv(channel, 1 << 16)
+                part = await loop.sock_recv(channel, READ_BYTES)
                 if not part:
                     raise CandidateError("It hung up.")
-                frames = self._frames.fed(part)
+                frames = self._frames.feed(part)
         except OSError as error:
             raise CandidateError(f"It hung up: {error}.") from error
         answer: Ready | Broken = decode(frames[0], Ready | Broken)
@@ -137,18 +137,18 @@ class Nursery:
 
     def _dead(self, channel: socket.socket) -> CandidateError:
         channel.close()
-        return CandidateError(f"The candidate's zygote died while it was started again ({self._exit_status()}).")
+        return CandidateError(f"The candidate's fork server died while it was started again ({self._exit_status()}).")
 
     def _unusable(self, channel: socket.socket, why: str, mend: str) -> TargetError:
         channel.close()
-        self._stop_zygote()
+        self._stop_server()
         return TargetError(self.spec.target, why, mend=mend)
 
     def _exit_status(self) -> str:
-        if self._zygote is None:
+        if self._process is None:
             return "unknown"
         try:
-            status = self._zygote.wait(timeout=1)
+            status = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return "still there"
         return f"signal {-status}" if status < 0 else f"exit status {status}"
@@ -156,62 +156,62 @@ class Nursery:
     def _told(self) -> None:
         assert self._channel is not None
         try:
-            content = self._channel.recv(1 << 16)
-            for frame in self._frames.fed(content):
+            content = self._channel.recv(READ_BYTES)
+            for frame in self._frames.feed(content):
                 self._hear(decode(frame, Forked | Died))
         except BlockingIOError:
             return
         except (OSError, CandidateError):
             content = b""
         if not content:
-            self._lose_zygote()
+            self._lose_server()
 
     def _hear(self, message: Forked | Died) -> None:
         if isinstance(message, Died):
-            lane = self.lanes.pop(message.pid, None)
-            if lane is not None:
-                lane.died(message)
+            child = self.children.pop(message.pid, None)
+            if child is not None:
+                child.died(message)
             return
         assert self.ready is not None
-        birth = self._births.popleft()
-        lane = self.lanes[message.pid] = Lane(
+        fork = self._pending.popleft()
+        child = self.children[message.pid] = RemoteChild(
             message.pid,
-            birth.channel,
+            fork.channel,
             limits=self.limits,
             memory=self.ready.memory + self.limits.memory_bytes,
-            supervisor=birth.supervisor,
+            supervisor=fork.supervisor,
             scratch=Path(self.spec.scratch) / str(message.pid),
-            on_end=birth.on_end,
+            on_end=fork.on_end,
         )
-        if birth.lane.done():  # whoever asked went away
-            lane.kill("killed", "nobody waits for it")
+        if fork.child.done():  # whoever asked went away
+            child.kill("killed", "nobody waits for it")
         else:
-            birth.lane.set_result(lane)
+            fork.child.set_result(child)
 
-    async def fork(self, on_end: Callable[[Lane], None]) -> Lane:
+    async def fork(self, on_end: Callable[[RemoteChild], None]) -> RemoteChild:
         """A new child.
 
         Raises:
             TargetError: the target can no longer be imported.
-            CandidateError: the zygote died before it had forked.
+            CandidateError: the fork server died before it had forked.
         """
         await self.start()
         if self._channel is None:
-            raise CandidateError("The candidate's zygote died before it could fork.")
+            raise CandidateError("The candidate's fork server died before it could fork.")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         supervisor = self._supervisor()
-        birth = _Birth(ours, supervisor, on_end)
-        self._births.append(birth)
+        fork = _PendingFork(ours, supervisor, on_end)
+        self._pending.append(fork)
         descriptors = [theirs.fileno(), *(() if supervisor is None else (supervisor.candidate_fd,))]
         with theirs:
             try:
                 socket.send_fds(self._channel, [_FORK], descriptors)
             except OSError:
-                self._lose_zygote()
+                self._lose_server()
         if supervisor is not None:
             supervisor.release()
-        return await birth.lane
+        return await fork.child
 
     def _supervisor(self) -> Any:
         if self.guard is None:
@@ -220,35 +220,35 @@ class Nursery:
 
         return guard.Supervisor(self.guard)
 
-    def _lose_zygote(self) -> None:
+    def _lose_server(self) -> None:
         """It is gone, and its children with it; the next fork starts another."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
             self._channel.close()
             self._channel = None
-        self._stop_zygote()
-        births, self._births = self._births, collections.deque()
-        for birth in births:
-            birth.channel.close()
-            if birth.supervisor is not None:
-                birth.supervisor.close()
-            if not birth.lane.done():
-                birth.lane.set_exception(CandidateError("The candidate's zygote died before it had forked."))
-        lanes, self.lanes = list(self.lanes.values()), {}
-        for lane in lanes:
-            lane.orphaned()
+        self._stop_server()
+        pending_forks, self._pending = self._pending, collections.deque()
+        for fork in pending_forks:
+            fork.channel.close()
+            if fork.supervisor is not None:
+                fork.supervisor.close()
+            if not fork.child.done():
+                fork.child.set_exception(CandidateError("The candidate's fork server died before it had forked."))
+        children, self.children = list(self.children.values()), {}
+        for child in children:
+            child.orphaned()
 
-    def _stop_zygote(self) -> None:
+    def _stop_server(self) -> None:
         """It ends by itself once its channel is closed, after it has reaped its children."""
-        if self._zygote is not None:
+        if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._zygote.wait(timeout=_FAREWELL)
-            self._zygote.kill()
-            self._zygote.wait()
-            self._zygote = None
+                self._process.wait(timeout=_FAREWELL)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
     def close(self) -> None:
-        """Kill the zygote and all children."""
-        for lane in list(self.lanes.values()):
-            lane.kill("killed", "the pool was closed")
-        self._lose_zygote()
+        """Kill the fork server and all children."""
+        for child in list(self.children.values()):
+            child.kill("killed", "the pool was closed")
+        self._lose_server()

@@ -26,19 +26,19 @@ from typing import Any, Final
 
 import msgspec
 
-from shadoweval.candidate.child import Child, Post, unbegun
+from shadoweval.candidate.child import Child, ChildSetup, unbegun
 from shadoweval.candidate.concurrent import ConcurrentChild
-from shadoweval.candidate.cpu_wait import Line
+from shadoweval.candidate.cpu_wait import SchedStat
 from shadoweval.candidate.forkserver.wire import (
     Broken,
     Died,
     Forked,
     Ready,
+    Receiver,
     Report,
     Request,
     Start,
     decode,
-    receive,
     send,
 )
 from shadoweval.candidate.target import load, warm_up
@@ -61,7 +61,7 @@ def main(descriptor: int) -> None:
     channel = socket.socket(fileno=descriptor)
     _die_with_parent()
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what candidates leave behind comes to us, to be killed
-    content = receive(channel)
+    content = Receiver(channel).receive()
     if content is None:
         return
     start: Start = decode(content, Start)
@@ -81,7 +81,7 @@ def main(descriptor: int) -> None:
     notes = _calm()
     step_back()
     send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), notes))
-    post = Post(
+    setup = ChildSetup(
         target=target,
         arm=start.arm,
         limits=start.limits,
@@ -90,7 +90,7 @@ def main(descriptor: int) -> None:
         interception=interception,
         scratch=Path(start.scratch),
     )
-    _Zygote(channel, post, guard).serve()
+    _ForkServer(channel, setup, guard).serve()
 
 
 def _unpacked(start: Start) -> tuple[Stubs, Any]:
@@ -132,11 +132,11 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-class _Zygote:
+class _ForkServer:
     """Forks on request, reaps, and tells the pool who died of what."""
 
-    def __init__(self, channel: socket.socket, post: Post, guard: Any) -> None:
-        self.channel, self.post = channel, post
+    def __init__(self, channel: socket.socket, setup: ChildSetup, guard: Any) -> None:
+        self.channel, self.setup = channel, setup
         self.guard = guard
         self.children: set[int] = set()
         self.own = _offspring()
@@ -206,31 +206,31 @@ class _Zygote:
                 os.close(own)
             channel = socket.socket(fileno=descriptors[0])
             try:
-                post = self._contained(descriptors)
+                setup = self._contained(descriptors)
             except Exception as fault:  # noqa: BLE001 - fail closed, and say why
                 _decline(channel, fault)
                 return
-            concurrent = post.target.concurrent and post.limits.concurrency > 1
-            (ConcurrentChild if concurrent else Child)(post, channel).serve()
+            concurrent = setup.target.concurrent and setup.limits.concurrency > 1
+            (ConcurrentChild if concurrent else Child)(setup, channel).serve()
         finally:
             os._exit(0)
 
-    def _contained(self, descriptors: list[int]) -> Post:
+    def _contained(self, descriptors: list[int]) -> ChildSetup:
         """Take from this process what a candidate must not have."""
-        scratch = self.post.scratch / str(os.getpid())
+        scratch = self.setup.scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
         os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
-        peak, line = _peak_reset(), _line()
-        post = msgspec.structs.replace(self.post, scratch=scratch, peak=peak, line=line)
+        peak, schedstat = _peak_reset(), _schedstat()
+        setup = msgspec.structs.replace(self.setup, scratch=scratch, peak=peak, schedstat=schedstat)
         if self.guard is None:
-            _cap_memory(post.limits.memory_bytes)
-            return post
+            _cap_memory(setup.limits.memory_bytes)
+            return setup
         guard: Any = importlib.import_module("shadoweval.candidate.guard")
-        own = (peak, None if line is None else line.descriptor)
+        own = (peak, None if schedstat is None else schedstat.descriptor)
         keep = (descriptors[0], *(one for one in own if one is not None))
         policy = msgspec.structs.replace(self.guard, keep_fds=keep, scratch=str(scratch))
         guard.contain(policy, on_refusal=descriptors[1])
-        return post
+        return setup
 
 
 def _prepared(start: Start) -> Any:
@@ -249,7 +249,8 @@ def _prepared(start: Start) -> Any:
 def _decline(channel: socket.socket, fault: Exception) -> None:
     """Run nothing, and say for each request why."""
     refusal = CandidateError(f"the guard could not be put in force: {fault}")
-    while (content := receive(channel)) is not None:
+    receiver = Receiver(channel)
+    while (content := receiver.receive()) is not None:
         request: Request = decode(content, Request)
         send(channel, Report(request.id, unbegun(refusal)))
 
@@ -261,9 +262,9 @@ def _peak_reset() -> int | None:
         return None
 
 
-def _line() -> Line | None:
+def _schedstat() -> SchedStat | None:
     try:
-        return Line()
+        return SchedStat()
     except OSError:
         return None
 

@@ -1,7 +1,8 @@
-"""What pool, zygote and child say to each other: four bytes of length, little-endian, and a msgpack array."""
+"""What pool, fork server and child say to each other: four bytes of length, little-endian, and a msgpack array."""
 
 from __future__ import annotations
 
+import collections
 import socket
 import struct
 from typing import Any, Final, cast
@@ -15,30 +16,34 @@ from shadoweval.records import Arm, Envelope, Observation, Outcome
 
 __all__ = [
     "MAX_FRAME",
+    "READ_BYTES",
     "Broken",
     "Died",
     "Forked",
     "Frames",
     "Parameter",
     "Ready",
+    "Receiver",
     "Report",
     "Request",
     "Start",
     "decode",
     "encode",
     "outgoing",
-    "receive",
     "send",
 ]
 
 MAX_FRAME: Final = 64 << 20
+READ_BYTES: Final = 1 << 16
+"""Bytes asked for at a time. The C library serves a larger buffer by mapping memory, and unmaps it after each message
+(mallopt(3), M_MMAP_THRESHOLD): at 256 kB that took a third of the pool's time."""
 _HEAD: Final = struct.Struct("<I")
 _OBJECT: Final = 4
 """codec's extension for objects of other modules."""
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
-    """Pool to zygote, first: what to import and under which conditions children run."""
+    """Pool to fork server, first: what to import and under which conditions children run."""
 
     target: str
     arm: Arm
@@ -61,12 +66,12 @@ class Parameter(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
-    """Zygote to pool: the target is imported."""
+    """Fork server to pool: the target is imported."""
 
     concurrent: bool
     """Whether it is async and can run several envelopes at a time."""
     memory: int
-    """Resident bytes of the zygote: what each child begins with."""
+    """Resident bytes of the fork server: what each child begins with."""
     versions: dict[str, str]
     parameters: list[Parameter] | None = None
     """None: it has no signature to compare."""
@@ -74,7 +79,7 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
 
 
 class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):
-    """Zygote to pool: the target can't be used."""
+    """Fork server to pool: the target can't be used."""
 
     target: str
     why: str
@@ -82,13 +87,13 @@ class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):
 
 
 class Forked(msgspec.Struct, frozen=True, array_like=True, tag="forked"):
-    """Zygote to pool: a child runs."""
+    """Fork server to pool: a child runs."""
 
     pid: int
 
 
 class Died(msgspec.Struct, frozen=True, array_like=True, tag="died"):
-    """Zygote to pool: a child is gone."""
+    """Fork server to pool: a child is gone."""
 
     pid: int
     status: int
@@ -144,7 +149,7 @@ def outgoing(envelope: Envelope) -> bytes:
 
     Values may be as `decode_envelope` rebuilt them; what can't be copied again says so, and is no replay.
     """
-    served = envelope.served
+    served, query = envelope.served, envelope.query
     calls = tuple(
         msgspec.structs.replace(call, arguments=_carried(call.arguments), result=_carried(call.result))
         for call in served.tool_calls
@@ -153,12 +158,16 @@ def outgoing(envelope: Envelope) -> bytes:
         query_id=served.query_id,
         arm=served.arm,
         place=served.place,
-        outcome=Outcome(tool_calls=calls),
+        outcome=Outcome(tool_calls=calls) if calls else _NO_CALLS,
         started_at=served.started_at,
         duration=served.duration,
     )
-    query = msgspec.structs.replace(envelope.query, attributes=_carried(envelope.query.attributes))
+    if query.attributes:
+        query = msgspec.structs.replace(query, attributes=_carried(query.attributes))
     return codec.encode_envelope(Envelope(experiment=envelope.experiment, query=query, served=slim))
+
+
+_NO_CALLS: Final = Outcome()
 
 
 def _carried(value: Any) -> Any:
@@ -198,44 +207,51 @@ def send(channel: socket.socket, message: Any) -> None:
     channel.sendall(_HEAD.pack(len(content)) + content)
 
 
-def receive(channel: socket.socket) -> bytes | None:
-    """The next message's bytes, waiting for them; None: the other side is gone."""
-    head = _exactly(channel, _HEAD.size)
-    return None if head is None else _exactly(channel, _HEAD.unpack(head)[0])
+class Receiver:
+    """Takes messages from a blocking socket; one system call for each that is small."""
 
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel, self._frames = channel, Frames()
+        self._messages: collections.deque[bytes] = collections.deque()
 
-def _exactly(channel: socket.socket, size: int) -> bytes | None:
-    content = bytearray()
-    while len(content) < size:
-        part = channel.recv(min(size - len(content), 1 << 20))
-        if not part:
-            return None
-        content += part
-    return bytes(content)
+    def receive(self) -> bytes | None:
+        """The next message's bytes, waiting for them; None: the other side is gone.
+
+        Raises:
+            CandidateError: see `Frames.feed`.
+        """
+        while not self._messages:
+            content = self._channel.recv(READ_BYTES)
+            if not content:
+                return None
+            self._messages.extend(self._frames.feed(content))
+        return self._messages.popleft()
 
 
 class Frames:
     """Cuts a stream of bytes into messages."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._buffer = bytearray()
 
-    def fed(self, content: bytes) -> list[bytes]:
+    def feed(self, content: bytes) -> list[bytes]:
         """All messages that `content` completes.
 
         Raises:
             CandidateError: a length that none of our messages has.
         """
-        held = self._held
-        held += content
-        found: list[bytes] = []
-        while len(held) >= _HEAD.size:
-            size = _HEAD.unpack_from(held)[0]
+        buffer = self._buffer
+        if not buffer and len(content) >= _HEAD.size and _HEAD.unpack_from(content)[0] == len(content) - _HEAD.size:
+            return [content[_HEAD.size :]]  # nearly always: one whole message
+        buffer += content
+        messages: list[bytes] = []
+        while len(buffer) >= _HEAD.size:
+            size = _HEAD.unpack_from(buffer)[0]
             if size > MAX_FRAME:
                 raise CandidateError(f"A message of {size:,} bytes; the cap is {MAX_FRAME:,}.")
             end = _HEAD.size + size
-            if len(held) < end:
+            if len(buffer) < end:
                 break
-            found.append(bytes(held[_HEAD.size : end]))
-            del held[:end]
-        return found
+            messages.append(bytes(buffer[_HEAD.size : end]))
+            del buffer[:end]
+        return messages

@@ -28,14 +28,14 @@ _OFF = "switched off by the policy"
 _NO_SUPERVISOR = "no supervisor: on_refusal is no descriptor"
 
 
-_outside_network = False  # set in the zygote, inherited by every candidate
+_outside_network = False  # set in the fork server, inherited by every candidate
 
 
 def prepare(*, leave_network: bool = False) -> None:
-    """Do once in the zygote what every candidate would do again: load libraries, ask the kernel, compile the filter.
+    """Do once in the fork server what every child would do again: load libraries, ask the kernel, compile the filter.
 
     Args:
-        leave_network: enter the `netns` layer here, for all candidates to come and for the zygote itself; only for
+        leave_network: enter the `netns` layer here, for all candidates to come and for the fork server itself; only for
             policies whose allow-list is empty. In `contain` the same costs milliseconds a candidate.
 
     Raises:

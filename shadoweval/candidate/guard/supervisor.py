@@ -76,7 +76,7 @@ class Supervisor:
         return self._candidate.fileno()
 
     def release(self) -> None:
-        """Close this process's copy of the candidate's end, once the candidate (or the zygote) has it."""
+        """Close this process's copy of the candidate's end, once the candidate (or the fork server) has it."""
         self._candidate.close()
 
     def fileno(self) -> int:

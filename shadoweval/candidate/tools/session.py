@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -44,8 +43,9 @@ class Session:
         """Writes that ran outside a world; 0 unless a policy broke the rules."""
         self.closed = False
         self._writes: list[WriteEffect] = []
-        self._refused: Counter[str] = Counter()
-        self._times: Counter[tuple[str, str]] = Counter()
+        # Plain dicts: making two Counters took a tenth of the time of a run without tools.
+        self._refused: dict[str, int] = {}
+        self._times: dict[tuple[str, str], int] = {}
         self._orders: dict[str, list[StubPolicy]] = {}
         self._lock = threading.Lock()
 
@@ -67,8 +67,7 @@ class Session:
             self.record.index(name, normal=normal)
         key = call_key(normal(arguments) if normal else arguments)
         with self._lock:
-            self._times[name, key] += 1
-            occurrence = self._times[name, key]
+            occurrence = self._times[name, key] = self._times.get((name, key), 0) + 1
         request = KeyedRequest(
             name=name,
             arguments=arguments,
@@ -85,7 +84,7 @@ class Session:
             self._note_write(request, answer)
         if answer.answered == "refused":
             with self._lock:
-                self._refused[name] += 1
+                self._refused[name] = self._refused.get(name, 0) + 1
         return answer
 
     async def _awaited(self, request: KeyedRequest, answer: StubAnswer) -> Any:
@@ -150,11 +149,15 @@ class Session:
 
     def writes(self) -> tuple[WriteEffect, ...]:
         """What the run wrote or would have written, in order."""
+        if not self._writes:
+            return ()
         with self._lock:
             return tuple(self._writes)
 
     def refusals(self) -> tuple[Refusal, ...]:
         """Tools that were refused."""
+        if not self._refused:
+            return ()
         with self._lock:
             return tuple(Refusal(kind="tool", detail=name, layer="stubs", count=n) for name, n in self._refused.items())
 

@@ -6,7 +6,7 @@ from candidate_rig import envelope, pool_of
 from shadoweval.candidate import Limits
 
 
-def test_a_zygote_with_threads_forks():
+def test_a_fork_server_with_threads_forks():
     """Threads that a library started at import are told, and neither hang the fork nor are in the children."""
 
     async def run():

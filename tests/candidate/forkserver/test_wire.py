@@ -14,12 +14,12 @@ from shadoweval import codec
 from shadoweval.candidate.forkserver.wire import (
     MAX_FRAME,
     Frames,
+    Receiver,
     Report,
     Request,
     decode,
     encode,
     outgoing,
-    receive,
     send,
 )
 from shadoweval.capture import uncopyable
@@ -38,7 +38,7 @@ def test_frames_are_cut_wherever_the_bytes_were_split(messages, cuts):
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     frames = Frames()
 
-    found = [m for a, b in itertools.pairwise(places) for m in frames.fed(stream[a:b])]
+    found = [m for a, b in itertools.pairwise(places) for m in frames.feed(stream[a:b])]
 
     assert found == messages
 
@@ -46,7 +46,7 @@ def test_frames_are_cut_wherever_the_bytes_were_split(messages, cuts):
 def test_an_absurd_length_is_told_before_anything_is_read():
     """A length over the cap is no message of ours."""
     with pytest.raises(CandidateError, match="the cap is"):
-        Frames().fed((MAX_FRAME + 1).to_bytes(4, "little"))
+        Frames().feed((MAX_FRAME + 1).to_bytes(4, "little"))
 
 
 @given(st.binary(max_size=60))
@@ -98,10 +98,11 @@ def test_messages_of_megabytes_pass_a_socket():
     thread = threading.Thread(target=send, args=(ours, message))
     thread.start()
 
-    found = decode(receive(theirs), Request)
+    receiver = Receiver(theirs)
+    found = decode(receiver.receive(), Request)
     thread.join()
     ours.close()
 
     assert found == message
-    assert receive(theirs) is None
+    assert receiver.receive() is None
     theirs.close()

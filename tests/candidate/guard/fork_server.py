@@ -1,7 +1,7 @@
 """A warm, single-threaded process that forks one child per request; the child guards itself and acts.
 
-Run as `python -m tests.candidate.guard.fork_server FD MODULE`. A request is a pickled dict, with descriptors: the
-child's result socket, the witness pipe and (if guarded) of its end of the supervisor's channel.
+Run as `python -m tests.candidate.guard.fork_server FD MODULE`. A request is a pickled dict, with descriptors: of the
+child's result socket, the witness pipe and (if guarded) its end of the supervisor's channel.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def serve(control: socket.socket, acts: dict[str, Any]) -> None:
         control.send(str(pid).encode())
 
 
-class Zygote:
+class ForkServer:
     """The test's side of it."""
 
     def __init__(self, registry: str) -> None:

@@ -1,4 +1,4 @@
-"""What candidates do all day, and what the guard is put to: acts for the zygote of the other tests."""
+"""What candidates do all day, and what the guard is put to: acts for the fork server of the other tests."""
 # Packages go by their full names beside each other.
 # ruff: noqa: ICN001
 

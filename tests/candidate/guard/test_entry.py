@@ -23,7 +23,7 @@ if sys.platform != "linux":
 from shadoweval.candidate.guard import ALL_LAYERS, DEFAULT_LAYERS, Endpoint, GuardPolicy, Supervisor, contain
 from shadoweval.errors import CandidateError
 from tests.candidate.guard import ordinary
-from tests.candidate.guard.fork_server import Zygote, policy_for
+from tests.candidate.guard.fork_server import ForkServer, policy_for
 from tests.candidate.guard.world import World
 
 REGISTRY = "tests.candidate.guard.ordinary"
@@ -37,8 +37,8 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def zygote():
-    made = Zygote(REGISTRY)
+def fork_server():
+    made = ForkServer(REGISTRY)
     yield made
     made.close()
 
@@ -46,14 +46,14 @@ def zygote():
 class Child:
     """A guarded child, its supervisor, and what it said."""
 
-    def __init__(self, zygote, world, name, **policy) -> None:
+    def __init__(self, fork_server, world, name, **policy) -> None:
         self.facts = world.fresh()
         self.world = world
         self.facts.scratch = policy.pop("scratch", self.facts.scratch)
         self.policy = policy_for(self.facts, **policy)
         self.supervisor = Supervisor(self.policy)
         request = {"name": name, "world": self.facts, "policy": self.policy}
-        self.pid, self.result, self.witness = zygote.fork(request, self.supervisor)
+        self.pid, self.result, self.witness = fork_server.fork(request, self.supervisor)
         self.refusals = []
         assert self.next() == "ready"
         self.result.send(b"g")
@@ -84,12 +84,12 @@ class Child:
 
 
 @pytest.fixture
-def start(zygote, world):
+def start(fork_server, world):
     """Start guarded children; all are ended with the test."""
     made = []
 
     def make(name, **policy):
-        made.append(Child(zygote, world, name, **policy))
+        made.append(Child(fork_server, world, name, **policy))
         return made[-1]
 
     yield make
@@ -144,20 +144,20 @@ def test_allow_list_holds_host_and_port(start, world):
 
 @pytest.mark.parametrize("name", ["take_memory", "crash_for_want_of_memory"])
 def test_memory_cap_hurts_only_the_candidate(start, name):
-    """A candidate over its cap gets a MemoryError or dies; the zygote goes on forking."""
+    """A candidate over its cap gets a MemoryError or dies; the fork server goes on forking."""
     child = start(name, memory_bytes=64 << 20)
     assert child.next() in {"'MemoryError'", ""}
     assert start("run_asyncio").next() == "42"
 
 
 def test_memory_below_the_cap_can_be_taken(start):
-    """The cap counts what comes on top of the zygote's own memory."""
+    """The cap counts what comes on top of the fork server's own memory."""
     assert start("take_memory", memory_bytes=768 << 20).next() == "'took it'"
 
 
 def test_candidate_dies_with_its_parent(world):
-    """When the zygote is killed, the kernel kills its candidates."""
-    own = Zygote(REGISTRY)
+    """When the fork server is killed, the kernel kills its candidates."""
+    own = ForkServer(REGISTRY)
     child = Child(own, world, "wait")
     try:
         assert select.select([child.witness], [], [], 30)[0]

@@ -17,7 +17,7 @@ if sys.platform != "linux":
     pytest.skip("the layers below Python are Linux's", allow_module_level=True)
 
 from shadoweval.candidate.guard import Refusal, Supervisor
-from tests.candidate.guard.fork_server import Zygote, policy_for
+from tests.candidate.guard.fork_server import ForkServer, policy_for
 from tests.candidate.guard.probes import load
 from tests.candidate.guard.world import World
 
@@ -43,17 +43,17 @@ class Run:
 
 
 class Field:
-    """World and zygote, for one probe after the other."""
+    """World and fork server, for one probe after the other."""
 
     def __init__(self, folder) -> None:
-        self.world, self.zygote = World(folder), Zygote("tests.candidate.guard.probes")
+        self.world, self.fork_server = World(folder), ForkServer("tests.candidate.guard.probes")
 
     def run(self, name: str, *, guarded: bool) -> Run:
         """Fork, let it prepare, look, let it act, look again."""
         facts, run = self.world.fresh(), Run()
         policy = policy_for(facts) if guarded else None
         supervisor = Supervisor(policy) if policy else None
-        pid, result, witness = self.zygote.fork({"name": name, "world": facts, "policy": policy}, supervisor)
+        pid, result, witness = self.fork_server.fork({"name": name, "world": facts, "policy": policy}, supervisor)
         try:
             while not select.select([result], [], [], 0.005)[0]:
                 self.world.answer()
@@ -91,7 +91,7 @@ class Field:
                 return
 
     def close(self) -> None:
-        self.zygote.close()
+        self.fork_server.close()
         self.world.close()
 
 

@@ -35,7 +35,7 @@ def test_names_are_looked_up_once_by_the_parent():
 
 
 def test_policy_travels_as_bytes():
-    """A pool sends it to its zygote."""
+    """A pool sends it to its fork server."""
     policy = GuardPolicy(scratch="/tmp", allow=(Endpoint("::1", 8080),), keep_fds=(3,))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(policy), type=GuardPolicy) == policy
 

@@ -239,7 +239,7 @@ def returns_strange(question):
     return {"socket": socket.socket(), "lambda": lambda: None}
 
 
-def kills_zygote(question):
+def kills_fork_server(question):
     if question != "fine":
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(600)
