@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -232,13 +231,24 @@ def active() -> Recorder | None:
     return current.get()
 
 
-@contextmanager
-def recording(recorder: Recorder) -> Generator[Recorder]:
-    """Record into `recorder` what this context does, libraries that tell of themselves included."""
-    if connections.waiting:
-        connections.connect()
-    token = current.set(recorder)
-    try:
-        yield recorder
-    finally:
-        current.reset(token)
+class _Recording:
+    """A class, since a context manager made of a generator costs as much as a short run."""
+
+    __slots__ = ("_recorder", "_token")
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __enter__(self) -> Recorder:
+        if connections.waiting:
+            connections.connect()
+        self._token: Token[Recorder | None] = current.set(self._recorder)
+        return self._recorder
+
+    def __exit__(self, *_: object) -> None:
+        current.reset(self._token)
+
+
+def recording(recorder: Recorder) -> _Recording:
+    """A context; what it does is recorded into `recorder`, by libraries that tell of themselves too."""
+    return _Recording(recorder)
