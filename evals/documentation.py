@@ -8,9 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shadoweval import Experiment, Limits, Sandbox, at_most, better, no_worse
-from shadoweval.scoring.answers import answer_quality, token_f1
-from shadoweval.scoring.latency import errors, latency, tokens
-from shadoweval.scoring.retrieval import mrr, ndcg, overlap, recall
+from shadoweval.scoring import answer_quality, errors, latency, mrr, ndcg, overlap, recall, token_f1, tokens
 
 __all__ = ["documentation"]
 

@@ -10,12 +10,9 @@ import re
 import sqlite3
 from pathlib import Path
 
-from shadoweval import Experiment, Limits, Sandbox, Stubs, at_most, better, no_worse
-from shadoweval.candidate import SqliteWorld
+from shadoweval import Experiment, Limits, Sandbox, SqliteWorld, Stubs, at_most, better, no_worse
 from shadoweval.records import Envelope
-from shadoweval.scoring.answers import answer_quality
-from shadoweval.scoring.latency import errors, latency, tokens
-from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
+from shadoweval.scoring import answer_quality, errors, latency, tokens, tool_calls_f1, tool_success, writes_f1
 
 __all__ = ["rewind", "support"]
 

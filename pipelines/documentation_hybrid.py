@@ -19,7 +19,7 @@ from pipelines.corpus import Passage, passages
 from pipelines.documentation_chain import HITS, assistant, embedder
 from pipelines.documentation_index import DocumentationIndex
 from pipelines.documentation_vectors import cached_vectors
-from shadoweval.scoring.embedding import Embedder
+from shadoweval.scoring import Embedder
 
 __all__ = ["HybridRetriever", "answer", "chain", "retriever"]
 

@@ -1,6 +1,8 @@
 """Shadow evaluation of LLM, RAG and agent pipelines.
 
-Importing this package does nothing and loads nothing: names are looked up at first use.
+Public are this module, `shadoweval.scoring`, `.adapters.*`, `.records`, `.protocols`, `.errors` and `.testing`;
+everything else may change without notice. Importing this package does nothing and loads nothing: names are looked up at
+first use.
 """
 
 from __future__ import annotations
@@ -9,32 +11,50 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from shadoweval.candidate.limits import Limits
+    from shadoweval.candidate import EntityWorld, Limits, Live, Refuse, Replay, Simulate, SqliteWorld, Stubs
     from shadoweval.candidate.sandbox import Sandbox
-    from shadoweval.candidate.tools.stubs import Stubs
     from shadoweval.capture import record_hits, record_model_call, retriever, step, tool
     from shadoweval.errors import ShadowEvalError
     from shadoweval.evaluation.evaluate import evaluate
     from shadoweval.experiment import Experiment
+    from shadoweval.mirror import redact_secrets
     from shadoweval.records import Hit, Labels, Outcome, Pair, PairScore, Query, Scored, ToolCall, Unscored, Verdict
     from shadoweval.reporting.html import report
+    from shadoweval.settings import Settings
     from shadoweval.traffic.admission import Traffic
+    from shadoweval.traffic.breaker import Breaker, BreakerLimits
+    from shadoweval.traffic.flags import StaticFlags
+    from shadoweval.traffic.gauges import Gauge
     from shadoweval.verdict.gates import at_least, at_most, better, no_worse
+    from shadoweval.verdict.rules import Rules
+    from shadoweval.worker.opening import load_experiment, open_store
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Breaker",
+    "BreakerLimits",
+    "EntityWorld",
     "Experiment",
+    "Gauge",
     "Hit",
     "Labels",
     "Limits",
+    "Live",
     "Outcome",
     "Pair",
     "PairScore",
     "Query",
+    "Refuse",
+    "Replay",
+    "Rules",
     "Sandbox",
     "Scored",
+    "Settings",
     "ShadowEvalError",
+    "Simulate",
+    "SqliteWorld",
+    "StaticFlags",
     "Stubs",
     "ToolCall",
     "Traffic",
@@ -44,22 +64,26 @@ __all__ = [
     "at_most",
     "better",
     "evaluate",
+    "load_experiment",
     "no_worse",
+    "open_store",
     "record_hits",
     "record_model_call",
+    "redact_secrets",
     "report",
     "retriever",
     "step",
     "tool",
 ]
 
-_WHERE: Final = {
-    "shadoweval.candidate.limits": ("Limits",),
+_HOMES: Final = {
+    "shadoweval.candidate": ("EntityWorld", "Limits", "Live", "Refuse", "Replay", "Simulate", "SqliteWorld", "Stubs"),
     "shadoweval.candidate.sandbox": ("Sandbox",),
-    "shadoweval.candidate.tools.stubs": ("Stubs",),
     "shadoweval.capture": ("record_hits", "record_model_call", "retriever", "step", "tool"),
     "shadoweval.errors": ("ShadowEvalError",),
+    "shadoweval.evaluation.evaluate": ("evaluate",),
     "shadoweval.experiment": ("Experiment",),
+    "shadoweval.mirror": ("redact_secrets",),
     "shadoweval.records": (
         "Hit",
         "Labels",
@@ -73,11 +97,16 @@ _WHERE: Final = {
         "Verdict",
     ),
     "shadoweval.reporting.html": ("report",),
-    "shadoweval.evaluation.evaluate": ("evaluate",),
+    "shadoweval.settings": ("Settings",),
     "shadoweval.traffic.admission": ("Traffic",),
+    "shadoweval.traffic.breaker": ("Breaker", "BreakerLimits"),
+    "shadoweval.traffic.flags": ("StaticFlags",),
+    "shadoweval.traffic.gauges": ("Gauge",),
     "shadoweval.verdict.gates": ("at_least", "at_most", "better", "no_worse"),
+    "shadoweval.verdict.rules": ("Rules",),
+    "shadoweval.worker.opening": ("load_experiment", "open_store"),
 }
-_HOME: Final = {name: module for module, names in _WHERE.items() for name in names}
+_HOME: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

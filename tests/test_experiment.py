@@ -13,8 +13,7 @@ from shadoweval.errors import (
     UnknownCandidateError,
     UnknownMetricError,
 )
-from shadoweval.scoring.latency import latency
-from shadoweval.scoring.retrieval import recall
+from shadoweval.scoring import latency, recall
 from shadoweval.settings import Settings
 from shadoweval.testing import FixedFlags, MemoryTransport
 

@@ -1,1 +1,46 @@
-"""Scores observations: one file for each question that is asked of a pair."""
+"""Scores observations: one file for each question that is asked of a pair. This is the one address of scorers.
+
+A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one of a function that scores an observation.
+"""
+
+from shadoweval.scoring.answers import (
+    Similarity,
+    answer_quality,
+    exact_match,
+    rouge_l,
+    semantic_similarity,
+    token_f1,
+)
+from shadoweval.scoring.embedding import Embedder, MiniLM
+from shadoweval.scoring.lift import PairScorer
+from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
+from shadoweval.scoring.ragas import ragas_metric
+from shadoweval.scoring.retrieval import hit_rate, mrr, ndcg, overlap, precision, recall
+from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
+
+__all__ = [
+    "Embedder",
+    "MiniLM",
+    "PairScorer",
+    "Similarity",
+    "answer_quality",
+    "cost",
+    "errors",
+    "exact_match",
+    "first_chunk",
+    "hit_rate",
+    "latency",
+    "mrr",
+    "ndcg",
+    "overlap",
+    "precision",
+    "ragas_metric",
+    "recall",
+    "rouge_l",
+    "semantic_similarity",
+    "token_f1",
+    "tokens",
+    "tool_calls_f1",
+    "tool_success",
+    "writes_f1",
+]

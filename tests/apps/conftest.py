@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shadoweval import Experiment, Traffic, codec
-from shadoweval.settings import Settings
+from shadoweval import Experiment, Settings, Traffic, codec
 from shadoweval.testing import MemoryTransport
 
 _HERE = Path(__file__).parent

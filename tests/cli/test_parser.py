@@ -19,9 +19,8 @@ COMMANDS = (
 
 PIPELINE = """
 from shadoweval import Experiment, Traffic, better, no_worse, tool
-from shadoweval.scoring.answers import exact_match
-from shadoweval.scoring.latency import errors
-from shadoweval.verdict.rules import Rules
+from shadoweval.scoring import errors, exact_match
+from shadoweval import Rules
 
 @tool(effect="write")
 def book(number):

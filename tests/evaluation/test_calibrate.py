@@ -8,8 +8,7 @@ from shadoweval import Experiment, no_worse
 from shadoweval.errors import ExperimentError
 from shadoweval.evaluation.calibrate import calibrate
 from shadoweval.records import INCUMBENT, Envelope, Failure, Labels
-from shadoweval.scoring.latency import latency
-from shadoweval.scoring.retrieval import recall
+from shadoweval.scoring import latency, recall
 from shadoweval.settings import Settings
 from shadoweval.testing import make_observation, make_query
 from shadoweval.worker.opening import open_store

@@ -7,18 +7,16 @@ import random
 import msgspec
 import pytest
 
-from shadoweval import Experiment, better, no_worse
+from shadoweval import Experiment, Rules, better, no_worse
 from shadoweval.errors import UnknownCandidateError
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.tally import Tally
 from shadoweval.records import Envelope, Failure, Refusal, ToolCall, WriteEffect
-from shadoweval.scoring.latency import errors
-from shadoweval.scoring.retrieval import recall
+from shadoweval.scoring import errors, recall
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock, make_observation, make_pair, make_query
-from shadoweval.verdict.rules import Rules
 
 COUNT = 600
 

@@ -6,15 +6,13 @@ import random
 import msgspec
 import pytest
 
-from shadoweval import Experiment, at_most, better, no_worse
+from shadoweval import Experiment, Rules, at_most, better, no_worse
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.records import INCUMBENT, Envelope, Failure, Labels, ToolCall
-from shadoweval.scoring.latency import errors, latency
-from shadoweval.scoring.retrieval import recall
+from shadoweval.scoring import errors, latency, recall
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import NOON, FixedClock, make_observation, make_query
-from shadoweval.verdict.rules import Rules
 
 LONG_AGO = dt.timedelta(days=10_000)
 

@@ -12,8 +12,7 @@ from shadoweval.errors import ExperimentError
 from shadoweval.evaluation.simulate import moved_to, paired_differences, simulate, simulate_stored
 from shadoweval.protocols import Metric
 from shadoweval.records import Envelope, PairScore, Scored, Unscored
-from shadoweval.scoring.latency import latency
-from shadoweval.scoring.retrieval import recall
+from shadoweval.scoring import latency, recall
 from shadoweval.settings import Settings
 from shadoweval.testing import make_observation, make_query
 from shadoweval.worker.opening import open_store

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from shadoweval import Experiment, no_worse
+from shadoweval import Experiment, Rules, no_worse
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.records import (
     INCUMBENT,
@@ -28,12 +28,10 @@ from shadoweval.records import (
     Unscored,
     Verdict,
 )
-from shadoweval.scoring.latency import errors
-from shadoweval.scoring.retrieval import recall
+from shadoweval.scoring import errors, recall
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import NOON, FixedClock, make_observation, make_query
-from shadoweval.verdict.rules import Rules
 
 COUNT = 300
 STEP = timedelta(minutes=5)

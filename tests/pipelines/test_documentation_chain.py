@@ -16,7 +16,7 @@ from pipelines import documentation_bm25, documentation_hybrid
 from pipelines.corpus import Passage, passages
 from pipelines.documentation_chain import HITS, assistant
 from pipelines.documentation_vectors import WIDTH
-from shadoweval.scoring.embedding import Embedder
+from shadoweval.scoring import Embedder
 
 ROOT = Path(__file__).parents[2]
 SYNONYMS = {"erase": "delete", "folder": "directory", "cut": "split"}

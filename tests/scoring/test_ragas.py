@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from shadoweval.records import Labels, Scored, Unscored
-from shadoweval.scoring.ragas import ragas_metric
+from shadoweval.scoring import ragas_metric
 from shadoweval.testing import make_pair
 
 os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")

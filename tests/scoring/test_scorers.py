@@ -4,11 +4,28 @@ import pytest
 
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Failure, Labels, Scored, ToolCall, Unscored, Usage
-from shadoweval.scoring.answers import answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
-from shadoweval.scoring.latency import cost, errors, first_chunk, latency, tokens
-from shadoweval.scoring.lift import PairScorer
-from shadoweval.scoring.retrieval import hit_rate, mrr, ndcg, overlap, precision, recall
-from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
+from shadoweval.scoring import (
+    PairScorer,
+    answer_quality,
+    cost,
+    errors,
+    exact_match,
+    first_chunk,
+    hit_rate,
+    latency,
+    mrr,
+    ndcg,
+    overlap,
+    precision,
+    recall,
+    rouge_l,
+    semantic_similarity,
+    token_f1,
+    tokens,
+    tool_calls_f1,
+    tool_success,
+    writes_f1,
+)
 from shadoweval.testing import make_pair
 
 CRASH = Failure(kind="crash", message="exit 9")
