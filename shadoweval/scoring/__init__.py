@@ -1,6 +1,6 @@
 """Scores observations: one file for each question that is asked of a pair. This is the one address of scorers.
 
-A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one of a function that scores an observation.
+A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one of a function over an observation.
 """
 
 from shadoweval.scoring.answers import (

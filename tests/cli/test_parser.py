@@ -18,9 +18,8 @@ COMMANDS = (
 )  # fmt: skip
 
 PIPELINE = """
-from shadoweval import Experiment, Traffic, better, no_worse, tool
+from shadoweval import Experiment, Rules, Traffic, better, no_worse, tool
 from shadoweval.scoring import errors, exact_match
-from shadoweval import Rules
 
 @tool(effect="write")
 def book(number):
