@@ -12,10 +12,20 @@ from shadoweval.scoring.answers import (
     token_f1,
 )
 from shadoweval.scoring.embedding import Embedder, MiniLM
-from shadoweval.scoring.lift import PairScorer
 from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
+from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.ragas import ragas_metric
-from shadoweval.scoring.retrieval import hit_rate, mrr, ndcg, overlap, precision, recall
+from shadoweval.scoring.retrieval import (
+    average_precision,
+    bpref,
+    hit_rate,
+    judged,
+    mrr,
+    ndcg,
+    overlap,
+    precision,
+    recall,
+)
 from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
 
 __all__ = [
@@ -24,11 +34,14 @@ __all__ = [
     "PairScorer",
     "Similarity",
     "answer_quality",
+    "average_precision",
+    "bpref",
     "cost",
     "errors",
     "exact_match",
     "first_chunk",
     "hit_rate",
+    "judged",
     "latency",
     "mrr",
     "ndcg",

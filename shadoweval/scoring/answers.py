@@ -8,7 +8,7 @@ from typing import Any
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring import text_metrics
-from shadoweval.scoring.lift import PairScorer
+from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["Similarity", "answer_quality", "exact_match", "rouge_l", "semantic_similarity", "token_f1"]
 
@@ -31,17 +31,17 @@ def _against_reference(name: str, similarity: Similarity, *, version: str) -> Pa
 
 def exact_match() -> PairScorer:
     """`exact_match`: equal after SQuAD normalisation."""
-    return _against_reference("exact_match", text_metrics.exact_match, version="exact_match/1")
+    return _against_reference("exact_match", text_metrics.exact_match_of, version="exact_match/1")
 
 
 def token_f1() -> PairScorer:
     """`token_f1`: F1 of the two bags of words, SQuAD 2.0."""
-    return _against_reference("token_f1", text_metrics.token_f1, version="token_f1/1")
+    return _against_reference("token_f1", text_metrics.token_f1_of, version="token_f1/1")
 
 
 def rouge_l() -> PairScorer:
     """`rouge_l`: F1 of the longest common subsequence (Lin 2004)."""
-    return _against_reference("rouge_l", lambda a, b: text_metrics.rouge_l(a, b).f1, version="rouge_l/1")
+    return _against_reference("rouge_l", lambda a, b: text_metrics.rouge_l_of(a, b).f1, version="rouge_l/1")
 
 
 def _cosine() -> Similarity:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
-from shadoweval.scoring.lift import PairScorer
+from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["cost", "errors", "first_chunk", "latency", "tokens"]
 

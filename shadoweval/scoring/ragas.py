@@ -14,7 +14,7 @@ from typing import Any
 from shadoweval._optional import require
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
-from shadoweval.scoring.lift import PairScorer
+from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["ragas_metric"]
 

@@ -7,57 +7,82 @@ query that nobody judged is unscored, with that reason. Formulas and conventions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
 from shadoweval.scoring import rank_metrics
-from shadoweval.scoring.lift import PairScorer
+from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.rank_metrics import Judgements, Unjudged
 
-__all__ = ["Overlap", "hit_rate", "mrr", "ndcg", "overlap", "precision", "recall"]
-
-_Ranked = Callable[[Sequence[str], Judgements], float]
+__all__ = [
+    "Overlap",
+    "average_precision",
+    "bpref",
+    "hit_rate",
+    "judged",
+    "mrr",
+    "ndcg",
+    "overlap",
+    "precision",
+    "recall",
+]
 
 
 def _ranking(observation: Observation) -> tuple[str, ...]:
     return tuple(hit.id for hit in sorted(observation.hits, key=lambda hit: hit.rank))
 
 
-def _judged(name: str, ranked: _Ranked) -> PairScorer:
+def _against_judgements(name: str, value: Callable[[Sequence[str], Judgements], float]) -> PairScorer:
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
-        judgements = rank_metrics.judge(pair.labels.relevant)
+        judgements = rank_metrics.read_judgements(pair.labels.relevant)
         if isinstance(judgements, Unjudged):
             return {name: Unscored(judgements.value)}
-        return {name: Scored(ranked(_ranking(observation), judgements))}
+        return {name: Scored(value(_ranking(observation), judgements))}
 
     return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
 
 
 def recall(k: int = 5) -> PairScorer:
     """`recall@k`: share of the relevant documents among the first k."""
-    return _judged(f"recall@{k}", lambda ranking, judgements: rank_metrics.recall(ranking, judgements, k=k))
+    return _against_judgements(f"recall@{k}", partial(rank_metrics.recall_of, k=k))
 
 
 def precision(k: int = 5) -> PairScorer:
     """`precision@k`: share of the first k that is relevant."""
-    return _judged(f"precision@{k}", lambda ranking, judgements: rank_metrics.precision(ranking, judgements, k=k))
+    return _against_judgements(f"precision@{k}", partial(rank_metrics.precision_of, k=k))
 
 
 def hit_rate(k: int = 5) -> PairScorer:
     """`hit_rate@k`: 1 if any of the first k is relevant."""
-    return _judged(f"hit_rate@{k}", lambda ranking, judgements: rank_metrics.hit_rate(ranking, judgements, k=k))
+    return _against_judgements(f"hit_rate@{k}", partial(rank_metrics.hit_rate_of, k=k))
 
 
 def mrr(k: int = 10) -> PairScorer:
     """`mrr@k`: 1 / rank of the first relevant document, 0 below rank k."""
-    return _judged(f"mrr@{k}", lambda ranking, judgements: rank_metrics.reciprocal_rank(ranking, judgements, k=k))
+    return _against_judgements(f"mrr@{k}", partial(rank_metrics.reciprocal_rank_of, k=k))
 
 
 def ndcg(k: int = 10) -> PairScorer:
     """`ndcg@k` with linear gains, as trec_eval's `ndcg_cut_k`."""
-    return _judged(f"ndcg@{k}", lambda ranking, judgements: rank_metrics.ndcg(ranking, judgements, k=k))
+    return _against_judgements(f"ndcg@{k}", partial(rank_metrics.ndcg_of, k=k))
+
+
+def average_precision(k: int = 10) -> PairScorer:
+    """`average_precision@k`: mean over the relevant documents of the precision at their rank; 0 below rank k."""
+    return _against_judgements(f"average_precision@{k}", partial(rank_metrics.average_precision_of, k=k))
+
+
+def bpref() -> PairScorer:
+    """`bpref`: how seldom documents judged irrelevant stand above relevant ones; unjudged ones play no part."""
+    return _against_judgements("bpref", rank_metrics.bpref_of)
+
+
+def judged(k: int = 5) -> PairScorer:
+    """`judged@k`: share of the first k that anybody judged; where one arm's is lower, its other scores are too low."""
+    return _against_judgements(f"judged@{k}", partial(rank_metrics.judged_share, k=k))
 
 
 class Overlap(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +116,7 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
             return Unscored("the served run failed, there is nothing to agree with")
         if other.failed:
             return Scored(0.0)
-        return Scored(rank_metrics.jaccard(_ranking(served), _ranking(other), k=self.k))
+        return Scored(rank_metrics.jaccard_of(_ranking(served), _ranking(other), k=self.k))
 
 
 def overlap(k: int = 5) -> Overlap:

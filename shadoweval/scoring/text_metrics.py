@@ -16,12 +16,12 @@ from dataclasses import dataclass
 __all__ = [
     "RougeL",
     "best_over_golds",
-    "exact_match",
-    "rouge_l",
+    "exact_match_of",
+    "rouge_l_of",
     "rouge_tokens",
     "squad_normalise",
     "squad_tokens",
-    "token_f1",
+    "token_f1_of",
     "unicode_tokens",
 ]
 
@@ -71,21 +71,21 @@ def unicode_tokens(text: str) -> list[str]:
     return _SPACELESS.sub(r" \1 ", spaced).split()
 
 
-def exact_match(answer: str, gold: str) -> float:
+def exact_match_of(answer: str, gold: str) -> float:
     """1.0 if both are equal once normalised as in SQuAD, else 0.0."""
     return float(squad_normalise(answer) == squad_normalise(gold))
 
 
-def token_f1(answer: str, gold: str, *, tokens: Callable[[str], list[str]] = squad_tokens) -> float:
+def token_f1_of(answer: str, gold: str, *, tokens: Callable[[str], list[str]] = squad_tokens) -> float:
     """F1 of the two bags of words.
 
     With `squad_tokens` this is SQuAD 2.0's F1 (Rajpurkar et al. 2018): where either side has no words left,
     1.0 if both have none, else 0.0.
     """
-    said, wanted = tokens(answer), tokens(gold)
-    if not said or not wanted:
-        return float(said == wanted)
-    return _f1((Counter(said) & Counter(wanted)).total(), said=len(said), wanted=len(wanted))
+    words, gold_words = tokens(answer), tokens(gold)
+    if not words or not gold_words:
+        return float(words == gold_words)
+    return _f1((Counter(words) & Counter(gold_words)).total(), len(words) + len(gold_words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +97,18 @@ class RougeL:
     f1: float
 
 
-def rouge_l(answer: str, gold: str, *, tokens: Callable[[str], list[str]] = rouge_tokens) -> RougeL:
+def rouge_l_of(answer: str, gold: str, *, tokens: Callable[[str], list[str]] = rouge_tokens) -> RougeL:
     """ROUGE-L, sentence level (Lin 2004, section 3.1, beta = 1).
 
     With `rouge_tokens` the values are those of google-research/rouge (`rougeL`, no stemmer), against whose
     published cases the tests check it; with no words on either side all three are 0.0, as there.
     """
-    said, wanted = tokens(answer), tokens(gold)
-    if not said or not wanted:
+    words, gold_words = tokens(answer), tokens(gold)
+    if not words or not gold_words:
         return RougeL(0.0, 0.0, 0.0)
-    common = _common_subsequence(said, wanted)
-    return RougeL(common / len(said), common / len(wanted), _f1(common, said=len(said), wanted=len(wanted)))
+    common = _common_subsequence(words, gold_words)
+    f1 = _f1(common, len(words) + len(gold_words))
+    return RougeL(common / len(words), common / len(gold_words), f1)
 
 
 def best_over_golds(metric: Callable[[str, str], float], answer: str, golds: Iterable[str]) -> float:
@@ -119,19 +120,19 @@ def best_over_golds(metric: Callable[[str, str], float], answer: str, golds: Ite
     return max(metric(answer, gold) for gold in golds)
 
 
-def _f1(common: int, *, said: int, wanted: int) -> float:
+def _f1(common: int, both: int) -> float:
     # Equal to 2PR / (P + R), without dividing by zero where nothing is common.
-    return 2 * common / (said + wanted)
+    return 2 * common / both
 
 
-def _common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
+def _common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
     """Length of the longest common subsequence, a machine word of columns at a time (Hyyrö 2004)."""
-    places: dict[str, int] = {}
-    for place, token in enumerate(one):
-        places[token] = places.get(token, 0) | 1 << place
-    full = (1 << len(one)) - 1
+    columns: dict[str, int] = {}  # token -> a bit for each column of `left` that holds it
+    for column, token in enumerate(left):
+        columns[token] = columns.get(token, 0) | 1 << column
+    full = (1 << len(left)) - 1
     row = full  # A 0 bit marks a column where the length rises.
-    for token in other:
-        matched = row & places.get(token, 0)
+    for token in right:
+        matched = row & columns.get(token, 0)
         row = ((row + matched) | (row - matched)) & full
-    return len(one) - row.bit_count()
+    return len(left) - row.bit_count()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from shadoweval.codec import canonical
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, ToolCall, Unscored
-from shadoweval.scoring.lift import PairScorer
+from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["tool_calls_f1", "tool_success", "writes_f1"]
 

@@ -10,19 +10,16 @@ from hypothesis import strategies as st
 from shadoweval.scoring.rank_metrics import (
     Judgements,
     Unjudged,
-    average_precision,
-    bpref,
-    condensed,
-    hit_rate,
-    jaccard,
-    judge,
-    judged,
-    ndcg,
-    overlap,
-    precision,
-    rank_biased_overlap,
-    recall,
-    reciprocal_rank,
+    average_precision_of,
+    bpref_of,
+    hit_rate_of,
+    jaccard_of,
+    judged_share,
+    ndcg_of,
+    precision_of,
+    read_judgements,
+    recall_of,
+    reciprocal_rank_of,
 )
 
 TREC_EVAL = Path(__file__).parents[3] / "shared/data/trec_eval"
@@ -34,7 +31,7 @@ cutoffs = st.integers(1, 15)
 
 
 def judgements_of(grades, **options):
-    judgements = judge(grades, **options)
+    judgements = read_judgements(grades, **options)
     assert isinstance(judgements, Judgements)
     return judgements
 
@@ -43,20 +40,20 @@ def judgements_of(grades, **options):
 @given(ranking=rankings, grades=grades, k=cutoffs, relevant_from=st.integers(1, 2))
 def test_every_metric_equals_pytrec_evals(trec_eval, ranking, grades, k, relevant_from):
     """On any ranking and any grades the values are those of trec_eval's own C code, to 1e-9."""
-    judgements = judge(grades, relevant_from=relevant_from)
+    judgements = read_judgements(grades, relevant_from=relevant_from)
     if isinstance(judgements, Unjudged):
         assert max(grades.values()) < relevant_from
         return
     ours = {
-        f"R(rel={relevant_from})@{k}": recall(ranking, judgements, k=k),
-        f"P(rel={relevant_from})@{k}": precision(ranking, judgements, k=k),
-        f"Success(rel={relevant_from})@{k}": hit_rate(ranking, judgements, k=k),
-        f"RR(rel={relevant_from})": reciprocal_rank(ranking, judgements),
-        f"AP(rel={relevant_from})": average_precision(ranking, judgements),
-        f"AP(rel={relevant_from})@{k}": average_precision(ranking, judgements, k=k),
-        f"nDCG@{k}": ndcg(ranking, judgements, k=k),
-        "nDCG": ndcg(ranking, judgements),
-        f"Bpref(rel={relevant_from})": bpref(ranking, judgements),
+        f"R(rel={relevant_from})@{k}": recall_of(ranking, judgements, k=k),
+        f"P(rel={relevant_from})@{k}": precision_of(ranking, judgements, k=k),
+        f"Success(rel={relevant_from})@{k}": hit_rate_of(ranking, judgements, k=k),
+        f"RR(rel={relevant_from})": reciprocal_rank_of(ranking, judgements),
+        f"AP(rel={relevant_from})": average_precision_of(ranking, judgements),
+        f"AP(rel={relevant_from})@{k}": average_precision_of(ranking, judgements, k=k),
+        f"nDCG@{k}": ndcg_of(ranking, judgements, k=k),
+        "nDCG": ndcg_of(ranking, judgements),
+        f"Bpref(rel={relevant_from})": bpref_of(ranking, judgements),
     }
     run = {document: float(-rank) for rank, document in enumerate(ranking)}
     # trec_eval has no value for a query without hits (pytrec_eval reads freed memory there): it is worth 0 to us.
@@ -68,10 +65,10 @@ def test_every_metric_equals_pytrec_evals(trec_eval, ranking, grades, k, relevan
 @given(ranking=rankings, grades=grades, k=cutoffs)
 def test_reciprocal_rank_at_k_is_the_whole_one_where_the_first_relevant_is_in_reach(ranking, grades, k):
     """Cutting at k loses what stands below k and changes nothing above."""
-    judgements = judge(grades)
+    judgements = read_judgements(grades)
     if isinstance(judgements, Judgements):
-        whole = reciprocal_rank(ranking, judgements)
-        assert reciprocal_rank(ranking, judgements, k=k) == (whole if whole * k >= 1 else 0.0)
+        whole = reciprocal_rank_of(ranking, judgements)
+        assert reciprocal_rank_of(ranking, judgements, k=k) == (whole if whole * k >= 1 else 0.0)
 
 
 def read_trec_eval(name):
@@ -99,16 +96,16 @@ def trec_eval_case(case, run_name):
 
 
 PRINTED = {
-    **{f"recall_{k}": lambda r, j, k=k: recall(r, j, k=k) for k in (5, 10, 20, 100, 500)},
-    **{f"P_{k}": lambda r, j, k=k: precision(r, j, k=k) for k in (5, 10, 100, 1000)},
-    **{f"success_{k}": lambda r, j, k=k: hit_rate(r, j, k=k) for k in (1, 5, 10)},
-    **{f"ndcg_cut_{k}": lambda r, j, k=k: ndcg(r, j, k=k) for k in (5, 10, 100)},
-    **{f"map_cut_{k}": lambda r, j, k=k: average_precision(r, j, k=k) for k in (5, 10, 100)},
-    "map": average_precision,
-    "ndcg": ndcg,
-    "recip_rank": reciprocal_rank,
-    "bpref": bpref,
-    **{f"unj_{k}": lambda r, j, k=k: (1 - judged(r, j, k=k)) * len(r[:k]) / k for k in (5, 10, 20)},
+    **{f"recall_{k}": lambda r, j, k=k: recall_of(r, j, k=k) for k in (5, 10, 20, 100, 500)},
+    **{f"P_{k}": lambda r, j, k=k: precision_of(r, j, k=k) for k in (5, 10, 100, 1000)},
+    **{f"success_{k}": lambda r, j, k=k: hit_rate_of(r, j, k=k) for k in (1, 5, 10)},
+    **{f"ndcg_cut_{k}": lambda r, j, k=k: ndcg_of(r, j, k=k) for k in (5, 10, 100)},
+    **{f"map_cut_{k}": lambda r, j, k=k: average_precision_of(r, j, k=k) for k in (5, 10, 100)},
+    "map": average_precision_of,
+    "ndcg": ndcg_of,
+    "recip_rank": reciprocal_rank_of,
+    "bpref": bpref_of,
+    **{f"unj_{k}": lambda r, j, k=k: (1 - judged_share(r, j, k=k)) * len(r[:k]) / k for k in (5, 10, 20)},
 }
 
 
@@ -146,9 +143,9 @@ def test_means_over_queries_are_the_ones_trec_eval_printed():
 
 def test_a_query_without_judgements_has_a_reason_and_no_value():
     """No grades, and grades that are all below the threshold, are two different reasons."""
-    assert judge({}) is Unjudged.NO_JUDGEMENTS
-    assert judge({"d1": 0, "d2": -1}) is Unjudged.NOTHING_RELEVANT
-    assert judge({"d1": 1}, relevant_from=2) is Unjudged.NOTHING_RELEVANT
+    assert read_judgements({}) is Unjudged.NO_JUDGEMENTS
+    assert read_judgements({"d1": 0, "d2": -1}) is Unjudged.NOTHING_RELEVANT
+    assert read_judgements({"d1": 1}, relevant_from=2) is Unjudged.NOTHING_RELEVANT
 
 
 @settings(deadline=None)
@@ -159,82 +156,36 @@ def test_a_query_without_judgements_has_a_reason_and_no_value():
 )
 def test_a_repeated_hit_is_worth_what_an_irrelevant_one_is(ranking, grades, k):
     """The second copy keeps its rank and earns nothing, so no metric rises by returning a document twice."""
-    judgements = judge(grades)
+    judgements = read_judgements(grades)
     if isinstance(judgements, Unjudged):
         return
     fresh = [doc if doc not in ranking[:place] else f"unjudged{place}" for place, doc in enumerate(ranking)]
-    for metric in (recall, precision, hit_rate, reciprocal_rank, average_precision, ndcg):
+    for metric in (recall_of, precision_of, hit_rate_of, reciprocal_rank_of, average_precision_of, ndcg_of):
         assert metric(ranking, judgements, k=k) == metric(fresh, judgements, k=k), metric
-    assert bpref(ranking, judgements) == bpref(fresh, judgements)
+    assert bpref_of(ranking, judgements) == bpref_of(fresh, judgements)
 
 
 def test_ndcg_takes_grades_as_gains():
     """The worked example of Wikipedia's "Discounted cumulative gain": 6.861 of at best 8.740 is 0.785."""
     judgements = judgements_of({"D1": 3, "D2": 2, "D3": 3, "D4": 0, "D5": 1, "D6": 2, "D7": 3, "D8": 2})
-    assert ndcg(["D1", "D2", "D3", "D4", "D5", "D6"], judgements, k=6) == pytest.approx(0.785, abs=5e-4)
+    assert ndcg_of(["D1", "D2", "D3", "D4", "D5", "D6"], judgements, k=6) == pytest.approx(0.785, abs=5e-4)
 
 
 def test_a_grade_below_zero_gains_nothing_and_costs_nothing():
     """A document graded -2 is as irrelevant as one graded 0; the value can't leave [0, 1]."""
-    assert ndcg(["spam", "good"], judgements_of({"spam": -2, "good": 1})) == pytest.approx(1 / math.log2(3))
-    assert ndcg(["spam", "good"], judgements_of({"spam": 0, "good": 1})) == pytest.approx(1 / math.log2(3))
+    assert ndcg_of(["spam", "good"], judgements_of({"spam": -2, "good": 1})) == pytest.approx(1 / math.log2(3))
+    assert ndcg_of(["spam", "good"], judgements_of({"spam": 0, "good": 1})) == pytest.approx(1 / math.log2(3))
 
 
-def test_condensed_rankings_hold_judged_documents_once():
-    """What nobody judged is left out, so a candidate isn't punished for finding documents no one has seen."""
+def test_the_share_of_judged_documents_is_over_what_was_returned():
+    """Two of the first two, or one of them, whatever k could hold; nothing returned leaves nothing unjudged."""
     judgements = judgements_of({"a": 1, "b": 0})
-    assert condensed(["new", "b", "b", "a", "other"], judgements) == ("b", "a")
-    assert judged(["new", "b", "a", "other"], judgements, k=2) == 0.5
-    assert judged([], judgements, k=5) == 1.0
+    assert judged_share(["new", "b", "a", "other"], judgements, k=2) == 0.5
+    assert judged_share([], judgements, k=5) == 1.0
 
 
-def test_overlap_and_jaccard_count_shared_documents():
-    """Two of three shared is 2/3 of the list and 2/4 of the union; a shorter list can't look like a full match."""
-    assert overlap("abc", "bcd", k=3) == pytest.approx(2 / 3)
-    assert jaccard("abc", "bcd", k=3) == pytest.approx(2 / 4)
-    assert overlap("abcd", "ab", k=4) == 0.5
-    assert overlap("", "", k=3) == jaccard("", "", k=3) == rank_biased_overlap("", "") == 1.0
-    assert overlap("", "a", k=3) == jaccard("", "a", k=3) == rank_biased_overlap("", "a") == 0.0
-
-
-def rbo_by_its_definition(one, other, p, *, depth=2000):
-    """(1 - p) sum p^(d-1) A_d, each agreement A_d extrapolated as Webber et al. say in section 4.3."""
-    short, long = sorted((one, other), key=len)
-    end = len(short)
-    shared = [len(set(short[:d]) & set(long[:d])) for d in range(depth + 1)]
-    total = 0.0
-    for d in range(1, depth + 1):
-        if d <= end:
-            agreement = shared[d] / d
-        elif d <= len(long):
-            agreement = (shared[d] + shared[end] * (d - end) / end) / d
-        total += (1 - p) * p ** (d - 1) * agreement
-    return total
-
-
-@settings(deadline=None)
-@given(one=rankings.filter(bool), other=rankings.filter(bool), p=st.sampled_from([0.5, 0.8, 0.9, 0.95]))
-def test_rank_biased_overlap_is_the_infinite_sum_of_its_definition(one, other, p):
-    """Equation 32 equals the definition summed far past both lists, for even and uneven lists; it is symmetric."""
-    value = rank_biased_overlap(one, other, p=p)
-    assert value == pytest.approx(rbo_by_its_definition(one, other, p), abs=1e-9)
-    assert value == pytest.approx(rank_biased_overlap(other, one, p=p), abs=1e-12)
-    assert 0 <= value <= 1
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "p", "published"),
-    [
-        ("12345", "23415", 0.9, 0.828),  # github.com/b4ny4n/rankmeasures, README
-        ("abcdefg", "abcdefg", 0.9, 1.000),  # github.com/dlukes/rbo, doctests of rbo_ext
-        ("abcdefg", "bacdefg", 0.9, 0.900),
-    ],
-)
-def test_rank_biased_overlap_meets_published_values(one, other, p, published):
-    """Values other implementations print."""
-    assert rank_biased_overlap(one, other, p=p) == pytest.approx(published, abs=1e-3)
-
-
-def test_a_ranking_and_its_own_beginning_agree_wholly():
-    """A shorter list that says the same so far is no disagreement (a known slip of implementations of equation 32)."""
-    assert rank_biased_overlap("abcdefg", "abc") == pytest.approx(1.0)
+def test_jaccard_counts_shared_documents():
+    """Two of three shared is 2/4 of the union; a shorter list can't look like a full match."""
+    assert jaccard_of("abc", "bcd", k=3) == pytest.approx(2 / 4)
+    assert jaccard_of("", "", k=3) == 1.0
+    assert jaccard_of("", "a", k=3) == 0.0

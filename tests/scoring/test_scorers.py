@@ -7,11 +7,14 @@ from shadoweval.records import Failure, Labels, Scored, ToolCall, Unscored, Usag
 from shadoweval.scoring import (
     PairScorer,
     answer_quality,
+    average_precision,
+    bpref,
     cost,
     errors,
     exact_match,
     first_chunk,
     hit_rate,
+    judged,
     latency,
     mrr,
     ndcg,
@@ -31,6 +34,7 @@ from shadoweval.testing import make_pair
 CRASH = Failure(kind="crash", message="exit 9")
 ALL = [
     recall(5), precision(5), hit_rate(5), mrr(10), ndcg(10), overlap(5),
+    average_precision(10), bpref(), judged(5),
     exact_match(), token_f1(), rouge_l(), semantic_similarity(lambda a, b: 0.5), answer_quality(lambda a, b: 0.5),
     tool_success(), tool_calls_f1(), writes_f1(), latency(), first_chunk(), tokens(), cost(), errors(),
 ]  # fmt: skip
@@ -68,7 +72,15 @@ class TestEveryScorer:
 
 @pytest.mark.parametrize(
     ("scorer", "incumbent", "candidate"),
-    [(recall(2), 0.5, 1.0), (precision(2), 0.5, 1.0), (hit_rate(1), 1.0, 1.0), (mrr(10), 1.0, 1.0)],
+    [
+        (recall(2), 0.5, 1.0),
+        (precision(2), 0.5, 1.0),
+        (hit_rate(1), 1.0, 1.0),
+        (mrr(10), 1.0, 1.0),
+        (average_precision(10), 0.5, 1.0),
+        (bpref(), 0.5, 1.0),
+        (judged(2), 1.0, 1.0),
+    ],
     ids=lambda value: value.metrics[0].name if isinstance(value, PairScorer) else str(value),
 )
 def test_retrieval_by_judgements(scorer, incumbent, candidate):

@@ -8,12 +8,12 @@ from rapidfuzz.distance import LCSseq
 
 from shadoweval.scoring.text_metrics import (
     best_over_golds,
-    exact_match,
-    rouge_l,
+    exact_match_of,
+    rouge_l_of,
     rouge_tokens,
     squad_normalise,
     squad_tokens,
-    token_f1,
+    token_f1_of,
     unicode_tokens,
 )
 
@@ -47,17 +47,17 @@ def test_squad_normalisation(raw, normal):
 
 def test_exact_match_and_f1_of_hand_counted_answers():
     """Two of three words said, both of the gold's two: precision 2/3, recall 1, F1 0.8."""
-    assert exact_match("The Denver Broncos.", "denver broncos") == 1.0
-    assert exact_match("Broncos", "Denver Broncos") == 0.0
-    assert token_f1("the mighty Denver Broncos", "Denver Broncos") == pytest.approx(0.8)
-    assert token_f1("Broncos Broncos", "Denver Broncos") == pytest.approx(0.5)
-    assert token_f1("2 時間 21 分", "2 時間") == pytest.approx(2 / 3)  # A case of torchmetrics' SQuAD tests.
+    assert exact_match_of("The Denver Broncos.", "denver broncos") == 1.0
+    assert exact_match_of("Broncos", "Denver Broncos") == 0.0
+    assert token_f1_of("the mighty Denver Broncos", "Denver Broncos") == pytest.approx(0.8)
+    assert token_f1_of("Broncos Broncos", "Denver Broncos") == pytest.approx(0.5)
+    assert token_f1_of("2 時間 21 分", "2 時間") == pytest.approx(2 / 3)  # A case of torchmetrics' SQuAD tests.
 
 
 def test_an_answer_without_words_matches_only_a_gold_without_words():
     """SQuAD 2.0: no answer where there is none to give is right, and anything else is wrong."""
-    assert token_f1("", "") == token_f1("the", "") == exact_match("", "") == 1.0
-    assert token_f1("", "yes") == token_f1("yes", "") == exact_match("", "yes") == 0.0
+    assert token_f1_of("", "") == token_f1_of("the", "") == exact_match_of("", "") == 1.0
+    assert token_f1_of("", "yes") == token_f1_of("yes", "") == exact_match_of("", "yes") == 0.0
 
 
 def test_f1_agrees_with_people_about_real_answers():
@@ -66,7 +66,7 @@ def test_f1_agrees_with_people_about_real_answers():
     values = {label: [] for label in (True, False)}
     for row in rows:
         if row["system"] == "fid":  # The only system that answers in a phrase.
-            values[row["correct"]].append(best_over_golds(token_f1, row["answer"], row["gold"]))
+            values[row["correct"]].append(best_over_golds(token_f1_of, row["answer"], row["gold"]))
     correct, wrong = (sum(values[label]) / len(values[label]) for label in (True, False))
     assert correct > 0.8
     assert wrong < 0.25
@@ -77,11 +77,11 @@ def test_f1_agrees_with_people_about_real_answers():
 @given(one=texts, other=texts)
 def test_f1_is_symmetric_bounded_and_one_for_the_same_text(tokens, one, other):
     """F1 treats both texts alike, stays in [0, 1] and reaches 1 on identity."""
-    value = token_f1(one, other, tokens=tokens)
-    assert value == token_f1(other, one, tokens=tokens)
+    value = token_f1_of(one, other, tokens=tokens)
+    assert value == token_f1_of(other, one, tokens=tokens)
     assert 0 <= value <= 1
-    assert token_f1(one, one, tokens=tokens) == 1.0
-    assert exact_match(one, other) == exact_match(other, one) <= token_f1(one, other)
+    assert token_f1_of(one, one, tokens=tokens) == 1.0
+    assert exact_match_of(one, other) == exact_match_of(other, one) <= token_f1_of(one, other)
 
 
 def test_rouge_l_meets_published_cases():
@@ -89,7 +89,7 @@ def test_rouge_l_meets_published_cases():
     cases = [row for row in read_lines(SHARED / "stat_vectors/cases.jsonl") if "rougeL_f" in row]
     assert cases
     for case in cases:
-        found = rouge_l(case["prediction"], case["reference"])
+        found = rouge_l_of(case["prediction"], case["reference"])
         assert found.f1 == pytest.approx(case["rougeL_f"], abs=case["tol"])
         assert found.precision == pytest.approx(case["rougeL_p"], abs=case["tol"])
         assert found.recall == pytest.approx(case["rougeL_r"], abs=case["tol"])
@@ -98,9 +98,9 @@ def test_rouge_l_meets_published_cases():
 def test_rouge_l_needs_order_and_allows_gaps():
     """Lin 2004, section 3.1: "police kill the gunman" keeps 3 of 4 words in order, "the gunman kill police" 2."""
     reference = "police killed the gunman"
-    assert rouge_l("police kill the gunman", reference).f1 == pytest.approx(0.75)
-    assert rouge_l("the gunman kill police", reference).f1 == pytest.approx(0.5)
-    assert rouge_l("", reference) == rouge_l(reference, "") == rouge_l("", "")
+    assert rouge_l_of("police kill the gunman", reference).f1 == pytest.approx(0.75)
+    assert rouge_l_of("the gunman kill police", reference).f1 == pytest.approx(0.5)
+    assert rouge_l_of("", reference) == rouge_l_of(reference, "") == rouge_l_of("", "")
 
 
 @settings(deadline=None)
@@ -108,14 +108,14 @@ def test_rouge_l_needs_order_and_allows_gaps():
 def test_rouge_l_counts_the_longest_common_subsequence(one, other):
     """Against rapidfuzz's LCS over the same tokens, also past 64 of them; swapping the texts swaps P and R."""
     said, wanted = (unicode_tokens(" ".join(side)) for side in (one, other))
-    value = rouge_l(" ".join(one), " ".join(other), tokens=unicode_tokens)
-    swapped = rouge_l(" ".join(other), " ".join(one), tokens=unicode_tokens)
+    value = rouge_l_of(" ".join(one), " ".join(other), tokens=unicode_tokens)
+    swapped = rouge_l_of(" ".join(other), " ".join(one), tokens=unicode_tokens)
     assert (value.precision, value.recall, value.f1) == (swapped.recall, swapped.precision, swapped.f1)
     if said and wanted:
         common = LCSseq.similarity(said, wanted)
         assert value.precision == pytest.approx(common / len(said), abs=1e-12)
         assert value.recall == pytest.approx(common / len(wanted), abs=1e-12)
-        assert value.f1 <= token_f1(" ".join(one), " ".join(other), tokens=unicode_tokens) + 1e-12
+        assert value.f1 <= token_f1_of(" ".join(one), " ".join(other), tokens=unicode_tokens) + 1e-12
 
 
 @pytest.mark.parametrize(
@@ -141,4 +141,4 @@ def test_unicode_tokens(text, tokens):
 def test_no_gold_answer_is_an_error_and_no_zero():
     """Without a gold answer there is nothing to compare with, and the caller has to say so."""
     with pytest.raises(ValueError, match="empty"):
-        best_over_golds(token_f1, "anything", [])
+        best_over_golds(token_f1_of, "anything", [])
