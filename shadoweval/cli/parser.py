@@ -24,8 +24,13 @@ _CANNOT: Final = 4
 _ABOUT: Final = (
     "Shadow evaluation of LLM, RAG and agent pipelines: mirror live queries into a candidate, get a verdict."
 )
-_LIGHT: Final = {"kill": "switching", "resume": "switching", "status": "status"}
-"""Commands that are not in `cli.commands`: that module loads all that evaluations need."""
+_MODULES: Final = {
+    "control": ("kill", "resume"),
+    "evaluation": ("evaluate", "report", "explain", "calibrate", "simulate"),
+    "storage": ("status", "labels", "erase", "purge"),
+    "worker": ("worker",),
+}
+"""Module of `shadoweval.cli` -> its commands: `--help` loads none of them, each command its own."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,9 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
     try:
-        # `--help` loads nothing, each command what it uses.
-        module = import_module(f"shadoweval.cli.{_LIGHT.get(options.command, 'commands')}")
-        run: Callable[[Any], int] = getattr(module, options.command)
+        name = next(name for name, commands in _MODULES.items() if options.command in commands)
+        run: Callable[[Any], int] = getattr(import_module(f"shadoweval.cli.{name}"), options.command)
         if hasattr(options, "experiment"):
             from shadoweval.worker.opening import load_experiment  # noqa: PLC0415
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
+from shadoweval.clock import Clock, utc_now
 from shadoweval.codec import freeze
 from shadoweval.errors import CaseFileError
 from shadoweval.records import Effect, Labels, Query, ToolCall, query_key
-from shadoweval.worker.clock import Clock, utc_now
 
 __all__ = ["Case", "ExpectedCall", "labels_of", "queries_of", "read_cases"]
 

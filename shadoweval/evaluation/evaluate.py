@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import CorruptFrameError
 from shadoweval.evaluation.cases import labels_of, read_cases
 from shadoweval.evaluation.examples import Examples
@@ -20,7 +21,6 @@ from shadoweval.records import Arm, Coverage, Evaluation, SliceResult
 from shadoweval.verdict.canary import as_kayenta
 from shadoweval.verdict.judge import Judgement, judge_trial
 from shadoweval.verdict.rules import Rules
-from shadoweval.worker.clock import Clock, utc_now
 from shadoweval.worker.opening import open_receiver, open_store
 
 __all__ = ["Judged", "evaluate"]
@@ -207,8 +207,8 @@ def _alarm(experiment: Experiment) -> tuple[str, ...]:
     """That nothing new was mirrored although there were calls."""
     if not experiment.spool.exists():
         return ()
-    found = experiment.admission.selftest.look(open_receiver(experiment).counters())
-    return () if found is None or found.meant else (f"Alarm: {found}",)
+    silence = experiment.admission.selftest.check(open_receiver(experiment).counters())
+    return () if silence is None or silence.meant else (f"Alarm: {silence}",)
 
 
 def _overhead(experiment: Experiment) -> dict[str, float]:

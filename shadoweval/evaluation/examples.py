@@ -11,7 +11,7 @@ import msgspec
 
 from shadoweval.protocols import Metric
 from shadoweval.records import Example, Pair, PairScore, Scored
-from shadoweval.store.blobs import dump, kept_types, load
+from shadoweval.store.blobs import dump, load, with_plain_values
 
 __all__ = ["Examples"]
 
@@ -98,5 +98,5 @@ class Examples:
 
 def _keeping_types(example: Example) -> Example:
     return msgspec.structs.replace(
-        example, incumbent=kept_types(example.incumbent), candidate=kept_types(example.candidate)
+        example, incumbent=with_plain_values(example.incumbent), candidate=with_plain_values(example.candidate)
     )

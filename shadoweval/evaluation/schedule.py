@@ -1,51 +1,15 @@
-"""Every so often, one at a time, until told to stop."""
+"""Every so often, one at a time, until stopped."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable
 
-from shadoweval.errors import SettingsError
+from shadoweval.clock import Seconds
 
-__all__ = ["alone", "repeat"]
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None
-
-_NAME: Final = "evaluate.lock"
-
-
-@contextlib.contextmanager
-def alone(folder: Path, *, name: str = _NAME) -> Generator[None]:
-    """Hold a lock for which no other process of this host can hold at the same time; it dies with the process.
-
-    Raises:
-        SettingsError: another process holds it; the message says which.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    with path.open("a+") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                why = f"process {holder} is at it already; stop that one first, or wait for it"
-                raise SettingsError("lock", str(path), why=why) from error
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+__all__ = ["repeat"]
 
 
 def repeat(
@@ -53,7 +17,7 @@ def repeat(
     *,
     every: float,
     stop: threading.Event,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Seconds = time.monotonic,
 ) -> Counter[str]:
     """Run `job` at once and then at each multiple of `every` seconds, until `stop`.
 

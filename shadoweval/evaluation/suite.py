@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import CaseFileError
 from shadoweval.evaluation.cases import Case, labels_of, queries_of, read_cases
 from shadoweval.evaluation.evaluate import evaluate
@@ -20,9 +21,8 @@ from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, Envelope, Evaluation, Observation, Outcome, Query, Verdict
 from shadoweval.reporting.html import report
-from shadoweval.worker.arms import candidate_pool
-from shadoweval.worker.clock import Clock, utc_now
 from shadoweval.worker.loop import Runs, Worker, arms_of
+from shadoweval.worker.opening import candidate_pool
 
 __all__ = ["Shadow", "run_suite"]
 

@@ -4,22 +4,6 @@ Durations are seconds (float, monotonic clock), times are aware UTC datetimes, s
 Records are arrays on the wire: a later version may only append fields that have a default.
 """
 
-from shadoweval.records.judgement import (
-    Coverage,
-    Decision,
-    Evaluation,
-    Example,
-    GateResult,
-    GateState,
-    MetricSummary,
-    PairScore,
-    Score,
-    Scored,
-    SliceResult,
-    Unscored,
-    Verdict,
-    verdict_table,
-)
 from shadoweval.records.traffic import (
     INCUMBENT,
     Answered,
@@ -41,6 +25,22 @@ from shadoweval.records.traffic import (
     Usage,
     WriteEffect,
     query_key,
+)
+from shadoweval.records.verdict import (
+    Coverage,
+    Decision,
+    Evaluation,
+    Example,
+    GateResult,
+    GateState,
+    MetricSummary,
+    PairScore,
+    Score,
+    Scored,
+    SliceResult,
+    Unscored,
+    Verdict,
+    verdict_table,
 )
 
 __all__ = [

@@ -1,16 +1,17 @@
-"""Records to bytes and back, for the columns that hold a record whole."""
+"""Records to column values and back: whole ones as msgpack, scores as a value or a reason for each side."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
 from shadoweval.codec import plain, thaw
 from shadoweval.errors import CorruptFrameError
-from shadoweval.records import Observation
+from shadoweval.records import Arm, Observation, PairScore, Score, Scored
 
-__all__ = ["dump", "dump_observation", "kept_types", "load"]
+__all__ = ["dump", "dump_observation", "load", "score_row", "with_plain_values"]
 
 _Record = TypeVar("_Record")
 
@@ -28,10 +29,10 @@ def dump(record: msgspec.Struct) -> bytes:
 
 def dump_observation(observation: Observation) -> bytes:
     """As `dump`; the returned value and the tools' results keep their types (a tuple comes back as a tuple)."""
-    return _encode(kept_types(observation))
+    return _encode(with_plain_values(observation))
 
 
-def kept_types(observation: Observation) -> Observation:
+def with_plain_values(observation: Observation) -> Observation:
     """The observation with its values as `codec.plain` writes them, so that they keep their types in any record."""
     outcome = observation.outcome
     if outcome is not None:
@@ -57,3 +58,23 @@ def load(record: bytes, kind: type[_Record]) -> _Record:
         raise
     except (msgspec.ValidationError, ImportError, AttributeError, TypeError, ValueError, KeyError) as error:
         raise CorruptFrameError(f"{type(error).__name__}: {error}", frame=record) from error
+
+
+def score_row(score: PairScore, candidate: Arm, now: datetime) -> dict[str, Any]:
+    """A score as a row: each side as a value or as a reason."""
+    row: dict[str, Any] = {
+        "query_id": score.query_id,
+        "arm": candidate,
+        "metric": score.metric,
+        "scorer_version": score.scorer_version,
+        "at": now,
+    }
+    sides: dict[str, Score | None] = {
+        "incumbent": score.incumbent,
+        "candidate": score.candidate,
+        "noise": score.noise,
+    }
+    for side, value in sides.items():
+        row[side] = value.value if isinstance(value, Scored) else None
+        row[f"{side}_reason"] = None if value is None or isinstance(value, Scored) else value.reason
+    return row

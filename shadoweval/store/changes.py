@@ -1,25 +1,31 @@
-"""What changes at or before the last query of an earlier look takes away what that look left.
+"""Changes invalidate the progress of earlier looks: whatever comes or changes at or before a look's last query.
 
 Every writer calls this in the transaction of its change, and a look that is under way has said beforehand how far it
-will read: so none can leave anything that does not hold any more.
+will read: so none can leave progress that does not hold any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, and_, delete, select, tuple_
 from sqlmodel import col
 
-from shadoweval.records import INCUMBENT, Arm
+from shadoweval.records import INCUMBENT, Arm, Labels
 from shadoweval.store import tables
+from shadoweval.store.blobs import dump, load
 
-__all__ = ["Mark", "forget_all", "labels_changed", "queries_changed"]
+__all__ = ["Mark", "drop_progress", "merge_labels", "queries_changed", "query_order"]
 
 Mark: TypeAlias = tuple[datetime, str]
-"""A place in query order."""
+"""A position in query order: when a query was asked, and its id."""
+
+
+def query_order(table: Any) -> Any:
+    """The columns that queries are ordered by, to be compared with a `Mark`."""
+    return tuple_(col(table.asked_at), col(table.query_id))
 
 
 def queries_changed(connection: Connection, experiment: str, marks: Iterable[Mark], *, arm: Arm = INCUMBENT) -> None:
@@ -30,7 +36,7 @@ def queries_changed(connection: Connection, experiment: str, marks: Iterable[Mar
     progress = tables.Progress
     reaching = and_(
         col(progress.experiment) == experiment,
-        tuple_(col(progress.asked_at), col(progress.query_id)) >= earliest,
+        query_order(progress) >= earliest,
     )
     connection.execute(delete(progress).where(reaching if arm == INCUMBENT else and_(reaching, _of(arm))))
 
@@ -39,19 +45,35 @@ def _of(arm: Arm) -> Any:
     return col(tables.Progress.arm) == arm
 
 
-def labels_changed(connection: Connection, names: Collection[str]) -> None:
+def merge_labels(connection: Connection, labels: Mapping[str, Labels], now: datetime) -> int:
+    """Merge labels with what is known, by query id or by key. Returns how many changed something."""
+    table, changed = tables.Label, 0
+    for chunk in tables.in_chunks(labels.items()):
+        additions = dict(chunk)
+        wanted = select(col(table.name), col(table.record)).where(col(table.name).in_(additions))
+        known = {row.name: load(row.record, Labels) for row in connection.execute(wanted).all()}
+        merged = {name: known.get(name, Labels()).merged(label) for name, label in additions.items()}
+        new = {name: label for name, label in merged.items() if known.get(name, Labels()) != label}
+        tables.upsert(
+            connection, table, [{"name": name, "at": now, "record": dump(label)} for name, label in new.items()]
+        )
+        _labels_changed(connection, new)
+        changed += len(new)
+    return changed
+
+
+def _labels_changed(connection: Connection, names: Collection[str]) -> None:
     """Labels by these query ids or keys came or changed."""
     progress, envelope = tables.Progress, tables.Envelope
     for column in (envelope.key, envelope.query_id):  # one after the other, each by its index
         seen = select(col(envelope.query_id)).where(
             col(column).in_(names),
             col(envelope.experiment) == col(progress.experiment),
-            tuple_(col(envelope.asked_at), col(envelope.query_id))
-            <= tuple_(col(progress.asked_at), col(progress.query_id)),
+            query_order(envelope) <= query_order(progress),
         )
         connection.execute(delete(progress).where(seen.exists()))
 
 
-def forget_all(connection: Connection) -> None:
+def drop_progress(connection: Connection) -> None:
     """Take away what every look has left; it may hold texts of what was erased."""
     connection.execute(delete(tables.Progress))

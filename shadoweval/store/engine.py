@@ -158,7 +158,7 @@ def empty_log(engine: Engine) -> None:
         raise _refused(engine.url, error) from error
 
 
-def _found_revision(connection: Connection) -> str | None:
+def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("shadow_schema"):
         return None
     return connection.execute(text("SELECT version_num FROM shadow_schema")).scalar()
@@ -166,16 +166,16 @@ def _found_revision(connection: Connection) -> str | None:
 
 def _migrate(engine: Engine) -> None:
     with transaction(engine) as connection:
-        found = _found_revision(connection)
-    if found == REVISIONS[-1]:
+        revision = _revision(connection)
+    if revision == REVISIONS[-1]:
         return
     with transaction(engine, write=True) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        found = _found_revision(connection)  # another process may have been faster
-        if found is not None and found not in REVISIONS:
-            raise NewerDatabaseError(engine.url.render_as_string(hide_password=True), found, REVISIONS[-1])
-        if found != REVISIONS[-1]:
+        revision = _revision(connection)  # another process may have been faster
+        if revision is not None and revision not in REVISIONS:
+            raise NewerDatabaseError(engine.url.render_as_string(hide_password=True), revision, REVISIONS[-1])
+        if revision != REVISIONS[-1]:
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
             config.set_main_option("path_separator", "os")

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
-from sqlalchemy import Connection, and_, case, distinct, func, literal, select, tuple_
+from sqlalchemy import Connection, and_, case, distinct, func, literal, select
 from sqlmodel import col
 
 from shadoweval.records import Coverage
 from shadoweval.store import tables
-from shadoweval.store.reading import NOT_JUDGED_CANDIDATE, NOT_JUDGED_SERVED, Window
+from shadoweval.store.changes import query_order
+from shadoweval.store.reading import EXCLUDED_CANDIDATE, EXCLUDED_SERVED, Window
 from shadoweval.store.retention import ERASED
 
 __all__ = ["count_fates", "count_funnel", "coverage_of"]
@@ -68,15 +69,11 @@ def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[t
     """Each end, how many envelopes came to it, and how many different queries are among them."""
     envelope, ours, task = tables.Envelope, tables.Observation, tables.Task
     whole = replace(window, mark=None)
-    held = (
-        literal(value=waiting)
-        if window.mark is None
-        else tuple_(col(envelope.asked_at), col(envelope.query_id)) >= window.mark
-    )
+    held = literal(value=waiting) if window.mark is None else query_order(envelope) >= window.mark
     fate = case(
         (col(envelope.damaged), "corrupt"),
-        (col(envelope.failed).in_(NOT_JUDGED_SERVED), col(envelope.failed)),
-        (col(ours.failed).in_(NOT_JUDGED_CANDIDATE), col(ours.failed)),
+        (col(envelope.failed).in_(EXCLUDED_SERVED), col(envelope.failed)),
+        (col(ours.failed).in_(EXCLUDED_CANDIDATE), col(ours.failed)),
         (and_(col(ours.query_id).is_not(None), held), _WAITING),
         (col(ours.query_id).is_not(None), _PAIRED),
         (col(task.state).in_(("open", "leased")), _WAITING),

@@ -17,7 +17,6 @@ from shadoweval.store.changes import Mark
 from shadoweval.store.engine import transaction
 from shadoweval.store.funnel import count_fates, coverage_of
 from shadoweval.store.reading import Window, read_pairs, watermark
-from shadoweval.store.rows import put_rows
 
 __all__ = ["StoredLook", "begin_look"]
 
@@ -65,7 +64,7 @@ class StoredLook:
         with transaction(self._engine, write=True) as connection:
             if connection.execute(under_way).rowcount != 1:
                 return False
-            put_rows(connection, table, [row])
+            tables.upsert(connection, table, [row])
         return True
 
 
@@ -92,7 +91,7 @@ def begin_look(
         left = None if anew else _left(connection, narrowed, purpose)
         if narrowed.last is not None:
             row = _row(narrowed, narrowed.last, token=token, purpose=purpose, fates=b"", record=b"")
-            put_rows(connection, tables.Progress, [row])
+            tables.upsert(connection, tables.Progress, [row])
     if left is not None:
         narrowed = replace(narrowed, after=left.mark)
     return StoredLook(engine, narrowed, left=left, token=token, on_damage=on_damage)
@@ -108,8 +107,8 @@ def _narrowed(connection: Connection, window: Window) -> Window:
         .order_by(col(envelope.asked_at).desc(), col(envelope.query_id).desc())
         .limit(1)
     )
-    found = connection.execute(newest).first()
-    return replace(window, last=None if found is None else (found.asked_at, found.query_id))
+    row = connection.execute(newest).first()
+    return replace(window, last=None if row is None else (row.asked_at, row.query_id))
 
 
 def _drop_unfinished(connection: Connection, window: Window) -> None:

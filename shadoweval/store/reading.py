@@ -1,4 +1,4 @@
-"""Pairs and scores in query order, read in pages: no transaction stays open while they are judged."""
+"""Pairs and scores in query order, read in pages: no transaction stays open while they are scored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, and_, or_, select, tuple_, update
+from sqlalchemy import Connection, Engine, and_, or_, select, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -16,15 +16,15 @@ from shadoweval.errors import CorruptFrameError
 from shadoweval.records import INCUMBENT, Arm, Labels, Observation, Pair, PairScore, Score, Scored, Unscored
 from shadoweval.store import tables
 from shadoweval.store.blobs import load
-from shadoweval.store.changes import Mark, queries_changed
+from shadoweval.store.changes import Mark, queries_changed, query_order
 from shadoweval.store.engine import transaction
 
-__all__ = ["NOT_JUDGED_CANDIDATE", "NOT_JUDGED_SERVED", "Window", "read_pairs", "read_scores", "watermark"]
+__all__ = ["EXCLUDED_CANDIDATE", "EXCLUDED_SERVED", "Window", "read_pairs", "read_scores", "watermark"]
 
-NOT_JUDGED_SERVED: Final = ("aborted",)
+EXCLUDED_SERVED: Final = ("aborted",)
 """Served failures that say nothing about the incumbent: the caller went away."""
 
-NOT_JUDGED_CANDIDATE: Final = ("aborted", "killed")
+EXCLUDED_CANDIDATE: Final = ("aborted", "killed")
 """Failures that are not the candidate's: its run was stopped from outside."""
 
 _PAGE: Final = 500
@@ -55,11 +55,11 @@ class Window:
         if self.until is not None:
             parts.append(col(envelope.asked_at) < self.until)
         if self.mark is not None:
-            parts.append(tuple_(col(envelope.asked_at), col(envelope.query_id)) < self.mark)
+            parts.append(query_order(envelope) < self.mark)
         if self.after is not None:
-            parts.append(tuple_(col(envelope.asked_at), col(envelope.query_id)) > self.after)
+            parts.append(query_order(envelope) > self.after)
         if self.last is not None:
-            parts.append(tuple_(col(envelope.asked_at), col(envelope.query_id)) <= self.last)
+            parts.append(query_order(envelope) <= self.last)
         return and_(*parts)
 
 
@@ -100,7 +100,7 @@ def _pages(engine: Engine, query: Callable[[Mark | None], Any]) -> Iterator[list
 
 
 def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], None]) -> Iterator[Pair]:
-    """Pairs of the window; a damaged row is marked and left out, once, and told to `on_damage`."""
+    """Pairs of the window; a damaged row is marked and left out, once, and handed to `on_damage`."""
     envelope = tables.Envelope
     ours, again = aliased(tables.Observation), aliased(tables.Observation)
 
@@ -116,12 +116,11 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
             )
             .join(ours, _shadow_of(envelope, ours, window.candidate))
             .outerjoin(again, _shadow_of(envelope, again, INCUMBENT))
-            .where(window.of(envelope), judged(envelope, ours))
+            .where(window.of(envelope), comparable(envelope, ours))
             .order_by(col(envelope.asked_at), col(envelope.query_id))
             .limit(_PAGE)
         )
-        mark = tuple_(col(envelope.asked_at), col(envelope.query_id))
-        return wanted if after is None else wanted.where(mark > after)
+        return wanted if after is None else wanted.where(query_order(envelope) > after)
 
     for rows in _pages(engine, query):
         labels = _labels(engine, rows)
@@ -135,11 +134,11 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
                 yield pair
 
 
-def judged(envelope: Any, ours: Any) -> Any:
-    """The condition under which two observations make a pair that is judged."""
+def comparable(envelope: Any, ours: Any) -> Any:
+    """The condition under which two observations make a pair that is scored."""
     return and_(
-        col(envelope.failed).not_in(NOT_JUDGED_SERVED),
-        col(ours.failed).not_in(NOT_JUDGED_CANDIDATE),
+        col(envelope.failed).not_in(EXCLUDED_SERVED),
+        col(ours.failed).not_in(EXCLUDED_CANDIDATE),
     )
 
 
@@ -151,13 +150,13 @@ def _shadow_of(envelope: Any, observation: Any, arm: Arm) -> Any:
     )
 
 
-def _labels(engine: Engine, rows: list[Any]) -> dict[str, Labels]:
-    names = {row.query_id for row in rows} | {row.key for row in rows}
+def _labels(engine: Engine, queries: list[Any]) -> dict[str, Labels]:
+    names = {query.query_id for query in queries} | {query.key for query in queries}
     label = tables.Label
     with transaction(engine) as connection:
-        found = connection.execute(select(col(label.name), col(label.record)).where(col(label.name).in_(names))).all()
+        rows = connection.execute(select(col(label.name), col(label.record)).where(col(label.name).in_(names))).all()
     readable: dict[str, Labels] = {}
-    for name, record in found:
+    for name, record in rows:
         try:
             readable[name] = load(record, Labels)
         except CorruptFrameError:  # the pair goes on without them: unscored, and said so
@@ -208,7 +207,7 @@ def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
     def ids(after: Mark | None) -> Any:
         wanted = select(col(envelope.asked_at), col(envelope.query_id)).where(window.of(envelope))
         if after is not None:
-            wanted = wanted.where(tuple_(col(envelope.asked_at), col(envelope.query_id)) > after)
+            wanted = wanted.where(query_order(envelope) > after)
         return wanted.order_by(col(envelope.asked_at), col(envelope.query_id)).limit(_PAGE)
 
     for page in _pages(engine, ids):

@@ -20,8 +20,7 @@ from shadoweval import records
 from shadoweval.errors import CorruptFrameError
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
-from shadoweval.store.changes import forget_all
-from shadoweval.store.rows import add_rows, put_rows
+from shadoweval.store.changes import drop_progress
 
 __all__ = ["ERASED", "forget_before", "forget_unit", "not_erased"]
 
@@ -41,14 +40,14 @@ def not_erased(connection: Connection, envelopes: Sequence[records.Envelope]) ->
         return list(envelopes)
     wanted = select(col(erasure.unit_hash), col(erasure.until)).where(col(erasure.unit_hash).in_(units.values()))
     until = {row.unit_hash: row.until for row in connection.execute(wanted).all()}
-    kept = [
+    lasting = [
         envelope
         for envelope in envelopes
         if (erased := until.get(units.get(envelope.query.unit, ""))) is None or envelope.query.asked_at > erased
     ]
-    ids = {envelope.id for envelope in kept}
+    ids = {envelope.id for envelope in lasting}
     _count_erased(connection, Counter(e.experiment for e in envelopes if e.id not in ids))
-    return kept
+    return lasting
 
 
 def _count_erased(connection: Connection, counts: Counter[str]) -> None:
@@ -58,7 +57,7 @@ def _count_erased(connection: Connection, counts: Counter[str]) -> None:
         key = {"experiment": experiment, "source": "store", "name": ERASED}
         same = [col(getattr(counter, name)) == value for name, value in key.items()]
         before = connection.execute(select(col(counter.value)).where(*same)).scalar() or 0
-        put_rows(connection, counter, [{**key, "value": before + count}])
+        tables.upsert(connection, counter, [{**key, "value": before + count}])
 
 
 def forget_unit(connection: Connection, unit: str, until: datetime) -> int:
@@ -70,15 +69,15 @@ def forget_unit(connection: Connection, unit: str, until: datetime) -> int:
     mark = {"unit_hash": _hash(unit), "until": until}
     older = (col(erasure.unit_hash) == mark["unit_hash"], col(erasure.until) < until)
     connection.execute(delete(erasure).where(*older))
-    add_rows(connection, erasure, [mark])
+    tables.insert_new(connection, erasure, [mark])
     envelope = tables.Envelope
     gone = _delete_envelopes(connection, col(envelope.unit) == unit)
     _strip_examples(connection, lambda example: example.query_id in gone)
     aside = tables.Aside
     frames = connection.execute(select(col(aside.id), col(aside.frame))).all()
     theirs = [row.id for row in frames if unit.encode() in row.frame]  # unreadable, so looked for as bytes
-    for start in range(0, len(theirs), 500):
-        connection.execute(delete(aside).where(col(aside.id).in_(theirs[start : start + 500])))
+    for chunk in tables.in_chunks(theirs):
+        connection.execute(delete(aside).where(col(aside.id).in_(chunk)))
     return len(gone)
 
 
@@ -99,12 +98,11 @@ def _delete_envelopes(connection: Connection, condition: Any) -> Collection[str]
     if not rows:
         return set()
     connection.execute(delete(envelope).where(condition))
-    forget_all(connection)
+    drop_progress(connection)
     names = [*(row.query_id for row in rows), *{row.key for row in rows}]
     still_asked = select(col(envelope.key)).where(col(envelope.key) == col(label.name))
-    for start in range(0, len(names), 500):
-        part = col(label.name).in_(names[start : start + 500])
-        connection.execute(delete(label).where(part, ~still_asked.exists()))
+    for chunk in tables.in_chunks(names):
+        connection.execute(delete(label).where(col(label.name).in_(chunk), ~still_asked.exists()))
     return {row.query_id for row in rows}
 
 
@@ -117,7 +115,7 @@ def _strip_examples(connection: Connection, gone: Callable[[records.Example], bo
         except CorruptFrameError:  # what can't be read can't be searched for texts either
             connection.execute(delete(table).where(this))
             continue
-        kept = {name: tuple(e for e in examples if not gone(e)) for name, examples in evaluation.examples.items()}
-        if kept != evaluation.examples:
-            stripped = dump(msgspec.structs.replace(evaluation, examples=kept))
+        rest = {name: tuple(e for e in examples if not gone(e)) for name, examples in evaluation.examples.items()}
+        if rest != evaluation.examples:
+            stripped = dump(msgspec.structs.replace(evaluation, examples=rest))
             connection.execute(update(table).where(this).values(record=stripped))

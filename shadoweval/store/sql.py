@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -12,21 +12,19 @@ import msgspec
 from sqlalchemy import select
 from sqlmodel import col
 
+from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import CorruptFrameError, StoreError
 from shadoweval.protocols import Task
 from shadoweval.records import Arm, Coverage, Envelope, Evaluation, Labels, Observation, Pair, PairScore
 from shadoweval.store import tables
-from shadoweval.store.blobs import dump, load
-from shadoweval.store.changes import Mark
+from shadoweval.store.blobs import dump, load, score_row
+from shadoweval.store.changes import Mark, merge_labels
 from shadoweval.store.engine import empty_log, open_engine, transaction
 from shadoweval.store.funnel import count_funnel
-from shadoweval.store.labels import merge_labels
 from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
 from shadoweval.store.retention import forget_before, forget_unit
-from shadoweval.store.rows import add_rows, put_rows, score_row
 from shadoweval.store.tasks import (
-    CHUNK,
     give_back,
     insert_envelopes,
     insert_observation,
@@ -49,10 +47,6 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class SqlStore:
     """A `protocols.Store` in a database. Safe to use from several threads, processes and (PostgreSQL) hosts.
 
@@ -65,7 +59,7 @@ class SqlStore:
         StoreError: it can't be opened; NewerDatabaseError: a later version wrote it, nothing was changed.
     """
 
-    def __init__(self, url: str, *, max_attempts: int = 3, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, url: str, *, max_attempts: int = 3, clock: Clock = utc_now) -> None:
         self.damaged: Counter[str] = Counter()
         """Rows that this object found unreadable and left out, by table."""
         self._engine = open_engine(url)
@@ -96,7 +90,7 @@ class SqlStore:
         """Keep what can't be used, with its reason."""
         row = {"experiment": experiment, "at": self._clock(), "reason": reason, "frame": frame}
         with transaction(self._engine, write=True) as connection:
-            add_rows(connection, tables.Aside, [row])
+            tables.insert_new(connection, tables.Aside, [row])
 
     def lease(self, experiment: str, *, limit: int, seconds: float, owner: str) -> Sequence[Task]:
         """Take open tasks for `seconds`, oldest query first, the arms of a query in random order.
@@ -206,13 +200,12 @@ class SqlStore:
         now = self._clock()
         envelope = tables.Envelope
         with transaction(self._engine, write=True) as connection:
-            for start in range(0, len(scores), CHUNK):
-                part = scores[start : start + CHUNK]
-                ids = {score.query_id for score in part}
-                found = select(col(envelope.query_id)).where(col(envelope.query_id).in_(ids))
-                known = set(connection.execute(found).scalars().all())
-                rows = [score_row(score, candidate, now) for score in part if score.query_id in known]
-                put_rows(connection, tables.Score, rows)
+            for chunk in tables.in_chunks(scores):
+                ids = {score.query_id for score in chunk}
+                wanted = select(col(envelope.query_id)).where(col(envelope.query_id).in_(ids))
+                known = set(connection.execute(wanted).scalars().all())
+                rows = [score_row(score, candidate, now) for score in chunk if score.query_id in known]
+                tables.upsert(connection, tables.Score, rows)
 
     def scores(
         self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
@@ -230,7 +223,7 @@ class SqlStore:
             "record": dump(evaluation),
         }
         with transaction(self._engine, write=True) as connection:
-            put_rows(connection, tables.Evaluation, [row])
+            tables.upsert(connection, tables.Evaluation, [row])
 
     def evaluations(self, experiment: str, *, limit: int = 1) -> Sequence[Evaluation]:
         """The newest evaluations, newest first; unreadable ones are counted in `damaged` and left out."""
@@ -243,13 +236,13 @@ class SqlStore:
         )
         with transaction(self._engine) as connection:
             rows = connection.execute(wanted).scalars().all()
-        found: list[Evaluation] = []
+        evaluations: list[Evaluation] = []
         for record in rows:
             try:
-                found.append(load(record, Evaluation))
+                evaluations.append(load(record, Evaluation))
             except CorruptFrameError:
                 self.damaged["evaluation"] += 1
-        return found
+        return evaluations
 
     def add_counters(self, experiment: str, source: str, counters: Mapping[str, int]) -> None:
         """Keep the last snapshot of one process's counters (`source` names the process); it replaces the one before."""
@@ -258,13 +251,13 @@ class SqlStore:
             for name, value in counters.items()
         ]
         with transaction(self._engine, write=True) as connection:
-            put_rows(connection, tables.Counter, rows)
+            tables.upsert(connection, tables.Counter, rows)
 
     def audit(self, *, who: str, what: str, old: str = "", new: str = "", reason: str = "") -> None:
         """Write down that someone changed something (flag, kill switch, gate, erasure)."""
         row = {"at": self._clock(), "who": who, "what": what, "old": old, "new": new, "reason": reason}
         with transaction(self._engine, write=True) as connection:
-            add_rows(connection, tables.Audit, [row])
+            tables.insert_new(connection, tables.Audit, [row])
 
     def audits(self, *, limit: int = 100) -> Sequence[AuditEntry]:
         """The newest audit entries, newest first."""

@@ -6,10 +6,13 @@ that uses SQLModel itself. A change here needs a new file in `migrations/version
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData
+from sqlalchemy import BigInteger, Connection, Index, Integer, LargeBinary, MetaData
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import declared_attr, registry
 from sqlmodel import Field, SQLModel
 
@@ -26,9 +29,15 @@ __all__ = [
     "Progress",
     "Score",
     "Task",
+    "in_chunks",
+    "insert_new",
+    "upsert",
 ]
 
 METADATA = MetaData()
+_CHUNK: Final = 500
+"""Values per statement: below SQLite's and PostgreSQL's caps on bound ones."""
+_Item = TypeVar("_Item")
 _OF_QUERY = "shadow_envelope.query_id"
 _ROW_ID: Any = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
 
@@ -182,3 +191,36 @@ class Audit(_Table, table=True):
     old: str
     new: str
     reason: str
+
+
+def in_chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """Portions of at most 500 items, which one statement can take."""
+    rest = iter(items)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
+
+
+def _insert(connection: Connection, table: type[SQLModel]) -> Any:
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def insert_new(connection: Connection, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> int:
+    """Insert rows whose key is not there yet. Returns how many were new."""
+    if not rows:
+        return 0
+    columns: Any = table.__table__.columns  # type: ignore[attr-defined]
+    key = next(column for column in columns if column.primary_key)
+    # psycopg counts no rows of a bulk insert, so the new ones are returned.
+    inserted = _insert(connection, table).on_conflict_do_nothing().returning(key)
+    return len(connection.execute(inserted, list(rows)).all())
+
+
+def upsert(connection: Connection, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows; those whose key is there replace it."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    columns: Any = table.__table__.columns  # type: ignore[attr-defined]
+    keys = [column.name for column in columns if column.primary_key]
+    values = {column.name: statement.excluded[column.name] for column in columns if not column.primary_key}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), list(rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, and_, select, update
 from sqlmodel import col
@@ -18,29 +18,25 @@ from shadoweval.store import tables
 from shadoweval.store.blobs import dump_observation
 from shadoweval.store.changes import queries_changed
 from shadoweval.store.retention import not_erased
-from shadoweval.store.rows import add_rows
 
-__all__ = ["CHUNK", "give_back", "insert_envelopes", "insert_observation", "owners", "reopen", "take"]
-
-CHUNK: Final = 500
-"""Rows per statement: below SQLite's and PostgreSQL's caps on bound values."""
+__all__ = ["give_back", "insert_envelopes", "insert_observation", "owners", "reopen", "take"]
 
 
 def insert_envelopes(connection: Connection, envelopes: Sequence[Envelope], arms: Mapping[str, Sequence[Arm]]) -> int:
     """Insert envelopes that are not there yet and not erased, with their tasks. Returns how many were new."""
     added = 0
-    for start in range(0, len(envelopes), CHUNK):
-        part = {envelope.id: envelope for envelope in not_erased(connection, envelopes[start : start + CHUNK])}
+    for chunk in tables.in_chunks(envelopes):
+        part = {envelope.id: envelope for envelope in not_erased(connection, chunk)}
         known = select(col(tables.Envelope.query_id)).where(col(tables.Envelope.query_id).in_(part))
         for query_id in connection.execute(known).scalars().all():
             del part[query_id]
-        added += add_rows(connection, tables.Envelope, [_envelope_row(envelope) for envelope in part.values()])
+        added += tables.insert_new(connection, tables.Envelope, [_envelope_row(envelope) for envelope in part.values()])
         for experiment in {envelope.experiment for envelope in part.values()}:
             marks = [(e.query.asked_at, e.id) for e in part.values() if e.experiment == experiment]
             queries_changed(connection, experiment, marks)
         tasks = [_task_row(envelope, arm) for envelope in part.values() for arm in arms.get(envelope.id, ())]
-        for first in range(0, len(tasks), CHUNK):
-            add_rows(connection, tables.Task, tasks[first : first + CHUNK])
+        for rows in tables.in_chunks(tasks):
+            tables.insert_new(connection, tables.Task, rows)
     return added
 
 
@@ -81,8 +77,8 @@ def insert_observation(connection: Connection, observation: Observation) -> bool
     wanted = select(col(envelope.experiment), col(envelope.asked_at), col(envelope.query_id)).where(
         col(envelope.query_id) == observation.query_id
     )
-    there = connection.execute(wanted).first()
-    if there is None:
+    query = connection.execute(wanted).first()
+    if query is None:
         return False
     row = {
         "query_id": observation.query_id,
@@ -93,18 +89,18 @@ def insert_observation(connection: Connection, observation: Observation) -> bool
         "live_writes": observation.live_writes,
         "record": dump_observation(observation),
     }
-    new = add_rows(connection, tables.Observation, [row]) == 1
+    new = tables.insert_new(connection, tables.Observation, [row]) == 1
     if new:
         _set_task(connection, observation.query_id, observation.arm, state="done", owner="", lease_until=None)
-        queries_changed(connection, there.experiment, [(there.asked_at, there.query_id)], arm=observation.arm)
+        queries_changed(connection, query.experiment, [(query.asked_at, query.query_id)], arm=observation.arm)
     return new
 
 
 def _set_task(connection: Connection, query_id: str, arm: Arm, **values: Any) -> None:
-    one = and_(
+    this = and_(
         col(tables.Task.query_id) == query_id, col(tables.Task.arm) == arm, col(tables.Task.state) != "set_aside"
     )
-    connection.execute(update(tables.Task).where(one).values(**values))
+    connection.execute(update(tables.Task).where(this).values(**values))
 
 
 def take(
@@ -200,14 +196,14 @@ def _give_up(connection: Connection, row: Any, *, seconds: float, now: datetime)
 def give_back(connection: Connection, task: Task) -> None:
     """Reopen a task that was leased and not run; the try does not count."""
     table = tables.Task
-    one = and_(
+    this = and_(
         col(table.query_id) == task.envelope.id,
         col(table.arm) == task.arm,
         col(table.state) == "leased",
         col(table.attempt) == task.attempt,
     )
     values = {"state": "open", "owner": "", "lease_until": None, "attempt": task.attempt - 1}
-    connection.execute(update(table).where(one).values(**values))
+    connection.execute(update(table).where(this).values(**values))
 
 
 def owners(connection: Connection, experiment: str) -> set[str]:

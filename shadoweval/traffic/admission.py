@@ -13,9 +13,9 @@ from shadoweval.settings import Settings
 from shadoweval.traffic.breaker import Breaker
 from shadoweval.traffic.budget import Budget
 from shadoweval.traffic.flags import StaticFlags
+from shadoweval.traffic.gauges import default_gauges
 from shadoweval.traffic.kill import KillSwitch
 from shadoweval.traffic.selftest import SelfTest
-from shadoweval.traffic.usual import usual_gauges
 
 __all__ = ["Admission", "Traffic"]
 
@@ -34,7 +34,7 @@ class Traffic:
     sampling alone decides."""
     breaker: Breaker | None = None
     """Turns the mirror off while the incumbent suffers; None: one with the default limits. One without gauges of its
-    own also looks at rate limits, losses and the worker's backlog."""
+    own also checks rate limits, losses and the worker's backlog."""
     budget: Mapping[str, float] = field(default_factory=dict[str, float])
     """What the candidates may use in a day (UTC): `calls`, `tokens`, `usd`; a name that is missing has no limit."""
     transport: Transport | None = None
@@ -66,7 +66,7 @@ class Admission:
     ) -> None:
         self._experiment, self._traffic, self._settings, self._sampled = experiment, traffic, settings, sampled
         self.breaker = traffic.breaker or Breaker()
-        self.breaker.watch(*usual_gauges(experiment, home=lambda: settings().folder, counters=counters))
+        self.breaker.add_gauges(*default_gauges(experiment, home=lambda: settings().folder, counters=counters))
 
     @cached_property
     def flags(self) -> FlagProvider | None:

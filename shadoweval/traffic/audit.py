@@ -47,12 +47,12 @@ def add_to_audit(home: Path, entry: dict[str, Any]) -> None:
 def add_missing(home: Path, entry: dict[str, Any], *, seen: datetime) -> bool:
     """Append a line, unless the experiment's state is what the trail says already. Returns whether it was added.
 
-    Watchers of several processes wait for each other, so that one change is one line.
+    Auditors of several processes wait for each other, so that one change is one line.
 
     Args:
         home: Folder of settings `home`.
         entry: The line.
-        seen: When its change was seen: a line of the last two seconds before, or later, may have told of it.
+        seen: When its change was seen: a line of the last two seconds before, or later, may be about it.
 
     Raises:
         OSError: the trail can't be read or written.
@@ -66,8 +66,8 @@ def add_missing(home: Path, entry: dict[str, Any], *, seen: datetime) -> bool:
         lines = [line for line in audit_trail(home) if line.get("experiment") == entry["experiment"]]
         state = lines[-1].get("new") if lines else "running"
         since = (seen - _LATELY).isoformat()
-        told = any(line.get("new") == entry["new"] and str(line.get("when")) >= since for line in lines)
-        if state == entry["new"] or told:
+        recorded = any(line.get("new") == entry["new"] and str(line.get("when")) >= since for line in lines)
+        if state == entry["new"] or recorded:
             return False
         add_to_audit(home, entry)
     return True
@@ -84,10 +84,10 @@ def audit_trail(home: Path) -> list[dict[str, Any]]:
 
 def _read(line: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
-        found = None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {"unreadable": line}
+        entry = None
+    return cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"unreadable": line}
 
 
 def _user() -> str:

@@ -15,11 +15,12 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
 
+from shadoweval.clock import Seconds
 from shadoweval.traffic.gauges import Gauge, LoopLag
 from shadoweval.traffic.window import Window
 
@@ -62,7 +63,7 @@ class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     z: _Positive = 3.0
     """Width of the bounds in standard errors."""
     every: _Positive = 1.0
-    """Seconds between two looks."""
+    """Seconds between two checks."""
     pause: _Positive = 30.0
     longest: _Positive = 3600.0
     """Longest pause; after as long without opening the next pause is short again."""
@@ -80,7 +81,7 @@ class Breaker:
     Args:
         limits: When to open; None: the defaults.
         gauges: What else must stay within its limit; None: the lag of the event loop, and what the experiment adds
-            (`watch`): rate limits, losses on the way out, and the worker's backlog.
+            (`add_gauges`): rate limits, losses on the way out, and the worker's backlog.
         clock: Monotonic seconds.
     """
 
@@ -89,10 +90,10 @@ class Breaker:
         limits: BreakerLimits | None = None,
         *,
         gauges: Sequence[Gauge] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Seconds = time.monotonic,
     ) -> None:
         self.limits = limits or BreakerLimits()
-        self._usual = gauges is None
+        self._default_gauges = gauges is None
         lag = Gauge(name="event loop lag in seconds", read=LoopLag(), limit=_LAG)
         self.gauges = (lag,) if gauges is None else tuple(gauges)
         self.state: BreakerState = "closed"
@@ -102,18 +103,18 @@ class Breaker:
         self._why: str | None = None
         now = clock()
         self._mirrored, self._control = self._window(now), self._window(now)
-        self._far = any(quantile >= self.limits.rare for quantile in self.limits.quantiles)
+        self._has_rare = any(quantile >= self.limits.rare for quantile in self.limits.quantiles)
         self._rare_mirrored, self._rare_control = self._rare_window(now), self._rare_window(now)
-        self._turn = 0
-        self._looked = now
+        self._calls = 0
+        self._checked = now
         self._until = now
         self._closed_at = -float("inf")
         self._pause = self.limits.pause
-        self._asked = itertools.count()
+        self._half_open_calls = itertools.count()
 
-    def watch(self, *gauges: Gauge) -> None:
-        """Look at these too, unless gauges of the user's were given."""
-        if self._usual:
+    def add_gauges(self, *gauges: Gauge) -> None:
+        """Check these too, unless the user chose the gauges."""
+        if self._default_gauges:
             self.gauges = (*self.gauges, *gauges)
 
     def observe(self, duration: float, *, failed: bool, mirrored: bool) -> None:
@@ -127,25 +128,25 @@ class Breaker:
         now = self._clock()
         if not mirrored:
             self._control.add(duration, failed=failed, now=now)
-            if self._far:
+            if self._has_rare:
                 self._rare_control.add(duration, failed=failed, now=now)
         elif self.state == "closed" or now - duration >= self._mirrored.began:
-            # A half-open breaker is not judged by calls that began before it was.
+            # A half-open breaker does not go by calls that began before it was.
             self._mirrored.add(duration, failed=failed, now=now)
-            self._turn = (self._turn + 1) & 3
+            self._calls = (self._calls + 1) & 3
             if (
-                self._far and not self._turn
+                self._has_rare and not self._calls
             ):  # one in four: still several for each control call, at a quarter of the cost
                 self._rare_mirrored.add(duration, failed=failed, now=now)
 
     def open(self) -> bool:
         """Whether this call must not be mirrored. Ask once a call: while half-open it lets one in `thin` through."""
         now = self._clock()
-        if not 0.0 <= now - self._looked < self.limits.every:
-            self._look(now)
+        if not 0.0 <= now - self._checked < self.limits.every:
+            self._check(now)
         if self.state == "closed":
             return False
-        return self.state == "open" or next(self._asked) % self.limits.thin != 0
+        return self.state == "open" or next(self._half_open_calls) % self.limits.thin != 0
 
     def reason(self) -> str | None:
         """Why it is not closed."""
@@ -157,8 +158,8 @@ class Breaker:
     def _rare_window(self, now: float) -> Window:
         return Window(now, half_life=self.limits.rare_half_life)
 
-    def _look(self, now: float) -> None:
-        self._looked = now
+    def _check(self, now: float) -> None:
+        self._checked = now
         if self.state == "open":
             if now < self._until:
                 return

@@ -14,20 +14,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from shadoweval.clock import Seconds
 from shadoweval.errors import SettingsError
-from shadoweval.traffic.rows import Rows
+from shadoweval.traffic.shared_sums import SharedSums
 
 __all__ = ["Budget", "Spending"]
 
 _log: Final = logging.getLogger("shadoweval.traffic")
 _DAY: Final = 86_400
 _NANO: Final = 1_000_000_000
-_LOOK: Final = 1.0
+_CHECK: Final = 1.0
 _FRESH: Final = 0.05
 _NOTHING: Final = (0, 0, 0)
 
@@ -63,7 +63,7 @@ class Budget:
         calls: int | None = None,
         tokens: int | None = None,
         usd: float | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Seconds = time.time,
     ) -> None:
         for name, limit in (("calls", calls), ("tokens", tokens), ("usd", usd)):
             if limit is not None and not limit >= 0:
@@ -75,16 +75,16 @@ class Budget:
         self._answer, self._answered = True, -float("inf")
         self._check_at = self._retry_at = -float("inf")
         self._fault: str | None = None
-        self._rows: tuple[int, Rows] | None
+        self._rows: tuple[int, SharedSums] | None
         self._owed: tuple[int, int, int]
-        self._begun()
+        self._reset()
 
-    def _begun(self) -> None:
+    def _reset(self) -> None:
         self._pid, self._lock, self._rows, self._owed = os.getpid(), threading.Lock(), None, _NOTHING
 
     def _forked(self) -> None:
         if self._pid != os.getpid():  # a child gets a row of its own, and a lock that nobody holds
-            self._begun()
+            self._reset()
 
     def spent(self) -> bool:
         """Whether today's budget is used up, or can't be known. Holds for 50 ms, or until this process charges."""
@@ -109,7 +109,7 @@ class Budget:
         try:
             self._settle()
         except (OSError, ValueError) as error:
-            self._told(error)
+            self._warn(error)
             return False
         finally:
             self._answered = -float("inf")
@@ -137,7 +137,7 @@ class Budget:
             self._settle()
             return _exceeded(limits, self._today().sums())
         except (OSError, ValueError) as error:
-            self._told(error)
+            self._warn(error)
             return f"The budget of {self._experiment!r} can't be read or written and counts as spent: {error}"
 
     def _settle(self) -> None:
@@ -154,32 +154,32 @@ class Budget:
                 self._owed = (self._owed[0] + owed[0], self._owed[1] + owed[1], self._owed[2] + owed[2])
             raise
 
-    def _today(self) -> Rows:
+    def _today(self) -> SharedSums:
         now = self._clock()
         number = int(now // _DAY)
         self._forked()
         if self._rows is None or self._rows[0] != number:
             self._rows = (number, self._opened(number, now))
         rows = self._rows[1]
-        if not 0.0 <= now - self._check_at < _LOOK:
+        if not 0.0 <= now - self._check_at < _CHECK:
             rows.check()
             self._check_at = now
         return rows
 
-    def _opened(self, number: int, now: float) -> Rows:
-        if 0.0 < self._retry_at - now <= _LOOK:
+    def _opened(self, number: int, now: float) -> SharedSums:
+        if 0.0 < self._retry_at - now <= _CHECK:
             raise OSError(self._fault)
         day = datetime.fromtimestamp(number * _DAY, UTC).date().isoformat()
         with self._lock:
             if self._rows is not None and self._rows[0] == number:
                 return self._rows[1]
             try:
-                return Rows(self._folder / f"{self._experiment}.{day}")
+                return SharedSums(self._folder / f"{self._experiment}.{day}")
             except OSError:
-                self._retry_at = now + _LOOK
+                self._retry_at = now + _CHECK
                 raise
 
-    def _told(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         why = str(error)
         if why != self._fault:
             self._fault = why

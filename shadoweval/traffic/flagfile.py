@@ -32,7 +32,7 @@ import msgspec
 
 from shadoweval.buckets import within
 from shadoweval.errors import FlagFileError
-from shadoweval.traffic.ramp import Moment, Schedule, Share
+from shadoweval.traffic.ramp import Moment, Ramp, Share
 
 __all__ = ["Flag", "FlagFile", "FlagFileError", "Loss", "Rule", "parse_flags"]
 
@@ -51,7 +51,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     prefix: str | None = None
 
     def __post_init__(self) -> None:
-        if sum(given is not None for given in (self.equals, self.any_of, self.prefix)) != 1:
+        if sum(condition is not None for condition in (self.equals, self.any_of, self.prefix)) != 1:
             raise ValueError("a rule has exactly one of `equals`, `in` and `prefix`")
 
     def holds(self, attributes: Mapping[str, Any]) -> bool:
@@ -64,7 +64,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             return value in wanted
         if not isinstance(value, str | int | float):
             return False
-        return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in wanted)
+        return any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in wanted)
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +86,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A flag made ready: rules, members and salt resolved."""
 
     enabled: bool
-    schedule: Schedule
+    ramp: Ramp
     salt: str
     rules: tuple[Rule, ...]
     headers: tuple[Rule, ...]
@@ -94,7 +94,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def loss(self, unit: str, attributes: Mapping[str, Any], when: datetime) -> Loss | None:
         """Why the call is not mirrored."""
-        share = self.schedule.at(when) if self.enabled else 0.0
+        share = self.ramp.at(when) if self.enabled else 0.0
         if share <= 0.0:
             return "flag_off"
         if not self._targets(unit, attributes):
@@ -113,10 +113,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 return False
         return not self.headers or self._headers_hold(attributes.get("headers"))
 
-    def _headers_hold(self, found: object) -> bool:
-        if not isinstance(found, Mapping):
+    def _headers_hold(self, attribute: object) -> bool:
+        if not isinstance(attribute, Mapping):
             return False
-        headers = cast("Mapping[str, Any]", found)
+        headers = cast("Mapping[str, Any]", attribute)
         return all(rule.holds(headers) for rule in self.headers)
 
 
@@ -147,25 +147,25 @@ def parse_flags(raw: bytes) -> FlagFile:
     """
     try:
         text = raw.decode()
-        found = tomllib.loads(text)
+        content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # no UTF-8, no TOML; tomllib's message has line and column
         line = re.search(r"at line (\d+)", str(error))
         raise FlagFileError(f"it is no TOML: {error}", line=int(line[1]) if line else None) from error
-    shape = _converted(found, _Shape, text=text)
+    shape = _converted(content, _Shape, text=text)
     plans = {name: _plan(name, flag, shape=shape, text=text) for name, flag in shape.experiments.items()}
     kill = shape.kill if isinstance(shape.kill, bool) else frozenset(shape.kill)
     return FlagFile(version=shape.version, kill=kill, plans=plans)
 
 
-def _plan(name: str, found: Any, *, shape: _Shape, text: str) -> Plan:
-    flag = _converted(found, Flag, text=text, section=name)
+def _plan(name: str, table: Any, *, shape: _Shape, text: str) -> Plan:
+    flag = _converted(table, Flag, text=text, section=name)
     unknown = [cohort for cohort in flag.cohorts if cohort not in shape.cohorts]
     if unknown:
         line = _line_of(text, "cohorts", section=name)
         known = ", ".join(map(repr, shape.cohorts)) or "none"
         raise FlagFileError(f"experiment {name!r} has no cohort {unknown[0]!r}; [cohorts] has {known}", line=line)
     try:
-        schedule = Schedule(share=flag.share, ramp=flag.ramp, start=flag.start, stop=flag.stop)
+        ramp = Ramp(share=flag.share, steps=flag.ramp, start=flag.start, stop=flag.stop)
     except ValueError as error:
         line = _line_of(text, "ramp" if flag.ramp else "", section=name)
         raise FlagFileError(f"experiment {name!r}: {error}", line=line) from error
@@ -174,14 +174,12 @@ def _plan(name: str, found: Any, *, shape: _Shape, text: str) -> Plan:
         rules = (Rule(attribute="region", any_of=flag.regions), *rules)
     headers = tuple(Rule(attribute=header.lower(), any_of=values) for header, values in flag.headers.items())
     members = frozenset(unit for cohort in flag.cohorts for unit in shape.cohorts[cohort]) if flag.cohorts else None
-    return Plan(
-        enabled=flag.enabled, schedule=schedule, salt=flag.salt or name, rules=rules, headers=headers, members=members
-    )
+    return Plan(enabled=flag.enabled, ramp=ramp, salt=flag.salt or name, rules=rules, headers=headers, members=members)
 
 
-def _converted(found: Any, kind: type[T], *, text: str, section: str = "") -> T:
+def _converted(content: Any, kind: type[T], *, text: str, section: str = "") -> T:
     try:
-        return msgspec.convert(found, kind)
+        return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         where = f"experiment {section!r}: " if section else ""
         raise FlagFileError(f"{where}{error}", line=_line_of(text, _key_in(str(error)), section=section)) from error
@@ -192,8 +190,8 @@ _AT: Final = re.compile(r"at `\$\.?(\w+)")
 
 
 def _key_in(message: str) -> str:
-    found = _UNKNOWN.search(message) or _AT.search(message)
-    return found[1] if found else ""
+    match = _UNKNOWN.search(message) or _AT.search(message)
+    return match[1] if match else ""
 
 
 def _line_of(text: str, key: str, *, section: str = "") -> int | None:
@@ -204,8 +202,8 @@ def _line_of(text: str, key: str, *, section: str = "") -> int | None:
         heading = re.compile(rf"""^\s*\[\s*experiments\s*\.\s*["']?{re.escape(section)}["']?\s*\]""")
         begin = next((i for i, line in enumerate(lines) if heading.match(line)), 0)
     if key:
-        given = re.compile(rf"""(^|[\[{{,.\s])["']?{re.escape(key)}["']?\s*(=|\])""")
+        pattern = re.compile(rf"""(^|[\[{{,.\s])["']?{re.escape(key)}["']?\s*(=|\])""")
         for i, line in enumerate(lines[begin:], start=begin):
-            if given.search(line.partition("#")[0]):
+            if pattern.search(line.partition("#")[0]):
                 return i + 1
     return begin + 1 if section else None

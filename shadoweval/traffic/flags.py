@@ -9,21 +9,17 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.traffic.flagfile import FlagFile, FlagFileError, Loss, parse_flags
-from shadoweval.traffic.watched import Content, WatchedFile
+from shadoweval.traffic.polled_file import Content, PolledFile
 
 __all__ = ["StaticFlags"]
 
 _log: Final = logging.getLogger("shadoweval.traffic")
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class StaticFlags:
@@ -34,9 +30,9 @@ class StaticFlags:
 
     Args:
         file: The file; it need not exist, which means no.
-        interval: Seconds for which a look at the file is trusted; schedules move on at a look.
+        interval: Seconds for which what was read is trusted; ramps move on at each check of the file.
         clock: Aware UTC time, for schedules.
-        seconds: Monotonic seconds, for looks.
+        seconds: Monotonic seconds, for `interval`.
     """
 
     def __init__(
@@ -44,19 +40,19 @@ class StaticFlags:
         file: str | Path,
         *,
         interval: float = 0.1,
-        clock: Callable[[], datetime] = _utc_now,
-        seconds: Callable[[], float] = time.monotonic,
+        clock: Clock = utc_now,
+        seconds: Seconds = time.monotonic,
     ) -> None:
-        self._watched = WatchedFile(Path(file), interval=interval, clock=seconds)
+        self._file = PolledFile(Path(file), interval=interval, clock=seconds)
         self._clock = clock
         self._when = clock()
         self._fault: str | None = "it was not read yet"
         self._used: tuple[FlagFile, Content] | None = None
-        self._looks = itertools.count(1)
+        self._polls = itertools.count(1)
         self._newest = 0
 
     def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
-        """Whether the file lets the call be mirrored. About a microsecond between looks."""
+        """Whether the file lets the call be mirrored. About a microsecond between checks of the file."""
         return self.loss(experiment, unit, attributes) is None
 
     def loss(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> Loss | None:
@@ -78,32 +74,32 @@ class StaticFlags:
         """Share of the units that the file lets through now; conditions come on top."""
         flags = self._current()
         plan = None if flags is None else flags.plans.get(experiment)
-        return plan.schedule.at(self._when) if plan is not None and plan.enabled else 0.0
+        return plan.ramp.at(self._when) if plan is not None and plan.enabled else 0.0
 
     def kill_reason(self, experiment: str) -> str | None:
         """What kills the experiment, in words; None: this file does not."""
         flags = self._current()
         if flags is None:
-            return f"the flag file {self._watched.path} ({self._fault})"
-        return f"`kill` in the flag file {self._watched.path}" if flags.kills(experiment) else None
+            return f"the flag file {self._file.path} ({self._fault})"
+        return f"`kill` in the flag file {self._file.path}" if flags.kills(experiment) else None
 
     def reason(self) -> str | None:
         """Why the file can't be used; None: it can."""
         self._current()
-        return None if self._fault is None else f"Flag file {str(self._watched.path)!r} mirrors nothing: {self._fault}."
+        return None if self._fault is None else f"Flag file {str(self._file.path)!r} mirrors nothing: {self._fault}."
 
     def _current(self) -> FlagFile | None:
-        if self._watched.due():
-            self._look()
+        if self._file.due():
+            self._poll()
         used = self._used
         return None if self._fault is not None or used is None else used[0]
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         # No lock: a thread that holds one while the process forks would leave it locked in the child for ever.
-        look, used, fault = next(self._looks), self._used, None
+        poll, used, fault = next(self._polls), self._used, None
         try:
             self._when = self._clock()
-            content = self._watched.changed()
+            content = self._file.changed()
             if content is None:
                 return
             used, fault = _taken(content, used)
@@ -113,13 +109,13 @@ class StaticFlags:
             fault = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the file or a clock means no, never a crash
             fault = f"{type(error).__name__}: {error}"
-        if look < self._newest:  # a thread that began later was faster: what it saw is newer
+        if poll < self._newest:  # a thread that began later was faster: what it saw is newer
             return
-        self._newest = look
+        self._newest = poll
         if fault is not None and fault != self._fault:
             _log.warning(
                 "The flag file can't be used: nothing is mirrored until it is mended",
-                extra={"path": str(self._watched.path), "why": fault},
+                extra={"path": str(self._file.path), "why": fault},
             )
         self._used, self._fault = used, fault
 

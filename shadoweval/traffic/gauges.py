@@ -1,4 +1,4 @@
-"""What else the breaker looks at, once a second: memory, the event loop, rate limits of providers.
+"""Gauges: what else the breaker checks, once a second.
 
 A gauge is a name, a function without arguments and the largest value that is still good. Whatever can be read in
 microseconds can be one; a gauge that raises counts as beyond its limit.
@@ -7,19 +7,25 @@ microseconds can be one; a gauge that raises counts as beyond its limit.
 from __future__ import annotations
 
 import os
-import struct
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Gauge", "LoopLag", "Losses", "Throttling", "resident_bytes"]
+from shadoweval.clock import Seconds
+from shadoweval.traffic.feedback import Backlog, Throttling
+
+__all__ = ["Gauge", "LoopLag", "Losses", "default_gauges", "resident_bytes"]
 
 _STATM: Final = "/proc/self/statm"
-_PAIR: Final = struct.Struct("<dd")
+_LOST: Final = 0.1
+_REFUSED: Final = 5.0
+_OLDEST: Final = 3600.0
+_FILL: Final = 0.8
 
 
 class Gauge(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +66,7 @@ class LoopLag:
 
     _STALE: Final = 10.0
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Seconds = time.monotonic) -> None:
         self._clock = clock
         self._at = -float("inf")
         self._last = self._before = 0.0
@@ -73,9 +79,9 @@ class LoopLag:
             loop.call_soon(self._came_round, self._clock())
         return min(self._last, self._before) if 0.0 <= self._clock() - self._at <= self._STALE else 0.0
 
-    def _came_round(self, asked: float) -> None:
+    def _came_round(self, requested: float) -> None:
         self._at = self._clock()
-        self._last, self._before = self._at - asked, self._last
+        self._last, self._before = self._at - requested, self._last
 
 
 class Losses:
@@ -93,7 +99,7 @@ class Losses:
     _ENOUGH: Final = 20.0
     _LOST: Final = ("full", "transport_error", "fault_offer")
 
-    def __init__(self, counters: Callable[[], Mapping[str, int]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, counters: Callable[[], Mapping[str, int]], clock: Seconds = time.monotonic) -> None:
         self._counters, self._clock = counters, clock
         self._at = clock()
         self._before = (0, 0)
@@ -111,59 +117,33 @@ class Losses:
         return self._lost / whole if whole >= self._ENOUGH else 0.0
 
 
-class Throttling:
-    """How often providers said "too many requests" lately, shared by the processes of a host.
+def default_gauges(
+    experiment: str, *, home: Callable[[], Path], counters: Callable[[], Mapping[str, int]]
+) -> tuple[Gauge, ...]:
+    """What a breaker checks where nobody chose: losses on the way out, candidates' rate limits, the worker's backlog.
 
-    The worker tells (`seen`), mirrors read: a candidate that eats the quota of the incumbent's provider has to stop
-    before users meet the limit. The count loses half of its weight every minute.
+    All of it is a value in memory, or a file of a few bytes in `home`.
 
     Args:
         experiment: Name of the experiment.
-        home: Folder of settings `home`.
-        clock: Seconds since 1970, the same for all processes.
+        home: Gives the folder of settings `home`; asked at the first check, since definitions read no settings.
+        counters: Gives what became of the calls of this process.
     """
 
-    _HALF_LIFE: Final = 60.0
+    @cache
+    def throttling() -> Throttling:
+        return Throttling(experiment, home=home())
 
-    def __init__(self, experiment: str, *, home: Path, clock: Callable[[], float] = time.time) -> None:
-        self._file = os.fspath(home.absolute() / "throttled" / experiment)
-        self._clock = clock
+    @cache
+    def backlog() -> Backlog:
+        return Backlog(experiment, home=home())
 
-    def seen(self, count: int = 1) -> None:
-        """Add answers like HTTP 429. Two processes at the same instant may count as one.
+    def refused() -> float:
+        return throttling()()
 
-        Raises:
-            OSError: the file can't be written.
-        """
-        now = self._clock()
-        Path(self._file).parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            value = _faded(os.pread(descriptor, _PAIR.size, 0), now, self._HALF_LIFE) + count
-            os.pwrite(descriptor, _PAIR.pack(now, value), 0)
-        finally:
-            os.close(descriptor)
-
-    def __call__(self) -> float:
-        """The count now.
-
-        Raises:
-            OSError, ValueError: the file can't be read, or is none of ours.
-        """
-        try:
-            descriptor = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return 0.0
-        try:
-            return _faded(os.read(descriptor, _PAIR.size), self._clock(), self._HALF_LIFE)
-        finally:
-            os.close(descriptor)
-
-
-def _faded(content: bytes, now: float, half_life: float) -> float:
-    if not content:
-        return 0.0
-    if len(content) != _PAIR.size:
-        raise ValueError(f"{len(content)} bytes where {_PAIR.size} belong")
-    when, value = _PAIR.unpack(content)
-    return value * 2.0 ** (-max(now - when, 0.0) / half_life)
+    return (
+        Gauge(name="share of calls lost on the way out", read=Losses(counters), limit=_LOST),
+        Gauge(name="rate limits that candidates met lately", read=refused, limit=_REFUSED),
+        Gauge(name="age of the oldest waiting query in seconds", read=lambda: backlog().age(), limit=_OLDEST),
+        Gauge(name="fill of the spool", read=lambda: backlog().fill(), limit=_FILL),
+    )

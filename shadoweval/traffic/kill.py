@@ -4,12 +4,12 @@ An experiment is killed while any of these holds:
 
 - this process called `KillSwitch.kill`, on whichever switch (seen by every switch's next call),
 - the file `HOME/kill/NAME` or `HOME/kill/ALL` exists, whatever is in it (seen within `interval` of the next call),
-- the kill folder can't be looked at (unreadable counts as killed),
+- the kill folder can't be checked (unreadable counts as killed),
 - `SHADOWEVAL_KILL` names it, among others separated by commas, or is `ALL` (seen by the next call),
 - `also` says so, for instance a flag file with `kill = true`.
 
 Every change is a line in `HOME/audit.jsonl`: who, when, old, new, reason. What was not done by `kill` or `resume` is
-written there by whoever watches (`watching`), with who unknown. `home` lies on a disk of the host: a look at
+written there by the worker (`kill_audit`), with who unknown. `home` lies on a disk of the host: a check of
 a network share takes as long as the network lets it.
 """
 
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from shadoweval.clock import Seconds
 from shadoweval.errors import ExperimentError
 from shadoweval.traffic.audit import add_to_audit, audit_entry, audit_trail
 
@@ -37,13 +38,13 @@ _variables: Final[Any] = getattr(os.environ, "_data", os.environ)
 _KEY: Final[Any] = os.environ.encodekey(_VARIABLE) if hasattr(os.environ, "encodekey") else _VARIABLE
 
 
-class _Pulled:
+class _KilledHere:
     """What this process did with one kill file, for all of its switches."""
 
-    __slots__ = ("here", "written")
+    __slots__ = ("killed", "written")
 
     def __init__(self) -> None:
-        self.here = self.written = False
+        self.killed = self.written = False
 
 
 class _Process:
@@ -51,25 +52,25 @@ class _Process:
 
     def __init__(self) -> None:
         self.changes = 0
-        """Kills and resumes so far: a switch that saw fewer looks again."""
-        self._pulled: dict[str, _Pulled] = {}
+        """Kills and resumes so far: a switch that saw fewer checks again."""
+        self._killed_here: dict[str, _KilledHere] = {}
 
-    def pulled(self, file: str) -> _Pulled:
-        return self._pulled.setdefault(file, _Pulled())
+    def killed_here(self, file: str) -> _KilledHere:
+        return self._killed_here.setdefault(file, _KilledHere())
 
 
 _process: Final = _Process()
 
 
 class KillSwitch:
-    """Kill, resume and look, for one experiment.
+    """Kill, resume and check, for one experiment.
 
     Args:
         experiment: Name of the experiment.
         home: Folder of settings `home`; it need not exist.
-        also: Asked at each look whether something else kills the experiment; a text is yes and says what does; raising
+        also: Asked at each check whether something else kills the experiment; a text is yes and says what does; raising
             means yes.
-        interval: Seconds for which a look at the file system is trusted.
+        interval: Seconds for which a check of the file system is trusted.
         clock: Monotonic seconds.
 
     Raises:
@@ -83,7 +84,7 @@ class KillSwitch:
         home: Path,
         also: Callable[[str], bool | str | None] | None = None,
         interval: float = _INTERVAL,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Seconds = time.monotonic,
     ) -> None:
         if Path(experiment).name != experiment or experiment in {"", ".."}:
             raise ExperimentError(f"{experiment!r} can't be killed by a file: it is no file name.")
@@ -92,11 +93,11 @@ class KillSwitch:
         self._also = also
         self._interval = interval
         self._clock = clock
-        self._seen: str | None = "nobody looked yet"
-        self._looked = -float("inf")
+        self._seen: str | None = "it was not checked yet"
+        self._checked = -float("inf")
         self._changes, self._named = -1, None
         self._files = tuple(os.fspath(self.home / "kill" / name) for name in (experiment, ALL))
-        self._pulled, self._all_pulled = (_process.pulled(file) for file in self._files)
+        self._killed_here, self._all_killed_here = (_process.killed_here(file) for file in self._files)
 
     @property
     def file(self) -> Path:
@@ -104,31 +105,31 @@ class KillSwitch:
         return Path(self._files[0])
 
     def killed(self) -> bool:
-        """Whether mirroring is stopped. About two dictionary lookups between looks; a look is two `stat` calls."""
+        """Whether mirroring is stopped. About two dictionary lookups between checks; a check is two `stat` calls."""
         now = self._clock()
-        # Both ends: in a process that was restored from a snapshot the clock may stand before the last look.
+        # Both ends: in a process that was restored from a snapshot the clock may stand before the last check.
         if (
-            not 0.0 <= now - self._looked < self._interval
+            not 0.0 <= now - self._checked < self._interval
             or self._changes != _process.changes
             or self._named != _variables.get(_KEY)
         ):
             self._changes, self._named = _process.changes, _variables.get(_KEY)
-            self._seen = self._look()
-            self._looked = now
+            self._seen = self._check()
+            self._checked = now
         return self._seen is not None
 
     def reason(self) -> str | None:
         """What kills it now; None: nothing does."""
-        self._looked = -float("inf")
+        self._checked = -float("inf")
         self.killed()
         return self._seen
 
-    def _look(self) -> str | None:
+    def _check(self) -> str | None:
         why = _there(self._files[0])
         if why is None:
-            if self._pulled.written:  # what we wrote is gone: another process resumed us
-                self._pulled.here = self._pulled.written = False
-            elif self._pulled.here:
+            if self._killed_here.written:  # what we wrote is gone: another process resumed us
+                self._killed_here.killed = self._killed_here.written = False
+            elif self._killed_here.killed:
                 why = "this process killed it and could not write the kill file"
         return why or self._killed_otherwise()
 
@@ -138,7 +139,7 @@ class KillSwitch:
             return f"the environment's {_VARIABLE}={named}"
         if self.experiment != ALL:
             why = _there(self._files[1])
-            if why is None and self._all_pulled.here and not self._all_pulled.written:
+            if why is None and self._all_killed_here.killed and not self._all_killed_here.written:
                 why = "this process killed ALL and could not write the kill file"
             if why is not None:
                 return why
@@ -155,13 +156,13 @@ class KillSwitch:
             OSError: the kill file can't be written; this process is killed all the same.
         """
         old = "killed" if self.killed() else "running"
-        self._pulled.here, self._pulled.written = True, False
+        self._killed_here.killed, self._killed_here.written = True, False
         _process.changes += 1
         line = audit_entry(self.experiment, old=old, new="killed", reason=reason, who=who)
         file = Path(self._files[0])
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(line) + "\n", encoding="utf-8")
-        self._pulled.written = True
+        self._killed_here.written = True
         _process.changes += 1  # the file is there now: no switch may go on with what it saw before
         try:
             add_to_audit(self.home, line)
@@ -186,7 +187,7 @@ class KillSwitch:
             why = f"the kill file can't be removed: {error}"
             add_to_audit(self.home, audit_entry(self.experiment, old=new, new="killed", reason=why, who=who))
             raise
-        self._pulled.here = self._pulled.written = False
+        self._killed_here.killed = self._killed_here.written = False
         _process.changes += 1
         return not self.killed()
 
@@ -197,6 +198,6 @@ def _there(file: str) -> str | None:
         os.lstat(file)
     except FileNotFoundError:
         return None
-    except OSError as error:  # can't look: fail closed
-        return f"the kill file {file!r} can't be looked at ({error.strerror})"
+    except OSError as error:  # can't tell: fail closed
+        return f"the kill file {file!r} can't be checked ({error.strerror})"
     return f"the file {file}"

@@ -10,18 +10,19 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Generator
-from datetime import UTC, datetime
+from collections.abc import Generator
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.records import INCUMBENT, Arm, Verdict
 from shadoweval.traffic.audit import add_to_audit, audit_entry
 from shadoweval.traffic.ladder import RUNGS, LadderError, Position, Rung, Stage, by_operator, by_verdict, checked, start
 from shadoweval.traffic.ladder import roles as roles_at
-from shadoweval.traffic.watched import WatchedFile
+from shadoweval.traffic.polled_file import PolledFile
 
 try:
     import fcntl
@@ -33,10 +34,6 @@ __all__ = ["Ladder"]
 _log: Final = logging.getLogger("shadoweval.traffic")
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Ladder:
     """The ladder of one candidate.
 
@@ -45,9 +42,9 @@ class Ladder:
         candidate: Name of the candidate.
         home: Folder of settings `home`.
         rungs: The steps.
-        interval: Seconds for which a look at the file is trusted.
+        interval: Seconds for which what was read is trusted.
         clock: Aware UTC time.
-        seconds: Monotonic seconds, for looks.
+        seconds: Monotonic seconds, for `interval`.
 
     Raises:
         ValueError: steps that don't go up.
@@ -61,15 +58,15 @@ class Ladder:
         home: Path,
         rungs: tuple[Rung, ...] = RUNGS,
         interval: float = 0.1,
-        clock: Callable[[], datetime] = _utc_now,
-        seconds: Callable[[], float] = time.monotonic,
+        clock: Clock = utc_now,
+        seconds: Seconds = time.monotonic,
     ) -> None:
         self.rungs = checked(rungs)
         self._home = home.absolute()
         self._path = self._home / "ladder" / experiment / f"{candidate}.json"
         self._names = (experiment, candidate)
         self._clock = clock
-        self._watched = WatchedFile(self._path, interval=interval, clock=seconds)
+        self._file = PolledFile(self._path, interval=interval, clock=seconds)
         self._seen: Position | None = None
 
     def roles(self, unit: str) -> tuple[Arm, Arm | None]:
@@ -77,8 +74,8 @@ class Ladder:
 
         Never raises: a position that is missing or can't be read is off, so the incumbent answers.
         """
-        if self._watched.due():
-            self._look()
+        if self._file.due():
+            self._poll()
         seen = self._seen
         return (INCUMBENT, None) if seen is None else roles_at(seen, unit)
 
@@ -94,7 +91,7 @@ class Ladder:
         except FileNotFoundError:
             return start(*self._names, when=self._clock())
 
-    def judge(self, verdict: Verdict, *, made_at: datetime, who: str = "verdict") -> Position:
+    def follow(self, verdict: Verdict, *, made_at: datetime, who: str = "verdict") -> Position:
         """Move by a verdict: up, back, or not at all.
 
         Raises:
@@ -123,8 +120,8 @@ class Ladder:
             return now
         line = audit_entry(
             f"{new.experiment}/{new.candidate}",
-            old=_told(now),
-            new=_told(new),
+            old=_text(now),
+            new=_text(new),
             reason=reason,
             who=who,
             when=self._clock(),
@@ -142,9 +139,9 @@ class Ladder:
                 _log.warning("A rollback is not in the audit trail", extra={"line": line, "why": str(error)})
         return new
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         try:
-            content = self._watched.changed()
+            content = self._file.changed()
             if content is not None:
                 self._seen = self._decoded(content.raw)
         except FileNotFoundError:
@@ -156,16 +153,16 @@ class Ladder:
 
     def _decoded(self, content: bytes) -> Position:
         try:
-            found = msgspec.json.decode(content, type=Position)
+            position = msgspec.json.decode(content, type=Position)
         except msgspec.DecodeError as error:
             raise LadderError(
                 *self._names, f"{str(self._path)!r} is damaged ({error}); remove it to begin at off."
             ) from error
-        if (found.experiment, found.candidate) != self._names:
+        if (position.experiment, position.candidate) != self._names:
             raise LadderError(
-                *self._names, f"{str(self._path)!r} is about {found.candidate!r} of {found.experiment!r}."
+                *self._names, f"{str(self._path)!r} is about {position.candidate!r} of {position.experiment!r}."
             )
-        return found
+        return position
 
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:
@@ -180,5 +177,5 @@ class Ladder:
             os.close(descriptor)
 
 
-def _told(position: Position) -> str:
+def _text(position: Position) -> str:
     return f"{position.stage} {position.share:g}"

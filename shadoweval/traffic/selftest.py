@@ -1,8 +1,8 @@
 """The alarm for a mirror that looks alive and mirrors nothing.
 
 Counters are sums over all time, so a single mirrored call of last week would mute it for ever. A `SelfTest` remembers
-in `HOME/selftest/NAME.json` what the counters were when a look last found more mirrored calls than the look before,
-and judges what came since. Whoever looks (worker, evaluation, `shadoweval status`) shares that memory.
+in `HOME/selftest/NAME.json` what the counters were when a check last saw more mirrored calls than the check before,
+and tests what came since. Whoever checks (worker, evaluation, `shadoweval status`) shares that memory.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def silence(counters: Mapping[str, int], *, share: float = 1.0) -> Silence | Non
 
 
 class SelfTest:
-    """Looks at an experiment's counters, again and again, from any process that shares `home`.
+    """Checks an experiment's counters, again and again, from any process that shares `home`.
 
     Args:
         experiment: Name of the experiment.
@@ -101,10 +101,10 @@ class SelfTest:
     def __init__(self, experiment: str, *, home: Path, share: Callable[[], float | None] = lambda: None) -> None:
         self._file = home.absolute() / "selftest" / f"{experiment}.json"
         self._share = share
-        self._kept: dict[str, int] | None = None
+        self._counters: dict[str, int] | None = None
 
-    def look(self, counters: Mapping[str, int]) -> Silence | None:
-        """The alarm about the calls since a look last found new mirrored ones.
+    def check(self, counters: Mapping[str, int]) -> Silence | None:
+        """The alarm about the calls since a check last saw new mirrored ones.
 
         Args:
             counters: Sum of the counters of all processes (`Receiver.counters()`).
@@ -130,13 +130,13 @@ class SelfTest:
 
     def _before(self) -> dict[str, int]:
         try:
-            found: Any = json.loads(self._file.read_bytes())
+            counters: Any = json.loads(self._file.read_bytes())
         except (OSError, ValueError):  # missing or damaged: what this process remembers, or everything counts as new
-            return self._kept or {}
-        return cast("dict[str, int]", found) if isinstance(found, dict) else {}
+            return self._counters or {}
+        return cast("dict[str, int]", counters) if isinstance(counters, dict) else {}
 
     def _keep(self, counters: dict[str, int]) -> None:
-        self._kept = counters
+        self._counters = counters
         partial = self._file.with_suffix(f".{os.getpid()}.partial")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)

@@ -47,8 +47,8 @@ class Window:
         if failed:
             self._failed += weight
             return
-        place = int((log2(min(duration, _LONGEST)) + _BELOW_ONE) * _PER_OCTAVE) if duration > 0.0 else 0
-        self._bins[max(place, 0)] += weight
+        index = int((log2(min(duration, _LONGEST)) + _BELOW_ONE) * _PER_OCTAVE) if duration > 0.0 else 0
+        self._bins[max(index, 0)] += weight
         self._served += weight
 
     def _rescale(self, now: float) -> None:

@@ -21,9 +21,9 @@ from shadoweval.experiment import Experiment
 from shadoweval.mirror.redaction.redactor import redacted_observation
 from shadoweval.protocols import Receiver, Store, Task
 from shadoweval.records import Arm, Envelope, Observation
-from shadoweval.worker.erasing import Retention
 from shadoweval.worker.ingestion import Ingestion, arms_of
-from shadoweval.worker.watch import Watch
+from shadoweval.worker.monitor import Monitor
+from shadoweval.worker.retention import Retention
 
 __all__ = ["Runs", "Worker", "arms_of"]
 
@@ -31,8 +31,8 @@ log: Final = logging.getLogger(__name__)
 
 _USD: Final = 2
 """Where a budget's limits have its dollars."""
-_LOOK: Final = 0.05
-"""Seconds between looks at transport and kill switch while there is work; ten times as long when there is none."""
+_POLL: Final = 0.05
+"""Seconds between polls of transport and kill switch while there is work; ten times as long when there is none."""
 
 
 class Runs(Protocol):
@@ -69,8 +69,8 @@ class Worker:
         store: Where it is kept.
         receiver: Where envelopes come from.
         runs: The candidate pool, entered already.
-        told: Told of each stored observation (`tracing.SpanExporting`); must not raise.
-        watch: Looks after switch and mirrors at each step; None: nobody does (a suite of cases).
+        on_observation: Called with each stored observation (`tracing.SpanExporter`); must not raise.
+        monitor: Checks switch and mirrors at each step; None: nobody does (a suite of cases).
         retention: Purges what is old; None: nobody does.
         rng: Decides the order in which the arms of equally old queries start.
     """
@@ -82,21 +82,21 @@ class Worker:
         store: Store,
         receiver: Receiver,
         runs: Runs,
-        told: Callable[[Envelope, Observation], None] | None = None,
-        watch: Watch | None = None,
+        on_observation: Callable[[Envelope, Observation], None] | None = None,
+        monitor: Monitor | None = None,
         retention: Retention | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self._told_of_prices = False
+        self._warned_of_prices = False
         self.experiment = experiment
         self.counts: Counter[str] = Counter()
         """envelopes, set_aside, observations, failed, killed; since this worker began."""
         self._store, self._runs = store, runs
         self._ingestion = Ingestion(experiment, store=store, receiver=receiver, counts=self.counts)
-        self._told, self._watch, self._retention = told, watch, retention
+        self._on_observation, self._monitor, self._retention = on_observation, monitor, retention
         self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
-        self._flying: dict[asyncio.Task[None], datetime] = {}
+        self._in_flight: dict[asyncio.Task[None], datetime] = {}
         """Runs, and when their queries were asked."""
         self._spent: str | None = None
         self._stop = asyncio.Event()
@@ -118,18 +118,18 @@ class Worker:
                     await self._cancel()
                 elif not self._budget_spent():
                     busy = self._start() > 0 or busy
-                if self._watch is not None:
-                    self._watch.step(met=self._met(), oldest=min(self._flying.values(), default=None))
-                if not busy and not self._flying and until_idle:
+                if self._monitor is not None:
+                    self._monitor.step(met=self._met(), oldest=min(self._in_flight.values(), default=None))
+                if not busy and not self._in_flight and until_idle:
                     break
-                await self._pause(_LOOK if busy or self._flying else 10 * _LOOK)
+                await self._pause(_POLL if busy or self._in_flight else 10 * _POLL)
             await self._settle()
         finally:
-            for flying in self._flying:
-                flying.cancel()
+            for run in self._in_flight:
+                run.cancel()
             self.keep_counters()
-            if self._watch is not None:
-                self._watch.end(met=self._met())
+            if self._monitor is not None:
+                self._monitor.end(met=self._met())
         return self.counts
 
     def _met(self) -> int:
@@ -151,7 +151,7 @@ class Worker:
         here = socket.gethostname()
         for owner in self._store.owners(self.experiment.name):
             host, _, process = owner.rpartition(":")
-            if host == here and process.isdigit() and not _lives(int(process)):
+            if host == here and process.isdigit() and not _is_alive(int(process)):
                 count = self._store.reopen(self.experiment.name, owner)
                 log.info("took over from a dead worker", extra={"owner": owner, "tasks": count})
 
@@ -164,7 +164,7 @@ class Worker:
         self._ingestion.keep_counters()
 
     def _start(self) -> int:
-        room = self._runs.capacity - len(self._flying)
+        room = self._runs.capacity - len(self._in_flight)
         if room <= 0:
             return 0
         limits = self.experiment.sandbox.limits
@@ -175,13 +175,10 @@ class Worker:
         )
         self._rng.shuffle(tasks)
         for task in tasks:
-            flying = asyncio.create_task(self._run(task))
-            self._flying[flying] = task.envelope.query.asked_at
-            flying.add_done_callback(self._landed)
+            run = asyncio.create_task(self._run(task))
+            self._in_flight[run] = task.envelope.query.asked_at
+            run.add_done_callback(self._in_flight.pop)
         return len(tasks)
-
-    def _landed(self, flying: asyncio.Task[None]) -> None:
-        self._flying.pop(flying, None)
 
     async def _run(self, task: Task) -> None:
         observation = await self._runs.run(task.envelope, arm=task.arm, attempt=task.attempt)
@@ -195,8 +192,8 @@ class Worker:
             return
         new = self._store.add_observation(observation)
         self.counts["observations"] += new
-        if new and self._told is not None:
-            self._told(task.envelope, observation)
+        if new and self._on_observation is not None:
+            self._on_observation(task.envelope, observation)
         self.counts["failed"] += failure is not None
 
     def _charge(self, observation: Observation) -> None:
@@ -205,8 +202,8 @@ class Worker:
         if tokens or used.cost_usd:
             self.experiment.admission.budget.charge(tokens=tokens, usd=used.cost_usd or 0.0)
         unpriced = tokens and used.cost_usd is None and self.experiment.admission.budget.limits[_USD] is not None
-        if unpriced and not self._told_of_prices:
-            self._told_of_prices = True
+        if unpriced and not self._warned_of_prices:
+            self._warned_of_prices = True
             log.warning(
                 "Tokens were used and nobody said what they cost: the budget in dollars can't hold. "
                 "Give `Sandbox(limits=Limits(prices={model: (dollars for a million tokens in, out)}))`.",
@@ -214,24 +211,24 @@ class Worker:
             )
 
     async def _cancel(self) -> None:
-        if self._flying:
+        if self._in_flight:
             await self._runs.cancel()
             await self._settle()
 
     async def _settle(self) -> None:
-        if self._flying:
-            await asyncio.gather(*self._flying)
+        if self._in_flight:
+            await asyncio.gather(*self._in_flight)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or less: until a run ends or the worker is stopped."""
         stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({stopping, *self._flying}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopping, *self._in_flight}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await stopping
 
 
-def _lives(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

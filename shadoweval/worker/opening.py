@@ -1,21 +1,61 @@
-"""What the doors open: the experiment a name stands for, its store, the reading end of its transport."""
+"""What a command opens first: the experiment, its lock and store, the reading end of its transport, its candidate pool.
+
+Store, transport and candidate are imported at first use, so that a command loads what it needs and nothing else.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shadoweval.errors import TargetError
+from shadoweval.errors import SettingsError, TargetError
 from shadoweval.experiment import Experiment
+from shadoweval.records import Arm
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows: nothing keeps processes apart
+    fcntl = None
 
 if TYPE_CHECKING:
+    from shadoweval.candidate import CandidatePool
+    from shadoweval.candidate.guard import Endpoint
     from shadoweval.store import SqlStore
     from shadoweval.transport import SpoolReceiver
 
-__all__ = ["load_experiment", "open_receiver", "open_store"]
+__all__ = ["candidate_pool", "exclusive", "load_experiment", "open_receiver", "open_store"]
 
 _MEND = "Write module:name of an Experiment, for instance evals.support:support, and run it where the module lies."
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, name: str) -> Generator[None]:
+    """Hold the lock `folder/name`, which one process of this host can hold at a time; it dies with the process.
+
+    Raises:
+        SettingsError: another process holds it; the message says which.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    with path.open("a+") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                why = f"process {holder} is at it already; stop that one first, or wait for it"
+                raise SettingsError("lock", str(path), why=why) from error
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def load_experiment(target: str) -> Experiment:
@@ -30,14 +70,14 @@ def load_experiment(target: str) -> Experiment:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        found = getattr(importlib.import_module(module), name)
+        experiment = getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise TargetError(target, f"{module!r} can't be imported: {error}", mend=_MEND) from error
     except AttributeError as error:
         raise TargetError(target, f"{module!r} has no {name!r}", mend=_MEND) from error
-    if not isinstance(found, Experiment):
-        raise TargetError(target, f"it is a {type(found).__name__}, no Experiment", mend=_MEND)
-    return found
+    if not isinstance(experiment, Experiment):
+        raise TargetError(target, f"it is a {type(experiment).__name__}, no Experiment", mend=_MEND)
+    return experiment
 
 
 def open_store(experiment: Experiment) -> SqlStore:
@@ -47,10 +87,7 @@ def open_store(experiment: Experiment) -> SqlStore:
         StoreError, NewerDatabaseError: it can't be used.
         MissingExtraError: the extra `store` is not installed.
     """
-    from shadoweval._optional import require  # noqa: PLC0415 - the doors load what they use
-
-    require("sqlmodel", extra="store", needed_for="The store")
-    from shadoweval.store import SqlStore  # noqa: PLC0415
+    from shadoweval.store import SqlStore  # noqa: PLC0415 - see the module's docstring
 
     if experiment.settings.store_url.startswith("sqlite:"):
         experiment.settings.folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +96,42 @@ def open_store(experiment: Experiment) -> SqlStore:
 
 def open_receiver(experiment: Experiment) -> SpoolReceiver:
     """The reading end of the experiment's spool."""
-    from shadoweval.transport import SpoolReceiver  # noqa: PLC0415 - see above
+    from shadoweval.transport import SpoolReceiver  # noqa: PLC0415 - see the module's docstring
 
     return SpoolReceiver(experiment.spool)
+
+
+def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: int = 1) -> CandidatePool:
+    """A pool of the named arms, to be entered. Arms without a target are run by their query's `entry`.
+
+    Args:
+        experiment: Whose arms, limits, stubs and guard.
+        arms: Names of candidates, or `INCUMBENT`.
+        processes: Processes for each arm.
+
+    Raises:
+        UnknownCandidateError: an arm that the experiment does not have.
+        SettingsError: an `allow` that is no `host:port`.
+    """
+    from shadoweval.candidate import CandidatePool  # noqa: PLC0415 - see the module's docstring
+    from shadoweval.candidate.guard import GuardPolicy, resolved  # noqa: PLC0415 - see the module's docstring
+
+    policy = GuardPolicy(scratch="", allow=tuple(_endpoint(address) for address in experiment.sandbox.allow))
+    return CandidatePool(
+        {arm: experiment.target(arm) for arm in arms},
+        limits=experiment.sandbox.limits,
+        stubs=experiment.sandbox.stubs,
+        guard=resolved(policy) if experiment.sandbox.guard else None,
+        warm=experiment.sandbox.warm,
+        processes=processes,
+        extract=experiment.outcome,
+    )
+
+
+def _endpoint(address: str) -> Endpoint:
+    from shadoweval.candidate.guard import Endpoint  # noqa: PLC0415 - see the module's docstring
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise SettingsError("allow", address, why="write host:port, for instance api.openai.com:443")
+    return Endpoint(host.strip("[]"), int(port))

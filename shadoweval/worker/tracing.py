@@ -23,7 +23,7 @@ from shadoweval.records import Envelope, Observation, Query, Step, ToolCall
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext, Tracer
 
-__all__ = ["SpanExporting", "export_observation", "exporting"]
+__all__ = ["SpanExporter", "export_observation", "exporting"]
 
 log: Final = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ _NEEDED_FOR: Final = "Exporting candidates' traces"
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?(?P<trace>[0-9a-f]{32})(?:-(?P<span>[0-9a-f]{16})(?:-[0-9a-f]{2})?)?")
 
 
-class SpanExporting:
-    """Told of each stored observation by the worker. A backend that fails costs spans, never an observation.
+class SpanExporter:
+    """Called by the worker with each stored observation. A backend that fails costs spans, never an observation.
 
     Args:
         experiment: The experiment's name.
@@ -64,7 +64,7 @@ class SpanExporting:
             self._close()
 
 
-def exporting(experiment: str, *, environ: Mapping[str, str] | None = None) -> SpanExporting | None:
+def exporting(experiment: str, *, environ: Mapping[str, str] | None = None) -> SpanExporter | None:
     """As OpenTelemetry's own environment says: to `OTEL_EXPORTER_OTLP_ENDPOINT` over HTTP; None: it says nothing.
 
     Without the extra `otel` nothing is exported, and a warning says so.
@@ -80,10 +80,10 @@ def exporting(experiment: str, *, environ: Mapping[str, str] | None = None) -> S
         return None
     batches = require("opentelemetry.sdk.trace.export", extra="otel", needed_for=_NEEDED_FOR)
     resources = require("opentelemetry.sdk.resources", extra="otel", needed_for=_NEEDED_FOR)
-    named = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": "shadoweval-worker"}
-    provider = sdk.TracerProvider(resource=resources.Resource.create(named), shutdown_on_exit=False)
+    service = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": "shadoweval-worker"}
+    provider = sdk.TracerProvider(resource=resources.Resource.create(service), shutdown_on_exit=False)
     provider.add_span_processor(batches.BatchSpanProcessor(otlp.OTLPSpanExporter()))
-    return SpanExporting(experiment, tracer=provider.get_tracer("shadoweval"), close=provider.shutdown)
+    return SpanExporter(experiment, tracer=provider.get_tracer("shadoweval"), close=provider.shutdown)
 
 
 def export_observation(observation: Observation, query: Query, *, experiment: str, tracer: Tracer) -> None:
@@ -122,14 +122,14 @@ def export_observation(observation: Observation, query: Query, *, experiment: st
 
 def _incumbent(query: Query, trace: Any) -> SpanContext | None:
     attributes = query.attributes
-    told = attributes.get("traceparent") or "-".join(
+    context = attributes.get("traceparent") or "-".join(
         str(attributes[name]) for name in ("trace_id", "span_id") if attributes.get(name)
     )
-    found = _TRACE.fullmatch(str(told).lower())
-    if found is None:
+    ids = _TRACE.fullmatch(str(context).lower())
+    if ids is None:
         return None
-    context = trace.SpanContext(int(found["trace"], 16), int(found["span"] or "0", 16), is_remote=True)
-    return context if context.trace_id else None
+    parent = trace.SpanContext(int(ids["trace"], 16), int(ids["span"] or "0", 16), is_remote=True)
+    return parent if parent.trace_id else None
 
 
 def _of_run(observation: Observation, query: Query) -> dict[str, Any]:
@@ -214,13 +214,13 @@ def _cascade(steps: tuple[Step, ...]) -> tuple[Step | None, set[int]]:
     failed = [step for step in steps if step.error is not None]
     if not failed:
         return None, set()
-    first, known = failed[0], {step.index: step for step in steps}
-    found = {step.index for step in failed[1:] if step.error == first.error}
-    above = known.get(first.parent) if first.parent is not None else None
+    first, by_index = failed[0], {step.index: step for step in steps}
+    cascaded = {step.index for step in failed[1:] if step.error == first.error}
+    above = by_index.get(first.parent) if first.parent is not None else None
     while above is not None and above.error is not None:
-        found.add(above.index)
-        above = known.get(above.parent) if above.parent is not None else None
-    return first, found
+        cascaded.add(above.index)
+        above = by_index.get(above.parent) if above.parent is not None else None
+    return first, cascaded
 
 
 def _present(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -251,7 +251,7 @@ def test_an_unusable_home_is_told_in_one_line(project, capsys, command):
 
 def test_a_fault_of_ours_is_no_rollback(project, capsys, monkeypatch):
     """Whatever is raised ends with 4 and its traceback; Python's own 1 means rollback."""
-    monkeypatch.setattr("shadoweval.cli.switching.read_settings", lambda: 1 / 0)
+    monkeypatch.setattr("shadoweval.cli.control.read_settings", lambda: 1 / 0)
 
     assert main(["kill", "toy"]) == 4
     assert "ZeroDivisionError" in capsys.readouterr().err

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
+from shadoweval.clock import parse_span
 from shadoweval.errors import SettingsError
-from shadoweval.evaluation.schedule import alone, repeat
-from shadoweval.worker.spans import parse_span
+from shadoweval.evaluation.schedule import repeat
+from shadoweval.worker.opening import exclusive
 
 
 class Ticks:
@@ -71,20 +72,20 @@ def test_what_a_job_raises_passes():
 def test_one_at_a_time(tmp_path):
     """A second process is told who is at it; when that one dies the lock is free."""
     script = (
-        "import sys\nfrom pathlib import Path\nfrom shadoweval.evaluation.schedule import alone\n"
-        "with alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+        "import sys\nfrom pathlib import Path\nfrom shadoweval.worker.opening import exclusive\n"
+        "with exclusive(Path(sys.argv[1]), 'evaluate.lock'):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout.readline() == "held\n"
 
-    with pytest.raises(SettingsError, match=f"process {holder.pid} is at it"), alone(tmp_path):
+    with pytest.raises(SettingsError, match=f"process {holder.pid} is at it"), exclusive(tmp_path, "evaluate.lock"):
         pass
 
     holder.kill()
     holder.communicate()
-    with alone(tmp_path):
+    with exclusive(tmp_path, "evaluate.lock"):
         pass
 
 

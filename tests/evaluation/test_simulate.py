@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shadoweval import Experiment, at_most, better, no_worse
-from shadoweval.cli import commands
+from shadoweval.cli import evaluation as commands
 from shadoweval.errors import ExperimentError
 from shadoweval.evaluation.simulate import moved_to, paired_differences, simulate, simulate_stored
 from shadoweval.protocols import Metric

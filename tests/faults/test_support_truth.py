@@ -20,8 +20,8 @@ from shadoweval import Experiment, Limits, Sandbox, evaluate
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.transport import SpoolReceiver
-from shadoweval.worker.arms import candidate_pool
 from shadoweval.worker.loop import Worker
+from shadoweval.worker.opening import candidate_pool
 
 ROOT = Path(__file__).parents[2]
 ARM = "policy-first"

@@ -310,7 +310,7 @@ def test_gauges_that_were_chosen_are_the_only_ones(clock):
     added = Gauge(name="added", read=lambda: 2.0, limit=1.0)
     usual, chosen = Breaker(clock=clock.seconds), Breaker(gauges=(), clock=clock.seconds)
     for breaker in (usual, chosen):
-        breaker.watch(added)
+        breaker.add_gauges(added)
     clock.tick(2)
 
     assert (usual.open(), chosen.open()) == (True, False)

@@ -7,7 +7,8 @@ import psutil
 import pytest
 
 from shadoweval.testing import FixedClock
-from shadoweval.traffic.gauges import Gauge, LoopLag, Losses, Throttling, resident_bytes
+from shadoweval.traffic.feedback import Throttling
+from shadoweval.traffic.gauges import Gauge, LoopLag, Losses, resident_bytes
 
 
 def test_a_gauge_says_what_is_beyond_its_limit():
@@ -75,11 +76,11 @@ def test_rate_limits_are_shared_and_fade(tmp_path):
     told, read = (Throttling("support", home=tmp_path, clock=clock.seconds) for _ in range(2))
     assert read() == 0.0
     for _ in range(8):
-        told.seen()
+        told.add()
     assert read() == pytest.approx(8.0)
     clock.tick(60)
     assert read() == pytest.approx(4.0)
-    told.seen(4)
+    told.add(4)
     assert read() == pytest.approx(8.0)
     clock.tick(-3600)
     assert read() == pytest.approx(8.0)
@@ -88,7 +89,7 @@ def test_rate_limits_are_shared_and_fade(tmp_path):
 def test_a_damaged_count_is_beyond_every_limit(tmp_path):
     """A file that is none of ours can't be called good."""
     throttling = Throttling("support", home=tmp_path)
-    throttling.seen()
+    throttling.add()
     (tmp_path / "throttled" / "support").write_bytes(b"rubbish")
 
     assert "7 bytes" in Gauge(name="rate limits", read=throttling, limit=100.0).beyond()

@@ -30,7 +30,7 @@ def verdict(decision):
 def canary(ladder, clock):
     ladder.move("dark", reason="begin", who="ada")
     clock.tick(25 * 3600)
-    return ladder.judge(verdict("promote"), made_at=clock())
+    return ladder.follow(verdict("promote"), made_at=clock())
 
 
 def file_of(tmp_path):
@@ -60,8 +60,8 @@ def test_every_move_is_in_the_audit_trail(make, clock, tmp_path):
     """Who, from where, to where, and why; a verdict that holds is no move."""
     ladder = make()
     canary(ladder, clock)
-    ladder.judge(verdict("hold"), made_at=clock())
-    ladder.judge(verdict("rollback"), made_at=clock())
+    ladder.follow(verdict("hold"), made_at=clock())
+    ladder.follow(verdict("rollback"), made_at=clock())
 
     assert [(e["who"], e["old"], e["new"], e["reason"]) for e in audit_trail(tmp_path)] == [
         ("ada", "off 0", "dark 0", "begin"),
@@ -76,7 +76,7 @@ def test_a_verdict_moves_once(make, clock):
     ladder = make()
     made_at = canary(ladder, clock).since
     with pytest.raises(LadderError, match="counts from"):
-        ladder.judge(verdict("promote"), made_at=made_at)
+        ladder.follow(verdict("promote"), made_at=made_at)
 
     assert ladder.position().stage == "canary"
 
@@ -88,7 +88,7 @@ def test_movers_at_the_same_time_move_once(make, clock):
 
     def judge():
         try:
-            make().judge(verdict("promote"), made_at=made_at)
+            make().follow(verdict("promote"), made_at=made_at)
         except LadderError as error:
             refused.append(error)
 
@@ -137,8 +137,8 @@ def test_no_trail_no_step_up(make, clock, tmp_path):
     (tmp_path / "audit.jsonl").unlink()
     (tmp_path / "audit.jsonl").mkdir()
     with pytest.raises(OSError, match=r"audit"):
-        ladder.judge(verdict("promote"), made_at=clock() + timedelta(hours=25))
+        ladder.follow(verdict("promote"), made_at=clock() + timedelta(hours=25))
     assert ladder.position().stage == "canary"
 
-    assert ladder.judge(verdict("rollback"), made_at=clock()).stage == "dark"
+    assert ladder.follow(verdict("rollback"), made_at=clock()).stage == "dark"
     assert ladder.position().stage == "dark"

@@ -56,7 +56,7 @@ def test_every_loss_has_advice(reason):
 
 def looked(tmp_path, *counters, share=None):
     """What looks of processes of their own find, one after the other."""
-    return [SelfTest("support", home=tmp_path, share=lambda: share).look(seen) for seen in counters]
+    return [SelfTest("support", home=tmp_path, share=lambda: share).check(seen) for seen in counters]
 
 
 def test_what_was_mirrored_long_ago_mutes_nothing(tmp_path):
@@ -118,6 +118,6 @@ def test_what_it_cannot_keep_it_remembers(tmp_path, caplog):
     (tmp_path / "selftest").write_text("in the way", encoding="utf-8")
     selftest = SelfTest("support", home=tmp_path)
 
-    assert selftest.look({"eligible": 100, "mirrored": 100}) is None
-    assert selftest.look({"eligible": 200, "mirrored": 100, "full": 100}).count == 100
+    assert selftest.check({"eligible": 100, "mirrored": 100}) is None
+    assert selftest.check({"eligible": 200, "mirrored": 100, "full": 100}).count == 100
     assert "can't keep" in caplog.records[0].message

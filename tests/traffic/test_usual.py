@@ -8,10 +8,9 @@ import pytest
 from shadoweval import Experiment, Traffic
 from shadoweval.settings import Settings
 from shadoweval.testing import FixedClock, MemoryTransport
-from shadoweval.traffic.backlog import Backlog
 from shadoweval.traffic.breaker import Breaker
+from shadoweval.traffic.feedback import Backlog, Throttling
 from shadoweval.traffic.flags import StaticFlags
-from shadoweval.traffic.gauges import Throttling
 
 
 @pytest.fixture(name="clock")
@@ -55,17 +54,17 @@ def test_losses_on_the_way_out_open_it(make, clock, transport):
 
 def test_rate_limits_of_the_candidates_open_it(make, clock, tmp_path):
     """The worker told of HTTP 429: the candidates eat the incumbent's quota."""
-    Throttling("docs", home=tmp_path).seen(10)
+    Throttling("docs", home=tmp_path).add(10)
 
     assert "rate limits" in served(make(), clock)
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"), [({"age": 7200.0, "fill": 0.0}, "oldest"), ({"age": 0, "fill": 0.9}, "fill")]
+    ("report", "reason"), [({"age": 7200.0, "fill": 0.0}, "oldest"), ({"age": 0, "fill": 0.9}, "fill")]
 )
-def test_a_backlog_opens_it(make, clock, tmp_path, told, reason):
+def test_a_backlog_opens_it(make, clock, tmp_path, report, reason):
     """A worker that is hours behind, or a spool that is nearly full."""
-    Backlog("docs", home=tmp_path).tell(**told)
+    Backlog("docs", home=tmp_path).report(**report)
 
     assert reason in served(make(), clock)
 
@@ -113,4 +112,4 @@ def test_a_broken_flag_file_is_no_kill_that_somebody_asked_for(make, tmp_path, t
 
     assert experiment.admission.switch.killed()
     assert counters == {"eligible": 30, counted: 30}
-    assert experiment.admission.selftest.look(counters).meant is (counted == "killed")
+    assert experiment.admission.selftest.check(counters).meant is (counted == "killed")

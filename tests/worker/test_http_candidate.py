@@ -16,9 +16,8 @@ from shadoweval import Experiment, Sandbox
 from shadoweval.adapters.asgi import Route, ShadowASGI
 from shadoweval.candidate import Limits
 from shadoweval.settings import Settings
-from shadoweval.worker.arms import candidate_pool
 from shadoweval.worker.loop import Worker
-from shadoweval.worker.opening import open_receiver, open_store
+from shadoweval.worker.opening import candidate_pool, open_receiver, open_store
 
 TARGETS = """
 from shadoweval.adapters.http import http_candidate

@@ -7,15 +7,15 @@ import datetime as dt
 import pytest
 
 from shadoweval import Experiment, Traffic
-from shadoweval.cli import commands
+from shadoweval.cli.storage import purge
 from shadoweval.errors import SettingsError, ShadowEvalError
 from shadoweval.records import Envelope
 from shadoweval.settings import Settings
 from shadoweval.testing import MemoryTransport, make_observation, make_query
 from shadoweval.transport import SpoolTransport
-from shadoweval.worker.erasing import Retention
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import open_receiver, open_store
+from shadoweval.worker.retention import Retention
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 WORD = b"zyxomatosis"
@@ -142,11 +142,11 @@ def test_the_command_purges_by_the_settings_or_by_its_own_span(experiment, store
     """`shadoweval purge` needs one of the two."""
     ask(store, -1, 0)  # of 2026, so older than a day at any time this test can run
     options = argparse.Namespace(experiment=experiment, before=None)
-    assert commands.purge(options) == 0
+    assert purge(options) == 0
     assert capsys.readouterr().out == "purged 2 queries older than 24h\n"
 
     without = Experiment(name="docs", candidates={"new": "app:new"}, settings=Settings(home=experiment.settings.home))
-    assert commands.purge(argparse.Namespace(experiment=without, before="30d")) == 0
+    assert purge(argparse.Namespace(experiment=without, before="30d")) == 0
     assert capsys.readouterr().out == "purged 0 queries older than 30d\n"
     with pytest.raises(ShadowEvalError, match="retention = '30d'"):
-        commands.purge(argparse.Namespace(experiment=without, before=None))
+        purge(argparse.Namespace(experiment=without, before=None))

@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from shadoweval.candidate import CandidatePool, Stubs
 from shadoweval.records import Envelope, Failure, Observation, Outcome, Query, Refusal, Step, ToolCall, Usage
 from shadoweval.testing import make_observation, make_query
-from shadoweval.worker.tracing import SpanExporting, export_observation, exporting
+from shadoweval.worker.tracing import SpanExporter, export_observation, exporting
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -199,7 +199,7 @@ def test_a_real_run_comes_out_as_it_was(exporter, tracer, monkeypatch):
             return await pool.run(envelope, arm="new")
 
     observation = asyncio.run(run())
-    exporting_to = SpanExporting("e", tracer=tracer)
+    exporting_to = SpanExporter("e", tracer=tracer)
     exporting_to(envelope, observation)
     spans = exporter.get_finished_spans()
 
@@ -220,7 +220,7 @@ def test_a_broken_tracer_costs_spans_only(caplog):
 
     query = make_query(1)
     envelope = Envelope(experiment="e", query=query, served=make_observation(query))
-    exporting_to = SpanExporting("e", tracer=Broken())
+    exporting_to = SpanExporter("e", tracer=Broken())
 
     exporting_to(envelope, make_observation(query, "new", place="shadow"))
 

@@ -6,7 +6,7 @@ from shadoweval.testing import FixedClock
 from shadoweval.traffic.audit import audit_trail
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import ALL, KillSwitch
-from shadoweval.traffic.watching import UNKNOWN, Witness
+from shadoweval.traffic.kill_audit import UNKNOWN, KillAuditor
 
 
 @pytest.fixture(name="home")
@@ -20,25 +20,25 @@ def _clock():
     return FixedClock()
 
 
-def looks(witness, clock):
+def polled(auditor, clock):
     """Two looks, the second when the first has settled."""
-    witness.look()
+    auditor.poll()
     clock.tick(1)
-    return witness.look()
+    return auditor.poll()
 
 
 def test_touch_and_rm_are_written_down_once(home, clock):
     """Each change is one line: who unknown, when, old, new, and what did it. Looking on adds nothing."""
-    witness = Witness(KillSwitch("support", home=home), clock=clock.seconds)
-    assert looks(witness, clock) is None
+    auditor = KillAuditor(KillSwitch("support", home=home), clock=clock.seconds)
+    assert polled(auditor, clock) is None
     assert audit_trail(home) == []
 
     (home / "kill" / "support").touch()
     for _ in range(3):
-        looks(witness, clock)
+        polled(auditor, clock)
     (home / "kill" / "support").unlink()
     for _ in range(3):
-        looks(witness, clock)
+        polled(auditor, clock)
 
     killed, running = audit_trail(home)
     assert (killed["who"], killed["old"], killed["new"]) == (UNKNOWN, "running", "killed")
@@ -49,11 +49,11 @@ def test_touch_and_rm_are_written_down_once(home, clock):
 
 def test_the_environment_is_written_down(home, clock, monkeypatch):
     """The line names the variable and its value."""
-    witness = Witness(KillSwitch("support", home=home), clock=clock.seconds)
-    looks(witness, clock)
+    auditor = KillAuditor(KillSwitch("support", home=home), clock=clock.seconds)
+    polled(auditor, clock)
 
     monkeypatch.setenv("SHADOWEVAL_KILL", "support")
-    looks(witness, clock)
+    polled(auditor, clock)
 
     assert "SHADOWEVAL_KILL=support" in audit_trail(home)[-1]["reason"]
 
@@ -64,14 +64,14 @@ def test_the_flag_file_is_written_down(home, clock, deleted):
     file = home / "flags.toml"
     file.write_text("[experiments.support]\nenabled = true\nshare = 1.0\n", encoding="utf-8")
     flags = StaticFlags(file, interval=0.0)
-    witness = Witness(KillSwitch("support", home=home, also=flags.kill_reason), clock=clock.seconds)
-    assert looks(witness, clock) is None
+    auditor = KillAuditor(KillSwitch("support", home=home, also=flags.kill_reason), clock=clock.seconds)
+    assert polled(auditor, clock) is None
 
     if deleted:
         file.unlink()
     else:
         file.write_text("kill = ['support']\n", encoding="utf-8")
-    looks(witness, clock)
+    polled(auditor, clock)
 
     (line,) = audit_trail(home)
     assert (line["who"], line["new"]) == (UNKNOWN, "killed")
@@ -79,18 +79,18 @@ def test_the_flag_file_is_written_down(home, clock, deleted):
 
 
 def test_what_kill_and_resume_wrote_is_not_written_again(home, clock):
-    """Their own lines name who; the witness has nothing to add, in whichever order it sees them."""
+    """Their own lines name who; the auditor has nothing to add, in whichever order it sees them."""
     switch = KillSwitch("support", home=home)
-    witness = Witness(KillSwitch("support", home=home), clock=clock.seconds)
-    looks(witness, clock)
+    auditor = KillAuditor(KillSwitch("support", home=home), clock=clock.seconds)
+    polled(auditor, clock)
     switch.kill("bad answers", who="ada")
-    looks(witness, clock)
+    polled(auditor, clock)
     switch.resume("mended", who="bob")
-    looks(witness, clock)
+    polled(auditor, clock)
     switch.kill("again", who="ada")
-    witness.look()
+    auditor.poll()
     switch.resume("mended", who="bob")
-    looks(witness, clock)
+    polled(auditor, clock)
 
     assert [line["who"] for line in audit_trail(home)] == ["ada", "bob", "ada", "bob"]
 
@@ -100,7 +100,7 @@ def test_a_kill_whose_line_is_missing_gets_the_one_from_its_file(home, clock):
     KillSwitch("support", home=home).kill("bad answers", who="ada")
     (home / "audit.jsonl").unlink()
 
-    looks(Witness(KillSwitch("support", home=home), clock=clock.seconds), clock)
+    polled(KillAuditor(KillSwitch("support", home=home), clock=clock.seconds), clock)
 
     assert [(line["who"], line["reason"]) for line in audit_trail(home)] == [("ada", "bad answers")]
 
@@ -110,7 +110,7 @@ def test_what_changed_while_nobody_watched_is_written_at_the_first_look(home, cl
     KillSwitch("support", home=home).kill("bad answers", who="ada")
     (home / "kill" / "support").unlink()
 
-    looks(Witness(KillSwitch("support", home=home), clock=clock.seconds), clock)
+    polled(KillAuditor(KillSwitch("support", home=home), clock=clock.seconds), clock)
 
     assert [line["new"] for line in audit_trail(home)] == ["killed", "running"]
 
@@ -118,11 +118,11 @@ def test_what_changed_while_nobody_watched_is_written_at_the_first_look(home, cl
 def test_several_watchers_make_one_line(home, clock):
     """The worker and `status` see the same change."""
     switches = [KillSwitch("support", home=home) for _ in range(3)]
-    watchers = [Witness(switch, clock=clock.seconds) for switch in switches]
+    watchers = [KillAuditor(switch, clock=clock.seconds) for switch in switches]
     (home / "kill" / ALL).touch()
 
-    for witness in watchers:
-        looks(witness, clock)
+    for auditor in watchers:
+        polled(auditor, clock)
 
     assert [line["new"] for line in audit_trail(home)] == ["killed"]
 
@@ -131,12 +131,12 @@ def test_a_trail_that_cannot_be_written_is_tried_again(home, clock, caplog):
     """One warning, no exception, and the line as soon as it can be written."""
     (home / "audit.jsonl").mkdir()
     (home / "kill" / "support").touch()
-    witness = Witness(KillSwitch("support", home=home), clock=clock.seconds)
-    looks(witness, clock)
-    looks(witness, clock)
+    auditor = KillAuditor(KillSwitch("support", home=home), clock=clock.seconds)
+    polled(auditor, clock)
+    polled(auditor, clock)
     assert len(caplog.records) == 1
 
     (home / "audit.jsonl").rmdir()
-    looks(witness, clock)
+    polled(auditor, clock)
 
     assert [line["new"] for line in audit_trail(home)] == ["killed"]

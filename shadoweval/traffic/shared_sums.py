@@ -18,7 +18,7 @@ from typing import Final
 if sys.platform == "linux":
     import fcntl
 
-__all__ = ["Rows"]
+__all__ = ["SharedSums"]
 
 _ROW: Final = struct.Struct("<8sQQQ")
 _MAGIC: Final = b"budget1\n"
@@ -26,7 +26,7 @@ _MOST: Final = 1 << 20
 Sums = tuple[int, int, int]
 
 
-class Rows:
+class SharedSums:
     """One file of rows.
 
     Raises:

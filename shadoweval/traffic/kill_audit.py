@@ -1,4 +1,4 @@
-"""Whoever watches a kill switch writes down what nobody wrote: kills by touch, rm, environment or flag file.
+"""The audit of a kill switch: kills by touch, rm, environment or flag file get their line in the trail too.
 
 `KillSwitch.kill` and `resume` add their own lines. Everything else that changes the state is seen by the worker, or by
 `shadoweval status`, and becomes a line with who unknown. A kill file that says who made it is given a moment, since
@@ -10,24 +10,20 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.traffic.audit import add_missing, audit_entry
 from shadoweval.traffic.kill import KillSwitch
 
-__all__ = ["UNKNOWN", "Witness"]
+__all__ = ["UNKNOWN", "KillAuditor"]
 
 UNKNOWN: Final = "unknown"
 _log: Final = logging.getLogger("shadoweval.traffic")
 _SETTLED: Final = 0.25
 """Seconds after which a kill file is written and its line is in the audit trail."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class _Change(NamedTuple):
@@ -36,8 +32,8 @@ class _Change(NamedTuple):
     why: str | None
 
 
-class Witness:
-    """Looks at one switch, again and again.
+class KillAuditor:
+    """Polls one switch and adds to the audit trail what is missing there.
 
     Args:
         switch: The switch.
@@ -49,16 +45,16 @@ class Witness:
         self,
         switch: KillSwitch,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = _utc_now,
+        clock: Seconds = time.monotonic,
+        now: Clock = utc_now,
     ) -> None:
         self._switch, self._clock, self._now = switch, clock, now
         self._killed: bool | None = None
         self._change: _Change | None = None
         self._fault = ""
 
-    def look(self) -> str | None:
-        """What kills the experiment; None: nothing. A change since the last look gets its line."""
+    def poll(self) -> str | None:
+        """What kills the experiment; None: nothing. A change since the last poll gets its line."""
         why = self._switch.reason()
         if (why is not None) is not self._killed:
             self.settle()
@@ -69,7 +65,7 @@ class Witness:
         return why
 
     def settle(self) -> None:
-        """Write the line of the last change, unless it is there. Where that fails the next look tries again."""
+        """Write the line of the last change, unless it is there. Where that fails the next poll tries again."""
         change = self._change
         if change is None:
             return
@@ -84,8 +80,8 @@ class Witness:
 
     def _entry(self, change: _Change) -> dict[str, Any]:
         new = "running" if change.why is None else "killed"
-        told = _told_by(self._switch.file) if new == "killed" else None
-        return told or audit_entry(
+        recorded = _line_in(self._switch.file) if new == "killed" else None
+        return recorded or audit_entry(
             self._switch.experiment,
             old="killed" if new == "running" else "running",
             new=new,
@@ -95,10 +91,10 @@ class Witness:
         )
 
 
-def _told_by(file: Path) -> dict[str, Any] | None:
+def _line_in(file: Path) -> dict[str, Any] | None:
     """The line that `KillSwitch.kill` left in a kill file; None: somebody else made it, or it is gone."""
     try:
-        found: Any = json.loads(file.read_bytes())
+        line: Any = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and {"who", "when", "new"} <= found.keys() else None
+    return line if isinstance(line, dict) and {"who", "when", "new"} <= line.keys() else None

@@ -3,17 +3,17 @@
 import pytest
 
 from shadoweval.testing import FixedClock
-from shadoweval.traffic.backlog import Backlog
+from shadoweval.traffic.feedback import Backlog
 
 
 def test_what_one_process_tells_another_reads(tmp_path):
     """Age and fill as told last; nothing before that."""
     clock = FixedClock()
-    told, read = (Backlog("support", home=tmp_path, clock=clock.seconds) for _ in range(2))
+    written, read = (Backlog("support", home=tmp_path, clock=clock.seconds) for _ in range(2))
     assert (read.age(), read.fill()) == (0.0, 0.0)
 
-    told.tell(age=90.0, fill=0.5)
-    told.tell(age=120.0, fill=0.25)
+    written.report(age=90.0, fill=0.5)
+    written.report(age=120.0, fill=0.25)
 
     assert (read.age(), read.fill()) == (120.0, 0.25)
 
@@ -22,7 +22,7 @@ def test_a_worker_that_is_gone_says_nothing(tmp_path):
     """A worker that runs at night leaves no backlog behind that would turn the mirror off by day."""
     clock = FixedClock()
     backlog = Backlog("support", home=tmp_path, clock=clock.seconds)
-    backlog.tell(age=9_000.0, fill=0.9)
+    backlog.report(age=9_000.0, fill=0.9)
 
     clock.tick(61)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shadoweval.testing import FixedClock
-from shadoweval.traffic.watched import WatchedFile
+from shadoweval.traffic.polled_file import PolledFile
 
 
 @pytest.fixture(name="file")
@@ -26,7 +26,7 @@ def settle(file):
 def test_a_settled_file_is_read_once(file):
     """Nothing is read again while identity, size and times stay."""
     settle(file)
-    watched = WatchedFile(file)
+    watched = PolledFile(file)
 
     first = watched.changed()
     assert first is not None
@@ -36,7 +36,7 @@ def test_a_settled_file_is_read_once(file):
 
 def test_a_fresh_file_is_read_at_every_look(file):
     """Within two seconds of its time a file may change without a trace, so it is read again."""
-    watched = WatchedFile(file)
+    watched = PolledFile(file)
 
     assert [watched.changed().raw for _ in range(3)] == [b"one"] * 3
 
@@ -45,7 +45,7 @@ def test_a_fresh_file_is_read_at_every_look(file):
 def test_times_count_in_both_directions(file, step):
     """A replaced file with an older time is a change like any other."""
     settle(file)
-    watched = WatchedFile(file)
+    watched = PolledFile(file)
     watched.changed()
     status = file.stat()
     other = file.with_suffix(".new")
@@ -59,7 +59,7 @@ def test_times_count_in_both_directions(file, step):
 def test_a_look_is_due_once_an_interval_for_one_caller():
     """The first call is due, then none until the interval is over; a clock that went back is due at once."""
     clock = FixedClock()
-    watched = WatchedFile(Path("x"), interval=0.1, clock=clock.seconds)
+    watched = PolledFile(Path("x"), interval=0.1, clock=clock.seconds)
 
     assert [watched.due(), watched.due()] == [True, False]
     clock.tick(0.1)
@@ -74,12 +74,12 @@ def test_a_pipe_is_refused_and_does_not_wait(tmp_path):
     os.mkfifo(tmp_path / "pipe")
 
     with pytest.raises(OSError, match="no regular file"):
-        WatchedFile(tmp_path / "pipe").changed()
+        PolledFile(tmp_path / "pipe").changed()
 
 
 def test_what_is_too_large_is_refused_every_time(file):
     """A file over the cap is never parsed in the caller's time, and stays refused."""
-    watched = WatchedFile(file, cap=2)
+    watched = PolledFile(file, cap=2)
     for _ in range(2):
         with pytest.raises(OSError, match="larger than 2 bytes"):
             watched.changed()
@@ -89,7 +89,7 @@ def test_folders_and_dangling_links_are_errors(tmp_path):
     """What can't be read is an error, at each look again."""
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for path in (tmp_path, tmp_path / "link", tmp_path / "missing"):
-        watched = WatchedFile(path)
+        watched = PolledFile(path)
         for _ in range(2):
             with pytest.raises(OSError, match=r"."):
                 watched.changed()

@@ -5,18 +5,16 @@ import asyncio
 import pytest
 
 from shadoweval import Experiment, Traffic
-from shadoweval.cli.status import status_lines
+from shadoweval.cli.storage import status_lines
 from shadoweval.codec import encode_envelope
 from shadoweval.records import INCUMBENT, Envelope, Failure, Usage
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock, MemoryTransport, make_observation, make_query
 from shadoweval.traffic.audit import audit_trail
-from shadoweval.traffic.backlog import Backlog
-from shadoweval.traffic.gauges import Throttling
-from shadoweval.worker.feedback import Feedback
+from shadoweval.traffic.feedback import Backlog, Throttling
 from shadoweval.worker.loop import Worker
-from shadoweval.worker.watch import Watch
+from shadoweval.worker.monitor import Feedback, Monitor
 
 
 class Runs:
@@ -144,8 +142,8 @@ def test_a_touched_kill_file_ends_what_is_in_flight_and_is_written_down(make, st
 
     async def scene():
         receiver, runs = filled(2), Runs(hang=True)
-        watch = Watch(experiment, counters=receiver.counters)
-        worker = Worker(experiment, store=store, receiver=receiver, runs=runs, watch=watch)
+        monitor = Monitor(experiment, counters=receiver.counters)
+        worker = Worker(experiment, store=store, receiver=receiver, runs=runs, monitor=monitor)
         working = asyncio.create_task(worker.run())
         while len(runs.ran) < 2:
             await asyncio.sleep(0.01)
@@ -215,11 +213,11 @@ def test_silence_is_in_the_log_once(make, caplog):
     """A worker listens too: a mirror whose calls can't be copied is told once, and again after it was mended."""
     clock = FixedClock()
     counters = {"eligible": 10, "mirrored": 10}
-    watch = Watch(make(), counters=lambda: counters, seconds=clock.seconds)
+    monitor = Monitor(make(), counters=lambda: counters, seconds=clock.seconds)
 
     for broken in (0, 50, 100, 100):
         counters = {"eligible": 10 + broken, "mirrored": 10, "uncopyable": broken}
-        watch.step(met=0, oldest=None)
+        monitor.step(met=0, oldest=None)
         clock.tick(61)
 
     (record,) = [record for record in caplog.records if record.message == "nothing is mirrored"]

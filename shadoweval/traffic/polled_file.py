@@ -1,8 +1,8 @@
-"""A small file whose changes are seen by content, in a look that never waits.
+"""A small file whose changes are seen by content, in a poll that never waits.
 
 Comparing modification times alone misses a file that was replaced by one with an older time, and two changes within
 one tick of the file system's clock. So identity, size and both times are compared, and a file that changed within the
-last two seconds is read again at every look (what git calls racily clean).
+last two seconds is read again at every poll (what git calls racily clean).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["Content", "WatchedFile"]
+from shadoweval.clock import Seconds
+
+__all__ = ["Content", "PolledFile"]
 
 _CAP: Final = 256 * 1024
 _RACY: Final = 2.0
@@ -32,12 +33,12 @@ class Content(NamedTuple):
     """Nanoseconds since 1970."""
 
 
-class WatchedFile:
-    """Looks at a file at most once in `interval` seconds.
+class PolledFile:
+    """Polls a file at most once in `interval` seconds.
 
     Args:
         path: The file; it need not exist.
-        interval: Seconds for which a look is trusted.
+        interval: Seconds for which a poll is trusted.
         cap: Larger files are refused, since reading and parsing happen in the caller's time.
         clock: Monotonic seconds.
     """
@@ -48,23 +49,23 @@ class WatchedFile:
         *,
         interval: float = 0.1,
         cap: int = _CAP,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Seconds = time.monotonic,
     ) -> None:
         self.path = path.absolute()
         self._name = os.fspath(self.path)
         self._interval, self._cap, self._clock = interval, cap, clock
-        self._looked = -float("inf")
+        self._polled = -float("inf")
         self._signature: tuple[int, ...] | None = None
 
     def due(self) -> bool:
-        """Whether it is time for a look; True for one caller only, which then has to look.
+        """Whether it is time for a poll; True for one caller only, which then has to ask `changed`.
 
-        Also due where the clock stands before the last look (a process restored from a snapshot).
+        Also due where the clock stands before the last poll (a process restored from a snapshot).
         """
         now = self._clock()
-        if 0.0 <= now - self._looked < self._interval:
+        if 0.0 <= now - self._polled < self._interval:
             return False
-        self._looked = now
+        self._polled = now
         return True
 
     def changed(self) -> Content | None:

@@ -1,24 +1,22 @@
-"""Erase what a user asked, or what is old: in the store, and on its way there."""
+"""Retention and erasure: delete what a user asked, or what is old, in the store and on its way there."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from shadoweval.clock import Clock, Seconds, parse_span, utc_now
 from shadoweval.experiment import Experiment
 from shadoweval.transport.receiver import wipe_settled
-from shadoweval.worker.clock import utc_now
 from shadoweval.worker.ingestion import Ingestion
 from shadoweval.worker.opening import open_receiver
-from shadoweval.worker.spans import parse_span
 
 if TYPE_CHECKING:
     from shadoweval.store import SqlStore
 
-__all__ = ["Retention", "erase_unit", "purge", "retention_of"]
+__all__ = ["Retention", "erase_unit", "purge_before", "retention_of"]
 
 log: Final = logging.getLogger(__name__)
 
@@ -56,8 +54,8 @@ def retention_of(experiment: Experiment) -> timedelta | None:
     return parse_span(span, name="retention") if span else None
 
 
-def purge(experiment: Experiment, before: datetime, *, store: SqlStore) -> int:
-    """Delete queries asked before `before`, of all experiments in this store. Returns how many queries.
+def purge_before(experiment: Experiment, before: datetime, *, store: SqlStore) -> int:
+    """Delete queries asked before `before`, of all experiments in this store. Returns how many.
 
     What was read from this experiment's spool is overwritten there.
     """
@@ -84,20 +82,20 @@ class Retention:
         experiment: Experiment,
         *,
         store: SqlStore,
-        clock: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock = utc_now,
+        monotonic: Seconds = time.monotonic,
     ) -> None:
         self._experiment, self._store = experiment, store
-        self._kept = retention_of(experiment)
+        self._age = retention_of(experiment)
         self._clock, self._monotonic = clock, monotonic
         self._due = monotonic()
 
     def step(self) -> int:
         """Purge if it is time to. Returns how many queries."""
-        if self._kept is None or self._monotonic() < self._due:
+        if self._age is None or self._monotonic() < self._due:
             return 0
         self._due = self._monotonic() + _EVERY
-        purged = purge(self._experiment, self._clock() - self._kept, store=self._store)
+        purged = purge_before(self._experiment, self._clock() - self._age, store=self._store)
         if purged:
             log.info("purged old queries", extra={"experiment": self._experiment.name, "queries": purged})
         return purged

@@ -1,4 +1,4 @@
-"""The commands `kill` and `resume`. They load what they use, since whoever types them is in a hurry."""
+"""The commands `kill` and `resume`. They load little, since whoever types them is in a hurry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import ALL, KillSwitch
 
-__all__ = ["kill", "known_experiments", "resume"]
+__all__ = ["kill", "known_experiments", "resume", "say"]
 
 _CANNOT: Final = 4
 _LOCKS: Final = ("worker-", "evaluate-")
@@ -24,7 +24,7 @@ def kill(options: argparse.Namespace) -> int:
     """Stop mirroring, and what is in flight."""
     switch = _switch(options)
     switch.kill(options.reason)
-    _say(f"{options.name}: killed by {switch.file}. Resume with: shadoweval resume {options.name}")
+    say(f"{options.name}: killed by {switch.file}. Resume with: shadoweval resume {options.name}")
     return 0
 
 
@@ -32,13 +32,14 @@ def resume(options: argparse.Namespace) -> int:
     """Take a kill back."""
     switch = _switch(options)
     if switch.resume(options.reason):
-        _say(f"{options.name}: running, {switch.file} is gone")
+        say(f"{options.name}: running, {switch.file} is gone")
         return 0
-    _say(f"{options.name}: STILL KILLED by {switch.reason()}")
+    say(f"{options.name}: STILL KILLED by {switch.reason()}")
     return _CANNOT
 
 
-def _say(text: str) -> None:
+def say(text: object) -> None:
+    """Print a line at once, also into a pipe."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

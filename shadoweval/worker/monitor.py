@@ -1,0 +1,113 @@
+"""What a worker does beside running candidates.
+
+It audits the kill switch, raises the alarm when nothing is mirrored any more, and gives the mirrors the feedback that
+their breakers go by.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from shadoweval.clock import Clock, Seconds, utc_now
+from shadoweval.experiment import Experiment
+from shadoweval.traffic.feedback import Backlog, Throttling
+from shadoweval.traffic.kill_audit import KillAuditor
+from shadoweval.transport.spool import CAP_BYTES
+
+__all__ = ["Feedback", "Monitor"]
+
+log: Final = logging.getLogger(__name__)
+_SELFTEST_EVERY: Final = 60.0
+_BACKLOG_EVERY: Final = 5.0
+
+
+class Monitor:
+    """Monitors one experiment, step by step.
+
+    Args:
+        experiment: Which.
+        counters: Sum of the counters of all mirroring processes (`Receiver.counters`).
+        seconds: Monotonic seconds.
+    """
+
+    def __init__(
+        self, experiment: Experiment, *, counters: Callable[[], Mapping[str, int]], seconds: Seconds = time.monotonic
+    ) -> None:
+        self._experiment, self._counters, self._seconds = experiment, counters, seconds
+        self._auditor = KillAuditor(experiment.admission.switch, clock=seconds)
+        self._feedback = Feedback(experiment, seconds=seconds)
+        self._tested = -float("inf")
+        self._alarm = ""
+
+    def step(self, *, met: int, oldest: datetime | None) -> None:
+        """Check and report, each as often as it makes sense; see `Feedback.step`."""
+        self._auditor.poll()
+        self._feedback.step(met=met, oldest=oldest)
+        if not 0.0 <= self._seconds() - self._tested < _SELFTEST_EVERY:
+            self._tested = self._seconds()
+            self._test()
+
+    def end(self, *, met: int) -> None:
+        """The last step, which leaves nothing unwritten."""
+        self.step(met=met, oldest=None)
+        self._auditor.settle()
+
+    def _test(self) -> None:
+        silence = self._experiment.admission.selftest.check(self._counters())
+        reason = "" if silence is None or silence.meant else silence.reason or "not counted"
+        if reason and reason != self._alarm:
+            alarm = {"experiment": self._experiment.name, "shadow": True, "alarm": str(silence)}
+            log.warning("nothing is mirrored", extra=alarm)
+        self._alarm = reason
+
+
+class Feedback:
+    """Reports to one experiment's mirrors: rate limits that candidates met, and how far the worker is behind.
+
+    Args:
+        experiment: Whose mirrors.
+        clock: Now, aware UTC.
+        seconds: Monotonic seconds.
+    """
+
+    def __init__(self, experiment: Experiment, *, clock: Clock = utc_now, seconds: Seconds = time.monotonic) -> None:
+        home = experiment.settings.folder
+        self._throttling = Throttling(experiment.name, home=home)
+        self._backlog = Backlog(experiment.name, home=home)
+        self._spool = experiment.spool
+        self._clock, self._seconds = clock, seconds
+        self._reported = -float("inf")
+        self._met = 0
+        self._fault = ""
+
+    def step(self, *, met: int, oldest: datetime | None) -> None:
+        """Report what is new; rate limits at once, the backlog every five seconds.
+
+        Args:
+            met: How often a rate limit was met so far.
+            oldest: When the oldest query that waits was asked; None: none waits.
+        """
+        try:
+            if met > self._met:
+                self._throttling.add(met - self._met)
+                self._met = met
+            if not 0.0 <= self._seconds() - self._reported < _BACKLOG_EVERY:
+                self._reported = self._seconds()
+                age = 0.0 if oldest is None else max((self._clock() - oldest).total_seconds(), 0.0)
+                self._backlog.report(age=age, fill=self._fill())
+        except OSError as error:
+            if str(error) != self._fault:
+                self._fault = str(error)
+                log.warning("the mirrors can't be told how it goes", extra={"why": str(error)})
+
+    def _fill(self) -> float:
+        try:
+            with os.scandir(self._spool) as entries:
+                return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".seg")) / CAP_BYTES
+        except FileNotFoundError:  # no spool, or a segment that was done with just now
+            return 0.0
