@@ -285,7 +285,7 @@ def test_the_switch_loads_neither_numbers_nor_databases(project, command):
 def test_status_loads_no_statistics(project):
     """It reads the store, and needs no numpy for that unless the definition does."""
     code = (
-        "import sys, runpy\nimport shadoweval.cli.status\n"
+        "import sys, runpy\nimport shadoweval.cli.storage\n"
         "print(sorted({'numpy', 'scipy', 'jinja2', 'shadoweval.evaluation.evaluate'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
