@@ -97,7 +97,9 @@ def _stopped(experiment: Experiment) -> Iterator[str]:
     yield f"{experiment.name}: {'running' if why is None else f'KILLED by {why}'} (home: {home})"
     spent = experiment.admission.budget.reason()
     if spent is not None:
-        held = "no candidate runs" if experiment.admission.budget.reason(runs=True) else "what was mirrored is still run"
+        held = (
+            "no candidate runs" if experiment.admission.budget.reason(runs=True) else "what was mirrored is still run"
+        )
         yield f"  BUDGET SPENT: {spent}; nothing is mirrored and {held} until midnight UTC"
 
 
