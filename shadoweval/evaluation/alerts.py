@@ -66,7 +66,7 @@ def _facts(verdict: Verdict, previous: Verdict | None) -> dict[str, object]:
 
 
 def notify_changes(evaluation: Evaluation, before: Evaluation | None, notifiers: Sequence[Notifier]) -> int:
-    """Tell each notifier of each changed decision; one that raises is logged and does not stop the others.
+    """Notify each notifier of each changed decision; one that raises is logged and does not stop the others.
 
     Returns:
         How many decisions changed.
@@ -74,7 +74,7 @@ def notify_changes(evaluation: Evaluation, before: Evaluation | None, notifiers:
     known = {v.candidate: v for v in (before.verdicts if before else ())}
     changed = [v for v in evaluation.verdicts if _differs(v, known.get(v.candidate))]
     for verdict in changed:
-        _tell(verdict, known.get(verdict.candidate), notifiers)
+        _notify(verdict, known.get(verdict.candidate), notifiers)
     return len(changed)
 
 
@@ -82,7 +82,7 @@ def _differs(verdict: Verdict, previous: Verdict | None) -> bool:
     return previous is None or (previous.decision, previous.why) != (verdict.decision, verdict.why)
 
 
-def _tell(verdict: Verdict, previous: Verdict | None, notifiers: Iterable[Notifier]) -> None:
+def _notify(verdict: Verdict, previous: Verdict | None, notifiers: Iterable[Notifier]) -> None:
     for notifier in notifiers:
         try:
             notifier.notify(verdict, previous)

@@ -1,10 +1,12 @@
-"""From stored pairs to an Evaluation: score and judge them, and gather what the report shows."""
+"""From stored pairs to an Evaluation: score them, decide, and gather what the report shows."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -23,7 +25,7 @@ from shadoweval.verdict.judge import Judgement, judge_trial
 from shadoweval.verdict.rules import Rules
 from shadoweval.worker.opening import open_receiver, open_store
 
-__all__ = ["Judged", "evaluate"]
+__all__ = ["evaluate"]
 
 _CYCLE: Final = 24.0
 """Hours of a day, since traffic differs by day and night."""
@@ -34,8 +36,19 @@ _SLIDES: Final = (
 )
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """One candidate, judged: what goes into the Evaluation."""
+class _Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What one evaluation goes by: which queries, when, and under which rules."""
+
+    now: datetime
+    since: datetime | None
+    until: datetime | None
+    sliding: bool
+    """Whether the window moves with the clock; then nothing of an earlier look can be taken up."""
+    rules: Rules
+
+
+class _Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What one candidate contributes to the Evaluation."""
 
     judgement: Judgement
     examples: Examples
@@ -54,7 +67,7 @@ def evaluate(
     store: Store | None = None,
     clock: Clock = utc_now,
 ) -> Evaluation:
-    """Score and judge the pairs of each candidate, keep the evaluation and return it.
+    """Score the pairs of each candidate, decide, keep the evaluation and return it.
 
     Labels of the experiment's case file are joined first. Look as often as you like: the verdict is valid at every
     look.
@@ -74,133 +87,93 @@ def evaluate(
         StoreError: the store can't be used.
         CaseFileError: the labels can't be read.
     """
-    if store is None:
-        with open_store(experiment) as opened:
-            return evaluate(
-                experiment,
-                since=since,
-                until=until,
-                candidates=candidates,
-                closed=closed,
-                once=once,
-                store=opened,
-                clock=clock,
-            )
-    now = clock()
-    first = now - since if isinstance(since, timedelta) else since
+    now, sliding = clock(), isinstance(since, timedelta)
+    scope = _Scope(
+        now=now,
+        since=now - since if isinstance(since, timedelta) else since,
+        until=until,
+        sliding=sliding,
+        rules=_rules(experiment, closed=closed, once=once, sliding=sliding),
+    )
     names = list(experiment.candidates) if candidates is None else list(candidates)
     for name in names:
         experiment.target(name)
-    _join_labels(experiment, store)
-    sliding = isinstance(since, timedelta)
-    rules = _rules(experiment, closed=closed, once=once, sliding=sliding)
-    judged = {
-        name: _judge_stored(experiment, name, store=store, window=(first, until), sliding=sliding, now=now, rules=rules)
-        for name in names
-    }
-    before = store.evaluations(experiment.name)
-    evaluation = _assembled(
-        experiment,
-        judged,
-        since=first,
-        until=until or now,
-        now=now,
-        looks=before[0].looks + 1 if before else 1,
-        sliding=sliding and not (closed or once),
-    )
-    store.add_evaluation(evaluation)
+    with contextlib.nullcontext(store) if store is not None else open_store(experiment) as opened:
+        if experiment.labels is not None:
+            opened.add_labels(labels_of(read_cases(experiment.labels)))
+        results = {name: _evaluate_candidate(experiment, name, store=opened, scope=scope) for name in names}
+        before = opened.evaluations(experiment.name)
+        evaluation = _assembled(experiment, results, scope=scope, looks=before[0].looks + 1 if before else 1)
+        opened.add_evaluation(evaluation)
     return evaluation
 
 
 def _rules(experiment: Experiment, *, closed: bool, once: bool, sliding: bool) -> Rules:
-    given = experiment.rules
+    rules = experiment.rules
     live = not (closed or once or sliding)
     return msgspec.structs.replace(
-        given,
+        rules,
         candidates=len(experiment.candidates),
         closed=closed,
         once=once,
-        min_hours=_CYCLE if given.min_hours is None and live else given.min_hours,
+        min_hours=_CYCLE if rules.min_hours is None and live else rules.min_hours,
     )
 
 
-def _join_labels(experiment: Experiment, store: Store) -> None:
-    if experiment.labels is not None:
-        store.add_labels(labels_of(read_cases(experiment.labels)))
-
-
-def _judge_stored(
-    experiment: Experiment,
-    candidate: Arm,
-    *,
-    store: Store,
-    window: tuple[datetime | None, datetime | None],
-    sliding: bool,
-    now: datetime,
-    rules: Rules,
-) -> Judged:
-    since, until = window
-    purpose = "" if sliding else purpose_of(experiment)
-    look = store.look(experiment.name, candidate, since=since, until=until, purpose=purpose)
+def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store, scope: _Scope) -> _Result:
+    purpose = "" if scope.sliding else purpose_of(experiment)
+    look_at = partial(store.look, experiment.name, candidate, since=scope.since, until=scope.until, purpose=purpose)
+    look = look_at()
     try:
         progress = Progress(experiment) if look.left is None else Progress.restored(experiment, look.left)
     except CorruptFrameError:
-        look = store.look(experiment.name, candidate, since=since, until=until, purpose=purpose, anew=True)
-        progress = Progress(experiment)
+        look, progress = look_at(anew=True), Progress(experiment)
     progress.add(look.pairs, keep=lambda scores: store.add_scores(experiment.name, candidate, scores))
     if purpose:
         look.leave(progress.to_state(), purpose=purpose)
     coverage = msgspec.structs.replace(look.coverage, distinct=progress.trial.distinct)
-    trial = progress.trial
+    trial, now, rules = progress.trial, scope.now, scope.rules
     judgement = judge_trial(
         trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules
     )
     if experiment.rule == "kayenta":
         judgement = as_kayenta(judgement, trial, coverage=coverage, now=now, rules=rules)
-    return Judged(judgement=judgement, examples=progress.examples, tally=progress.tally, coverage=coverage)
+    return _Result(judgement=judgement, examples=progress.examples, tally=progress.tally, coverage=coverage)
 
 
-def _assembled(
-    experiment: Experiment,
-    judged: Mapping[Arm, Judged],
-    *,
-    since: datetime | None,
-    until: datetime,
-    now: datetime,
-    looks: int,
-    sliding: bool,
-) -> Evaluation:
+def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, looks: int) -> Evaluation:
     costs: dict[str, float] = {}
     versions: dict[str, dict[str, str]] = {}
-    for one in judged.values():
-        costs |= dict(one.tally.costs)
-        versions |= one.tally.versions
+    for result in results.values():
+        costs |= dict(result.tally.costs)
+        versions |= result.tally.versions
+    once_valid = scope.sliding and not (scope.rules.closed or scope.rules.once)
     return Evaluation(
-        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        id=f"{scope.now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         experiment=experiment.name,
-        created_at=now,
-        since=since,
-        until=until,
-        verdicts=tuple(one.judgement.verdict for one in judged.values()),
-        coverage={name: one.coverage for name, one in judged.items()},
-        summaries={name: one.judgement.summaries for name, one in judged.items()},
-        slices={name: _gated(experiment, one.judgement.slices) for name, one in judged.items()},
-        examples={name: one.examples.chosen() for name, one in judged.items()},
-        refusals={name: one.tally.refusals for name, one in judged.items()},
-        containment={name: one.tally.containment for name, one in judged.items()},
+        created_at=scope.now,
+        since=scope.since,
+        until=scope.until or scope.now,
+        verdicts=tuple(result.judgement.verdict for result in results.values()),
+        coverage={name: result.coverage for name, result in results.items()},
+        summaries={name: result.judgement.summaries for name, result in results.items()},
+        slices={name: _gated(experiment, result.judgement.slices) for name, result in results.items()},
+        examples={name: result.examples.chosen() for name, result in results.items()},
+        refusals={name: result.tally.refusals for name, result in results.items()},
+        containment={name: result.tally.containment for name, result in results.items()},
         versions=versions,
         overhead=_overhead(experiment),
         costs=costs,
-        write_sets={name: dict(one.tally.writes) for name, one in judged.items()},
+        write_sets={name: dict(result.tally.writes) for name, result in results.items()},
         looks=looks,
-        notes=(*((_SLIDES,) if sliding else ()), *_alarm(experiment)),
+        notes=(*((_SLIDES,) if once_valid else ()), *_alarm(experiment)),
     )
 
 
 def _gated(experiment: Experiment, slices: Sequence[SliceResult]) -> tuple[SliceResult, ...]:
     """Slices of what some gate is about; other metrics may differ without being worse (overlap)."""
     about = {gate.base for gate in experiment.gates}
-    return tuple(one for one in slices if one.metric in about)
+    return tuple(part for part in slices if part.metric in about)
 
 
 def _alarm(experiment: Experiment) -> tuple[str, ...]:

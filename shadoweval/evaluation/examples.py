@@ -49,22 +49,22 @@ class Examples:
         """The examples: failures, then losses, then gains, each worst or best first, then the sample."""
         return tuple(
             example
-            for kept in self._kinds.values()
-            for _, _, example in sorted(kept, key=lambda item: item[:2], reverse=True)
+            for ranked in self._kinds.values()
+            for _, _, example in sorted(ranked, key=lambda item: item[:2], reverse=True)
         )
 
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values; values that the arms returned keep their types."""
         return {
-            kind: [[rank, query_id, dump(_keeping_types(example))] for rank, query_id, example in kept]
-            for kind, kept in self._kinds.items()
+            kind: [[rank, query_id, dump(_with_plain_values(example))] for rank, query_id, example in ranked]
+            for kind, ranked in self._kinds.items()
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
         self._kinds = {
-            kind: [(rank, query_id, load(example, Example)) for rank, query_id, example in kept]
-            for kind, kept in state.items()
+            kind: [(rank, query_id, load(example, Example)) for rank, query_id, example in ranked]
+            for kind, ranked in state.items()
         }
 
     def _difference(self, scores: Iterable[PairScore]) -> float | None:
@@ -79,8 +79,8 @@ class Examples:
         return None
 
     def _keep(self, why: str, rank: float, *, pair: Pair, scores: Sequence[PairScore]) -> None:
-        kept = self._kinds[why]
-        if len(kept) == self._each and (rank, pair.id) <= kept[0][:2]:
+        ranked = self._kinds[why]
+        if len(ranked) == self._each and (rank, pair.id) <= ranked[0][:2]:
             return
         example = Example(
             query_id=pair.id,
@@ -92,11 +92,11 @@ class Examples:
             labels=pair.labels,
             why=why,
         )
-        push = heapq.heappush if len(kept) < self._each else heapq.heappushpop
-        push(kept, (rank, pair.id, example))
+        push = heapq.heappush if len(ranked) < self._each else heapq.heappushpop
+        push(ranked, (rank, pair.id, example))
 
 
-def _keeping_types(example: Example) -> Example:
+def _with_plain_values(example: Example) -> Example:
     return msgspec.structs.replace(
         example, incumbent=with_plain_values(example.incumbent), candidate=with_plain_values(example.candidate)
     )

@@ -47,7 +47,7 @@ class Shadow:
         candidate: str | None = None,
         processes: int = 1,
     ) -> Verdict:
-        """Run both arms over the cases and judge the candidate.
+        """Run both arms over the cases and decide about the candidate.
 
         Args:
             experiment: What to run; it must name its incumbent.
@@ -73,26 +73,26 @@ def run_suite(
     processes: int = 1,
     clock: Clock = utc_now,
 ) -> Evaluation:
-    """Run the incumbent and the candidates over a case file, in a store that is thrown away; judge and return."""
+    """Run the incumbent and the candidates over a case file, in a store that is thrown away; evaluate and return."""
     from shadoweval.store import SqlStore  # noqa: PLC0415 - the fixture loads nothing before it is used
 
     names = list(experiment.candidates) if candidates is None else list(candidates)
     targets = [experiment.target(name) for name in (INCUMBENT, *names)]
-    read = read_cases(_case_file(experiment, cases))
+    suite = read_cases(_case_file(experiment, cases))
     folder = tempfile.TemporaryDirectory(prefix="shadow-suite-")
-    with folder as place, SqlStore(f"sqlite:///{place}/suite.db") as store:
-        asyncio.run(_run(experiment, read, store=store, names=names, processes=processes, clock=clock))
-        store.add_labels(labels_of(read))
+    with folder as path, SqlStore(f"sqlite:///{path}/suite.db") as store:
+        asyncio.run(_run(experiment, suite, store=store, names=names, processes=processes, clock=clock))
+        store.add_labels(labels_of(suite))
         evaluation = evaluate(experiment, candidates=names, once=True, store=store, clock=clock)
-    note = f"A suite of {len(read)} cases; arms: {', '.join(targets)}."
+    note = f"A suite of {len(suite)} cases; arms: {', '.join(targets)}."
     return msgspec.structs.replace(evaluation, notes=(*evaluation.notes, note))
 
 
 def _case_file(experiment: Experiment, cases: str | Path | None) -> Path:
-    found = cases or experiment.labels
-    if found is None:
+    file = cases or experiment.labels
+    if file is None:
         raise CaseFileError("cases", 0, f"experiment {experiment.name!r} has no labels either; give cases='file.jsonl'")
-    return Path(found)
+    return Path(file)
 
 
 async def _run(
@@ -107,20 +107,20 @@ async def _run(
         }
         store.add_envelopes(envelopes, arms=arms)
         store.add_counters(experiment.name, "suite", {"eligible": len(envelopes), "mirrored": len(envelopes)})
-        await Worker(experiment, store=store, receiver=_Nothing(), runs=pool).run(until_idle=True)
+        await Worker(experiment, store=store, receiver=_NoReceiver(), runs=pool).run(until_idle=True)
 
 
 async def _served(experiment: Experiment, query: Query, *, runs: Runs) -> Envelope:
     """The envelope that the mirror would have sent, had the incumbent's run been served."""
-    nothing = Observation(
+    placeholder = Observation(
         query_id=query.id, arm=INCUMBENT, place="served", outcome=Outcome(), started_at=query.asked_at, duration=0.0
     )
-    blank = Envelope(experiment=experiment.name, query=query, served=nothing)
+    blank = Envelope(experiment=experiment.name, query=query, served=placeholder)
     observation = await runs.run(blank, arm=INCUMBENT)
     return msgspec.structs.replace(blank, served=msgspec.structs.replace(observation, place="served"))
 
 
-class _Nothing:
+class _NoReceiver:
     """A receiver without envelopes: the suite puts them into the store itself."""
 
     def receive(self, limit: int) -> None:
