@@ -377,12 +377,20 @@ def served(mirror):
         thread.join(10)
 
 
+def wait_for_frame(kept):
+    """The client has its answer before the server's thread hands the query over."""
+    end = time.monotonic() + 10
+    while not kept.frames and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def test_a_candidate_behind_a_url_gives_what_the_app_gives(served, kept):
     """The recorded input, sent on by `http_candidate`, gives the same mapping as the incumbent's outcome holds."""
     url, seen = served
     candidate = http_candidate(url, experiment="support")
     request = {"method": "POST", "path": "/ask", "query": {"a": ["1"]}, "headers": {"content-type": "application/json"}}
     first = candidate({**request, "body": {"question": "why"}})
+    wait_for_frame(kept)
     incumbent = kept.only
     (recorded,), _ = codec.thaw(incumbent.query.inputs)
     assert candidate(recorded) == first == incumbent.served.outcome.value
@@ -400,7 +408,5 @@ def test_a_client_that_hangs_up_on_a_real_server_is_aborted(served, kept):
     with socket.create_connection((host, int(port))) as client:
         client.sendall(b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi")
         assert client.recv(100)
-    end = time.monotonic() + 10
-    while not kept.frames and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_for_frame(kept)
     assert kept.only.served.failure.kind == "aborted"

@@ -31,8 +31,7 @@ def begun(site: Site, inputs: Any, config: Any, *, state: bool = False) -> Call 
 
     `state`: it is a graph's stream, whose outcome is the graph's last state.
     """
-    thread = _thread(config)
-    call = begin(site, (inputs,), {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}})
+    call = begin(site, (inputs,), thread_config(config))
     if call is not None and call.recorder is not None:
         call.recorder.handler = Tap(call.recorder, links=False, state=state)
     return call
@@ -57,16 +56,16 @@ def _over(call: Call, error: BaseException | None) -> None:
             call.recorder.handler.over(error)
 
 
-def _thread(config: Any) -> Any:
-    """The thread of a run: its own config's, else that of the run it is a part of."""
+def thread_config(config: Any) -> dict[str, Any]:
+    """The thread of a run, its own config's or that of the run around it, as a query keeps it: a keyword `config`."""
     for told in (config, var_child_runnable_config.get()):
         if type(told) is dict:
             for name in ("configurable", "metadata"):
                 part: Any = cast("dict[str, Any]", told).get(name)
                 thread = part.get("thread_id") if part else None
                 if thread is not None:
-                    return thread
-    return None
+                    return {"config": {"configurable": {"thread_id": str(thread)}}}
+    return {}
 
 
 class Joined(Chunks):

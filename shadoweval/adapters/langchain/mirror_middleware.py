@@ -19,6 +19,7 @@ from langchain.agents.middleware import AgentMiddleware, AgentState
 from langchain.agents.middleware.types import PrivateStateAttr
 from langgraph.errors import GraphBubbleUp
 
+from shadoweval.adapters.langchain.mirror_entries import thread_config
 from shadoweval.adapters.langchain.mirror_runnable import site_of
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.begin import begin
@@ -37,7 +38,7 @@ class ShadowState(AgentState[Any]):
     shadow_call: NotRequired[Annotated[str, PrivateStateAttr]]
 
 
-class ShadowMiddleware(AgentMiddleware[ShadowState, Any, Any]):
+class ShadowMiddleware(AgentMiddleware):
     """Makes one query of each run of an agent, sync or async.
 
     Args:
@@ -56,10 +57,9 @@ class ShadowMiddleware(AgentMiddleware[ShadowState, Any, Any]):
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """A turn begins."""
-        thread = getattr(getattr(runtime, "execution_info", None), "thread_id", None)
-        config = {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}}
+        del runtime  # langgraph 1.0's does not say which thread it is
         asked = {name: part for name, part in state.items() if name != _KEY}
-        call = begin(self._site, (asked,), config)
+        call = begin(self._site, (asked,), thread_config(None))
         if call is None:
             return {_KEY: ""}
         with self._lock:
