@@ -31,8 +31,9 @@ from contextlib import closing
 from pathlib import Path
 
 from shadoweval.candidate import CandidatePool, Limits, Replay, SqliteWorld, Stubs
-from shadoweval.candidate.tools.overlay import OverlayMapping
+from shadoweval.candidate.tools.entity_world import OverlayMapping
 from shadoweval.candidate.tools.replay import call_key
+from shadoweval.candidate.tools.session import Session
 from shadoweval.codec import freeze
 from shadoweval.records import Envelope, Observation, Outcome, Query, ToolCall
 
@@ -186,7 +187,7 @@ def stub(rounds: int) -> float:
     calls = (ToolCall(name="pay", arguments={"order": "K-x1"}, result="paid", effect="write"), *calls)
     given = envelope(calls=calls)
     with tempfile.TemporaryDirectory() as folder:
-        session = Stubs(default=[Replay(repeat_reads=True)]).opened(given, scratch=Path(folder))
+        session = Session(Stubs(default=[Replay(repeat_reads=True)]), given, scratch=Path(folder))
         session.answer("look", calls[1].arguments, effect="read", live=None)
         known = {("look", call_key(call.arguments)): call for call in calls[1:]}
         asked = [calls[n].arguments for n in random.sample(range(1, 10_001), 2_000)]

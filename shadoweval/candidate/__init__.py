@@ -4,13 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from shadoweval.candidate.conversations import Conversations
 from shadoweval.candidate.limits import Limits
-from shadoweval.candidate.tools.effects import effect_of
 from shadoweval.candidate.tools.entity_world import EntityWorld
-from shadoweval.candidate.tools.policies import Live, Refuse, World
 from shadoweval.candidate.tools.replay import Replay
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.sqlite_world import SqliteWorld
-from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.candidate.tools.stubs import Live, Refuse, Stubs, World, effect_of
 from shadoweval.candidate.tools.write_sets import WriteComparison, compare_writes
 
 if TYPE_CHECKING:

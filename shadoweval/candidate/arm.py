@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import datetime as dt
 import logging
@@ -13,7 +12,7 @@ import msgspec
 
 from shadoweval.candidate.forkserver.client import ForkServerClient
 from shadoweval.candidate.forkserver.wire import Ready, Report, Start, outgoing
-from shadoweval.candidate.limits import Throttle
+from shadoweval.candidate.limits import RunQueue, Throttle
 from shadoweval.candidate.remote_child import Ended, RemoteChild, RemoteRun
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.records import Envelope, Failure, FailureKind, Observation, Usage
@@ -43,19 +42,21 @@ class ArmRunner:
         self.shapes = shapes
         self.arm, self.limits = spec.arm, spec.limits
         self.fork_server = ForkServerClient(spec, guard=guard)
-        self.throttle = Throttle(processes)
-        self.busy = 0
-        """Runs in flight."""
+        self._queue = RunQueue(processes)
         self.containment = ""
         """What holds its processes, in words."""
         self._processes, self._per_child = processes, 1
         self._children: list[RemoteChild] = []
         self._forking = asyncio.Lock()
-        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._epoch = self._numbers = 0
         self._draining = False
         self._unusable: TargetError | None = None
         self._spare: asyncio.Task[RemoteChild] | None = None
+
+    @property
+    def throttle(self) -> Throttle:
+        """How many runs may be in flight."""
+        return self._queue.throttle
 
     async def start(self) -> Ready:
         """Import the target.
@@ -67,7 +68,7 @@ class ArmRunner:
         self._per_child = self.limits.concurrency if ready.concurrent else 1
         most = self._processes * self._per_child
         if self.throttle.most != most:
-            self.throttle = Throttle(most)
+            self._queue.throttle = Throttle(most)
         self.containment = await self._try_containment()
         return ready
 
@@ -80,9 +81,7 @@ class ArmRunner:
             child = await asyncio.shield(spare)
             await asyncio.wait_for(asyncio.shield(child.contained), _ANNOUNCEMENT)
             if child.containment:
-                missing = [layer for layer in child.containment if " missing: " in layer]
-                layers = ", ".join(layer for layer in child.containment if layer not in missing)
-                return f"contained by: {layers}; {'; '.join(missing) or 'nothing missing'}"
+                return child.supervisor.containment.describe().replace("\n", "; ")
         return "the guard can't be put in force: nothing will run"
 
     async def run(self, envelope: Envelope, *, alone: bool) -> Observation:
@@ -101,7 +100,7 @@ class ArmRunner:
     async def _run(self, envelope: Envelope, *, alone: bool) -> Observation:
         epoch, frame, shapes = self._epoch, outgoing(envelope), self._unknown_shapes(envelope)
         for retries in range(_RETRIES, -1, -1):
-            await self._enter(epoch)
+            await self._queue.enter(lambda: epoch != self._epoch or self._draining)
             try:
                 if epoch != self._epoch or self._draining:
                     return self._unrun(envelope, "killed", _CANCELLED)
@@ -115,7 +114,7 @@ class ArmRunner:
                     return self._unrun(envelope, "crash", str(error))
                 continue
             finally:
-                self._leave()
+                self._queue.leave()
             if alone and child.open:
                 child.kill("killed", "its run is over")
             if isinstance(end, Report):
@@ -133,41 +132,6 @@ class ArmRunner:
             return self.shapes
         known = {call.name for call in envelope.served.tool_calls}
         return {name: shape for name, shape in self.shapes.items() if name not in known}
-
-    # Whose turn it is.
-
-    async def _enter(self, epoch: int) -> None:
-        loop = asyncio.get_running_loop()
-        while epoch == self._epoch and not self._draining:
-            pause = self.throttle.until - loop.time()
-            if pause <= 0 and self.busy < int(self.throttle.allowed):
-                break
-            turn = loop.create_future()
-            self._waiting.append(turn)
-            timer = loop.call_later(pause, self._wake) if pause > 0 else None
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._wake()
-                raise
-            finally:
-                if timer is not None:
-                    timer.cancel()
-        self.busy += 1
-
-    def _leave(self) -> None:
-        self.busy -= 1
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-
-    # Which child.
 
     async def _child(self, *, alone: bool) -> RemoteChild:
         if alone:
@@ -209,8 +173,6 @@ class ArmRunner:
     def _ended(self, child: RemoteChild) -> None:
         if child in self._children:
             self._children.remove(child)
-
-    # What is reported of it.
 
     def _throttled(self, report: Report) -> bool:
         if not report.throttled:
@@ -263,22 +225,18 @@ class ArmRunner:
             versions=self.fork_server.ready.versions if self.fork_server.ready else {},
         )
 
-    # The end.
-
     def cancel(self) -> None:
         """Kill every run in flight and drop those that wait."""
         self._epoch += 1
         for child in list(self.fork_server.children.values()):
             if child.runs:
                 child.kill("killed", _CANCELLED)
-        for _ in range(len(self._waiting)):
-            self._wake()
+        self._queue.wake_all()
 
     def drain(self) -> None:
         """Begin no further run, nor one again: what waits for its turn ends as `killed`, what runs goes on."""
         self._draining = True
-        for _ in range(len(self._waiting)):
-            self._wake()
+        self._queue.wake_all()
 
     def close(self) -> None:
         """Kill everything."""

@@ -11,16 +11,14 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping
-from concurrent.futures import thread as executor_threads
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from shadoweval import capture, codec
-from shadoweval.candidate.cpu_wait import SchedStat
-from shadoweval.candidate.forkserver.wire import Receiver, Report, Request, decode, send
+from shadoweval.candidate.footprint import ProcessState, SchedStat
+from shadoweval.candidate.forkserver.wire import READ_BYTES, Frames, Receiver, Report, Request, decode, send
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
 from shadoweval.candidate.target import Target
@@ -30,7 +28,7 @@ from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.errors import CodecError
 from shadoweval.records import Arm, Failure, FailureKind, Observation
 
-__all__ = ["Child", "ChildSetup", "ProcessState", "collected", "overdue", "unbegun"]
+__all__ = ["Child", "ChildSetup", "ConcurrentChild", "collected", "overdue", "unbegun"]
 
 _COMPLETE: Final = frozenset({str, dict, list, tuple, type(None)})
 """Types of values that need no test whether they are to be awaited or iterated: the tests cost three calls."""
@@ -52,52 +50,6 @@ class ChildSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Descriptor of /proc/self/clear_refs."""
     schedstat: SchedStat | None = None
     """How long it waited for a processor."""
-
-
-class ProcessState:
-    """What a run can leave behind that the next one would meet: threads, processes, working folder, environment."""
-
-    def __init__(self) -> None:
-        self.threads, self.folder, self.environment = _own_threads(), _folder(), dict(_environment())
-
-    def changed(self) -> bool:
-        """Whether the process is no longer as it was."""
-        return (
-            _own_threads() > self.threads
-            or _has_offspring()
-            or _folder() != self.folder
-            or _environment() != self.environment
-        )
-
-
-def _own_threads() -> int:
-    """Threads that are no hands of an executor."""
-    if threading.active_count() == 1:
-        return 1
-    workers: Any = getattr(executor_threads, "_threads_queues", {})
-    return sum(thread not in workers for thread in threading.enumerate())
-
-
-def _has_offspring() -> bool:
-    """Whether a process that the run started is still there."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:  # those that have ended are nobody's concern any more
-            pass
-    except ChildProcessError:
-        return False
-    return True
-
-
-def _environment() -> Mapping[Any, Any]:
-    """The environment, as bytes where Python holds it so: decoding it took half of a short run's time."""
-    return getattr(os.environ, "_data", os.environ)
-
-
-def _folder() -> bytes:
-    try:
-        return os.getcwdb()  # noqa: PTH109 - a Path costs more than the look, on every run
-    except OSError:
-        return b""
 
 
 class Child:
@@ -138,9 +90,9 @@ class Child:
             return None
         fault = None
         try:
-            session = self.setup.stubs.opened(envelope, scratch=self.setup.scratch, shapes=request.shapes)
+            session = Session(self.setup.stubs, envelope, scratch=self.setup.scratch, shapes=request.shapes)
         except Exception as error:  # noqa: BLE001 - costs this run only
-            fault, session = error, Stubs().opened(envelope, scratch=self.setup.scratch)
+            fault, session = error, Session(Stubs(), envelope, scratch=self.setup.scratch)
         if self.setup.peak is not None and self.alone:
             os.write(self.setup.peak, _RESET_PEAK)
         run = Run(
@@ -228,6 +180,86 @@ class Child:
         if not run.claimed():
             self.report(Report(run.number, run.stopped(kind, message), retiring=True))
         os._exit(0)
+
+
+class ConcurrentChild(Child):
+    """Runs requests as tasks of one loop. A run that is over its limits is cancelled; the process ends if it stays."""
+
+    alone = False
+
+    def __init__(self, setup: ChildSetup, channel: socket.socket) -> None:
+        super().__init__(setup, channel)
+        self.loop = self.runner.get_loop()
+        self.frames = Frames()
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+        self._sending = threading.Lock()
+        self._over = asyncio.Event()
+
+    def serve(self) -> None:
+        """Serve; returns when the pool hangs up."""
+        self.runner.run(self._served())
+
+    async def _served(self) -> None:
+        self.loop.add_reader(self.channel, self._readable)
+        await self._over.wait()
+
+    def _readable(self) -> None:
+        content = self.channel.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        if not content:
+            self._over.set()
+            return
+        for frame in self.frames.feed(content):
+            run = self._opened(decode(frame, Request))
+            if run is not None:
+                self.tasks[run.number] = self.loop.create_task(self._task(run))
+
+    async def _task(self, run: Run) -> None:
+        intercept.session.set(run.session)
+        timer = self.loop.call_later(self.setup.limits.seconds, self.stop, run, "timeout", overdue(self.setup.limits))
+        value, chunks, error = None, None, None
+        try:
+            with capture.recording(run.recorder):
+                args, kwargs = arguments_of(run.envelope)
+                value, chunks = await collected(self.setup.target.call(*args, **kwargs), run)
+        except BaseException as raised:  # noqa: BLE001 - SystemExit and its like end the run, not this process
+            error = raised
+        timer.cancel()
+        self.tasks.pop(run.number, None)
+        if not run.claimed():
+            self._finish(run, value=value, chunks=chunks, error=error)
+
+    def _finish(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> None:
+        observation = self._observed(run, value=value, chunks=chunks, error=error)
+        self.closed(run.session)
+        retiring = isinstance(error, MemoryError) or (not self.tasks and self.before.changed())
+        throttled, retry_after = rate_limit(error, run.recorder)
+        self.report(Report(run.number, observation, throttled, retry_after, retiring))
+        if retiring and not self.tasks:
+            self._over.set()
+
+    def report(self, report: Report) -> None:
+        """Send a report, from whichever thread."""
+        with self._sending:
+            super().report(report)
+
+    def stop(self, run: Run, kind: FailureKind, message: str) -> None:
+        """Report the run as it stands and cancel it; other runs go on, unless it does not let itself be cancelled."""
+        if not run.claimed():
+            observation = run.stopped(kind, message)
+            self.closed(run.session)
+            self.report(Report(run.number, observation))
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the pool hung up
+                self.loop.call_soon_threadsafe(self._cancel, run.number)
+
+    def _cancel(self, number: int) -> None:
+        task = self.tasks.get(number)
+        if task is not None:
+            task.cancel()
+            self.loop.call_later(self.setup.limits.grace, self._abandon, task)
+
+    def _abandon(self, task: asyncio.Task[None]) -> None:
+        if not task.done():
+            os._exit(1)  # the pool gives the other runs to another process
 
 
 def unbegun(fault: Exception) -> Observation:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import collections
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
-__all__ = ["Limits", "Throttle"]
+__all__ = ["Limits", "RunQueue", "Throttle"]
 
 
 _MILLION: Final = 1e6
@@ -77,3 +79,50 @@ class Throttle:
         self.allowed = min(float(self.most), self.allowed + 1 / self.allowed)
         if self.allowed == self.most:
             self._next_pause = self.pause
+
+
+class RunQueue:
+    """Lets the runs of an arm begin in the order in which they came, as many at a time as its throttle allows."""
+
+    def __init__(self, most: int) -> None:
+        self.throttle = Throttle(most)
+        self._running = 0
+        self._turns: collections.deque[asyncio.Future[None]] = collections.deque()
+
+    async def enter(self, closed: Callable[[], bool]) -> None:
+        """Wait for a turn, or until `closed` says that nothing is to begin; to be followed by `leave`."""
+        loop = asyncio.get_running_loop()
+        while not closed():
+            pause = self.throttle.until - loop.time()
+            if pause <= 0 and self._running < int(self.throttle.allowed):
+                break
+            turn = loop.create_future()
+            self._turns.append(turn)
+            timer = loop.call_later(pause, self._wake) if pause > 0 else None
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._wake()
+                raise
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        self._running += 1
+
+    def leave(self) -> None:
+        """A run is over."""
+        self._running -= 1
+        self._wake()
+
+    def wake_all(self) -> None:
+        """Have all that wait look whether they are `closed`."""
+        for _ in range(len(self._turns)):
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return

@@ -188,9 +188,7 @@ class RemoteChild:
             for run in (*self.runs.values(), *((completed,) if completed else ())):
                 run.refusals.extend(refusals)
         if not self.containment and self.supervisor.containment is not None:
-            containment = self.supervisor.containment
-            missing = (f"{gap.layer} missing: {gap.reason}" for gap in containment.missing)
-            self.containment = (*containment.layers, *missing)
+            self.containment = self.supervisor.containment.lines()
             self._know_containment()
         if self.supervisor.finished:
             self.loop.remove_reader(self.supervisor.fileno())

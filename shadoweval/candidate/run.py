@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
-from shadoweval.candidate.cpu_wait import CpuMeter, SchedStat
+from shadoweval.candidate.footprint import CpuMeter, SchedStat
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.tools.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 from candidate_rig import call, envelope
 
 from shadoweval.candidate import EntityWorld, Live, Refuse, Replay, Simulate, SqliteWorld
-from shadoweval.candidate.tools.policies import Function
 from shadoweval.candidate.tools.replay import Record
+from shadoweval.candidate.tools.stubs import Function
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Answered
 from shadoweval.testing import FixedStub

@@ -18,8 +18,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 
 from shadoweval import capture
-from shadoweval.candidate.tools.effects import effect_of
 from shadoweval.candidate.tools.replay import Normal
+from shadoweval.candidate.tools.stubs import effect_of
 from shadoweval.errors import ToolRefusedError
 
 __all__ = ["patch"]

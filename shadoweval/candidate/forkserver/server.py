@@ -26,9 +26,8 @@ from typing import Any, Final
 
 import msgspec
 
-from shadoweval.candidate.child import Child, ChildSetup, unbegun
-from shadoweval.candidate.concurrent import ConcurrentChild
-from shadoweval.candidate.cpu_wait import SchedStat
+from shadoweval.candidate.child import Child, ChildSetup, ConcurrentChild, unbegun
+from shadoweval.candidate.footprint import SchedStat
 from shadoweval.candidate.forkserver.wire import (
     Broken,
     Died,

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import msgspec
 
-from shadoweval.candidate.guard import audit, descriptors, landlock, namespaces, rules, seccomp
+from shadoweval.candidate.guard import audit, inherited, landlock, rules, seccomp
 from shadoweval.candidate.guard.policy import Containment, GuardPolicy, Layer, Missing, Refusal
 from shadoweval.candidate.guard.syscalls import libc, native_numbers
 from shadoweval.errors import CandidateError
@@ -51,7 +51,7 @@ def prepare(*, leave_network: bool = False) -> None:
         for _ in range(_REHEARSALS):
             _rehearse()
     if leave_network and not _outside_network:
-        namespaces.leave_network()
+        inherited.leave_network()
         _outside_network = True
 
 
@@ -60,7 +60,7 @@ def _rehearse() -> None:
     seccomp.program(rules.own_rules((3, 4), (5, 6)), seccomp.ASK, tail=seccomp.common_part())
     audit.checks(GuardPolicy(scratch=os.devnull), print, files_by_kernel=True)
     msgspec.msgpack.encode(Containment((), (Missing("netns", ""),), (), ((5, ""),)))
-    descriptors.in_use()
+    inherited.in_use()
 
 
 class _Ladder:
@@ -142,13 +142,13 @@ def _check(policy: GuardPolicy) -> None:
 def _inherit(ladder: _Ladder, policy: GuardPolicy, *, parent: int) -> tuple[tuple[int, str], ...]:
     closed: list[tuple[int, str]] = []
     named = bool(native_numbers())
-    ladder.enter("descriptors", lambda: closed.extend(descriptors.close_inherited(policy.keep_fds, named=named)))
-    if len(closed) > descriptors.MAX_NAMED:
-        ladder.limits.append(f"{len(closed) - descriptors.MAX_NAMED} inherited descriptors are closed, but not named")
+    ladder.enter("descriptors", lambda: closed.extend(inherited.close_inherited(policy.keep_fds, named=named)))
+    if len(closed) > inherited.MAX_NAMED:
+        ladder.limits.append(f"{len(closed) - inherited.MAX_NAMED} inherited descriptors are closed, but not named")
 
     def limits() -> None:
-        descriptors.cap_memory(policy)
-        descriptors.die_with_parent(parent)
+        inherited.cap_memory(policy)
+        inherited.die_with_parent(parent)
 
     ladder.enter("limits", limits)
     return tuple(closed)
@@ -159,7 +159,7 @@ def _leave_network(ladder: _Ladder, policy: GuardPolicy) -> None:
         ladder.layers.append("netns")
     else:
         egress = "the allow-list is not empty" if policy.allow or policy.unix_sockets else ""
-        ladder.enter("netns", namespaces.leave_network, unless=egress)
+        ladder.enter("netns", inherited.leave_network, unless=egress)
 
 
 def _kernel_layers(
@@ -183,7 +183,7 @@ def _kernel_layers(
         ladder.missing += [Missing("seccomp", reason), Missing("notify", asked)]
         return -1
     listener = -1
-    numbers = tuple(number for number, _ in closed[: descriptors.MAX_NAMED])
+    numbers = tuple(number for number, _ in closed[: inherited.MAX_NAMED])
 
     def asking() -> None:
         nonlocal listener

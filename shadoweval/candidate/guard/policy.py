@@ -123,10 +123,13 @@ class Containment(msgspec.Struct, frozen=True, tag=True):
     limits: tuple[str, ...] = ()
     inherited: tuple[tuple[int, str], ...] = ()
 
+    def lines(self) -> tuple[str, ...]:
+        """Each layer that is in force, then each that is missing with its reason, as observations hold them."""
+        return (*self.layers, *(f"{entry.layer} missing: {entry.reason}" for entry in self.missing))
+
     def describe(self) -> str:
-        """Two or more lines for a report or a start-up log."""
-        lines = [f"contained by: {', '.join(self.layers) or 'nothing'}"]
-        lines += [f"not in force: {entry.layer} ({entry.reason})" for entry in self.missing]
+        """One or more lines for a start-up log."""
+        lines = [f"contained by: {', '.join(self.layers) or 'nothing'}", *self.lines()[len(self.layers) :]]
         lines += [f"limited: {limit}" for limit in self.limits]
         if not {"seccomp", "landlock"} & set(self.layers):
             lines.append("warning: native code is not contained; audit hooks alone are no sandbox")

@@ -22,9 +22,8 @@ import msgspec
 
 from shadoweval.candidate.guard.policy import Containment, GuardPolicy, Refusal
 from shadoweval.candidate.guard.rules import KIND
-from shadoweval.candidate.guard.rulings import Judge
+from shadoweval.candidate.guard.rulings import Caller, Rulings
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, native_numbers
-from shadoweval.candidate.guard.tracee import Caller
 
 if sys.platform != "win32":
     import fcntl
@@ -63,7 +62,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._channel, selectors.EVENT_READ)
         self._names = {number: name for name, number in native_numbers().items()}
-        self._judge = Judge(policy)
+        self._rulings = Rulings(policy)
         self._listener = -1
         self._caller: Caller | None = None
         self.containment: Containment | None = None
@@ -137,7 +136,7 @@ class Supervisor:
             report = None
         if isinstance(report, Containment) and self.containment is None:
             self.containment = report
-            self._judge.inherited = dict(report.inherited)
+            self._rulings.inherited = dict(report.inherited)
             for listener in descriptors:
                 self._listen(listener)
             return
@@ -187,7 +186,7 @@ class Supervisor:
             caller = self._caller_of(thread)
         except OSError as error:
             return Refusal(KIND.get(name, "kernel"), f"{name} (can't be read: {error.strerror})", "notify")
-        refused = self._judge.refuses(name, arguments, caller)
+        refused = self._rulings.refuses(name, arguments, caller)
         return Refusal(refused[0], refused[1][:500], "notify") if refused else None
 
     def _caller_of(self, thread: int) -> Caller:

@@ -6,20 +6,17 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
 from shadoweval import codec
-from shadoweval.candidate.tools.policies import Function, Live, Policy, Refuse
 from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record, Replay, call_key
 from shadoweval.candidate.tools.simulated import Simulate
+from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope, Refusal, WriteEffect
-
-if TYPE_CHECKING:
-    from shadoweval.candidate.tools.stubs import Stubs
 
 __all__ = ["Session"]
 

@@ -9,16 +9,95 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from shadoweval.candidate.tools.policies import Live, Policy, World
-from shadoweval.candidate.tools.replay import Replay
-from shadoweval.candidate.tools.session import Session
+import msgspec
+
+from shadoweval.candidate.tools.replay import Record, Replay
 from shadoweval.candidate.tools.simulated import Simulate
+from shadoweval.capture.tools import said_effect
 from shadoweval.errors import ExperimentError
+from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope
 
-__all__ = ["Stubs"]
+__all__ = ["Function", "Live", "OpenWorld", "Policy", "Refuse", "Stubs", "World", "effect_of"]
+
+
+class OpenWorld(Protocol):
+    """A world during one query."""
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:
+        """The answer out of this world; None: it knows nothing of this call."""
+        ...
+
+    def precedes(self, request: ToolRequest) -> bool:
+        """Whether `answer` comes before the incumbent's record, since the candidate has changed what it asks for."""
+        ...
+
+    def noted(self, request: ToolRequest, answer: StubAnswer) -> None:
+        """Told of every write, whoever answered it."""
+        ...
+
+    def entity(self, request: ToolRequest) -> str:
+        """What the write touched; empty where the world can't say."""
+        ...
+
+    def close(self) -> None:
+        """The query is over: throw everything away."""
+        ...
+
+
+class World(Protocol):
+    """Makes a throw-away copy of a part of the world for each query."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a process can hold only one such world at a time."""
+        ...
+
+    def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenWorld:
+        """The copy for one query."""
+        ...
+
+
+class Function(msgspec.Struct, frozen=True):
+    """Your stand-in for a tool: called with the tool's arguments; what it raises, the candidate sees as a failure."""
+
+    function: Callable[..., Any]
+
+    def answer(self, request: ToolRequest) -> StubAnswer:
+        """What the function returns."""
+        try:
+            return StubAnswer(answered="stubbed", result=self.function(**request.arguments))
+        except Exception as error:  # noqa: BLE001 - a stand-in may fail in every way in which the tool may
+            return StubAnswer(answered="stubbed", error=f"{type(error).__name__}: {error}")
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The tool itself, for declared reads only. A write is never run, whatever this says."""
+
+    tools: tuple[str, ...] | None = None
+    """Names of the tools that may run; None: every declared read."""
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:
+        """The real result; None: not a read, or not allowed."""
+        if request.effect != "read" or request.live is None:
+            return None
+        if self.tools is not None and request.name not in self.tools:
+            return None
+        return StubAnswer(answered="live", result=request.live())
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """Nothing answers: the candidate sees a refused tool."""
+
+    def answer(self, request: ToolRequest) -> StubAnswer:
+        """A refusal."""
+        return StubAnswer(answered="refused", error=f"{request.name!r} is refused in a shadow")
+
+
+Policy = StubPolicy | Replay | Simulate | Callable[..., Any]
+"""What may stand in a tool's order."""
 
 
 class Stubs:
@@ -90,6 +169,17 @@ class Stubs:
         live = () if self.live is False else (Live(None if self.live is True else self.live),)
         return (Replay(), *between, *((Simulate(),) if self.simulate else ()), *live)
 
-    def opened(self, envelope: Envelope, *, scratch: Path, shapes: Mapping[str, Any] | None = None) -> Session:
-        """These stubs for one query. `shapes`: what results of writes look like, by tool, as other queries showed."""
-        return Session(self, envelope, scratch=scratch, shapes=shapes)
+
+def effect_of(tool: Any, *, declared: Mapping[str, Effect] | None = None) -> Effect:
+    """The effect of a LangChain or MCP tool, or of any object with `name`, `metadata`, `tags` or `annotations`.
+
+    `declared` (tool name -> effect) wins. Else what the tool says, see `said_effect`.
+    """
+    name = getattr(tool, "name", "")
+    if declared and name in declared:
+        return declared[name]
+    return said_effect(
+        getattr(tool, "metadata", None),
+        tags=getattr(tool, "tags", None),
+        annotations=getattr(tool, "annotations", None),
+    )

@@ -188,19 +188,19 @@ def test_supervisor_gets_the_record(start):
 @pytest.mark.parametrize(
     ("missing", "sentences"),
     [
-        ("landlock", ["not in force: landlock (landlock_create_ruleset: Function not implemented)"]),
-        ("netns", ["not in force: netns (unshare: Operation not permitted)"]),
+        ("landlock", ["landlock missing: landlock_create_ruleset: Function not implemented"]),
+        ("netns", ["netns missing: unshare: Operation not permitted"]),
         (
             "notify",
             [
-                "not in force: notify (seccomp: Device or resource busy)",
+                "notify missing: seccomp: Device or resource busy",
                 "what native code tries is refused but not counted",
             ],
         ),
         ("notify_landlock", ["nothing can be written, scratch folder included"]),
-        ("seccomp", ["not in force: seccomp (seccomp: Function not implemented)", "contained by: descriptors"]),
+        ("seccomp", ["seccomp missing: seccomp: Function not implemented", "contained by: descriptors"]),
         ("table", ["no seccomp on linux riscv64", "audit hooks alone are no sandbox"]),
-        ("kernel", ["not in force: netns (unshare", "native code is not contained; audit hooks alone are no sandbox"]),
+        ("kernel", ["netns missing: unshare", "native code is not contained; audit hooks alone are no sandbox"]),
     ],
 )
 def test_missing_layers_are_said(start, missing, sentences):
@@ -322,7 +322,7 @@ def test_refusals_may_go_to_a_callable(start):
     """Without a supervisor the audit hook still tells, native acts are refused, and the record says what is lost."""
     found = said(start("tell_a_callable").next())
     assert found["told"] == ["socket.connect", "open.write", "file.change", "process", "signal"]
-    assert "not in force: notify (no supervisor" in found["said"]
+    assert "notify missing: no supervisor" in found["said"]
     assert "what native code tries is refused but not counted" in found["said"]
 
 

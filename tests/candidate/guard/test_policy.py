@@ -59,7 +59,7 @@ def test_refusal_is_a_permission_error():
 def test_description_warns_where_native_code_is_free():
     """An audit hook alone is called what it is."""
     text = Containment(("audit",), (Missing("seccomp", "no seccomp on darwin arm64"),)).describe()
-    assert "not in force: seccomp (no seccomp on darwin arm64)" in text
+    assert "seccomp missing: no seccomp on darwin arm64" in text
     assert "no sandbox" in text
 
 

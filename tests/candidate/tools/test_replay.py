@@ -7,6 +7,7 @@ from candidate_rig import call, envelope
 
 from shadoweval.candidate import Replay, Simulate, Stubs
 from shadoweval.candidate.tools.replay import Record, call_key
+from shadoweval.candidate.tools.session import Session
 from shadoweval.capture import UNCOPYABLE
 
 ORDER = {"order": "K-1"}
@@ -14,7 +15,7 @@ ORDER = {"order": "K-1"}
 
 def session(calls, tmp_path, **settings):
     settings.setdefault("default", [Replay()])
-    return Stubs(**settings).opened(envelope(calls=calls), scratch=tmp_path)
+    return Session(Stubs(**settings), envelope(calls=calls), scratch=tmp_path)
 
 
 def ask(opened, name, arguments, effect="read", **settings):

@@ -4,6 +4,7 @@ import pytest
 from candidate_rig import call, envelope
 
 from shadoweval.candidate import Simulate, Stubs
+from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.simulated import from_recorded, from_schema, shape_of
 
 PAID = call(
@@ -81,14 +82,14 @@ def test_a_recursive_schema_ends():
 )
 def test_only_writes_are_simulated(effect, answered, tmp_path):
     """An acknowledged write misleads nobody; an invented read would."""
-    opened = Stubs(default=[Simulate()]).opened(envelope(calls=[PAID]), scratch=tmp_path)
+    opened = Session(Stubs(default=[Simulate()]), envelope(calls=[PAID]), scratch=tmp_path)
 
     assert opened.answer("refund", ASKED, effect=effect, live=None).answered == answered
 
 
 def test_identifiers_differ_from_call_to_call(tmp_path):
     """Two simulated refunds are two refunds."""
-    opened = Stubs(default=[Simulate()]).opened(envelope(calls=[PAID]), scratch=tmp_path)
+    opened = Session(Stubs(default=[Simulate()]), envelope(calls=[PAID]), scratch=tmp_path)
     made = [opened.answer("refund", ASKED, effect="write", live=None).result["refund_id"] for _ in range(2)]
 
     assert len(set(made)) == 2
@@ -97,8 +98,8 @@ def test_identifiers_differ_from_call_to_call(tmp_path):
 def test_without_a_shape_nothing_is_simulated(tmp_path):
     """No recorded call and no schema: refused. A failed call has no shape either."""
     failed = call("refund", PAID.arguments, error="ShopError: no", effect="write")
-    bare = Stubs().opened(envelope(calls=[failed]), scratch=tmp_path)
-    told = Stubs(schemas={"refund": SCHEMA}).opened(envelope(), scratch=tmp_path)
+    bare = Session(Stubs(), envelope(calls=[failed]), scratch=tmp_path)
+    told = Session(Stubs(schemas={"refund": SCHEMA}), envelope(), scratch=tmp_path)
 
     assert bare.answer("refund", ASKED, effect="write", live=None).answered == "refused"
     assert told.answer("refund", ASKED, effect="write", live=None).answered == "simulated"
@@ -116,7 +117,7 @@ def test_shapes_of_other_queries_help_and_tell_nothing(tmp_path, result, simulat
     """A write that this incumbent never made gets a result of the form seen elsewhere, with no value of anybody's."""
     shapes = {"refund": shape_of(result)}
     assert "ada" not in str(shapes)
-    opened = Stubs().opened(envelope(), scratch=tmp_path, shapes=shapes)
+    opened = Session(Stubs(), envelope(), scratch=tmp_path, shapes=shapes)
 
     answer = opened.answer("refund", {"to": "K-9"}, effect="write", live=None)
 

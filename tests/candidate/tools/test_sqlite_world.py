@@ -9,6 +9,7 @@ import pytest
 from candidate_rig import call, envelope
 
 from shadoweval.candidate import SqliteWorld, Stubs
+from shadoweval.candidate.tools.session import Session
 from shadoweval.errors import ExperimentError
 
 
@@ -45,7 +46,7 @@ def test_a_database_world_takes_the_writes(database, tmp_path):
     before = database.read_bytes()
     world = SqliteWorld(env="TEST_DATABASE", tools=("pay", "paid"))
     recorded = [call("paid", {"order": "K-1"}, (0,)), call("paid", {"order": "K-1"}, (7,), occurrence=2)]
-    opened = Stubs(worlds=[world]).opened(envelope(calls=recorded), scratch=tmp_path)
+    opened = Session(Stubs(worlds=[world]), envelope(calls=recorded), scratch=tmp_path)
 
     assert run(opened, "paid", "read", paid, "K-1") == ("replayed", (0,))
     assert run(opened, "pay", "write", pay, "K-1") == ("world", "paid")
@@ -67,7 +68,7 @@ def forget_later_orders(connection, given):
 def test_a_database_world_can_be_rewound(database, tmp_path):
     """What was written after the query is taken out of the copy, not of the database."""
     world = SqliteWorld(env="TEST_DATABASE", tools=("paid",), rewind=forget_later_orders)
-    opened = Stubs(worlds=[world]).opened(envelope(), scratch=tmp_path)
+    opened = Session(Stubs(worlds=[world]), envelope(), scratch=tmp_path)
 
     assert run(opened, "paid", "read", paid, "K-2") == ("world", None)
     opened.close()
@@ -103,7 +104,7 @@ def test_an_engine_connects_to_the_copy(database, tmp_path, monkeypatch):
     assert execute(read) == [(0,)]
     before = database.read_bytes()
     world = SqliteWorld(engine="engine_of_mine:engine", tools=("run",))
-    opened = Stubs(worlds=[world]).opened(envelope(), scratch=tmp_path)
+    opened = Session(Stubs(worlds=[world]), envelope(), scratch=tmp_path)
 
     assert run(opened, "run", "write", execute, "UPDATE orders SET paid = 5") == ("world", 2)
     assert run(opened, "run", "read", execute, read) == ("world", [(5,)])
@@ -122,7 +123,7 @@ def test_an_async_write_counts_once_it_has_succeeded(database, tmp_path):
             raise LookupError(order)
         return pay(order)
 
-    opened = Stubs(worlds=[SqliteWorld(env="TEST_DATABASE", tools=("settle",))]).opened(envelope(), scratch=tmp_path)
+    opened = Session(Stubs(worlds=[SqliteWorld(env="TEST_DATABASE", tools=("settle",))]), envelope(), scratch=tmp_path)
     failing, fine = (
         opened.answer("settle", {"order": order}, effect="write", live=lambda order=order: settle(order))
         for order in ("K-9", "K-1")

@@ -1,4 +1,4 @@
-"""What the candidate inherits: descriptors, the life of its parent, and how much memory it may take."""
+"""What a child takes over from its parent: descriptors, its parent's life, memory, the network."""
 # Paths are text here, as they are for system calls.
 # ruff: noqa: PTH115, PTH208
 
@@ -10,9 +10,9 @@ import signal
 from collections.abc import Iterable
 
 from shadoweval.candidate.guard.policy import GuardPolicy
-from shadoweval.candidate.guard.syscalls import libc
+from shadoweval.candidate.guard.syscalls import libc, syscall
 
-__all__ = ["MAX_NAMED", "PLACEHOLDER", "cap_memory", "close_inherited", "die_with_parent", "in_use"]
+__all__ = ["MAX_NAMED", "PLACEHOLDER", "cap_memory", "close_inherited", "die_with_parent", "in_use", "leave_network"]
 
 # An anonymous file that takes the numbers of inherited descriptors, so that a write through one is seen and named.
 PLACEHOLDER = "shadoweval-inherited"
@@ -121,3 +121,27 @@ def cap_memory(policy: GuardPolicy) -> None:
         cap = used + policy.memory_bytes
         cap = cap if hard == resource.RLIM_INFINITY else min(cap, hard)
         resource.setrlimit(limit, (cap, cap))
+
+
+_NEW_USER, _NEW_NET = 0x10000000, 0x40000000  # CLONE_NEWUSER, CLONE_NEWNET
+
+
+def leave_network() -> None:
+    """Enter a new network namespace; without the privilege for it, inside a new user namespace with the same ids.
+
+    With the privilege no user namespace is made: it would take away the right to read other users' files.
+
+    Raises:
+        OSError: not permitted here (Docker's default profile), or the process has several threads.
+    """
+    try:
+        syscall("unshare", _NEW_NET)
+    except PermissionError:
+        user, group = os.getuid(), os.getgid()
+        syscall("unshare", _NEW_USER | _NEW_NET)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            target = os.open(f"/proc/self/{name}", os.O_WRONLY)
+            try:
+                os.write(target, text.encode())
+            finally:
+                os.close(target)
