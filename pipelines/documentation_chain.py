@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnablePassthrough
 
 from pipelines.chat_model import chat_model
 from pipelines.documentation_sentences import KnownSentences, shown
-from shadoweval.scoring.embedding import Embedder, NumpyMiniLM
+from shadoweval.scoring.embedding import Embedder, SentenceModel
 
 __all__ = ["HITS", "assistant", "embedder"]
 
@@ -31,8 +31,8 @@ _PROMPT = ChatPromptTemplate.from_messages([("system", _TASK), ("user", "{passag
 
 @cache
 def embedder() -> Embedder:
-    """Return the process's embedding model, loaded by its first text; without torch it is ready in half a second."""
-    return Embedder(KnownSentences(NumpyMiniLM()))
+    """Return the process's embedding model, loaded by its first text."""
+    return Embedder(KnownSentences(SentenceModel()))
 
 
 def assistant(retriever: BaseRetriever, model: Embedder) -> Runnable[str, str]:

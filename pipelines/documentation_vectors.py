@@ -144,13 +144,13 @@ def _write(path: Path, vectors: NDArray[np.float32]) -> None:
 def main() -> None:
     """Compute the vectors of passages and sentences if they are not cached, and say on stderr how far it is."""
     from pipelines.documentation_sentences import prepare  # noqa: PLC0415 - it imports this module
-    from shadoweval.scoring.embedding import MiniLM  # noqa: PLC0415 - costs seconds, and only the builder needs it
+    from shadoweval.scoring.embedding import SentenceModel  # noqa: PLC0415 - costs seconds, and only the builder needs it
 
     def report(done: int, total: int) -> None:
         sys.stderr.write(f"\rembedding the documentation: {done} of {total} texts   ")
         sys.stderr.flush()
 
-    model = MiniLM(threads=os.cpu_count() or 1)
+    model = SentenceModel(threads=os.cpu_count() or 1)
     cached_vectors(passages(), model, on_progress=report)
     prepare(model, on_progress=report)
     sys.stderr.write("\rthe documentation's vectors are ready" + " " * 30 + "\n")

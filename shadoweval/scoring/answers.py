@@ -49,9 +49,9 @@ def _cosine() -> Similarity:
 
     def similarity(answer: str, reference: str) -> float:
         if not embedders:  # the model is loaded by the first score, in the worker, never by the definition
-            from shadoweval.scoring.embedding import Embedder, NumpyMiniLM  # noqa: PLC0415 - see above
+            from shadoweval.scoring.embedding import Embedder  # noqa: PLC0415 - see above
 
-            embedders.append(Embedder(NumpyMiniLM()))
+            embedders.append(Embedder())
         return max(0.0, embedders[0].similarity(answer, reference))
 
     return similarity
