@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Make `.venv` from the lock, then run a command in it. Standard library only; Python 3.11 or later.
 
-    python3 tools/bootstrap.py demo | test | slow | lint | bench | setup | clean | run COMMAND ...
+    python3 tools/bootstrap.py demo | test | slow | lint | bench | setup | lock | clean | run COMMAND ...
 
-The environment is made once and again whenever pyproject.toml, constraints.txt or this file
-changes. uv installs (from the registry); where uv can't be had, pip does. Folders of pip's own `find-links`
-setting are passed on to uv, which does not read pip's configuration. On Linux the CPU build of torch is used: from such
-a folder if one holds it, else from PyTorch's own index; the default index would bring gigabytes of CUDA.
+The environment is made once, again whenever pyproject.toml, constraints.txt or this file changes, and grows when a
+command needs more: `demo` needs the least, `bench` (and CI, where the variable CI is set) the most. uv installs (from
+the registry); where uv can't be had, pip does. Folders of pip's own `find-links` setting are passed on to uv, which does
+not read pip's configuration. On Linux the CPU build of torch is used: from such a folder if one holds it, else from
+PyTorch's own index; the default index would bring gigabytes of CUDA.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ TORCH = "torch==2.13.0"
 # A worker that is gone fails the run at once (xdist's scheduler can wait for ever for its replacement).
 TESTS = ["-m", "pytest", "-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"]
 COLOR = ["--color", "yes"] if sys.stdout.isatty() else []
+
+EXTRAS = ("demo", "dev", "dev,bench")
+"""What is installed, each including the one before it."""
 
 COMMANDS: dict[str, list[list[str]]] = {
     "setup": [],
@@ -58,6 +62,13 @@ def call(*arguments: str | Path) -> int:
     return subprocess.run([str(a) for a in arguments], cwd=ROOT, env=quiet_environment(), check=False).returncode
 
 
+def needed(command: str) -> int:
+    """Which of `EXTRAS` a command needs."""
+    if command == "bench" or os.environ.get("CI"):
+        return 2
+    return 0 if command == "demo" else 1
+
+
 def fingerprint() -> str:
     """Changes whenever the environment must be made again."""
     inputs = [ROOT / "pyproject.toml", LOCK, Path(__file__)]
@@ -77,7 +88,7 @@ def wheel_folders() -> list[str]:
     return [folder for folder in dict.fromkeys(named) if Path(folder).is_dir()]
 
 
-def install_with_uv(folders: list[str]) -> bool:
+def install_with_uv(folders: list[str], extras: str) -> bool:
     """Install with uv; False where uv can't be had or fails."""
     if call(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", LOCK, "uv") != 0:
         return False
@@ -86,28 +97,50 @@ def install_with_uv(folders: list[str]) -> bool:
     has_cpu_torch = any(any(Path(folder).glob("torch-*+cpu-*")) for folder in folders)
     if not has_cpu_torch and sys.platform.startswith("linux"):
         call(*install, "--torch-backend", "cpu", TORCH)  # best effort: what follows takes any torch 2.13.0
-    return call(*install, TORCH) == 0 and call(*install, "-e", ".[dev]") == 0
+    return call(*install, TORCH) == 0 and call(*install, "-e", f".[{extras}]") == 0
 
 
-def install_with_pip() -> bool:
+def install_with_pip(extras: str) -> bool:
     """Install with pip, torch first so that nothing pulls another build of it."""
     install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", LOCK]
-    return call(*install, TORCH) == 0 and call(*install, "-e", ".[dev]") == 0
+    return call(*install, TORCH) == 0 and call(*install, "-e", f".[{extras}]") == 0
 
 
-def set_up() -> None:
-    """Make the environment where it is missing or out of date."""
+def set_up(level: int) -> None:
+    """Make the environment where it is missing, out of date or smaller than `EXTRAS[level]`."""
     key = fingerprint()
-    if STAMP.exists() and STAMP.read_text(encoding="utf-8") == key:
+    made, _, largest = STAMP.read_text(encoding="utf-8").partition(" ") if STAMP.exists() else ("", "", "")
+    if made == key and int(largest) >= level:
         return
     print("Setting up .venv (once; a minute or two) ...", file=sys.stderr, flush=True)
     if not PYTHON.exists():
         venv.create(ENV, with_pip=True)
-    if not install_with_uv(wheel_folders()):
+    if not install_with_uv(wheel_folders(), EXTRAS[level]):
         print("uv can't be used here; installing with pip (slower) ...", file=sys.stderr, flush=True)
-        if not install_with_pip():
+        if not install_with_pip(EXTRAS[level]):
             sys.exit("Set-up failed: see the installer's message above. Nothing else was changed.")
-    STAMP.write_text(key, encoding="utf-8")
+    STAMP.write_text(f"{key} {level}", encoding="utf-8")
+
+
+def lock() -> int:
+    """Write constraints.txt anew: what it pins stays as far as pyproject.toml allows, and nothing is installed.
+
+    Left out is what torch's build with CUDA would bring: here its CPU build is used.
+    """
+    found = LOCK.with_suffix(".new")
+    found.write_text(LOCK.read_text(encoding="utf-8"), encoding="utf-8")
+    chosen = ["--extra", "dev", "--extra", "bench", "--python-version", "3.11", "-o", found]
+    quiet = ["--quiet", "--no-annotate", "--no-header"]
+    pin = ROOT / ".torch.txt"
+    pin.write_text(TORCH, encoding="utf-8")
+    code = call(PYTHON, "-m", "uv", "pip", "compile", "pyproject.toml", *chosen, *quiet, "-c", pin)
+    pin.unlink()
+    pins = found.read_text(encoding="utf-8").split()
+    found.unlink()
+    if code == 0:
+        kept = {pin.partition("==")[0]: pin for pin in pins if not pin.startswith(("nvidia-", "cuda-", "triton=="))}
+        LOCK.write_text("".join(f"{kept[name]}\n" for name in sorted(kept)), encoding="utf-8")
+    return code
 
 
 def clean() -> None:
@@ -128,11 +161,14 @@ def main(arguments: list[str]) -> int:
         clean()
         return 0
     if command == "run":
-        set_up()
+        set_up(needed(command))
         return call(*rest)
+    if command == "lock":
+        set_up(needed(command))
+        return lock()
     if command not in COMMANDS:
-        sys.exit(f"Unknown command {command!r}. Known: {', '.join([*COMMANDS, 'run', 'clean'])}.")
-    set_up()
+        sys.exit(f"Unknown command {command!r}. Known: {', '.join([*COMMANDS, 'lock', 'run', 'clean'])}.")
+    set_up(needed(command))
     for step in COMMANDS[command]:
         code = call(PYTHON, *step, *rest)
         if code != 0:

@@ -47,7 +47,7 @@ def ragas_metric(
 
 def _sample(observation: Observation, pair: Pair) -> Any:
     """What ragas reads of a run."""
-    schema = require("ragas.dataset_schema", extra="judge", needed_for="ragas metrics")
+    schema = require("ragas.dataset_schema", extra="ragas", needed_for="ragas metrics")
     outcome, labels = observation.outcome, pair.labels
     return schema.SingleTurnSample(
         user_input=pair.query.text,

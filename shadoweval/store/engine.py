@@ -83,7 +83,7 @@ def open_engine(url: str) -> Engine:
         ) from error
     backend = target.get_backend_name()
     if backend == "postgresql":
-        require("psycopg", extra="broker", needed_for="A store on PostgreSQL")
+        require("psycopg", extra="postgres", needed_for="A store on PostgreSQL")
         engine = create_engine(target.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     elif backend == "sqlite" and target.database:
         _make_private(Path(target.database))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import importlib.util
 import os
 import types
 from collections.abc import Callable
@@ -11,6 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 MODULES = ("network", "libraries", "files", "inherited", "processes", "kernel")
+_PACKAGES = (
+    "aiohttp", "confluent_kafka", "duckdb", "grpc", "pandas", "polars", "pyarrow", "pycurl", "qdrant_client", "redis",
+    "requests", "uvloop",
+)  # fmt: skip
+MISSING = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+"""Packages that the probes of `packages` reach out by and that are not installed: the extra `bench` brings them."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ def probe(
 
 
 def load() -> dict[str, Probe]:
-    """All probes."""
-    for name in MODULES:
+    """All probes; those of `packages` where the extra `bench` is installed."""
+    for name in MODULES if MISSING else (*MODULES, "packages"):
         importlib.import_module(f"{__name__}.{name}")
     return PROBES
 

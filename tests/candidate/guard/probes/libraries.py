@@ -1,32 +1,13 @@
-"""Reaching out by the packages that pipelines use, native ones among them."""
-# Packages go by their full names beside each other.
-# ruff: noqa: ICN001
+"""Reaching out by the packages that most pipelines use."""
 
 from __future__ import annotations
 
-import asyncio
 import logging.handlers
 import smtplib
 
-import aiohttp
-import confluent_kafka
-import duckdb
-import grpc
 import httpx
 import httpx2
-import pandas  # noqa: F401 (pyarrow and polars would import it in each child)
-import polars
 import psycopg
-import pyarrow
-import pyarrow.csv
-import pyarrow.parquet
-import pycurl
-import qdrant_client
-import redis
-import requests
-import uvloop
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from tests.candidate.guard.probes import probe
 
@@ -42,71 +23,8 @@ def with_httpx(world):
 
 
 @probe("socket.connect")
-def with_requests(world):
-    requests.post(world.url, data=b"x", timeout=2)
-
-
-@probe("socket.connect")
-def with_aiohttp(world):
-    async def main():
-        async with aiohttp.ClientSession() as session, session.post(world.url, data=b"x"):
-            pass
-
-    asyncio.run(main())
-
-
-@probe("socket.connect")
-def with_uvloop(world):
-    async def main():
-        _, writer = await asyncio.open_connection(*world.tcp)
-        writer.write(b"x")
-        await writer.drain()
-
-    uvloop.run(main())
-
-
-@probe("socket.connect")
 def with_psycopg(world):
     psycopg.connect(f"host={world.tcp[0]} port={world.tcp[1]} user=x dbname=x connect_timeout=2")
-
-
-@probe("socket.connect")
-def with_grpc(world):
-    channel = grpc.insecure_channel(f"{world.tcp[0]}:{world.tcp[1]}")
-    channel.unary_unary("/x/y")(b"x", timeout=1)
-
-
-@probe("socket.connect")
-def with_qdrant_over_grpc(world):
-    client = qdrant_client.QdrantClient(
-        host=world.tcp[0], grpc_port=world.tcp[1], prefer_grpc=True, timeout=1, check_compatibility=False
-    )
-    client.delete_collection("x")
-
-
-@probe("socket.connect")
-def with_qdrant_over_http(world):
-    qdrant_client.QdrantClient(url=world.url, timeout=2, check_compatibility=False).delete_collection("x")
-
-
-@probe("socket.connect")
-def with_confluent_kafka(world):
-    producer = confluent_kafka.Producer({"bootstrap.servers": f"{world.tcp[0]}:{world.tcp[1]}", "log_level": 0})
-    producer.produce("x", b"x")
-    producer.flush(1)
-
-
-@probe("socket.connect")
-def with_pycurl(world):
-    curl = pycurl.Curl()
-    curl.setopt(curl.URL, world.url)
-    curl.setopt(curl.TIMEOUT, 2)
-    curl.perform()
-
-
-@probe("socket.connect")
-def with_redis(world):
-    redis.Redis(host=world.tcp[0], port=world.tcp[1], socket_timeout=1, retry=Retry(NoBackoff(), 0)).set("x", "y")
 
 
 @probe("socket.connect")
@@ -119,26 +37,6 @@ def with_a_syslog_handler(world):
     handler = logging.handlers.SysLogHandler(address=world.udp)
     handler.handleError = lambda record: None
     handler.emit(logging.LogRecord("x", 30, "", 0, "x", (), None))
-
-
-@probe("open.write")
-def duckdb_copy(world):
-    duckdb.sql(f"copy (select 1 as a) to '{world.out}/new.csv'")
-
-
-@probe("open.write")
-def polars_write(world):
-    polars.DataFrame({"a": [1]}).write_parquet(f"{world.out}/new.parquet")
-
-
-@probe("open.write")
-def pyarrow_write(world):
-    pyarrow.parquet.write_table(pyarrow.table({"a": [1]}), f"{world.out}/new.parquet")
-
-
-@probe("open.write")
-def pyarrow_csv(world):
-    pyarrow.csv.write_csv(pyarrow.table({"a": [1]}), f"{world.out}/new.csv")
 
 
 def pooled(world):
