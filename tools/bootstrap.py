@@ -6,7 +6,7 @@
 The environment is made once, again whenever pyproject.toml, constraints.txt or this file changes, and grows when a
 command needs more: `demo` needs the least, `bench` (and CI, where the variable CI is set) the most. uv installs (from
 the registry); where uv can't be had, pip does. Folders of pip's own `find-links` setting are passed on to uv, which
-does not read pip's configuration. On Linux the CPU build of torch is used: from such a folder if one holds it, else from
+does not read pip's configuration. On Linux torch's CPU build is used: from such a folder if one holds it, else from
 PyTorch's own index; the default index would bring gigabytes of CUDA.
 """
 
