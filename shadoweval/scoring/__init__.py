@@ -11,7 +11,7 @@ from shadoweval.scoring.answers import (
     semantic_similarity,
     token_f1,
 )
-from shadoweval.scoring.embedding import Embedder, MiniLM
+from shadoweval.scoring.embedding import Embedder, SentenceModel
 from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.ragas import ragas_metric
@@ -30,8 +30,8 @@ from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
 
 __all__ = [
     "Embedder",
-    "MiniLM",
     "PairScorer",
+    "SentenceModel",
     "Similarity",
     "answer_quality",
     "average_precision",
