@@ -17,8 +17,9 @@ import decimal
 import enum
 import importlib
 import json
+import operator
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -26,7 +27,17 @@ import msgspec
 from shadoweval.errors import CorruptFrameError, NewerSchemaError, TooLargeError, UncopyableError
 from shadoweval.records import Envelope
 
-__all__ = ["MAX_BYTES", "SCHEMA", "canonical", "decode_envelope", "encode_envelope", "freeze", "plain", "thaw"]
+__all__ = [
+    "MAX_BYTES",
+    "SCHEMA",
+    "canonical",
+    "decode_envelope",
+    "encode_envelope",
+    "freeze",
+    "plain",
+    "quick_object",
+    "thaw",
+]
 
 SCHEMA: Final = 1
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -94,8 +105,8 @@ class _Plainer:
             return _ext(_SET if kind is set else _FROZENSET, [self(v, path, depth) for v in value])
         if kind in _AS_TEXT:
             return self.text(value, path)
-        state = _state(value, path)
-        return _ext(_OBJECT, [f"{kind.__module__}:{kind.__qualname__}", self(state, path, depth)])
+        target, state = _target_and_state(value, path)
+        return _ext(_OBJECT, [target, self(state, path, depth)])
 
     def text(self, value: Any, path: str) -> msgspec.msgpack.Ext:
         written = value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
@@ -107,22 +118,60 @@ def _ext(code: int, content: list[Any]) -> msgspec.msgpack.Ext:
     return msgspec.msgpack.Ext(code, _encode(content))
 
 
-def _state(value: Any, path: str) -> Any:
-    """The state from which `_rebuild` makes an equal value; raises for what can't be rebuilt."""
+_Reader = tuple[str, Callable[[Any], Any]]
+_readers: Final[dict[type, _Reader]] = {}
+_MOST_TYPES: Final = 1_000
+
+
+def _target_and_state(value: Any, path: str) -> tuple[str, Any]:
+    """Name of a value's class, and the state from which `_rebuild` makes an equal value; raises for what can't be."""
     kind = type(value)
+    reader = _readers.get(kind)
+    if reader is None:
+        if len(_readers) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
+            _readers.clear()
+        reader = _readers[kind] = _reader(kind, path)
+    return reader[0], reader[1](value)
+
+
+def _reader(kind: Any, path: str) -> _Reader:
     if "<locals>" in kind.__qualname__ or kind.__module__ == "__main__":
         raise UncopyableError(path, f"{kind.__qualname__!r} can't be imported by another process")
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, msgspec.Struct):
-        return {name: getattr(value, name) for name in value.__struct_fields__}
-    if dataclasses.is_dataclass(value):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if hasattr(kind, "model_fields") and hasattr(kind, "model_construct"):  # pydantic, not imported here
-        return {**value.__dict__, **(getattr(value, "__pydantic_extra__", None) or {})}
-    if hasattr(kind, "__attrs_attrs__"):
-        return {field.name: getattr(value, field.name) for field in kind.__attrs_attrs__}
-    raise UncopyableError(path, f"a {kind.__module__}.{kind.__qualname__} is no plain data, dataclass or model")
+    if issubclass(kind, enum.Enum):
+        read = operator.attrgetter("value")
+    elif issubclass(kind, msgspec.Struct):
+        read = _attributes(kind.__struct_fields__)
+    elif dataclasses.is_dataclass(kind):
+        read = _attributes(field.name for field in dataclasses.fields(kind))
+    elif hasattr(kind, "model_fields") and hasattr(kind, "model_construct"):  # pydantic, not imported here
+        read = _model_fields
+    elif hasattr(kind, "__attrs_attrs__"):
+        read = _attributes(field.name for field in kind.__attrs_attrs__)
+    else:
+        raise UncopyableError(path, f"a {kind.__module__}.{kind.__qualname__} is no plain data, dataclass or model")
+    return f"{kind.__module__}:{kind.__qualname__}", read
+
+
+def _attributes(names: Iterable[str]) -> Callable[[Any], dict[str, Any]]:
+    names = tuple(names)
+    return lambda value: {name: getattr(value, name) for name in names}
+
+
+def _model_fields(value: Any) -> dict[str, Any]:
+    extra = getattr(value, "__pydantic_extra__", None)
+    return {**value.__dict__, **extra} if extra else value.__dict__
+
+
+def quick_object(value: Any, carried: Callable[[Any], bool]) -> bytes:
+    """`freeze(value)` for an object whose state is plain data, by `carried`; empty where it is not, or no object.
+
+    Raises:
+        UncopyableError: it can't be rebuilt elsewhere.
+    """
+    if type(value) in _AS_TEXT:
+        return b""
+    target, state = _target_and_state(value, "")
+    return _encode(msgspec.msgpack.Ext(_OBJECT, _encode((target, state)))) if carried(state) else b""
 
 
 def plain(value: Any, *, max_bytes: int = MAX_BYTES) -> Any:

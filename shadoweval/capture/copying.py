@@ -35,14 +35,33 @@ _ITEMS: Final = 4096
 _TEXT_CAP: Final = 1 << 20
 _ARGUMENTS_CAP: Final = 1 << 20
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
+_CONTAINERS: Final = frozenset({dict, list, str, tuple, set, frozenset})
+_MOST_TYPES: Final = 1_000
 
 encode: Final = msgspec.msgpack.Encoder().encode
+_models: Final[set[type]] = set()
+"""Pydantic models that were met, so that the encoder's hook need not look at the class again."""
 
 
 def _fields(value: Any) -> Any:
-    """Fields of a pydantic model, LangChain's messages and documents among them; the encoder knows the other kinds."""
-    if hasattr(type(value), "model_fields"):
+    """Fields of a pydantic model, LangChain's messages and documents among them; the number in one of numpy's.
+
+    The encoder knows the other kinds.
+    """
+    kind = type(value)
+    if kind in _models:
+        extra = value.__pydantic_extra__
+        return {**value.__dict__, **extra} if extra else value.__dict__
+    if hasattr(kind, "model_fields"):
+        if hasattr(kind, "__pydantic_extra__"):
+            if len(_models) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
+                _models.clear()
+            _models.add(kind)
         return {**value.__dict__, **(getattr(value, "__pydantic_extra__", None) or {})}
+    if hasattr(kind, "dtype") and not hasattr(kind, "__len__"):
+        number = value.item()
+        if type(number) in _ATOMS:
+            return number
     raise NotImplementedError
 
 
@@ -61,7 +80,7 @@ encode_value: Final = msgspec.msgpack.Encoder(enc_hook=_fields).encode
 _encode_arguments: Final = msgspec.msgpack.Encoder(enc_hook=_fields_or_type, order="deterministic").encode
 
 
-def carried(value: Any) -> bool:  # noqa: C901, PLR0911 - the request path: a function a kind would double its time
+def carried(value: Any) -> bool:  # noqa: PLR0911 - the request path: a function a kind would double its time
     """Whether msgpack carries a value as it is: text, numbers, lists and mappings with text keys, and not too large.
 
     The encoder writes tuples, dates, dataclasses and others without complaint, but they come back as something else.
@@ -85,13 +104,7 @@ def carried(value: Any) -> bool:  # noqa: C901, PLR0911 - the request path: a fu
     if kind is list:
         if len(value) > _ITEMS:
             return False
-        if _ATOMS.issuperset(map(type, value)):
-            return True
-        for part in value:
-            kind = type(part)
-            if kind not in _ATOMS and not carried(part):
-                return False
-        return True
+        return _ATOMS.issuperset(map(type, value)) or all(map(carried, value))
     return len(value) <= _TEXT_CAP if kind is str else kind in _ATOMS
 
 
@@ -107,13 +120,19 @@ def uncopyable(value: Any) -> str | None:
 def packed(value: Any, *, max_bytes: int) -> bytes:
     """A value, encoded so that it comes back as it is (see `codec.plain`), quickly where it is plain data.
 
+    A dataclass or model whose fields are plain data is as quick: what stands for an object is its class and its state.
+
     Raises:
         UncopyableError, TooLargeError: as `codec.plain`.
         UnicodeError: it has a lone surrogate.
     """
+    raw = b""
     try:
-        raw = encode(value) if carried(value) else b""
-    except (OverflowError, UnicodeError, RecursionError):  # integers over 64 bits, lone surrogates, itself
+        if carried(value):
+            raw = encode(value)
+        elif type(value) not in _CONTAINERS:
+            raw = codec.quick_object(value, carried)
+    except (OverflowError, UnicodeError, RecursionError, UncopyableError):  # integers over 64 bits, lone surrogates
         raw = b""
     return raw if 0 < len(raw) <= max_bytes else encode(codec.plain(value, max_bytes=max(max_bytes, 0)))
 
@@ -170,24 +189,29 @@ class Pieces:
         return raw
 
 
-def within(value: Any, max_bytes: int) -> tuple[Any, bool]:
-    """The value, and False; None and True where the texts in it alone are over the cap.
+def within(value: Any, max_bytes: int) -> bool:
+    """False where the texts in a value alone are over the cap, so that 100 MB are not encoded in vain.
 
-    Looks a few levels deep only, so that a returned value of 100 MB is not encoded in vain; what it misses, the encoder
-    finds.
+    Looks at the value and what lies directly in it; what it misses, the encoder finds.
     """
-    return (None, True) if _text_size(value, 3) > max_bytes else (value, False)
-
-
-def _text_size(value: Any, levels: int) -> int:
     kind = type(value)
     if kind is str or kind is bytes:
-        return len(value)
-    if levels and kind is dict:
-        return sum(_text_size(part, levels - 1) for part in cast("dict[Any, Any]", value).values())
-    if levels and (kind is list or kind is tuple):
-        return sum(_text_size(part, levels - 1) for part in cast("list[Any]", value))
-    return 0
+        return len(value) <= max_bytes
+    if kind is dict:
+        parts = value.values()
+    elif kind is list or kind is tuple:
+        parts = value
+    else:
+        return True
+    for part in parts:
+        kind = type(part)
+        if kind is str or kind is bytes:
+            max_bytes -= len(part)
+        elif kind is list or kind is tuple:
+            for text in part:
+                if type(text) is str:
+                    max_bytes -= len(text)
+    return max_bytes >= 0
 
 
 def argument_data(arguments: Mapping[str, Any]) -> bytes:
@@ -197,7 +221,7 @@ def argument_data(arguments: Mapping[str, Any]) -> bytes:
     becomes a mapping with its type's name. Both arms do the same, so that equal calls have equal data.
     """
     try:
-        raw = b"" if within(arguments, _ARGUMENTS_CAP)[1] else _encode_arguments(arguments)
+        raw = _encode_arguments(arguments) if within(arguments, _ARGUMENTS_CAP) else b""
         if 0 < len(raw) <= _ARGUMENTS_CAP:
             return raw
     except (OverflowError, TypeError, ValueError, RecursionError):  # one of them, see below
@@ -208,7 +232,7 @@ def argument_data(arguments: Mapping[str, Any]) -> bytes:
 def _argument(value: Any) -> Any:
     """One argument that can be encoded."""
     try:
-        raw = b"" if within(value, _ARGUMENTS_CAP)[1] else _encode_arguments(value)
+        raw = _encode_arguments(value) if within(value, _ARGUMENTS_CAP) else b""
     except OverflowError:  # an integer over 64 bits
         raw = encode(codec.plain(value)) if type(value) is int else b""
     except (TypeError, ValueError, RecursionError):  # a key that is no key, a lone surrogate, itself
@@ -224,7 +248,7 @@ def data_of(value: Any, *, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
     """
     if type(value) is str or value is None:
         return None, False  # the answer says it
-    if within(value, max_bytes)[1]:
+    if not within(value, max_bytes):
         return None, True
     try:
         raw = encode_value(value)

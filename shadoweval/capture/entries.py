@@ -1,158 +1,160 @@
-"""What a decorated tool or step writes down of one call: an entry from its arguments to its result.
+"""What is written down of one call of a decorated tool or step: before it runs, and when it has ended.
 
-`Tool` and `Step` are made once a function; `begin` gives an entry, or None outside a recording. Our own faults stay on
-the recorder, where the mirror counts them.
+`Tool` and `Step` are made once a function. Our own faults stay on the recorder, where the mirror counts them.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, Literal, Protocol
 
 from shadoweval.capture.copying import argument_data
-from shadoweval.capture.documents import quick_rows
-from shadoweval.capture.recorder import Recorder, current
-from shadoweval.capture.wire.rows import CALL
+from shadoweval.capture.recorder import Recorder
 from shadoweval.records import Effect
 
-__all__ = ["After", "Begin", "Entry", "PlainStep", "PlainTool", "Step", "StepKind", "Tool"]
+__all__ = ["After", "Entries", "Step", "StepKind", "Tool"]
 
 StepKind = Literal["model", "retrieval", "other"]
 After = Callable[[Recorder, Any], None]
 _NOTHING: Final = b"\x80"  # an empty mapping
+_P = inspect.Parameter
 
 
-class Entry(Protocol):
-    """One call under way."""
+class Entries(Protocol):
+    """Writes down the calls of one function."""
 
-    @property
-    def recorder(self) -> Recorder:
-        """Where it is noted."""
+    def arguments(self, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bytes:
+        """Its arguments as they are before it runs, encoded; what `ended` and `failed` are given."""
         ...
 
-    def ended(self, result: Any, /) -> None:
-        """It returned."""
+    def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any, /) -> None:  # noqa: PLR0917 - the request path
+        """A call that returned just now; `started` as `time.perf_counter()` gave it."""
         ...
 
-    def failed(self, error: BaseException, /) -> None:
-        """It raised."""
+    def failed(self, recorder: Recorder, arguments: bytes, started: float, error: BaseException, /) -> None:  # noqa: PLR0917 - as `ended`
+        """A call that raised just now."""
         ...
 
 
-Begin = Callable[[tuple[Any, ...], dict[str, Any]], Entry | None]
-
-
-class PlainTool:
+class Tool:
     """A tool.
 
     Args:
         name: As records have it.
         effect: What it does to the world.
-        bind: Gives the call's arguments by name.
-        names: Names of its parameters where each call that gives as many positional ones gives exactly these.
+        function: The tool itself.
     """
 
-    def __init__(  # noqa: PLR0917 - as compiled
-        self,
-        name: str,
-        effect: Effect,
-        bind: Callable[..., dict[str, Any]],
-        names: tuple[str, ...] | None,  # noqa: ARG002 - what the compiled one goes by
-    ) -> None:
+    def __init__(self, name: str, effect: Effect, function: Callable[..., Any]) -> None:
         self.name = name
         self.effect: Effect = effect
-        self.bind = bind
+        self.bind = _binder(function)
+        """The call's arguments by name."""
+        self._keywords = _keywords(function)
 
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry | None:
-        """Copy the arguments; None outside a recording."""
-        recorder = current.get()
-        if recorder is None:
-            return None
+    def arguments(self, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """See `Entries`."""
         try:
-            arguments = argument_data(self.bind(*args, **kwargs))
+            whole = not args and kwargs.keys() == self._keywords
+            return argument_data(kwargs if whole else self.bind(*args, **kwargs))
         except TypeError:  # they don't fit the tool, which is about to say so itself
-            arguments = _NOTHING
+            return _NOTHING
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller
-            arguments, recorder.fault = _NOTHING, fault
-        return _ToolEntry(self, recorder, arguments)
+            recorder.fault = fault
+            return _NOTHING
 
-
-class _ToolEntry:
-    __slots__ = ("arguments", "recorder", "started", "tool")
-
-    def __init__(self, tool: PlainTool, recorder: Recorder, arguments: bytes) -> None:
-        self.tool, self.recorder, self.arguments = tool, recorder, arguments
-        self.started = perf_counter()
-
-    def ended(self, result: Any) -> None:
+    def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any) -> None:  # noqa: PLR0917 - see `Entries`
+        """See `Entries`."""
         ended = perf_counter()
-        recorder, tool = self.recorder, self.tool
         try:
-            raw = recorder.kept(result)
+            raw = recorder.encoded(result)
             if raw is not None:
-                recorder.log.append((CALL, tool.name, tool.effect, self.arguments, raw, self.started, ended))
-        except Exception as fault:  # noqa: BLE001 - see `PlainTool.begin`
+                recorder.log.append(("call", self.name, self.effect, arguments, raw, started, ended))
+        except Exception as fault:  # noqa: BLE001 - see `arguments`
             recorder.fault = fault
 
-    def failed(self, error: BaseException) -> None:
-        tool = self.tool
+    def failed(self, recorder: Recorder, arguments: bytes, started: float, error: BaseException) -> None:  # noqa: PLR0917 - see `Entries`
+        """See `Entries`."""
         try:
-            self.recorder.add_failed_call(tool.name, tool.effect, self.arguments, self.started, error)
-        except Exception as fault:  # noqa: BLE001 - see `PlainTool.begin`
-            self.recorder.fault = fault
+            recorder.add_failed_call(self.name, self.effect, arguments, started, error)
+        except Exception as fault:  # noqa: BLE001 - see `arguments`
+            recorder.fault = fault
 
 
-class PlainStep:
+class Step:
     """A part of a pipeline.
 
     Args:
         kind: As records have it.
         name: As records have it.
         after: Called with what it returned.
-        hits: What it returned may be read by `quick_rows` instead.
-        replace: Those hits replace the ones before.
     """
 
-    def __init__(self, kind: StepKind, name: str, after: After | None, hits: bool, replace: bool) -> None:  # noqa: PLR0917 - as compiled
+    def __init__(self, kind: StepKind, name: str, after: After | None = None) -> None:
         self.kind: StepKind = kind
         self.name, self.after = name, after
-        self.hits, self.replace = hits, replace
 
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry | None:  # noqa: ARG002 - see `Begin`
-        """None outside a recording."""
-        recorder = current.get()
-        return None if recorder is None else _StepEntry(self, recorder)
+    def arguments(self, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:  # noqa: ARG002 - a step's are not recorded
+        """See `Entries`."""
+        return _NOTHING
 
-
-class _StepEntry:
-    __slots__ = ("recorder", "started", "step")
-
-    def __init__(self, step: PlainStep, recorder: Recorder) -> None:
-        self.step, self.recorder = step, recorder
-        self.started = perf_counter()
-
-    def ended(self, result: Any) -> None:
-        step, recorder = self.step, self.recorder
-        row = (step.kind, step.name, self.started, perf_counter())
+    def ended(self, recorder: Recorder, _arguments: bytes, started: float, result: Any) -> None:
+        """See `Entries`."""
+        row = (self.kind, self.name, started, perf_counter())
         try:
-            if step.after is not None:
-                rows = quick_rows(result) if step.hits else None
-                if rows is None:
-                    step.after(recorder, result)
-                else:
-                    recorder.add_hits(rows, replace=step.replace)
-            recorder.add_step_row(row)
-        except Exception as fault:  # noqa: BLE001 - see `PlainTool.begin`
+            if self.after is not None:
+                self.after(recorder, result)
+            if len(recorder.log) < recorder.max_items:
+                recorder.log.append(row)
+            else:
+                recorder.truncated = True
+        except Exception as fault:  # noqa: BLE001 - see `Tool.arguments`
             recorder.fault = fault
 
-    def failed(self, error: BaseException) -> None:
-        step = self.step
+    def failed(self, recorder: Recorder, _arguments: bytes, started: float, error: BaseException) -> None:
+        """See `Entries`."""
         try:
-            self.recorder.add_failed_step(step.kind, step.name, self.started, error)
-        except Exception as fault:  # noqa: BLE001 - see `PlainTool.begin`
-            self.recorder.fault = fault
+            recorder.add_failed_step(self.kind, self.name, started, error)
+        except Exception as fault:  # noqa: BLE001 - see `Tool.arguments`
+            recorder.fault = fault
 
 
-Tool = PlainTool
-Step = PlainStep
+def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Keywords that are all of a call's arguments where it has just these; None: that can't be said."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # a builtin without one
+        return None
+    whole = all(
+        p.kind in {_P.POSITIONAL_OR_KEYWORD, _P.KEYWORD_ONLY} and p.name not in {"self", "cls"} for p in parameters
+    )
+    return frozenset(p.name for p in parameters) if whole else None
+
+
+def _binder(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """A function with the same parameters that returns them by name, so that Python itself binds a call, fast.
+
+    `self` and `cls` are left out, `*args` become a list under their name, `**kwargs` are merged in.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # a builtin without one
+        return lambda *args, **kwargs: {"args": list(args), **kwargs}
+    heads: list[str] = []
+    parts: list[str] = []
+    for at, p in enumerate(parameters):
+        starred = any(before.kind in {_P.VAR_POSITIONAL, _P.KEYWORD_ONLY} for before in parameters[:at])
+        if p.kind is _P.KEYWORD_ONLY and not starred:
+            heads.append("*")
+        mark = {_P.VAR_POSITIONAL: "*", _P.VAR_KEYWORD: "**"}.get(p.kind, "")
+        heads.append(f"{mark}{p.name}" + ("" if p.default is _P.empty else f"=defaults[{p.name!r}]"))
+        if p.kind is _P.POSITIONAL_ONLY and (at + 1 == len(parameters) or parameters[at + 1].kind != p.kind):
+            heads.append("/")
+        if at or p.name not in {"self", "cls"}:
+            value = f"list({p.name})" if mark == "*" else p.name
+            parts.append(f"**{p.name}" if mark == "**" else f"{p.name!r}: {value}")
+    defaults = {p.name: p.default for p in parameters}
+    source = f"lambda {', '.join(heads)}: {{{', '.join(parts)}}}"
+    return eval(source, {"defaults": defaults, "list": list})  # noqa: S307 - names of parameters only, as dataclasses do

@@ -10,13 +10,14 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, Final, Protocol, cast
 
 from shadoweval.capture.copying import WHOLE
 from shadoweval.capture.delegation import Watch, over_async_generator, over_generator
-from shadoweval.capture.entries import Begin, Entry
+from shadoweval.capture.entries import Entries
 from shadoweval.capture.interception import installed
-from shadoweval.capture.recorder import Recorder
+from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.rows import HitRow
 
 __all__ = ["Ranked", "Taker", "Taking", "gathered", "is_stream", "observed_stream"]
@@ -69,7 +70,7 @@ def is_stream(function: Callable[..., Any]) -> bool:
 
 
 def observed_stream(  # noqa: PLR0917 - as `observed`
-    function: Callable[..., Any], begin: Begin, answered: Callable[..., Any] | None, taking: Taking | None
+    function: Callable[..., Any], entries: Entries, answered: Callable[..., Any] | None, taking: Taking | None
 ) -> Callable[..., Any]:
     """A stream that notes its calls; see `wrappers.observed`."""
     asynchronous = inspect.isasyncgenfunction(function)
@@ -82,43 +83,57 @@ def observed_stream(  # noqa: PLR0917 - as `observed`
         return function(*args, **kwargs)
 
     def watching(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch:
-        if answered is not None and installed.interceptor is not None:
-            return _Noted(None, None)  # whoever has it answered notes it
-        return _Noted(begin(args, kwargs), taking)
+        recorder = current.get()
+        if recorder is None or (answered is not None and installed.interceptor is not None):
+            return _Unwatched()  # outside a recording; or answered, and whoever does that writes it down
+        return _Watched(entries, recorder, entries.arguments(recorder, args, kwargs), taking)
 
     return (over_async_generator if asynchronous else over_generator)(opened, watching)
 
 
-class _Noted:
-    """One stream under way; without an entry it watches nothing. Faults of ours stay on the recorder."""
+class _Unwatched:
+    """A stream of which nothing is written down."""
 
-    __slots__ = ("closing", "entry", "taker")
+    def resumed(self) -> None:
+        """See `Watch`."""
 
-    def __init__(self, entry: Entry | None, taking: Taking | None) -> None:
-        self.entry, self.closing = entry, False
-        self.taker: Taker | None = None
-        if entry is None:
-            return
-        recorder = entry.recorder
-        if taking is not None:
-            self.taker = taking(recorder)
+    def yielded(self, chunk: Any) -> None:
+        """See `Watch`."""
+
+    def interrupted(self, error: BaseException) -> None:
+        """See `Watch`."""
+
+    def returned(self, value: Any) -> None:
+        """See `Watch`."""
+
+    def raised(self, error: BaseException) -> None:
+        """See `Watch`."""
+
+
+class _Watched(_Unwatched):
+    """One stream under way. Faults of ours stay on the recorder."""
+
+    __slots__ = ("arguments", "closing", "entries", "over", "recorder", "started", "taker")
+
+    def __init__(self, entries: Entries, recorder: Recorder, arguments: bytes, taking: Taking | None) -> None:  # noqa: PLR0917
+        self.entries, self.recorder, self.arguments = entries, recorder, arguments
+        self.closing = self.over = False
+        self.started = perf_counter()
+        self.taker: Taker | None = None if taking is None else taking(recorder)
         if recorder.closed:
             return
         if recorder.streams is None:
             recorder.streams = []
         recorder.streams.append(self)
 
-    def resumed(self) -> None:
-        """Nothing: whatever runs around it has its recorder."""
-
     def yielded(self, chunk: Any) -> None:
         self.closing = False
-        if self.entry is None or self.taker is None:
+        if self.over or self.taker is None:
             return
         try:
             self.taker.add(chunk)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the consumer
-            self.entry.recorder.fault, self.taker = fault, None
+            self.recorder.fault, self.taker = fault, None
 
     def interrupted(self, error: BaseException) -> None:
         self.closing = isinstance(error, GeneratorExit)
@@ -135,18 +150,19 @@ class _Noted:
         self._end(None, None)
 
     def _end(self, value: Any, error: BaseException | None) -> None:
-        entry, self.entry = self.entry, None
-        if entry is None:
+        if self.over:
             return
-        recorder = entry.recorder
+        self.over = True
+        recorder = self.recorder
         try:
             if recorder.streams is not None:
                 with suppress(ValueError):
                     recorder.streams.remove(self)
             if error is not None:
-                entry.failed(error)
+                self.entries.failed(recorder, self.arguments, self.started, error)
             else:
-                entry.ended(None if self.taker is None else self.taker.result(value))
+                result = None if self.taker is None else self.taker.result(value)
+                self.entries.ended(recorder, self.arguments, self.started, result)
         except Exception as fault:  # noqa: BLE001 - see `yielded`
             recorder.fault = fault
 

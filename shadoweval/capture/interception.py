@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -26,14 +27,16 @@ class _Installed:
 
     Attributes:
         interceptor: Answers tools.
-        watched: False: there is no interceptor and no recorder in the whole process, so that a call concerns nobody.
+        watching: How many look: the interceptor, and each recording that is open. At 0 a call concerns nobody in the
+            whole process. What is never closed keeps it above 0, which costs a look into a context variable a call.
     """
 
-    __slots__ = ("interceptor", "watched")
+    __slots__ = ("interceptor", "watching")
 
     def __init__(self) -> None:
         self.interceptor: Interceptor | None = None
-        self.watched = True
+        # Without a global interpreter lock `+=` may lose one: there it never comes down to 0.
+        self.watching = 0 if getattr(sys, "_is_gil_enabled", lambda: True)() else 1 << 32
 
 
 installed = _Installed()
@@ -43,7 +46,7 @@ installed = _Installed()
 def set_interceptor(interceptor: Interceptor | None) -> Interceptor | None:
     """Let `interceptor` answer every tool call of this process; None: the tools themselves. Returns the one before."""
     before, installed.interceptor = installed.interceptor, interceptor
-    installed.watched = True
+    installed.watching += (interceptor is not None) - (before is not None)
     return before
 
 

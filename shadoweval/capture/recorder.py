@@ -17,7 +17,7 @@ import msgspec
 
 from shadoweval.capture.copying import UNCOPYABLE, Pieces, argument_data, encode, packed
 from shadoweval.capture.documents import writable
-from shadoweval.capture.interception import error_text
+from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
@@ -99,10 +99,6 @@ class Recorder:
         self.first_chunk: float | None = None
         self.began = time.perf_counter()
 
-    def drafted(self) -> tuple[Any, Any]:
-        """Entries and lists of hits, for the encoder."""
-        return self.log, self.hits
-
     def tidy(self) -> None:
         """Something in it could not be encoded."""
         self.hits[:] = [writable(rows) for rows in self.hits]
@@ -145,12 +141,12 @@ class Recorder:
         if type(arguments) is not bytes:
             arguments = argument_data(cast("Mapping[str, Any]", arguments))
         index, parent = (None, None) if position is None else position
-        raw = self.kept(result)
+        raw = self.encoded(result)
         if raw is not None:
             told = (started, started + duration, error, answered, index, parent)
             self.log.append((CALL, name, effect, arguments, raw, *told))
 
-    def kept(self, result: Any) -> bytes | None:
+    def encoded(self, result: Any) -> bytes | None:
         """A tool's result, encoded, as an entry of the log holds it; None: there is no room for another entry."""
         if len(self.log) >= self.max_items:
             self.truncated = True
@@ -242,10 +238,12 @@ class _Recording:
     def __enter__(self) -> Recorder:
         if connections.waiting:
             connections.connect()
+        installed.watching += 1
         self._token: Token[Recorder | None] = current.set(self._recorder)
         return self._recorder
 
     def __exit__(self, *_: object) -> None:
+        installed.watching -= 1
         current.reset(self._token)
 
 

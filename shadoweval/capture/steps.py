@@ -5,11 +5,12 @@ Outside a recording a call costs one look into a context variable.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Literal, TypeVar, cast, overload
 
-from shadoweval.capture.documents import DocId, hit_rows
+from shadoweval.capture.documents import DocId, hit_rows, recorded_rows
 from shadoweval.capture.entries import Step
 from shadoweval.capture.generators import Ranked
 from shadoweval.capture.recorder import Recorder, current
@@ -47,16 +48,15 @@ def retriever(
 
     def declare(declared: _F) -> _F:
         title = _title(declared, name)
+        rows_of = recorded_rows if doc_id is None else functools.partial(hit_rows, doc_id=doc_id)
 
         def after(recorder: Recorder, result: Any) -> None:
-            rows = result.rows if type(result) is Ranked else hit_rows(result, doc_id)
-            recorder.add_hits(rows, replace=replace)
+            recorder.add_hits(result.rows if type(result) is Ranked else rows_of(result), replace=replace)
 
         def taking(recorder: Recorder) -> Ranked:
-            return Ranked(lambda found: hit_rows(found, doc_id), recorder.max_items)
+            return Ranked(lambda documents: hit_rows(documents, doc_id), recorder.max_items)
 
-        begin = Step("retrieval", title, after, doc_id is None, replace).begin
-        return cast("_F", observed(declared, begin, taking=taking))
+        return cast("_F", observed(declared, Step("retrieval", title, after), taking=taking))
 
     return declare if function is None else declare(function)
 
@@ -65,7 +65,7 @@ def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) 
     """Record the time of a part of the pipeline, sync or async, under a name; of a generator until its end."""
 
     def declare(declared: _F) -> _F:
-        return cast("_F", observed(declared, Step(kind, _title(declared, name), None, False, False).begin))
+        return cast("_F", observed(declared, Step(kind, _title(declared, name))))
 
     return declare
 
@@ -75,7 +75,8 @@ def record_hits(docs: Any, *, doc_id: DocId | None = None, replace: bool = False
     recorder = current.get()
     if recorder is not None:
         try:
-            recorder.add_hits(hit_rows(docs, doc_id), replace=replace)
+            rows = recorded_rows(docs) if doc_id is None else hit_rows(docs, doc_id)
+            recorder.add_hits(rows, replace=replace)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
             recorder.fault = fault
 

@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
-from typing import Any, Final, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
@@ -24,35 +24,6 @@ from shadoweval.records import Effect
 __all__ = ["acall_tool", "call_tool", "said_effect", "tool"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_MOST_NAMES: Final = 15
-_P = inspect.Parameter
-
-
-def _binder(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
-    """A function with the same parameters that returns them by name, so that Python itself binds a call, fast.
-
-    `self` and `cls` are left out, `*args` become a list under their name, `**kwargs` are merged in.
-    """
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:  # a builtin without one
-        return lambda *args, **kwargs: {"args": list(args), **kwargs}
-    heads: list[str] = []
-    parts: list[str] = []
-    for at, p in enumerate(parameters):
-        starred = any(before.kind in {_P.VAR_POSITIONAL, _P.KEYWORD_ONLY} for before in parameters[:at])
-        if p.kind is _P.KEYWORD_ONLY and not starred:
-            heads.append("*")
-        mark = {_P.VAR_POSITIONAL: "*", _P.VAR_KEYWORD: "**"}.get(p.kind, "")
-        heads.append(f"{mark}{p.name}" + ("" if p.default is _P.empty else f"=defaults[{p.name!r}]"))
-        if p.kind is _P.POSITIONAL_ONLY and (at + 1 == len(parameters) or parameters[at + 1].kind != p.kind):
-            heads.append("/")
-        if at or p.name not in {"self", "cls"}:
-            value = f"list({p.name})" if mark == "*" else p.name
-            parts.append(f"**{p.name}" if mark == "**" else f"{p.name!r}: {value}")
-    defaults = {p.name: p.default for p in parameters}
-    source = f"lambda {', '.join(heads)}: {{{', '.join(parts)}}}"
-    return eval(source, {"defaults": defaults, "list": list})  # noqa: S307 - names of parameters only, as dataclasses do
 
 
 class _Call:
@@ -121,30 +92,17 @@ async def acall_tool(name: str, arguments: dict[str, Any], *, effect: Effect, li
     return result
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...] | None:
-    """Names of the parameters where as many positional arguments are exactly these; None: `_binder` must look."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:
-        return None
-    plain = all(p.kind in {_P.POSITIONAL_ONLY, _P.POSITIONAL_OR_KEYWORD} for p in parameters)
-    if not plain or len(parameters) > _MOST_NAMES or (parameters and parameters[0].name in {"self", "cls"}):
-        return None
-    return tuple(p.name for p in parameters)
-
-
 def _observed(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
-    bind = _binder(function)
-    begin = Tool(title, effect, bind, _parameters(function)).begin
+    entries = Tool(title, effect, function)
     call = acall_tool if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function) else call_tool
     whole = gathered(function)
 
     def answered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """By the interceptor; a coroutine for an async tool."""
         live = functools.partial(whole, *args, **kwargs)
-        return call(title, bind(*args, **kwargs), effect=effect, live=live)
+        return call(title, entries.bind(*args, **kwargs), effect=effect, live=live)
 
-    return observed(function, begin, answered, taking=lambda recorder: Pieces(recorder.left))
+    return observed(function, entries, answered, taking=lambda recorder: Pieces(recorder.left))
 
 
 @overload

@@ -5,69 +5,78 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
-from shadoweval.capture.entries import Begin
+from shadoweval.capture.entries import Entries
 from shadoweval.capture.generators import Taking, is_stream, observed_stream
 from shadoweval.capture.interception import installed
+from shadoweval.capture.recorder import current
 
 __all__ = ["Answered", "observed"]
 
 Answered = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 """Has a call answered by the interceptor, where there is one."""
+_recorder = current.get
 
 
 def observed(
-    function: Callable[..., Any], begin: Begin, answered: Answered | None = None, *, taking: Taking | None = None
+    function: Callable[..., Any], entries: Entries, answered: Answered | None = None, *, taking: Taking | None = None
 ) -> Callable[..., Any]:
-    """A function of the same kind that notes its calls; `taking` makes what takes the chunks of a stream."""
+    """A function of the same kind whose calls are written down; `taking` makes what takes the chunks of a stream."""
     if is_stream(function):
-        return functools.wraps(function)(observed_stream(function, begin, answered, taking))
+        return functools.wraps(function)(observed_stream(function, entries, answered, taking))
     wrap = _over_coroutine if inspect.iscoroutinefunction(function) else _over_function
-    return wrap(function, begin, answered)
+    return functools.wraps(function)(wrap(function, entries, answered))
 
 
-def _over_function(function: Callable[..., Any], begin: Begin, answered: Answered | None) -> Callable[..., Any]:
-    """A function that notes its calls."""
+# The two differ in nothing but `await`. Each look that concerns nobody is a load and a test, for the sake of calls that
+# are not mirrored.
 
-    @functools.wraps(function)
+
+def _over_function(function: Callable[..., Any], entries: Entries, answered: Answered | None) -> Callable[..., Any]:
+    copied, ended, failed = entries.arguments, entries.ended, entries.failed
+
     def called(*args: Any, **kwargs: Any) -> Any:
-        if not installed.watched:
+        if not installed.watching:
             return function(*args, **kwargs)
         if answered is not None and installed.interceptor is not None:
             return answered(args, kwargs)
-        entry = begin(args, kwargs)
-        if entry is None:
+        recorder = _recorder()
+        if recorder is None:
             return function(*args, **kwargs)
+        arguments = copied(recorder, args, kwargs)
+        started = perf_counter()
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            entry.failed(error)
+            failed(recorder, arguments, started, error)
             raise
-        entry.ended(result)
+        ended(recorder, arguments, started, result)
         return result
 
     return called
 
 
-def _over_coroutine(function: Callable[..., Any], begin: Begin, answered: Answered | None) -> Callable[..., Any]:
-    """A coroutine function that notes its calls."""
+def _over_coroutine(function: Callable[..., Any], entries: Entries, answered: Answered | None) -> Callable[..., Any]:
+    copied, ended, failed = entries.arguments, entries.ended, entries.failed
 
-    @functools.wraps(function)
     async def acalled(*args: Any, **kwargs: Any) -> Any:
-        if not installed.watched:
+        if not installed.watching:
             return await function(*args, **kwargs)
         if answered is not None and installed.interceptor is not None:
             return await answered(args, kwargs)
-        entry = begin(args, kwargs)
-        if entry is None:
+        recorder = _recorder()
+        if recorder is None:
             return await function(*args, **kwargs)
+        arguments = copied(recorder, args, kwargs)
+        started = perf_counter()
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            entry.failed(error)
+            failed(recorder, arguments, started, error)
             raise
-        entry.ended(result)
+        ended(recorder, arguments, started, result)
         return result
 
     return acalled

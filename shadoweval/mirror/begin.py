@@ -85,6 +85,7 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
         if connections.waiting:
             connections.connect()
         call.recorder = Recorder(plan.max_bytes)
+        installed.watching += 1  # until `Call.ended`
     except BaseException as error:
         if not call.caught(error):
             raise

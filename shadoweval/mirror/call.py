@@ -14,6 +14,7 @@ import msgspec
 
 from shadoweval.capture.copying import data_of, encode, within
 from shadoweval.capture.documents import as_text
+from shadoweval.capture.interception import installed
 from shadoweval.capture.outcomes import Chunks, answer_text, failure_of, outcome_of
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.drafts import MAGIC, encode_draft, finished
@@ -89,9 +90,10 @@ class Call(Shield):
         """The incumbent's time is over: whatever it started, and goes on, is no part of this call any more."""
         ended = perf_counter()
         self.leave()
-        self.done = True
-        if self.recorder is not None:
+        if self.recorder is not None and not self.done:
             self.recorder.close()
+            installed.watching -= 1
+        self.done = True
         self.point = "outcome"
         return ended
 
@@ -123,7 +125,9 @@ class Call(Shield):
             self.outcome = self._extracted(recorder, value)
         else:
             answer = value if type(value) is str else answer_text(value)
-            value, cut = (None, False) if answer is value else within(value, plan.max_bytes)
+            cut = not within(value, plan.max_bytes)
+            if cut or answer is value:
+                value = None
             if answer is not None and len(answer) > plan.max_bytes:
                 answer, cut = answer[: plan.max_bytes], True
             self.outcome = (answer, value, None, cut)
@@ -206,7 +210,6 @@ class Call(Shield):
     def _draft(self, recorder: Recorder, duration: float) -> tuple[Any, ...]:
         """In the order of `capture.wire.drafts`."""
         site = self.site
-        log, hits = recorder.drafted()
         return (
             MAGIC,
             site.raw,
@@ -223,8 +226,8 @@ class Call(Shield):
             self.outcome,
             self.failure,
             recorder.began,
-            log,
-            hits,
+            recorder.log,
+            recorder.hits,
             recorder.max_items,
             recorder.truncated,
             site.plan.max_bytes,

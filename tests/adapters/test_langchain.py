@@ -515,7 +515,7 @@ def test_a_fault_of_the_capture_is_counted(mirror, counted, monkeypatch):
     def broken(documents):
         raise LookupError("broken")
 
-    monkeypatch.setattr("shadoweval.adapters.langchain.results.hit_rows", broken)
+    monkeypatch.setattr("shadoweval.adapters.langchain.recorder_handler.recorded_rows", broken)
     assert mirrored(build_chain(), mirror).invoke({"q": "x"}) == "one two three"
     assert counted(mirror) == {"eligible": 1, "fault_snapshot": 1}
 

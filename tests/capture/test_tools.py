@@ -302,7 +302,7 @@ def test_a_fault_of_ours_stays_on_the_recorder(monkeypatch: pytest.MonkeyPatch) 
     def fail() -> None:
         raise LookupError("the tool's own")
 
-    monkeypatch.setattr(Recorder, "kept", broken)
+    monkeypatch.setattr(Recorder, "encoded", broken)
     with recording(Recorder()) as recorder:
         assert search("x", 1) == ["x"]
         assert asyncio.run(pay(1.0)) == {"paid": 1.0}

@@ -22,14 +22,15 @@ from shadoweval.capture.interception import installed
 from shadoweval.mirror import Mirror
 from shadoweval.testing import MemoryTransport
 unsampled = Mirror("x", MemoryTransport(), sample=0.0)(lambda question: question)
-recorder = capture.Recorder()
+print(bool(installed.watching))
+with capture.recording(capture.Recorder()):
+    unsampled("q")
+    print(bool(installed.watching))
 unsampled("q")
-print(installed.watched)
-del recorder
-unsampled("q")
-print(installed.watched)
-recorder = capture.Recorder()
-print(installed.watched)
+print(bool(installed.watching))
+mirrored = Mirror("x", MemoryTransport(), control=0.0)(lambda question: installed.watching > 0)
+print(mirrored("q"))
+print(bool(installed.watching))
 """
 
 
@@ -95,7 +96,7 @@ def test_an_interceptor_answers_after_calls_that_were_not_mirrored(unsampled):
         set_interceptor(before)
 
 
-def test_steps_rest_while_nothing_is_mirrored():
-    """And not before the last recording is over; in a process of its own, since other tests keep recordings."""
-    told = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["True", "False", "True"]
+def test_steps_rest_while_nothing_is_recorded():
+    """And not before the last recording is over; in a process of its own, since other tests leave streams open."""
+    shown = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["False", "True", "False", "True", "False"]

@@ -17,9 +17,10 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from shadoweval.adapters.langchain.nodes import Nodes, node_name, place_of_error
-from shadoweval.adapters.langchain.results import document_rows, run_name, used_tokens
+from shadoweval.adapters.langchain.results import run_name, used_tokens
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
+from shadoweval.capture.documents import recorded_rows
 from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.tools import said_effect
@@ -229,7 +230,7 @@ class Tap(BaseCallbackHandler):
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **facts: Any) -> None:
         """It found documents."""
         try:
-            self.recorder.add_hits(document_rows(documents))
+            self.recorder.add_hits(recorded_rows(documents))
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault
         self._end(run_id)

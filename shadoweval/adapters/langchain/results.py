@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from langchain_core.documents import Document
+__all__ = ["run_name", "used_tokens"]
 
-from shadoweval.capture.documents import hit_rows
-
-__all__ = ["document_rows", "run_name", "used_tokens"]
-
-_TEXT_CAP: Final = 65_536
 _NO_TOKENS: Final = (None, None)
 
 
@@ -22,23 +17,6 @@ def run_name(serialized: Any, default: str) -> str:
         path = known.get("id")
         return str(known.get("name") or (cast("list[Any]", path)[-1] if path else default))
     return default
-
-
-def document_rows(documents: Sequence[Any]) -> list[Any]:
-    """As `hit_rows`, which looks for an id, a score and a text where most documents have them at once."""
-    # As mappings: to look for a field that a pydantic model has not costs ten times as much.
-    found = [document.__dict__ if type(document) is Document else document for document in documents]
-    try:
-        rows = [_common(fields) for fields in found if not fields["metadata"]]
-    except (TypeError, KeyError):  # documents of another kind
-        rows = []
-    if len(rows) < len(found) or any(key is None or len(text) > _TEXT_CAP for key, _, text in rows):
-        return hit_rows(found)
-    return rows
-
-
-def _common(fields: Mapping[str, Any]) -> tuple[str | None, None, str]:
-    return fields["id"], None, fields["page_content"]
 
 
 def used_tokens(response: Any) -> tuple[int | None, int | None]:

@@ -8,6 +8,7 @@ lists for tuples, is the same log.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -82,19 +83,25 @@ def _step(kind: str, name: str, *, times: tuple[float, float], rest: tuple[Any, 
 def joined_hits(lists: Sequence[Sequence[Sequence[Any]]], most: int) -> list[HitRow]:
     """The hits of all retrievals: first occurrence of each document, ranks from 1.
 
-    A hit is a row as `Hit` has it, or an id, a score and a text in ranked order.
+    A hit is a row as `Hit` has it, or an id, a score and a text in ranked order; no id: the hash of the text.
     """
     if len(lists) == 1:
         return [_hit(row, rank) for rank, row in enumerate(lists[0][:most], 1)]
     merged: dict[str, HitRow] = {}
     for row in itertools.chain.from_iterable(lists):
-        merged.setdefault(row[0], _hit(row, 0))
+        hit = _hit(row, 0)
+        merged.setdefault(hit[0], hit)
     rows = itertools.islice(merged.values(), most)
     return [(row[0], rank, row[2], row[3]) for rank, row in enumerate(rows, 1)]
 
 
 def _hit(row: Sequence[Any], rank: int) -> HitRow:
-    return (row[0], rank, row[1], row[2]) if len(row) == 3 else cast("HitRow", tuple(row))
+    if len(row) != 3:
+        return cast("HitRow", tuple(row))
+    identity, score, text = row
+    if identity is None:
+        identity = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return (identity, rank, score, text)
 
 
 def usage_row(steps: Sequence[StepRow]) -> tuple[int | None, int | None, float | None]:
