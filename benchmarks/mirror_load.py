@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from shadoweval import Experiment, Traffic
+from shadoweval.protocols import Transport
 from shadoweval.traffic.breaker import Breaker
 
 __all__ = ["Stamping", "main"]
@@ -20,7 +21,7 @@ THREADS = 3
 TASKS = 4
 
 
-class Stamping:
+class Stamping(Transport):
     """A transport that keeps nothing but the moments of the first and the last offer."""
 
     def __init__(self) -> None:

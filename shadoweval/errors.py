@@ -24,8 +24,7 @@
     ├── EmbeddingError                  an embedding function that gave no vectors
     ├── ToolRefusedError                a tool call that no policy answers; raised inside the candidate
     ├── ToolFailedError                 a tool call answered with the recorded one's failure
-    ├── CandidateError                  a candidate process that can't be started
-    └── ReplayMissError                 a call that the incumbent's record does not hold
+    └── CandidateError                  a candidate process that can't be started
 
 Catch the root to catch all of them::
 
@@ -55,7 +54,6 @@ __all__ = [
     "MissingMarginError",
     "NewerDatabaseError",
     "NewerSchemaError",
-    "ReplayMissError",
     "SettingsError",
     "ShadowEvalError",
     "ShareError",
@@ -281,11 +279,3 @@ class ToolFailedError(ShadowEvalError):
 
 class CandidateError(ShadowEvalError):
     """A candidate process that can't be started."""
-
-
-class ReplayMissError(ShadowEvalError):
-    """The incumbent's record does not hold this call."""
-
-    def __init__(self, tool: str, occurrence: int) -> None:
-        self.tool, self.occurrence = tool, occurrence
-        super().__init__(f"The incumbent made no call number {occurrence} to {tool!r} with these arguments.")

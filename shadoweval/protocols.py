@@ -1,14 +1,15 @@
 """The plug-in points, one screen: what an implementation of yours must do.
 
 Plug-ins are objects handed to `Experiment`, `evaluate` or the worker; there is no registry. Each Protocol has one
-contract suite in `tests/contracts/`, which any implementation can run.
+contract suite in `tests/contracts/`, which any implementation can run. A Protocol names everything that is asked of an
+implementation; a member with a body is a default, which comes with deriving from the Protocol.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -28,8 +29,9 @@ from shadoweval.records import (
 
 __all__ = [
     "Batch",
+    "CounterSet",
     "FlagProvider",
-    "Judge",
+    "Ledger",
     "Look",
     "Metric",
     "Notifier",
@@ -78,16 +80,54 @@ class Scorer(Protocol):
         ...
 
 
-class Judge(Protocol):
-    """Compares two answers blindly."""
+class CounterSet(Protocol):
+    """Counts by name, of one process."""
 
-    def prefer(self, query: str, first: str, second: str) -> Literal["first", "second", "tie"]:
-        """Which answer is better; may raise, which makes the pair unscored with the error as reason."""
+    def add(self, name: str, count: int = 1, /) -> None:
+        """Add to a count; never raises for a known name."""
+        ...
+
+    def snapshot(self) -> dict[str, int]:
+        """All counts that are not 0."""
         ...
 
 
+class Ledger(Protocol):
+    """What became of the calls of one process, and how long they took; kept where a worker can read it."""
+
+    def count(self, reason: str, /) -> None:
+        """One eligible call, and what became of it: a name in `counters.LOSSES`, or `mirrored`."""
+        ...
+
+    @property
+    def main(self) -> CounterSet:
+        """What became of calls."""
+        ...
+
+    @property
+    def mirrored(self) -> CounterSet:
+        """Durations of mirrored calls by bin, see `mirror.overhead`."""
+        ...
+
+    @property
+    def control(self) -> CounterSet:
+        """Durations of calls that were left alone to compare with, by bin."""
+        ...
+
+
+@runtime_checkable
 class Transport(Protocol):
     """The writing end: from the request path towards the worker. Never raises, never waits, starts no thread."""
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Counters that the reading end adds up; None: calls are counted in the memory of their process."""
+        return None
+
+    @property
+    def drafts(self) -> bool:
+        """Whether its reading end finishes drafts (observations whose parts were encoded one by one)."""
+        return False
 
     def offer(self, frame: bytes) -> str | None:
         """Hand over one frame: None when it is out of the caller's hands for good, else the reason of its loss.
@@ -280,12 +320,31 @@ class StubPolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class FlagProvider(Protocol):
-    """Says whether a call may be mirrored. Evaluated once a request; raising means no."""
+    """Says whether a call may be mirrored. Asked in the request path: answer from memory. Raising means no."""
 
     def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
         """True: may be mirrored (sampling still decides)."""
         ...
+
+    def loss(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> str | None:
+        """Why the call is not mirrored, as a name in `counters.LOSSES`; None: it may be. Asked once a request."""
+        return None if self.mirrored(experiment, unit, attributes) else "flag_off"
+
+    def kill_reason(self, experiment: str) -> str | None:
+        """What kills the experiment, what is in flight included; None: this provider does not."""
+        del experiment
+        return None
+
+    def share(self, experiment: str) -> float:
+        """Share of the units that may be mirrored now, from 0 to 1; tells a self-test how much silence to expect."""
+        del experiment
+        return 1.0
+
+    def reason(self) -> str | None:
+        """Why this provider can't be trusted now; None: it can."""
+        return None
 
 
 class Notifier(Protocol):

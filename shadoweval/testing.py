@@ -8,12 +8,12 @@ Each fake does what its protocol promises and nothing else; the contract suites 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from shadoweval.codec import freeze
-from shadoweval.protocols import Metric, StubAnswer, ToolRequest
+from shadoweval.protocols import FlagProvider, Metric, StubAnswer, ToolRequest, Transport
 from shadoweval.records import (
     Answered,
     Arm,
@@ -34,7 +34,6 @@ from shadoweval.records import (
 __all__ = [
     "FixedClock",
     "FixedFlags",
-    "FixedJudge",
     "FixedScorer",
     "FixedStub",
     "ListNotifier",
@@ -80,7 +79,7 @@ class MemoryBatch:
         del self._transport.frames[: len(self.frames)]
 
 
-class MemoryTransport:
+class MemoryTransport(Transport):
     """Both ends in one list.
 
     Args:
@@ -138,19 +137,6 @@ class FixedScorer:
         )
 
 
-class FixedJudge:
-    """Prefers by a rule: `prefers(first, second)` is negative for the first, positive for the second, 0 for a tie."""
-
-    def __init__(self, prefers: Callable[[str, str], float]) -> None:
-        self._prefers = prefers
-
-    def prefer(self, query: str, first: str, second: str) -> Literal["first", "second", "tie"]:
-        """What the rule says."""
-        del query
-        sign = self._prefers(first, second)
-        return "tie" if sign == 0 else ("first" if sign < 0 else "second")
-
-
 class FixedStub:
     """Answers every call of the named tools with one result; passes on all others."""
 
@@ -165,7 +151,7 @@ class FixedStub:
         return StubAnswer(answered=self._answered, result=self._results[request.name])
 
 
-class FixedFlags:
+class FixedFlags(FlagProvider):
     """Says yes or no to everything, or raises."""
 
     def __init__(self, answer: bool | Exception) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from shadoweval._optional import require
+from shadoweval.protocols import FlagProvider
 from shadoweval.traffic.flagfile import Loss
 
 __all__ = ["OpenFeatureFlags"]
@@ -30,7 +31,7 @@ _Answer = TypeVar("_Answer")
 _NO: Final = frozenset({"ERROR", "STALE", "DISABLED"})
 
 
-class OpenFeatureFlags:
+class OpenFeatureFlags(FlagProvider):
     """A `FlagProvider` over OpenFeature; one evaluation a request.
 
     Args:

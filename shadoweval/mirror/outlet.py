@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 
 from shadoweval.counters import Counters
 from shadoweval.mirror.overhead import BINS
-from shadoweval.mirror.shield import Ledger, Shield
-from shadoweval.protocols import Transport
+from shadoweval.mirror.shield import Shield
+from shadoweval.protocols import Ledger, Transport
 
 __all__ = ["MemoryLedger", "Outlet"]
 
@@ -113,11 +113,11 @@ class Outlet:
 
     def _adopt(self, transport: Transport) -> None:
         """Use it; counts made before it could be opened go into its ledger."""
-        ledger: Any = getattr(transport, "ledger", None)
+        ledger = transport.ledger
         if ledger is not None and not self._given:
             self._own.move(ledger)
             self.ledger = ledger
-        self.drafts = getattr(transport, "drafts", False)
+        self.drafts = transport.drafts
         self.offer = transport.offer if ledger is not None else self._patient(transport.offer)
         self._transport, self.opened = transport, True
 

@@ -8,41 +8,18 @@ from __future__ import annotations
 
 import logging
 from types import TracebackType
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Literal, Self
 
-from shadoweval.counters import Counters
 from shadoweval.errors import TooLargeError, UncopyableError
+from shadoweval.protocols import Ledger
 from shadoweval.seldom import Seldom
 
-__all__ = ["Ledger", "Point", "Shield"]
+__all__ = ["Point", "Shield"]
 
 Point = Literal["decide", "snapshot", "outcome", "redact", "encode", "offer"]
 
 _log: Final = logging.getLogger("shadoweval.mirror")
 _said = Seldom()
-
-
-class Ledger(Protocol):
-    """Counters of this process, see `transport.ledger`."""
-
-    def count(self, reason: str, /) -> None:
-        """One eligible call, and what became of it."""
-        ...
-
-    @property
-    def main(self) -> Counters:
-        """What became of calls."""
-        ...
-
-    @property
-    def mirrored(self) -> Counters:
-        """Durations of mirrored calls by bin."""
-        ...
-
-    @property
-    def control(self) -> Counters:
-        """Durations of calls that were left alone to compare with."""
-        ...
 
 
 class Shield:

@@ -77,7 +77,7 @@ class Admission:
     @cached_property
     def switch(self) -> KillSwitch:
         """The kill switch; flags can throw it too."""
-        also = getattr(self.flags, "kill_reason", None) or getattr(self.flags, "killed", None)
+        also = self.flags.kill_reason if self.flags else None
         return KillSwitch(self._experiment, home=self._settings().folder, also=also)
 
     @cached_property
@@ -106,8 +106,7 @@ class Admission:
         """The reason not to mirror (a name in `counters.LOSSES`), or None. Raising means no, and is counted."""
         if self.switch.killed():
             # Flags that can't be trusted kill too, but nobody asked for that: it has to raise the alarm.
-            fault = getattr(self.flags, "reason", None)
-            return "killed" if fault is None or fault() is None else "flag_error"
+            return "killed" if self.flags is None or self.flags.reason() is None else "flag_error"
         lost = self._flag_loss(unit, attributes)
         if lost is not None:
             return lost
@@ -119,10 +118,7 @@ class Admission:
         if self.flags is None:
             return None
         try:
-            loss = getattr(self.flags, "loss", None)
-            if loss is not None:
-                return loss(self._experiment, unit, attributes)
-            return None if self.flags.mirrored(self._experiment, unit, attributes) else "flag_off"
+            return self.flags.loss(self._experiment, unit, attributes)
         except Exception:  # noqa: BLE001 - a broken flag provider means no, and has a reason of its own
             return "flag_error"
 
@@ -131,7 +127,7 @@ class Admission:
 
     def _share(self) -> float | None:
         """Share of the calls that should be mirrored, by what this process knows."""
-        sampled, share = self._sampled(), getattr(self.flags, "share", None)
-        if sampled is None or share is None:
+        sampled = self._sampled()
+        if sampled is None or self.flags is None:
             return sampled
-        return sampled * share(self._experiment)
+        return sampled * self.flags.share(self._experiment)

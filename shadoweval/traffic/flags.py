@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shadoweval.clock import Clock, Seconds, utc_now
+from shadoweval.protocols import FlagProvider
 from shadoweval.traffic.flagfile import FlagFile, FlagFileError, Loss, parse_flags
 from shadoweval.traffic.polled_file import Content, PolledFile
 
@@ -22,7 +23,7 @@ __all__ = ["StaticFlags"]
 _log: Final = logging.getLogger("shadoweval.traffic")
 
 
-class StaticFlags:
+class StaticFlags(FlagProvider):
     """A `FlagProvider` over a TOML file.
 
     Replace the file as a whole (write beside it, then rename): half of a file written in place may be a valid file with

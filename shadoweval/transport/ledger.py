@@ -97,8 +97,6 @@ class Ledger:
     main: CallCounters
     mirrored: Counters
     control: Counters
-    count: Callable[[str], None]
-    """`main.add_call`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -158,7 +156,7 @@ class Ledger:
 
     def _use(self, counters: Sequence[Any]) -> None:
         self.main, self.mirrored, self.control = counters
-        self.count = self.main.add_call
+        self.count: Callable[[str], None] = self.main.add_call
 
     def share(self, page: mmap.mmap) -> None:
         """Memory in which calls can be counted (`divert`)."""

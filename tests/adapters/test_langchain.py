@@ -30,6 +30,7 @@ from shadoweval.adapters.langchain import mirrored
 from shadoweval.capture import retriever
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.call import alone
+from shadoweval.protocols import Transport
 
 SYNC = ("invoke", "stream", "batch")
 ASYNC = ("ainvoke", "astream", "abatch", "astream_events")
@@ -484,7 +485,7 @@ def test_what_can_not_be_copied_is_not_mirrored(kept, mirror, counted):
 def test_a_broken_transport_reaches_nobody(mirror_with, counted):
     """A transport that fails costs the query, never the run."""
 
-    class Broken:
+    class Broken(Transport):
         def offer(self, frame):
             raise OSError("disk")
 

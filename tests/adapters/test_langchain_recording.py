@@ -21,6 +21,7 @@ from langchain_core.tools import tool as langchain_tool
 from shadoweval.adapters.langchain.recorder_hook import register
 from shadoweval.capture import Parts, Recorder, recording, set_interceptor, tool
 from shadoweval.mirror import Mirror
+from shadoweval.protocols import Transport
 
 
 class Index(BaseRetriever):
@@ -205,7 +206,7 @@ def test_a_mirrored_graph_is_recorded_in_full() -> None:
 
     frames: list[bytes] = []
 
-    class Keep:
+    class Keep(Transport):
         def offer(self, frame: bytes) -> None:
             frames.append(frame)
 

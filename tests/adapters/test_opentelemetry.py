@@ -150,9 +150,10 @@ def test_nothing_is_imported_for_it():
 import asyncio, sys
 sys.path.insert(0, sys.argv[1])
 from shadoweval.mirror import Mirror
+from shadoweval.protocols import Transport
 from shadoweval.adapters.asgi import Route, ShadowASGI
 frames = []
-class Keep:
+class Keep(Transport):
     def offer(self, frame): frames.append(frame)
 async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})

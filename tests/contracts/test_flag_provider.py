@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from shadoweval.counters import LOSSES
 from shadoweval.protocols import FlagProvider
 from shadoweval.testing import FixedFlags
 from shadoweval.traffic.flags import StaticFlags
@@ -83,7 +84,21 @@ def test_it_is_one(maker):
     """It can be asked with an experiment, a unit and attributes."""
     flags: FlagProvider = maker.on()
 
+    assert isinstance(flags, FlagProvider)
     assert flags.mirrored("support", "u-1", {}) is True
+
+
+def test_a_no_has_a_reason(maker):
+    """`loss` agrees with `mirrored` and is a counted name; what may be mirrored has no loss, and nothing kills it."""
+    on, off = maker.on(), maker.off()
+
+    assert on.loss("support", "u-1", ATTRIBUTES) is None
+    assert on.kill_reason("support") is None
+    assert on.reason() is None
+    assert 0.0 < on.share("support") <= 1.0
+    assert off.loss("support", "u-1", ATTRIBUTES) in LOSSES
+    assert 0.0 <= off.share("support") <= 1.0
+    assert off.kill_reason("support") is None or isinstance(off.kill_reason("support"), str)
 
 
 def test_yes_and_no_are_booleans(maker):

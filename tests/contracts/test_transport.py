@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from shadoweval.counters import LOSSES
+from shadoweval.protocols import Transport
 from shadoweval.transport import SpoolReceiver, SpoolTransport, open_transport
 
 
@@ -74,6 +75,21 @@ def ends(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ends]:
     yield both
     both.writer.close()
     both.receiver.close()
+
+
+def test_it_says_what_it_can(ends: Ends) -> None:
+    """Ours count beside their frames, and their readers finish drafts; one that only offers has the defaults."""
+
+    class Bare(Transport):
+        def offer(self, frame: bytes) -> str | None:
+            del frame
+            return "full"
+
+    assert isinstance(ends.writer, Transport)
+    assert ends.writer.drafts is True
+    assert ends.writer.ledger.main.snapshot() == {}
+    assert isinstance(Bare(), Transport)
+    assert (Bare().drafts, Bare().ledger, Bare().close()) == (False, None, None)
 
 
 def test_frames_arrive_whole_and_in_order(ends: Ends) -> None:

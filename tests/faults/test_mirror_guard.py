@@ -14,10 +14,11 @@ import pytest
 from shadoweval.counters import LOSSES
 from shadoweval.mirror import Mirror
 from shadoweval.mirror import shield as guard_module
+from shadoweval.protocols import Transport
 from shadoweval.seldom import Seldom
 
 
-class Sink:
+class Sink(Transport):
     def __init__(self) -> None:
         self.frames: list[bytes] = []
 

@@ -16,10 +16,11 @@ import pytest
 
 from shadoweval import codec
 from shadoweval.mirror import Mirror
+from shadoweval.protocols import Transport
 from shadoweval.transport import SpoolReceiver, SpoolTransport
 
 
-class Sink:
+class Sink(Transport):
     def __init__(self) -> None:
         self.frames: list[bytes] = []
 

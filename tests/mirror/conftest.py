@@ -7,10 +7,11 @@ import pytest
 
 from shadoweval import codec
 from shadoweval.mirror import Mirror
+from shadoweval.protocols import Transport
 from shadoweval.records import Envelope
 
 
-class Kept:
+class Kept(Transport):
     """A transport in memory; `answer` is what it says to each frame."""
 
     def __init__(self, answer: str | None = None) -> None:

@@ -13,9 +13,10 @@ from shadoweval.capture import retriever, tool
 from shadoweval.capture.wire.drafts import finished
 from shadoweval.codec import decode_envelope, thaw
 from shadoweval.mirror import Mirror
+from shadoweval.protocols import Transport
 
 
-class Kept:
+class Kept(Transport):
     """Keeps what it is offered."""
 
     drafts = True
@@ -116,7 +117,7 @@ def test_arguments_that_cannot_be_copied_are_left_out(given: Any) -> None:
 def test_a_slow_transport_is_left_alone_for_a_while() -> None:
     """Somebody else's transport that blocks costs a twentieth of the time at most; the loss is counted."""
 
-    class Slow:
+    class Slow(Transport):
         offered = 0
 
         def offer(self, frame: bytes) -> str | None:

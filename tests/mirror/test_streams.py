@@ -22,6 +22,7 @@ from shadoweval import codec
 from shadoweval.capture import Recorder, recording, retriever, tool
 from shadoweval.capture import step as step_of
 from shadoweval.mirror import Mirror
+from shadoweval.protocols import Transport
 
 STATES: dict[str, tuple[dict[str, Any], str]] = {
     "mirrored": ({}, "mirrored"),
@@ -70,7 +71,7 @@ def drives(acts: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     return st.one_of(begun, begun, rest)
 
 
-class Sink:
+class Sink(Transport):
     """A transport in memory, or one that raises."""
 
     def __init__(self, *, fails: bool = False) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from shadoweval import Experiment, Traffic
+from shadoweval.protocols import FlagProvider
 from shadoweval.settings import Settings
 from shadoweval.testing import MemoryTransport
 from shadoweval.traffic.breaker import Breaker
@@ -81,7 +82,7 @@ def test_flags_get_a_unit_even_without_one(make):
     """Where queries stand alone each is its own unit, so that a share below 1 can be drawn."""
     units = []
 
-    class Flags:
+    class Flags(FlagProvider):
         def mirrored(self, experiment, unit, attributes):
             units.append(unit)
             return True

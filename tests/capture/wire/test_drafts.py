@@ -13,6 +13,7 @@ from shadoweval import codec
 from shadoweval.capture.wire.drafts import finished, is_draft
 from shadoweval.errors import CorruptFrameError
 from shadoweval.mirror import Mirror
+from shadoweval.protocols import Transport
 from shadoweval.records import Envelope
 from shadoweval.transport import SpoolReceiver, SpoolTransport
 
@@ -24,7 +25,7 @@ DATA = st.recursive(
 )
 
 
-class Drafts:
+class Drafts(Transport):
     """A transport whose readers finish drafts."""
 
     drafts = True
