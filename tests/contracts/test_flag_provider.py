@@ -90,12 +90,14 @@ def test_it_is_one(maker):
 
 def test_a_no_has_a_reason(maker):
     """`loss` agrees with `mirrored` and is a counted name; what may be mirrored has no loss, and nothing kills it."""
-    on, off = maker.on(), maker.off()
+    on = maker.on()
 
     assert on.loss("support", "u-1", ATTRIBUTES) is None
     assert on.kill_reason("support") is None
     assert on.reason() is None
     assert 0.0 < on.share("support") <= 1.0
+
+    off = maker.off()
     assert off.loss("support", "u-1", ATTRIBUTES) in LOSSES
     assert 0.0 <= off.share("support") <= 1.0
     assert off.kill_reason("support") is None or isinstance(off.kill_reason("support"), str)
