@@ -289,9 +289,10 @@ def test_an_abandoned_stream_is_aborted(kind, kept, mirror, counted):
 
 def test_a_cancelled_run_is_aborted(kept, mirror):
     """Cancellation reaches the node, and the query says that its caller went away."""
-    reached = []
+    reached, waiting = [], asyncio.Event()
 
     async def wait(state):
+        waiting.set()
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -305,7 +306,7 @@ def test_a_cancelled_run_is_aborted(kept, mirror):
 
     async def run():
         task = asyncio.create_task(graph.ainvoke({"q": "x"}))
-        await asyncio.sleep(0.05)
+        await waiting.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -142,8 +142,9 @@ from candidate_rig import envelope, pool_of
 async def run():
     async with pool_of("sleeps", module="faulty_candidates", seconds=600) as pool:
         task = asyncio.create_task(pool.run(envelope("600"), arm="new"))
-        await asyncio.sleep(0.3)
-        server = pool._runners["new", "faulty_candidates:sleeps"].fork_server
+        while not (runner := pool._runners.get(("new", "faulty_candidates:sleeps"))) or not runner.fork_server.children:
+            await asyncio.sleep(0.01)
+        server = runner.fork_server
         print(server._process.pid, *server.children, flush=True)
         await task
 
@@ -159,7 +160,7 @@ asyncio.run(run())
     worker.stdout.close()
 
     assert len(pids) >= 2
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(alive(pid) for pid in pids)

@@ -198,7 +198,7 @@ def answer(question):
     return question
 answer("first")
 if sys.argv[2] == "ring":
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not transport.ring and time.monotonic() < end:
         time.sleep(0.01)
         transport._look()
@@ -217,7 +217,7 @@ def test_a_process_that_ends_with_work_pending_loses_nothing(tmp_path: Path, way
     subprocess.run(command, stderr=subprocess.DEVNULL, check=False, timeout=60)
     receiver = SpoolReceiver(tmp_path / "spool")
     found = 0
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while found < 501 and time.monotonic() < end:
         batch = receiver.receive(1000)
         if batch is None:

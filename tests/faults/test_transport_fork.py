@@ -51,7 +51,7 @@ print(hung, sum(counted) + children)
 
 
 def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not met():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)

@@ -64,7 +64,7 @@ class Application:
         self.running = subprocess.Popen([sys.executable, "-c", APPLICATION, str(folder), str(self.path), way])
         with self.path.open("r+b") as file:
             self.shared = mmap.mmap(file.fileno(), 32)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not self.number(16):
             assert time.monotonic() < end
             assert self.running.poll() is None
@@ -95,7 +95,7 @@ class Application:
 
 
 def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not met():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.005)
@@ -110,7 +110,7 @@ def gone(pid: int) -> bool:
 
 
 def wait_for(pid: int) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while pid and not gone(pid):
         assert time.monotonic() < end, "the collector does not end"
         time.sleep(0.005)

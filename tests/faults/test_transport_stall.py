@@ -41,7 +41,7 @@ transport.close()
 
 
 def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not met():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)

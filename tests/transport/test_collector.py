@@ -87,7 +87,7 @@ def test_it_works_until_the_ring_is_closed_and_empty(tmp_path: Path, monkeypatch
     arguments = [str(os.dup(ring.descriptor)), str(tmp_path / "spool"), str(os.getppid()), str(1 << 20), str(1 << 30)]
     thread = threading.Thread(target=main, args=(arguments,))
     thread.start()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not ring.beat:
         assert time.monotonic() < end
         time.sleep(0.001)

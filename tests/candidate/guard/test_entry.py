@@ -60,7 +60,7 @@ class Child:
 
     def next(self, *, served: bool = True) -> str:
         """What the child says next; empty when it is gone."""
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 60
         while time.monotonic() < limit:
             waiting = [self.result, *([self.supervisor] if served else [])]
             ready = select.select(waiting, [], [], 0.02)[0]

@@ -183,10 +183,10 @@ def test_it_is_idempotent_and_total(text: str) -> None:
 
 
 def test_hostile_text_takes_no_longer_than_its_length() -> None:
-    """No pattern backtracks without bound: 200 kB of what each pattern begins with, within 10 s."""
+    """No pattern backtracks without bound: 200 kB of what each pattern begins with, within 10 s of CPU time."""
     import time
 
-    began = time.monotonic()
+    began = time.process_time()
     pieces = ["1 ", "a@", "a.", "A1 ", "sk-", "sk-a-", "eyJ", "eyJ-", "eyJaaaaaaaa.", "bearer ", "x://", "-----BEGIN "]
     pieces += [
         "DE89 3704 ",
@@ -200,7 +200,7 @@ def test_hostile_text_takes_no_longer_than_its_length() -> None:
     ]
     for piece in pieces:
         redact_secrets(piece * (200_000 // len(piece)))
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @dataclasses.dataclass
