@@ -23,6 +23,7 @@ import pickle
 import random
 import re
 import resource
+import select
 import socket
 import sqlite3
 import tempfile
@@ -180,7 +181,10 @@ def measure(mode: str, policy: GuardPolicy) -> dict[str, float]:
         os._exit(1)
     os.close(writing)
     supervisor.release()
-    supervisor.serve(lambda refusal: print("refused:", refusal))
+    while not supervisor.finished:
+        select.select([supervisor], [], [], 1.0)
+        for refusal in supervisor.handle_ready():
+            print("refused:", refusal)
     os.waitpid(pid, 0)
     with os.fdopen(reading) as answer:
         measured = json.load(answer)

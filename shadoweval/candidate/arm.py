@@ -32,7 +32,7 @@ class ArmRunner:
     """Runs envelopes against one target.
 
     Args:
-        spec: What its fork server is told.
+        spec: What its fork server imports, and how its children run.
         processes: Children at a time.
         guard: The guard's policy, or None.
         shapes: What results of writes look like, by tool; grows as envelopes come.

@@ -108,40 +108,37 @@ class CandidatePool:
     def _compare(self, ready: Mapping[Arm, Ready]) -> None:
         """Every candidate must be callable as the incumbent is, where both have a signature."""
         incumbent = ready[INCUMBENT].parameters if INCUMBENT in ready else None
-        for arm, told in ready.items():
-            if incumbent is None or told.parameters is None:
+        for arm, answer in ready.items():
+            if incumbent is None or answer.parameters is None:
                 continue
-            why = mismatch(incumbent, told.parameters)
+            why = mismatch(incumbent, answer.parameters)
             if why is not None:
                 raise TargetError(self.targets[arm], why, mend="Give it the incumbent's parameters.")
 
     def _runner(self, arm: Arm, target: str) -> ArmRunner:
         runner = self._runners.get((arm, target))
         if runner is None:
+            guard = None if self.guard is None else self._policy(self.guard)
             spec = Start(
                 target=target,
                 arm=arm,
                 limits=self.limits,
                 stubs=self._packed,
-                guard=b"" if self.guard is None else msgspec.msgpack.encode(self._policy()),
+                guard=b"" if guard is None else msgspec.msgpack.encode(guard),
                 scratch=str(self._scratch),
                 warm=self._warm,
             )
-            guard = None if self.guard is None else self._policy()
             runner = ArmRunner(spec, processes=self.processes, guard=guard, shapes=self._shapes)
             if self._draining:
                 runner.drain()
             self._runners[arm, target] = runner
         return runner
 
-    def _policy(self) -> GuardPolicy:
-        from shadoweval.candidate import guard  # noqa: PLC0415 - only where a guard is asked for
+    def _policy(self, guard: GuardPolicy) -> GuardPolicy:
+        from shadoweval.candidate.guard import resolved  # noqa: PLC0415 - only where a guard is asked for
 
-        assert self.guard is not None
-        policy = msgspec.structs.replace(
-            self.guard, scratch=str(self._scratch), memory_bytes=self.guard.memory_bytes or self.limits.memory_bytes
-        )
-        return guard.resolved(policy)
+        memory = guard.memory_bytes or self.limits.memory_bytes
+        return resolved(msgspec.structs.replace(guard, scratch=str(self._scratch), memory_bytes=memory))
 
     async def run(self, envelope: Envelope, *, arm: Arm, attempt: int = 1) -> Observation:
         """Run one envelope on one arm. From the second attempt on it runs in a process of its own.
@@ -190,13 +187,13 @@ class CandidatePool:
         return met
 
     @property
-    def notes(self) -> dict[Arm, tuple[str, ...]]:
-        """To be said at start-up: what contains an arm's processes and what does not, and what is unusual about them.
+    def remarks(self) -> dict[Arm, tuple[str, ...]]:
+        """For the log at start-up: what contains an arm's processes, and what is unusual about them.
 
         Unusual are threads, for instance, that its libraries started at import.
         """
         return {
-            arm: (runner.containment, *runner.fork_server.ready.notes)
+            arm: (runner.containment, *runner.fork_server.ready.remarks)
             for (arm, _), runner in self._runners.items()
             if runner.fork_server.ready is not None
         }

@@ -37,10 +37,10 @@ class Target:
         if self.runnable:
             return None
         try:
-            found = inspect.signature(self.call).parameters.values()
+            parameters = inspect.signature(self.call).parameters.values()
         except (TypeError, ValueError):
             return None
-        return [Parameter(p.name, int(p.kind), p.default is not p.empty or p.kind in _STARRED) for p in found]
+        return [Parameter(p.name, int(p.kind), p.default is not p.empty or p.kind in _STARRED) for p in parameters]
 
 
 def _is_async(value: Any) -> bool:
@@ -54,12 +54,12 @@ def load(target: str) -> Target:
     Raises:
         TargetError: it can't be imported or run; says which part is missing, and what is close to it.
     """
-    value, module = _found(target)
+    value, module = _imported(target)
     _check_shape(target, value)
     return Target(target, value, module)
 
 
-def _found(target: str) -> tuple[Any, ModuleType]:
+def _imported(target: str) -> tuple[Any, ModuleType]:
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise TargetError(target, "it has no module and attribute", mend='Write "package.module:attribute".')
@@ -97,7 +97,7 @@ def _siblings(name: str) -> list[str]:
     if parent:
         spec = importlib.util.find_spec(parent)
         path = spec.submodule_search_locations if spec else []
-    return [found.name for found in pkgutil.iter_modules(path)]
+    return [module.name for module in pkgutil.iter_modules(path)]
 
 
 def _close(name: str, names: Iterable[str]) -> str:
@@ -119,14 +119,14 @@ def _check_shape(target: str, value: Any) -> None:
 
 
 def warm_up(warm: str) -> None:
-    """Call `"module:attribute"`; nothing where none is given.
+    """Call `"module:attribute"`; nothing where it is empty.
 
     Raises:
         TargetError: it can't be imported, or it raised.
     """
     if not warm:
         return
-    hook, _ = _found(warm)
+    hook, _ = _imported(warm)
     try:
         hook()
     except BaseException as error:
@@ -141,9 +141,9 @@ def _versions(name: str, value: Any, module: ModuleType) -> dict[str, str]:
     if source and Path(source).is_file():
         versions["code"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
     for holder in (module, value):
-        told = getattr(holder, "VERSIONS", None)
-        if isinstance(told, Mapping):
-            versions.update({str(k): str(v) for k, v in cast("Mapping[Any, Any]", told).items()})
+        declared = getattr(holder, "VERSIONS", None)
+        if isinstance(declared, Mapping):
+            versions.update({str(k): str(v) for k, v in cast("Mapping[Any, Any]", declared).items()})
     return versions
 
 
@@ -152,12 +152,12 @@ def mismatch(incumbent: list[Parameter], candidate: list[Parameter]) -> str | No
     kinds = {p.kind for p in candidate}
     plain = [p for p in candidate if p.kind not in _STARRED]
     positions = [p for p in plain if p.kind != inspect.Parameter.KEYWORD_ONLY]
-    given = [p for p in incumbent if p.kind not in _STARRED]
-    names, needed = {p.name for p in given}, [p for p in given if not p.optional]
+    passed = [p for p in incumbent if p.kind not in _STARRED]
+    names, needed = {p.name for p in passed}, [p for p in passed if not p.optional]
     takes_many = inspect.Parameter.VAR_POSITIONAL in kinds or len(positions) >= len(needed)
     by_position = (
         takes_many
-        and sum(not p.optional for p in positions) <= len(given)
+        and sum(not p.optional for p in positions) <= len(passed)
         and all(p.optional or p.name in names for p in plain if p not in positions)
     )
     takes_all = inspect.Parameter.VAR_KEYWORD in kinds or {p.name for p in needed} <= {p.name for p in plain}

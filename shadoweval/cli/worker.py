@@ -35,9 +35,9 @@ async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> 
         arms.append(INCUMBENT)
     with exclusive(experiment.settings.folder, f"worker-{experiment.name}.lock"), open_store(experiment) as store:
         async with candidate_pool(experiment, arms=arms, processes=processes) as pool:
-            for arm, notes in pool.notes.items():
-                for note in notes:
-                    say(f"{arm}: {note}")
+            for arm, remarks in pool.remarks.items():
+                for remark in remarks:
+                    say(f"{arm}: {remark}")
             spans = exporting(experiment.name)
             receiver = open_receiver(experiment)
             working = Worker(

@@ -109,7 +109,7 @@ def test_containment_is_known_before_the_first_run():
 
     async def notes(guard):
         async with pool_of("answers", module="reaching_candidates", guard=guard) as pool:
-            told = pool.notes
+            told = pool.remarks
             return told["new"][0], await pool.run(envelope("hi"), arm="new")
 
     told, observation = asyncio.run(notes(GuardPolicy(scratch="")))

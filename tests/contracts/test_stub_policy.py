@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 from candidate_rig import call, envelope
 
 from shadoweval.candidate import EntityWorld, Live, Refuse, Replay, Simulate, SqliteWorld
-from shadoweval.candidate.tools.replay import Record
+from shadoweval.candidate.tools.replay import KeyedRequest, Record, call_key
 from shadoweval.candidate.tools.stubs import Function
-from shadoweval.protocols import StubAnswer, ToolRequest
+from shadoweval.protocols import StubAnswer
 from shadoweval.records import Answered
 from shadoweval.testing import FixedStub
 
@@ -36,8 +36,8 @@ def sqlite_world(tmp_path, monkeypatch):
 
 
 POLICIES = {
-    "Replay": lambda *_: Replay().opened(RECORD),
-    "Simulate": lambda *_: Simulate().opened(RECORD),
+    "Replay": lambda *_: Replay(),
+    "Simulate": lambda *_: Simulate(),
     "Function": lambda *_: Function(lambda n: {"paid": n}),
     "Live": lambda *_: Live(),
     "Refuse": lambda *_: Refuse(),
@@ -48,7 +48,8 @@ POLICIES = {
 
 
 def request(effect, *, name="pay", occurrence=1, live=None, n=1):
-    return ToolRequest(name=name, arguments={"n": n}, effect=effect, occurrence=occurrence, live=live)
+    facts = {"name": name, "arguments": {"n": n}, "effect": effect, "occurrence": occurrence, "live": live}
+    return KeyedRequest(**facts, key=call_key({"n": n}), record=RECORD)
 
 
 @pytest.fixture(params=POLICIES)

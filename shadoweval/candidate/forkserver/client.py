@@ -27,7 +27,7 @@ _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
 _OWN: Final = "SHADOWEVAL_CANDIDATE_"
 _FORK: Final = b"f"
-_FAREWELL: Final = 0.5
+_END_SECONDS: Final = 0.5
 """Seconds in which a fork server may end in good order."""
 
 
@@ -39,8 +39,8 @@ def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
     own = {
         name.removeprefix(_OWN): value for name, value in environment.items() if name.startswith(_OWN) and name != _OWN
     }
-    kept = {name: value for name, value in environment.items() if name not in own and not name.startswith(_OWN)}
-    return kept | {name: value for name, value in own.items() if value}
+    shared = {name: value for name, value in environment.items() if name not in own and not name.startswith(_OWN)}
+    return shared | {name: value for name, value in own.items() if value}
 
 
 class _PendingFork:
@@ -55,7 +55,7 @@ class ForkServerClient:
     """Has children of one target.
 
     Args:
-        spec: What the fork server is told.
+        spec: What the fork server imports, and how its children run.
         guard: The guard's policy, or None.
     """
 
@@ -85,20 +85,27 @@ class ForkServerClient:
             ours.setblocking(False)
             self._spawn(theirs)
             try:
-                await asyncio.wait_for(self._greeted(ours), self.limits.start_seconds)
-            except TimeoutError:
-                why = f"importing it took longer than {self.limits.start_seconds:g} s"
-                raise self._unusable(ours, why, "Raise Limits.start_seconds, or do less at import.") from None
-            except CandidateError:
-                if self.ready is not None:  # it could be imported before: someone killed it
-                    raise self._dead(ours) from None
-                why = f"its process died while importing it ({self._exit_status()})"
-                raise self._unusable(ours, why, "Import it in a shell to see where.") from None
-            except BaseException:
-                self._unusable(ours, "", "")
-                raise
+                await asyncio.wait_for(self._greet(ours), self.limits.start_seconds)
+            except BaseException as error:  # noqa: BLE001 - each ends as an error that says what to do, or as itself
+                ours.close()
+                raise self._start_error(error) from None
             assert self.ready is not None
             return self.ready
+
+    def _start_error(self, error: BaseException) -> BaseException:
+        """What is wrong with a fork server that did not start; it is ended."""
+        why = mend = ""
+        if isinstance(error, TimeoutError):
+            why = f"importing it took longer than {self.limits.start_seconds:g} s"
+            mend = "Raise Limits.start_seconds, or do less at import."
+        elif isinstance(error, CandidateError):
+            status = self._exit_status()
+            if self.ready is not None:  # it could be imported before: someone killed it
+                return CandidateError(f"The candidate's fork server died while it was started again ({status}).")
+            why = f"its process died while importing it ({status})"
+            mend = "Import it in a shell to see where."
+        self._stop_server()
+        return TargetError(self.spec.target, why, mend=mend) if why else error
 
     def _spawn(self, theirs: socket.socket) -> None:
         code = _RUN.format(path=[os.path.abspath(entry) for entry in sys.path], descriptor=theirs.fileno())  # noqa: PTH100 - as the import system does
@@ -115,7 +122,7 @@ class ForkServerClient:
                 process_group=0 if idling() else None,
             )
 
-    async def _greeted(self, channel: socket.socket) -> None:
+    async def _greet(self, channel: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         content = encode(self.spec)
         self._frames = Frames()
@@ -133,16 +140,7 @@ class ForkServerClient:
         if isinstance(answer, Broken):
             raise TargetError(answer.target, answer.why, mend=answer.mend)
         self.ready, self._channel = answer, channel
-        loop.add_reader(channel, self._told)
-
-    def _dead(self, channel: socket.socket) -> CandidateError:
-        channel.close()
-        return CandidateError(f"The candidate's fork server died while it was started again ({self._exit_status()}).")
-
-    def _unusable(self, channel: socket.socket, why: str, mend: str) -> TargetError:
-        channel.close()
-        self._stop_server()
-        return TargetError(self.spec.target, why, mend=mend)
+        loop.add_reader(channel, self._readable)
 
     def _exit_status(self) -> str:
         if self._process is None:
@@ -153,12 +151,12 @@ class ForkServerClient:
             return "still there"
         return f"signal {-status}" if status < 0 else f"exit status {status}"
 
-    def _told(self) -> None:
+    def _readable(self) -> None:
         assert self._channel is not None
         try:
             content = self._channel.recv(READ_BYTES)
             for frame in self._frames.feed(content):
-                self._hear(decode(frame, Forked | Died))
+                self._take(decode(frame, Forked | Died))
         except BlockingIOError:
             return
         except (OSError, CandidateError):
@@ -166,7 +164,7 @@ class ForkServerClient:
         if not content:
             self._lose_server()
 
-    def _hear(self, message: Forked | Died) -> None:
+    def _take(self, message: Forked | Died) -> None:
         if isinstance(message, Died):
             child = self.children.pop(message.pid, None)
             if child is not None:
@@ -242,7 +240,7 @@ class ForkServerClient:
         """It ends by itself once its channel is closed, after it has reaped its children."""
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=_FAREWELL)
+                self._process.wait(timeout=_END_SECONDS)
             self._process.kill()
             self._process.wait()
             self._process = None

@@ -76,10 +76,10 @@ def main(descriptor: int) -> None:
         send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
         return
     interception.effects = stubs.effects
-    interception.structured = {name for name, place in stubs.functions.items() if functions.structured(place)}
-    notes = _calm()
+    interception.structured = {tool for tool, function in stubs.functions.items() if functions.structured(function)}
+    remarks = _calm()
     step_back()
-    send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), notes))
+    send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), remarks))
     setup = ChildSetup(
         target=target,
         arm=start.arm,
@@ -144,7 +144,7 @@ class _ForkServer:
 
     def serve(self) -> None:
         """Serve until the pool hangs up, then leave nobody behind."""
-        signal.signal(signal.SIGCHLD, _noted)
+        signal.signal(signal.SIGCHLD, _ignore_signal)
         signal.set_wakeup_fd(self.wake, warn_on_full_buffer=False)
         poller = select.poll()
         poller.register(self.channel, select.POLLIN)
@@ -154,7 +154,7 @@ class _ForkServer:
             if self.woken in ready:
                 os.read(self.woken, 4096)
                 self._reap()
-            if self.channel.fileno() in ready and not self._asked():
+            if self.channel.fileno() in ready and not self._serve_request():
                 break
         for pid in self.children:
             _kill(os.killpg, pid)
@@ -163,7 +163,7 @@ class _ForkServer:
             os.waitpid(pid, 0)
         os._exit(0)
 
-    def _asked(self) -> bool:
+    def _serve_request(self) -> bool:
         try:
             content, descriptors, *_ = socket.recv_fds(self.channel, 1, _FDS)
         except ConnectionError:
@@ -219,14 +219,17 @@ class _ForkServer:
         scratch = self.setup.scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
         os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
-        peak, schedstat = _peak_reset(), _schedstat()
+        peak = schedstat = None
+        with contextlib.suppress(OSError):  # not on this system
+            peak = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+            schedstat = SchedStat()
         setup = msgspec.structs.replace(self.setup, scratch=scratch, peak=peak, schedstat=schedstat)
         if self.guard is None:
             _cap_memory(setup.limits.memory_bytes)
             return setup
         guard: Any = importlib.import_module("shadoweval.candidate.guard")
         own = (peak, None if schedstat is None else schedstat.descriptor)
-        keep = (descriptors[0], *(one for one in own if one is not None))
+        keep = (descriptors[0], *(number for number in own if number is not None))
         policy = msgspec.structs.replace(self.guard, keep_fds=keep, scratch=str(scratch))
         guard.contain(policy, on_refusal=descriptors[1])
         return setup
@@ -254,20 +257,6 @@ def _decline(channel: socket.socket, fault: Exception) -> None:
         send(channel, Report(request.id, unbegun(refusal)))
 
 
-def _peak_reset() -> int | None:
-    try:
-        return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-
-
-def _schedstat() -> SchedStat | None:
-    try:
-        return SchedStat()
-    except OSError:
-        return None
-
-
 def _cap_memory(spare: int) -> None:
     """Let this process allocate `spare` bytes more than it has now (RLIMIT_DATA, setrlimit(2))."""
     try:
@@ -277,7 +266,7 @@ def _cap_memory(spare: int) -> None:
         pass  # no such limit here: the pool watches resident memory too
 
 
-def _noted(signum: int, frame: Any) -> None:
+def _ignore_signal(signum: int, frame: Any) -> None:
     """A handler, since ignored signals wake nobody."""
 
 

@@ -75,7 +75,8 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     versions: dict[str, str]
     parameters: list[Parameter] | None = None
     """None: it has no signature to compare."""
-    notes: list[str] = []
+    remarks: list[str] = []
+    """What is unusual about it, in words."""
 
 
 class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):

@@ -4,10 +4,11 @@ It can't see what native code does and can't be removed again, so it belongs int
 kernel's layers. Events: <https://docs.python.org/3/library/audit_events.html>.
 """
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH117, PTH118
+# ruff: noqa: PTH117
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import sys
@@ -15,10 +16,18 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from shadoweval.candidate.guard.landlock import DEVICES
-from shadoweval.candidate.guard.policy import GuardPolicy, Refusal, RefusedError, inside, normal_address
+from shadoweval.candidate.guard.policy import (
+    GuardPolicy,
+    Refusal,
+    RefusedError,
+    inside,
+    normal_address,
+    real_path,
+    spelled,
+)
 from shadoweval.candidate.guard.rules import WRITE_FLAGS
 
-__all__ = ["answer_names", "checks", "watch"]
+__all__ = ["Checks", "answer_names", "install"]
 
 _Check = Callable[[tuple[Any, ...]], None]
 
@@ -36,7 +45,7 @@ _NOT_FOLLOWING = {"os.mkdir": (0,), "os.rmdir": (0,), "os.remove": (0,), "os.ren
 }
 
 
-class _Checks:
+class Checks:
     """One method per family of events, bound to the policy."""
 
     def __init__(self, policy: GuardPolicy, report: Callable[[Refusal], None]) -> None:
@@ -55,8 +64,8 @@ class _Checks:
         table["socket.gethostbyaddr"] = self._name
         for event in _PROCESS_EVENTS:
             table[event] = lambda arguments, event=event: self._refuse("process", f"{event} {_plain(arguments)}")
-        for event, places in (_FOLLOWING | _NOT_FOLLOWING).items():
-            table[event] = self._changer(event, places)
+        for event, positions in (_FOLLOWING | _NOT_FOLLOWING).items():
+            table[event] = self._changer(event, positions)
         if not files_by_kernel:
             table["sqlite3.connect"] = self._database
         return {"socket.connect": self._connect} | {k: v for k, v in table.items() if k != "socket.connect"}
@@ -67,12 +76,7 @@ class _Checks:
         raise RefusedError(refusal)
 
     def _writable(self, path: Any, *, follow: bool) -> bool:
-        text = os.fsdecode(path)
-        if not follow:
-            folder, name = os.path.split(text.rstrip("/"))
-            if name not in {"", ".", ".."}:
-                return inside(os.path.join(os.path.realpath(folder), name), self._roots)
-        return inside(os.path.realpath(text), self._roots)
+        return inside(real_path(os.fsdecode(path), follow=follow), self._roots)
 
     def _open(self, arguments: tuple[Any, ...]) -> None:
         path, _, flags = arguments
@@ -80,13 +84,13 @@ class _Checks:
             if path is None or not (self._writable(path, follow=True) or os.fsdecode(path) in DEVICES):
                 self._refuse("open.write", _plain(path))
 
-    def _changer(self, event: str, places: tuple[int, ...]) -> _Check:
+    def _changer(self, event: str, positions: tuple[int, ...]) -> _Check:
         follow = event in _FOLLOWING
 
         def check(arguments: tuple[Any, ...]) -> None:
-            folders = [entry for entry in arguments[places[-1] + 1 :] if isinstance(entry, int) and entry > 2]
-            for place in places:
-                path = arguments[place]
+            folders = [entry for entry in arguments[positions[-1] + 1 :] if isinstance(entry, int) and entry > 2]
+            for position in positions:
+                path = arguments[position]
                 if isinstance(path, int) or (folders and not os.path.isabs(os.fsdecode(path))):
                     continue  # a descriptor, or a path relative to one: only the kernel knows where that leads
                 if not self._writable(path, follow=follow):
@@ -134,19 +138,16 @@ class _Checks:
 
 
 def _numeric(name: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, name.partition("%")[0])
-        except OSError:
-            continue
-        return True
-    return False
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _spelled(address: Any) -> str:
     if isinstance(address, tuple) and len(address) >= 2:
-        host = str(address[0])
-        return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
+        return spelled(str(address[0]), address[1])
     return f"unix:{_plain(address)}"
 
 
@@ -154,12 +155,7 @@ def _plain(value: Any) -> str:
     return os.fsdecode(value) if isinstance(value, (str, bytes)) else repr(value)
 
 
-def checks(policy: GuardPolicy, report: Callable[[Refusal], None], *, files_by_kernel: bool) -> dict[str, _Check]:
-    """Event to what is asked about it."""
-    return _Checks(policy, report).table(files_by_kernel=files_by_kernel)
-
-
-def watch(policy: GuardPolicy, report: Callable[[Refusal], None], *, files_by_kernel: bool) -> None:
+def install(policy: GuardPolicy, report: Callable[[Refusal], None], *, files_by_kernel: bool) -> None:
     """Refuse from now on, in every thread of this process, until it ends.
 
     Args:
@@ -167,7 +163,7 @@ def watch(policy: GuardPolicy, report: Callable[[Refusal], None], *, files_by_ke
         report: told of each refusal before the error is raised; must not itself do what is refused.
         files_by_kernel: the kernel guards files too, so what native code opens needs no guess here.
     """
-    table = checks(policy, report, files_by_kernel=files_by_kernel)
+    table = Checks(policy, report).table(files_by_kernel=files_by_kernel)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event in table:

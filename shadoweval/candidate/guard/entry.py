@@ -25,23 +25,10 @@ __all__ = ["contain", "prepare"]
 
 _REHEARSALS = 20  # the interpreter specialises code after eight runs
 _OFF = "switched off by the policy"
-_NO_SUPERVISOR = "no supervisor: on_refusal is no descriptor"
 
 
-_outside_network = False  # set in the fork server, inherited by every candidate
-
-
-def prepare(*, leave_network: bool = False) -> None:
-    """Do once in the fork server what every child would do again: load libraries, ask the kernel, compile the filter.
-
-    Args:
-        leave_network: enter the `netns` layer here, for all candidates to come and for the fork server itself; only for
-            policies whose allow-list is empty. In `contain` the same costs milliseconds a candidate.
-
-    Raises:
-        OSError: `leave_network`, and it is not permitted here.
-    """
-    global _outside_network  # noqa: PLW0603 (a fact about this process, which forked children share)
+def prepare() -> None:
+    """Do once in the fork server what every child would do again: load libraries, ask the kernel, compile filters."""
     for module in ("array", "resource"):
         with suppress(ImportError):
             importlib.import_module(module)
@@ -50,15 +37,12 @@ def prepare(*, leave_network: bool = False) -> None:
         seccomp.ask_available()
         for _ in range(_REHEARSALS):
             _rehearse()
-    if leave_network and not _outside_network:
-        inherited.leave_network()
-        _outside_network = True
 
 
 def _rehearse() -> None:
     """Run the parts without effect: what the interpreter learns here, no child must learn on copied pages."""
     seccomp.program(rules.own_rules((3, 4), (5, 6)), seccomp.ASK, tail=seccomp.common_part())
-    audit.checks(GuardPolicy(scratch=os.devnull), print, files_by_kernel=True)
+    audit.Checks(GuardPolicy(scratch=os.devnull), print).table(files_by_kernel=True)
     msgspec.msgpack.encode(Containment((), (Missing("netns", ""),), (), ((5, ""),)))
     inherited.in_use()
 
@@ -91,9 +75,7 @@ class _Ladder:
         return not reason
 
 
-def contain(
-    policy: GuardPolicy, *, on_refusal: int | Callable[[Refusal], None], parent: int | None = None
-) -> Containment:
+def contain(policy: GuardPolicy, *, on_refusal: int, parent: int | None = None) -> Containment:
     """Put this process under the guard, for good. Call it in a freshly forked child, before any candidate code.
 
     A layer that the platform lacks is left out and named in the record. The kernel's layers fail closed: where nobody
@@ -101,29 +83,25 @@ def contain(
 
     Args:
         policy: what is allowed.
-        on_refusal: a `Supervisor`'s candidate end; or a callable that is told what the audit hook refused (then there
-            is no notify layer, and what native code tries is refused but not counted).
+        on_refusal: descriptor of a `Supervisor`'s candidate end.
         parent: the process whose end is this one's end; by default the parent of this process.
 
     Raises:
         CandidateError: this process has more than one thread, or the scratch folder is missing.
     """
     _check(policy)
-    channel = on_refusal if isinstance(on_refusal, int) else -1
-    kept = (*policy.keep_fds, channel) if channel >= 0 else policy.keep_fds
-    inner = msgspec.structs.replace(policy, keep_fds=kept)
+    inner = msgspec.structs.replace(policy, keep_fds=(*policy.keep_fds, on_refusal))
     ladder = _Ladder(policy)
     closed = _inherit(ladder, inner, parent=os.getppid() if parent is None else parent)
-    _leave_network(ladder, policy)
-    listener = _kernel_layers(ladder, inner, closed=closed, supervised=channel >= 0)
-    report = functools.partial(_send, channel, os.fstat(channel).st_ino) if channel >= 0 else on_refusal
-    assert callable(report)
+    egress = "the allow-list is not empty" if policy.allow or policy.unix_sockets else ""
+    ladder.enter("netns", inherited.leave_network, unless=egress)
+    listener = _kernel_layers(ladder, inner, closed=closed)
     audit.answer_names(policy)
     by_kernel = {"landlock", "seccomp"} & set(ladder.layers)
-    ladder.enter("audit", lambda: audit.watch(policy, report, files_by_kernel=bool(by_kernel)))
+    report = functools.partial(_send, on_refusal, os.fstat(on_refusal).st_ino)
+    ladder.enter("audit", lambda: audit.install(policy, report, files_by_kernel=bool(by_kernel)))
     containment = Containment(tuple(ladder.layers), tuple(ladder.missing), tuple(ladder.limits), closed)
-    if channel >= 0:
-        _announce(containment, channel, listener)
+    _announce(containment, on_refusal, listener)
     return containment
 
 
@@ -154,33 +132,23 @@ def _inherit(ladder: _Ladder, policy: GuardPolicy, *, parent: int) -> tuple[tupl
     return tuple(closed)
 
 
-def _leave_network(ladder: _Ladder, policy: GuardPolicy) -> None:
-    if _outside_network:
-        ladder.layers.append("netns")
-    else:
-        egress = "the allow-list is not empty" if policy.allow or policy.unix_sockets else ""
-        ladder.enter("netns", inherited.leave_network, unless=egress)
-
-
-def _kernel_layers(
-    ladder: _Ladder, policy: GuardPolicy, *, closed: tuple[tuple[int, str], ...], supervised: bool
-) -> int:
+def _kernel_layers(ladder: _Ladder, policy: GuardPolicy, *, closed: tuple[tuple[int, str], ...]) -> int:
     """Landlock, then the filter; the listener's descriptor or -1."""
     version = 0
 
     def restrict() -> None:
         nonlocal version
-        found = landlock.abi()
-        landlock.restrict(policy, found)
-        version = found
+        offered = landlock.abi()
+        landlock.restrict(policy, offered)
+        version = offered
 
     ladder.enter("landlock", restrict)
     if 0 < version < 4:
         ladder.limits.append(f"Landlock version {version} knows no ports")
     if "seccomp" not in policy.layers or not native_numbers():
         reason = _OFF if native_numbers() else f"no seccomp on {sys.platform} {platform.machine()}"
-        asked = _OFF if "notify" not in policy.layers else "it is a part of seccomp"
-        ladder.missing += [Missing("seccomp", reason), Missing("notify", asked)]
+        without = _OFF if "notify" not in policy.layers else "it is a part of seccomp"
+        ladder.missing += [Missing("seccomp", reason), Missing("notify", without)]
         return -1
     listener = -1
     numbers = tuple(number for number, _ in closed[: inherited.MAX_NAMED])
@@ -190,8 +158,7 @@ def _kernel_layers(
         mine = rules.own_rules(policy.keep_fds, numbers)
         listener = seccomp.install(seccomp.program(mine, seccomp.ASK, tail=seccomp.common_part()), ask=True)
 
-    unless = seccomp.ask_available() if supervised else _NO_SUPERVISOR
-    if ladder.enter("notify", asking, unless=unless):
+    if ladder.enter("notify", asking, unless=seccomp.ask_available()):
         ladder.layers.insert(-1, "seccomp")
         return listener
     every = rules.own_rules(policy.keep_fds, ()) | rules.common_rules()

@@ -39,7 +39,7 @@ def _silence(standard: Iterable[int]) -> None:
 
 
 def close_inherited(keep: Iterable[int], *, named: bool) -> tuple[tuple[int, str], ...]:
-    """Close every descriptor but `keep`; standard streams that are not kept lead to the null device.
+    """Close every descriptor but `keep`; the other standard streams lead to the null device.
 
     Args:
         keep: numbers that stay.
@@ -48,16 +48,16 @@ def close_inherited(keep: Iterable[int], *, named: bool) -> tuple[tuple[int, str
     Returns:
         What was closed, as (number, what it was), standard streams left out.
     """
-    kept = frozenset(keep)
+    keep = frozenset(keep)
     closed: list[tuple[int, str]] = []
-    for number in sorted(set(_open_descriptors()) - kept):
+    for number in sorted(set(_open_descriptors()) - keep):
         with contextlib.suppress(OSError):
             target = os.readlink(f"/proc/self/fd/{number}") if named else ""
             if number > 2:
                 os.fstat(number)  # the listing's own descriptor is gone by now
                 os.close(number)
                 closed.append((number, target))
-    _silence(number for number in range(3) if number not in kept)
+    _silence(number for number in range(3) if number not in keep)
     if named and closed:
         _put_placeholder([number for number, _ in closed[:MAX_NAMED]])
     return tuple(closed)

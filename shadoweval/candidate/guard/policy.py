@@ -23,16 +23,15 @@ __all__ = [
     "RefusedError",
     "inside",
     "normal_address",
+    "real_path",
     "resolved",
+    "spelled",
 ]
 
 Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit"]
 ALL_LAYERS: tuple[Layer, ...] = ("descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit")
-
-
-# Without "netns": making a network namespace takes milliseconds, and longer while others are torn down. `prepare` can
-# make one for all candidates at once.
-DEFAULT_LAYERS: tuple[Layer, ...] = ("descriptors", "limits", "landlock", "seccomp", "notify", "audit")
+# Without "netns": making a network namespace takes milliseconds, and longer while others are torn down.
+DEFAULT_LAYERS: tuple[Layer, ...] = tuple(layer for layer in ALL_LAYERS if layer != "netns")
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -49,7 +48,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return spelled(self.host, self.port)
 
 
 class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,11 +172,24 @@ def resolved(policy: GuardPolicy) -> GuardPolicy:
 
 
 def _pinned(endpoint: Endpoint) -> Endpoint:
-    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))
     return endpoint if addresses == (endpoint.host,) else msgspec.structs.replace(endpoint, addresses=addresses)
 
 
 def inside(path: str, roots: Iterable[str]) -> bool:
     """Whether the real path `path` is one of `roots` or lies below it."""
     return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def real_path(text: str, *, follow: bool) -> str:
+    """`text` without symbolic links; the last part is left alone unless `follow`."""
+    folder, name = os.path.split(text.rstrip("/"))
+    if follow or name in {"", ".", ".."}:
+        return os.path.realpath(text)
+    return f"{os.path.realpath(folder).rstrip('/')}/{name}"
+
+
+def spelled(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from shadoweval.candidate.guard.inherited import PLACEHOLDER
 from shadoweval.candidate.guard.landlock import DEVICES
-from shadoweval.candidate.guard.policy import GuardPolicy, inside, normal_address
+from shadoweval.candidate.guard.policy import GuardPolicy, inside, normal_address, real_path, spelled
 from shadoweval.candidate.guard.rules import (
     ADDRESSED,
     AT_FDCWD,
@@ -112,10 +112,7 @@ class Rulings:
 
 
 def _spelled(peer: Peer) -> str:
-    address, port = peer
-    if port == -1:
-        return f"unix:{address}"
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return f"unix:{peer[0]}" if peer[1] == -1 else spelled(*peer)
 
 
 def _always(name: str, arguments: _Arguments, _caller: Caller) -> str:
@@ -219,8 +216,8 @@ class Caller:
         """The peers that an array of `struct mmsghdr` (or one `struct msghdr`) names."""
         if count > _MESSAGES_MAX:
             raise OSError(f"{count} messages at once")
-        for place in range(count):
-            name, size = _HEADER.unpack(self.read(pointer + place * _HEADER_STEP, _HEADER.size))
+        for number in range(count):
+            name, size = _HEADER.unpack(self.read(pointer + number * _HEADER_STEP, _HEADER.size))
             yield self.address(name, size)
 
 
@@ -233,14 +230,6 @@ _ALIASES = (
     ("/dev/stderr", "/fd/2"),
     ("/dev/fd", "/fd"),
 )
-
-
-def real_path(text: str, *, follow: bool) -> str:
-    """`text` without symbolic links; the last part is left alone unless `follow`."""
-    folder, name = os.path.split(text.rstrip("/"))
-    if follow or name in {"", ".", ".."}:
-        return os.path.realpath(text)
-    return f"{os.path.realpath(folder).rstrip('/')}/{name}"
 
 
 def _signed(value: int) -> int:

@@ -46,9 +46,9 @@ def _test(test: Test, action: int) -> bytes:
     if test.mask != 0xFFFFFFFF:
         code += _line(_AND, test.mask)
     last = len(test.values) - 1
-    for place, value in enumerate(test.values):
-        miss = 1 if place == last and not test.negate else 0
-        code += _line(_EQUAL, value, hit=last - place + (1 if test.negate else 0), miss=miss)
+    for index, value in enumerate(test.values):
+        miss = 1 if index == last and not test.negate else 0
+        code += _line(_EQUAL, value, hit=last - index + (1 if test.negate else 0), miss=miss)
     return code + _line(_RETURN, action)
 
 

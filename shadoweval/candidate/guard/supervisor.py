@@ -15,8 +15,6 @@ import selectors
 import socket
 import struct
 import sys
-from collections import Counter
-from collections.abc import Callable
 
 import msgspec
 
@@ -43,14 +41,13 @@ _received = msgspec.msgpack.Decoder(Containment | Refusal)
 
 
 class Supervisor:
-    """Watches one candidate. Poll `fileno()`, call `handle_ready()`; or run `serve` in a thread or process of its own.
+    """Answers for one candidate. Poll `fileno()`, call `handle_ready()`.
 
-    While nobody does either, the candidate's guarded calls wait; after `close` they fail (the kernel answers ENOSYS).
+    While nobody does, the candidate's guarded calls wait; after `close` they fail (the kernel answers ENOSYS).
 
     Attributes:
         candidate_fd: the candidate's end, for `contain(policy, on_refusal=...)`.
         containment: what holds the candidate, once it said so.
-        counts: refusals by kind.
         finished: the candidate is gone.
     """
 
@@ -66,7 +63,6 @@ class Supervisor:
         self._listener = -1
         self._caller: Caller | None = None
         self.containment: Containment | None = None
-        self.counts: Counter[str] = Counter()
         self.finished = False
 
     @property
@@ -90,20 +86,7 @@ class Supervisor:
         for _ in range(_BATCH):
             if self._listener < 0 or not self._answer_one(refusals):
                 break
-        self.counts.update(refusal.kind for refusal in refusals)
         return tuple(refusals)
-
-    def serve(self, on_refusal: Callable[[Refusal], None], *, patience: float = 1.0) -> None:
-        """Answer until the candidate is gone or `close` was called; for a thread or a process of its own.
-
-        Args:
-            on_refusal: told of each refusal.
-            patience: seconds after which `finished` is looked at again.
-        """
-        while not self.finished:
-            self._selector.select(patience)
-            for refusal in self.handle_ready():
-                on_refusal(refusal)
 
     def close(self) -> None:
         """Let go of the candidate; guarded calls that it still makes fail."""

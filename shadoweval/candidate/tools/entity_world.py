@@ -25,7 +25,7 @@ class OverlayMapping(MutableMapping[Hashable, Any]):
 
     def __init__(self, base: Mapping[Any, Any] | None = None) -> None:
         self.base: Mapping[Any, Any] = {} if base is None else base
-        self.kept: dict[Hashable, Any] = {}
+        self.changes: dict[Hashable, Any] = {}
         """What was written or deleted here."""
         self.read: set[Hashable] = set()
         """Keys that were asked for, also those that are not there."""
@@ -33,33 +33,33 @@ class OverlayMapping(MutableMapping[Hashable, Any]):
     @property
     def written(self) -> frozenset[Hashable]:
         """Keys that were written or deleted."""
-        return frozenset(self.kept)
+        return frozenset(self.changes)
 
     def __getitem__(self, key: Hashable) -> Any:
         self.read.add(key)
-        found = self.kept[key] if key in self.kept else self.base[key]
-        if found is _GONE:
+        value = self.changes[key] if key in self.changes else self.base[key]
+        if value is _GONE:
             raise KeyError(key)
-        return found
+        return value
 
     def __setitem__(self, key: Hashable, value: Any) -> None:
-        self.kept[key] = value
+        self.changes[key] = value
 
     def __delitem__(self, key: Hashable) -> None:
         if key not in self:
             raise KeyError(key)
-        self.kept[key] = _GONE
+        self.changes[key] = _GONE
 
     def __contains__(self, key: object) -> bool:
         if isinstance(key, Hashable):
             self.read.add(key)
-        return self.kept[key] is not _GONE if key in self.kept else key in self.base
+        return self.changes[key] is not _GONE if key in self.changes else key in self.base
 
     def __iter__(self) -> Iterator[Hashable]:
         # Whoever lists everything has read whatever was written.
-        self.read.update(self.kept)
-        yield from (key for key, value in self.kept.items() if value is not _GONE)
-        yield from (key for key in self.base if key not in self.kept)
+        self.read.update(self.changes)
+        yield from (key for key, value in self.changes.items() if value is not _GONE)
+        yield from (key for key in self.base if key not in self.changes)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -68,8 +68,8 @@ class OverlayMapping(MutableMapping[Hashable, Any]):
         """Move what was written into the base, which must be an overlay too."""
         if not isinstance(self.base, OverlayMapping):
             raise TypeError("only an overlay over an overlay can be committed")
-        self.base.kept.update(self.kept)
-        self.kept.clear()
+        self.base.changes.update(self.changes)
+        self.changes.clear()
 
 
 class WorldState(OverlayMapping):
@@ -141,7 +141,7 @@ class OpenEntityWorld:
             return False
         if request.effect != "read":
             return True
-        if not self._state.kept:
+        if not self._state.changes:
             return False
         with self._lock:
             _, state = self._tried(request)
@@ -155,7 +155,7 @@ class OpenEntityWorld:
             answer, state = self._tried(request)
             if answer is None or answer.error is not None or request.effect == "read":
                 return answer
-            self._entities[_call(request)] = ", ".join(sorted(map(_shown, state.kept)))
+            self._entities[_call(request)] = ", ".join(sorted(map(_shown, state.changes)))
             state.commit()
             return answer
 
@@ -172,7 +172,7 @@ class OpenEntityWorld:
         replayed = recorded is not None and result == recorded
         return StubAnswer(answered="replayed" if replayed else "world", result=result), state
 
-    def noted(self, request: ToolRequest, answer: StubAnswer) -> None:
+    def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:
         """Nothing to do: modelled writes were answered here."""
 
     def entity(self, request: ToolRequest) -> str:

@@ -32,22 +32,22 @@ def redirect(functions: Mapping[str, str], *, effects: Mapping[str, Effect]) -> 
     Raises:
         TargetError: there is no such Python function.
     """
-    for name, place in functions.items():
-        function = _found(place)
+    for name, target in functions.items():
+        function = _function(target)
         real = types.FunctionType(
             function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
         )
         real.__kwdefaults__ = function.__kwdefaults__
         signature = inspect.signature(function)
-        redirected[place] = capture.tool(effect=effects.get(name, "unknown"), name=name)(_described(real, signature))
-        function.__code__ = _leading(place, real)
+        redirected[target] = capture.tool(effect=effects.get(name, "unknown"), name=name)(_described(real, signature))
+        function.__code__ = _leading(target, real)
         function.__defaults__ = function.__kwdefaults__ = None
         _described(function, signature)
 
 
-def structured(place: str) -> bool:
+def structured(target: str) -> bool:
     """Whether a function returns more than text, so that a record may hold it as the JSON that a model was told."""
-    annotation = inspect.signature(redirected[place]).return_annotation
+    annotation = inspect.signature(redirected[target]).return_annotation
     return annotation not in {str, "str"}
 
 
@@ -56,22 +56,22 @@ def _described(function: Any, signature: inspect.Signature) -> Any:
     return function
 
 
-def _found(place: str) -> types.FunctionType:
-    module, _, qualname = place.partition(":")
+def _function(target: str) -> types.FunctionType:
+    module, _, qualname = target.partition(":")
     try:
         value: Any = importlib.import_module(module)
         for part in qualname.split("."):
             value = getattr(value, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise TargetError(place, f"Stubs(functions=...) names it, but {error}", mend="Correct the name.") from error
+        raise TargetError(target, f"Stubs(functions=...) names it, but {error}", mend="Correct the name.") from error
     if not isinstance(value, types.FunctionType) or inspect.isgeneratorfunction(value):
         why = f"Stubs(functions=...) names it, but it is a {type(value).__name__} that can't be redirected"
-        raise TargetError(place, why, mend="Name a Python function or method that returns its result.")
+        raise TargetError(target, why, mend="Name a Python function or method that returns its result.")
     return value
 
 
-def _leading(place: str, real: types.FunctionType) -> types.CodeType:
-    """Code that calls `redirected[place]`, with the real one's free variables, which an assignment of code demands."""
+def _leading(target: str, real: types.FunctionType) -> types.CodeType:
+    """Code that calls `redirected[target]`, with the real one's free variables, which an assignment of code demands."""
     begin, wait = ("async def", "await ") if inspect.iscoroutinefunction(real) else ("def", "")
     free = real.__code__.co_freevars
     source = (
@@ -79,7 +79,7 @@ def _leading(place: str, real: types.FunctionType) -> types.CodeType:
         f"    {begin} leading(*args, **kwargs):\n"
         f"        if False: {', '.join(free) or 'None'}\n"
         f"        functions = __import__({__name__!r}, fromlist=['redirected'])\n"
-        f"        return {wait}functions.redirected[{place!r}](*args, **kwargs)\n"
+        f"        return {wait}functions.redirected[{target!r}](*args, **kwargs)\n"
         "    return None\n"
     )
     outer: Any = compile(source, real.__code__.co_filename, "exec").co_consts[0]

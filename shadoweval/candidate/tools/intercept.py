@@ -40,25 +40,25 @@ class Interception:
         self.running: set[Session] = set()
         self.effects: Mapping[str, Effect] = {}
         self.normals: dict[str, Normal] = {}
-        """Tool -> its arguments as the tool would see them; told by those who know its schema."""
+        """Tool -> its arguments as the tool would see them; set by those who know its schema."""
         self.structured: set[str] = set()
         """Tools whose results are no text: of a recorded result that is JSON text they return what it says."""
 
     def current(self) -> Session | None:
         """The run that the calling code belongs to."""
-        found = session.get()
-        if found is None and len(self.running) == 1:
-            (found,) = self.running
-        return found
+        own = session.get()
+        if own is None and len(self.running) == 1:
+            (own,) = self.running
+        return own
 
     def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
         """The session's answer; outside any run only declared reads run."""
-        found = self.current()
-        if found is not None:
-            answer = found.answer(name, arguments, effect=effect, live=live, normal=self.normals.get(name))
+        own = self.current()
+        if own is not None:
+            answer = own.answer(name, arguments, effect=effect, live=live, normal=self.normals.get(name))
             if name in self.structured and answer.answered in {"replayed", "simulated"}:
-                told = parsed(answer.result)
-                return answer if told is None else msgspec.structs.replace(answer, result=told)
+                structure = parsed(answer.result)
+                return answer if structure is None else msgspec.structs.replace(answer, result=structure)
             return answer
         if self.effects.get(name, effect) == "read":
             return StubAnswer(answered="live", result=live())

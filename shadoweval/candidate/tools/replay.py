@@ -29,27 +29,30 @@ Normal = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class KeyedRequest(ToolRequest, frozen=True, kw_only=True):
-    """A request with the key it is replayed by, so that it is made once for all policies."""
+    """A request with what all policies of a run share."""
 
     key: str = ""
+    """What it is replayed by, see `call_key`."""
+    record: Record | None = None
+    """The incumbent's calls of the same query."""
 
 
 def call_key(arguments: Mapping[str, Any]) -> str:
     """`codec.canonical`, with objects and what stayed encoded of them (msgpack extensions) by their bytes."""
     if _JSON.issuperset(map(type, arguments.values())):
         return codec.canonical(arguments)
-    return codec.canonical({name: _told(value) for name, value in arguments.items()})
+    return codec.canonical({name: _comparable(value) for name, value in arguments.items()})
 
 
-def _told(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     if type(value) in _JSON:
         return value
     if isinstance(value, Mapping):
-        return {key: _told(part) for key, part in cast("Mapping[Any, Any]", value).items()}
+        return {key: _comparable(part) for key, part in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_told(part) for part in cast("list[Any]", value)]
+        return [_comparable(part) for part in cast("list[Any]", value)]
     if isinstance(value, set | frozenset):
-        return sorted((_told(part) for part in cast("set[Any]", value)), key=repr)
+        return sorted((_comparable(part) for part in cast("set[Any]", value)), key=repr)
     try:
         return msgspec.msgpack.encode(value if isinstance(value, msgspec.msgpack.Ext) else codec.plain(value)).hex()
     except UncopyableError:
@@ -76,17 +79,19 @@ class Record:
         declared = effects or {}
         self._by_tool: dict[str, list[ToolCall]] = {}
         self._written: list[tuple[int, ToolCall]] = []
-        """The incumbent's writes, with their places among all calls."""
+        """The incumbent's writes, with their positions among all calls."""
         self._calls = tuple(calls)
-        for place, call in enumerate(self._calls):
+        for position, call in enumerate(self._calls):
             self._by_tool.setdefault(call.name, []).append(call)
             if declared.get(call.name, call.effect) != "read" and call.error is None:
-                self._written.append((place, call))
+                self._written.append((position, call))
         self._indexed: dict[str, dict[str, list[ToolCall]]] = {}
         self._keys: dict[int, str] = {}
         self._mine: dict[_Identifier, list[tuple[int, tuple[str, str]]]] = {}
-        """The candidate's writes, as tool and key, by what they are about."""
-        self._numbers = itertools.count()
+        """The candidate's writes, numbered, as tool and key, by what they are about."""
+        self._writes = 0
+        self.made_up = itertools.count(1)
+        """Numbers for identifiers that `Simulate` makes up, different from call to call."""
 
     def calls(self, tool: str) -> tuple[ToolCall, ...]:
         """All calls of the tool, in the order in which they ended."""
@@ -94,13 +99,13 @@ class Record:
 
     def index(self, tool: str, *, normal: Normal | None = None) -> Mapping[str, list[ToolCall]]:
         """The tool's calls by key. `normal` is applied to the recorded arguments when the index is made."""
-        found = self._indexed.get(tool)
-        if found is None:
-            found = self._indexed[tool] = {}
+        index = self._indexed.get(tool)
+        if index is None:
+            index = self._indexed[tool] = {}
             for call in self._by_tool.get(tool, ()):
                 key = self._keys[id(call)] = call_key(normal(call.arguments) if normal else call.arguments)
-                found.setdefault(key, []).append(call)
-        return found
+                index.setdefault(key, []).append(call)
+        return index
 
     def find(self, request: ToolRequest, *, again: bool = False) -> ToolCall | None:
         """The call that the request repeats, or None. `again`: the last one also for further repetitions."""
@@ -112,9 +117,9 @@ class Record:
 
     def wrote(self, request: KeyedRequest, result: Any) -> None:
         """The candidate has written, as far as it can see."""
-        written = next(self._numbers), (request.name, request.key)
+        self._writes += 1
         for identifier in _touched(request.arguments, result):
-            self._mine.setdefault(identifier, []).append(written)
+            self._mine.setdefault(identifier, []).append((self._writes, (request.name, request.key)))
 
     def same_world(self, call: ToolCall, request: ToolRequest) -> bool:
         """Whether a recorded read saw what the candidate's would see: the same writes to what it is about came before.
@@ -124,26 +129,26 @@ class Record:
         if not self._written and not self._mine:
             return True
         theirs, mine = self._theirs, self._mine
-        about = [one for one in _asked_about(request.arguments) if one in theirs or one in mine]
+        about = [key for key in _identifiers(request.arguments) if key in theirs or key in mine]
         if not about:
             return True
-        here = self._places[id(call)]
-        before = {place: written for one in about for place, written in theirs.get(one, ()) if place < here}
-        own = {number: written for one in about for number, written in mine.get(one, ())}
+        here = self._positions[id(call)]
+        before = {position: written for key in about for position, written in theirs.get(key, ()) if position < here}
+        own = {number: written for key in about for number, written in mine.get(key, ())}
         return Counter((call.name, self._key(call)) for call in before.values()) == Counter(own.values())
 
     @functools.cached_property
     def _theirs(self) -> dict[_Identifier, list[tuple[int, ToolCall]]]:
         """The incumbent's writes by what they are about."""
-        found: dict[_Identifier, list[tuple[int, ToolCall]]] = {}
-        for place, call in self._written:
+        writes: dict[_Identifier, list[tuple[int, ToolCall]]] = {}
+        for position, call in self._written:
             for identifier in _touched(call.arguments, call.result):
-                found.setdefault(identifier, []).append((place, call))
-        return found
+                writes.setdefault(identifier, []).append((position, call))
+        return writes
 
     @functools.cached_property
-    def _places(self) -> dict[int, int]:
-        return {id(call): place for place, call in enumerate(self._calls)}
+    def _positions(self) -> dict[int, int]:
+        return {id(call): position for position, call in enumerate(self._calls)}
 
     def _key(self, call: ToolCall) -> str:
         self.index(call.name)
@@ -155,12 +160,12 @@ _Identifier = tuple[str, Any]
 
 def _touched(arguments: Mapping[str, Any], result: Any) -> set[_Identifier]:
     """Identifiers in a call: texts with a digit or an @ wherever they are, whole numbers under the argument's name."""
-    found: set[_Identifier] = set()
+    identifiers: set[_Identifier] = set()
     for name, value in arguments.items():
-        _gather(name, value, found)
-    told = parsed(result)
-    _gather("", result if told is None else told, found)
-    return found
+        _gather(name, value, identifiers)
+    structure = parsed(result)
+    _gather("", result if structure is None else structure, identifiers)
+    return identifiers
 
 
 def parsed(result: Any) -> Any:
@@ -173,26 +178,26 @@ def parsed(result: Any) -> Any:
         return None
 
 
-def _asked_about(arguments: Mapping[str, Any]) -> Iterable[_Identifier]:
+def _identifiers(arguments: Mapping[str, Any]) -> Iterable[_Identifier]:
     """`_touched` of a read. Values that are no identifiers may be among them: no write has them."""
     if _JSON.issuperset(map(type, arguments.values())):
         return [("" if type(value) is str else name, value) for name, value in arguments.items()]
     return _touched(arguments, None)
 
 
-def _gather(name: str, value: Any, found: set[_Identifier]) -> None:
+def _gather(name: str, value: Any, into: set[_Identifier]) -> None:
     if isinstance(value, str):
         if _IDENTIFYING.search(value):
-            found.add(("", value))
+            into.add(("", value))
     elif isinstance(value, int):
         if not isinstance(value, bool):
-            found.add((name, value))
+            into.add((name, value))
     elif isinstance(value, Mapping):
         for key, part in cast("Mapping[Any, Any]", value).items():
-            _gather(str(key), part, found)
+            _gather(str(key), part, into)
     elif isinstance(value, list | tuple | set | frozenset):
         for part in cast("Iterable[Any]", value):
-            _gather(name, part, found)
+            _gather(name, part, into)
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -206,23 +211,15 @@ class Replay(msgspec.Struct, frozen=True):
 
     repeat_reads: bool = False
 
-    def opened(self, record: Record) -> OpenReplay:
-        """This policy over one query's record."""
-        return OpenReplay(record, repeat_reads=self.repeat_reads)
-
-
-class OpenReplay:
-    """`Replay` for one query."""
-
-    def __init__(self, record: Record, *, repeat_reads: bool = False) -> None:
-        self._record, self._repeat_reads = record, repeat_reads
-
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """The recorded result or error; None: the incumbent made no such call, or its result could not be copied."""
-        call = self._record.find(request, again=self._repeat_reads and request.effect == "read")
+        record = request.record if isinstance(request, KeyedRequest) else None
+        if record is None:
+            return None
+        call = record.find(request, again=self.repeat_reads and request.effect == "read")
         if call is None or call.answered == "refused" or uncopyable(call.result) is not None:
             return None
-        if request.effect == "read" and not self._record.same_world(call, request):
+        if request.effect == "read" and not record.same_world(call, request):
             return None
         return StubAnswer(answered="replayed", result=_fresh(call.result), error=call.error)
 

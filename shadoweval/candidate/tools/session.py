@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
 from shadoweval import codec
-from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record, Replay, call_key
+from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record, call_key
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
 from shadoweval.errors import UncopyableError
@@ -73,12 +73,13 @@ class Session:
             live=live if effect == "read" else None,
             schema=self.stubs.schemas.get(name),
             key=key,
+            record=self.record,
         )
         answer = self._first_answer(request, live)
         if effect != "read" and inspect.isawaitable(answer.result):
             return msgspec.structs.replace(answer, result=self._awaited(request, answer))
         if effect != "read" and (answer.error is None or answer.answered == "refused"):
-            self._note_write(request, answer)
+            self._record_write(request, answer)
         if answer.answered == "refused":
             with self._lock:
                 self._refused[name] = self._refused.get(name, 0) + 1
@@ -87,7 +88,7 @@ class Session:
     async def _awaited(self, request: KeyedRequest, answer: StubAnswer) -> Any:
         """An async tool's write is one once it has succeeded."""
         result = await answer.result
-        self._note_write(request, msgspec.structs.replace(answer, result=result))
+        self._record_write(request, msgspec.structs.replace(answer, result=result))
         return result
 
     def _first_answer(self, request: KeyedRequest, live: Callable[[], Any] | None) -> StubAnswer:
@@ -95,52 +96,40 @@ class Session:
             return Refuse().answer(request)
         inside = msgspec.structs.replace(request, live=live) if self.worlds else request
         early = [world for world in self.worlds if world.precedes(request)]
-        for world in early:
-            found = world.answer(inside)
-            if found is not None:
-                return found
+        answer = _first(world.answer(inside) for world in early)
+        if answer is not None:
+            return answer
         for policy in self._order(request.name):
-            found = policy.answer(request)
-            if found is not None:
-                return self._checked(found, request)
             if isinstance(policy, _Worlds):
-                for world in self.worlds:
-                    found = None if world in early else world.answer(inside)
-                    if found is not None:
-                        return found
+                answer = _first(world.answer(inside) for world in self.worlds if world not in early)
+            else:
+                answer = policy.answer(request)
+            if answer is not None:
+                if answer.answered == "live" and request.effect != "read":
+                    with self._lock:
+                        self.live_writes += 1  # a policy let it through to the real tool
+                return answer
         return Refuse().answer(request)
 
-    def _checked(self, answer: StubAnswer, request: ToolRequest) -> StubAnswer:
-        """Count a write that a policy says it let through to the real tool."""
-        if answer.answered == "live" and request.effect != "read":
-            with self._lock:
-                self.live_writes += 1
-        return answer
-
     def _order(self, tool: str) -> list[StubPolicy]:
-        found = self._orders.get(tool)
-        if found is None:
+        order = self._orders.get(tool)
+        if order is None:
             policies = self.stubs.order(tool)
-            found = [self._policy(policy) for policy in policies]
+            order = [_policy(policy) for policy in policies]
             # Worlds answer before anything runs for real or is made up.
-            late = next((i for i, p in enumerate(policies) if isinstance(p, Live | Simulate | Refuse)), len(found))
-            found.insert(late, _Worlds())
-            self._orders[tool] = found
-        return found
+            late = next((i for i, p in enumerate(policies) if isinstance(p, Live | Simulate | Refuse)), len(order))
+            order.insert(late, _Worlds())
+            self._orders[tool] = order
+        return order
 
-    def _policy(self, policy: Policy) -> StubPolicy:
-        if isinstance(policy, Replay | Simulate):
-            return policy.opened(self.record)
-        return cast("StubPolicy", policy) if hasattr(policy, "answer") else Function(cast("Any", policy))
-
-    def _note_write(self, request: KeyedRequest, answer: StubAnswer) -> None:
+    def _record_write(self, request: KeyedRequest, answer: StubAnswer) -> None:
         if answer.answered != "refused":
             self.record.wrote(request, answer.result)
         entity = ""
         for world in self.worlds:
-            world.noted(request, answer)
+            world.observe_write(request, answer)
             entity = entity or world.entity(request)
-        write = WriteEffect(tool=request.name, arguments=_kept(request.arguments), entity=entity)
+        write = WriteEffect(tool=request.name, arguments=_plain_arguments(request.arguments), entity=entity)
         with self._lock:
             self._writes.append(write)
 
@@ -165,6 +154,14 @@ class Session:
             world.close()
 
 
+def _policy(policy: Policy) -> StubPolicy:
+    return cast("StubPolicy", policy) if hasattr(policy, "answer") else Function(cast("Any", policy))
+
+
+def _first(answers: Iterable[StubAnswer | None]) -> StubAnswer | None:
+    return next((answer for answer in answers if answer is not None), None)
+
+
 class _Worlds:
     """Marks where the worlds stand in a tool's order."""
 
@@ -172,12 +169,12 @@ class _Worlds:
         return None
 
 
-def _kept(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as they are now, fit for the wire."""
-    kept: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     for name, value in arguments.items():
         try:
-            kept[name] = codec.plain(value)
+            plain[name] = codec.plain(value)
         except UncopyableError as error:
-            kept[name] = repr(error)
-    return kept
+            plain[name] = repr(error)
+    return plain

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
 
-from shadoweval.candidate.tools.replay import Record, parsed
+from shadoweval.candidate.tools.replay import KeyedRequest, parsed
 from shadoweval.capture import uncopyable
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
@@ -29,45 +28,31 @@ class Simulate(msgspec.Struct, frozen=True):
 
     effects: tuple[Effect, ...] = ("write", "unknown")
 
-    def opened(self, record: Record) -> OpenSimulate:
-        """This policy over one query's record."""
-        return OpenSimulate(record, effects=self.effects)
-
-
-class OpenSimulate:
-    """`Simulate` for one query; the identifiers it makes up differ from call to call."""
-
-    def __init__(self, record: Record, *, effects: Sequence[Effect]) -> None:
-        self._record, self._effects = record, effects
-        self._numbers = itertools.count(1)
-
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """A made-up result; None: nothing says what the tool's results look like."""
-        if request.effect not in self._effects:
+        record = request.record if isinstance(request, KeyedRequest) else None
+        if request.effect not in self.effects or record is None:
             return None
-        for call in reversed(self._record.calls(request.name)):
-            if call.error is None and uncopyable(call.result) is None:
-                result = from_recorded(call, request.arguments, number=next(self._numbers))
-                return StubAnswer(answered="simulated", result=result)
-        if request.schema is None:
-            return self._from_shape(request)
-        result = from_schema(request.schema, request.arguments, number=next(self._numbers))
+        like = next((c for c in reversed(record.calls(request.name)) if _has_result(c)), None)
+        if like is None and request.schema is not None:
+            result = from_schema(request.schema, request.arguments, number=next(record.made_up))
+        elif like is not None or request.name in record.shapes:
+            like = like or ToolCall(name=request.name, result=record.shapes[request.name])
+            result = from_recorded(like, request.arguments, number=next(record.made_up))
+        else:
+            return None
         return StubAnswer(answered="simulated", result=result)
 
-    def _from_shape(self, request: ToolRequest) -> StubAnswer | None:
-        """As results of this tool looked in other queries: names and types, no value of anybody's."""
-        if request.name not in self._record.shapes:
-            return None
-        seen = ToolCall(name=request.name, result=self._record.shapes[request.name])
-        result = from_recorded(seen, request.arguments, number=next(self._numbers))
-        return StubAnswer(answered="simulated", result=result)
+
+def _has_result(call: ToolCall) -> bool:
+    return call.error is None and uncopyable(call.result) is None
 
 
 def shape_of(result: Any) -> Any:
     """A result without what it says: the same names and types, lists empty."""
-    told = parsed(result)
-    if told is not None:
-        return json.dumps(shape_of(told))
+    structure = parsed(result)
+    if structure is not None:
+        return json.dumps(shape_of(structure))
     if isinstance(result, Mapping):
         return {str(name): shape_of(value) for name, value in cast("Mapping[Any, Any]", result).items()}
     if isinstance(result, bool) or result is None:
@@ -85,9 +70,9 @@ def from_recorded(call: ToolCall, arguments: Mapping[str, Any], *, number: int =
     ]
     # Longer texts first, so that no text is replaced inside a longer one.
     swaps.sort(key=lambda swap: len(str(swap[0])), reverse=True)
-    told = parsed(call.result)
-    if told is not None:  # a structure as JSON text, as agents get it from their frameworks
-        return json.dumps(_swapped(told, "", arguments=arguments, swaps=swaps, number=number), ensure_ascii=False)
+    structure = parsed(call.result)
+    if structure is not None:  # a structure as JSON text, as agents get it from their frameworks
+        return json.dumps(_swapped(structure, "", arguments=arguments, swaps=swaps, number=number), ensure_ascii=False)
     return _swapped(call.result, "", arguments=arguments, swaps=swaps, number=number)
 
 
@@ -141,8 +126,10 @@ def _made(
 ) -> Any:
     if depth > _DEPTH:
         return None
-    for told in (*((arguments[key],) if key in arguments else ()), *_told(schema)):
-        return told
+    if key in arguments:
+        return arguments[key]
+    for example in _examples(schema):
+        return example
     inner = _inner(schema, root)
     if inner is not None:
         return _made(inner, key, root=root, arguments=arguments, number=number, depth=depth + 1)
@@ -159,7 +146,7 @@ def _made(
     return {"string": text, "integer": count, "number": count, "boolean": True, "array": []}.get(str(kind))
 
 
-def _told(schema: Mapping[str, Any]) -> Iterator[Any]:
+def _examples(schema: Mapping[str, Any]) -> Iterator[Any]:
     for word in ("const", "default"):
         if word in schema:
             yield schema[word]
@@ -170,10 +157,10 @@ def _told(schema: Mapping[str, Any]) -> Iterator[Any]:
 def _inner(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The schema that this one refers to, or its first branch that is not null."""
     if "$ref" in schema:
-        found: Any = root
+        target: Any = root
         for part in filter(None, str(schema["$ref"]).removeprefix("#").split("/")):
-            found = found[part]
-        return cast("Mapping[str, Any]", found)
+            target = target[part]
+        return cast("Mapping[str, Any]", target)
     for word in ("anyOf", "oneOf", "allOf"):
         for branch in cast("Sequence[Mapping[str, Any]]", schema.get(word, ())):
             if branch.get("type") != "null":

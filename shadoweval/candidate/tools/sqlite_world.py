@@ -67,7 +67,7 @@ class SqliteWorld:
         Raises:
             ExperimentError: no such database.
         """
-        engine = _found(self.engine) if self.engine else None
+        engine = _imported(self.engine) if self.engine else None
         named = os.environ.get(self.env) or self.path or (engine.url.database if engine is not None else "")
         source = Path(named or "")
         if not source.is_file():
@@ -99,7 +99,7 @@ class SqliteWorld:
                 target.commit()
 
 
-def _found(name: str) -> Any:
+def _imported(name: str) -> Any:
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -152,7 +152,7 @@ class OpenSqliteWorld:
         self._changed = self._changed or request.effect != "read"
         return StubAnswer(answered="world", result=request.live())
 
-    def noted(self, request: ToolRequest, answer: StubAnswer) -> None:  # noqa: ARG002 - the protocol's
+    def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:  # noqa: ARG002 - the protocol's
         """From the first write on the record's reads are out of date."""
         self._changed = self._changed or request.name in self._tools
 

@@ -34,8 +34,8 @@ class OpenWorld(Protocol):
         """Whether `answer` comes before the incumbent's record, since the candidate has changed what it asks for."""
         ...
 
-    def noted(self, request: ToolRequest, answer: StubAnswer) -> None:
-        """Told of every write, whoever answered it."""
+    def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:
+        """Called for every write, whoever answered it."""
         ...
 
     def entity(self, request: ToolRequest) -> str:
@@ -96,7 +96,7 @@ class Refuse(msgspec.Struct, frozen=True):
         return StubAnswer(answered="refused", error=f"{request.name!r} is refused in a shadow")
 
 
-Policy = StubPolicy | Replay | Simulate | Callable[..., Any]
+Policy = StubPolicy | Callable[..., Any]
 """What may stand in a tool's order."""
 
 

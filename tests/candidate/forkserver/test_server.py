@@ -11,7 +11,7 @@ def test_a_fork_server_with_threads_forks():
 
     async def run():
         async with pool_of("answers", module="threaded_candidates") as pool:
-            return [await pool.run(envelope(), arm="new", attempt=n) for n in (1, 2, 2, 1)], pool.notes
+            return [await pool.run(envelope(), arm="new", attempt=n) for n in (1, 2, 2, 1)], pool.remarks
 
     observations, notes = asyncio.run(asyncio.wait_for(run(), 60))
 
@@ -32,7 +32,7 @@ def test_children_of_a_process_with_torch_do_not_hang():
             crashed = await pool.run(envelope("crash"), arm="new")
             alone = await pool.run(envelope("a red mug"), arm="new", attempt=2)
             again = await pool.run(envelope("a red mug"), arm="new")
-            return first, crashed, alone, again, pool.notes
+            return first, crashed, alone, again, pool.remarks
 
     first, crashed, alone, again, notes = asyncio.run(asyncio.wait_for(run(), 120))
 

@@ -36,9 +36,7 @@ def child(request: dict[str, Any], act: Any, before: Any, *, descriptors: list[i
         result.recv(1)
         if request["policy"] is not None:
             policy = msgspec.structs.replace(request["policy"], keep_fds=tuple(descriptors[:2]))
-            world.containment = contain(
-                policy, on_refusal=world.told.append if hasattr(world, "told") else descriptors[2]
-            )
+            world.containment = contain(policy, on_refusal=descriptors[2])
         outcome = repr(act(world))
     except BaseException as error:
         outcome = f"{type(error).__name__}: {error}"

@@ -207,20 +207,6 @@ def try_in_python(world):
     return json.dumps(outcomes)
 
 
-def tell_a_list(world):
-    """Refusals go to a callable here, so there is no supervisor."""
-    world.told = []
-
-
-def what_was_told(world):
-    try_in_python(world)
-    try_natively(world)
-    return json.dumps({"said": world.containment.describe(), "told": [refusal.kind for refusal in world.told]})
-
-
-ACTS["tell_a_callable"] = Probe(what_was_told, (), tell_a_list)
-
-
 def reach(address):
     with socket.socket() as end:
         native("connect", end.fileno(), sockaddr(address), 16)
