@@ -14,7 +14,7 @@ from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import ALL, KillSwitch
 
-__all__ = ["kill", "known_experiments", "resume", "say"]
+__all__ = ["kill", "resume", "say"]
 
 _CANNOT: Final = 4
 _LOCKS: Final = ("worker-", "evaluate-")
@@ -62,7 +62,7 @@ def _flags(settings: Settings) -> Callable[[str], str | None] | None:
 
 def _check(name: str, settings: Settings, *, command: str) -> None:
     home = settings.folder
-    known = known_experiments(home)
+    known = _known_experiments(home)
     if name in known or (name == ALL and known):
         return
     mend = (
@@ -77,7 +77,7 @@ def _check(name: str, settings: Settings, *, command: str) -> None:
     raise ShadowEvalError(f"There is no experiment {name!r} in {str(home)!r}. {hint} {mend}")
 
 
-def known_experiments(home: Path) -> set[str]:
+def _known_experiments(home: Path) -> set[str]:
     """Names of the experiments that left something in a home: a spool, a kill file, a lock, a budget."""
     return set(_traces(home)) - {ALL}
 

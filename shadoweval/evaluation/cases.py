@@ -20,7 +20,7 @@ from shadoweval.codec import freeze
 from shadoweval.errors import CaseFileError
 from shadoweval.records import Effect, Labels, Query, ToolCall, query_key
 
-__all__ = ["Case", "ExpectedCall", "labels_of", "queries_of", "read_cases"]
+__all__ = ["Case", "labels_of", "queries_of", "read_cases"]
 
 
 class ExpectedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

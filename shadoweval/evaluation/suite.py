@@ -21,10 +21,11 @@ from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, Envelope, Evaluation, Observation, Outcome, Query, Verdict
 from shadoweval.reporting.html import report
-from shadoweval.worker.loop import Runs, Worker, arms_of
+from shadoweval.worker.ingestion import arms_of
+from shadoweval.worker.loop import Runs, Worker
 from shadoweval.worker.opening import candidate_pool
 
-__all__ = ["Shadow", "run_suite"]
+__all__ = ["Shadow"]
 
 
 class Shadow:

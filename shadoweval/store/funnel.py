@@ -13,7 +13,7 @@ from sqlmodel import col
 from shadoweval.records import Coverage
 from shadoweval.store import tables
 from shadoweval.store.changes import query_order
-from shadoweval.store.reading import EXCLUDED_CANDIDATE, EXCLUDED_SERVED, Window
+from shadoweval.store.reading import EXCLUDED_CANDIDATE, EXCLUDED_SERVED, Window, shadow_of
 from shadoweval.store.retention import ERASED
 
 __all__ = ["count_fates", "count_funnel", "coverage_of"]
@@ -42,12 +42,8 @@ def coverage_of(connection: Connection, window: Window, fates: Mapping[str, int]
     """The funnel of queries that came to these ends; `distinct` is left at 0."""
     fates = Counter(fates)
     aside = tables.Aside
-    parts = [col(aside.experiment) == window.experiment]
-    if window.since is not None:
-        parts.append(col(aside.at) >= window.since)
-    if window.until is not None:
-        parts.append(col(aside.at) < window.until)
-    unread = connection.execute(select(func.count()).select_from(aside).where(and_(*parts))).scalar_one()
+    inside = and_(col(aside.experiment) == window.experiment, window.spans(aside.at))
+    unread = connection.execute(select(func.count()).select_from(aside).where(inside)).scalar_one()
     if unread:
         fates["set_aside"] += unread
     paired, waiting, stored = fates.pop(_PAIRED, 0), fates.pop(_WAITING, 0), sum(fates.values())
@@ -82,14 +78,7 @@ def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[t
     ).label("fate")
     rows = (
         select(fate, col(envelope.key))
-        .outerjoin(
-            ours,
-            and_(
-                col(ours.query_id) == col(envelope.query_id),
-                col(ours.arm) == window.candidate,
-                col(ours.place) == "shadow",
-            ),
-        )
+        .outerjoin(ours, shadow_of(envelope, ours, window.candidate))
         .outerjoin(task, and_(col(task.query_id) == col(envelope.query_id), col(task.arm) == window.candidate))
         .where(whole.of(envelope, damaged=True))
         .subquery()

@@ -7,6 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select
 from sqlmodel import col
@@ -55,11 +56,7 @@ class StoredLook:
         window, table, last = self._window, tables.Progress, self._window.last
         if last is None or not self._token:
             return False
-        under_way = delete(table).where(
-            col(table.experiment) == window.experiment,
-            col(table.arm) == window.candidate,
-            col(table.token) == self._token,
-        )
+        under_way = delete(table).where(*_of(window), col(table.token) == self._token)
         row = _row(window, last, token="", purpose=purpose, fates=json.dumps(self._fates).encode(), record=state)
         with transaction(self._engine, write=True) as connection:
             if connection.execute(under_way).rowcount != 1:
@@ -101,37 +98,26 @@ def _narrowed(connection: Connection, window: Window) -> Window:
     """Up to the last query before the watermark. From here on the watermark itself plays no part."""
     envelope = tables.Envelope
     before = replace(window, mark=watermark(connection, window.experiment, window.candidate))
-    newest = (
-        select(col(envelope.asked_at), col(envelope.query_id))
-        .where(before.of(envelope, damaged=True))
-        .order_by(col(envelope.asked_at).desc(), col(envelope.query_id).desc())
-        .limit(1)
-    )
+    wanted = select(col(envelope.asked_at), col(envelope.query_id)).where(before.of(envelope, damaged=True))
+    newest = wanted.order_by(col(envelope.asked_at).desc(), col(envelope.query_id).desc()).limit(1)
     row = connection.execute(newest).first()
     return replace(window, last=None if row is None else (row.asked_at, row.query_id))
 
 
 def _drop_unfinished(connection: Connection, window: Window) -> None:
     """A look that died, or that runs beside this one, leaves nothing."""
-    table = tables.Progress
-    connection.execute(
-        delete(table).where(
-            col(table.experiment) == window.experiment, col(table.arm) == window.candidate, col(table.token) != ""
-        )
-    )
+    connection.execute(delete(tables.Progress).where(*_of(window), col(tables.Progress.token) != ""))
+
+
+def _of(window: Window) -> tuple[Any, Any]:
+    """Whose progress: the condition on the table's columns."""
+    return col(tables.Progress.experiment) == window.experiment, col(tables.Progress.arm) == window.candidate
 
 
 def _left(connection: Connection, window: Window, purpose: str) -> _Left | None:
     table = tables.Progress
-    wanted = select(
-        col(table.asked_at),
-        col(table.query_id),
-        col(table.since),
-        col(table.purpose),
-        col(table.fates),
-        col(table.record),
-    ).where(col(table.experiment) == window.experiment, col(table.arm) == window.candidate, col(table.token) == "")
-    row = connection.execute(wanted).first()
+    columns = (table.asked_at, table.query_id, table.since, table.purpose, table.fates, table.record)
+    row = connection.execute(select(*map(col, columns)).where(*_of(window), col(table.token) == "")).first()
     if row is None or window.last is None or row.since != window.since or row.purpose != purpose:
         return None
     mark = (row.asked_at, row.query_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, and_, or_, select, update
+from sqlalchemy import Connection, Engine, and_, or_, select, true, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -19,7 +19,7 @@ from shadoweval.store.blobs import load
 from shadoweval.store.changes import Mark, queries_changed, query_order
 from shadoweval.store.engine import transaction
 
-__all__ = ["EXCLUDED_CANDIDATE", "EXCLUDED_SERVED", "Window", "read_pairs", "read_scores", "watermark"]
+__all__ = ["EXCLUDED_CANDIDATE", "EXCLUDED_SERVED", "Window", "read_pairs", "read_scores", "shadow_of", "watermark"]
 
 EXCLUDED_SERVED: Final = ("aborted",)
 """Served failures that say nothing about the incumbent: the caller went away."""
@@ -45,21 +45,19 @@ class Window:
     after: Mark | None = None
     last: Mark | None = None
 
+    def spans(self, when: Any) -> Any:
+        """The condition that a column with a time lies between `since` and `until`."""
+        since = true() if self.since is None else col(when) >= self.since
+        return since if self.until is None else and_(since, col(when) < self.until)
+
     def of(self, envelope: Any, *, damaged: bool = False) -> Any:
-        """The condition on the envelope's columns; damaged ones only where asked for."""
-        parts = [col(envelope.experiment) == self.experiment]
-        if not damaged:
-            parts.append(col(envelope.damaged).is_(False))
-        if self.since is not None:
-            parts.append(col(envelope.asked_at) >= self.since)
-        if self.until is not None:
-            parts.append(col(envelope.asked_at) < self.until)
-        if self.mark is not None:
-            parts.append(query_order(envelope) < self.mark)
-        if self.after is not None:
-            parts.append(query_order(envelope) > self.after)
-        if self.last is not None:
-            parts.append(query_order(envelope) <= self.last)
+        """The condition on the envelope's columns; damaged ones only where `damaged` says so."""
+        order = query_order(envelope)
+        parts = [col(envelope.experiment) == self.experiment, self.spans(envelope.asked_at)]
+        parts += [] if damaged else [col(envelope.damaged).is_(False)]
+        parts += [] if self.mark is None else [order < self.mark]
+        parts += [] if self.after is None else [order > self.after]
+        parts += [] if self.last is None else [order <= self.last]
         return and_(*parts)
 
 
@@ -70,18 +68,10 @@ def watermark(connection: Connection, experiment: str, candidate: Arm) -> Mark |
     """
     task = tables.Task
     marks: list[Mark] = []
-    for state in ("open", "leased"):
-        first = (
-            select(col(task.asked_at), col(task.query_id))
-            .where(
-                col(task.experiment) == experiment,
-                col(task.state) == state,
-                col(task.arm).in_((candidate, INCUMBENT)),
-            )
-            .order_by(col(task.asked_at), col(task.query_id))
-            .limit(1)
-        )
-        row = connection.execute(first).first()
+    unfinished = (col(task.experiment) == experiment, col(task.arm).in_((candidate, INCUMBENT)))
+    for state in ("open", "leased"):  # one after the other, each by the index
+        wanted = select(col(task.asked_at), col(task.query_id)).where(*unfinished, col(task.state) == state)
+        row = connection.execute(wanted.order_by(col(task.asked_at), col(task.query_id)).limit(1)).first()
         if row is not None:
             marks.append((row.asked_at, row.query_id))
     return min(marks) if marks else None
@@ -114,8 +104,8 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
                 ours.record.label("ours"),  # type: ignore[union-attr]
                 again.record.label("again"),  # type: ignore[union-attr]
             )
-            .join(ours, _shadow_of(envelope, ours, window.candidate))
-            .outerjoin(again, _shadow_of(envelope, again, INCUMBENT))
+            .join(ours, shadow_of(envelope, ours, window.candidate))
+            .outerjoin(again, shadow_of(envelope, again, INCUMBENT))
             .where(window.of(envelope), comparable(envelope, ours))
             .order_by(col(envelope.asked_at), col(envelope.query_id))
             .limit(_PAGE)
@@ -136,13 +126,11 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
 
 def comparable(envelope: Any, ours: Any) -> Any:
     """The condition under which two observations make a pair that is scored."""
-    return and_(
-        col(envelope.failed).not_in(EXCLUDED_SERVED),
-        col(ours.failed).not_in(EXCLUDED_CANDIDATE),
-    )
+    return and_(col(envelope.failed).not_in(EXCLUDED_SERVED), col(ours.failed).not_in(EXCLUDED_CANDIDATE))
 
 
-def _shadow_of(envelope: Any, observation: Any, arm: Arm) -> Any:
+def shadow_of(envelope: Any, observation: Any, arm: Arm) -> Any:
+    """The condition that joins an envelope with an arm's observation in the worker."""
     return and_(
         col(observation.query_id) == col(envelope.query_id),
         col(observation.arm) == arm,

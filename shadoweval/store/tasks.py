@@ -139,16 +139,9 @@ def _reopen_expired(connection: Connection, experiment: str, *, now: datetime) -
 def _open_tasks(connection: Connection, experiment: str, *, limit: int) -> Sequence[Any]:
     """Open tasks in the order of the index, locked against other workers."""
     task, envelope = tables.Task, tables.Envelope
+    columns = (task.query_id, task.arm, task.experiment, task.asked_at, task.attempt, task.lease_until, envelope.frame)
     wanted = (
-        select(
-            col(task.query_id),
-            col(task.arm),
-            col(task.experiment),
-            col(task.asked_at),
-            col(task.attempt),
-            col(task.lease_until),
-            col(envelope.frame),
-        )
+        select(*map(col, columns))
         .join(envelope, col(envelope.query_id) == col(task.query_id))
         .where(col(task.experiment) == experiment, col(task.state) == "open")
         .order_by(col(task.asked_at), col(task.query_id), col(task.draw))
@@ -179,17 +172,15 @@ def _give_up(connection: Connection, row: Any, *, seconds: float, now: datetime)
         error_type="GivenUp",
         message=f"{row.attempt} workers took it and none brought a result back before its lease ran out.",
     )
-    insert_observation(
-        connection,
-        Observation(
-            query_id=row.query_id,
-            arm=row.arm,
-            place="shadow",
-            failure=failure,
-            started_at=row.lease_until or now,
-            duration=seconds,
-        ),
+    observation = Observation(
+        query_id=row.query_id,
+        arm=row.arm,
+        place="shadow",
+        failure=failure,
+        started_at=row.lease_until or now,
+        duration=seconds,
     )
+    insert_observation(connection, observation)
     _set_task(connection, row.query_id, row.arm, state="set_aside", owner="", lease_until=None)
 
 

@@ -24,7 +24,7 @@ from shadoweval.clock import Seconds
 from shadoweval.traffic.gauges import Gauge, LoopLag
 from shadoweval.traffic.window import Window
 
-__all__ = ["Breaker", "BreakerLimits", "BreakerState"]
+__all__ = ["Breaker", "BreakerLimits"]
 
 _log: Final = logging.getLogger("shadoweval.traffic")
 _LAG: Final = 0.25

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from shadoweval.clock import Clock, Seconds, utc_now
+from shadoweval.errors import FlagFileError
 from shadoweval.protocols import FlagProvider
-from shadoweval.traffic.flagfile import FlagFile, FlagFileError, Loss, parse_flags
+from shadoweval.traffic.flagfile import FlagFile, Loss, parse_flags
 from shadoweval.traffic.polled_file import Content, PolledFile
 
 __all__ = ["StaticFlags"]

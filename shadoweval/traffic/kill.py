@@ -25,9 +25,9 @@ from typing import Any, Final
 
 from shadoweval.clock import Seconds
 from shadoweval.errors import ExperimentError
-from shadoweval.traffic.audit import add_to_audit, audit_entry, audit_trail
+from shadoweval.traffic.audit import add_to_audit, audit_entry
 
-__all__ = ["ALL", "KillSwitch", "audit_trail"]
+__all__ = ["ALL", "KillSwitch"]
 
 ALL: Final = "ALL"
 _INTERVAL: Final = 0.1

@@ -28,7 +28,6 @@ from shadoweval.traffic.ramp import Moment, Share
 
 __all__ = [
     "RUNGS",
-    "LadderError",
     "Position",
     "Rung",
     "Stage",

@@ -18,9 +18,10 @@ from typing import Final
 import msgspec
 
 from shadoweval.clock import Clock, Seconds, utc_now
+from shadoweval.errors import LadderError
 from shadoweval.records import INCUMBENT, Arm, Verdict
 from shadoweval.traffic.audit import add_to_audit, audit_entry
-from shadoweval.traffic.ladder import RUNGS, LadderError, Position, Rung, Stage, by_operator, by_verdict, checked, start
+from shadoweval.traffic.ladder import RUNGS, Position, Rung, Stage, by_operator, by_verdict, checked, start
 from shadoweval.traffic.ladder import roles as roles_at
 from shadoweval.traffic.polled_file import PolledFile
 

@@ -21,11 +21,11 @@ from shadoweval.experiment import Experiment
 from shadoweval.mirror.redaction.redactor import redacted_observation
 from shadoweval.protocols import Receiver, Store, Task
 from shadoweval.records import Arm, Envelope, Observation
-from shadoweval.worker.ingestion import Ingestion, arms_of
+from shadoweval.worker.ingestion import Ingestion
 from shadoweval.worker.monitor import Monitor
 from shadoweval.worker.retention import Retention
 
-__all__ = ["Runs", "Worker", "arms_of"]
+__all__ = ["Runs", "Worker"]
 
 log: Final = logging.getLogger(__name__)
 

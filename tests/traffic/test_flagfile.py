@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from shadoweval.errors import FlagFileError
 from shadoweval.traffic import flagfile
-from shadoweval.traffic.flagfile import FlagFileError, parse_flags
+from shadoweval.traffic.flagfile import parse_flags
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from shadoweval.errors import ExperimentError
+from shadoweval.traffic.audit import audit_trail
 from shadoweval.traffic.flags import StaticFlags
-from shadoweval.traffic.kill import ALL, KillSwitch, audit_trail
+from shadoweval.traffic.kill import ALL, KillSwitch
 
 
 @pytest.fixture(name="home")

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shadoweval.errors import LadderError
 from shadoweval.records import Verdict
-from shadoweval.traffic.ladder import RUNGS, LadderError, Rung, by_operator, by_verdict, checked, roles, start
+from shadoweval.traffic.ladder import RUNGS, Rung, by_operator, by_verdict, checked, roles, start
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UNITS = [f"u-{i}" for i in range(2000)]

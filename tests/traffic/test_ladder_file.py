@@ -6,10 +6,10 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from shadoweval.errors import LadderError
 from shadoweval.records import Verdict
 from shadoweval.testing import FixedClock
 from shadoweval.traffic.audit import audit_trail
-from shadoweval.traffic.ladder import LadderError
 from shadoweval.traffic.ladder_file import Ladder
 
 

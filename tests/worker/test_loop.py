@@ -13,7 +13,8 @@ from shadoweval.records import INCUMBENT, Envelope, Failure
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock, MemoryTransport, make_observation, make_query
-from shadoweval.worker.loop import Worker, arms_of
+from shadoweval.worker.ingestion import arms_of
+from shadoweval.worker.loop import Worker
 
 
 class FakeRuns:
