@@ -13,11 +13,7 @@ __all__ = ["repeat"]
 
 
 def repeat(
-    job: Callable[[], None],
-    *,
-    every: float,
-    stop: threading.Event,
-    clock: Seconds = time.monotonic,
+    job: Callable[[], None], *, every: float, stop: threading.Event, clock: Seconds = time.monotonic
 ) -> Counter[str]:
     """Run `job` at once and then at each multiple of `every` seconds, until `stop`.
 

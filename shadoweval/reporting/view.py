@@ -92,13 +92,7 @@ def _gate_chart(gate: GateResult) -> Markup:
         lower, middle, upper, threshold, nothing = -upper, -middle, -lower, -threshold, -nothing
     label = f"{gate.sentence}: {number(gate.difference)} between {number(gate.lower)} and {number(gate.upper)}"
     return interval(
-        lower=lower,
-        middle=middle,
-        upper=upper,
-        threshold=threshold,
-        nothing=nothing,
-        state=gate.state,
-        label=label,
+        lower=lower, middle=middle, upper=upper, threshold=threshold, nothing=nothing, state=gate.state, label=label
     )
 
 

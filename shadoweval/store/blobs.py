@@ -69,11 +69,7 @@ def score_row(score: PairScore, candidate: Arm, now: datetime) -> dict[str, Any]
         "scorer_version": score.scorer_version,
         "at": now,
     }
-    sides: dict[str, Score | None] = {
-        "incumbent": score.incumbent,
-        "candidate": score.candidate,
-        "noise": score.noise,
-    }
+    sides: dict[str, Score | None] = {"incumbent": score.incumbent, "candidate": score.candidate, "noise": score.noise}
     for side, value in sides.items():
         row[side] = value.value if isinstance(value, Scored) else None
         row[f"{side}_reason"] = None if value is None or isinstance(value, Scored) else value.reason

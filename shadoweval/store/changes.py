@@ -34,10 +34,7 @@ def queries_changed(connection: Connection, experiment: str, marks: Iterable[Mar
     if earliest is None:
         return
     progress = tables.Progress
-    reaching = and_(
-        col(progress.experiment) == experiment,
-        query_order(progress) >= earliest,
-    )
+    reaching = and_(col(progress.experiment) == experiment, query_order(progress) >= earliest)
     connection.execute(delete(progress).where(reaching if arm == INCUMBENT else and_(reaching, _of(arm))))
 
 

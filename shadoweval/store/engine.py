@@ -113,12 +113,7 @@ def _make_private(path: Path) -> None:
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours: the driver's own begins too late for DDL and for reads
-    for pragma in (
-        f"busy_timeout={_BUSY_MS}",
-        "synchronous=NORMAL",
-        "foreign_keys=ON",
-        "secure_delete=ON",
-    ):
+    for pragma in (f"busy_timeout={_BUSY_MS}", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
     _enter_wal(connection)
 

@@ -24,14 +24,7 @@ from shadoweval.store.funnel import count_funnel
 from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
 from shadoweval.store.retention import forget_before, forget_unit
-from shadoweval.store.tasks import (
-    give_back,
-    insert_envelopes,
-    insert_observation,
-    owners,
-    reopen,
-    take,
-)
+from shadoweval.store.tasks import give_back, insert_envelopes, insert_observation, owners, reopen, take
 
 __all__ = ["AuditEntry", "SqlStore"]
 

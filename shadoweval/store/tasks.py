@@ -104,14 +104,7 @@ def _set_task(connection: Connection, query_id: str, arm: Arm, **values: Any) ->
 
 
 def take(
-    connection: Connection,
-    experiment: str,
-    *,
-    limit: int,
-    seconds: float,
-    owner: str,
-    now: datetime,
-    max_attempts: int,
+    connection: Connection, experiment: str, *, limit: int, seconds: float, owner: str, now: datetime, max_attempts: int
 ) -> list[Task]:
     """Lease tasks, oldest query first; what too many workers took and did not bring back is given up."""
     _reopen_expired(connection, experiment, now=now)

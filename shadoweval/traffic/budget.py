@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from shadoweval.clock import Seconds
 from shadoweval.errors import SettingsError
-from shadoweval.traffic.shared_sums import SharedSums
+from shadoweval.traffic.shared_sums import SharedSums, Sums, plus
 
 __all__ = ["Budget", "Spending"]
 
@@ -29,7 +29,7 @@ _DAY: Final = 86_400
 _NANO: Final = 1_000_000_000
 _CHECK: Final = 1.0
 _FRESH: Final = 0.05
-_NOTHING: Final = (0, 0, 0)
+_NOTHING: Final[Sums] = (0, 0, 0)
 
 
 class Spending(NamedTuple):
@@ -73,14 +73,14 @@ class Budget:
         self._experiment = experiment
         self._clock = clock
         self._answer, self._answered = True, -float("inf")
-        self._check_at = self._retry_at = -float("inf")
+        self._checked = self._retry_at = -float("inf")
         self._fault: str | None = None
-        self._rows: tuple[int, SharedSums] | None
-        self._owed: tuple[int, int, int]
+        self._sums: tuple[int, SharedSums] | None
+        self._pending: Sums
         self._reset()
 
     def _reset(self) -> None:
-        self._pid, self._lock, self._rows, self._owed = os.getpid(), threading.Lock(), None, _NOTHING
+        self._pid, self._lock, self._sums, self._pending = os.getpid(), threading.Lock(), None, _NOTHING
 
     def _forked(self) -> None:
         if self._pid != os.getpid():  # a child gets a row of its own, and a lock that nobody holds
@@ -105,7 +105,7 @@ class Budget:
             raise ValueError(f"A charge can't be negative: calls={calls!r}, tokens={tokens!r}, usd={usd!r}.")
         self._forked()
         with self._lock:
-            self._owed = (self._owed[0] + calls, self._owed[1] + tokens, self._owed[2] + nano)
+            self._pending = plus(self._pending, (calls, tokens, nano))
         try:
             self._settle()
         except (OSError, ValueError) as error:
@@ -141,38 +141,38 @@ class Budget:
             return f"The budget of {self._experiment!r} can't be read or written and counts as spent: {error}"
 
     def _settle(self) -> None:
-        """Write what is owed."""
-        if self._owed == _NOTHING:
+        """Write what was charged and is not written yet."""
+        if self._pending == _NOTHING:
             return
-        rows = self._today()
+        sums = self._today()
         with self._lock:
-            owed, self._owed = self._owed, _NOTHING
+            pending, self._pending = self._pending, _NOTHING
         try:
-            rows.add(*owed)
+            sums.add(pending)
         except (OSError, ValueError):
             with self._lock:
-                self._owed = (self._owed[0] + owed[0], self._owed[1] + owed[1], self._owed[2] + owed[2])
+                self._pending = plus(self._pending, pending)
             raise
 
     def _today(self) -> SharedSums:
         now = self._clock()
         number = int(now // _DAY)
         self._forked()
-        if self._rows is None or self._rows[0] != number:
-            self._rows = (number, self._opened(number, now))
-        rows = self._rows[1]
-        if not 0.0 <= now - self._check_at < _CHECK:
-            rows.check()
-            self._check_at = now
-        return rows
+        if self._sums is None or self._sums[0] != number:
+            self._sums = (number, self._opened(number, now))
+        sums = self._sums[1]
+        if not 0.0 <= now - self._checked < _CHECK:
+            sums.check()
+            self._checked = now
+        return sums
 
     def _opened(self, number: int, now: float) -> SharedSums:
         if 0.0 < self._retry_at - now <= _CHECK:
             raise OSError(self._fault)
         day = datetime.fromtimestamp(number * _DAY, UTC).date().isoformat()
         with self._lock:
-            if self._rows is not None and self._rows[0] == number:
-                return self._rows[1]
+            if self._sums is not None and self._sums[0] == number:
+                return self._sums[1]
             try:
                 return SharedSums(self._folder / f"{self._experiment}.{day}")
             except OSError:
@@ -189,7 +189,7 @@ class Budget:
             )
 
 
-def _exceeded(limits: tuple[int | None, ...], sums: tuple[int, int, int]) -> str | None:
+def _exceeded(limits: tuple[int | None, ...], sums: Sums) -> str | None:
     for name, unit, limit, value in zip(("calls", "tokens", "USD"), (1, 1, _NANO), limits, sums, strict=True):
         if limit is not None and value >= limit:
             return f"{value / unit:,.12g} of {limit / unit:,.12g} {name} are spent today"

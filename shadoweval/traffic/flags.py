@@ -38,12 +38,7 @@ class StaticFlags(FlagProvider):
     """
 
     def __init__(
-        self,
-        file: str | Path,
-        *,
-        interval: float = 0.1,
-        clock: Clock = utc_now,
-        seconds: Seconds = time.monotonic,
+        self, file: str | Path, *, interval: float = 0.1, clock: Clock = utc_now, seconds: Seconds = time.monotonic
     ) -> None:
         self._file = PolledFile(Path(file), interval=interval, clock=seconds)
         self._clock = clock

@@ -41,13 +41,7 @@ class KillAuditor:
         now: Aware UTC time.
     """
 
-    def __init__(
-        self,
-        switch: KillSwitch,
-        *,
-        clock: Seconds = time.monotonic,
-        now: Clock = utc_now,
-    ) -> None:
+    def __init__(self, switch: KillSwitch, *, clock: Seconds = time.monotonic, now: Clock = utc_now) -> None:
         self._switch, self._clock, self._now = switch, clock, now
         self._killed: bool | None = None
         self._change: _Change | None = None

@@ -26,17 +26,7 @@ from shadoweval.errors import LadderError
 from shadoweval.records import INCUMBENT, Arm, Verdict
 from shadoweval.traffic.ramp import Moment, Share
 
-__all__ = [
-    "RUNGS",
-    "Position",
-    "Rung",
-    "Stage",
-    "by_operator",
-    "by_verdict",
-    "checked",
-    "roles",
-    "start",
-]
+__all__ = ["RUNGS", "Position", "Rung", "Stage", "by_operator", "by_verdict", "checked", "roles", "start"]
 
 Stage = Literal["off", "dark", "canary", "progressive", "full"]
 _ORDER: Final[tuple[Stage, ...]] = ("off", "dark", "canary", "progressive", "full")

@@ -43,14 +43,7 @@ class PolledFile:
         clock: Monotonic seconds.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        interval: float = 0.1,
-        cap: int = _CAP,
-        clock: Seconds = time.monotonic,
-    ) -> None:
+    def __init__(self, path: Path, *, interval: float = 0.1, cap: int = _CAP, clock: Seconds = time.monotonic) -> None:
         self.path = path.absolute()
         self._name = os.fspath(self.path)
         self._interval, self._cap, self._clock = interval, cap, clock

@@ -12,22 +12,28 @@ import struct
 import sys
 import threading
 import weakref
+from functools import reduce
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 if sys.platform == "linux":
     import fcntl
 
-__all__ = ["SharedSums"]
+__all__ = ["SharedSums", "Sums", "plus"]
 
 _ROW: Final = struct.Struct("<8sQQQ")
 _MAGIC: Final = b"budget1\n"
 _MOST: Final = 1 << 20
-Sums = tuple[int, int, int]
+Sums: TypeAlias = tuple[int, int, int]
+
+
+def plus(left: Sums, right: Sums) -> Sums:
+    """The sums of both."""
+    return left[0] + right[0], left[1] + right[1], left[2] + right[2]
 
 
 class SharedSums:
-    """One file of rows.
+    """One file of rows: what its processes added, and this process's part of it.
 
     Raises:
         OSError: the file can't be opened.
@@ -62,12 +68,9 @@ class SharedSums:
         rows = self._rows()
         if at >= 0 and (at // _ROW.size >= len(rows) or rows[at // _ROW.size][0] < mine[0]):
             raise ValueError(f"{self._path!r} is damaged: what this process wrote is gone")
-        first = second = third = 0
-        for a, b, c in rows:
-            first, second, third = first + a, second + b, third + c
-        return first, second, third
+        return reduce(plus, rows, (0, 0, 0))
 
-    def add(self, first: int, second: int, third: int) -> None:
+    def add(self, numbers: Sums) -> None:
         """Add to this process's row.
 
         Raises:
@@ -76,7 +79,7 @@ class SharedSums:
         with self._lock:
             if self._at < 0:
                 self._at, self._mine = self._claimed()
-            mine = (self._mine[0] + first, self._mine[1] + second, self._mine[2] + third)
+            mine = plus(self._mine, numbers)
             os.pwrite(self._file, _ROW.pack(_MAGIC, *mine), self._at)
             self._mine = mine
 
@@ -95,13 +98,13 @@ class SharedSums:
         """A row of a dead process, or a new one: where it begins, and what is in it."""
         while True:
             for number, _ in enumerate(self._rows()):
-                if self._held(number * _ROW.size):
+                if self._locked(number * _ROW.size):
                     return number * _ROW.size, self._rows()[number]  # read again: its owner may have died just now
             at = self._appended()
-            if sys.platform != "linux" or self._held(at):  # else another newcomer took it for a dead one's
+            if sys.platform != "linux" or self._locked(at):  # else another newcomer took it for a dead one's
                 return at, (0, 0, 0)
 
-    def _held(self, at: int) -> bool:
+    def _locked(self, at: int) -> bool:
         if sys.platform != "linux":
             return False
         wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, at, _ROW.size, 0)  # struct flock, 64 bit

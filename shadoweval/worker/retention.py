@@ -78,12 +78,7 @@ class Retention:
     """
 
     def __init__(
-        self,
-        experiment: Experiment,
-        *,
-        store: SqlStore,
-        clock: Clock = utc_now,
-        monotonic: Seconds = time.monotonic,
+        self, experiment: Experiment, *, store: SqlStore, clock: Clock = utc_now, monotonic: Seconds = time.monotonic
     ) -> None:
         self._experiment, self._store = experiment, store
         self._age = retention_of(experiment)

@@ -95,11 +95,7 @@ def export_observation(observation: Observation, query: Query, *, experiment: st
     trace: Any = require("opentelemetry.trace", extra="otel", needed_for=_NEEDED_FOR)
     empty: Any = require("opentelemetry.context", extra="otel", needed_for=_NEEDED_FOR).Context()
     incumbent = _incumbent(query, trace)
-    shadow = {
-        "shadoweval.shadow": True,
-        "shadoweval.arm": observation.arm,
-        "shadoweval.experiment.id": experiment,
-    }
+    shadow = {"shadoweval.shadow": True, "shadoweval.arm": observation.arm, "shadoweval.experiment.id": experiment}
     target = observation.versions.get("target", observation.arm)
     run = tracer.start_span(
         f"invoke_workflow {target}",

@@ -125,15 +125,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop all tables."""
-    for name in (
-        "task",
-        "observation",
-        "score",
-        "envelope",
-        "label",
-        "evaluation",
-        "aside",
-        "counter",
-        "audit",
-    ):
+    for name in ("task", "observation", "score", "envelope", "label", "evaluation", "aside", "counter", "audit"):
         op.drop_table(f"shadow_{name}")
