@@ -184,13 +184,13 @@ class Look(Protocol):
     """One look at a candidate's pairs, which takes up where an earlier one ended."""
 
     @property
-    def left(self) -> bytes | None:
-        """What `leave` of an earlier look was given; None: there is nothing that still holds."""
+    def saved(self) -> bytes | None:
+        """The state that an earlier look saved; None: there is none that still holds."""
         ...
 
     @property
     def pairs(self) -> Iterator[Pair]:
-        """The pairs that `left` does not know, as `Store.pairs` gives them."""
+        """The pairs that `saved` does not know, as `Store.pairs` gives them."""
         ...
 
     @property
@@ -198,8 +198,8 @@ class Look(Protocol):
         """The funnel of the whole window; `distinct` is left at 0."""
         ...
 
-    def leave(self, state: bytes, *, purpose: str) -> bool:
-        """Leave the state of everything up to the end of `pairs`. False: something changed meanwhile."""
+    def save(self, state: bytes, *, purpose: str) -> bool:
+        """Save the state of everything up to the end of `pairs`. False: something changed meanwhile."""
         ...
 
 

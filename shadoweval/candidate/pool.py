@@ -166,7 +166,7 @@ class CandidatePool:
                 runner.cancel()
 
     def drain(self) -> None:
-        """Begin no further run, of any arm; see `Runs.drain`."""
+        """Begin no further run, of any arm; see `worker.loop.Pool.drain`."""
         self._draining = True
         for runner in self._runners.values():
             runner.drain()

@@ -88,7 +88,7 @@ def _judging(command: _Command) -> None:
     report = command("report", "Write the newest evaluation as HTML")
     report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
     command("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
-    command("calibrate", "Judge the incumbent against itself: noise floor and false alarms")
+    command("calibrate", "Compare the incumbent with itself: noise floor and false alarms")
     simulate = command("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
     simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference (default 0)")
     simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")

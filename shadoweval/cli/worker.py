@@ -44,7 +44,7 @@ async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> 
                 experiment,
                 store=store,
                 receiver=receiver,
-                runs=pool,
+                pool=pool,
                 on_observation=spans,
                 monitor=Monitor(experiment, counters=receiver.counters),
                 retention=Retention(experiment, store=store),

@@ -1,1 +1,1 @@
-"""Who judges: evaluate, cases, calibrate, simulate, schedule, alerts."""
+"""From stored pairs to verdicts: evaluate, suites of cases, calibrate, simulate, schedule, alerts."""

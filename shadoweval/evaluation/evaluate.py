@@ -125,12 +125,12 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     look_at = partial(store.look, experiment.name, candidate, since=scope.since, until=scope.until, purpose=purpose)
     look = look_at()
     try:
-        progress = Progress(experiment) if look.left is None else Progress.restored(experiment, look.left)
+        progress = Progress(experiment) if look.saved is None else Progress.restored(experiment, look.saved)
     except CorruptFrameError:
         look, progress = look_at(anew=True), Progress(experiment)
     progress.add(look.pairs, keep=lambda scores: store.add_scores(experiment.name, candidate, scores))
     if purpose:
-        look.leave(progress.to_state(), purpose=purpose)
+        look.save(progress.to_state(), purpose=purpose)
     coverage = msgspec.structs.replace(look.coverage, distinct=progress.trial.distinct)
     trial, now, rules = progress.trial, scope.now, scope.rules
     judgement = judge_trial(

@@ -22,7 +22,7 @@ from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, Envelope, Evaluation, Observation, Outcome, Query, Verdict
 from shadoweval.reporting.html import report
 from shadoweval.worker.ingestion import arms_of
-from shadoweval.worker.loop import Runs, Worker
+from shadoweval.worker.loop import Pool, Worker
 from shadoweval.worker.opening import candidate_pool
 
 __all__ = ["Shadow"]
@@ -101,23 +101,23 @@ async def _run(
 ) -> None:
     async with candidate_pool(experiment, arms=[INCUMBENT, *names], processes=processes) as pool:
         queries = list(queries_of(cases, entry=experiment.target(INCUMBENT), clock=clock))
-        envelopes = await asyncio.gather(*(_served(experiment, query, runs=pool) for query in queries))
+        envelopes = await asyncio.gather(*(_served(experiment, query, pool=pool) for query in queries))
         arms = {
             envelope.id: [a for a in arms_of(experiment, envelope) if a in {INCUMBENT, *names}]
             for envelope in envelopes
         }
         store.add_envelopes(envelopes, arms=arms)
         store.add_counters(experiment.name, "suite", {"eligible": len(envelopes), "mirrored": len(envelopes)})
-        await Worker(experiment, store=store, receiver=_NoReceiver(), runs=pool).run(until_idle=True)
+        await Worker(experiment, store=store, receiver=_NoReceiver(), pool=pool).run(until_idle=True)
 
 
-async def _served(experiment: Experiment, query: Query, *, runs: Runs) -> Envelope:
+async def _served(experiment: Experiment, query: Query, *, pool: Pool) -> Envelope:
     """The envelope that the mirror would have sent, had the incumbent's run been served."""
     placeholder = Observation(
         query_id=query.id, arm=INCUMBENT, place="served", outcome=Outcome(), started_at=query.asked_at, duration=0.0
     )
     blank = Envelope(experiment=experiment.name, query=query, served=placeholder)
-    observation = await runs.run(blank, arm=INCUMBENT)
+    observation = await pool.run(blank, arm=INCUMBENT)
     return msgspec.structs.replace(blank, served=msgspec.structs.replace(observation, place="served"))
 
 

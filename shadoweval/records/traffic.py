@@ -1,4 +1,4 @@
-"""The nouns of the traffic: what was asked, and what each arm did."""
+"""What goes in: the query, what each arm did with it, and what people said about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nouns of the judgement: scores, gates, verdict, evaluation."""
+"""What comes out of pairs: scores, coverage, results of gates and slices, verdict, evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look at a candidate's pairs: what an earlier look left, and only the pairs that came since."""
+"""One look at a candidate's pairs: the state that an earlier look saved, and only the pairs that came since."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["StoredLook", "begin_look"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Left:
+class _Saved:
     mark: Mark
     fates: Counter[str]
     record: bytes
@@ -33,16 +33,16 @@ class StoredLook:
     """A `protocols.Look` at a database. Make it with `begin_look`."""
 
     def __init__(
-        self, engine: Engine, window: Window, *, left: _Left | None, token: str, on_damage: Callable[[Mark], None]
+        self, engine: Engine, window: Window, *, saved: _Saved | None, token: str, on_damage: Callable[[Mark], None]
     ) -> None:
         self._engine, self._window, self._token = engine, window, token
-        self.left = None if left is None else left.record
-        """What `leave` of an earlier look was given; None: there is nothing that still holds."""
+        self.saved = None if saved is None else saved.record
+        """The state that an earlier look saved; None: there is none that still holds."""
         self.pairs: Iterator[Pair] = (
             iter(()) if window.last is None else read_pairs(engine, window, on_damage=on_damage)
         )
-        """The pairs that `left` does not know, in query order, up to the watermark."""
-        self._fates: Counter[str] = Counter() if left is None else left.fates.copy()
+        """The pairs that `saved` does not know, in query order, up to the watermark."""
+        self._fates: Counter[str] = Counter() if saved is None else saved.fates.copy()
         whole = replace(window, after=None, last=None)
         with transaction(engine) as connection:
             if window.last is not None:
@@ -51,8 +51,8 @@ class StoredLook:
             self.coverage: Coverage = coverage_of(connection, whole, self._fates + beyond)
             """The funnel of the whole window; `distinct` is left at 0."""
 
-    def leave(self, state: bytes, *, purpose: str) -> bool:
-        """Leave the state of everything up to the end of `pairs` for the next look. False: something has changed."""
+    def save(self, state: bytes, *, purpose: str) -> bool:
+        """Save the state of everything up to the end of `pairs` for the next look. False: something has changed."""
         window, table, last = self._window, tables.Progress, self._window.last
         if last is None or not self._token:
             return False
@@ -68,30 +68,30 @@ class StoredLook:
 def begin_look(
     engine: Engine, window: Window, *, purpose: str, anew: bool, on_damage: Callable[[Mark], None]
 ) -> StoredLook:
-    """Fix how far this look reads, say so to every writer, and take up what an earlier one left.
+    """Fix how far this look reads, say so to every writer, and resume the state that an earlier one saved.
 
     Args:
         engine: The database.
         window: Which queries, without a watermark.
-        purpose: What the state is gathered for; empty: leave nothing and take up nothing.
-        anew: Take up nothing.
-        on_damage: Told of each row that can't be read.
+        purpose: What the state is gathered for; empty: save nothing and resume nothing.
+        anew: Resume nothing.
+        on_damage: Called with each row that can't be read.
     """
     if not purpose:
         with transaction(engine) as connection:
             narrowed = _narrowed(connection, window)
-        return StoredLook(engine, narrowed, left=None, token="", on_damage=on_damage)
+        return StoredLook(engine, narrowed, saved=None, token="", on_damage=on_damage)
     token = secrets.token_hex(8)
     with transaction(engine, write=True) as connection:
         narrowed = _narrowed(connection, window)
         _drop_unfinished(connection, window)
-        left = None if anew else _left(connection, narrowed, purpose)
+        saved = None if anew else _saved(connection, narrowed, purpose)
         if narrowed.last is not None:
             row = _row(narrowed, narrowed.last, token=token, purpose=purpose, fates=b"", record=b"")
             tables.upsert(connection, tables.Progress, [row])
-    if left is not None:
-        narrowed = replace(narrowed, after=left.mark)
-    return StoredLook(engine, narrowed, left=left, token=token, on_damage=on_damage)
+    if saved is not None:
+        narrowed = replace(narrowed, after=saved.mark)
+    return StoredLook(engine, narrowed, saved=saved, token=token, on_damage=on_damage)
 
 
 def _narrowed(connection: Connection, window: Window) -> Window:
@@ -105,7 +105,7 @@ def _narrowed(connection: Connection, window: Window) -> Window:
 
 
 def _drop_unfinished(connection: Connection, window: Window) -> None:
-    """A look that died, or that runs beside this one, leaves nothing."""
+    """A look that died, or that runs beside this one, saves nothing."""
     connection.execute(delete(tables.Progress).where(*_of(window), col(tables.Progress.token) != ""))
 
 
@@ -114,14 +114,14 @@ def _of(window: Window) -> tuple[Any, Any]:
     return col(tables.Progress.experiment) == window.experiment, col(tables.Progress.arm) == window.candidate
 
 
-def _left(connection: Connection, window: Window, purpose: str) -> _Left | None:
+def _saved(connection: Connection, window: Window, purpose: str) -> _Saved | None:
     table = tables.Progress
     columns = (table.asked_at, table.query_id, table.since, table.purpose, table.fates, table.record)
     row = connection.execute(select(*map(col, columns)).where(*_of(window), col(table.token) == "")).first()
     if row is None or window.last is None or row.since != window.since or row.purpose != purpose:
         return None
     mark = (row.asked_at, row.query_id)
-    return _Left(mark, Counter(json.loads(row.fates)), row.record) if mark <= window.last else None
+    return _Saved(mark, Counter(json.loads(row.fates)), row.record) if mark <= window.last else None
 
 
 def _row(window: Window, last: Mark, *, token: str, purpose: str, fates: bytes, record: bytes) -> dict[str, object]:

@@ -147,7 +147,7 @@ class SqlStore:
             candidate: Name of the candidate.
             since: First time, aware.
             until: First time beyond, aware.
-            watermark: False gives all finished pairs, for people; judging them would favour the faster arm.
+            watermark: False gives all finished pairs, for people; a verdict on them would favour the faster arm.
         """
         window = self._window(experiment, candidate, since=since, until=until, marked=watermark)
         return read_pairs(self._engine, window, on_damage=self._count_damage)

@@ -25,7 +25,7 @@ from shadoweval.worker.ingestion import Ingestion
 from shadoweval.worker.monitor import Monitor
 from shadoweval.worker.retention import Retention
 
-__all__ = ["Runs", "Worker"]
+__all__ = ["Pool", "Worker"]
 
 log: Final = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _POLL: Final = 0.05
 """Seconds between polls of transport and kill switch while there is work; ten times as long when there is none."""
 
 
-class Runs(Protocol):
+class Pool(Protocol):
     """What the worker needs of a candidate pool."""
 
     @property
@@ -68,7 +68,7 @@ class Worker:
         experiment: What to shadow.
         store: Where it is kept.
         receiver: Where envelopes come from.
-        runs: The candidate pool, entered already.
+        pool: The candidate pool, entered already.
         on_observation: Called with each stored observation (`tracing.SpanExporter`); must not raise.
         monitor: Checks switch and mirrors at each step; None: nobody does (a suite of cases).
         retention: Purges what is old; None: nobody does.
@@ -81,7 +81,7 @@ class Worker:
         *,
         store: Store,
         receiver: Receiver,
-        runs: Runs,
+        pool: Pool,
         on_observation: Callable[[Envelope, Observation], None] | None = None,
         monitor: Monitor | None = None,
         retention: Retention | None = None,
@@ -91,7 +91,7 @@ class Worker:
         self.experiment = experiment
         self.counts: Counter[str] = Counter()
         """envelopes, set_aside, observations, failed, killed; since this worker began."""
-        self._store, self._runs = store, runs
+        self._store, self._pool = store, pool
         self._ingestion = Ingestion(experiment, store=store, receiver=receiver, counts=self.counts)
         self._on_observation, self._monitor, self._retention = on_observation, monitor, retention
         self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
@@ -104,7 +104,7 @@ class Worker:
     def stop(self) -> None:
         """Take no further work; what runs is finished, what waits for a rate limit to pass is given back."""
         self._stop.set()
-        self._runs.drain()
+        self._pool.drain()
 
     async def run(self, *, until_idle: bool = False) -> Counter[str]:
         """Work until `stop`, or, with `until_idle`, until nothing is left. Returns `counts`."""
@@ -119,7 +119,7 @@ class Worker:
                 elif not self._budget_spent():
                     busy = self._start() > 0 or busy
                 if self._monitor is not None:
-                    self._monitor.step(met=self._met(), oldest=min(self._in_flight.values(), default=None))
+                    self._monitor.step(throttles=self._throttles(), oldest=min(self._in_flight.values(), default=None))
                 if not busy and not self._in_flight and until_idle:
                     break
                 await self._pause(_POLL if busy or self._in_flight else 10 * _POLL)
@@ -129,11 +129,11 @@ class Worker:
                 run.cancel()
             self.keep_counters()
             if self._monitor is not None:
-                self._monitor.end(met=self._met())
+                self._monitor.end(throttles=self._throttles())
         return self.counts
 
-    def _met(self) -> int:
-        return sum(self._runs.throttles.values())
+    def _throttles(self) -> int:
+        return sum(self._pool.throttles.values())
 
     def _budget_spent(self) -> bool:
         """Whether candidates and re-runs of the incumbent have used up the day's tokens or dollars."""
@@ -164,7 +164,7 @@ class Worker:
         self._ingestion.keep_counters()
 
     def _start(self) -> int:
-        room = self._runs.capacity - len(self._in_flight)
+        room = self._pool.capacity - len(self._in_flight)
         if room <= 0:
             return 0
         limits = self.experiment.sandbox.limits
@@ -181,7 +181,7 @@ class Worker:
         return len(tasks)
 
     async def _run(self, task: Task) -> None:
-        observation = await self._runs.run(task.envelope, arm=task.arm, attempt=task.attempt)
+        observation = await self._pool.run(task.envelope, arm=task.arm, attempt=task.attempt)
         if self.experiment.redact is not None:
             observation = redacted_observation(observation, self.experiment.redact)
         self._charge(observation)  # also of a run that was broken off: its tokens are gone
@@ -212,7 +212,7 @@ class Worker:
 
     async def _cancel(self) -> None:
         if self._in_flight:
-            await self._runs.cancel()
+            await self._pool.cancel()
             await self._settle()
 
     async def _settle(self) -> None:

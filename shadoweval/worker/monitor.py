@@ -44,17 +44,17 @@ class Monitor:
         self._tested = -float("inf")
         self._alarm = ""
 
-    def step(self, *, met: int, oldest: datetime | None) -> None:
+    def step(self, *, throttles: int, oldest: datetime | None) -> None:
         """Check and report, each as often as it makes sense; see `Feedback.step`."""
         self._auditor.poll()
-        self._feedback.step(met=met, oldest=oldest)
+        self._feedback.step(throttles=throttles, oldest=oldest)
         if not 0.0 <= self._seconds() - self._tested < _SELFTEST_EVERY:
             self._tested = self._seconds()
             self._test()
 
-    def end(self, *, met: int) -> None:
+    def end(self, *, throttles: int) -> None:
         """The last step, which leaves nothing unwritten."""
-        self.step(met=met, oldest=None)
+        self.step(throttles=throttles, oldest=None)
         self._auditor.settle()
 
     def _test(self) -> None:
@@ -82,20 +82,20 @@ class Feedback:
         self._spool = experiment.spool
         self._clock, self._seconds = clock, seconds
         self._reported = -float("inf")
-        self._met = 0
+        self._throttles = 0
         self._fault = ""
 
-    def step(self, *, met: int, oldest: datetime | None) -> None:
+    def step(self, *, throttles: int, oldest: datetime | None) -> None:
         """Report what is new; rate limits at once, the backlog every five seconds.
 
         Args:
-            met: How often a rate limit was met so far.
+            throttles: How often a rate limit was met so far.
             oldest: When the oldest query that waits was asked; None: none waits.
         """
         try:
-            if met > self._met:
-                self._throttling.add(met - self._met)
-                self._met = met
+            if throttles > self._throttles:
+                self._throttling.add(throttles - self._throttles)
+                self._throttles = throttles
             if not 0.0 <= self._seconds() - self._reported < _BACKLOG_EVERY:
                 self._reported = self._seconds()
                 age = 0.0 if oldest is None else max((self._clock() - oldest).total_seconds(), 0.0)

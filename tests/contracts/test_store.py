@@ -336,11 +336,11 @@ def test_a_look_takes_up_where_the_last_one_ended(store, make) -> None:
     for number in (0, 1, 3):
         run(store, number)
     first = look(store)
-    assert (first.left, [pair.id for pair in first.pairs]) == (None, ["q0000", "q0001"])
-    assert first.leave(b"two", purpose="count")
+    assert (first.saved, [pair.id for pair in first.pairs]) == (None, ["q0000", "q0001"])
+    assert first.save(b"two", purpose="count")
     run(store, 2)
     second = look(make())
-    assert (second.left, [pair.id for pair in second.pairs]) == (b"two", ["q0002", "q0003"])
+    assert (second.saved, [pair.id for pair in second.pairs]) == (b"two", ["q0002", "q0003"])
     assert (first.coverage.paired, first.coverage.waiting) == (2, 2)
     assert (second.coverage.paired, second.coverage.mirrored, second.coverage.gap) == (4, 4, 0)
 
@@ -366,25 +366,25 @@ def test_a_change_behind_a_look_takes_away_what_it_left(store, change, during) -
     first = look(store)
     if during:
         change(store)
-        assert not first.leave(b"stale", purpose="count")
+        assert not first.save(b"stale", purpose="count")
     else:
-        assert first.leave(b"stale", purpose="count")
+        assert first.save(b"stale", purpose="count")
         change(store)
-    assert look(store).left is None
+    assert look(store).saved is None
 
 
 def test_a_look_leaves_nothing_for_another_purpose_or_window(store) -> None:
     """Evidence gathered for one question, or from one moment on, answers no other."""
     fill(store, 2)
     run(store, 0)
-    assert look(store).leave(b"one", purpose="count")
-    assert store.look("support", "rerank", purpose="other").left is None
-    assert look(store, since=START).left is None
-    assert look(store, anew=True).left is None
-    assert store.look("support", "rerank").left is None
+    assert look(store).save(b"one", purpose="count")
+    assert store.look("support", "rerank", purpose="other").saved is None
+    assert look(store, since=START).saved is None
+    assert look(store, anew=True).saved is None
+    assert store.look("support", "rerank").saved is None
     run(store, 1)
     store.add_labels({"q0001": Labels(reference="yes")})  # beyond what the look saw
-    assert look(store).left == b"one"
+    assert look(store).saved == b"one"
 
 
 def test_a_call_that_the_caller_left_is_not_judged_but_counted(store) -> None:

@@ -97,5 +97,5 @@ async def _shadow(experiment, folder, name):
     with SqlStore(f"sqlite:///{folder / 's.db'}") as store:
         async with candidate_pool(experiment, arms=[name]) as pool:
             receiver = SpoolReceiver(experiment.spool)
-            await Worker(experiment, store=store, receiver=receiver, runs=pool).run(until_idle=True)
+            await Worker(experiment, store=store, receiver=receiver, pool=pool).run(until_idle=True)
         return [pair.candidate for pair in store.pairs(experiment.name, name)]

@@ -113,7 +113,7 @@ def answered(incumbent, candidate):
 async def shadowed(experiment, store):
     async with candidate_pool(experiment, arms=[ARM], processes=2) as pool:
         receiver = SpoolReceiver(experiment.spool)
-        return await Worker(experiment, store=store, receiver=receiver, runs=pool).run(until_idle=True)
+        return await Worker(experiment, store=store, receiver=receiver, pool=pool).run(until_idle=True)
 
 
 def experiment_of(folder):

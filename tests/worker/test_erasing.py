@@ -55,7 +55,7 @@ def lying(home):
 
 def ingested(experiment, store):
     receiver = open_receiver(experiment)
-    worker = Worker(experiment, store=store, receiver=receiver, runs=IdleRuns())
+    worker = Worker(experiment, store=store, receiver=receiver, pool=IdleRuns())
     while worker.ingest():
         pass
     receiver.close()
@@ -106,7 +106,7 @@ def test_a_running_worker_drops_what_comes_of_an_erased_user(experiment, ask):
     ask("parking", user="bob")
     receiver = open_receiver(experiment)
     with open_store(experiment) as store:
-        worker = Worker(experiment, store=store, receiver=receiver, runs=IdleRuns())
+        worker = Worker(experiment, store=store, receiver=receiver, pool=IdleRuns())
         worker.ingest()
         ask(WORD, user="ann")
 

@@ -144,7 +144,7 @@ def shadowed(experiment, *questions):
     async def working(store):
         async with candidate_pool(experiment, arms=list(experiment.candidates)) as pool:
             receiver = open_receiver(experiment)
-            return await Worker(experiment, store=store, receiver=receiver, runs=pool).run(until_idle=True)
+            return await Worker(experiment, store=store, receiver=receiver, pool=pool).run(until_idle=True)
 
     with open_store(experiment) as store:
         asyncio.run(working(store))

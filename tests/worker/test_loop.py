@@ -76,7 +76,7 @@ def filled(count):
 
 
 def worked(experiment, store, transport, runs):
-    return asyncio.run(Worker(experiment, store=store, receiver=transport, runs=runs).run(until_idle=True))
+    return asyncio.run(Worker(experiment, store=store, receiver=transport, pool=runs).run(until_idle=True))
 
 
 def test_every_arm_runs_every_envelope_once(experiment, store):
@@ -118,7 +118,7 @@ def test_a_kill_ends_what_is_in_flight_and_keeps_it_open(experiment, store):
 
     async def scenario():
         runs = FakeRuns(hang=True)
-        worker = Worker(experiment, store=store, receiver=filled(2), runs=runs)
+        worker = Worker(experiment, store=store, receiver=filled(2), pool=runs)
         working = asyncio.create_task(worker.run())
         while len(runs.ran) < 3:
             await asyncio.sleep(0.01)
@@ -145,7 +145,7 @@ def test_stop_finishes_what_is_in_flight(experiment, store):
 
     async def scenario():
         runs = FakeRuns(hang=True)
-        worker = Worker(experiment, store=store, receiver=filled(2), runs=runs)
+        worker = Worker(experiment, store=store, receiver=filled(2), pool=runs)
         working = asyncio.create_task(worker.run())
         while len(runs.ran) < 3:
             await asyncio.sleep(0.01)
@@ -162,7 +162,7 @@ def test_takes_over_from_a_dead_worker_at_once(experiment, store, clock):
     """What a worker of this host had leased when it was killed is not waited for."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    worker = Worker(experiment, store=store, receiver=filled(2), runs=FakeRuns())
+    worker = Worker(experiment, store=store, receiver=filled(2), pool=FakeRuns())
     worker.ingest()
     host = worker._owner.rpartition(":")[0]
     assert len(store.lease("docs", limit=10, seconds=3600, owner=f"{host}:{dead.pid}")) == 4
@@ -176,7 +176,7 @@ def test_takes_over_from_a_dead_worker_at_once(experiment, store, clock):
 
 def test_leaves_a_living_workers_leases_alone(experiment, store):
     """A second worker does not take what the first is at."""
-    worker = Worker(experiment, store=store, receiver=filled(2), runs=FakeRuns())
+    worker = Worker(experiment, store=store, receiver=filled(2), pool=FakeRuns())
     worker.ingest()
     store.lease("docs", limit=10, seconds=3600, owner=worker._owner)
     runs = FakeRuns()

@@ -68,7 +68,7 @@ def filled(count):
 
 
 def worked(experiment, store, runs, *, count=0, until_idle=True):
-    worker = Worker(experiment, store=store, receiver=filled(count), runs=runs)
+    worker = Worker(experiment, store=store, receiver=filled(count), pool=runs)
     return asyncio.run(asyncio.wait_for(worker.run(until_idle=until_idle), 60))
 
 
@@ -123,7 +123,7 @@ def test_what_a_killed_run_used_is_charged(make, store):
 
     async def scene():
         runs = Runs(tokens=10, hang=True)
-        worker = Worker(experiment, store=store, receiver=filled(2), runs=runs)
+        worker = Worker(experiment, store=store, receiver=filled(2), pool=runs)
         working = asyncio.create_task(worker.run())
         while len(runs.ran) < 2:
             await asyncio.sleep(0.01)
@@ -143,7 +143,7 @@ def test_a_touched_kill_file_ends_what_is_in_flight_and_is_written_down(make, st
     async def scene():
         receiver, runs = filled(2), Runs(hang=True)
         monitor = Monitor(experiment, counters=receiver.counters)
-        worker = Worker(experiment, store=store, receiver=receiver, runs=runs, monitor=monitor)
+        worker = Worker(experiment, store=store, receiver=receiver, pool=runs, monitor=monitor)
         working = asyncio.create_task(worker.run())
         while len(runs.ran) < 2:
             await asyncio.sleep(0.01)
@@ -171,7 +171,7 @@ def test_rate_limits_that_candidates_meet_are_told_once(make, tmp_path):
     feedback, mirror = Feedback(experiment), Throttling("docs", home=tmp_path / "home")
 
     for met in (0, 4, 4, 7):
-        feedback.step(met=met, oldest=None)
+        feedback.step(throttles=met, oldest=None)
 
     assert mirror() == pytest.approx(7, rel=0.2)
 
@@ -187,14 +187,14 @@ def test_the_backlog_is_told(make, tmp_path):
     asked = clock()
 
     clock.tick(100)
-    feedback.step(met=0, oldest=asked)
+    feedback.step(throttles=0, oldest=asked)
     clock.tick(1)
-    feedback.step(met=0, oldest=None)
+    feedback.step(throttles=0, oldest=None)
     assert backlog.age() == 100.0
     assert 0 < backlog.fill() < 0.001
 
     clock.tick(5)
-    feedback.step(met=0, oldest=None)
+    feedback.step(throttles=0, oldest=None)
     assert backlog.age() == 0.0
 
 
@@ -204,7 +204,7 @@ def test_a_home_that_cannot_be_written_stops_no_worker(make, tmp_path, caplog):
     feedback = Feedback(make())
 
     for met in (1, 2, 3):
-        feedback.step(met=met, oldest=None)
+        feedback.step(throttles=met, oldest=None)
 
     assert [record.message for record in caplog.records] == ["the mirrors can't be told how it goes"]
 
@@ -217,7 +217,7 @@ def test_silence_is_in_the_log_once(make, caplog):
 
     for broken in (0, 50, 100, 100):
         counters = {"eligible": 10 + broken, "mirrored": 10, "uncopyable": broken}
-        monitor.step(met=0, oldest=None)
+        monitor.step(throttles=0, oldest=None)
         clock.tick(61)
 
     (record,) = [record for record in caplog.records if record.message == "nothing is mirrored"]

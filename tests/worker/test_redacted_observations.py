@@ -56,7 +56,7 @@ def shadowed(made):
     transport, query = MemoryTransport(), make_query(1, entry="app:incumbent")
     transport.offer(encode_envelope(Envelope(experiment="docs", query=query, served=make_observation(query))))
     with open_store(made) as store:
-        worker = Worker(made, store=store, receiver=transport, runs=Telling())
+        worker = Worker(made, store=store, receiver=transport, pool=Telling())
         asyncio.run(worker.run(until_idle=True))
         found = {arm: pair.candidate for arm in made.candidates for pair in store.pairs("docs", arm)}
         funnel = store.funnel("docs", "tells")

@@ -93,7 +93,7 @@ def test_a_worker_purges(experiment, store):
     retention = Retention(experiment, store=store, clock=hand.now, monotonic=hand.seconds)
     ask(store, -30, 0)
 
-    worker = Worker(experiment, store=store, receiver=MemoryTransport(), runs=IdleRuns(), retention=retention)
+    worker = Worker(experiment, store=store, receiver=MemoryTransport(), pool=IdleRuns(), retention=retention)
     asyncio.run(worker.run(until_idle=True))
 
     assert kept(store) == 1
@@ -126,7 +126,7 @@ def test_the_words_of_what_was_read_leave_the_spool(experiment, store):
     ).mirror(control=0.0, clock=lambda: NOON)(lambda question: question)
     mirrored(WORD.decode())
     receiver = open_receiver(experiment)
-    Worker(experiment, store=store, receiver=receiver, runs=IdleRuns()).ingest()
+    Worker(experiment, store=store, receiver=receiver, pool=IdleRuns()).ingest()
     receiver.close()
     hand = Hand()
     hand.hours = 25
