@@ -3,11 +3,9 @@
     client = mirrored_client(OpenAI(), support.mirror(sample=0.1))
 
 The query's inputs are the request's body, so a candidate is a function that takes the keywords of
-`chat.completions.create` or `responses.create` and returns an answer as text, or what
-`adapters.openai.reply_of` makes of the SDK's response. Inside another mirrored pipeline the calls belong to that one;
-`adapters.openai.watch` records them there.
-
-This module does not import openai.
+`chat.completions.create` or `responses.create` and returns an answer as text, or what `adapters.openai.reply_of` makes
+of the SDK's response. Inside another mirrored pipeline the calls belong to that one; `adapters.openai.watch` records
+them there.
 """
 
 from __future__ import annotations
@@ -18,8 +16,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from shadoweval.adapters.openai.recording import Listener, ModelCall, listening
-from shadoweval.adapters.openai.replies import Reply, shown
+from shadoweval.adapters.openai.recording import ModelCall, Observer, observed
+from shadoweval.adapters.openai.replies import Reply, reply_data
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, finish
@@ -42,16 +40,13 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
         entry: `"module:attribute"` of a function that takes the same keywords, for re-runs of the incumbent.
     """
     plan = mirror.plan
-    told = msgspec.structs.replace(plan, outcome=_Extract(plan))
-    site = Site(told, entry or mirror.entry or "", method=False)
+    site = Site(msgspec.structs.replace(plan, outcome=_Extract(plan)), entry or mirror.entry or "", method=False)
 
-    def listen(path: str, body: Mapping[str, Any]) -> Listener | None:
-        if path not in _PATHS:
-            return None
-        call = begin(site, (), dict(body))
-        return None if call is None else _Mirrored(call, path, body)
+    def observer_of(path: str, body: Mapping[str, Any]) -> Observer | None:
+        call = begin(site, (), dict(body)) if path in _PATHS else None
+        return None if call is None else _MirroredRequest(call, path, body)
 
-    return listening(client, listen)
+    return observed(client, observer_of)
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -69,12 +64,12 @@ class _Extract:
 
     def __call__(self, answer: _Answer) -> Outcome:
         plan = self.plan
-        outcome = outcome_of(shown(answer.reply), extract=plan.outcome, max_bytes=plan.max_bytes)
+        outcome = outcome_of(reply_data(answer.reply), extract=plan.outcome, max_bytes=plan.max_bytes)
         return msgspec.structs.replace(outcome, chunks=answer.chunks)
 
 
-class _Mirrored:
-    """Tells a call what its request did; nothing of it stands in the caller's context meanwhile."""
+class _MirroredRequest:
+    """Observes one request for its call; nothing of it stands in the caller's context meanwhile."""
 
     def __init__(self, call: Call, path: str, body: Mapping[str, Any]) -> None:
         self.call = call
@@ -102,8 +97,8 @@ class _Mirrored:
             model.ended(response)
             reply = model.reply or reply
             with self.call.at("outcome"):
-                for asked in reply.tool_calls:
-                    recorder.add_call(asked.name, asked.arguments, None, started=perf_counter(), duration=0.0)
+                for tool_call in reply.tool_calls:
+                    recorder.add_call(tool_call.name, tool_call.arguments, None, started=perf_counter(), duration=0.0)
         finish(self.call, _Answer(reply, self.chunks or None))
 
     def failed(self, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""What an OpenAI client is asked and answers, recorded at the one place that every request passes: `client.request`.
+"""What an OpenAI client is asked and answers, seen at the one place that every request passes: `client.request`.
 
     client = watch(OpenAI())
 
@@ -6,10 +6,8 @@ Chat completions, responses, completions and embeddings; sync and async, streame
 recording each request is a model call with its tokens. A tool call that the model asks for is recorded when a later
 request brings its result back, unless a `@tool` function has recorded it. Outside a recording nothing is done.
 
-Clients are watched one by one and stay what they are: the same objects come out of them, streams included. LangChain's
-models tell their calls by callbacks; the clients inside them are not to be watched as well.
-
-This module does not import openai.
+Clients are observed one by one and stay what they are: the same objects come out of them, streams included. LangChain's
+models report their calls by callbacks; the clients inside them are not to be watched as well.
 """
 
 from __future__ import annotations
@@ -22,18 +20,18 @@ from contextvars import ContextVar
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from shadoweval.adapters.openai.replies import Asked, Pieces, Reply, read_reply, reply_of, results_in
+from shadoweval.adapters.openai.replies import Reply, RequestedCall, StreamedReply, read_reply, results_in
 from shadoweval.capture.interception import error_text
 from shadoweval.capture.recorder import Recorder, current
 
-__all__ = ["Listen", "Listener", "ModelCall", "listening", "reply_of", "watch"]
+__all__ = ["ModelCall", "Observer", "observed", "watch"]
 
 _C = TypeVar("_C")
 _PATHS: Final = frozenset({"/chat/completions", "/responses", "/completions", "/embeddings"})
 
 
-class Listener(Protocol):
-    """Told about one request; must not raise. What comes after its end or failure is no news."""
+class Observer(Protocol):
+    """Sees one request; must not raise. What comes after its end or failure is ignored."""
 
     def chunk(self, chunk: Any) -> None:
         """A chunk of a streamed answer."""
@@ -45,39 +43,39 @@ class Listener(Protocol):
         """It failed; GeneratorExit: whoever reads the stream went away."""
 
 
-Listen = Callable[[str, Mapping[str, Any]], Listener | None]
-"""Gets a request's path and body before it is sent; must not raise."""
+_ObserverOf = Callable[[str, Mapping[str, Any]], Observer | None]
+"""Gets a request's path and body before it is sent, gives who observes it; must not raise."""
 
 
 def watch(client: _C) -> _C:
     """Record what this client, `OpenAI` or `AsyncOpenAI`, does inside recordings. Returns the client itself."""
-    return listening(client, _recorded)
+    return observed(client, _recording)
 
 
-class _Pending:
+class _PendingCalls:
     """Tool calls that the model asked for, whose results the next request may bring."""
 
-    __slots__ = ("asked", "calls_before", "recorder", "since")
+    __slots__ = ("calls", "log_length", "recorder", "since")
 
-    def __init__(self, recorder: Recorder, asked: tuple[Asked, ...]) -> None:
-        self.recorder, self.asked = recorder, asked
-        self.calls_before, self.since = len(recorder.log), perf_counter()
+    def __init__(self, recorder: Recorder, calls: tuple[RequestedCall, ...]) -> None:
+        self.recorder, self.calls = recorder, calls
+        self.log_length, self.since = len(recorder.log), perf_counter()
 
-    def answered(self, results: Mapping[str, Any]) -> None:
-        """Record what came back and was not recorded by the tool itself."""
+    def record(self, results: Mapping[str, Any]) -> None:
+        """Record those that came back and were not recorded by the tool itself."""
         recorder = self.recorder
-        made = recorder.called(self.calls_before)
+        recorded = recorder.called(self.log_length)
         duration = perf_counter() - self.since
-        for call in self.asked:
-            if call.id in results and call.name not in made:
+        for call in self.calls:
+            if call.id in results and call.name not in recorded:
                 result = results[call.id]
                 recorder.add_call(call.name, dict(call.arguments), result, started=self.since, duration=duration)
 
 
-_pending: Final[ContextVar[_Pending | None]] = ContextVar("shadoweval_openai_pending", default=None)
+_pending: Final[ContextVar[_PendingCalls | None]] = ContextVar("shadoweval_openai_pending", default=None)
 
 
-def _recorded(path: str, body: Mapping[str, Any]) -> Listener | None:
+def _recording(path: str, body: Mapping[str, Any]) -> Observer | None:
     recorder = current.get()
     if recorder is None:
         return None
@@ -87,7 +85,7 @@ def _recorded(path: str, body: Mapping[str, Any]) -> Listener | None:
         if pending is not None:
             _pending.set(None)
             if pending.recorder is recorder:
-                pending.answered(results_in(body))
+                pending.record(results_in(body))
     return call
 
 
@@ -111,18 +109,18 @@ class ModelCall:
         self.recorder, self.path = recorder, path
         self.model = str(body.get("model") or "")
         self.reply: Reply | None = None
-        self.first: float | None = None
-        self._pieces: Pieces | None = None
+        self.first_chunk: float | None = None
+        self._streamed: StreamedReply | None = None
         self._over = False
         self._began = perf_counter()
 
     def chunk(self, chunk: Any) -> None:
         """A chunk of a streamed answer."""
-        if self._pieces is None:
-            self.first = perf_counter() - self._began
-            self._pieces = Pieces()
+        if self._streamed is None:
+            self.first_chunk = perf_counter() - self._began
+            self._streamed = StreamedReply()
         with _guarded(self.recorder):
-            self._pieces.add(chunk)
+            self._streamed.add(chunk)
 
     def ended(self, response: Any) -> None:
         """The answer; None: the stream came to its end."""
@@ -137,7 +135,7 @@ class ModelCall:
     def _read(self, response: Any) -> Reply:
         if response is not None:
             return read_reply(response)
-        return Reply() if self._pieces is None else self._pieces.reply()
+        return Reply() if self._streamed is None else self._streamed.reply()
 
     def _write(self, reply: Reply, error: str | None) -> None:
         if self._over:
@@ -146,150 +144,141 @@ class ModelCall:
         self.reply = reply
         recorder, duration = self.recorder, perf_counter() - self._began
         if reply.tool_calls and error is None:
-            _pending.set(_Pending(recorder, reply.tool_calls))
+            _pending.set(_PendingCalls(recorder, reply.tool_calls))
         times = (self._began - recorder.began, duration)
-        used = (reply.input_tokens, reply.output_tokens, None)
+        usage = (reply.input_tokens, reply.output_tokens, None)
         name = reply.model or self.model
-        recorder.add_step_row(("model", name, *times, *used, self.first, error, None, None))
+        recorder.add_step_row(("model", name, *times, *usage, self.first_chunk, error, None, None))
 
 
-def listening(client: _C, listen: Listen) -> _C:
-    """Have every request of a client, and of its copies, listened to. Returns the client itself."""
+def observed(client: _C, observer_of: _ObserverOf) -> _C:
+    """Have every request of a client, and of its copies, observed. Returns the client itself."""
     target: Any = client
     inner = target.request
-    request = _over_async(inner, listen) if inspect.iscoroutinefunction(inner) else _over_sync(inner, listen)
-    target.request = functools.wraps(inner)(request)
+    over = _over_async if inspect.iscoroutinefunction(inner) else _over_sync
+    target.request = functools.wraps(inner)(over(inner, observer_of))
     copy = target.copy
 
     @functools.wraps(copy)
     def copied(*args: Any, **kwargs: Any) -> Any:
-        return listening(copy(*args, **kwargs), listen)
+        return observed(copy(*args, **kwargs), observer_of)
 
     target.copy = target.with_options = copied
     return client
 
 
-def _heard(options: Any, listen: Listen) -> Listener | None:
-    """The listener of a request; None: it is not one of those that ask a model."""
+def _observer(options: Any, observer_of: _ObserverOf) -> Observer | None:
+    """The observer of a request; None: it is not one of those that ask a model."""
     path, body = getattr(options, "url", ""), getattr(options, "json_data", None)
     if path not in _PATHS or not isinstance(body, Mapping):
         return None
-    return listen(path, cast("Mapping[str, Any]", body))
+    return observer_of(path, cast("Mapping[str, Any]", body))
 
 
-def _over_sync(inner: Callable[..., Any], listen: Listen) -> Callable[..., Any]:
-    def request(cast_to: Any, options: Any, **how: Any) -> Any:
-        listener = _heard(options, listen)
-        if listener is None:
-            return inner(cast_to, options, **how)
+def _over_sync(inner: Callable[..., Any], observer_of: _ObserverOf) -> Callable[..., Any]:
+    def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        observer = _observer(options, observer_of)
+        if observer is None:
+            return inner(cast_to, options, **kwargs)
         try:
-            response = inner(cast_to, options, **how)
+            response = inner(cast_to, options, **kwargs)
         except BaseException as error:
-            listener.failed(error)
+            observer.failed(error)
             raise
-        _told(response, listener, streamed=bool(how.get("stream")))
+        _observe(response, observer, streamed=bool(kwargs.get("stream")))
         return response
 
     return request
 
 
-def _over_async(inner: Callable[..., Any], listen: Listen) -> Callable[..., Any]:
-    async def request(cast_to: Any, options: Any, **how: Any) -> Any:
-        listener = _heard(options, listen)
-        if listener is None:
-            return await inner(cast_to, options, **how)
+def _over_async(inner: Callable[..., Any], observer_of: _ObserverOf) -> Callable[..., Any]:
+    async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        observer = _observer(options, observer_of)
+        if observer is None:
+            return await inner(cast_to, options, **kwargs)
         try:
-            response = await inner(cast_to, options, **how)
+            response = await inner(cast_to, options, **kwargs)
         except BaseException as error:
-            listener.failed(error)
+            observer.failed(error)
             raise
-        _told(response, listener, streamed=bool(how.get("stream")))
+        _observe(response, observer, streamed=bool(kwargs.get("stream")))
         return response
 
     return request
 
 
-def _told(response: Any, listener: Listener, *, streamed: bool) -> None:
-    """Listen to what a request returned: a response, a stream, or either of them raw."""
+def _observe(response: Any, observer: Observer, *, streamed: bool) -> None:
+    """What a request returned: a response, a stream, or either of them raw."""
     if hasattr(response, "_iterator"):
-        _tapped(response, listener)
+        _observe_stream(response, observer)
     elif hasattr(response, "http_response"):
-        _told_raw(response, listener, streamed=streamed)
+        _observe_raw(response, observer, streamed=streamed)
     else:
-        listener.ended(response)
+        observer.ended(response)
 
 
-def _told_raw(raw: Any, listener: Listener, *, streamed: bool) -> None:
+def _observe_raw(raw: Any, observer: Observer, *, streamed: bool) -> None:
     """A raw response: its JSON where its body was read, else the stream that it is parsed into."""
     if not streamed and getattr(raw.http_response, "is_stream_consumed", False):
         try:
             body = raw.http_response.json()
         except ValueError:  # no JSON; the SDK's parse() says so to whoever calls it
             body = {}
-        listener.ended(body)
+        observer.ended(body)
         return
     parse = raw.parse
 
     @functools.wraps(parse)
     def parsed(*args: Any, **kwargs: Any) -> Any:
-        found = parse(*args, **kwargs)
-        if inspect.isawaitable(found):
-            return _heard_when_parsed(found, listener)
-        _told(found, listener, streamed=streamed)
-        return found
+        response = parse(*args, **kwargs)
+        if inspect.isawaitable(response):
+            return _observed_when_parsed(response, observer)
+        _observe(response, observer, streamed=streamed)
+        return response
 
     raw.parse = parsed
 
 
-async def _heard_when_parsed(found: Awaitable[Any], listener: Listener) -> Any:
-    response = await found
-    _told(response, listener, streamed=False)
+async def _observed_when_parsed(parsing: Awaitable[Any], observer: Observer) -> Any:
+    response = await parsing
+    _observe(response, observer, streamed=False)
     return response
 
 
-def _tapped(stream: Any, listener: Listener) -> None:
-    """Listen to a `Stream` or `AsyncStream`: the same object, its iterator and `close` watched."""
+def _observe_stream(stream: Any, observer: Observer) -> None:
+    """A `Stream` or `AsyncStream`: the same object, its iterator and `close` replaced; a proxy would be no Stream."""
     if hasattr(stream, "_shadoweval"):
         return  # parsed before
-    inner, close = stream._iterator, stream.close  # noqa: SLF001 - where the SDK keeps it since 1.0; a proxy would be no Stream
-    stream._shadoweval = listener  # noqa: SLF001 - a mark of ours
-    if hasattr(inner, "__anext__"):
-        stream._iterator = _aheard(inner, listener)  # noqa: SLF001 - as above
-
-        @functools.wraps(close)
-        async def aclosed() -> None:
-            listener.failed(GeneratorExit())
-            await close()
-
-        stream.close = aclosed
-        return
-    stream._iterator = _each(inner, listener)  # noqa: SLF001 - as above
+    chunks, close = stream._iterator, stream.close  # noqa: SLF001 - README.md, "Private hooks"
+    stream._shadoweval = observer  # noqa: SLF001 - a mark of ours
+    awaited = hasattr(chunks, "__anext__")
+    stream._iterator = _aeach(chunks, observer) if awaited else _each(chunks, observer)  # noqa: SLF001 - see above
 
     @functools.wraps(close)
-    def closed() -> None:
-        listener.failed(GeneratorExit())
-        close()
+    def closed() -> Any:
+        observer.failed(GeneratorExit())
+        return close()  # what is to be awaited, of an AsyncStream
 
     stream.close = closed
 
 
-def _each(inner: Iterator[Any], listener: Listener) -> Generator[Any, None, None]:
+def _each(chunks: Iterator[Any], observer: Observer) -> Generator[Any, None, None]:
     try:
-        for chunk in inner:
-            listener.chunk(chunk)
+        for chunk in chunks:
+            observer.chunk(chunk)
             yield chunk
     except BaseException as error:
-        listener.failed(error)
+        observer.failed(error)
         raise
-    listener.ended(None)
+    observer.ended(None)
 
 
-async def _aheard(inner: AsyncIterator[Any], listener: Listener) -> AsyncGenerator[Any, None]:
+async def _aeach(chunks: AsyncIterator[Any], observer: Observer) -> AsyncGenerator[Any, None]:
     try:
-        async for chunk in inner:
-            listener.chunk(chunk)
+        async for chunk in chunks:
+            observer.chunk(chunk)
             yield chunk
     except BaseException as error:
-        listener.failed(error)
+        observer.failed(error)
         raise
-    listener.ended(None)
+    observer.ended(None)

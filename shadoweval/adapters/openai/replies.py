@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["Asked", "Pieces", "Reply", "part", "read_reply", "reply_of", "results_in"]
+__all__ = ["Reply", "RequestedCall", "StreamedReply", "part", "read_reply", "reply_data", "reply_of", "results_in"]
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RequestedCall(msgspec.Struct, frozen=True):
     """A tool call that the model asked for."""
 
     id: str
@@ -24,7 +24,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str = ""
     text: str | None = None
-    tool_calls: tuple[Asked, ...] = ()
+    tool_calls: tuple[RequestedCall, ...] = ()
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -54,11 +54,10 @@ def _arguments(text: Any) -> dict[str, Any]:
 
 def _tokens(usage: Any) -> dict[str, int | None]:
     """Chat completions and embeddings say `prompt_tokens`, responses `input_tokens`."""
-    found = part(usage, "prompt_tokens")
-    given = part(usage, "completion_tokens")
+    prompt, completion = part(usage, "prompt_tokens"), part(usage, "completion_tokens")
     return {
-        "input_tokens": part(usage, "input_tokens") if found is None else found,
-        "output_tokens": part(usage, "output_tokens") if given is None else given,
+        "input_tokens": part(usage, "input_tokens") if prompt is None else prompt,
+        "output_tokens": part(usage, "output_tokens") if completion is None else completion,
     }
 
 
@@ -72,28 +71,27 @@ def read_reply(response: Any) -> Reply:
     choice = next(iter(_items(part(response, "choices"))), None)
     message = part(choice, "message")
     text = part(message, "content") if message is not None else part(choice, "text")
-    asked = tuple(
-        Asked(
-            str(part(call, "id") or ""),
-            str(part(call, "function", "name")),
-            _arguments(part(call, "function", "arguments")),
-        )
+    calls = tuple(
+        _requested(part(call, "id"), part(call, "function"))
         for call in _items(part(message, "tool_calls"))
         if part(call, "function") is not None
     )
-    return Reply(model=model, text=text, tool_calls=asked, finish_reason=part(choice, "finish_reason"), **tokens)
+    return Reply(model=model, text=text, tool_calls=calls, finish_reason=part(choice, "finish_reason"), **tokens)
+
+
+def _requested(call_id: Any, function: Any) -> RequestedCall:
+    return RequestedCall(str(call_id or ""), str(part(function, "name")), _arguments(part(function, "arguments")))
 
 
 def _read_output(response: Any, model: str, tokens: dict[str, int | None]) -> Reply:
     texts: list[str] = []
-    asked: list[Asked] = []
+    calls: list[RequestedCall] = []
     for item in _items(part(response, "output")):
         if part(item, "type") == "function_call":
-            arguments = _arguments(part(item, "arguments"))
-            asked.append(Asked(str(part(item, "call_id") or ""), str(part(item, "name")), arguments))
+            calls.append(_requested(part(item, "call_id"), item))
         texts += [str(text) for piece in _items(part(item, "content")) if (text := part(piece, "text")) is not None]
     text = "".join(texts) if texts else None
-    return Reply(model=model, text=text, tool_calls=tuple(asked), finish_reason=part(response, "status"), **tokens)
+    return Reply(model=model, text=text, tool_calls=tuple(calls), finish_reason=part(response, "status"), **tokens)
 
 
 def reply_of(response: Any) -> dict[str, Any]:
@@ -101,16 +99,16 @@ def reply_of(response: Any) -> dict[str, Any]:
 
     Give it as `outcome=` where a pipeline returns what the client gave it.
     """
-    return shown(read_reply(response))
+    return reply_data(read_reply(response))
 
 
-def shown(reply: Reply) -> dict[str, Any]:
+def reply_data(reply: Reply) -> dict[str, Any]:
     """A reply as data."""
     calls = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
     return {"content": reply.text, "tool_calls": calls, "finish_reason": reply.finish_reason, "model": reply.model}
 
 
-class Pieces:
+class StreamedReply:
     """A streamed answer, put together from its chunks."""
 
     def __init__(self) -> None:
@@ -141,9 +139,9 @@ class Pieces:
 
     def _add_call(self, delta: Any) -> None:
         call = self.calls.setdefault(part(delta, "index") or 0, ["", "", ""])
-        found = (part(delta, "id"), part(delta, "function", "name"), part(delta, "function", "arguments"))
-        for place, piece in enumerate(found):
-            call[place] += piece or ""
+        pieces = (part(delta, "id"), part(delta, "function", "name"), part(delta, "function", "arguments"))
+        for position, piece in enumerate(pieces):
+            call[position] += piece or ""
 
     def _add_event(self, kind: str, event: Any) -> None:
         if kind == "response.output_text.delta":
@@ -155,11 +153,11 @@ class Pieces:
         """The answer until now."""
         if self.whole is not None:
             return read_reply(self.whole)
-        asked = tuple(Asked(id_, name, _arguments(text)) for _, (id_, name, text) in sorted(self.calls.items()))
+        parts = [call for _, call in sorted(self.calls.items())]
         return Reply(
             model=self.model,
             text="".join(self.texts) if self.texts else None,
-            tool_calls=asked,
+            tool_calls=tuple(RequestedCall(id_, name, _arguments(text)) for id_, name, text in parts),
             finish_reason=self.finish_reason,
             **_tokens(self.usage),
         )
@@ -167,11 +165,7 @@ class Pieces:
 
 def results_in(body: Mapping[str, Any]) -> dict[str, Any]:
     """Results of tool calls that a request brings back, by the call's id: `tool` messages, `function_call_output`."""
-    found: dict[str, Any] = {}
-    for message in _items(body.get("messages")):
-        if part(message, "role") == "tool":
-            found[str(part(message, "tool_call_id"))] = part(message, "content")
-    for item in _items(body.get("input")):
-        if part(item, "type") == "function_call_output":
-            found[str(part(item, "call_id"))] = part(item, "output")
-    return found
+    messages, items = _items(body.get("messages")), _items(body.get("input"))
+    results = {str(part(m, "tool_call_id")): part(m, "content") for m in messages if part(m, "role") == "tool"}
+    outputs = [item for item in items if part(item, "type") == "function_call_output"]
+    return results | {str(part(item, "call_id")): part(item, "output") for item in outputs}
