@@ -21,7 +21,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from shadoweval.adapters.http import Reply, StatusError, decoded_body
+from shadoweval.adapters.http import ResponseRecord, StatusError, decoded_body
 from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
@@ -69,9 +69,9 @@ class Route:
     def __init__(self, *, method: str = "POST", path: str, headers: Mapping[str, str] | None = None) -> None:
         self.method, self.path = method.upper(), path
         pattern, end = "", 0
-        for found in _PARAMETER.finditer(path):
-            pattern += re.escape(path[end : found.start()]) + ("(?:.*)" if found[2] else "(?:[^/]+)")
-            end = found.end()
+        for parameter in _PARAMETER.finditer(path):
+            pattern += re.escape(path[end : parameter.start()]) + ("(?:.*)" if parameter[2] else "(?:[^/]+)")
+            end = parameter.end()
         self._pattern = re.compile(pattern + re.escape(path[end:]))
         self._headers = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
 
@@ -81,8 +81,13 @@ class Route:
             return False
         if not self._headers:
             return True
-        given = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
-        return all(given.get(name) == value for name, value in self._headers.items())
+        headers = _headers(scope)
+        return all(headers.get(name) == value for name, value in self._headers.items())
+
+
+def _headers(scope: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """Those of a request, by name in lower case; of a name that stands twice the last."""
+    return {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
 
 
 def _path(scope: Mapping[str, Any]) -> str:
@@ -125,8 +130,8 @@ class ShadowASGI:
         if secret:
             raise ExperimentError(f"Header {secret[0]!r} carries credentials, so it is never copied. Take it out.")
         self.plan = mirror.plan
-        told = msgspec.structs.replace(self.plan, text=None, outcome=_Extract(self.plan))
-        self.site = Site(told, entry or mirror.entry or "", method=False)
+        plan = msgspec.structs.replace(self.plan, text=None, outcome=_Extract(self.plan))
+        self.site = Site(plan, entry or mirror.entry or "", method=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""
@@ -153,15 +158,15 @@ class ShadowASGI:
         exchange.end(None)
 
     def _head(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        given = [(bytes(name).decode("latin-1").lower(), bytes(value)) for name, value in scope["headers"]]
-        kept = {name: value.decode("latin-1") for name, value in given if name in self.headers}
+        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in _headers(scope).items()}
+        headers = {name: value for name, value in named.items() if name in self.headers}
         query = parse_qs(bytes(scope.get("query_string") or b"").decode("latin-1"), keep_blank_values=True)
-        return {"method": scope["method"], "path": _path(scope), "query": query, "headers": kept, "body": None}
+        return {"method": scope["method"], "path": _path(scope), "query": query, "headers": headers, "body": None}
 
 
 def _keep_trace(call: Call, scope: Mapping[str, Any]) -> None:
     """Keep the request's `traceparent` (W3C Trace Context) as an attribute, where no active span has given one."""
-    header = next((bytes(value) for name, value in scope["headers"] if bytes(name).lower() == b"traceparent"), b"")
+    header = _headers(scope).get(b"traceparent", b"")
     if not header or len(header) > _LONGEST_TRACEPARENT or call.recorder is None:
         return
     with call.at("snapshot"):
@@ -170,21 +175,21 @@ def _keep_trace(call: Call, scope: Mapping[str, Any]) -> None:
 
 
 def _expects_body(scope: Mapping[str, Any]) -> bool:
-    given = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
-    return b"transfer-encoding" in given or given.get(b"content-length", b"0") != b"0"
+    headers = _headers(scope)
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
 
 class _Extract:
-    """From a reply to its outcome; a mirror's own `outcome=` gets the reply's mapping."""
+    """From a response to its outcome; a mirror's own `outcome=` gets the response's mapping."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
-    def __call__(self, reply: Reply) -> Outcome:
+    def __call__(self, response: ResponseRecord) -> Outcome:
         plan = self.plan
-        outcome = outcome_of(reply.shown(), extract=plan.outcome, max_bytes=plan.max_bytes)
-        truncated = outcome.truncated or reply.truncated
-        return msgspec.structs.replace(outcome, chunks=reply.chunks, truncated=truncated)
+        outcome = outcome_of(response.data(), extract=plan.outcome, max_bytes=plan.max_bytes)
+        truncated = outcome.truncated or response.truncated
+        return msgspec.structs.replace(outcome, chunks=response.chunks, truncated=truncated)
 
 
 class _Exchange:
@@ -197,10 +202,10 @@ class _Exchange:
         self.complete = call.recorder is None  # nothing of a control call is copied
         self.gone = False
         self.over = False
-        self.reply = Reply(shadow.plan.max_bytes)
+        self.response = ResponseRecord(shadow.plan.max_bytes)
 
     def receiving(self, receive: Receive) -> Receive:
-        """`receive`, listened to."""
+        """`receive`, observed."""
 
         async def received() -> Message:
             message = await receive()
@@ -233,7 +238,7 @@ class _Exchange:
         self.body = bytearray()
 
     def sending(self, send: Send) -> Send:
-        """`send`, listened to when the client has got the message."""
+        """`send`, observed when the client has the message."""
 
         async def sent(message: Message) -> None:
             try:
@@ -248,19 +253,19 @@ class _Exchange:
         return sent
 
     def _sent(self, message: Message) -> None:
-        kind, reply, recorder = message["type"], self.reply, self.call.recorder
+        kind, response, recorder = message["type"], self.response, self.call.recorder
         more = bool(message.get("more_body", False))
         if kind == "http.response.start":
-            reply.started(message["status"], message.get("headers", ()))
+            response.started(message["status"], message.get("headers", ()))
         elif kind == "http.response.body" and recorder is not None:
             piece = message.get("body", b"")
             if piece and more and recorder.first_chunk is None:
                 recorder.first_chunk = perf_counter() - recorder.began
-            reply.add(piece, more=more)
+            response.add(piece, more=more)
         elif kind in _FROM_FILES:
-            reply.unseen()
+            response.unseen()
         if not more and (kind == "http.response.body" or kind in _FROM_FILES):
-            self._finish(ClientGoneError(_GONE) if self.gone else reply.failure)
+            self._finish(ClientGoneError(_GONE) if self.gone else response.failure)
 
     def end(self, error: BaseException | None) -> None:
         """The app returned or raised; what it still did after its response is not part of the call."""
@@ -274,4 +279,4 @@ class _Exchange:
         self.over = True
         if self.body_expected and not self.complete:
             self.call.lost("uncopyable")  # the app did not read the request, so there is nothing to ask a candidate
-        finish(self.call, self.reply, error=error)
+        finish(self.call, self.response, error=error)

@@ -16,12 +16,12 @@ from shadoweval.adapters.openai.replies import part
 from shadoweval.capture.outcomes import answer_text
 from shadoweval.errors import ExperimentError
 
-__all__ = ["Reply", "StatusError", "decoded_body", "http_candidate"]
+__all__ = ["ResponseRecord", "StatusError", "decoded_body", "http_candidate"]
 
 _FAILED: Final = 500
-_MESSAGE: Final = 500
+_MESSAGE_CAP: Final = 500
 _DONE: Final = "[DONE]"
-_OF_THE_HOP: Final = frozenset(
+_HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
     | {"transfer-encoding", "upgrade", "host", "content-length", "accept-encoding", "expect"}
 )
@@ -33,7 +33,7 @@ class StatusError(Exception):
 
     def __init__(self, status: int, body: str) -> None:
         self.status, self.body = status, body
-        super().__init__(f"HTTP {status}: {body[:_MESSAGE]}")
+        super().__init__(f"HTTP {status}: {body[:_MESSAGE_CAP]}")
 
 
 def decoded_body(body: bytes, content_type: str) -> Any:
@@ -76,9 +76,8 @@ def _answer(body: Any) -> str | None:
     """The answer in a body; in a list of events that of each, joined."""
     if not isinstance(body, list):
         return answer_text(body)
-    texts = [_event_text(event) for event in cast("list[Any]", body)]
-    found = [text for text in texts if text is not None]
-    return "".join(found) if found else None
+    texts = [text for event in cast("list[Any]", body) if (text := _event_text(event)) is not None]
+    return "".join(texts) if texts else None
 
 
 def _event_text(event: Any) -> str | None:
@@ -90,7 +89,7 @@ def _event_text(event: Any) -> str | None:
     return answer_text(event)
 
 
-class Reply:
+class ResponseRecord:
     """A response, as far as it has been sent.
 
     Args:
@@ -108,9 +107,9 @@ class Reply:
 
     def started(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Status and headers are there."""
-        given = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in headers}
-        self.status, self.content_type = status, given.get(b"content-type", "")
-        if given.get(b"content-encoding", "identity") != "identity":
+        by_name = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in headers}
+        self.status, self.content_type = status, by_name.get(b"content-type", "")
+        if by_name.get(b"content-encoding", "identity") != "identity":
             self.unseen()
 
     def add(self, piece: bytes, *, more: bool = False) -> None:
@@ -136,7 +135,7 @@ class Reply:
             return None
         return StatusError(self.status, bytes(self._body).decode("utf-8", "replace"))
 
-    def shown(self) -> dict[str, Any]:
+    def data(self) -> dict[str, Any]:
         """The response as data."""
         body = decoded_body(bytes(self._body), self.content_type)
         return {"status": self.status, "content_type": self.content_type, "body": body, "answer": _answer(body)}
@@ -187,21 +186,21 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
         """
         path = self._prefix + quote(str(request["path"]), safe="/%:@!$&'()*+,;=~-._")
         query = urlencode(request.get("query") or {}, doseq=True)
-        body = _encoded(request.get("body"), str(request.get("headers", {}).get("content-type", "")))
-        given = request.get("headers", {})
-        headers = {name: value for name, value in given.items() if name.lower() not in _OF_THE_HOP} | self._headers
+        recorded = request.get("headers", {})
+        body = _encoded(request.get("body"), str(recorded.get("content-type", "")))
+        headers = {name: value for name, value in recorded.items() if name.lower() not in _HOP_BY_HOP} | self._headers
         connection = self._connection(self._host, self._port, timeout=self._timeout)
         try:
             connection.request(request["method"], f"{path}?{query}" if query else path, body=body, headers=headers)
             response = connection.getresponse()
-            reply = Reply(self._max_bytes)
-            reply.started(response.status, [(n.encode(), v.encode("latin-1")) for n, v in response.getheaders()])
-            reply.add(response.read(self._max_bytes + 1))
+            record = ResponseRecord(self._max_bytes)
+            record.started(response.status, [(n.encode(), v.encode("latin-1")) for n, v in response.getheaders()])
+            record.add(response.read(self._max_bytes + 1))
         finally:
             connection.close()
-        if reply.failure is not None:
-            raise reply.failure
-        return reply.shown()
+        if record.failure is not None:
+            raise record.failure
+        return record.data()
 
 
 def _encoded(body: Any, content_type: str) -> bytes | None:

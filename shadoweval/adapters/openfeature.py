@@ -82,7 +82,7 @@ class OpenFeatureFlags(FlagProvider):
         if not unit:
             return "not_targeted"
         return self._patiently(
-            experiment, lambda: self._asked(self._flag or experiment, unit, attributes), "flag_error"
+            experiment, lambda: self._evaluated(self._flag or experiment, unit, attributes), "flag_error"
         )
 
     def kill_reason(self, experiment: str) -> str | None:
@@ -95,10 +95,10 @@ class OpenFeatureFlags(FlagProvider):
         began = self._clock()
         if began < self._resumes:
             return otherwise
-        for number, other in list(self._running.items()):
-            if began - other > self._patience:
-                self._running.pop(number, None)  # told once: after the pause the provider gets another chance
-                self._rest(experiment, began, seconds=began - other)
+        for number, started in list(self._running.items()):
+            if began - started > self._patience:
+                self._running.pop(number, None)  # counted once: after the pause the provider gets another chance
+                self._rest(experiment, began, seconds=began - started)
                 return otherwise
         number = next(self._numbers)
         self._running[number] = began
@@ -110,7 +110,7 @@ class OpenFeatureFlags(FlagProvider):
             if took > self._patience:
                 self._rest(experiment, began + took, seconds=took)
 
-    def _asked(self, flag: str, unit: str, attributes: Mapping[str, Any]) -> Loss | None:
+    def _evaluated(self, flag: str, unit: str, attributes: Mapping[str, Any]) -> Loss | None:
         # A copy: providers and hooks may keep or change what they are given.
         context = self._context.EvaluationContext(targeting_key=unit, attributes=dict(attributes))
         try:
@@ -140,8 +140,7 @@ class OpenFeatureFlags(FlagProvider):
         provider = getattr(self._client, "provider", None)
         if not isinstance(provider, self._in_memory.InMemoryProvider):
             return False
-        found = getattr(provider, "_flags", {}).get(flag)
-        return getattr(found, "state", None) == "DISABLED"
+        return getattr(getattr(provider, "_flags", {}).get(flag), "state", None) == "DISABLED"
 
     def _rest(self, experiment: str, now: float, *, seconds: float) -> None:
         self._resumes = now + self._pause
