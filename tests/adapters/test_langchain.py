@@ -599,8 +599,8 @@ def test_a_failure_has_its_place_in_a_graph(where, step, failed, how, kept, mirr
 def test_where_links_can_not_be_told_apart_all_is_seen(how, kept, mirror, monkeypatch):
     """With a langchain_core that asks in another way every run gets the handler, and the record is no other."""
     records = []
-    for asking in (3, 0):
-        monkeypatch.setattr("shadoweval.adapters.langchain.recorder_hook._ASKING", asking)
+    for depth in (3, 0):
+        monkeypatch.setattr("shadoweval.adapters.langchain.recorder_hook._DEPTH", depth)
         for build in (build_graph, build_chain):
             drive(mirrored(build(), mirror), how, ["x"])
             served = kept.envelopes[-1].served

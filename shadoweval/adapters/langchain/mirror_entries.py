@@ -16,7 +16,7 @@ from typing import Any, cast
 from langchain_core.messages import BaseMessageChunk
 from langchain_core.runnables.config import var_child_runnable_config
 
-from shadoweval.adapters.langchain.recorder_handler import Tap
+from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
 from shadoweval.capture.copying import data_of
 from shadoweval.capture.outcomes import Chunks, answer_text
 from shadoweval.mirror.begin import begin
@@ -33,7 +33,7 @@ def begun(site: Site, inputs: Any, config: Any, *, state: bool = False) -> Call 
     """
     call = begin(site, (inputs,), thread_config(config))
     if call is not None and call.recorder is not None:
-        call.recorder.handler = Tap(call.recorder, links=False, state=state)
+        call.recorder.handler = RecordingHandler(call.recorder, links=False, state=state)
     return call
 
 

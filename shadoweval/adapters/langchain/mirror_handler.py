@@ -18,7 +18,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from shadoweval.adapters.langchain.mirror_entries import Joined
-from shadoweval.adapters.langchain.recorder_handler import Tap
+from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import freeze_call
 from shadoweval.mirror.begin import begin
@@ -103,7 +103,7 @@ class _Root:
     def __init__(self, call: Call | None, asked: Asked | None, run_id: UUID) -> None:
         self.call, self.asked, self.run_id = call, asked, run_id
         self.recorder = None if call is None else call.recorder
-        self.tap = None if self.recorder is None else Tap(self.recorder)
+        self.tap = None if self.recorder is None else RecordingHandler(self.recorder)
         self.left = 0
 
     def enter(self) -> None:

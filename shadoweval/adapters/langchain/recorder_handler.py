@@ -1,10 +1,10 @@
-"""The callback handler that writes LangChain's events into a recorder; imported only where langchain_core is.
+"""The callback handler that writes LangChain's events into a recorder.
 
 Steps are models, retrievers, tools and the named nodes of graphs. Links of a chain (sequences, lambdas, prompts,
 parsers) are none, unless one is where an error came from: they are many, and what they do is the framework's.
 """
 
-# ruff: noqa: ARG002 - the events' parameters are langchain_core's; each handler takes what it needs.
+# ruff: noqa: ARG002 - the events' parameters are langchain_core's; each method takes what it needs.
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.adapters.langchain.nodes import Nodes, node_name, place_of_error
-from shadoweval.adapters.langchain.results import run_name, used_tokens
+from shadoweval.adapters.langchain.recorder_events import (
+    Nodes,
+    node_name,
+    origin_of_error,
+    run_name,
+    used_tokens,
+)
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.documents import recorded_rows
@@ -26,37 +31,37 @@ from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
 
-__all__ = ["Tap"]
+__all__ = ["RecordingHandler"]
 
 _Kind = Literal["model", "retrieval", "tool", "other"]
 _NO_TOKENS: Final = (None, None)
-_SAYING: Final = frozenset({"effect", "annotations", "readOnlyHint", "destructiveHint"})
-"""Keys of the metadata in which `said_effect` finds something."""
+_EFFECT_KEYS: Final = frozenset({"effect", "annotations", "readOnlyHint", "destructiveHint"})
+"""Keys of the metadata that `said_effect` reads."""
 
 
-class _Open(NamedTuple):
+class _OpenRun(NamedTuple):
     kind: _Kind | None
     """None: a link, which is no step."""
     name: str
-    number: int | None
-    """Its index; a link has that of the step around it."""
+    step: int | None
+    """Index of its step; a link has that of the step around it."""
     parent: int | None
     started: float
 
 
-_opened: Final = functools.partial(tuple.__new__, _Open)
-"""A third of the time of `_Open` itself."""
+_open_run: Final = functools.partial(tuple.__new__, _OpenRun)
+"""A third of the time of `_OpenRun` itself."""
 
 
-class Tap(BaseCallbackHandler):
+class RecordingHandler(BaseCallbackHandler):
     """Hits, tool calls, model calls and steps of one recording.
 
     Faults stay on the recorder: langchain_core swallows a handler's exceptions, so they would be lost otherwise.
 
     Args:
         recorder: Where to.
-        links: Whether to be told of a chain's links and a graph's nodes; else `over` must be told of the run's end.
-        state: Whether to be told of the outermost graph all the same, for its last state.
+        links: Whether it gets the events of a chain's links and a graph's nodes; without them `over` must be called.
+        state: Whether it gets those of the outermost graph all the same, for its last state.
     """
 
     run_inline = True
@@ -65,170 +70,134 @@ class Tap(BaseCallbackHandler):
     def __init__(self, recorder: Recorder, *, links: bool = True, state: bool = False) -> None:
         self.recorder, self.links, self.state = recorder, links, state
         self._add, self._index, self._began = recorder.add_step_row, recorder.next_index, recorder.began
-        self.open: dict[UUID | None, _Open] = {}
+        self.runs: dict[UUID | None, _OpenRun] = {}
         self.nodes = Nodes(recorder.next_index)
-        self.first: dict[UUID, float] = {}
+        self.first_tokens: dict[UUID, float] = {}
         self.tools: dict[UUID, tuple[bytes, int, Effect]] = {}
-        self.told: BaseException | None = None
+        self.recorded_error: BaseException | None = None
+        """What a step failed with, so that what it is raised through does not fail with it again."""
         self.root: UUID | None = None
         self.final: Any = None
         """What the first chain that began here, which for a graph is itself, gave at its end."""
 
     def open_step(self) -> str:
         """Name of the innermost run that has begun and not ended; empty: there is none."""
-        return next((opened.name for opened in reversed(self.open.values())), "")
+        return next((run.name for run in reversed(self.runs.values())), "")
 
-    def _start(
-        self, run_id: UUID, parent: UUID | None, *, kind: _Kind, name: str, metadata: Mapping[str, Any] | None
-    ) -> None:
-        around = self._around(parent, metadata)
-        self.open[run_id] = _opened((kind, name, self._index(), around, perf_counter()))
+    def _start(self, run_id: UUID, event: Mapping[str, Any], *, kind: _Kind, name: str) -> None:
+        around = self._around(event)
+        self.runs[run_id] = _open_run((kind, name, self._index(), around, perf_counter()))
 
-    def _around(self, parent: UUID | None, metadata: Mapping[str, Any] | None) -> int | None:
+    def _around(self, event: Mapping[str, Any]) -> int | None:
         """Index of the step that a run lies in."""
-        above = self.open.get(parent)
-        if above is None:
+        outer = self.runs.get(event.get("parent_run_id"))
+        if outer is None:
+            metadata = event.get("metadata")
             return self.nodes.around(metadata) if metadata and not self.links else None
-        return above.number
+        return outer.step
 
     def _end(
         self, run_id: UUID, *, error: str | None = None, tokens: tuple[int | None, int | None] = _NO_TOKENS
     ) -> None:
-        opened = self.open.pop(run_id, None)
-        if opened is None:
+        run = self.runs.pop(run_id, None)
+        if run is None:
             return
         ended = perf_counter()
-        kind, name, index, parent, started = opened
+        kind, name, index, parent, started = run
         if parent in self.nodes.ends:
             self.nodes.ends[parent] = ended
-        first = self.first.pop(run_id) - started if run_id in self.first else None
+        first = self.first_tokens.pop(run_id) - started if run_id in self.first_tokens else None
         self._add((kind, name, started - self._began, ended - started, *tokens, None, first, error, index, parent))
 
-    # Chains: nodes of a graph are steps; other links only tell what lies inside which step.
+    # Chains: nodes of a graph are steps; other links only say what lies inside which step.
 
-    def on_chain_start(
-        self,
-        serialized: Any,
-        inputs: Any,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        **facts: Any,
-    ) -> None:
+    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, **event: Any) -> None:
         """A chain, graph or node begins."""
+        name, metadata = event.get("name"), event.get("metadata")
         if metadata is not None and name is not None and metadata.get("langgraph_node") == name:
-            self._start(run_id, parent_run_id, kind="other", name=name, metadata=metadata)
+            self._start(run_id, event, kind="other", name=name)
             return
         if self.root is None:
             self.root = run_id
-        around = self._around(parent_run_id, metadata)
-        self.open[run_id] = _opened((None, name or "chain", around, None, 0.0))
+        self.runs[run_id] = _open_run((None, name or "chain", self._around(event), None, 0.0))
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **facts: Any) -> None:
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **event: Any) -> None:
         """It returned."""
-        opened = self.open.get(run_id)
-        if opened is not None and opened[0] is None:
-            del self.open[run_id]
+        run = self.runs.get(run_id)
+        if run is not None and run[0] is None:
+            del self.runs[run_id]
         else:
             self._end(run_id)
         if run_id is self.root:
             self.final = outputs
 
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """It raised, or its stream was abandoned (GeneratorExit)."""
-        opened = self.open.get(run_id)
-        if opened is not None and opened[0] is None:
-            # Told by a step inside, or a link; or `over` will be.
-            if self.told is error or (run_id is self.root and not self.links):
-                del self.open[run_id]
+        run = self.runs.get(run_id)
+        if run is not None and run[0] is None:
+            # A step or link inside has failed with it already; or `over` will record where.
+            if self.recorded_error is error or (run_id is self.root and not self.links):
+                del self.runs[run_id]
                 return
-            now = perf_counter()
-            self.open[run_id] = _Open("other", opened.name, self._index(), opened.number, now)
+            self.runs[run_id] = _OpenRun("other", run.name, self._index(), run.step, perf_counter())
         self._failed(run_id, error)
 
     def over(self, error: BaseException | None = None) -> None:
-        """The run is over, of whose links and nodes nothing was told: write down its nodes, and where it failed."""
-        name, place = place_of_error(error) if isinstance(error, Exception) else ("", "")
-        told = error_text(error) if name and error is not None else None
-        node = self.nodes.find(place)
-        if name and self.told is not error and (node is None or name != node_name(place)):
+        """The run is over, of whose links and nodes there were no events: write down its nodes, and where it failed."""
+        name, namespace = origin_of_error(error) if isinstance(error, Exception) else ("", "")
+        text = error_text(error) if name and error is not None else None
+        node = self.nodes.find(namespace)
+        if name and self.recorded_error is not error and (node is None or name != node_name(namespace)):
             since = perf_counter() - self._began
-            self._add(("other", name, since, 0.0, None, None, None, None, told, self._index(), node))
-        for place_, index, parent, started, ended in self.nodes.all():
-            failed = told if place == place_ or place.startswith(f"{place_}|") else None
+            self._add(("other", name, since, 0.0, None, None, None, None, text, self._index(), node))
+        for inner, index, parent, started, ended in self.nodes.all():
+            failed = text if namespace == inner or namespace.startswith(f"{inner}|") else None
             times = (started - self._began, ended - started)
-            self._add(("other", node_name(place_), *times, None, None, None, None, failed, index, parent))
+            self._add(("other", node_name(inner), *times, None, None, None, None, failed, index, parent))
 
     def _failed(self, run_id: UUID, error: BaseException) -> None:
-        self.told = error
+        self.recorded_error = error
         self._end(run_id, error=error_text(error))
 
     # Models.
 
-    def on_chat_model_start(
-        self,
-        serialized: Any,
-        messages: Any,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        **facts: Any,
-    ) -> None:
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **event: Any) -> None:
         """A chat model is called."""
-        called = metadata.get("ls_model_name") if metadata is not None else None
-        self._start(
-            run_id,
-            parent_run_id,
-            kind="model",
-            name=str(called or name or run_name(serialized, "model")),
-            metadata=metadata,
-        )
+        metadata = event.get("metadata")
+        name = (metadata.get("ls_model_name") if metadata else None) or event.get("name")
+        self._start(run_id, event, kind="model", name=str(name or run_name(serialized, "model")))
 
-    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **facts: Any) -> None:
+    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **event: Any) -> None:
         """A completion model is called."""
-        self.on_chat_model_start(serialized, prompts, run_id=run_id, **facts)
+        self.on_chat_model_start(serialized, prompts, run_id=run_id, **event)
 
-    def on_llm_new_token(self, token: Any, *, run_id: UUID, **facts: Any) -> None:
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **event: Any) -> None:
         """A chunk of a stream; only the first one's time is kept."""
-        if run_id not in self.first:
-            self.first[run_id] = perf_counter()
+        if run_id not in self.first_tokens:
+            self.first_tokens[run_id] = perf_counter()
 
-    def on_llm_end(self, response: Any, *, run_id: UUID, **facts: Any) -> None:
+    def on_llm_end(self, response: Any, *, run_id: UUID, **event: Any) -> None:
         """It answered."""
+        tokens: tuple[int | None, int | None] = _NO_TOKENS
         try:
             tokens = used_tokens(response)
         except Exception as fault:  # noqa: BLE001 - a result of an unknown shape; the mirror counts it
-            self.recorder.fault, tokens = fault, (None, None)
+            self.recorder.fault = fault
         self._end(run_id, tokens=tokens)
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """It raised."""
         self._failed(run_id, error)
 
     # Retrievers.
 
-    def on_retriever_start(
-        self,
-        serialized: Any,
-        query: str,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        **facts: Any,
-    ) -> None:
+    def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **event: Any) -> None:
         """A retriever is asked."""
-        self._start(
-            run_id, parent_run_id, kind="retrieval", name=name or run_name(serialized, "retriever"), metadata=metadata
-        )
+        name = event.get("name") or run_name(serialized, "retriever")
+        self._start(run_id, event, kind="retrieval", name=name)
 
-    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **facts: Any) -> None:
-        """It found documents."""
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **event: Any) -> None:
+        """It returned documents."""
         try:
             self.recorder.add_hits(recorded_rows(documents))
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
@@ -239,52 +208,43 @@ class Tap(BaseCallbackHandler):
 
     # Tools.
 
-    def on_tool_start(
-        self,
-        serialized: Any,
-        input_str: str,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        **facts: Any,
-    ) -> None:
+    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **event: Any) -> None:
         """A tool is called."""
-        called = name or run_name(serialized, "tool")
-        self._start(run_id, parent_run_id, kind="tool", name=called, metadata=metadata)
-        inputs: Any = facts.get("inputs")
+        name = event.get("name") or run_name(serialized, "tool")
+        self._start(run_id, event, kind="tool", name=name)
+        inputs: Any = event.get("inputs")
         arguments = inputs if isinstance(inputs, Mapping) else {"input": input_str}
         try:
-            tags = facts.get("tags")
-            silent = not tags and (not metadata or _SAYING.isdisjoint(metadata))
+            metadata, tags = event.get("metadata"), event.get("tags")
+            silent = not tags and (not metadata or _EFFECT_KEYS.isdisjoint(metadata))
             effect: Effect = "unknown" if silent else said_effect(metadata, tags=tags)
             copied = argument_data(cast("Mapping[str, Any]", arguments))
             self.tools[run_id] = (copied, len(self.recorder.log), effect)
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **facts: Any) -> None:
+    def on_tool_end(self, output: Any, *, run_id: UUID, **event: Any) -> None:
         """It returned; a ToolMessage with status "error" is a failure that the framework turned into text."""
         content = getattr(output, "content", output)
         failed = getattr(output, "status", None) == "error"
         self._tool_ended(run_id, None if failed else content, str(content) if failed else None)
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """It raised."""
-        self.told = error
+        self.recorded_error = error
         self._tool_ended(run_id, None, error_text(error))
 
     def _tool_ended(self, run_id: UUID, result: Any, error: str | None) -> None:
-        opened, asked = self.open.pop(run_id, None), self.tools.pop(run_id, None)
-        if opened is None or asked is None:
+        run, call = self.runs.pop(run_id, None), self.tools.pop(run_id, None)
+        if run is None or call is None:
             return
-        _, name, index, parent, started = opened
-        arguments, before, effect = asked
+        _, name, index, parent, started = run
+        arguments, log_length, effect = call
+        ended = perf_counter()
         if parent in self.nodes.ends:
-            self.nodes.ends[parent] = perf_counter()
+            self.nodes.ends[parent] = ended
         # A @tool function inside the LangChain tool, and whoever answers for an interceptor, record it themselves.
-        if installed.interceptor is not None or name in self.recorder.called(before) or is_delegate(result):
+        if installed.interceptor is not None or name in self.recorder.called(log_length) or is_delegate(result):
             return
         try:
             self.recorder.add_call(
@@ -292,7 +252,7 @@ class Tap(BaseCallbackHandler):
                 arguments,
                 result,
                 started=started,
-                duration=perf_counter() - started,
+                duration=ended - started,
                 error=error,
                 effect=effect,
                 position=(index or 0, parent),

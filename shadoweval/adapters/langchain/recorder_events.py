@@ -1,0 +1,117 @@
+"""What LangChain's and LangGraph's events say: names, tokens, and the nodes of a graph.
+
+A graph reports its nodes to callbacks too, but such an event costs more than all the rest together; and every model,
+retriever and tool says in its metadata which node it runs in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
+from typing import Any, Final, cast
+
+from langchain_core.runnables import Runnable
+
+__all__ = ["Nodes", "node_name", "origin_of_error", "run_name", "used_tokens"]
+
+_NO_TOKENS: Final = (None, None)
+_NAMESPACE: Final = "langgraph_checkpoint_ns"
+"""Key of a run's metadata: `node:task`, and for a graph inside a node `node:task|node:task`."""
+_INSIDE: Final = "|"
+
+
+def run_name(serialized: Any, default: str) -> str:
+    """Name of what is run, from its serialised form."""
+    if isinstance(serialized, Mapping):
+        fields = cast("Mapping[str, Any]", serialized)
+        path = fields.get("id")
+        return str(fields.get("name") or (cast("list[Any]", path)[-1] if path else default))
+    return default
+
+
+def used_tokens(response: Any) -> tuple[int | None, int | None]:
+    """Input and output tokens of an LLMResult: `usage_metadata` of its messages, else `llm_output`."""
+    messages = [getattr(answer, "message", None) for generations in response.generations for answer in generations]
+    usages = [usage for message in messages if (usage := getattr(message, "usage_metadata", None))]
+    if usages:
+        return sum(u.get("input_tokens", 0) for u in usages), sum(u.get("output_tokens", 0) for u in usages)
+    output: Any = response.llm_output
+    usage = output.get("token_usage") if output else None
+    return (usage.get("prompt_tokens"), usage.get("completion_tokens")) if usage else _NO_TOKENS
+
+
+class Nodes:
+    """The nodes of one run, as steps.
+
+    Args:
+        next_index: Gives indexes for steps.
+    """
+
+    __slots__ = ("_next_index", "_steps", "ends")
+
+    def __init__(self, next_index: Callable[[], int]) -> None:
+        self._next_index = next_index
+        self._steps: dict[str, tuple[int, int | None, float]] = {}
+        self.ends: dict[int, float] = {}
+        """Index -> when the last step inside has ended, as far as it is known."""
+
+    def around(self, metadata: Mapping[str, Any]) -> int | None:
+        """Index of the node that a run with this metadata lies in."""
+        namespace = metadata.get(_NAMESPACE)
+        return self._index(namespace) if namespace else None
+
+    def _index(self, namespace: str) -> int:
+        step = self._steps.get(namespace)
+        if step is not None:
+            return step[0]
+        outer = namespace.rpartition(_INSIDE)[0]
+        parent, now = self._index(outer) if outer else None, perf_counter()
+        index = self._next_index()
+        self._steps[namespace] = (index, parent, now)
+        self.ends[index] = now
+        return index
+
+    def find(self, namespace: str) -> int | None:
+        """Index of a node in which something ran."""
+        return self._steps[namespace][0] if namespace in self._steps else None
+
+    def all(self) -> Iterator[tuple[str, int, int | None, float, float]]:
+        """Namespace, index, index of the node around it, start and end of each; inner ones first.
+
+        A node is taken to last from the start of the first step inside it to the end of the last.
+        """
+        for namespace, (index, parent, started) in reversed(self._steps.items()):
+            ended = self.ends[index]
+            if parent is not None:
+                self.ends[parent] = max(self.ends[parent], ended)
+            yield namespace, index, parent, started, ended
+
+
+def origin_of_error(error: BaseException) -> tuple[str, str]:
+    """Name of the link or node that an error was raised in, and the node's namespace; empty: none.
+
+    No event tells of links, so it is read from the traceback: the innermost frame of a runnable's own method.
+    """
+    name, namespace, trace = "", "", error.__traceback__
+    while trace is not None:
+        variables = trace.tb_frame.f_locals
+        runnable: Any = variables.get("self")
+        if isinstance(runnable, Runnable):
+            inside = _namespace(variables.get("config"))
+            if not type(runnable).__module__.startswith("langgraph."):
+                name = str(cast("Runnable[Any, Any]", runnable).get_name())
+            elif inside:
+                name = node_name(inside)
+            name, namespace = name or str(runnable.get_name()), inside or namespace
+        trace = trace.tb_next
+    return name, namespace
+
+
+def _namespace(config: Any) -> str:
+    metadata = cast("dict[str, Any]", config).get("metadata") if type(config) is dict else None
+    return str(metadata.get(_NAMESPACE) or "") if metadata else ""
+
+
+def node_name(namespace: str) -> str:
+    """As the graph calls it."""
+    return namespace.rpartition(_INSIDE)[2].partition(":")[0]
