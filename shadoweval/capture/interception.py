@@ -27,8 +27,8 @@ class _Installed:
 
     Attributes:
         interceptor: Answers tools.
-        watching: How many look: the interceptor, and each recording that is open. At 0 a call concerns nobody in the
-            whole process. What is never closed keeps it above 0, which costs a look into a context variable a call.
+        watching: How many look: the interceptor, and each recording or control call that is under way. At 0 a call
+            concerns nobody in the whole process. What never ends keeps it above 0: a look into a context variable more.
     """
 
     __slots__ = ("interceptor", "watching")

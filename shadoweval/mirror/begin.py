@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
@@ -14,52 +15,76 @@ from shadoweval.capture.third_party import connections, with_trace
 from shadoweval.capture.wire.inputs import asked, attribute_data, call_inputs, chosen
 from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.plan import Site
-from shadoweval.mirror.sampling import decided, draw, ids
+from shadoweval.mirror.sampling import draw, ids, request_id
 from shadoweval.mirror.shield import Shield
 
 __all__ = ["begin"]
 
 _EMPTY: Final = msgspec.Raw(encode({}))
+_NONE: Final[Mapping[str, Any]] = {}
 _running, _control = current.get, alone.get
 _Decision = tuple[str, float | None, Mapping[str, Any]]
 
 
-def begin(  # noqa: C901 - the request path: each function more is paid for at each call
-    site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Call | None:
+def begin(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     """Decide and copy. None: the call is not mirrored, and why is counted.
 
     In a shadow's process, where someone stands in for the tools, nothing is mirrored and nothing counted: there the
     incumbent is run again by a worker, not by a user.
     """
-    if installed.interceptor is not None:
-        return None
     outlet = site.outlet
+    reason = None
+    if installed.watching:
+        if installed.interceptor is not None:
+            return None
+        reason = _nested()
     if not outlet.opened:
         outlet.open()
-    recorder, control = _running(), _control()
     if site.off:
         reason = "off"
-    elif (recorder is not None and not recorder.closed) or (control is not None and not control.done):
-        reason = "nested"  # in a call that is under way; a task may outlive the call that started it
-    elif site.by_chance and draw() >= site.sample:
+    elif reason is None:
+        if not site.by_chance:
+            return _asked(site, args, kwargs)
+        if draw() < site.sample:
+            return _begun(site, ("", None, _NONE), args[site.skip :] if site.skip else args, kwargs)
         reason = "not_sampled"
-    else:
-        if site.skip:
-            args = args[1:]
-        decision: str | _Decision = ("", None, {})
-        if site.asks:
-            try:
-                decision = decided(site.plan, args, kwargs)
-            except BaseException as error:
-                if not Shield(site.plan.experiment, outlet.ledger, "decide").caught(error):
-                    raise
-                return None
-        if type(decision) is tuple:
-            return _begun(site, decision, args, kwargs)
-        reason = str(decision)
     outlet.ledger.count(reason)
     return None
+
+
+def _nested() -> str | None:
+    """`nested` inside a call that is under way, mirrored or control; a task may outlive the call that started it."""
+    recorder, control = _running(), _control()
+    within = (recorder is not None and not recorder.closed) or (control is not None and not control.done)
+    return "nested" if within else None
+
+
+def _asked(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    """Where a unit, attributes or somebody else has a say, all in a function: most calls end here."""
+    plan = site.plan
+    if site.skip:
+        args = args[1:]
+    try:
+        attributes = _NONE if plan.attributes is None else plan.attributes(*args, **kwargs)
+        read = plan.unit
+        unit = "" if read is None else read(*args, **kwargs) if kwargs else read(*args)
+        if type(unit) is not str:
+            unit = "" if unit is None else str(unit)
+        reason = None if plan.decide is None else plan.decide(unit or request_id(), attributes)
+        bucket = None
+        if reason is None and unit:  # whoever finishes the draft works its bucket out
+            reason = None if sha256(site.salted + unit.encode()).digest() < site.first_out else "not_sampled"
+        elif reason is None:
+            bucket = draw()
+            reason = None if bucket < plan.sample else "not_sampled"
+    except BaseException as error:
+        if not Shield(plan.experiment, site.outlet.ledger, "decide").caught(error):
+            raise
+        return None
+    if reason is not None:
+        site.outlet.ledger.count(reason)
+        return None
+    return _begun(site, (unit, bucket, attributes), args, kwargs)
 
 
 def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:  # noqa: PLR0917 - the request path
@@ -73,6 +98,7 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
         drawn = draw()
         call.timed = drawn < 2.0 * plan.control
         if drawn < plan.control:
+            installed.watching += 1  # until `Call.ended`
             call.lost("control")
             return call
         if call.bucket is None and not call.unit:  # sampled by chance: somewhere below the share

@@ -90,10 +90,12 @@ class Call(Shield):
         """The incumbent's time is over: whatever it started, and goes on, is no part of this call any more."""
         ended = perf_counter()
         self.leave()
-        if self.recorder is not None and not self.done:
-            self.recorder.close()
+        recorder = self.recorder
+        if recorder is not None and not recorder.closed:
+            recorder.close()
+        if not self.done:
+            self.done = True
             installed.watching -= 1
-        self.done = True
         self.point = "outcome"
         return ended
 
@@ -106,16 +108,19 @@ class Call(Shield):
                 self._observe(failed=False)
             if recorder is not None:
                 self.finish(recorder, value, ended)
-            self._timed(ended)
+            if self.timed:
+                self._timed(ended)
         except BaseException as error:
             if not self.caught(error):
                 raise
 
     def _timed(self, ended: float) -> None:
         """Keep the duration: of control calls without us, of as many mirrored ones with all that we added."""
+        if not self.timed:
+            return
         if self.recorder is None:
             self.ledger.control.add(bin_name(ended - self.began))
-        elif self.timed:
+        else:
             self.ledger.mirrored.add(bin_name(perf_counter() - self.began))
 
     def finish(self, recorder: Recorder, value: Any, ended: float) -> None:

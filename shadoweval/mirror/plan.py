@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from shadoweval.buckets import first_out
 from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import Extract
 from shadoweval.mirror.outlet import Outlet
@@ -64,7 +65,7 @@ class Site:
         self.skip = 1 if method else 0
         self.sample = plan.sample
         self.off = plan.sample <= 0.0
-        self.asks = any(reader is not None for reader in (plan.unit, plan.attributes, plan.decide))
-        self.by_chance = not self.asks and plan.sample < 1.0
+        self.by_chance = plan.unit is plan.attributes is plan.decide is None
+        self.salted, self.first_out = f"{plan.salt}:".encode(), first_out(plan.sample)
         self.clock: Any = time if plan.clock is now else plan.clock
         self.raw = msgspec.Raw(encode((plan.experiment, entry, plan.salt, plan.versions)))

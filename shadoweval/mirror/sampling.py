@@ -1,4 +1,4 @@
-"""Who is in the sample: ids, chance, and what a unit, attributes or somebody else has to say."""
+"""Who is in the sample: ids and chance. What a unit has to say see `buckets`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import itertools
 import os
 import random
 import secrets
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from shadoweval.buckets import bucket
-from shadoweval.mirror.plan import Plan
-
-__all__ = ["chance", "decided", "draw", "ids", "request_id"]
+__all__ = ["chance", "draw", "ids", "request_id"]
 
 
 chance: Final = random.Random()  # noqa: S311 - no secret
@@ -45,21 +41,3 @@ if hasattr(os, "register_at_fork"):
 def request_id() -> str:
     """An id that no other call of any process has."""
     return f"{ids.prefix}{ids.next()}"
-
-
-def decided(
-    plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> str | tuple[str, float | None, Mapping[str, Any]]:
-    """Why the call is not mirrored; or its unit, the unit's bucket, and its attributes."""
-    attributes = {} if plan.attributes is None else plan.attributes(*args, **kwargs)
-    unit = None if plan.unit is None else plan.unit(*args, **kwargs)
-    if type(unit) is not str:
-        unit = "" if unit is None else str(unit)
-    if plan.decide is not None:
-        reason = plan.decide(unit or request_id(), attributes)
-        if reason is not None:
-            return reason
-    if unit and plan.sample >= 1.0:  # whoever finishes the draft works the bucket out
-        return unit, None, attributes
-    position = bucket(plan.salt, unit) if unit else draw()
-    return "not_sampled" if position >= plan.sample else (unit, position, attributes)

@@ -34,6 +34,7 @@ PLACES: Final[Mapping[Kind, tuple[int, int]]] = {"main": (1024, 64), "mirrored":
 
 
 _RETRY: Final = 0.25
+_ELIGIBLE: Final = NAMES.index("eligible")
 
 
 class CallCounters(Counters):
@@ -44,11 +45,11 @@ class CallCounters(Counters):
         slots, index = self._slots, self._index[reason]
         if self._lock is None:
             slots[index] += 1
-            slots[self._index["eligible"]] += 1
+            slots[_ELIGIBLE] += 1
             return
         with self._lock:
             slots[index] += 1
-            slots[self._index["eligible"]] += 1
+            slots[_ELIGIBLE] += 1
 
 
 class _Unopened:
