@@ -17,7 +17,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import mirror_faults, mirror_kill, mirror_latency, mirror_rate, mirror_start, mirror_throughput
+from benchmarks import (
+    mirror_faults,
+    mirror_kill,
+    mirror_latency,
+    mirror_rate,
+    mirror_shapes,
+    mirror_start,
+    mirror_throughput,
+)
 from benchmarks.mirror_processes import Sink, Worker, open_workers
 from benchmarks.mirror_tables import Goals
 
@@ -26,6 +34,7 @@ Suite = Callable[[dict[str, Worker], argparse.Namespace, Goals], dict[str, Any]]
 SUITES: dict[str, tuple[Suite, Sequence[str]]] = {
     "start": (mirror_start.start, ()),
     "latency": (mirror_latency.latency, mirror_latency.NAMES),
+    "shapes": (mirror_shapes.shapes, mirror_shapes.NAMES),
     "fat": (mirror_latency.fat, mirror_latency.FAT_NAMES),
     "throughput": (mirror_throughput.throughput, ()),
     "rate": (mirror_rate.rate, mirror_rate.NAMES),

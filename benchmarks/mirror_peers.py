@@ -19,6 +19,11 @@ from benchmarks.mirror_targets import Target
 __all__ = ["PEERS"]
 
 
+def _fields(value: Any) -> Any:
+    """What JSON has no word for: a model's or dataclass's fields, a number of numpy's."""
+    return vars(value) if hasattr(value, "__dict__") else float(value)
+
+
 class Delivering(Target):
     """Sends what it observes to the sink."""
 
@@ -41,7 +46,7 @@ class OpenTelemetry(Delivering):
         self.tracer = self.provider.get_tracer("benchmark")
 
     def wrap(self, kind: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        tracer, dumps = self.tracer, json.dumps
+        tracer, dumps = self.tracer, json.JSONEncoder(default=_fields).encode
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

@@ -22,12 +22,20 @@ class Goals:
         return all(goal["met"] for goal in self.all)
 
     def check(
-        self, name: str, text: str, value: float, *, most: float | None = None, least: float | None = None
+        self,
+        name: str,
+        text: str,
+        value: float,
+        *,
+        most: float | None = None,
+        least: float | None = None,
+        quiet: bool = False,
     ) -> None:
-        """Whether a value is at most, or at least, what was aimed at; no number meets no goal."""
+        """Whether a value is at most, or at least, what was aimed at; no number meets no goal. `quiet`: say misses."""
         met = value <= most if most is not None else value >= (least or 0.0)
         bar = f"at most {most:g}" if most is not None else f"at least {least:,g}"
-        print(f"  {'ok' if met else 'MISSED':<7}{name:<4} {text}: {value:,.4g}, {bar}")
+        if not (quiet and met):
+            print(f"  {'ok' if met else 'MISSED':<7}{name:<4} {text}: {value:,.4g}, {bar}")
         self.all.append({"goal": name, "what": text, "value": value, "most": most, "least": least, "met": met})
 
 

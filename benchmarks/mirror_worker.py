@@ -63,10 +63,9 @@ class Blocks:
         return self.functions[key]
 
     def pool(self, workload: str) -> list[dict[str, Any]]:
-        name = "fat" if workload == "fat" else "rag"
-        if name not in self.pools:
-            self.pools[name] = payloads(name, count=16 if name == "fat" else 256)
-        return self.pools[name]
+        if workload not in self.pools:
+            self.pools[workload] = payloads(workload, count=16 if workload == "fat" else 256)
+        return self.pools[workload]
 
     def run(
         self,
