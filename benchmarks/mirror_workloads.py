@@ -3,7 +3,7 @@
 Payload: question of 200 characters, five passages of 800, answer of 600; tools with results of 400. The fat RAG call
 has fifty passages of 4,000: about 600 KB where every step's inputs and outputs are written out.
 
-A workload's name says which: `rag`, `agent`, `fat`; or `rag/PASSAGES`, `rag/PASSAGES/returned`, `agent/RESULT/keyword` or
+A workload is named `rag`, `agent` or `fat`; or `rag/PASSAGES`, `rag/PASSAGES/returned`, `agent/RESULT/keyword` or
 `agent/RESULT/position` with a kind of `mirror_kinds`.
 """
 
