@@ -38,25 +38,14 @@ _variables: Final[Any] = getattr(os.environ, "_data", os.environ)
 _KEY: Final[Any] = os.environ.encodekey(_VARIABLE) if hasattr(os.environ, "encodekey") else _VARIABLE
 
 
-class _KilledHere:
-    """What this process did with one kill file, for all of its switches."""
-
-    __slots__ = ("killed", "written")
-
-    def __init__(self) -> None:
-        self.killed = self.written = False
-
-
 class _Process:
     """What the switches of this process share."""
 
     def __init__(self) -> None:
         self.changes = 0
         """Kills and resumes so far: a switch that saw fewer checks again."""
-        self._killed_here: dict[str, _KilledHere] = {}
-
-    def killed_here(self, file: str) -> _KilledHere:
-        return self._killed_here.setdefault(file, _KilledHere())
+        self.kills: dict[str, bool] = {}
+        """Kill files of this process's own kills -> whether the file could be written."""
 
 
 _process: Final = _Process()
@@ -97,7 +86,6 @@ class KillSwitch:
         self._checked = -float("inf")
         self._changes, self._named = -1, None
         self._files = tuple(os.fspath(self.home / "kill" / name) for name in (experiment, ALL))
-        self._killed_here, self._all_killed_here = (_process.killed_here(file) for file in self._files)
 
     @property
     def file(self) -> Path:
@@ -127,9 +115,10 @@ class KillSwitch:
     def _check(self) -> str | None:
         why = _there(self._files[0])
         if why is None:
-            if self._killed_here.written:  # what we wrote is gone: another process resumed us
-                self._killed_here.killed = self._killed_here.written = False
-            elif self._killed_here.killed:
+            written = _process.kills.get(self._files[0])
+            if written:  # what we wrote is gone: another process resumed us
+                _process.kills.pop(self._files[0], None)
+            elif written is False:
                 why = "this process killed it and could not write the kill file"
         return why or self._killed_otherwise()
 
@@ -139,7 +128,7 @@ class KillSwitch:
             return f"the environment's {_VARIABLE}={named}"
         if self.experiment != ALL:
             why = _there(self._files[1])
-            if why is None and self._all_killed_here.killed and not self._all_killed_here.written:
+            if why is None and _process.kills.get(self._files[1]) is False:
                 why = "this process killed ALL and could not write the kill file"
             if why is not None:
                 return why
@@ -156,13 +145,13 @@ class KillSwitch:
             OSError: the kill file can't be written; this process is killed all the same.
         """
         old = "killed" if self.killed() else "running"
-        self._killed_here.killed, self._killed_here.written = True, False
+        _process.kills[self._files[0]] = False
         _process.changes += 1
         line = audit_entry(self.experiment, old=old, new="killed", reason=reason, who=who)
         file = Path(self._files[0])
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(line) + "\n", encoding="utf-8")
-        self._killed_here.written = True
+        _process.kills[self._files[0]] = True
         _process.changes += 1  # the file is there now: no switch may go on with what it saw before
         try:
             add_to_audit(self.home, line)
@@ -187,7 +176,7 @@ class KillSwitch:
             why = f"the kill file can't be removed: {error}"
             add_to_audit(self.home, audit_entry(self.experiment, old=new, new="killed", reason=why, who=who))
             raise
-        self._killed_here.killed = self._killed_here.written = False
+        _process.kills.pop(self._files[0], None)
         _process.changes += 1
         return not self.killed()
 

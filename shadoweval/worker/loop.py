@@ -127,7 +127,7 @@ class Worker:
         finally:
             for run in self._in_flight:
                 run.cancel()
-            self.keep_counters()
+            self._ingestion.keep_counters()
             if self._monitor is not None:
                 self._monitor.end(throttles=self._throttles())
         return self.counts
@@ -158,10 +158,6 @@ class Worker:
     def ingest(self) -> int:
         """Move envelopes from the transport into the store. Returns how many frames were taken."""
         return self._ingestion.step()
-
-    def keep_counters(self) -> None:
-        """Keep the mirrors' counters beside what they count."""
-        self._ingestion.keep_counters()
 
     def _start(self) -> int:
         room = self._pool.capacity - len(self._in_flight)
