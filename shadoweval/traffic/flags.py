@@ -33,7 +33,7 @@ class StaticFlags(FlagProvider):
     Args:
         file: The file; it need not exist, which means no.
         interval: Seconds for which what was read is trusted; ramps move on at each check of the file.
-        clock: Aware UTC time, for schedules.
+        clock: Aware UTC time, for ramps.
         seconds: Monotonic seconds, for `interval`.
     """
 
@@ -49,7 +49,7 @@ class StaticFlags(FlagProvider):
         self._newest = 0
 
     def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
-        """Whether the file lets the call be mirrored. About a microsecond between checks of the file."""
+        """Whether the file lets the call be mirrored."""
         return self.loss(experiment, unit, attributes) is None
 
     def loss(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> Loss | None:
@@ -62,11 +62,6 @@ class StaticFlags(FlagProvider):
             return "flag_off"
         return plan.loss(unit, attributes, self._when)
 
-    def killed(self, experiment: str) -> bool:
-        """Whether the file's `kill` names the experiment, or the file can't be trusted: for `KillSwitch(also=)`."""
-        flags = self._current()
-        return flags is None or flags.kills(experiment)
-
     def share(self, experiment: str) -> float:
         """Share of the units that the file lets through now; conditions come on top."""
         flags = self._current()
@@ -74,7 +69,7 @@ class StaticFlags(FlagProvider):
         return plan.ramp.at(self._when) if plan is not None and plan.enabled else 0.0
 
     def kill_reason(self, experiment: str) -> str | None:
-        """What kills the experiment, in words; None: this file does not."""
+        """What kills the experiment: the file's `kill` names it, or the file can't be trusted; None: neither."""
         flags = self._current()
         if flags is None:
             return f"the flag file {self._file.path} ({self._fault})"

@@ -218,7 +218,7 @@ def test_a_flag_file_kills(home, tmp_path):
     file = tmp_path / "flags.toml"
     file.write_text("kill = true\n", encoding="utf-8")
 
-    assert KillSwitch("support", home=home, also=StaticFlags(file).killed).killed()
+    assert KillSwitch("support", home=home, also=StaticFlags(file).kill_reason).killed()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../support", "a/b"])
