@@ -34,14 +34,13 @@ class ArmRunner:
     Args:
         spec: What its fork server imports, and how its children run.
         processes: Children at a time.
-        guard: The guard's policy, or None.
         shapes: What results of writes look like, by tool; grows as envelopes come.
     """
 
-    def __init__(self, spec: Start, *, processes: int, guard: Any, shapes: dict[str, Any]) -> None:
+    def __init__(self, spec: Start, *, processes: int, shapes: dict[str, Any]) -> None:
         self.shapes = shapes
         self.arm, self.limits = spec.arm, spec.limits
-        self.fork_server = ForkServerClient(spec, guard=guard)
+        self.fork_server = ForkServerClient(spec)
         self._queue = RunQueue(processes)
         self.containment = ""
         """What holds its processes, in words."""
@@ -74,14 +73,14 @@ class ArmRunner:
 
     async def _try_containment(self) -> str:
         """What the guard could put in force here, in words; a child is forked to see, and kept for the first run."""
-        if self.fork_server.guard is None:
+        if self.fork_server.spec.guard is None:
             return "no guard: it may do whatever this user may"
         spare = self._spare or self._fork_spare()
         with contextlib.suppress(CandidateError, TimeoutError):
             child = await asyncio.shield(spare)
             await asyncio.wait_for(asyncio.shield(child.contained), _ANNOUNCEMENT)
-            if child.containment:
-                return child.supervisor.containment.describe().replace("\n", "; ")
+            if child.containment_text:
+                return child.containment_text
         return "the guard can't be put in force: nothing will run"
 
     async def run(self, envelope: Envelope, *, alone: bool) -> Observation:

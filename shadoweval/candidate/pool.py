@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import msgspec
 
 from shadoweval import capture
 from shadoweval.candidate.arm import ArmRunner
 from shadoweval.candidate.forkserver.wire import Ready, Start
+from shadoweval.candidate.guard import GuardPolicy, resolved
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.target import mismatch
 from shadoweval.candidate.tools.simulated import shape_of
@@ -21,9 +22,6 @@ from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.capture import Extract
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
 from shadoweval.records import INCUMBENT, Arm, Envelope, Observation
-
-if TYPE_CHECKING:
-    from shadoweval.candidate.guard import GuardPolicy
 
 __all__ = ["CandidatePool"]
 
@@ -124,19 +122,17 @@ class CandidatePool:
                 arm=arm,
                 limits=self.limits,
                 stubs=self._packed,
-                guard=b"" if guard is None else msgspec.msgpack.encode(guard),
+                guard=guard,
                 scratch=str(self._scratch),
                 warm=self._warm,
             )
-            runner = ArmRunner(spec, processes=self.processes, guard=guard, shapes=self._shapes)
+            runner = ArmRunner(spec, processes=self.processes, shapes=self._shapes)
             if self._draining:
                 runner.drain()
             self._runners[arm, target] = runner
         return runner
 
     def _policy(self, guard: GuardPolicy) -> GuardPolicy:
-        from shadoweval.candidate.guard import resolved  # noqa: PLC0415 - only where a guard is asked for
-
         memory = guard.memory_bytes or self.limits.memory_bytes
         return resolved(msgspec.structs.replace(guard, scratch=str(self._scratch), memory_bytes=memory))
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Frames, Report, Request, decode, encode
+from shadoweval.candidate.guard import Supervisor
 from shadoweval.candidate.limits import Limits
 from shadoweval.errors import CandidateError
 from shadoweval.records import FailureKind, Refusal
@@ -83,7 +84,7 @@ class RemoteChild:
         *,
         limits: Limits,
         memory: int,
-        supervisor: Any,
+        supervisor: Supervisor | None,
         scratch: Path,
         on_end: Callable[[RemoteChild], None],
     ) -> None:
@@ -94,6 +95,7 @@ class RemoteChild:
         self.open = True
         """Whether it takes further runs."""
         self.containment: tuple[str, ...] = ()
+        self.containment_text = ""
         self.contained: asyncio.Future[None] = self.loop.create_future()
         """Done when `containment` is known, or the child is gone."""
         self._frames, self._writing = Frames(), asyncio.Lock()
@@ -176,22 +178,25 @@ class RemoteChild:
             raise CandidateError(f"A report of run {report.id}, which is not in flight.")
         if report.retiring:
             self._shut()
-        if self.supervisor is not None:
-            self._supervised(run)
+        self._supervised(run)
         if not run.ending.done():
             run.ending.set_result(report)
 
     def _supervised(self, completed: RemoteRun | None = None) -> None:
         """Answer what the guard asks; refusals belong to every run that is in flight, or is just completed."""
-        refusals = [Refusal(kind=r.kind, detail=r.detail, layer=r.layer) for r in self.supervisor.handle_ready()]
+        supervisor = self.supervisor
+        if supervisor is None:
+            return
+        refusals = [Refusal(kind=r.kind, detail=r.detail, layer=r.layer) for r in supervisor.handle_ready()]
         if refusals:
             for run in (*self.runs.values(), *((completed,) if completed else ())):
                 run.refusals.extend(refusals)
-        if not self.containment and self.supervisor.containment is not None:
-            self.containment = self.supervisor.containment.lines()
+        if not self.containment and supervisor.containment is not None:
+            self.containment = supervisor.containment.lines()
+            self.containment_text = supervisor.containment.describe()
             self._know_containment()
-        if self.supervisor.finished:
-            self.loop.remove_reader(self.supervisor.fileno())
+        if supervisor.finished:
+            self.loop.remove_reader(supervisor.fileno())
 
     def _know_containment(self) -> None:
         if not self.contained.done():

@@ -15,6 +15,7 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.footprint import CpuMeter, SchedStat
+from shadoweval.candidate.guard import RefusedError
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.tools.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
@@ -141,7 +142,7 @@ class Run:
         failure = _failure(error, parts)
         if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
             failure = msgspec.structs.replace(failure, kind="error")
-        elif _refused_by_guard(error):
+        elif isinstance(error, RefusedError):
             failure = msgspec.structs.replace(failure, kind="refused")
         return self._observed(parts, duration, failure=failure)
 
@@ -201,11 +202,6 @@ def _failure(error: BaseException, parts: capture.Parts) -> Failure:
     except Exception as fault:  # noqa: BLE001 - an exception's own __str__ may fail in any way
         message = f"its message can't be shown: {type(fault).__name__}"
         return Failure(kind="error", error_type=type(error).__name__, message=message, step=parts.failed_step)
-
-
-def _refused_by_guard(error: BaseException) -> bool:
-    guard = sys.modules.get("shadoweval.candidate.guard")
-    return guard is not None and isinstance(error, guard.RefusedError)
 
 
 def arguments_of(envelope: Envelope) -> tuple[tuple[Any, ...], dict[str, Any]]:

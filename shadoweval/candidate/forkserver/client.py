@@ -11,9 +11,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from shadoweval.candidate.forkserver.wire import READ_BYTES, Broken, Died, Forked, Frames, Ready, Start, decode, encode
+from shadoweval.candidate.guard import Supervisor
 from shadoweval.candidate.remote_child import RemoteChild
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.priority import idling
@@ -46,7 +47,9 @@ def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
 class _PendingFork:
     """A fork that was asked for."""
 
-    def __init__(self, channel: socket.socket, supervisor: Any, on_end: Callable[[RemoteChild], None]) -> None:
+    def __init__(
+        self, channel: socket.socket, supervisor: Supervisor | None, on_end: Callable[[RemoteChild], None]
+    ) -> None:
         self.channel, self.supervisor, self.on_end = channel, supervisor, on_end
         self.child: asyncio.Future[RemoteChild] = asyncio.get_running_loop().create_future()
 
@@ -56,11 +59,10 @@ class ForkServerClient:
 
     Args:
         spec: What the fork server imports, and how its children run.
-        guard: The guard's policy, or None.
     """
 
-    def __init__(self, spec: Start, *, guard: Any) -> None:
-        self.spec, self.limits, self.guard = spec, spec.limits, guard
+    def __init__(self, spec: Start) -> None:
+        self.spec, self.limits = spec, spec.limits
         self.ready: Ready | None = None
         self.children: dict[int, RemoteChild] = {}
         """Children by pid, until they are known to be dead."""
@@ -198,7 +200,7 @@ class ForkServerClient:
             raise CandidateError("The candidate's fork server died before it could fork.")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        supervisor = self._supervisor()
+        supervisor = None if self.spec.guard is None else Supervisor(self.spec.guard)
         fork = _PendingFork(ours, supervisor, on_end)
         self._pending.append(fork)
         descriptors = [theirs.fileno(), *(() if supervisor is None else (supervisor.candidate_fd,))]
@@ -210,13 +212,6 @@ class ForkServerClient:
         if supervisor is not None:
             supervisor.release()
         return await fork.child
-
-    def _supervisor(self) -> Any:
-        if self.guard is None:
-            return None
-        from shadoweval.candidate import guard  # noqa: PLC0415 - only where a guard is asked for
-
-        return guard.Supervisor(self.guard)
 
     def _lose_server(self) -> None:
         """It is gone, and its children with it; the next fork starts another."""

@@ -7,9 +7,7 @@ let it; where they started threads, idle ones are harmless to a fork, since a ch
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
-import importlib
 import os
 import pickle
 import resource
@@ -26,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shadoweval.candidate import guard
 from shadoweval.candidate.child import Child, ChildSetup, ConcurrentChild, unbegun
 from shadoweval.candidate.footprint import SchedStat
 from shadoweval.candidate.forkserver.wire import (
@@ -40,6 +39,9 @@ from shadoweval.candidate.forkserver.wire import (
     decode,
     send,
 )
+from shadoweval.candidate.guard import GuardPolicy
+from shadoweval.candidate.guard.inherited import die_with_parent, in_use
+from shadoweval.candidate.guard.syscalls import libc
 from shadoweval.candidate.target import load, warm_up
 from shadoweval.candidate.tools import functions, intercept
 from shadoweval.candidate.tools.stubs import Stubs
@@ -49,8 +51,7 @@ from shadoweval.priority import set_apart, step_back
 __all__ = ["main"]
 
 _PAGE: Final = resource.getpagesize()
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_LIBC: Final = ctypes.CDLL(None)
+_SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
 _FORK: Final = b"f"
 _FDS: Final = 2
 
@@ -58,8 +59,9 @@ _FDS: Final = 2
 def main(descriptor: int) -> None:
     """Serve the pool's end of `descriptor` until it is closed."""
     channel = socket.socket(fileno=descriptor)
-    _die_with_parent()
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what candidates leave behind comes to us, to be killed
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
+        die_with_parent(os.getppid())
+        libc().prctl(_SUBREAPER, 1, 0, 0, 0)  # what candidates leave behind comes to us, to be killed
     content = Receiver(channel).receive()
     if content is None:
         return
@@ -71,7 +73,8 @@ def main(descriptor: int) -> None:
         stubs, extract = _unpacked(start)
         functions.redirect(stubs.functions, effects=stubs.effects)
         warm_up(start.warm)
-        guard = _prepared(start)
+        if start.guard is not None:
+            _prepare_guard(start)
     except TargetError as error:
         send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
         return
@@ -89,7 +92,7 @@ def main(descriptor: int) -> None:
         interception=interception,
         scratch=Path(start.scratch),
     )
-    _ForkServer(channel, setup, guard).serve()
+    _ForkServer(channel, setup, start.guard).serve()
 
 
 def _unpacked(start: Start) -> tuple[Stubs, Any]:
@@ -98,6 +101,14 @@ def _unpacked(start: Start) -> tuple[Stubs, Any]:
     except Exception as error:
         why = f"its stubs can't be imported in its process: {type(error).__name__}: {error}"
         raise TargetError(start.target, why, mend="Define them in an importable module.") from error
+
+
+def _prepare_guard(start: Start) -> None:
+    try:
+        guard.prepare()
+    except Exception as error:
+        why = f"the guard can't be prepared: {type(error).__name__}: {error}"
+        raise TargetError(start.target, why, mend="See docs/containment.md for what it needs.") from error
 
 
 def _calm() -> list[str]:
@@ -119,24 +130,12 @@ def _resident() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        _LIBC.prctl(option, value, 0, 0, 0)
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        os._exit(1)
-
-
 class _ForkServer:
     """Forks on request, reaps, and tells the pool who died of what."""
 
-    def __init__(self, channel: socket.socket, setup: ChildSetup, guard: Any) -> None:
+    def __init__(self, channel: socket.socket, setup: ChildSetup, guard_policy: GuardPolicy | None) -> None:
         self.channel, self.setup = channel, setup
-        self.guard = guard
+        self.guard_policy, self.pid = guard_policy, os.getpid()
         self.children: set[int] = set()
         self.own = _offspring()
         """What the target's import started, such as a server of its own."""
@@ -197,7 +196,8 @@ class _ForkServer:
     def _become_child(self, descriptors: list[int]) -> None:
         """Serve as a candidate's process; never returns."""
         try:
-            _die_with_parent()
+            with contextlib.suppress(OSError, AttributeError):  # not Linux
+                die_with_parent(self.pid)
             set_apart()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -224,28 +224,14 @@ class _ForkServer:
             peak = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
             schedstat = SchedStat()
         setup = msgspec.structs.replace(self.setup, scratch=scratch, peak=peak, schedstat=schedstat)
-        if self.guard is None:
+        if self.guard_policy is None:
             _cap_memory(setup.limits.memory_bytes)
             return setup
-        guard: Any = importlib.import_module("shadoweval.candidate.guard")
         own = (peak, None if schedstat is None else schedstat.descriptor)
         keep = (descriptors[0], *(number for number in own if number is not None))
-        policy = msgspec.structs.replace(self.guard, keep_fds=keep, scratch=str(scratch))
+        policy = msgspec.structs.replace(self.guard_policy, keep_fds=keep, scratch=str(scratch))
         guard.contain(policy, on_refusal=descriptors[1])
         return setup
-
-
-def _prepared(start: Start) -> Any:
-    """The guard's policy, its tables made; None: no guard."""
-    if not start.guard:
-        return None
-    try:
-        guard: Any = importlib.import_module("shadoweval.candidate.guard")
-        guard.prepare()
-        return msgspec.msgpack.decode(start.guard, type=guard.GuardPolicy)
-    except Exception as error:
-        why = f"the guard can't be prepared: {type(error).__name__}: {error}"
-        raise TargetError(start.target, why, mend="See docs/containment.md for what it needs.") from error
 
 
 def _decline(channel: socket.socket, fault: Exception) -> None:
@@ -259,11 +245,9 @@ def _decline(channel: socket.socket, fault: Exception) -> None:
 
 def _cap_memory(spare: int) -> None:
     """Let this process allocate `spare` bytes more than it has now (RLIMIT_DATA, setrlimit(2))."""
-    try:
-        held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * _PAGE
-        resource.setrlimit(resource.RLIMIT_DATA, (held + spare, held + spare))
-    except (OSError, ValueError):
-        pass  # no such limit here: the pool watches resident memory too
+    with contextlib.suppress(OSError, ValueError):  # no such limit here: the pool watches resident memory too
+        cap = in_use()[1] + spare
+        resource.setrlimit(resource.RLIMIT_DATA, (cap, cap))
 
 
 def _ignore_signal(signum: int, frame: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import capture, codec
+from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.limits import Limits
 from shadoweval.errors import CandidateError
 from shadoweval.records import Arm, Envelope, Observation, Outcome
@@ -50,8 +51,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     limits: Limits
     stubs: bytes
     """Pickled `(Stubs, extract)`."""
-    guard: bytes
-    """msgpack of the guard's policy; empty: no guard."""
+    guard: GuardPolicy | None
+    """What children may touch; None: no guard."""
     scratch: str
     warm: str = ""
     """What is called once before children are forked."""

@@ -127,6 +127,7 @@ def _inherit(ladder: _Ladder, policy: GuardPolicy, *, parent: int) -> tuple[tupl
     def limits() -> None:
         inherited.cap_memory(policy)
         inherited.die_with_parent(parent)
+        inherited.let_parent_look()
 
     ladder.enter("limits", limits)
     return tuple(closed)

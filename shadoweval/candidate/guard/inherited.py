@@ -12,7 +12,16 @@ from collections.abc import Iterable
 from shadoweval.candidate.guard.policy import GuardPolicy
 from shadoweval.candidate.guard.syscalls import libc, syscall
 
-__all__ = ["MAX_NAMED", "PLACEHOLDER", "cap_memory", "close_inherited", "die_with_parent", "in_use", "leave_network"]
+__all__ = [
+    "MAX_NAMED",
+    "PLACEHOLDER",
+    "cap_memory",
+    "close_inherited",
+    "die_with_parent",
+    "in_use",
+    "leave_network",
+    "let_parent_look",
+]
 
 # An anonymous file that takes the numbers of inherited descriptors, so that a write through one is seen and named.
 PLACEHOLDER = "shadoweval-inherited"
@@ -85,9 +94,13 @@ def die_with_parent(parent: int) -> None:
     """
     if libc().prctl(_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
         raise OSError("PR_SET_PDEATHSIG was refused")
-    libc().prctl(_PTRACER, _ANY, 0, 0, 0)  # let the supervisor read arguments where Yama would not
     if os.getppid() != parent:
         os._exit(1)
+
+
+def let_parent_look() -> None:
+    """Let the supervisor read the arguments of system calls also where the kernel's Yama module would not."""
+    libc().prctl(_PTRACER, _ANY, 0, 0, 0)
 
 
 def in_use() -> tuple[int, int]:

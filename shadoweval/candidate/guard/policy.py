@@ -127,14 +127,14 @@ class Containment(msgspec.Struct, frozen=True, tag=True):
         return (*self.layers, *(f"{entry.layer} missing: {entry.reason}" for entry in self.missing))
 
     def describe(self) -> str:
-        """One or more lines for a start-up log."""
+        """The same in words, for a start-up log, with a warning where native code is free."""
         lines = [f"contained by: {', '.join(self.layers) or 'nothing'}", *self.lines()[len(self.layers) :]]
         lines += [f"limited: {limit}" for limit in self.limits]
         if not {"seccomp", "landlock"} & set(self.layers):
             lines.append("warning: native code is not contained; audit hooks alone are no sandbox")
         elif "notify" not in self.layers:
             lines.append("warning: what native code tries is refused but not counted")
-        return "\n".join(lines)
+        return "; ".join(lines)
 
 
 class RefusedError(PermissionError):
