@@ -164,7 +164,7 @@ def test_every_entry_method_makes_one_query_for_each_input(kind, how, kept, mirr
         assert (outcome.chunks is not None) == streamed
         assert (envelope.served.first_chunk is not None) == streamed
         assert envelope.served.steps
-    assert not runnable.config["callbacks"][0].open
+    assert not runnable.config["callbacks"][0].runs
 
 
 def test_a_graph_stays_a_graph(mirror):
@@ -284,7 +284,7 @@ def test_an_abandoned_stream_is_aborted(kind, kept, mirror, counted):
     assert clean()
     assert [envelope.served.failure.kind for envelope in kept.envelopes] == ["aborted", "aborted"]
     assert counted(mirror) == {"eligible": 2, "mirrored": 2}
-    assert not runnable.config["callbacks"][0].open
+    assert not runnable.config["callbacks"][0].runs
 
 
 def test_a_cancelled_run_is_aborted(kept, mirror):

@@ -1,8 +1,8 @@
 """Calls of a runnable's entry methods, from their begin to their end.
 
-What happens inside is seen by the recording's own handler (`recorder_hook`), which langchain_core asks for by
-itself where a recording is under way; so the mirror adds none to the run's config, and a call that is not mirrored runs
-as it would without us.
+What happens inside is seen by the recording's own handler (`recorder_hook`), which langchain_core asks for by itself
+where a recording is under way; so the mirror adds none to the run's config, and a call that is not mirrored runs as it
+would without us.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call
 from shadoweval.mirror.plan import Plan, Site
 
-__all__ = ["Joined", "astreamed", "begun", "raised", "returned", "streamed"]
+__all__ = ["JoinedChunks", "astreamed", "begun", "raised", "returned", "streamed", "thread_config"]
 
 
 def begun(site: Site, inputs: Any, config: Any, *, state: bool = False) -> Call | None:
@@ -58,17 +58,17 @@ def _over(call: Call, error: BaseException | None) -> None:
 
 def thread_config(config: Any) -> dict[str, Any]:
     """The thread of a run, its own config's or that of the run around it, as a query keeps it: a keyword `config`."""
-    for told in (config, var_child_runnable_config.get()):
-        if type(told) is dict:
+    for source in (config, var_child_runnable_config.get()):
+        if type(source) is dict:
             for name in ("configurable", "metadata"):
-                part: Any = cast("dict[str, Any]", told).get(name)
+                part: Any = cast("dict[str, Any]", source).get(name)
                 thread = part.get("thread_id") if part else None
                 if thread is not None:
                     return {"config": {"configurable": {"thread_id": str(thread)}}}
     return {}
 
 
-class Joined(Chunks):
+class JoinedChunks(Chunks):
     """A stream's chunks, which langchain_core has joined into one value."""
 
     __slots__ = ("read", "value")
@@ -138,7 +138,7 @@ class _Stream:
         if call.over:
             call.leave()
         elif self.count:
-            call.streamed(Joined(value, self.count, call.site.plan))
+            call.streamed(JoinedChunks(value, self.count, call.site.plan))
         else:
             call.returned(value)
 

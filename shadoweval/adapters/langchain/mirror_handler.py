@@ -2,22 +2,23 @@
 
 langchain_core carries the handler to every run below the mirrored one. The recording's context variable is set when
 such a run starts, in the context that its body will copy; the entry methods leave their caller's context as it was,
-also between the chunks of a stream. It can't be reset when a run ends: langchain_core tells the end of async runs in
+also between the chunks of a stream. It can't be reset when a run ends: langchain_core reports the end of async runs in
 another task. One handler serves all calls of a runnable; runs are told apart by their ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from time import perf_counter
-from typing import Any, Final, Self
+from typing import Any, Final
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.adapters.langchain.mirror_entries import Joined
+from shadoweval.adapters.langchain.mirror_entries import JoinedChunks, thread_config
 from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import freeze_call
@@ -25,86 +26,124 @@ from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, alone, finish
 from shadoweval.mirror.plan import Site
 
-__all__ = ["Asked", "MirrorTap", "Place", "announced_by"]
+__all__ = ["ContextState", "Invocation", "MirrorHandler"]
 
-_announced: Final[ContextVar[Asked | None]] = ContextVar("shadoweval_announced", default=None)
-
-
-class Asked:
-    """A call of an entry method: what was asked, and how much of the answer its consumer has got.
-
-    As a context manager it says that the run that starts next in this context is this call's, and leaves the context
-    as it was.
-    """
-
-    __slots__ = ("closing", "count", "counts", "inputs", "place", "root", "tap", "token", "whole")
-
-    def __init__(self, tap: MirrorTap | None, inputs: Any, *, counts: bool, whole: bool = True) -> None:
-        self.tap, self.inputs = tap, inputs
-        self.counts, self.whole = counts, whole
-        self.root: _Root | None = None
-        self.token: Token[Asked | None] | None = None
-        self.place = Place()
-        self.count = 0
-        self.closing = False
-
-    def __enter__(self) -> Self:
-        self.place = Place()
-        self.token = _announced.set(self)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.silent()
-        self.place.restore()
-
-    def silent(self) -> None:
-        """Nothing starts here any more."""
-        if self.token is not None:
-            with suppress(ValueError):  # whoever drives the stream changed contexts
-                _announced.reset(self.token)
-            self.token = None
-
-    def chunk(self) -> None:
-        """A chunk goes to the consumer."""
-        self.silent()
-        if self.counts and self.root is not None:
-            self.count += 1
-            if self.count == 1:
-                self.root.chunk()
+_MODEL_START: Final = "on_chat_model_start"
+_method: Any = functools.partialmethod
+"""Untyped: langchain_core's signatures name each event's fields, which only pass through here."""
 
 
-def announced_by(tap: MirrorTap | None) -> bool:
-    """Whether an entry method of the same runnable has called this one, as a graph's `invoke` calls its `stream`."""
-    asked = _announced.get()
-    return asked is not None and asked.tap is tap and asked.root is None
+class ContextState:
+    """What a context holds of ours, to be put back."""
 
-
-class Place:
-    """What a context held of ours."""
-
-    __slots__ = ("alone", "recorder")
+    __slots__ = ("control", "recorder")
 
     def __init__(self) -> None:
-        self.recorder, self.alone = current.get(), alone.get()
+        self.recorder, self.control = current.get(), alone.get()
 
     def restore(self) -> None:
         """Make it so again."""
         if current.get() is not self.recorder:
             current.set(self.recorder)
-        if alone.get() is not self.alone:
-            alone.set(self.alone)
+        if alone.get() is not self.control:
+            alone.set(self.control)
 
 
-class _Root:
+class Invocation:
+    """A call of an entry method that gives a stream, seen through callbacks: the next run in this context is its run.
+
+    Args:
+        handler: The runnable's; None: it has none.
+        inputs: What the method was called with.
+        piecewise: The inputs may be the first chunk of several, and what comes out are chunks of the answer.
+    """
+
+    __slots__ = ("_outer", "_token", "closing", "count", "handler", "inputs", "piecewise", "run")
+
+    def __init__(self, handler: MirrorHandler | None, inputs: Any, *, piecewise: bool = False) -> None:
+        self.handler, self.inputs, self.piecewise = handler, inputs, piecewise
+        self.run: _MirroredRun | None = None
+        self.count = 0
+        self.closing = False
+        self._outer = ContextState()
+        self._token: Token[Invocation | None] | None = None
+
+    def relay(self, chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
+        """The chunks of its stream; between them its consumer's context is the consumer's."""
+        self._enter()
+        try:
+            for chunk in chunks:
+                inside = self._suspend()
+                try:
+                    yield chunk
+                finally:
+                    self._outer = ContextState()
+                inside.restore()
+        except GeneratorExit:
+            self.closing = True
+            raise
+        finally:
+            chunks.close()
+            self._leave()
+
+    async def arelay(self, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        """As `relay`."""
+        self._enter()
+        try:
+            async for chunk in chunks:
+                inside = self._suspend()
+                try:
+                    yield chunk
+                finally:
+                    self._outer = ContextState()
+                inside.restore()
+        except GeneratorExit:
+            self.closing = True
+            raise
+        finally:
+            await chunks.aclose()
+            self._leave()
+
+    def _enter(self) -> None:
+        self._outer = ContextState()
+        self._token = _invocation.set(self)
+
+    def _leave(self) -> None:
+        self._settle()
+        self._outer.restore()
+
+    def _settle(self) -> None:
+        """No run of it starts here any more."""
+        if self._token is not None:
+            with suppress(ValueError):  # whoever drives the stream changed contexts
+                _invocation.reset(self._token)
+            self._token = None
+
+    def _suspend(self) -> ContextState:
+        """A chunk goes to the consumer, whose context is put back; gives the stream's."""
+        self._settle()
+        if self.piecewise and self.run is not None:
+            self.count += 1
+            if self.count == 1:
+                self.run.first_chunk()
+        inside = ContextState()
+        self._outer.restore()
+        return inside
+
+
+_invocation: Final[ContextVar[Invocation | None]] = ContextVar("shadoweval_invocation", default=None)
+
+
+class _MirroredRun:
     """One mirrored run, and everything below it."""
 
-    __slots__ = ("asked", "call", "left", "recorder", "run_id", "tap")
+    __slots__ = ("call", "handler", "invocation", "open_runs", "recorder", "run_id")
 
-    def __init__(self, call: Call | None, asked: Asked | None, run_id: UUID) -> None:
-        self.call, self.asked, self.run_id = call, asked, run_id
+    def __init__(self, call: Call | None, invocation: Invocation | None, run_id: UUID) -> None:
+        self.call, self.invocation, self.run_id = call, invocation, run_id
         self.recorder = None if call is None else call.recorder
-        self.tap = None if self.recorder is None else RecordingHandler(self.recorder)
-        self.left = 0
+        self.handler = None if self.recorder is None else RecordingHandler(self.recorder)
+        self.open_runs = 0
 
     def enter(self) -> None:
         """This context belongs to the run."""
@@ -114,34 +153,35 @@ class _Root:
         elif self.call is not None:
             alone.set(self.call)
 
-    def tell(self, event: str, *told: Any, **facts: Any) -> None:
+    def record(self, event: str, *args: Any, **fields: Any) -> None:
         """Write an event down."""
-        if self.tap is not None and self.call is not None:
+        if self.handler is not None and self.call is not None:
             with self.call.at("outcome"):
-                getattr(self.tap, event)(*told, **facts)
+                getattr(self.handler, event)(*args, **fields)
 
-    def chunk(self) -> None:
+    def first_chunk(self) -> None:
         """The first piece of the answer is there."""
         recorder = self.recorder
         if recorder is not None and recorder.first_chunk is None:
             recorder.first_chunk = perf_counter() - recorder.began
 
     def ended(self, value: Any, error: BaseException | None, inputs: Any) -> None:
-        """Hand over what it did."""
-        call, asked = self.call, self.asked
+        """Hand over what it did; `inputs`: what all chunks of a piecewise input came to."""
+        call, invocation = self.call, self.invocation
         if call is None:
             return
-        if asked is not None and not asked.whole and inputs is not None and inputs is not asked.inputs:
-            with call.at("snapshot"):
-                call.inputs = freeze_call((inputs,), {}, max_bytes=call.site.plan.max_bytes)
-        if asked is not None and asked.closing and error is None:
-            error = GeneratorExit()
-        streamed = 0 if asked is None else asked.count
-        chunks = Joined(value, streamed, call.site.plan) if streamed else None
-        finish(call, value, error=error, chunks=chunks)
+        count = 0
+        if invocation is not None:
+            if invocation.piecewise and inputs is not None and inputs is not invocation.inputs:
+                with call.at("snapshot"):
+                    call.inputs = freeze_call((inputs,), {}, max_bytes=call.site.plan.max_bytes)
+            if invocation.closing and error is None:
+                error = GeneratorExit()
+            count = invocation.count
+        finish(call, value, error=error, chunks=JoinedChunks(value, count, call.site.plan) if count else None)
 
 
-class MirrorTap(BaseCallbackHandler):
+class MirrorHandler(BaseCallbackHandler):
     """Sees every run of a runnable; a run whose parent it does not know is a call of it.
 
     Args:
@@ -155,117 +195,82 @@ class MirrorTap(BaseCallbackHandler):
 
     def __init__(self, site: Site, *, own_body: bool = False) -> None:
         self.site, self.own_body = site, own_body
-        self.open: dict[UUID | None, _Root] = {}
+        self.runs: dict[UUID | None, _MirroredRun] = {}
 
-    def _begun(self, run_id: UUID, inputs: Any, facts: Mapping[str, Any]) -> _Root:
-        asked = _announced.get() if announced_by(self) else None
-        if asked is not None:
-            inputs = asked.inputs
-        thread = (facts.get("metadata") or {}).get("thread_id")
-        config = {} if thread is None else {"config": {"configurable": {"thread_id": str(thread)}}}
-        call = begin(self.site, (inputs,), config)
-        root = _Root(call, asked, run_id)
-        if asked is not None:
-            asked.root = root
-        if root.recorder is not None:
-            root.recorder.handler = self  # its hook finds this handler in place and adds none
-        return root
+    def _begun(self, run_id: UUID, inputs: Any, fields: Mapping[str, Any]) -> _MirroredRun:
+        invocation = _invocation.get()
+        if invocation is not None and (invocation.handler is not self or invocation.run is not None):
+            invocation = None
+        call = begin(
+            self.site,
+            (inputs if invocation is None else invocation.inputs,),
+            thread_config({"metadata": fields.get("metadata")}),
+        )
+        run = _MirroredRun(call, invocation, run_id)
+        if invocation is not None:
+            invocation.run = run
+        if run.recorder is not None:
+            run.recorder.handler = self  # so that the recording's hook adds none
+        return run
 
-    def _start(self, event: str, told: tuple[Any, Any], *, inputs: Any, run_id: UUID, facts: dict[str, Any]) -> None:
-        root = self.open.get(facts.get("parent_run_id")) or self._astray()
-        if root is not None:
-            root.enter()
+    def _start(self, event: str, serialized: Any, subject: Any, *, run_id: UUID, **fields: Any) -> None:
+        """A run begins: a chain, graph, node, model, retriever or tool, called with `subject`."""
+        run = self.runs.get(fields.get("parent_run_id")) or self._strayed()
+        if run is not None:
+            run.enter()
         else:
-            root = self._begun(run_id, inputs, facts)
+            inputs = subject[0] if event == _MODEL_START and subject else subject
+            run = self._begun(run_id, fields.get("inputs") or inputs, fields)
             if self.own_body:
-                root.enter()
-        self.open[run_id] = root
-        root.left += 1
-        root.tell(event, *told, run_id=run_id, **facts)
+                run.enter()
+        self.runs[run_id] = run
+        run.open_runs += 1
+        run.record(event, serialized, subject, run_id=run_id, **fields)
 
-    def _astray(self) -> _Root | None:
+    def _strayed(self) -> _MirroredRun | None:
         """The call of a run that was given callbacks of its own, so that it came here through the recording's hook."""
         recorder = current.get()
         if recorder is None or recorder.handler is not self:
             return None
-        return next((root for root in list(self.open.values()) if root.recorder is recorder), None)
+        return next((run for run in list(self.runs.values()) if run.recorder is recorder), None)
 
-    def _end(self, event: str, told: Any, *, run_id: UUID, value: Any = None, facts: Mapping[str, Any]) -> None:
-        root = self.open.pop(run_id, None)
-        if root is None:
+    def _end(self, event: str, result: Any, *, run_id: UUID, **fields: Any) -> None:
+        """A run returned `result`, or raised it where the event is an error."""
+        run = self.runs.pop(run_id, None)
+        if run is None:
             return
-        root.left -= 1
-        root.tell(event, told, run_id=run_id)
-        if run_id != root.run_id:
+        run.open_runs -= 1
+        run.record(event, result, run_id=run_id)
+        if run_id != run.run_id:
             return
-        if root.left:  # runs that nobody ended
-            for key in [key for key, other in list(self.open.items()) if other is root]:
-                self.open.pop(key, None)
-        root.ended(value, told if event.endswith("_error") else None, facts.get("inputs"))
+        if run.open_runs:  # of runs that nobody ended
+            for key in [key for key, other in list(self.runs.items()) if other is run]:
+                self.runs.pop(key, None)
+        failed = event.endswith("_error")
+        value = _generated(result) if event == "on_llm_end" else result
+        run.ended(None if failed else value, result if failed else None, fields.get("inputs"))
 
-    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, **facts: Any) -> None:
-        """A chain, graph or node begins."""
-        self._start("on_chain_start", (serialized, inputs), inputs=inputs, run_id=run_id, facts=facts)
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **_fields: Any) -> None:
+        """A model streams; of a run that no invocation announced this is the first sign of the answer."""
+        run = self.runs.get(run_id)
+        if run is not None:
+            run.record("on_llm_new_token", token, run_id=run_id)
+            if run.invocation is None:
+                run.first_chunk()
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **facts: Any) -> None:
-        """It returned."""
-        self._end("on_chain_end", outputs, run_id=run_id, value=outputs, facts=facts)
-
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
-        """It raised, or its stream was abandoned."""
-        self._end("on_chain_error", error, run_id=run_id, facts=facts)
-
-    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **facts: Any) -> None:
-        """A chat model is called."""
-        inputs = messages[0] if messages else messages
-        self._start("on_chat_model_start", (serialized, messages), inputs=inputs, run_id=run_id, facts=facts)
-
-    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **facts: Any) -> None:
-        """A completion model is called."""
-        self.on_chat_model_start(serialized, prompts, run_id=run_id, **facts)
-
-    def on_llm_new_token(self, token: Any, *, run_id: UUID, **_facts: Any) -> None:
-        """A model streams; of a run that nobody announced this is the first sign of the answer."""
-        root = self.open.get(run_id)
-        if root is not None:
-            root.tell("on_llm_new_token", token, run_id=run_id)
-            if root.asked is None:
-                root.chunk()
-
-    def on_llm_end(self, response: Any, *, run_id: UUID, **facts: Any) -> None:
-        """It answered."""
-        self._end("on_llm_end", response, run_id=run_id, value=_generated(response), facts=facts)
-
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
-        """It raised."""
-        self._end("on_llm_error", error, run_id=run_id, facts=facts)
-
-    def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **facts: Any) -> None:
-        """A retriever is asked."""
-        self._start("on_retriever_start", (serialized, query), inputs=query, run_id=run_id, facts=facts)
-
-    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **facts: Any) -> None:
-        """It found documents."""
-        # As mappings: to look for a field that a pydantic model has not costs ten times as much.
-        told = [getattr(document, "__dict__", document) for document in documents]
-        self._end("on_retriever_end", told, run_id=run_id, value=documents, facts=facts)
-
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
-        """It raised."""
-        self._end("on_retriever_error", error, run_id=run_id, facts=facts)
-
-    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **facts: Any) -> None:
-        """A tool is called."""
-        inputs = facts.get("inputs") or input_str
-        self._start("on_tool_start", (serialized, input_str), inputs=inputs, run_id=run_id, facts=facts)
-
-    def on_tool_end(self, output: Any, *, run_id: UUID, **facts: Any) -> None:
-        """It returned."""
-        self._end("on_tool_end", output, run_id=run_id, value=output, facts=facts)
-
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **facts: Any) -> None:
-        """It raised."""
-        self._end("on_tool_error", error, run_id=run_id, facts=facts)
+    on_chain_start = _method(_start, "on_chain_start")
+    on_chat_model_start = _method(_start, _MODEL_START)
+    on_llm_start = _method(_start, _MODEL_START)
+    on_retriever_start = _method(_start, "on_retriever_start")
+    on_tool_start = _method(_start, "on_tool_start")
+    on_chain_end = _method(_end, "on_chain_end")
+    on_llm_end = _method(_end, "on_llm_end")
+    on_retriever_end = _method(_end, "on_retriever_end")
+    on_tool_end = _method(_end, "on_tool_end")
+    on_chain_error = _method(_end, "on_chain_error")
+    on_llm_error = _method(_end, "on_llm_error")
+    on_retriever_error = _method(_end, "on_retriever_error")
+    on_tool_error = _method(_end, "on_tool_error")
 
 
 def _generated(response: Any) -> Any:

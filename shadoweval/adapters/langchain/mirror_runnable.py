@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 import msgspec
@@ -21,7 +21,7 @@ from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import Input, Output
 
 from shadoweval.adapters.langchain.mirror_entries import astreamed, begun, raised, returned, streamed
-from shadoweval.adapters.langchain.mirror_handler import Asked, MirrorTap, Place
+from shadoweval.adapters.langchain.mirror_handler import ContextState, Invocation, MirrorHandler
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.plan import Reader, Site
 
@@ -41,13 +41,13 @@ def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
         entry: `"module:attribute"` of the runnable, for re-runs of the incumbent.
     """
     own_body = isinstance(runnable, RunnableLambda | RunnableGenerator)
-    tap = MirrorTap(site_of(mirror, entry), own_body=own_body)
+    handler = MirrorHandler(site_of(mirror, entry), own_body=own_body)
     if hasattr(runnable, "get_state"):  # a graph: with_config gives a copy of the same class
-        graph: Any = runnable.with_config(callbacks=[tap])
+        graph: Any = runnable.with_config(callbacks=[handler])
         # As Pregel.copy makes a graph anew.
         parts = {name: part for name, part in vars(graph).items() if name != "__orig_class__"}
         return _graph_class(type(graph))(**parts)
-    return cast("_R", MirroredRunnable(bound=runnable, config={"callbacks": [tap]}))
+    return cast("_R", MirroredRunnable(bound=runnable, config={"callbacks": [handler]}))
 
 
 def site_of(mirror: Mirror, entry: str | None = None) -> Site:
@@ -80,53 +80,11 @@ def _thread(_inputs: Any, config: Mapping[str, Any] | None = None) -> str:
     return str(config["configurable"]["thread_id"]) if config else ""
 
 
-def _watched(asked: Asked, chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    """The chunks of a stream; between them its consumer's context is the consumer's."""
-    asked.__enter__()
-    try:
-        for chunk in chunks:
-            asked.chunk()
-            inside = Place()
-            asked.place.restore()
-            try:
-                yield chunk
-            finally:
-                asked.place = Place()
-            inside.restore()
-    except GeneratorExit:
-        asked.closing = True
-        raise
-    finally:
-        chunks.close()
-        asked.__exit__()
-
-
-async def _awatched(asked: Asked, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """As `_watched`."""
-    asked.__enter__()
-    try:
-        async for chunk in chunks:
-            asked.chunk()
-            inside = Place()
-            asked.place.restore()
-            try:
-                yield chunk
-            finally:
-                asked.place = Place()
-            inside.restore()
-    except GeneratorExit:
-        asked.closing = True
-        raise
-    finally:
-        await chunks.aclose()
-        asked.__exit__()
-
-
 class _Entries:
-    """The entry methods of a runnable that has a `MirrorTap` among its callbacks.
+    """The entry methods of a runnable that has a `MirrorHandler` among its callbacks.
 
-    They begin and end the call themselves and run the same runnable without the tap, which sees the runs of all other
-    methods.
+    They begin and end the call themselves and run the same runnable without the handler, which sees the runs of all
+    other methods.
     """
 
     __slots__ = ()
@@ -179,68 +137,61 @@ class _Entries:
         return astreamed(begin, functools.partial(bare.astream, input, config, **kwargs), graph=self._graph)
 
 
-def _own(config: Any) -> tuple[MirrorTap | None, dict[str, Any]]:
-    """The tap among a runnable's own callbacks, and its config without it."""
+def _own(config: Any) -> tuple[MirrorHandler | None, dict[str, Any]]:
+    """The mirror's handler among a runnable's own callbacks, and its config without it."""
     callbacks: Any = config.get("callbacks")
     handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", [])
-    for tap in cast("list[Any]", handlers):
-        if type(tap) is MirrorTap:
-            if len(config) == len(handlers) == 1:
-                return tap, {}
-            rest = {name: part for name, part in config.items() if name != "callbacks"}
-            if isinstance(callbacks, list):
-                others = [handler for handler in cast("list[Any]", callbacks) if handler is not tap]
-                if others:
-                    rest["callbacks"] = others
-            else:
-                rest["callbacks"] = callbacks.copy()
-                rest["callbacks"].remove_handler(tap)
-            return tap, rest
-    return None, config
+    own = next((handler for handler in cast("list[Any]", handlers) if type(handler) is MirrorHandler), None)
+    if own is None:
+        return None, config
+    rest = {name: part for name, part in config.items() if name != "callbacks"}
+    if not isinstance(callbacks, list):
+        rest["callbacks"] = callbacks.copy()
+        rest["callbacks"].remove_handler(own)
+    elif len(handlers) > 1:
+        rest["callbacks"] = [handler for handler in cast("list[Any]", callbacks) if handler is not own]
+    return own, rest
 
 
 class MirroredRunnable(_Entries, RunnableBinding[Input, Output]):
     """A runnable that is no graph, mirrored."""
 
     def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
-        tap, own = _own(self.config)
+        handler, own = _own(self.config)
         if own or self.config_factories:
             config = merge_configs(cast("Any", own), config)
             config = merge_configs(config, *(made(config) for made in self.config_factories))
-        return None if tap is None else tap.site, self.bound, config, {**self.kwargs, **kwargs}
-
-    def _asked(self, inputs: Any, *, counts: bool = False, whole: bool = True) -> Asked:
-        return Asked(_own(self.config)[0], inputs, counts=counts, whole=whole)
+        return None if handler is None else handler.site, self.bound, config, {**self.kwargs, **kwargs}
 
     def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
         """As the runnable's own."""
-        place = Place()
+        outer = ContextState()
         try:
             return super().batch(inputs, config, **kwargs)
         finally:
-            place.restore()
+            outer.restore()
 
     async def abatch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
         """As the runnable's own."""
-        place = Place()
+        outer = ContextState()
         try:
             return await super().abatch(inputs, config, **kwargs)
         finally:
-            place.restore()
+            outer.restore()
 
     def astream_events(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
         """As the runnable's own; events are no chunks of the answer."""
         events: Any = super().astream_events(input, config, **kwargs)
         if not hasattr(events, "__aiter__"):  # version 3 gives something to await
             return events
-        return _awatched(self._asked(input), events)
+        return Invocation(_own(self.config)[0], input).arelay(events)
 
     def transform(self, input: Iterator[Any], config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
         """As the runnable's own: inside a larger stream, whose first chunk mostly is the whole input."""
         chunks = iter(input)
         for first in chunks:
             inner = super().transform(itertools.chain((first,), chunks), config, **kwargs)
-            yield from _watched(self._asked(first, counts=True, whole=False), cast("Any", inner))
+            yield from Invocation(_own(self.config)[0], first, piecewise=True).relay(cast("Any", inner))
             return
         yield from super().transform(chunks, config, **kwargs)
 
@@ -249,7 +200,7 @@ class MirroredRunnable(_Entries, RunnableBinding[Input, Output]):
         chunks = aiter(input)
         async for first in chunks:
             inner = super().atransform(_chained(first, chunks), config, **kwargs)
-            async for out in _awatched(self._asked(first, counts=True, whole=False), cast("Any", inner)):
+            async for out in Invocation(_own(self.config)[0], first, piecewise=True).arelay(cast("Any", inner)):
                 yield out
             return
         async for out in super().atransform(chunks, config, **kwargs):
@@ -267,24 +218,21 @@ class _GraphEntries(_Entries):
     _graph = True
 
     def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
-        tap, own = _own(cast("Any", self).config)
-        if tap is None:
+        handler, own = _own(cast("Any", self).config)
+        if handler is None:
             return None, super(), config, kwargs
-        kind: Any = type(self).__mro__[_KIND]
-        bare = kind.__new__(kind)
+        graph_class: Any = type(self).__mro__[_GRAPH]
+        bare = graph_class.__new__(graph_class)
         bare.__dict__ = {**vars(self), "config": own}
-        return tap.site, bare, config, kwargs
+        return handler.site, bare, config, kwargs
 
 
-_KIND: Final = 3
-"""Place of the graph's own class, behind `_GraphEntries` and `_Entries`."""
+_GRAPH: Final = 3
+"""Index of the graph's own class, behind ours, `_GraphEntries` and `_Entries`."""
 
 
 @functools.cache
-def _graph_class(kind: type) -> type:
+def _graph_class(base: type) -> type:
     """A graph's class with `_Entries`; under its own name, since it is no other class to anybody."""
-    return type(
-        kind.__name__,
-        (_GraphEntries, kind),
-        {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__slots__": ()},
-    )
+    names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__slots__": ()}
+    return type(base.__name__, (_GraphEntries, base), names)
