@@ -149,6 +149,7 @@ def assert_alike(one, other, path=""):
         assert one == other, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_looks_whenever_one_likes_say_what_one_look_says(experiment, store, clock, seed):
     """Whatever comes late, is labelled later or is erased between the looks: the same as scoring everything anew."""

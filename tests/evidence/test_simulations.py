@@ -43,6 +43,7 @@ def test_three_points_of_recall_are_found_in_time(rng):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "world", ["recall at the margin, -.02", "latency at the margin, +20 %", "success at the margin, -.01"]
 )
@@ -52,6 +53,7 @@ def test_a_guard_at_its_margin_is_rarely_promoted_and_rarely_rolled_back(rng, wo
     check(*verdicts.world_bars(world, runs, short=True))
 
 
+@pytest.mark.slow
 def test_equal_arms_are_promoted_and_a_worse_one_rolled_back(rng):
     """Within 10,000 pairs, in the time that the benchmark states."""
     for world in ("equal arms", "recall -.05"):
@@ -59,6 +61,7 @@ def test_equal_arms_are_promoted_and_a_worse_one_rolled_back(rng):
         check(*verdicts.world_bars(world, runs, short=True))
 
 
+@pytest.mark.slow
 def test_under_drift_claims_about_the_average_so_far_stay_true(rng):
     """Where a bettor that adapts is always wrong, constant bets almost never are."""
     check(*false_alarms.under_drift(rng, streams=40, pairs=10_000))

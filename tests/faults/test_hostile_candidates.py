@@ -61,7 +61,9 @@ def _shops(tmp_path, monkeypatch):
     sys.modules.pop("hostile", None)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(kind, marks=[pytest.mark.slow] if kind == "hangs" else []) for kind in KINDS]
+)
 def test_users_and_database_see_the_incumbent_alone(tmp_path, monkeypatch, shops, name):
     """Answers are identical call by call, the database is identical row by row, and the failure has its class."""
     from pipelines import support_agent

@@ -79,6 +79,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 @needs_model
 def test_the_packaged_model_gives_the_published_similarities_without_network_or_output():
     """The published matrix; no socket, no file, no progress bar; nothing loaded early.

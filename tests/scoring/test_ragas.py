@@ -13,6 +13,7 @@ from shadoweval.testing import make_pair
 os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
 
 pytestmark = [
+    pytest.mark.slow,  # importing ragas takes most of it
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # ragas leaves a file of its own open
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

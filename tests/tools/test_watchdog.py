@@ -57,7 +57,9 @@ def run(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", ["killed", *(pytest.param(way, marks=pytest.mark.slow) for way in WAYS if way != "killed")]
+)
 def test_a_run_fails_in_time_when_a_process_of_it_is_gone_or_hangs(run, tmp_path, way):
     """However a test's process ends or hangs, the run fails within two minutes and leaves nothing behind."""
     (first, second, third), silence = WAYS[way]
