@@ -18,6 +18,7 @@ __all__ = ["Examples"]
 _EACH: Final = 12
 
 _Ranked = tuple[float, str, Example]
+"""Rank, query id, example. Each kind is a heap whose smallest rank is the first to make room."""
 
 
 class Examples:

@@ -40,7 +40,6 @@ from shadoweval.records.verdict import (
     SliceResult,
     Unscored,
     Verdict,
-    verdict_table,
 )
 
 __all__ = [
@@ -77,5 +76,4 @@ __all__ = [
     "Verdict",
     "WriteEffect",
     "query_key",
-    "verdict_table",
 ]

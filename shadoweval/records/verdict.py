@@ -24,7 +24,6 @@ __all__ = [
     "SliceResult",
     "Unscored",
     "Verdict",
-    "verdict_table",
 ]
 
 Decision = Literal["promote", "hold", "rollback"]
@@ -194,7 +193,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.decision == "rollback"
 
     def __str__(self) -> str:
-        return verdict_table(self)
+        return _table(self)
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -240,7 +239,7 @@ def _gate_line(gate: GateResult) -> str:
     return f"  {mark:<6} {gate.sentence:<44} {arms:<22} {change:>9} {bounds:<20} n={gate.n}{tail}"
 
 
-def verdict_table(verdict: Verdict) -> str:
+def _table(verdict: Verdict) -> str:
     """The same table in print, assert, log and alert."""
     name = f"{verdict.experiment} / {verdict.candidate}"
     head = f"{name}: {verdict.decision.upper()} ({verdict.why}) after {verdict.pairs} pairs"

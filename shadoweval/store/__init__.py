@@ -5,6 +5,6 @@ from shadoweval._optional import require
 for _module in ("sqlmodel", "alembic"):
     require(_module, extra="store", needed_for="The store")
 
-from shadoweval.store.sql import AuditEntry, SqlStore  # noqa: E402 - says which extra is missing first
+from shadoweval.store.sql import SqlStore  # noqa: E402 - says which extra is missing first
 
-__all__ = ["AuditEntry", "SqlStore"]
+__all__ = ["SqlStore"]

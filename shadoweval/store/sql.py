@@ -26,7 +26,7 @@ from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
 from shadoweval.store.retention import forget_before, forget_unit
 from shadoweval.store.tasks import give_back, insert_envelopes, insert_observation, owners, reopen, take
 
-__all__ = ["AuditEntry", "SqlStore"]
+__all__ = ["SqlStore"]
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):

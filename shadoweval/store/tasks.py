@@ -97,6 +97,7 @@ def insert_observation(connection: Connection, observation: Observation) -> bool
 
 
 def _set_task(connection: Connection, query_id: str, arm: Arm, **values: Any) -> None:
+    # What was set aside stays so: its envelope is damaged, or its runs never came back.
     this = and_(
         col(tables.Task.query_id) == query_id, col(tables.Task.arm) == arm, col(tables.Task.state) != "set_aside"
     )

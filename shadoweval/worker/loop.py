@@ -219,7 +219,7 @@ class Worker:
         """Wait, or less: until a run ends or the worker is stopped."""
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopping, *self._in_flight}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        stopping.cancel()  # and awaited, so that no task outlives the pause
         with contextlib.suppress(asyncio.CancelledError):
             await stopping
 
