@@ -1,4 +1,4 @@
-"""Both arms over a case file: what the pytest fixture and `shadoweval calibrate` run.
+"""Both arms over a case file: what the pytest fixture `shadow` runs.
 
 The incumbent runs first, in a process of its own and under the same stubs; what it did is the record that the
 candidates are shadowed with, as if it had been served. From there on everything is as with live traffic.

@@ -263,7 +263,7 @@ def _slices(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]]:
             "state": s.state.replace("_", " "),
             "reason": s.reason,
             "discovered": s.discovered,
-            "found": s.state in {"worse", "better"},
+            "decided": s.state in {"worse", "better"},
         }
         for s in evaluation.slices.get(candidate, ())
     ]

@@ -13,8 +13,8 @@ from sqlmodel import col
 from shadoweval.records import Coverage
 from shadoweval.store import tables
 from shadoweval.store.changes import query_order
+from shadoweval.store.erasure import ERASED
 from shadoweval.store.reading import EXCLUDED_CANDIDATE, EXCLUDED_SERVED, Window, shadow_of
-from shadoweval.store.retention import ERASED
 
 __all__ = ["count_fates", "count_funnel", "coverage_of"]
 

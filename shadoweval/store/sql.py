@@ -20,10 +20,10 @@ from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load, score_row
 from shadoweval.store.changes import Mark, merge_labels
 from shadoweval.store.engine import empty_log, open_engine, transaction
+from shadoweval.store.erasure import erase_unit, purge_before
 from shadoweval.store.funnel import count_funnel
 from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
-from shadoweval.store.retention import forget_before, forget_unit
 from shadoweval.store.tasks import give_back, insert_envelopes, insert_observation, owners, reopen, take
 
 __all__ = ["SqlStore"]
@@ -274,13 +274,13 @@ class SqlStore:
         if not unit:
             raise StoreError("An empty unit stands for nobody, so nothing was erased. Name a user or session.")
         with transaction(self._engine, write=True) as connection:
-            count = forget_unit(connection, unit, self._clock())
+            count = erase_unit(connection, unit, self._clock())
         empty_log(self._engine)
         return count
 
     def purge(self, before: datetime) -> int:
         """Delete queries asked before `before`, and what was derived from them. Returns how many queries."""
         with transaction(self._engine, write=True) as connection:
-            count = forget_before(connection, before)
+            count = purge_before(connection, before)
         empty_log(self._engine)
         return count

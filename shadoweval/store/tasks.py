@@ -17,7 +17,7 @@ from shadoweval.records import Arm, Envelope, Failure, Observation
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump_observation
 from shadoweval.store.changes import queries_changed
-from shadoweval.store.retention import not_erased
+from shadoweval.store.erasure import not_erased
 
 __all__ = ["give_back", "insert_envelopes", "insert_observation", "owners", "reopen", "take"]
 

@@ -33,11 +33,11 @@ def erase_unit(experiment: Experiment, unit: str, *, store: SqlStore) -> int:
         StoreError: the store can't be written, or the unit is empty.
     """
     receiver = open_receiver(experiment)
-    waiting = Ingestion(experiment, store=store, receiver=receiver)
+    ingestion = Ingestion(experiment, store=store, receiver=receiver)
     try:
-        waiting.drain()
+        ingestion.drain()
         erased = store.erase(unit)
-        waiting.drain()
+        ingestion.drain()
     finally:
         receiver.close()
     wipe_settled(experiment.spool)

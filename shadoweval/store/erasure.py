@@ -1,4 +1,4 @@
-"""Forgetting: what a user asked, or everything before a day. Evaluations keep their numbers and lose the texts.
+"""Erasure of what a user asked, or of everything before a day. Evaluations keep their numbers and lose the texts.
 
 What a user asked may still be on its way when they are erased. So the store remembers until when, and keeps nothing of
 theirs that was asked before and comes later.
@@ -22,7 +22,7 @@ from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
 from shadoweval.store.changes import drop_progress
 
-__all__ = ["ERASED", "forget_before", "forget_unit", "not_erased"]
+__all__ = ["ERASED", "erase_unit", "not_erased", "purge_before"]
 
 ERASED = "erased"
 """Counter of the queries that mirrors counted and the store no longer has."""
@@ -60,7 +60,7 @@ def _count_erased(connection: Connection, counts: Counter[str]) -> None:
         tables.upsert(connection, counter, [{**key, "value": before + count}])
 
 
-def forget_unit(connection: Connection, unit: str, until: datetime) -> int:
+def erase_unit(connection: Connection, unit: str, until: datetime) -> int:
     """Delete a user's or session's queries and all that was derived from them. Returns how many queries.
 
     What they asked until `until` and comes later is dropped by `not_erased`.
@@ -81,7 +81,7 @@ def forget_unit(connection: Connection, unit: str, until: datetime) -> int:
     return len(gone)
 
 
-def forget_before(connection: Connection, before: datetime) -> int:
+def purge_before(connection: Connection, before: datetime) -> int:
     """Delete queries asked before `before`, with all that was derived from them. Returns how many queries."""
     gone = _delete_envelopes(connection, col(tables.Envelope.asked_at) < before)
     _strip_examples(connection, lambda example: example.query_id in gone)
