@@ -24,13 +24,6 @@ _CANNOT: Final = 4
 _ABOUT: Final = (
     "Shadow evaluation of LLM, RAG and agent pipelines: mirror live queries into a candidate, get a verdict."
 )
-_MODULES: Final = {
-    "control": ("kill", "resume"),
-    "evaluation": ("evaluate", "report", "explain", "calibrate", "simulate"),
-    "storage": ("status", "labels", "erase", "purge"),
-    "worker": ("worker",),
-}
-"""Module of `shadoweval.cli` -> its commands: `--help` loads none of them, each command its own."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,61 +39,73 @@ def _parser() -> _Parser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, text: str, *, experiment: bool = True) -> _Parser:
-        made = commands.add_parser(name, help=text, description=text)
-        if experiment:
-            made.add_argument("experiment", help="module:name of an Experiment, for instance evals.support:support")
-        return made
+    def declaring(module: str) -> _Declare:
+        """Declares commands that `shadoweval.cli.<module>` carries out; it is imported once one of them was typed."""
 
-    _running(command)
-    _judging(command)
-    _keeping(command)
+        def declare(name: str, text: str, *, experiment: bool = True) -> _Parser:
+            command = commands.add_parser(name, help=text, description=text)
+            command.set_defaults(module=f"shadoweval.cli.{module}")
+            if experiment:
+                command.add_argument(
+                    "experiment", help="module:name of an Experiment, for instance evals.support:support"
+                )
+            return command
+
+        return declare
+
+    _worker(declaring("worker"))
+    _control(declaring("control"))
+    _evaluation(declaring("evaluation"))
+    _storage(declaring("storage"))
     return parser
 
 
-class _Command(Protocol):
+class _Declare(Protocol):
     def __call__(self, name: str, text: str, *, experiment: bool = True) -> _Parser: ...
 
 
-def _running(command: _Command) -> None:
-    worker = command("worker", "Run candidates on mirrored queries")
+def _worker(declare: _Declare) -> None:
+    worker = declare("worker", "Run candidates on mirrored queries")
     worker.add_argument("--until-idle", action="store_true", help="stop when nothing is left to do")
     worker.add_argument(
         "--idle", action="store_true", help="on the application's cores: only while it leaves them free"
     )
     worker.add_argument("--processes", type=int, default=1, metavar="N", help="processes for each arm (default 1)")
+
+
+def _control(declare: _Declare) -> None:
     for name, text in (("kill", "Stop mirroring and what is in flight"), ("resume", "Take a kill back")):
-        switch = command(name, text, experiment=False)
+        switch = declare(name, text, experiment=False)
         switch.add_argument("name", help="name of the experiment, ALL, or module:name of an Experiment")
         switch.add_argument("--force", action="store_true", help="also where no such experiment is known")
         switch.add_argument("--reason", default="", help="goes into the audit trail")
-    command("status", "Say whether it runs, what was mirrored, and what became of it")
 
 
-def _judging(command: _Command) -> None:
-    evaluate = command("evaluate", "Score the pairs, decide, write a report")
+def _evaluation(declare: _Declare) -> None:
+    evaluate = declare("evaluate", "Score the pairs, decide, write a report")
     evaluate.add_argument("--since", metavar="SPAN", help="queries of the last 24h, 7d, ... (default: all)")
     evaluate.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
     evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
     evaluate.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
     evaluate.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
     evaluate.add_argument("--webhook", metavar="URL", action="append", default=[], help="post changed decisions")
-    report = command("report", "Write the newest evaluation as HTML")
+    report = declare("report", "Write the newest evaluation as HTML")
     report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
-    command("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
-    command("calibrate", "Compare the incumbent with itself: noise floor and false alarms")
-    simulate = command("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
+    declare("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
+    declare("calibrate", "Compare the incumbent with itself: noise floor and false alarms")
+    simulate = declare("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
     simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference (default 0)")
     simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
 
 
-def _keeping(command: _Command) -> None:
-    labels = command("labels", "Join judgements and references that came later, from a case file")
+def _storage(declare: _Declare) -> None:
+    declare("status", "Say whether it runs, what was mirrored, and what became of it")
+    labels = declare("labels", "Join judgements and references that came later, from a case file")
     labels.add_argument("cases", help="case file (JSON lines)")
-    erase = command("erase", "Delete all that a user or session asked, and what was derived from it")
+    erase = declare("erase", "Delete all that a user or session asked, and what was derived from it")
     erase.add_argument("--unit", help="user or session id")
     erase.add_argument("--before", metavar="SPAN", help="also or instead: everything older, for instance 30d")
-    purge = command(
+    purge = declare(
         "purge", "Delete queries that are older than the settings' retention, and what was derived from them"
     )
     purge.add_argument("--before", metavar="SPAN", help="older than this instead, for instance 30d")
@@ -113,8 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
     try:
-        name = next(name for name, commands in _MODULES.items() if options.command in commands)
-        run: Callable[[Any], int] = getattr(import_module(f"shadoweval.cli.{name}"), options.command)
+        run: Callable[[Any], int] = getattr(import_module(options.module), options.command)
         if hasattr(options, "experiment"):
             from shadoweval.worker.opening import load_experiment  # noqa: PLC0415
 
