@@ -1,14 +1,28 @@
-"""What users' arguments must be. Each check returns its argument in the form that is kept, or raises."""
+"""What users' arguments must be. Each check returns its argument in the form that is kept, or raises.
+
+Used where something is constructed: what can't be used is an error there, with the mend, and no surprise in the worker.
+Each error is an ExperimentError. `what` names the argument as a reader looks for it: `Limits.seconds`, `recall(k)`.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
-from shadoweval.errors import ExperimentError, ShareError, TargetError, UnknownArgumentError, UnknownMetricError
+from shadoweval.errors import (
+    ArgumentError,
+    ExperimentError,
+    ShareError,
+    TargetError,
+    UnknownArgumentError,
+    UnknownMetricError,
+    closest,
+)
 from shadoweval.records import INCUMBENT
 
 if TYPE_CHECKING:
@@ -18,18 +32,29 @@ if TYPE_CHECKING:
 __all__ = [
     "checked_budget",
     "checked_candidates",
+    "checked_choice",
+    "checked_endpoint",
+    "checked_file",
+    "checked_function",
+    "checked_instance",
     "checked_keywords",
+    "checked_mapping",
     "checked_metrics",
     "checked_name",
+    "checked_number",
     "checked_share",
+    "checked_strings",
     "checked_target",
+    "checked_truth",
 ]
 
 _T = TypeVar("_T", bound=Callable[..., Any])
+_V = TypeVar("_V")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED: Final = frozenset({INCUMBENT, "ALL"})
 _BUDGETS: Final = ("calls", "tokens", "usd")
 _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_ENDPOINT: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\s/]+):(?P<port>\d{1,5})")
 
 
 def checked_keywords(moved: Mapping[str, str] | None = None) -> Callable[[_T], _T]:
@@ -60,6 +85,107 @@ def checked_keywords(moved: Mapping[str, str] | None = None) -> Callable[[_T], _
     return decorate
 
 
+def checked_number(
+    what: str,
+    value: object,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    above: float | None = None,
+    whole: bool = False,
+) -> Any:
+    """A finite number from `low` to `high`, or above `above`; neither a text nor a truth value."""
+    wrong = isinstance(value, bool) or not isinstance(value, int if whole else int | float)
+    number = math.nan if wrong else cast("float", value)
+    if not math.isfinite(number) or not low <= number <= high or (above is not None and number <= above):
+        kind = "a whole number" if whole else "a number"
+        bounds = f" above {above:g}" if above is not None else "" if low == -math.inf else f" from {low:g}"
+        bounds += f" to {high:g}" if high < math.inf else " up" if above is None and low > -math.inf else ""
+        raise ArgumentError(what, value, expected=kind + bounds, mend=_unquoted(value))
+    return value
+
+
+def _unquoted(value: object) -> str:
+    try:
+        return f"Write {float(value):g}, without quotes." if isinstance(value, str) else ""
+    except ValueError:
+        return ""
+
+
+def checked_share(what: str, value: object) -> float:
+    """A number from 0 to 1; raises ShareError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ShareError(what, value, mend=_unquoted(value))
+    return float(value)
+
+
+def checked_choice(what: str, value: _V, literal: Any) -> _V:
+    """One of the words of a `Literal`."""
+    choices = get_args(literal)
+    if not isinstance(value, str) or value not in choices:
+        expected = "one of " + ", ".join(map(repr, choices))
+        raise ArgumentError(what, value, expected=expected, mend=closest(str(value), choices))
+    return value
+
+
+def checked_truth(what: str, value: object) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise ArgumentError(what, value, expected="True or False")
+    return value
+
+
+def checked_instance(what: str, value: _V, kind: type | tuple[type, ...], *, mend: str = "") -> _V:
+    """An object of a type of ours."""
+    if not isinstance(value, kind):
+        names = " or ".join(each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,)))
+        article = "an" if names[0] in "AEIO" else "a"
+        raise ArgumentError(what, value, expected=f"{article} {names}", mend=mend)
+    return value
+
+
+def checked_function(what: str, value: _V) -> _V:
+    """A function, or another callable."""
+    if value is not None and not callable(value):
+        raise ArgumentError(
+            what, value, expected="a function", mend="Pass the function itself, not its name or result."
+        )
+    return value
+
+
+def checked_strings(what: str, value: Iterable[str]) -> tuple[str, ...]:
+    """A list of texts; a single text is a common slip, since its letters would be taken one by one."""
+    if isinstance(value, str):
+        raise ArgumentError(what, value, expected="a list of texts", mend=f"Write [{value!r}].")
+    return tuple(checked_instance(f"each of {what}", text, str) for text in checked_instance(what, value, Iterable))
+
+
+def checked_mapping(what: str, value: Any) -> dict[str, Any]:
+    """A mapping whose keys are names."""
+    for name in checked_instance(what, value, Mapping, mend="Write {'name': ...}."):
+        checked_instance(f"each name in {what}", name, str)
+    return dict(value)
+
+
+def checked_endpoint(what: str, value: str) -> str:
+    """`"host:port"`."""
+    match = _ENDPOINT.fullmatch(value)
+    if not match or not 0 < int(match["port"]) < 1 << 16:
+        mend = "Write host and port, without scheme or path: 'api.openai.com:443'."
+        raise ArgumentError(what, value, expected="'host:port'", mend=mend)
+    return value
+
+
+def checked_file(what: str, value: object) -> Path:
+    """A file that is there."""
+    path = Path(checked_instance(what, cast("str | Path", value), (str, Path)))
+    if not path.is_file():
+        where = f"There is no {str(path.absolute())!r}. "
+        mend = where + "Name it from the module's own place: Path(__file__).with_name(...)."
+        raise ArgumentError(what, str(value), expected="a file that exists", mend=mend)
+    return path
+
+
 def checked_name(name: str, *, of: str) -> str:
     """A name that can become a file name; raises ExperimentError."""
     if not _NAME.fullmatch(name) or name in _RESERVED:
@@ -70,28 +196,28 @@ def checked_name(name: str, *, of: str) -> str:
     return name
 
 
-def checked_share(what: str, value: object) -> float:
-    """A number from 0 to 1; raises ShareError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ShareError(what, value)
-    return float(value)
-
-
 def checked_budget(budget: Mapping[str, float]) -> dict[str, float]:
-    """Amounts a day by name; raises ExperimentError."""
-    wrong = [name for name, most in budget.items() if name not in _BUDGETS or most < 0]
-    if wrong:
-        raise ExperimentError(
-            f"budget has {wrong[0]!r}: {budget[wrong[0]]!r}. Give a number for {', '.join(_BUDGETS)}."
-        )
+    """Amounts a day by name."""
+    for name, most in checked_mapping("budget", budget).items():
+        if name not in _BUDGETS:
+            raise ExperimentError(
+                f"budget has no {name!r}. Give a number for {', '.join(_BUDGETS)}.{closest(name, _BUDGETS)}"
+            )
+        checked_number(f"budget[{name!r}]", most, low=0)
     return dict(budget)
 
 
-def checked_target(target: str) -> str:
+def checked_target(target: str, *, what: str = "the target") -> str:
     """`"module:attribute"`; raises TargetError. Whether it can be imported is found out where it runs."""
-    if not _TARGET.fullmatch(target):
+    if callable(target):
+        address = f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', type(target).__qualname__)}"
+        mend = f"It is imported in a process of its own, so it is named: write {address!r}."
+        if not _TARGET.fullmatch(address):
+            mend = "It is imported in a process of its own: make it a function of a module, and name that."
+        raise TargetError(repr(target), f"{what} is a function, not its name", mend=mend)
+    if not _TARGET.fullmatch(checked_instance(what, target, str)):
         mend = "Write for instance 'app.rag:answer'."
-        raise TargetError(target, "it is not written as 'module:attribute'", mend=mend)
+        raise TargetError(target, f"{what} is not written as 'module:attribute'", mend=mend)
     return target
 
 
@@ -101,17 +227,40 @@ def checked_candidates(experiment: str, candidates: Mapping[str, str]) -> dict[s
         raise ExperimentError(
             f"Experiment {experiment!r} has no candidate. Give candidates={{'name': 'module:attribute'}}."
         )
-    return {checked_name(name, of="a candidate"): checked_target(target) for name, target in candidates.items()}
+    checked_instance("candidates", candidates, Mapping, mend="Write candidates={'name': 'module:attribute'}.")
+    return {
+        checked_name(name, of="a candidate"): checked_target(target, what=f"candidate {name!r}")
+        for name, target in candidates.items()
+    }
 
 
 def checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:
     """All metrics by name; raises ExperimentError for two of a name, UnknownMetricError for a gate without one."""
     metrics: dict[str, Metric] = {}
-    for metric in (metric for scorer in scorers for metric in scorer.metrics):
-        if metric.name in metrics:
-            raise ExperimentError(f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one of them.")
-        metrics[metric.name] = metric
-    for gate in gates:
-        if gate.base not in metrics:
-            raise UnknownMetricError(gate.base, experiment=experiment, known=metrics)
+    for scorer in checked_instance("scorers", scorers, Sequence, mend="Write a list: scorers=[...]."):
+        for metric in _scorer("scorers", scorer).metrics:
+            if metric.name in metrics:
+                raise ExperimentError(
+                    f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one of them."
+                )
+            metrics[metric.name] = metric
+    for gate in checked_instance("gates", gates, Sequence, mend="Write a list: gates=[...]."):
+        base = getattr(gate, "base", None)
+        if not isinstance(base, str):
+            raise ArgumentError("gates", gate, expected="a list of gates", mend="Write better('recall@5', by=0.02).")
+        if base not in metrics:
+            raise UnknownMetricError(base, experiment=experiment, known=metrics)
     return metrics
+
+
+def _scorer(what: str, scorer: Scorer) -> Scorer:
+    if hasattr(scorer, "metrics") and hasattr(scorer, "score"):
+        return scorer
+    mend = "A scorer has `metrics`, `version` and `score`; see protocols.Scorer."
+    if callable(scorer):
+        arguments = inspect.signature(scorer).parameters.values()
+        given = ", ".join(
+            f"{each.name}={each.default!r}" for each in arguments if isinstance(each.default, int | float)
+        )
+        mend = f"It is not called. Call it: {getattr(scorer, '__name__', 'it')}({given})."
+    raise ArgumentError(what, scorer, expected="a list of scorers", mend=mend)

@@ -5,8 +5,9 @@
     │   ├── UnknownCandidateError       no candidate of that name
     │   ├── UnknownMetricError          a gate names a metric that no scorer makes
     │   ├── MissingMarginError          a gate without a margin
+    │   ├── ArgumentError               an argument whose value can't be used
+    │   │   └── ShareError              a share outside [0, 1]
     │   ├── UnknownArgumentError        an argument of that name does not exist
-    │   ├── ShareError                  a share outside [0, 1]
     │   └── TargetError                 "module:attribute" that can't be imported or has the wrong shape
     ├── CodecError                      bytes that are no envelope of ours
     │   ├── CorruptFrameError           truncated, wrong checksum or not ours
@@ -42,6 +43,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "ArgumentError",
     "CandidateError",
     "CaseFileError",
     "CodecError",
@@ -67,6 +69,7 @@ __all__ = [
     "UnknownCandidateError",
     "UnknownMetricError",
     "WrongModelWeightsError",
+    "closest",
 ]
 
 
@@ -74,7 +77,8 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
 
-def _closest(name: str, names: Iterable[str]) -> str:
+def closest(name: str, names: Iterable[str]) -> str:
+    """` Did you mean 'x'?` where one of the names is much like `name`, else nothing."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
@@ -94,7 +98,7 @@ class UnknownCandidateError(ExperimentError):
         self.candidate, self.experiment, self.known = candidate, experiment, tuple(known)
         super().__init__(
             f"Experiment {experiment!r} has no candidate {candidate!r}. It has: {_listed(self.known)}."
-            + _closest(candidate, self.known)
+            + closest(candidate, self.known)
         )
 
 
@@ -105,8 +109,16 @@ class UnknownMetricError(ExperimentError):
         self.metric, self.experiment, self.known = metric, experiment, tuple(known)
         super().__init__(
             f"Experiment {experiment!r} has a gate over {metric!r}, but none of its scorers makes that metric. "
-            f"They make: {_listed(self.known)}. Add the scorer or correct the name." + _closest(metric, self.known)
+            f"They make: {_listed(self.known)}. Add the scorer or correct the name." + closest(metric, self.known)
         )
+
+
+class ArgumentError(ExperimentError, ValueError):
+    """An argument whose value can't be used."""
+
+    def __init__(self, what: str, value: object, *, expected: str, mend: str = "") -> None:
+        self.what, self.value, self.expected = what, value, expected
+        super().__init__(f"{what} must be {expected}, got {value!r}. {mend.strip()}".rstrip())
 
 
 class UnknownArgumentError(ExperimentError, TypeError):
@@ -116,7 +128,7 @@ class UnknownArgumentError(ExperimentError, TypeError):
         self.argument, self.of, self.known = argument, of, tuple(known)
         super().__init__(
             f"{of} has no argument {argument!r}. "
-            + (mend or f"It has: {', '.join(self.known)}.{_closest(argument, self.known)}")
+            + (mend or f"It has: {', '.join(self.known)}.{closest(argument, self.known)}")
         )
 
 
@@ -131,12 +143,11 @@ class MissingMarginError(ExperimentError):
         )
 
 
-class ShareError(ExperimentError):
+class ShareError(ArgumentError):
     """A share of the traffic that is no number in [0, 1]."""
 
-    def __init__(self, what: str, value: object) -> None:
-        self.what, self.value = what, value
-        super().__init__(f"{what} must be a number from 0 to 1 (a share, not a percentage), got {value!r}.")
+    def __init__(self, what: str, value: object, *, mend: str = "") -> None:
+        super().__init__(what, value, expected="a number from 0 to 1 (a share, not a percentage)", mend=mend)
 
 
 class TargetError(ExperimentError):
@@ -199,7 +210,7 @@ class SettingsError(ShadowEvalError):
 
     def __init__(self, name: str, value: object, *, why: str) -> None:
         self.name, self.value, self.why = name, value, why
-        super().__init__(f"Setting {name!r} = {value!r}: {why}.")
+        super().__init__(f"Setting {name!r} = {value!r}: {why}" + ("" if why.endswith("?") else "."))
 
 
 class StoreError(ShadowEvalError):

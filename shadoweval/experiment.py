@@ -30,9 +30,14 @@ from shadoweval.candidate.sandbox import Sandbox
 from shadoweval.capture.outcomes import Extract
 from shadoweval.checks import (
     checked_candidates,
+    checked_choice,
+    checked_file,
+    checked_function,
+    checked_instance,
     checked_keywords,
     checked_metrics,
     checked_name,
+    checked_number,
     checked_share,
     checked_target,
 )
@@ -48,6 +53,8 @@ from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 
 __all__ = ["Experiment"]
+
+Rule = Literal["paired", "kayenta"]
 
 _MOVED: Final = {
     **dict.fromkeys(("stubs", "limits", "allow", "guard", "warm"), "It belongs to sandbox=Sandbox({name}=...)."),
@@ -96,7 +103,7 @@ class Experiment:
         sandbox: Sandbox | None = None,
         traffic: Traffic | None = None,
         rules: Rules | None = None,
-        rule: Literal["paired", "kayenta"] = "paired",
+        rule: Rule = "paired",
         rerun: float = 0.2,
         outcome: Extract | None = None,
         redact: Redactor | None = None,
@@ -104,20 +111,20 @@ class Experiment:
     ) -> None:
         self.name = checked_name(name, of="an experiment")
         self.candidates = checked_candidates(name, candidates)
+        self.metrics = checked_metrics(name, scorers, gates)
         self.scorers = tuple(scorers)
         self.gates = tuple(gates)
-        self.metrics = checked_metrics(name, self.scorers, self.gates)
-        self.incumbent = None if incumbent is None else checked_target(incumbent)
-        self.labels = None if labels is None else Path(labels)
-        self.sandbox = sandbox or Sandbox()
-        self.rules = rules or Rules()
-        self.rule = rule
+        self.incumbent = None if incumbent is None else checked_target(incumbent, what="incumbent")
+        self.labels = None if labels is None else checked_file("labels", labels)
+        self.sandbox = checked_instance("sandbox", sandbox or Sandbox(), Sandbox, mend="Write Sandbox(...).")
+        self.rules = checked_instance("rules", rules or Rules(), Rules, mend="Write Rules(...).")
+        self.rule = checked_choice("rule", rule, Rule)
         self.rerun = checked_share("rerun", rerun)
-        self.outcome = outcome
-        self.redact = redact
-        traffic = traffic or Traffic()
+        self.outcome = checked_function("outcome", outcome)
+        self.redact = checked_function("redact", redact)
+        traffic = checked_instance("traffic", traffic or Traffic(), Traffic, mend="Write Traffic(...).")
         self._transport = traffic.transport
-        self._settings = settings
+        self._settings = None if settings is None else checked_instance("settings", settings, Settings)
         self._mounted: list[Mirror] = []
         self.admission = Admission(
             self.name, traffic, settings=lambda: self.settings, counters=self._counted, sampled=self._sampled
@@ -191,8 +198,15 @@ class Experiment:
             clock: The time of day, aware.
 
         Raises:
-            ShareError: `sample` or `control` is no share.
+            ArgumentError, ShareError: an argument that can't be used.
+            TargetError: `entry` is no `"module:attribute"`.
         """
+        readers = {"attributes": attributes, "unit": unit, "text": text, "inputs": inputs, "redact": redact}
+        for name, reader in readers.items():
+            checked_function(f"mirror({name})", reader)
+        if entry is not None:
+            checked_target(entry, what="entry")
+        checked_number("mirror(max_bytes)", max_bytes, low=1, whole=True)
         self.redact = self.redact or redact
         mirror = Mirror(
             experiment=self.name,

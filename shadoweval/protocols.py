@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from shadoweval.checks import checked_instance, checked_number, checked_truth
+from shadoweval.errors import ArgumentError
 from shadoweval.records import (
     Answered,
     Arm,
@@ -59,6 +61,17 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """Compare with the incumbent's re-run in the worker, never with the served observation (latency, cost)."""
     failure_scores: float | None = 0.0
     """What a failed run of either arm scores (what it costs the user); None: failures have no value here."""
+
+    def __post_init__(self) -> None:
+        if not checked_instance("Metric.name", self.name, str).strip():
+            raise ArgumentError("Metric.name", self.name, expected="a name", mend="Write for instance 'recall@5'.")
+        for name in ("low", "high", "failure_scores"):
+            if getattr(self, name) is not None:
+                checked_number(f"Metric.{name}", getattr(self, name))
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ArgumentError("Metric.low", self.low, expected=f"below Metric.high, {self.high!r}")
+        for name in ("higher_is_better", "like_with_like"):
+            checked_truth(f"Metric.{name}", getattr(self, name))
 
 
 @runtime_checkable

@@ -13,17 +13,20 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from shadoweval.errors import SettingsError
+from shadoweval.checks import checked_keywords
+from shadoweval.clock import parse_span
+from shadoweval.errors import SettingsError, closest
 
 __all__ = ["Settings", "read_settings"]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """Where spool, store, flags and kill files lie."""
 
     home: str = ".shadoweval"
@@ -34,6 +37,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """TOML flag file; empty: no flag file."""
     retention: str = ""
     """How long queries and what was derived from them are kept: `12h`, `30d`; empty: until someone erases them."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, str):
+                raise SettingsError(field.name, value, why="it is no text; write it in quotes")
+        if self.retention:
+            parse_span(self.retention, name="retention")
 
     @property
     def folder(self) -> Path:
@@ -65,13 +76,15 @@ def read_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError("file", str(file), why=f"it can't be read: {error}") from error
-    for name in Settings.__struct_fields__:
+    names = [field.name for field in fields(Settings)]
+    for name, value in values.items():
+        if name not in names:
+            known = f"it holds {name!r}, known are {', '.join(names)}.{closest(name, names)}"
+            raise SettingsError("file", str(file), why=known)
+        if not isinstance(value, str):
+            raise SettingsError("file", str(file), why=f"{name} = {value!r} is no text; write it in quotes")
+    for name in names:
         from_environment = environ.get(f"SHADOWEVAL_{name.upper()}")
         if from_environment:
             values[name] = from_environment
-    try:
-        return msgspec.convert(values, Settings)
-    except msgspec.ValidationError as error:
-        raise SettingsError(
-            "file", str(file), why=f"{error}; known are {', '.join(Settings.__struct_fields__)}"
-        ) from error
+    return Settings(**values)

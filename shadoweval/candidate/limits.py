@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import collections
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
+from shadoweval.checks import checked_keywords, checked_mapping, checked_number
+from shadoweval.errors import ArgumentError
 
 __all__ = ["Limits", "RunQueue", "Throttle"]
 
@@ -15,7 +17,9 @@ __all__ = ["Limits", "RunQueue", "Throttle"]
 _MILLION: Final = 1e6
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
     """Caps of one run. What exceeds them is stopped and reported, and costs no other run anything."""
 
     seconds: float = 30.0
@@ -28,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Input and output tokens of all model calls of a run together."""
     usd: float | None = None
     """Dollars of all model calls of a run together; of those that say what they cost, or that `prices` knows."""
-    prices: Mapping[str, tuple[float, float]] = {}
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """Model -> dollars for a million input tokens and for a million output tokens. The name as steps have it, or how it
     begins; the longest that fits counts."""
     concurrency: int = 1
@@ -37,6 +41,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long importing a target and its `warm` hook may take."""
     max_bytes: int = 1 << 20
     """Cap of the recorded tool arguments and results of a run."""
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "start_seconds"):
+            checked_number(f"Limits.{name}", getattr(self, name), above=0)
+        checked_number("Limits.grace", self.grace, low=0)
+        for name in ("memory_bytes", "concurrency", "max_bytes"):
+            checked_number(f"Limits.{name}", getattr(self, name), low=1, whole=True)
+        for name in ("tokens", "usd"):
+            if getattr(self, name) is not None:
+                checked_number(f"Limits.{name}", getattr(self, name), low=0)
+        for model, price in checked_mapping("Limits.prices", self.prices).items():
+            if not isinstance(price, tuple | list) or len(price) != 2:  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison] - users' mappings
+                expected = "two numbers, dollars for a million tokens in and out"
+                raise ArgumentError(f"Limits.prices[{model!r}]", price, expected=expected, mend="Write (0.25, 2.0).")
+            for dollars in price:
+                checked_number(f"Limits.prices[{model!r}]", dollars, low=0)
 
     def cost(self, model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:
         """Dollars of one model call; None where its price or its tokens are not known."""

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.tools.stubs import Stubs
-from shadoweval.checks import checked_keywords, checked_target
+from shadoweval.checks import (
+    checked_endpoint,
+    checked_instance,
+    checked_keywords,
+    checked_strings,
+    checked_target,
+    checked_truth,
+)
 
 __all__ = ["Sandbox"]
 
@@ -18,7 +25,7 @@ class Sandbox:
     """How candidates run, each in processes of its own.
 
     Raises:
-        TargetError: `warm` is no `"module:attribute"`.
+        ArgumentError, TargetError: something can't be used.
     """
 
     stubs: Stubs = field(default_factory=Stubs)
@@ -33,6 +40,10 @@ class Sandbox:
     """`"module:attribute"` called once in each candidate process before it serves (load an index, a model)."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "allow", tuple(self.allow))
+        checked_instance("Sandbox.stubs", self.stubs, Stubs, mend="Write Stubs(...).")
+        checked_instance("Sandbox.limits", self.limits, Limits, mend="Write Limits(...).")
+        allow = checked_strings("Sandbox.allow", self.allow)
+        object.__setattr__(self, "allow", tuple(checked_endpoint("Sandbox.allow", name) for name in allow))
+        checked_truth("Sandbox.guard", self.guard)
         if self.warm is not None:
-            checked_target(self.warm)
+            checked_target(self.warm, what="Sandbox.warm")

@@ -15,6 +15,8 @@ from shadoweval.capture.entries import Step
 from shadoweval.capture.generators import Ranked
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wrappers import observed
+from shadoweval.checks import checked_choice, checked_function, checked_keywords, checked_truth
+from shadoweval.errors import ArgumentError
 
 __all__ = ["record_hits", "record_model_call", "retriever", "step"]
 
@@ -29,6 +31,7 @@ def _title(function: Callable[..., Any], name: str | None) -> str:
 def retriever(function: _F, /) -> _F: ...
 @overload
 def retriever(*, doc_id: DocId | None = None, replace: bool = False, name: str | None = None) -> Callable[[_F], _F]: ...
+@checked_keywords()
 def retriever(
     function: _F | None = None,
     /,
@@ -44,7 +47,13 @@ def retriever(
         doc_id: Identity of a document; by default see `documents`.
         replace: Its list replaces those of earlier retrievers (a reranker's does); else lists are joined.
         name: Name in records; the function's own by default.
+
+    Raises:
+        ArgumentError: an argument that can't be used.
     """
+    checked_function("retriever()", function)
+    checked_function("retriever(doc_id)", doc_id)
+    checked_truth("retriever(replace)", replace)
 
     def declare(declared: _F) -> _F:
         title = _title(declared, name)
@@ -61,8 +70,18 @@ def retriever(
     return declare if function is None else declare(function)
 
 
+@checked_keywords()
 def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) -> Callable[[_F], _F]:
-    """Record the time of a part of the pipeline, sync or async, under a name; of a generator until its end."""
+    """Record the time of a part of the pipeline, sync or async, under a name; of a generator until its end.
+
+    Raises:
+        ArgumentError: a kind that is none.
+    """
+    if callable(kind):
+        raise ArgumentError(
+            "step()", kind, expected="a kind", mend="Write @step() above the function, with parentheses."
+        )
+    checked_choice("step()", kind, Literal["model", "other"])
 
     def declare(declared: _F) -> _F:
         return cast("_F", observed(declared, Step(kind, _title(declared, name))))

@@ -18,6 +18,8 @@ from shadoweval.capture.generators import gathered
 from shadoweval.capture.interception import error_text, given, installed
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wrappers import observed
+from shadoweval.checks import checked_choice, checked_keywords
+from shadoweval.errors import ArgumentError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -109,6 +111,7 @@ def _observed(function: Callable[..., Any], title: str, effect: Effect) -> Calla
 def tool(function: _F, /) -> _F: ...
 @overload
 def tool(*, effect: Effect = "unknown", name: str | None = None) -> Callable[[_F], _F]: ...
+@checked_keywords()
 def tool(
     function: _F | None = None, /, *, effect: Effect = "unknown", name: str | None = None
 ) -> _F | Callable[[_F], _F]:
@@ -118,7 +121,14 @@ def tool(
         function: The tool, when the decorator is used without parentheses.
         effect: What it does to the world; `unknown` counts as a write, which a candidate never executes.
         name: Name in records; the function's own by default.
+
+    Raises:
+        ArgumentError: an effect that is none, or no function.
     """
+    checked_choice("tool(effect)", effect, Effect)
+    if function is not None and not callable(function):
+        mend = "Write @tool(effect='read') above the function."
+        raise ArgumentError("tool()", function, expected="a function or keywords", mend=mend)
 
     def declare(declared: _F) -> _F:
         title = name or getattr(declared, "__name__", type(declared).__name__)

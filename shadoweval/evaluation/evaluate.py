@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 import msgspec
 
+from shadoweval.checks import checked_keywords, checked_strings
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import CorruptFrameError
 from shadoweval.evaluation.cases import labels_of, read_cases
@@ -56,6 +58,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     coverage: Coverage
 
 
+@checked_keywords()
 def evaluate(
     experiment: Experiment,
     *,
@@ -95,7 +98,7 @@ def evaluate(
         sliding=sliding,
         rules=_rules(experiment, closed=closed, once=once, sliding=sliding),
     )
-    names = list(experiment.candidates) if candidates is None else list(candidates)
+    names = experiment.candidates if candidates is None else checked_strings("evaluate(candidates)", candidates)
     for name in names:
         experiment.target(name)
     with contextlib.nullcontext(store) if store is not None else open_store(experiment) as opened:
@@ -111,7 +114,7 @@ def evaluate(
 def _rules(experiment: Experiment, *, closed: bool, once: bool, sliding: bool) -> Rules:
     rules = experiment.rules
     live = not (closed or once or sliding)
-    return msgspec.structs.replace(
+    return replace(
         rules,
         candidates=len(experiment.candidates),
         closed=closed,

@@ -16,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from shadoweval._optional import require
+from shadoweval.checks import checked_instance
 from shadoweval.records import Evaluation
 from shadoweval.reporting.view import page
 
@@ -54,7 +55,8 @@ def report(evaluation: Evaluation, path: str | Path, *, command: str = "") -> Pa
         OSError: it can't be written there.
         MissingExtraError: jinja2 is not installed.
     """
-    target = Path(path)
+    target = Path(checked_instance("report(path)", path, (str, Path)))
+    checked_instance("report(evaluation)", evaluation, Evaluation, mend="Pass what evaluate() returned.")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text(render(evaluation, command=command), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shadoweval.checks import checked_function, checked_keywords
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring import text_metrics
@@ -17,6 +18,8 @@ Similarity = Callable[[str, str], float]
 
 
 def _against_reference(name: str, similarity: Similarity, *, version: str) -> PairScorer:
+    checked_function(f"{name}(similarity)", similarity)
+
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
         reference = pair.labels.reference
         if reference is None:
@@ -57,6 +60,7 @@ def _cosine() -> Similarity:
     return similarity
 
 
+@checked_keywords()
 def semantic_similarity(similarity: Similarity | None = None) -> PairScorer:
     """`semantic_similarity`: cosine of sentence embeddings, negative values counted as 0.
 
@@ -66,6 +70,7 @@ def semantic_similarity(similarity: Similarity | None = None) -> PairScorer:
     return _against_reference("semantic_similarity", similarity or _cosine(), version="semantic_similarity/minilm/1")
 
 
+@checked_keywords()
 def answer_quality(similarity: Similarity | None = None, *, version: str | None = None) -> PairScorer:
     """`answer_quality`: what you call a good answer, as one number in [0, 1].
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from shadoweval.checks import checked_keywords, checked_number
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import PairScorer
@@ -25,6 +26,8 @@ def _amount(metric: Metric, measured: Callable[[Observation], float | None], *, 
 
 
 def _cheap(name: str, *, failure_scores: float | None) -> Metric:
+    if failure_scores is not None:
+        checked_number(f"{name}(cap)", failure_scores, above=0)
     return Metric(
         name=name,
         higher_is_better=False,
@@ -35,6 +38,7 @@ def _cheap(name: str, *, failure_scores: float | None) -> Metric:
     )
 
 
+@checked_keywords()
 def latency(*, cap: float = 30.0) -> PairScorer:
     """`latency`: seconds until the last chunk; gate it as `latency.p50`, `latency.p95`, `latency.p99`.
 
@@ -44,6 +48,7 @@ def latency(*, cap: float = 30.0) -> PairScorer:
     return _amount(_cheap("latency", failure_scores=cap), lambda o: o.latency, missing="not timed")
 
 
+@checked_keywords()
 def first_chunk(*, cap: float = 30.0) -> PairScorer:
     """`first_chunk`: seconds until a stream's first chunk; unscored where the pipeline does not stream."""
     return _amount(_cheap("first_chunk", failure_scores=cap), lambda o: o.first_chunk_latency, missing="not a stream")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
+from shadoweval.checks import checked_function, checked_instance
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
 
@@ -26,6 +27,11 @@ class PairScorer(msgspec.Struct, frozen=True, kw_only=True):
     metrics: tuple[Metric, ...]
     version: str
     score_one: ScoreOne
+
+    def __post_init__(self) -> None:
+        for metric in checked_instance("PairScorer.metrics", self.metrics, tuple, mend="Write (Metric(name=...),)."):
+            checked_instance("each of PairScorer.metrics", metric, Metric, mend="Write Metric(name=...).")
+        checked_function("PairScorer.score_one", self.score_one)
 
     def score(self, pair: Pair) -> Iterator[PairScore]:
         """Both arms under each metric, the re-run as noise."""

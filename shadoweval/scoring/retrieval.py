@@ -11,6 +11,7 @@ from functools import partial
 
 import msgspec
 
+from shadoweval.checks import checked_keywords, checked_number
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
 from shadoweval.scoring import rank_metrics
@@ -45,34 +46,45 @@ def _against_judgements(name: str, value: Callable[[Sequence[str], Judgements], 
     return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
 
 
+def _at(k: int, name: str, value: Callable[..., float]) -> PairScorer:
+    checked_number(f"{name}(k)", k, low=1, whole=True)
+    return _against_judgements(f"{name}@{k}", partial(value, k=k))
+
+
+@checked_keywords()
 def recall(k: int = 5) -> PairScorer:
     """`recall@k`: share of the relevant documents among the first k."""
-    return _against_judgements(f"recall@{k}", partial(rank_metrics.recall_of, k=k))
+    return _at(k, "recall", rank_metrics.recall_of)
 
 
+@checked_keywords()
 def precision(k: int = 5) -> PairScorer:
     """`precision@k`: share of the first k that is relevant."""
-    return _against_judgements(f"precision@{k}", partial(rank_metrics.precision_of, k=k))
+    return _at(k, "precision", rank_metrics.precision_of)
 
 
+@checked_keywords()
 def hit_rate(k: int = 5) -> PairScorer:
     """`hit_rate@k`: 1 if any of the first k is relevant."""
-    return _against_judgements(f"hit_rate@{k}", partial(rank_metrics.hit_rate_of, k=k))
+    return _at(k, "hit_rate", rank_metrics.hit_rate_of)
 
 
+@checked_keywords()
 def mrr(k: int = 10) -> PairScorer:
     """`mrr@k`: 1 / rank of the first relevant document, 0 below rank k."""
-    return _against_judgements(f"mrr@{k}", partial(rank_metrics.reciprocal_rank_of, k=k))
+    return _at(k, "mrr", rank_metrics.reciprocal_rank_of)
 
 
+@checked_keywords()
 def ndcg(k: int = 10) -> PairScorer:
     """`ndcg@k` with linear gains, as trec_eval's `ndcg_cut_k`."""
-    return _against_judgements(f"ndcg@{k}", partial(rank_metrics.ndcg_of, k=k))
+    return _at(k, "ndcg", rank_metrics.ndcg_of)
 
 
+@checked_keywords()
 def average_precision(k: int = 10) -> PairScorer:
     """`average_precision@k`: mean over the relevant documents of the precision at their rank; 0 below rank k."""
-    return _against_judgements(f"average_precision@{k}", partial(rank_metrics.average_precision_of, k=k))
+    return _at(k, "average_precision", rank_metrics.average_precision_of)
 
 
 def bpref() -> PairScorer:
@@ -80,9 +92,10 @@ def bpref() -> PairScorer:
     return _against_judgements("bpref", rank_metrics.bpref_of)
 
 
+@checked_keywords()
 def judged(k: int = 5) -> PairScorer:
     """`judged@k`: share of the first k that anybody judged; where one arm's is lower, its other scores are too low."""
-    return _against_judgements(f"judged@{k}", partial(rank_metrics.judged_share, k=k))
+    return _at(k, "judged", rank_metrics.judged_share)
 
 
 class Overlap(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +132,8 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
         return Scored(rank_metrics.jaccard_of(_ranking(served), _ranking(other), k=self.k))
 
 
+@checked_keywords()
 def overlap(k: int = 5) -> Overlap:
     """`overlap@k`: Jaccard index of the first k documents of candidate and incumbent."""
+    checked_number("overlap(k)", k, low=1, whole=True)
     return Overlap(metrics=(Metric(name=f"overlap@{k}"),), version=f"overlap@{k}/1", k=k)

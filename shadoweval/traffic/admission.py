@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from shadoweval.checks import checked_budget, checked_keywords
+from shadoweval.checks import checked_budget, checked_instance, checked_keywords
 from shadoweval.protocols import FlagProvider, Transport
 from shadoweval.settings import Settings
 from shadoweval.traffic.breaker import Breaker
@@ -26,7 +26,7 @@ class Traffic:
     """When mirroring stops, and the way out of the request path.
 
     Raises:
-        ExperimentError: a budget with an unknown name or a negative amount.
+        ExperimentError: something can't be used, such as a budget with an unknown name or a negative amount.
     """
 
     flags: FlagProvider | None = None
@@ -41,7 +41,15 @@ class Traffic:
     """The way out of the request path; None: chosen for the platform."""
 
     def __post_init__(self) -> None:
+        if self.flags is not None:
+            mend = "Write StaticFlags('flags.toml'), or derive yours from it: the defaults do the rest."
+            checked_instance("Traffic.flags", self.flags, FlagProvider, mend=mend)
+        if self.breaker is not None:
+            checked_instance("Traffic.breaker", self.breaker, Breaker, mend="Write Breaker(BreakerLimits(...)).")
         object.__setattr__(self, "budget", checked_budget(self.budget))
+        if self.transport is not None:
+            mend = "Derive yours from it: the defaults do the rest."
+            checked_instance("Traffic.transport", self.transport, Transport, mend=mend)
 
 
 class Admission:

@@ -16,11 +16,12 @@ import itertools
 import logging
 import time
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
-import msgspec
-
+from shadoweval.checks import checked_instance, checked_keywords, checked_number, checked_share
 from shadoweval.clock import Seconds
+from shadoweval.errors import ArgumentError, ShareError
 from shadoweval.traffic.gauges import Gauge, LoopLag
 from shadoweval.traffic.window import Window
 
@@ -29,11 +30,11 @@ __all__ = ["Breaker", "BreakerLimits"]
 _log: Final = logging.getLogger("shadoweval.traffic")
 _LAG: Final = 0.25
 BreakerState = Literal["closed", "open", "half_open"]
-_Share = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
-_Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
-class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerLimits:
     """When to open, and how to close again. Seconds and shares.
 
     With `z` = 3 the control side needs more than 171 calls, by their weight now, before a comparison of p95 can open
@@ -42,9 +43,9 @@ class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     (half-life 5 min), and more than 7 for p99 (half-life 30 min).
     """
 
-    quantiles: Annotated[tuple[_Share, ...], msgspec.Meta(min_length=1)] = (0.5, 0.95, 0.99)
+    quantiles: Sequence[float] = (0.5, 0.95, 0.99)
     """Which quantiles of latency are compared: the median sees a little more on every call, p99 much more on few."""
-    slower: _Positive = 1.10
+    slower: float = 1.10
     """Ratio mirrored / control that is tolerated."""
     slack: float = 0.005
     """Seconds that are tolerated on top."""
@@ -56,23 +57,42 @@ class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Absolute limit of the share of failed calls; None: none."""
     enough: int = 200
     """Mirrored calls before anything is concluded, by their weight now."""
-    half_life: _Positive = 300.0
-    rare: _Share = 0.98
+    half_life: float = 300.0
+    rare: float = 0.98
     """Quantiles from here on are compared over a longer time, since few calls lie beyond them."""
-    rare_half_life: _Positive = 1800.0
-    z: _Positive = 3.0
+    rare_half_life: float = 1800.0
+    z: float = 3.0
     """Width of the bounds in standard errors."""
-    every: _Positive = 1.0
+    every: float = 1.0
     """Seconds between two checks."""
-    pause: _Positive = 30.0
-    longest: _Positive = 3600.0
+    pause: float = 30.0
+    longest: float = 3600.0
     """Longest pause; after as long without opening the next pause is short again."""
     probes: int = 50
     """Good mirrored calls that close a half-open breaker."""
-    thin: Annotated[int, msgspec.Meta(ge=1)] = 10
+    thin: int = 10
     """While half-open one in so many calls is let through."""
 
+    def __post_init__(self) -> None:
+        quantiles = tuple(checked_instance("BreakerLimits.quantiles", self.quantiles, Sequence, mend="Write [0.95]."))
+        object.__setattr__(self, "quantiles", quantiles)
+        for share in (*quantiles, self.rare):
+            if not 0 < checked_share("BreakerLimits.quantiles and .rare", share) < 1:
+                raise ShareError("BreakerLimits.quantiles and .rare, without the ends,", share)
+        if not quantiles:
+            raise ArgumentError(
+                "BreakerLimits.quantiles", quantiles, expected="at least one share", mend="Write [0.95]."
+            )
+        for name in ("slower", "half_life", "rare_half_life", "z", "every", "pause", "longest"):
+            checked_number(f"BreakerLimits.{name}", getattr(self, name), above=0)
+        for name in ("enough", "probes", "thin"):
+            checked_number(f"BreakerLimits.{name}", getattr(self, name), low=1, whole=True)
+        for name in ("slack", "failures", "latency", "failure_rate"):
+            if getattr(self, name) is not None:
+                checked_number(f"BreakerLimits.{name}", getattr(self, name), low=0)
 
+
+@checked_keywords()
 class Breaker:
     """One process's breaker for one experiment.
 
@@ -92,9 +112,11 @@ class Breaker:
         gauges: Sequence[Gauge] | None = None,
         clock: Seconds = time.monotonic,
     ) -> None:
-        self.limits = limits or BreakerLimits()
+        self.limits = checked_instance("Breaker(limits)", limits or BreakerLimits(), BreakerLimits)
         self._default_gauges = gauges is None
         lag = Gauge(name="event loop lag in seconds", read=LoopLag(), limit=_LAG)
+        for gauge in gauges or ():
+            checked_instance("each of Breaker(gauges)", gauge, Gauge)
         self.gauges = (lag,) if gauges is None else tuple(gauges)
         self.state: BreakerState = "closed"
         self.trips = 0

@@ -10,12 +10,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
+from shadoweval.checks import checked_function, checked_keywords, checked_number
 from shadoweval.clock import Seconds
 from shadoweval.traffic.feedback import Backlog, Throttling
 
@@ -28,12 +28,18 @@ _OLDEST: Final = 3600.0
 _FILL: Final = 0.8
 
 
-class Gauge(msgspec.Struct, frozen=True, kw_only=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauge:
     """A value that must not be larger than `limit`."""
 
     name: str
     read: Callable[[], float]
     limit: float
+
+    def __post_init__(self) -> None:
+        checked_function("Gauge.read", self.read)
+        checked_number("Gauge.limit", self.limit)
 
     def beyond(self) -> str | None:
         """Why the value is not good; None: it is."""

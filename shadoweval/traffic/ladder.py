@@ -15,6 +15,7 @@ This module is pure; `ladder_file` keeps the position.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Final, Literal
@@ -22,6 +23,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from shadoweval.buckets import within
+from shadoweval.checks import checked_choice, checked_instance, checked_keywords, checked_share
 from shadoweval.errors import LadderError
 from shadoweval.records import INCUMBENT, Arm, Verdict
 from shadoweval.traffic.ramp import Moment, Share
@@ -32,7 +34,9 @@ Stage = Literal["off", "dark", "canary", "progressive", "full"]
 _ORDER: Final[tuple[Stage, ...]] = ("off", "dark", "canary", "progressive", "full")
 
 
-class Rung(msgspec.Struct, frozen=True, kw_only=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
     """One step of a ladder."""
 
     stage: Stage
@@ -40,6 +44,11 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the units that get the candidate's answers."""
     stay: timedelta = timedelta(hours=24)
     """A verdict counts when it was made at least so long after the rung was reached."""
+
+    def __post_init__(self) -> None:
+        checked_choice("Rung.stage", self.stage, Stage)
+        checked_share("Rung.share", self.share)
+        checked_instance("Rung.stay", self.stay, timedelta, mend="Write timedelta(hours=24).")
 
 
 RUNGS: Final = (

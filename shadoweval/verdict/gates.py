@@ -16,7 +16,8 @@ from typing import Final, Literal, TypedDict, Unpack
 
 import msgspec
 
-from shadoweval.errors import ExperimentError, MissingMarginError
+from shadoweval.checks import checked_instance, checked_number, checked_truth
+from shadoweval.errors import ExperimentError, MissingMarginError, UnknownArgumentError
 
 __all__ = ["Gate", "GateKind", "at_least", "at_most", "better", "no_worse"]
 
@@ -79,15 +80,20 @@ class _Options(TypedDict, total=False):
 
 
 def _made(kind: GateKind, metric: str, margin: object, *, ratio: bool = False, **options: Unpack[_Options]) -> Gate:
-    if not metric or metric != metric.strip():
+    for name in options:
+        if name not in _Options.__annotations__:
+            raise UnknownArgumentError(name, of=f"{kind}()", known=_Options.__annotations__)
+    for name in ("critical", "dry_run"):
+        checked_truth(f"{kind}({name})", options.get(name, False))
+    if options.get("cap") is not None:
+        checked_number(f"{kind}({metric!r}, cap)", options.get("cap"), above=0)
+    if not checked_instance(f"the metric of {kind}()", metric, str) or metric != metric.strip():
         raise ExperimentError(f"{kind}() needs the name of a metric such as 'recall@5', got {metric!r}.")
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
         raise ExperimentError(f"{kind}({metric!r}) needs a finite number as its margin, got {margin!r}.")
     gate = Gate(metric=metric, kind=kind, margin=float(margin), ratio=ratio, **options)
     if gate.quantile is not None and not 0 < gate.quantile < 1:
         raise ExperimentError(f"{metric!r} asks for a quantile outside (0, 1). Write '.p50' up to '.p99.9'.")
-    if gate.cap is not None and not 0 < gate.cap < math.inf:
-        raise ExperimentError(f"{kind}({metric!r}) needs a cap above 0, got {gate.cap!r}.")
     if kind in {"better", "no_worse"} and gate.margin < 0:
         raise ExperimentError(f"{kind}({metric!r}, by={margin:g}): a margin is a size, so it can't be negative.")
     if ratio and gate.margin <= 0:

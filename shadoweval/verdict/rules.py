@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import dataclass
 
-from shadoweval.errors import ExperimentError
+from shadoweval.checks import checked_keywords, checked_number, checked_share, checked_truth
+from shadoweval.errors import ArgumentError
 
 __all__ = ["Rules"]
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
     """Levels and floors. The defaults suit live traffic that is looked at whenever someone likes."""
 
     alpha: float = 0.05
@@ -41,14 +44,15 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         return self.alpha / self.candidates
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "min_coverage", "min_fidelity", "max_incumbent_failures"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1 or (name == "alpha" and value in {0, 1}):
-                raise ExperimentError(f"Rules.{name} must be a share of 1, got {value!r}.")
-        if self.min_units < 1 or self.candidates < 1 or (self.min_hours or 0) < 0:
-            raise ExperimentError(
-                f"Rules need at least 1 unit, 1 candidate and 0 hours, got {self.min_units!r}, {self.candidates!r}, "
-                f"{self.min_hours!r}."
-            )
-        if self.share is not None and not 0 < self.share <= 1:
-            raise ExperimentError(f"Rules.share must be a number in (0, 1], got {self.share!r}.")
+        for name in ("min_coverage", "min_fidelity", "max_incumbent_failures"):
+            checked_share(f"Rules.{name}", getattr(self, name))
+        if not 0 < checked_share("Rules.alpha", self.alpha) < 1:
+            raise ArgumentError("Rules.alpha", self.alpha, expected="a number between 0 and 1", mend="Write 0.05.")
+        if self.share is not None and checked_share("Rules.share", self.share) == 0:
+            raise ArgumentError("Rules.share", self.share, expected="a number above 0, up to 1")
+        for name in ("candidates", "min_units"):
+            checked_number(f"Rules.{name}", getattr(self, name), low=1, whole=True)
+        if self.min_hours is not None:
+            checked_number("Rules.min_hours", self.min_hours, low=0)
+        for name in ("closed", "once"):
+            checked_truth(f"Rules.{name}", getattr(self, name))

@@ -107,11 +107,10 @@ def test_without_the_setting_all_is_kept(store):
     assert kept(store) == 1
 
 
-def test_a_span_that_is_none_is_refused_at_the_start(experiment, store):
+def test_a_span_that_is_none_is_refused_where_it_is_written():
     """Not an hour later, and never taken for `for ever`."""
-    wrong = Experiment(name="docs", candidates={"new": "app:new"}, settings=Settings(retention="a month"))
     with pytest.raises(SettingsError, match="30m or 24h"):
-        Retention(wrong, store=store)
+        Settings(retention="a month")
 
 
 def test_the_words_of_what_was_read_leave_the_spool(experiment, store):

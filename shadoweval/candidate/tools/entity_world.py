@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from shadoweval.candidate.tools.replay import KeyedRequest, Record
+from shadoweval.checks import checked_function, checked_keywords, checked_mapping
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Envelope
 
@@ -87,6 +88,7 @@ class WorldState(OverlayMapping):
         return f"{prefix}-shadow-{self._numbers[0]}"
 
 
+@checked_keywords()
 class EntityWorld:
     """Tools modelled by functions of yours over entities that you name by key.
 
@@ -118,7 +120,10 @@ class EntityWorld:
         *,
         base: Callable[[], Mapping[Any, Any]] | None = None,
     ) -> None:
-        self.tools, self.base = dict(tools), base
+        self.tools: dict[str, Callable[..., Any]] = checked_mapping("EntityWorld.tools", tools)
+        for tool, function in self.tools.items():
+            checked_function(f"EntityWorld.tools[{tool!r}]", function)
+        self.base = checked_function("EntityWorld.base", base)
 
     def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenEntityWorld:  # noqa: ARG002 - the protocol's
         """The world of one query."""

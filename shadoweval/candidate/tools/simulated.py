@@ -10,6 +10,7 @@ import msgspec
 
 from shadoweval.candidate.tools.replay import KeyedRequest, parsed
 from shadoweval.capture import uncopyable
+from shadoweval.checks import checked_choice, checked_strings
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
 
@@ -27,6 +28,10 @@ class Simulate(msgspec.Struct, frozen=True):
     """
 
     effects: tuple[Effect, ...] = ("write", "unknown")
+
+    def __post_init__(self) -> None:
+        for effect in checked_strings("Simulate", self.effects):
+            checked_choice("each of Simulate", effect, Effect)
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """A made-up result; None: nothing says what the tool's results look like."""

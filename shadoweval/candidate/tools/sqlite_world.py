@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadoweval._optional import require
 from shadoweval.candidate.tools.replay import Record
+from shadoweval.checks import checked_function, checked_instance, checked_keywords, checked_strings, checked_target
 from shadoweval.errors import ExperimentError
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Envelope
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SqliteWorld"]
 
 
+@checked_keywords()
 class SqliteWorld:
     """A copy of an SQLite database for each query, in which the tools themselves run, writes included.
 
@@ -58,8 +60,11 @@ class SqliteWorld:
     ) -> None:
         if not env and not engine:
             raise ExperimentError("SqliteWorld needs env or engine, else the tools would not find the copy.")
-        self.tools, self.env, self.engine = frozenset(tools), env, engine
-        self.path, self.rewind = path, rewind
+        self.tools = frozenset(checked_strings("SqliteWorld.tools", tools))
+        self.env, self.engine = checked_instance("SqliteWorld.env", env, str), engine
+        if engine:
+            checked_target(engine, what="SqliteWorld.engine")
+        self.path, self.rewind = path, checked_function("SqliteWorld.rewind", rewind)
 
     def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenSqliteWorld:  # noqa: ARG002 - the protocol's
         """The copy for one query.

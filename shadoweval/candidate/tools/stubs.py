@@ -9,14 +9,24 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from shadoweval.candidate.tools.replay import Record, Replay
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.capture.tools import said_effect
-from shadoweval.errors import ExperimentError
+from shadoweval.checks import (
+    checked_choice,
+    checked_function,
+    checked_instance,
+    checked_keywords,
+    checked_mapping,
+    checked_strings,
+    checked_target,
+    checked_truth,
+)
+from shadoweval.errors import ArgumentError, ExperimentError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope
 
@@ -47,6 +57,7 @@ class OpenWorld(Protocol):
         ...
 
 
+@runtime_checkable
 class World(Protocol):
     """Makes a throw-away copy of a part of the world for each query."""
 
@@ -65,6 +76,9 @@ class Function(msgspec.Struct, frozen=True):
 
     function: Callable[..., Any]
 
+    def __post_init__(self) -> None:
+        checked_function("Function", self.function)
+
     def answer(self, request: ToolRequest) -> StubAnswer:
         """What the function returns."""
         try:
@@ -78,6 +92,10 @@ class Live(msgspec.Struct, frozen=True):
 
     tools: tuple[str, ...] | None = None
     """Names of the tools that may run; None: every declared read."""
+
+    def __post_init__(self) -> None:
+        if self.tools is not None:
+            checked_strings("Live", self.tools)
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """The real result; None: not a read, or not allowed."""
@@ -96,10 +114,18 @@ class Refuse(msgspec.Struct, frozen=True):
         return StubAnswer(answered="refused", error=f"{request.name!r} is refused in a shadow")
 
 
+def _checked_policy(what: str, policy: Policy) -> Policy:
+    if not (callable(policy) or hasattr(policy, "answer")):
+        mend = "Write a function that stands in for the tool, or Replay(), Simulate(), Live() or Refuse()."
+        raise ArgumentError(what, policy, expected="a function or a policy", mend=mend)
+    return policy
+
+
 Policy = StubPolicy | Callable[..., Any]
 """What may stand in a tool's order."""
 
 
+@checked_keywords()
 class Stubs:
     """What answers the tools of an experiment's candidates.
 
@@ -130,14 +156,26 @@ class Stubs:
         functions: Mapping[str, str] | None = None,
         simulate: bool = True,
     ) -> None:
-        self.tools = dict(tools or {})
-        self.default = None if default is None else tuple(default)
-        self.effects: dict[str, Effect] = dict(effects or {})
-        self.live = live if isinstance(live, bool) else tuple(live)
-        self.worlds = tuple(worlds)
-        self.schemas = {name: dict(schema) for name, schema in (schemas or {}).items()}
-        self.functions = dict(functions or {})
-        self.simulate = simulate
+        self.tools: dict[str, Policy | Sequence[Policy]] = checked_mapping("Stubs.tools", tools or {})
+        for tool, own in self.tools.items():
+            for policy in own if isinstance(own, Sequence) else (own,):
+                _checked_policy(f"Stubs.tools[{tool!r}]", policy)
+        self.default = None if default is None else tuple(_checked_policy("Stubs.default", each) for each in default)
+        self.effects: dict[str, Effect] = checked_mapping("Stubs.effects", effects or {})
+        for tool, effect in self.effects.items():
+            checked_choice(f"Stubs.effects[{tool!r}]", effect, Effect)
+        self.live = live if isinstance(live, bool) else checked_strings("Stubs.live", live)
+        self.worlds = tuple(checked_instance("Stubs.worlds", worlds, Sequence, mend="Write a list: worlds=[...]."))
+        for world in self.worlds:
+            checked_instance("each of Stubs.worlds", world, World, mend="Write SqliteWorld(...) or EntityWorld(...).")
+        self.schemas = {
+            tool: checked_mapping(f"Stubs.schemas[{tool!r}]", schema)
+            for tool, schema in checked_mapping("Stubs.schemas", schemas or {}).items()
+        }
+        self.functions: dict[str, str] = checked_mapping("Stubs.functions", functions or {})
+        for tool, target in self.functions.items():
+            checked_target(target, what=f"Stubs.functions[{tool!r}]")
+        self.simulate = checked_truth("Stubs.simulate", simulate)
 
     @property
     def exclusive(self) -> bool:

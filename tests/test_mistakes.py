@@ -1,0 +1,259 @@
+"""A wrong name or value is an error where it is written: one row for each mistake that is easily made."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from shadoweval import (
+    Breaker,
+    BreakerLimits,
+    EntityWorld,
+    Experiment,
+    Gauge,
+    Limits,
+    Live,
+    Rules,
+    Sandbox,
+    Settings,
+    Simulate,
+    SqliteWorld,
+    StaticFlags,
+    Stubs,
+    Traffic,
+    at_least,
+    at_most,
+    better,
+    evaluate,
+    no_worse,
+    report,
+    retriever,
+    step,
+    tool,
+)
+from shadoweval.errors import ExperimentError, SettingsError, ShadowEvalError
+from shadoweval.protocols import Metric
+from shadoweval.scoring import PairScorer, answer_quality, latency, overlap, recall
+from shadoweval.settings import read_settings
+from shadoweval.traffic.ladder import Rung
+
+
+def make(**changes):
+    return Experiment(**{"name": "docs", "candidates": {"new": "app.rag:answer"}, **changes})
+
+
+def answer(question):
+    """What somebody passes where a name is meant."""
+    return question
+
+
+def mirror(**options):
+    return make().mirror(**options)
+
+
+NAME = __name__
+# What is written, and what the error must say: what is wrong, and how to mend it.
+MISTAKES = {
+    "a rule misspelt": (
+        lambda: make(rule="kayentaa"),
+        "rule must be one of 'paired', 'kayenta'.*Did you mean 'kayenta'",
+    ),
+    "an argument misspelt": (lambda: make(scorer=[]), "no argument 'scorer'.*Did you mean 'scorers'"),
+    "an argument that moved": (
+        lambda: make(limits=Limits()),
+        r"no argument 'limits'.*sandbox=Sandbox\(limits=\.\.\.\)",
+    ),
+    "a sandbox's option misspelt": (lambda: Sandbox(alow=[]), "no argument 'alow'.*Did you mean 'allow'"),
+    "a sandbox where limits are meant": (lambda: make(sandbox=Limits()), r"sandbox must be a Sandbox.*Write Sandbox\("),
+    "limits where a sandbox is meant": (
+        lambda: Sandbox(limits=Sandbox()),
+        r"Sandbox.limits must be a Limits.*Write Limits\(",
+    ),
+    "a text where a list is meant: allow": (
+        lambda: Sandbox(allow="localhost:8000"),
+        r"list of texts.*\['localhost:8000'\]",
+    ),
+    "an address with a scheme": (lambda: Sandbox(allow=["http://localhost:8000"]), "'host:port'.*without scheme"),
+    "an address without a port": (lambda: Sandbox(allow=["localhost"]), "'host:port'.*api.openai.com:443"),
+    "guard as a text": (lambda: Sandbox(guard="off"), "Sandbox.guard must be True or False"),
+    "a function for warm": (lambda: Sandbox(warm=answer), f"Sandbox.warm is a function.*'{NAME}:answer'"),
+    "a module for warm": (lambda: Sandbox(warm="app.warm"), "Sandbox.warm is not written as 'module:attribute'"),
+    "a function as candidate": (
+        lambda: make(candidates={"c": answer}),
+        f"candidate 'c' is a function.*'{NAME}:answer'",
+    ),
+    "a lambda as candidate": (lambda: make(candidates={"c": lambda q: q}), "make it a function of a module"),
+    "a list of candidates": (lambda: make(candidates=["app:new"]), r"candidates must be a Mapping.*\{'name'"),
+    "a function as incumbent": (lambda: make(incumbent=answer), f"incumbent is a function.*write '{NAME}:answer'"),
+    "a scorer not called": (lambda: make(scorers=[recall]), r"not called. Call it: recall\(k=5\)"),
+    "one scorer, no list": (lambda: make(scorers=recall()), r"scorers must be a Sequence.*scorers=\[\.\.\.\]"),
+    "a gate among the scorers": (lambda: make(scorers=[better("m", by=1)]), "list of scorers.*protocols.Scorer"),
+    "a metric's name as gate": (lambda: make(gates=["recall@5"]), r"list of gates.*better\('recall@5', by="),
+    "a gate's metric misspelt": (
+        lambda: make(scorers=[recall()], gates=[better("recal@5", by=0.1)]),
+        "gate over 'recal@5'.*Did you mean 'recall@5'",
+    ),
+    "labels that are not there": (lambda: make(labels="nofile.jsonl"), "labels must be a file.*no '/.*/nofile.jsonl'"),
+    "outcome that is no function": (lambda: make(outcome="answer"), "outcome must be a function.*the function itself"),
+    "redact that is no function": (lambda: make(redact=True), "redact must be a function"),
+    "settings that are none": (lambda: make(settings="shadoweval.toml"), "settings must be a Settings"),
+    "rules as a mapping": (lambda: make(rules={"alpha": 0.1}), r"rules must be a Rules.*Write Rules\("),
+    "rerun that is no number": (lambda: make(rerun=math.nan), "rerun must be a number from 0 to 1"),
+    # traffic
+    "a budget misspelt": (lambda: Traffic(budget={"usdd": 20}), "no 'usdd'.*calls, tokens, usd.*Did you mean 'usd'"),
+    "a budget as a text": (
+        lambda: Traffic(budget={"usd": "20"}),
+        "number from 0 up, got '20'. Write 20, without quotes",
+    ),
+    "a negative budget": (lambda: Traffic(budget={"usd": -1}), r"budget\['usd'\] must be a number from 0 up"),
+    "a budget that is a number": (lambda: Traffic(budget=20), "budget must be a Mapping"),
+    "a file for flags": (lambda: Traffic(flags="flags.toml"), r"must be a FlagProvider.*StaticFlags\('flags.toml'\)"),
+    "limits for a breaker": (lambda: Traffic(breaker=BreakerLimits()), r"must be a Breaker.*Breaker\(BreakerLimits"),
+    "a folder for a transport": (lambda: Traffic(transport="spool"), "Traffic.transport must be a Transport.*Derive"),
+    "a traffic option misspelt": (lambda: Traffic(flag=None), "no argument 'flag'.*Did you mean 'flags'"),
+    "a breaker's limit misspelt": (lambda: BreakerLimits(slow=2), "no argument 'slow'.*Did you mean 'slow"),
+    "a breaker that is never closed": (
+        lambda: BreakerLimits(slower=0),
+        "BreakerLimits.slower must be a number above 0",
+    ),
+    "a breaker's share as percentage": (lambda: BreakerLimits(quantiles=[95]), "number from 0 to 1.*not a percentage"),
+    "a number for a breaker's limits": (lambda: Breaker(2.0), r"Breaker\(limits\) must be a BreakerLimits"),
+    "a function for a gauge": (lambda: Breaker(gauges=[answer]), "must be a Gauge"),
+    "a gauge that can't be read": (lambda: Gauge(name="m", read=3.0, limit=1), "Gauge.read must be a function"),
+    "flags of a wrong type": (lambda: StaticFlags({"docs": True}), r"StaticFlags\(file\) must be a str or Path"),
+    "a stage that is none": (
+        lambda: Rung(stage="canry", share=0.1),
+        "Rung.stage must be one of.*Did you mean 'canary'",
+    ),
+    "a rung's percentage": (lambda: Rung(stage="canary", share=10), "Rung.share must be a number from 0 to 1"),
+    # mirror
+    "a sample misspelt": (lambda: mirror(sampel=0.1), "no argument 'sampel'.*Did you mean 'sample'"),
+    "a sample as a text": (lambda: mirror(sample="0.1"), "sample must be a number from 0 to 1.*got '0.1'. Write 0.1"),
+    "a sample that is no number": (lambda: mirror(sample=math.nan), "sample must be a number"),
+    "a percentage": (lambda: mirror(sample=10), "not a percentage"),
+    "an attribute's name for attributes": (
+        lambda: mirror(attributes="plan"),
+        "must be a function.*the function itself",
+    ),
+    "a unit's name": (lambda: mirror(unit="user"), r"mirror\(unit\) must be a function"),
+    "a text's name": (lambda: mirror(text="question"), r"mirror\(text\) must be a function"),
+    "a function as entry": (lambda: mirror(entry=answer), f"entry is a function.*'{NAME}:answer'"),
+    "a size that is none": (lambda: mirror(max_bytes="1 MB"), r"mirror\(max_bytes\) must be a whole number from 1 up"),
+    # limits
+    "a negative deadline": (lambda: Limits(seconds=-1), "Limits.seconds must be a number above 0, got -1"),
+    "a deadline as a text": (lambda: Limits(seconds="20"), "above 0, got '20'. Write 20, without quotes"),
+    "a deadline that is no number": (lambda: Limits(seconds=math.nan), "Limits.seconds must be a number above 0"),
+    "nothing at a time": (lambda: Limits(concurrency=0), "Limits.concurrency must be a whole number from 1 up"),
+    "half a run at a time": (lambda: Limits(concurrency=1.5), "whole number"),
+    "no memory": (lambda: Limits(memory_bytes=0), "Limits.memory_bytes must be a whole number from 1 up"),
+    "a limit misspelt": (lambda: Limits(second=20), "no argument 'second'.*Did you mean 'seconds'"),
+    "a price that is one number": (lambda: Limits(prices={"m": 2.0}), r"two numbers.*Write \(0.25, 2.0\)"),
+    # stubs and worlds
+    "an effect misspelt": (lambda: Stubs(effects={"pay": "wriet"}), "one of 'read', 'write'.*Did you mean 'write'"),
+    "a text where a list is meant: live": (lambda: Stubs(live="search"), r"Stubs.live must be a list.*\['search'\]"),
+    "a result for a stand-in": (lambda: Stubs({"pay": "paid"}), r"Stubs.tools\['pay'\] must be a function or a policy"),
+    "a world, no list": (lambda: Stubs(worlds=EntityWorld({})), r"Stubs.worlds must be a Sequence.*worlds=\[\.\.\.\]"),
+    "no world": (lambda: Stubs(worlds=["shop.sqlite"]), "each of Stubs.worlds must be a World.*SqliteWorld"),
+    "a function for its name": (lambda: Stubs(functions={"pay": answer}), f"is a function.*'{NAME}:answer'"),
+    "a schema that is none": (lambda: Stubs(schemas={"pay": "object"}), r"Stubs.schemas\['pay'\] must be a Mapping"),
+    "simulate as a text": (lambda: Stubs(simulate="no"), "Stubs.simulate must be True or False"),
+    "a stub option misspelt": (lambda: Stubs(effect={}), "no argument 'effect'.*Did you mean 'effects'"),
+    "a policy's tools as a text": (lambda: Live("search"), r"Live must be a list of texts.*\['search'\]"),
+    "a policy's effect misspelt": (lambda: Simulate(effects=("wriet",)), "Did you mean 'write'"),
+    "a world's tools as a text": (lambda: SqliteWorld(env="DB", tools="pay"), r"SqliteWorld.tools.*\['pay'\]"),
+    "a world without a place": (lambda: SqliteWorld(tools=["pay"]), "needs env or engine"),
+    "a world's engine": (lambda: SqliteWorld(tools=["pay"], engine="shop"), "SqliteWorld.engine is not written as"),
+    "rewind that is no function": (lambda: SqliteWorld(env="DB", tools=["pay"], rewind=1), "rewind must be a function"),
+    "a list of modelled tools": (lambda: EntityWorld(["pay"]), r"EntityWorld.tools must be a Mapping.*\{'name'"),
+    "a tool that is no function": (
+        lambda: EntityWorld({"pay": "paid"}),
+        r"EntityWorld.tools\['pay'\] must be a function",
+    ),
+    # recording
+    "a tool's effect misspelt": (lambda: tool(effect="reed"), r"tool\(effect\) must be one of.*Did you mean 'read'"),
+    "a tool's effect by place": (lambda: tool("read"), r"Write @tool\(effect='read'\)"),
+    "a tool's option misspelt": (lambda: tool(efect="read"), "no argument 'efect'.*Did you mean 'effect'"),
+    "a step without parentheses": (lambda: step(answer), r"step\(\) must be a kind.*@step\(\)"),
+    "a step's kind misspelt": (lambda: step("modle"), "one of 'model', 'other'.*Did you mean 'model'"),
+    "a retriever's field": (lambda: retriever(doc_id="id"), r"retriever\(doc_id\) must be a function"),
+    "a retriever's option misspelt": (lambda: retriever(docid=None), "no argument 'docid'.*Did you mean 'doc_id'"),
+    # scorers and gates
+    "no ranks": (lambda: recall(k=0), r"recall\(k\) must be a whole number from 1 up, got 0"),
+    "ranks as a text": (lambda: recall("5"), "got '5'. Write 5, without quotes"),
+    "a scorer's option misspelt": (lambda: recall(K=5), "no argument 'K'.*It has: k"),
+    "an overlap of nothing": (lambda: overlap(-1), r"overlap\(k\) must be a whole number"),
+    "a cap of nothing": (lambda: latency(cap=0), r"latency\(cap\) must be a number above 0"),
+    "a similarity's name": (lambda: answer_quality("cosine"), r"answer_quality\(similarity\) must be a function"),
+    "a metric without a name": (lambda: Metric(name=""), "Metric.name must be a name.*recall@5"),
+    "a metric's range": (lambda: Metric(name="m", low=1.0, high=0.0), "Metric.low must be below Metric.high"),
+    "a scorer of no function": (
+        lambda: PairScorer(metrics=(Metric(name="m"),), version="1", score_one=0.5),
+        "PairScorer.score_one must be a function",
+    ),
+    "a margin as a text": (lambda: better("m", by="0.02"), "finite number as its margin, got '0.02'"),
+    "a negative margin": (lambda: better("m", by=-1), "a margin is a size, so it can't be negative"),
+    "no margin": (lambda: no_worse("m"), r"Write no_worse\('m', by="),
+    "a margin of nothing": (lambda: no_worse("m", by=0), r"or better\('m', by=0\)"),
+    "a ratio of nothing": (lambda: at_most("latency.p95", ratio=0), "a ratio is above 0; 1.10 allows 10 %"),
+    "two limits": (lambda: at_most("cost", 1.0, ratio=1.1), "not both: write two gates"),
+    "a level that is none": (lambda: at_least("m", math.nan), "finite number"),
+    "a quantile that is none": (lambda: at_most("latency.p0", 1.0), "Write '.p50' up to '.p99.9'"),
+    "a gate's option misspelt": (lambda: better("m", by=1, critcal=True), "no argument 'critcal'.*'critical'"),
+    "critical as a text": (lambda: better("m", by=1, critical="yes"), r"better\(critical\) must be True or False"),
+    "a cap as a text": (lambda: better("m", by=1, cap="30"), "above 0, got '30'. Write 30, without quotes"),
+    "a scorer for a metric": (lambda: better(recall(), by=1), r"metric of better\(\) must be a str"),
+    # rules and doors
+    "a rule that is a percentage": (lambda: Rules(min_coverage=95), "Rules.min_coverage.*not a percentage"),
+    "a level of 1": (lambda: Rules(alpha=1), "Rules.alpha must be a number between 0 and 1"),
+    "units as a text": (lambda: Rules(min_units="200"), "got '200'. Write 200, without quotes"),
+    "half a candidate": (lambda: Rules(candidates=0.5), "Rules.candidates must be a whole number from 1 up"),
+    "a rule's name misspelt": (lambda: Rules(min_unit=200), "no argument 'min_unit'.*Did you mean 'min_units'"),
+    "once as a number": (lambda: Rules(once=1), "Rules.once must be True or False"),
+    "one candidate, no list": (lambda: evaluate(make(), candidates="new"), r"evaluate\(candidates\).*\['new'\]"),
+    "a window misspelt": (lambda: evaluate(make(), sinse=None), "no argument 'sinse'.*Did you mean 'since'"),
+    "a verdict for an evaluation": (lambda: report("docs", "x.html"), "must be an Evaluation.*Pass what evaluate"),
+    "a span that is none": (lambda: Settings(retention="a month"), "'retention' = 'a month'.*30m or 24h"),
+    "a setting misspelt": (lambda: Settings(hom="x"), "no argument 'hom'.*Did you mean 'home'"),
+    "a setting that is no text": (lambda: Settings(home=Path()), "Setting 'home'.*it is no text"),
+}
+
+
+@pytest.mark.parametrize(("write", "complaint"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_an_error_where_it_is_written(write, complaint):
+    """The error is one of ours, says what is wrong and how to mend it."""
+    with pytest.raises(ShadowEvalError, match=f"(?s){complaint}") as caught:
+        write()
+
+    assert isinstance(caught.value, ExperimentError | SettingsError)
+
+
+def test_a_file_of_settings_is_checked_too(tmp_path):
+    """An unknown key of `shadoweval.toml` is named, with the one that was meant."""
+    file = tmp_path / "shadoweval.toml"
+    file.write_text('retentoin = "30d"', encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=r"'retentoin'.*Did you mean 'retention'"):
+        read_settings(file, environ={})
+
+
+def test_what_is_right_passes():
+    """The same arguments as they are meant."""
+    experiment = make(
+        scorers=[recall(k=5), latency(cap=2)],
+        gates=[better("recall@5", by=0.02, critical=True), at_most("latency.p95", ratio=1.1, cap=30)],
+        labels=__file__,
+        rule="kayenta",
+        rules=Rules(alpha=0.1, min_hours=0),
+        sandbox=Sandbox(
+            stubs=Stubs(
+                {"pay": answer}, effects={"pay": "write"}, live=["search"], worlds=[EntityWorld({"a": answer})]
+            ),
+            limits=Limits(seconds=20, concurrency=4, tokens=1000, usd=0.5, prices={"m": (0.25, 2)}),
+            allow=["localhost:8000", "[::1]:443"],
+            warm="app.warm:load",
+        ),
+        traffic=Traffic(budget={"usd": 20, "tokens": 1e6}, breaker=Breaker(BreakerLimits(latency=2.0))),
+    )
+
+    experiment.mirror(0.1, attributes=answer, unit=answer, control=0, entry="app.rag:old")
+    assert experiment.sandbox.allow == ("localhost:8000", "[::1]:443")
