@@ -1,10 +1,11 @@
-"""What it costs to run a candidate in a process that can be killed. Run: python benchmarks/candidate.py.
+"""What it costs to run a candidate in a process that can be killed. Run: python -m benchmarks.candidate.
 
 All figures of a row come from one interleaved run on one core; ratios are what can be compared between machines.
 
 - ready: a new child of a warm fork server until its first answer, against a fresh interpreter that imports the same.
   With pauses the child is the spare one, forked ahead; back to back each run waits for its fork and the last one's end.
-- request: one no-op envelope through the pool, against the same call in a ThreadPoolExecutor from asyncio, and direct.
+- request: one no-op envelope through the pool, against the same call in a ThreadPoolExecutor from asyncio, and direct;
+  CPU of the pool's process and of its children, and with `--against TREE` all of it against an earlier commit.
 - kill: a run is killed at its deadline, and the next one answers from a new process.
 - throughput: no-op envelopes per second, pool and children on one core together.
 - stub: a replayed tool call, against a dict lookup of the same canonical key, in a record of 10,000 calls.
@@ -30,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+from benchmarks.candidate_request import compared
 from shadoweval.candidate import CandidatePool, Limits, Replay, SqliteWorld, Stubs
 from shadoweval.candidate.tools.entity_world import OverlayMapping
 from shadoweval.candidate.tools.replay import call_key
@@ -130,11 +132,11 @@ async def request(rounds: int) -> float:
     """Microseconds of one no-op, and envelopes per second."""
     loop = asyncio.get_running_loop()
     executor = ThreadPoolExecutor(1)
-    given = envelope()
+    mirrored = envelope()
     rows: dict[str, list[float]] = {"pool": [], "ThreadPoolExecutor": [], "direct": []}
     async with CandidatePool({"c": "bench_light:work"}) as pool:
         acts: dict[str, Callable[[], Awaitable[object]]] = {
-            "pool": lambda: pool.run(given, arm="c"),
+            "pool": lambda: pool.run(mirrored, arm="c"),
             "ThreadPoolExecutor": lambda: loop.run_in_executor(executor, str, "q"),
             "direct": direct,
         }
@@ -146,7 +148,7 @@ async def request(rounds: int) -> float:
                     await timed(acts[name], rows[name])
         began, count = time.perf_counter(), 2000
         for _ in range(count):
-            await pool.run(given, arm="c")
+            await pool.run(mirrored, arm="c")
         per_second = count / (time.perf_counter() - began)
     executor.shutdown()
     for name, values in rows.items():
@@ -185,9 +187,9 @@ def stub(rounds: int) -> float:
     )
     # A write before all of them: each read is then compared with what was written.
     calls = (ToolCall(name="pay", arguments={"order": "K-x1"}, result="paid", effect="write"), *calls)
-    given = envelope(calls=calls)
+    mirrored = envelope(calls=calls)
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(Stubs(default=[Replay(repeat_reads=True)]), given, scratch=Path(folder))
+        session = Session(Stubs(default=[Replay(repeat_reads=True)]), mirrored, scratch=Path(folder))
         session.answer("look", calls[1].arguments, effect="read", live=None)
         known = {("look", call_key(call.arguments)): call for call in calls[1:]}
         asked = [calls[n].arguments for n in random.sample(range(1, 10_001), 2_000)]
@@ -238,21 +240,22 @@ def world() -> None:
 
 
 async def measured(rounds: int, folder: str) -> dict[str, float]:
-    found = {"ready / fresh process": await ready(folder, rounds)}
+    figures = {"ready / fresh process": await ready(folder, rounds)}
     try:
         await guarded(rounds)
     except ImportError:
         print("ready: no guard here")
-    found["envelopes per second"] = await request(rounds)
-    found["kill + replacement, ms"] = await kill(rounds)
-    found["stub / dict lookup"] = stub(rounds)
+    figures["envelopes per second"] = await request(rounds)
+    figures["kill + replacement, ms"] = await kill(rounds)
+    figures["stub / dict lookup"] = stub(rounds)
     world()
-    return found
+    return figures
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--against", type=Path, help="root of another checkout, for the cost of a request")
     parser.add_argument("--core", type=int, help="pin to this core (Linux)")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a goal is missed")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -263,16 +266,17 @@ def main() -> int:
         Path(folder, "bench_heavy.py").write_text(CANDIDATE.format(heavy=HEAVY), encoding="utf-8")
         Path(folder, "bench_light.py").write_text(CANDIDATE.format(heavy=""), encoding="utf-8")
         sys.path.insert(0, folder)
-        found = asyncio.run(measured(options.rounds, folder))
+        figures = asyncio.run(measured(options.rounds, folder))
+    figures |= compared(3 * options.rounds, options.against)
     if options.json:
-        options.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
+        options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
     missed = [
         name
         for name, goal in GOALS.items()
-        if (found[name] < goal if name == "envelopes per second" else found[name] > goal)
+        if (figures[name] < goal if name == "envelopes per second" else figures[name] > goal)
     ]
     for name, goal in GOALS.items():
-        print(f"{'missed' if name in missed else 'met   '} {name}: {found[name]:.4g} (goal {goal:g})")
+        print(f"{'missed' if name in missed else 'met   '} {name}: {figures[name]:.4g} (goal {goal:g})")
     return 1 if missed and options.check else 0
 
 

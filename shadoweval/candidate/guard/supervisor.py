@@ -81,6 +81,8 @@ class Supervisor:
 
     def handle_ready(self) -> tuple[Refusal, ...]:
         """Answer what waits, without waiting; the refusals since the last call."""
+        if self.finished or not self._selector.select(0):
+            return ()  # one system call: the pool asks after every run
         refusals: list[Refusal] = []
         self._read_reports(refusals)
         for _ in range(_BATCH):
