@@ -158,6 +158,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @needs_model
 def test_the_real_model_finds_a_passage_by_its_meaning(tmp_path):
     """Two modules' passages and the packaged model: "wipe out a whole folder" finds rmtree, with no word in common."""

@@ -150,6 +150,7 @@ def test_a_builder_that_is_killed_leaves_neither_a_lock_nor_half_a_file(tmp_path
     assert after.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_command_finds_vectors_that_are_in_place_without_loading_a_model(tmp_path):
     """`python -m pipelines.documentation_vectors` again costs a second, and says that all is ready."""
     corpus = passages()

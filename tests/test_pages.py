@@ -1,0 +1,122 @@
+"""What the pages for the next owner name is there, and test files stand where CONTRIBUTING says."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "shadoweval"
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md"]
+CODE = re.compile(r"`([^`\n]+)`|^[ │├└─]*([\w/]+\.py|[\w/]+/)(?: |$)", re.MULTILINE)
+NAME_IN_FILE = re.compile(r"([\w/]+\.py):([A-Za-z_]\w*(?:\.\w+)*)(?:\(\))?")
+FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
+
+# Files that hold a promise over many modules, and why no module has their name.
+PROMISES = {
+    "adapters/test_imports.py": "none of the adapters loads its library before it is used",
+    "candidate/guard/test_escapes.py": "ways around all layers of the guard together",
+    "evaluation/test_circumstances.py": "what makes an earlier look's state worthless",
+    "evidence/test_documentation.py": "the numbers of docs/statistics.md",
+    "evidence/test_package.py": "what the room offers as a whole",
+    "evidence/test_simulations.py": "error rates of the engine as a whole",
+    "mirror/test_awkward_calls.py": "calls that no single module is about",
+    "mirror/test_conformance.py": "a mirrored function behaves as the function",
+    "mirror/test_import.py": "what importing the mirror costs",
+    "mirror/test_traffic_wiring.py": "the experiment's switches reach the mirror",
+    "reporting/test_browser.py": "a report in a real browser",
+    "scoring/test_scorers.py": "what every scorer keeps to",
+    "test_architecture.py": "the shape of the code",
+    "test_packaging.py": "what the wheel and its extras hold",
+    "test_pages.py": "this file",
+    "traffic/test_default_gauges.py": "the switches that an experiment has without being asked",
+    "transport/test_unwritable.py": "a folder that can't be written, through every way out",
+    "verdict/test_incidents.py": "incidents of published experiments, judged",
+    "worker/test_erasing.py": "an erased user is gone from store and spool",
+    "worker/test_http_candidate.py": "a candidate that is another release behind HTTP",
+    "worker/test_redacted_observations.py": "what candidates answer is redacted before it is stored",
+}
+PROMISE_FOLDERS = {
+    "apps": "whole applications with real libraries",
+    "contracts": "one suite for each Protocol",
+    "evals": "the case files",
+    "faults": "injected faults through several rooms",
+    "readme": "README's code",
+    "typing": "what type checkers say",
+}
+
+
+def has(file, names):
+    """Whether a module defines a dotted name: function, class, method, constant."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    for name in names:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
+                body = node.body
+                break
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                body = []
+                break
+        else:
+            return False
+    return True
+
+
+def missing(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for ticked, drawn in CODE.findall(text):
+        named = NAME_IN_FILE.fullmatch(ticked)
+        path = drawn or (named[1] if named else ticked)
+        if not FILE.fullmatch(path) or not path.endswith((".py", ".md", "/")):
+            continue
+        places = [place for base in (ROOT, PACKAGE) if (place := base / path).exists()]
+        if drawn:  # folders of a drawn tree stand below the one they are in
+            places = list(PACKAGE.rglob(path.rstrip("/")))
+        if not places or (named and not has(places[0], named[2].split("."))):
+            yield ticked or drawn
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_whatever_a_page_names_is_there(page):
+    """Each folder, each file and each `file.py:function` in code marks exists."""
+    assert list(missing(page)) == []
+
+
+def test_the_check_finds_what_is_not_there(tmp_path, monkeypatch):
+    """A wrong folder, file, function or method is found, in running text and in a drawn tree."""
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    wrong = ["no/such/", "mirror/no.py", "mirror/begin.py:no", "mirror/call.py:Call.no"]
+    right = ["mirror/", "mirror/begin.py", "mirror/begin.py:begin", "mirror/call.py:Call.finish"]
+    drawing = "```\n  nowhere/   drawn\n  mirror/    drawn\n```"
+    (tmp_path / "page.md").write_text(" ".join(f"`{code}`" for code in wrong + right) + f"\n{drawing}\n")
+    assert list(missing("page.md")) == [*wrong, "nowhere/"]
+
+
+def test_architecture_names_every_room():
+    """A folder or module at the top of the package that the page does not tell of is a hole in the map."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rooms = [f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    rooms += [path.name for path in PACKAGE.glob("*.py") if path.name != "__main__.py"]
+    assert [room for room in rooms if room not in text] == []
+
+
+def test_test_files_mirror_modules():
+    """`tests/ROOM/test_X.py` is about `ROOM/X.py`, or a part of it (`test_X_topic.py`); others are listed above."""
+    strangers = []
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        path = file.relative_to(ROOT / "tests")
+        if path.parts[0] in PROMISE_FOLDERS or str(path) in PROMISES or "sources" in path.parts:
+            continue
+        words = path.stem.removeprefix("test_").split("_")
+        names = ["_".join(words[:n]) for n in range(1, len(words) + 1)]
+        rooms = [base / path.parent for base in (PACKAGE, ROOT)]
+        if not any((room / name).is_dir() or (room / f"{name}.py").exists() for room in rooms for name in names):
+            strangers.append(str(path))
+    assert strangers == []
+
+
+def test_the_list_of_promises_holds_what_is_there():
+    """A promise whose file is gone is taken off the list."""
+    assert [name for name in [*PROMISES, *PROMISE_FOLDERS] if not (ROOT / "tests" / name).exists()] == []
