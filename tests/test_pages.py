@@ -28,6 +28,7 @@ PROMISES = {
     "reporting/test_browser.py": "a report in a real browser",
     "scoring/test_scorers.py": "what every scorer keeps to",
     "test_architecture.py": "the shape of the code",
+    "test_mistakes.py": "wrong names and arguments in any room",
     "test_packaging.py": "what the wheel and its extras hold",
     "test_pages.py": "this file",
     "traffic/test_default_gauges.py": "the switches that an experiment has without being asked",
