@@ -1,18 +1,56 @@
-"""Decorated functions keep their types: pyright reads this file, and every `assert_type` must hold."""
+"""Functions keep their types, options have some: pyright and mypy read this file, and every `assert_type` holds."""
 
+import importlib.util
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import assert_type
 
 import pytest
 
-from shadoweval.capture import retriever, step, tool
-from shadoweval.mirror import Mirror
-from shadoweval.transport import SpoolTransport
+from shadoweval import (
+    Experiment,
+    Limits,
+    Sandbox,
+    Stubs,
+    Traffic,
+    Verdict,
+    better,
+    evaluate,
+    redact_secrets,
+    retriever,
+    step,
+    tool,
+)
+from shadoweval.protocols import FlagProvider, Scorer, Transport
+from shadoweval.scoring import latency, overlap, recall
+from shadoweval.testing import FixedFlags, MemoryTransport
 
-mirror = Mirror("typed", lambda: SpoolTransport(Path("nowhere")))
+typed = Experiment(
+    name="typed",
+    candidates={"new": "app.rag:answer"},
+    scorers=[recall(k=5), latency(), overlap()],
+    gates=[better("recall@5", by=0.02, critical=True)],
+    rule="kayenta",
+    sandbox=Sandbox(stubs=Stubs(live=["search"]), limits=Limits(seconds=20), allow=["localhost:8000"]),
+    traffic=Traffic(budget={"usd": 20}, flags=FixedFlags(True), transport=MemoryTransport()),
+)
+
+
+def by_length(question: str, **_: object) -> dict[str, int]:
+    return {"words": len(question.split())}
+
+
+mirror = typed.mirror(
+    sample=0.1,
+    attributes=by_length,
+    text=str,
+    versions={"prompt": "7"},
+    redact=redact_secrets,
+    control=0.0,
+)
 
 
 @mirror
@@ -80,8 +118,22 @@ async def types() -> None:
     assert_type(generate("p"), str)
     plain: Callable[[str], list[str]] = answer
     assert_type(plain("q"), list[str])
-    answer(3)  # pyright: ignore[reportArgumentType] - a wrong argument is seen through the decorator
-    answer("q", unknown=1)  # pyright: ignore[reportCallIssue] - so is an unknown one
+    assert_type(evaluate(typed).verdicts, tuple[Verdict, ...])
+    scorer: Scorer = recall()
+    flags: FlagProvider = FixedFlags(True)
+    transport: Transport = MemoryTransport()
+    del scorer, flags, transport
+    # What is wrong is seen: through the decorator, and in what it and the experiment are made with.
+    answer(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    answer("q", unknown=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    typed.mirror(sampel=0.1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    typed.mirror(sample="0.1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    typed.mirror(unit="user")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Experiment(name="x", candidates={}, rule="pairde")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Experiment(name="x", candidates={}, limits=Limits())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Sandbox(alow=[])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Limits(seconds="20")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    tool(effect="reed")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 @pytest.mark.timeout(120)
@@ -90,9 +142,21 @@ def test_pyright_agrees() -> None:
     pyright = shutil.which("pyright") or str(Path(__file__).parents[2] / ".venv" / "bin" / "pyright")
     if not Path(pyright).exists():
         pytest.skip("pyright is not installed")
-    told = subprocess.run(
+    done = subprocess.run(
         [pyright, __file__], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
     )
-    if "Could not find" in told.stdout or "getaddrinfo" in told.stderr:
+    if "Could not find" in done.stdout or "getaddrinfo" in done.stderr:
         pytest.skip("pyright's own program is not installed")
-    assert told.returncode == 0, told.stdout
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.timeout(240)
+def test_mypy_agrees(tmp_path: Path) -> None:
+    """The same of mypy in its strict mode, as users run it over their code, not over ours."""
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("mypy is not installed")
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", f"--cache-dir={tmp_path}", __file__]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+
+    assert done.returncode == 0, done.stdout + done.stderr
