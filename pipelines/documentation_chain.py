@@ -17,7 +17,7 @@ from pipelines.chat_model import chat_model
 from pipelines.documentation_sentences import KnownSentences, shown
 from shadoweval.scoring.embedding import Embedder, SentenceModel
 
-__all__ = ["HITS", "assistant", "embedder"]
+__all__ = ["HITS", "assistant", "embedder", "sentence_model", "within_room"]
 
 HITS = 5  # Passages that are retrieved for a question.
 _ROOM = 2_500  # Characters of them that the model reads, whole passages only; more cost time and answered no better.
@@ -29,10 +29,15 @@ _TASK = (
 _PROMPT = ChatPromptTemplate.from_messages([("system", _TASK), ("user", "{passages}\n\nQuestion: {question}")])
 
 
+def sentence_model() -> SentenceModel:
+    """Return the embedding model of both assistants, loaded by its first text."""
+    return SentenceModel(longest=128)  # tokens: of this length were the texts that MiniLM learned from
+
+
 @cache
 def embedder() -> Embedder:
-    """Return the process's embedding model, loaded by its first text."""
-    return Embedder(KnownSentences(SentenceModel()))
+    """Return what embeds questions and sentences in this process."""
+    return Embedder(KnownSentences(sentence_model()))
 
 
 def assistant(retriever: BaseRetriever, model: Embedder) -> Runnable[str, str]:
@@ -61,7 +66,12 @@ class _Reading(Embeddings):
         return self.embed_documents([text])[0]
 
 
+def within_room(documents: Iterable[Document]) -> list[Document]:
+    """Return the hits that the model reads: as many, best first, as there is room for, and the first in any case."""
+    hits = list(documents)
+    room = accumulate(len(shown(hit.metadata["title"], hit.page_content)) for hit in hits)
+    return [hit for hit, used in zip(hits, room, strict=True) if used <= _ROOM or hit is hits[0]]
+
+
 def _as_text(documents: Iterable[Document]) -> str:
-    texts = [shown(document.metadata["title"], document.page_content) for document in documents]
-    room = accumulate(len(text) for text in texts)
-    return "\n\n".join(text for text, used in zip(texts, room, strict=True) if used <= _ROOM or text is texts[0])
+    return "\n\n".join(shown(hit.metadata["title"], hit.page_content) for hit in within_room(documents))

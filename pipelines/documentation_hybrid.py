@@ -1,6 +1,6 @@
 """The documentation assistant that may replace the one in production: finds passages by words and by meaning.
 
-Needs the extra `semantic`, and the vectors of the documentation: `python -m pipelines.documentation_vectors`.
+Needs the extra `semantic`, and the vectors of the documentation: `python -m pipelines.documentation_build`.
 """
 
 from __future__ import annotations

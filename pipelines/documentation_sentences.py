@@ -1,26 +1,31 @@
 """The documentation's sentences and their vectors, which the offline reader weighs for each question.
 
-They are computed once, with the passages' vectors (`python -m pipelines.documentation_vectors`); what is not there is
-embedded when it is asked for.
+A file keeps those of the passages that were read so far; `prepare` adds what it lacks. What is not there is embedded
+when it is asked for, and forgotten with the process.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
-from pipelines.corpus import Passage, passages
-from pipelines.documentation_vectors import cached_vectors, default_folder, stored_vectors
+from pipelines.corpus import Passage
+from pipelines.documentation_vectors import Embed, Progress, default_folder, embedded
 from pipelines.offline_model import sentences_of
 
 __all__ = ["KnownSentences", "prepare", "sentences", "shown"]
 
-Embed = Callable[[Sequence[str]], Any]
+_LOG = logging.getLogger(__name__)
+_Vectors = dict[bytes, NDArray[np.float32]]
 
 
 def shown(title: str, text: str) -> str:
@@ -29,45 +34,70 @@ def shown(title: str, text: str) -> str:
     return f"{title}: " + "\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-def sentences(corpus: Iterable[Passage]) -> tuple[Passage, ...]:
-    """Return each different sentence of the passages, as a passage without a title."""
-    found = dict.fromkeys(s for passage in corpus for s in sentences_of(shown(passage.title, passage.text)))
-    return tuple(Passage(id=hashlib.sha256(s.encode()).hexdigest()[:16], title="", text=s) for s in found)
+def sentences(corpus: Iterable[Passage]) -> tuple[str, ...]:
+    """Return each different sentence of the passages, as the model reads them."""
+    return tuple(dict.fromkeys(s for passage in corpus for s in sentences_of(shown(passage.title, passage.text))))
 
 
-def prepare(embed: Embed, *, on_progress: Callable[[int, int], None] | None = None) -> None:
-    """Compute the sentences' vectors where they are not cached."""
-    cached_vectors(
-        sentences(passages()),
-        lambda texts: embed([text.strip() for text in texts]),
-        folder=_folder(),
-        on_progress=on_progress,
-    )
+def prepare(read: Iterable[Passage], embed: Embed, *, on_progress: Progress | None = None, at_once: int = 1) -> None:
+    """Add the vectors of these passages' sentences to the file where it lacks them.
+
+    Args:
+        read: passages that readers will see.
+        embed: texts to unit vectors.
+        on_progress: called with the number of sentences done and of all.
+        at_once: calls of `embed` that run beside each other, from threads.
+    """
+    path = _path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        known = _read(path)
+        missing = [sentence for sentence in sentences(read) if _key(sentence) not in known]
+        if not missing:
+            return
+        vectors = embedded(missing, embed, on_progress=on_progress, at_once=at_once)
+        known.update(zip(map(_key, missing), vectors, strict=True))
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez(file, keys=np.frombuffer(b"".join(known), dtype="V16"), vectors=np.stack(list(known.values())))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
 
 
 class KnownSentences:
     """An embedding function that looks the documentation's sentences up, and leaves the rest to another."""
 
-    def __init__(self, function: Embed) -> None:
+    def __init__(self, function: Callable[[Sequence[str]], Any]) -> None:
         self._function = function
-        self._rows: dict[str, int] | None = None
-        self._vectors: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+        self._vectors: _Vectors | None = None
 
     def __call__(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Return one vector for each text, (n, width)."""
-        rows = self._known()
-        missing = [text for text in texts if text not in rows]
-        computed = dict(zip(missing, self._function(missing), strict=True)) if missing else {}
-        return np.stack([computed[text] if text in computed else self._vectors[rows[text]] for text in texts])
-
-    def _known(self) -> dict[str, int]:
-        if self._rows is None:
-            known = sentences(passages())
-            vectors = stored_vectors(known, folder=_folder())
-            self._rows = {} if vectors is None else {sentence.text: row for row, sentence in enumerate(known)}
-            self._vectors = self._vectors if vectors is None else vectors
-        return self._rows
+        if self._vectors is None:
+            self._vectors = _read(_path())
+        known, keys = self._vectors, [_key(text) for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        computed = dict(zip(missing, self._function(list(missing.values())), strict=True)) if missing else {}
+        return np.stack([computed[key] if key in computed else known[key] for key in keys])
 
 
-def _folder() -> Path:
-    return default_folder() / "sentences"
+def _path() -> Path:
+    return default_folder() / "sentences.npz"
+
+
+def _key(sentence: str) -> bytes:
+    return hashlib.blake2b(sentence.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _read(path: Path) -> _Vectors:
+    try:
+        # Opened here: of a damaged archive numpy leaves its own file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            keys, vectors = archive["keys"], archive["vectors"]
+        return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        _LOG.warning("Cached sentences are damaged and will be embedded again", extra={"path": str(path), "why": error})
+        return {}

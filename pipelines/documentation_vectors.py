@@ -1,6 +1,6 @@
-"""Dense vectors of the documentation: minutes to compute, so they are computed once and kept in a file.
+"""Dense vectors of the documentation: a minute or more to compute, so they are computed once and kept in a file.
 
-Build them ahead with `python -m pipelines.documentation_vectors`; a process that may not write (a candidate, say) then
+Build them ahead with `python -m pipelines.documentation_build`; a process that may not write (a candidate, say) then
 only reads. The folder is `.cache/documentation` beside this package, or `DOCUMENTATION_CACHE`.
 """
 
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
+import random
 import zipfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,21 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from pipelines.corpus import Passage, fingerprint, passages
+from pipelines.corpus import Passage, fingerprint
 
-__all__ = ["WIDTH", "VectorsMissingError", "cached_vectors", "main", "read_text"]
+__all__ = [
+    "WIDTH",
+    "Embed",
+    "Progress",
+    "VectorsMissingError",
+    "cached_vectors",
+    "default_folder",
+    "embedded",
+    "read_text",
+]
 
 WIDTH = 384
-_BATCH = 256  # Texts between two reports of progress.
+_BATCH = 128  # Texts between two reports of progress.
 _LOG = logging.getLogger(__name__)
 
 Embed = Callable[[Sequence[str]], Any]
@@ -46,6 +56,7 @@ def cached_vectors(
     *,
     folder: Path | None = None,
     on_progress: Progress | None = None,
+    at_once: int = 1,
 ) -> NDArray[np.float32]:
     """Return one unit vector for each passage, (n, 384), from the cache or computed and then kept there.
 
@@ -57,14 +68,15 @@ def cached_vectors(
         embed: texts to unit vectors; another model needs another folder.
         folder: of the cache.
         on_progress: called with the number of passages done and of all.
+        at_once: calls of `embed` that run beside each other, from threads.
 
     Raises:
         VectorsMissingError: there is no cached file, and this process can't write one.
     """
     path = _path(corpus, folder)
-    found = _read(path, len(corpus))
-    if found is not None:
-        return found
+    vectors = _read(path, len(corpus))
+    if vectors is not None:
+        return vectors
     lock = FileLock(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,27 +84,23 @@ def cached_vectors(
     except OSError as error:
         raise VectorsMissingError(
             f"The documentation's vectors are not in {str(path)!r} and can't be written there: {error}. Build them "
-            "once where writing is allowed: python -m pipelines.documentation_vectors"
+            "once where writing is allowed: python -m pipelines.documentation_build"
         ) from error
     try:
-        found = _read(path, len(corpus))  # Another process may have written it while this one waited.
-        if found is None:
-            _LOG.warning("The documentation's vectors are not cached yet; thousands take minutes")
-            found = _compute(corpus, embed, on_progress=on_progress or (lambda _done, _all: None))
-            _write(path, found)
+        vectors = _read(path, len(corpus))  # Another process may have written it while this one waited.
+        if vectors is None:
+            _LOG.warning("The documentation's vectors are not cached yet; thousands take a minute or more")
+            texts = [read_text(passage) for passage in corpus]
+            vectors = embedded(texts, embed, on_progress=on_progress, at_once=at_once)
+            _write(path, vectors)
     finally:
         lock.release()
-    return found
-
-
-def stored_vectors(corpus: Sequence[Passage], *, folder: Path | None = None) -> NDArray[np.float32] | None:
-    """Return the vectors that `cached_vectors` keeps, or None where it has kept none."""
-    return _read(_path(corpus, folder), len(corpus))
+    return vectors
 
 
 def _path(corpus: Sequence[Passage], folder: Path | None) -> Path:
     embedded = (replace(passage, text=read_text(passage)) for passage in corpus)
-    return (default_folder() if folder is None else folder) / fingerprint(embedded) / "minilm.npz"
+    return (default_folder() if folder is None else folder) / fingerprint(embedded) / "minilm-128.npz"
 
 
 def default_folder() -> Path:
@@ -120,15 +128,22 @@ def _read(path: Path, rows: int) -> NDArray[np.float32] | None:
     return vectors
 
 
-def _compute(corpus: Sequence[Passage], embed: Embed, *, on_progress: Progress) -> NDArray[np.float32]:
-    texts = [read_text(passage) for passage in corpus]
-    # Texts of like length together waste no padding; the longest first tells at once whether memory is enough.
-    order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-    vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
-        vectors[rows] = embed([texts[row] for row in rows])
-        on_progress(start + len(rows), len(texts))
+def embedded(
+    texts: Sequence[str], embed: Embed, *, on_progress: Progress | None = None, at_once: int = 1
+) -> NDArray[np.float32]:
+    """Embed many texts in batches: (n, 384), in their order. The arguments are those of `cached_vectors`."""
+    # Texts of like length together waste no padding; batches in random order make the rate so far a fair estimate.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+    random.Random(len(texts)).shuffle(batches)
+    vectors, done = np.empty((len(texts), WIDTH), dtype=np.float32), 0
+    with ThreadPoolExecutor(at_once) as threads:
+        computed = threads.map(lambda rows: embed([texts[row] for row in rows]), batches)
+        for rows, batch in zip(batches, computed, strict=True):
+            vectors[rows] = batch
+            done += len(rows)
+            if on_progress is not None:
+                on_progress(done, len(texts))
     return vectors
 
 
@@ -139,22 +154,3 @@ def _write(path: Path, vectors: NDArray[np.float32]) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-
-
-def main() -> None:
-    """Compute the vectors of passages and sentences if they are not cached, and say on stderr how far it is."""
-    from pipelines.documentation_sentences import prepare  # noqa: PLC0415 - it imports this module
-    from shadoweval.scoring.embedding import SentenceModel  # noqa: PLC0415 - costs seconds, and only the builder needs it
-
-    def report(done: int, total: int) -> None:
-        sys.stderr.write(f"\rembedding the documentation: {done} of {total} texts   ")
-        sys.stderr.flush()
-
-    model = SentenceModel(threads=os.cpu_count() or 1)
-    cached_vectors(passages(), model, on_progress=report)
-    prepare(model, on_progress=report)
-    sys.stderr.write("\rthe documentation's vectors are ready" + " " * 30 + "\n")
-
-
-if __name__ == "__main__":
-    main()

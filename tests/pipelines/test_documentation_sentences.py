@@ -1,9 +1,10 @@
 """The documentation's sentences and their vectors."""
 
+import logging
+
 import numpy as np
 import pytest
 
-from pipelines import documentation_sentences
 from pipelines.corpus import Passage
 from pipelines.documentation_sentences import KnownSentences, prepare, sentences, shown
 from pipelines.documentation_vectors import WIDTH
@@ -29,13 +30,12 @@ class Counting:
 @pytest.fixture(name="cache")
 def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCUMENTATION_CACHE", str(tmp_path))
-    monkeypatch.setattr(documentation_sentences, "passages", lambda: CORPUS)
     return tmp_path
 
 
 def test_wrapped_lines_are_one_sentence_and_repeated_ones_one_text():
     """A sentence goes over line breaks, ends with its paragraph, and stands once whoever says it."""
-    texts = [s.text for s in sentences(CORPUS)]
+    texts = sentences(CORPUS)
 
     assert "It returns None always." in texts
     assert len(texts) == len(set(texts))
@@ -43,7 +43,7 @@ def test_wrapped_lines_are_one_sentence_and_repeated_ones_one_text():
 
 def test_they_are_what_the_reader_weighs():
     """Every sentence that the reader cuts from a passage as it is shown is among them."""
-    known = {s.text for s in sentences(CORPUS)}
+    known = set(sentences(CORPUS))
 
     assert all(set(sentences_of(shown(p.title, p.text))) <= known for p in CORPUS)
 
@@ -51,7 +51,7 @@ def test_they_are_what_the_reader_weighs():
 def test_known_sentences_cost_no_embedding(cache):
     """After they were prepared only other texts are embedded, and each text has its own vector."""
     builder, asked = Counting(), Counting()
-    prepare(builder)
+    prepare(CORPUS, builder)
     known = KnownSentences(asked)
 
     vectors = known(["It returns None always.", "a question?", "It returns None always."])
@@ -68,3 +68,35 @@ def test_without_a_cache_everything_is_embedded(cache):
 
     assert vectors.shape == (2, WIDTH)
     assert len(asked.texts) == 2
+
+
+def test_only_what_the_file_lacks_is_embedded(cache):
+    """Further passages cost their own sentences alone, the same ones again nothing, and all are known afterwards."""
+    first, second, again, asked = Counting(), Counting(), Counting(), Counting()
+    prepare(CORPUS[:1], first)
+    prepare(CORPUS, second)
+    prepare(CORPUS, again)
+
+    assert set(first.texts) == set(sentences(CORPUS[:1]))
+    assert set(second.texts) == set(sentences(CORPUS)) - set(first.texts)
+    assert again.texts == asked.texts == []
+    assert KnownSentences(asked)(sentences(CORPUS))[:, 0].tolist() == [len(text) for text in sentences(CORPUS)]
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+def test_a_damaged_file_is_reported_and_its_sentences_are_embedded_again(cache, caplog, part):
+    """A file cut short costs a warning and the work, never a wrong vector; `prepare` then mends it."""
+    prepare(CORPUS, Counting())
+    (path,) = cache.glob("*.npz")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    asked, builder, after = Counting(), Counting(), Counting()
+    with caplog.at_level(logging.WARNING):
+        vectors = KnownSentences(asked)(["Stable sort."])
+
+    assert asked.texts == ["Stable sort."]
+    assert vectors[0, 0] == len("Stable sort.")
+    assert "damaged" in caplog.text
+    prepare(CORPUS, builder)
+    KnownSentences(after)(sentences(CORPUS))
+    assert set(builder.texts) == set(sentences(CORPUS))
+    assert after.texts == []

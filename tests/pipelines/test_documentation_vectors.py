@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.corpus import Passage, passages
-from pipelines.documentation_sentences import sentences
+from pipelines.corpus import Passage
 from pipelines.documentation_vectors import WIDTH, VectorsMissingError, cached_vectors, read_text
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +40,9 @@ def test_vectors_are_computed_once_and_each_stands_in_its_passages_row(tmp_path)
     embed, again, progress = CountingEmbed(), CountingEmbed(), []
     vectors = cached_vectors(CORPUS, embed, folder=tmp_path, on_progress=lambda *done: progress.append(done))
     assert np.array_equal(vectors, CountingEmbed()([read_text(passage) for passage in CORPUS]))
-    assert progress == [(256, 600), (512, 600), (600, 600)]
+    assert [of for _, of in progress] == [600] * 5
+    assert sum(done == 600 for done, _ in progress) == 1
+    assert sorted(progress) == progress
     assert embed.asked == 600
     assert np.array_equal(cached_vectors(CORPUS, again, folder=tmp_path), vectors)
     assert again.asked == 0
@@ -96,7 +97,7 @@ def test_vectors_of_another_shape_are_built_again(tmp_path, caplog):
 def test_where_nothing_can_be_written_the_error_says_what_to_run(tmp_path):
     """A guarded process without a cache is told the command, not only that a file is missing."""
     (tmp_path / "file").write_text("no folder can be made below a file")
-    with pytest.raises(VectorsMissingError, match=r"python -m pipelines\.documentation_vectors"):
+    with pytest.raises(VectorsMissingError, match=r"python -m pipelines\.documentation_build"):
         cached_vectors(CORPUS, CountingEmbed(), folder=tmp_path / "file")
 
 
@@ -104,7 +105,7 @@ BUILDER = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from pipelines.corpus import Passage, passages
+from pipelines.corpus import Passage
 from pipelines.documentation_vectors import WIDTH, cached_vectors
 corpus = [Passage(f"p{n}", f"title {n}", "text " * 9) for n in range(600)]
 folder, log, fault = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -128,14 +129,14 @@ def start_builder(tmp_path, fault="none"):
 
 
 def test_of_processes_that_need_the_vectors_at_once_one_computes_them(tmp_path):
-    """Three processes start together: one embeds the three batches, and all end with the same array."""
+    """Three processes start together: one embeds the five batches, and all end with the same array."""
     builders = [start_builder(tmp_path) for _ in range(3)]
     outputs = [builder.communicate(timeout=120)[0] for builder in builders]
     assert [builder.returncode for builder in builders] == [0, 0, 0]
     assert len(set(outputs)) == 1
     assert outputs[0].startswith("(600, 384)")
     embedded_by = (tmp_path / "log").read_text().split()
-    assert len(embedded_by) == 3
+    assert len(embedded_by) == 5
     assert len(set(embedded_by)) == 1
 
 
@@ -148,18 +149,3 @@ def test_a_builder_that_is_killed_leaves_neither_a_lock_nor_half_a_file(tmp_path
     after = start_builder(tmp_path)
     assert after.communicate(timeout=60)[0].startswith("(600, 384)")
     assert after.returncode == 0
-
-
-@pytest.mark.slow
-def test_the_command_finds_vectors_that_are_in_place_without_loading_a_model(tmp_path):
-    """`python -m pipelines.documentation_vectors` again costs a second, and says that all is ready."""
-    corpus = passages()
-    home = tmp_path / "cache"
-    vectors = cached_vectors(corpus, CountingEmbed(), folder=home)
-    assert vectors.shape == (len(corpus), WIDTH)
-    cached_vectors(sentences(corpus), CountingEmbed(), folder=home / "sentences")
-    command = [sys.executable, "-X", "importtime", "-m", "pipelines.documentation_vectors"]
-    environment = {**os.environ, "DOCUMENTATION_CACHE": str(home)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120)
-    assert "vectors are ready" in done.stderr
-    assert "torch" not in done.stderr
