@@ -1,6 +1,8 @@
-"""`make demo`: live-like traffic through both assistants while workers shadow the candidates, then the verdicts.
+"""`make demo`: live-like traffic through two assistants while workers shadow the candidates, and the verdicts.
 
-Everything lies in `.shadoweval/demo`, made anew each time; reports go to `reports/`.
+First the support agent, which needs no embedding, while the documentation is embedded beside it (the first time this
+takes a minute or two); then the documentation assistant. Everything lies in `.shadoweval/demo`, made anew each time;
+reports go to `reports/`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,6 @@ SHOP: Final = HOME / "shop.sqlite"
 TWIN: Final = HOME / "shop_without_shadow.sqlite"
 REPEATS: Final = 40
 """Documentation questions that somebody asks again, as happens in live traffic."""
-EXPERIMENTS: Final = ("documentation", "support")
 
 __all__ = ["main"]
 
@@ -38,12 +39,22 @@ def _prepare() -> None:
     HOME.mkdir(parents=True)
     os.environ.update(SHADOWEVAL_HOME=str(HOME), SHOP_DATABASE=str(SHOP))
     os.environ.pop("SHADOWEVAL_KILL", None)
-    from pipelines.documentation_vectors import main as build_vectors  # noqa: PLC0415 - reads the environment
-    from pipelines.shop import create_shop  # noqa: PLC0415
+    from pipelines.shop import create_shop  # noqa: PLC0415 - reads the environment
 
-    build_vectors()
     create_shop(SHOP)
     create_shop(TWIN)
+
+
+@contextmanager
+def _embedding() -> Iterator[subprocess.Popen[bytes]]:
+    """The documentation's vectors, computed by processes that let everything else go first; progress on stderr."""
+    process = subprocess.Popen([sys.executable, "-m", "pipelines.documentation_build"], cwd=ROOT)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
 
 def _cases(name: str) -> list[dict[str, Any]]:
@@ -51,18 +62,15 @@ def _cases(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def _traffic(rng: random.Random) -> list[tuple[str, dict[str, Any]]]:
-    """(experiment, arguments) in the order in which people ask, the two assistants' questions mixed."""
-    questions = [{"question": case["query"]} for case in _cases("documentation")]
-    questions += rng.sample(questions, REPEATS)
-    rng.shuffle(questions)
-    messages = [case["inputs"] for case in _cases("support")]
-    rng.shuffle(messages)
-    calls = [("documentation", q) for q in questions] + [("support", m) for m in messages]
-    order = list(range(len(calls)))
-    rng.shuffle(order)
-    place = {"documentation": iter(questions), "support": iter(messages)}
-    return [(calls[i][0], next(place[calls[i][0]])) for i in order]
+def _traffic(name: str, rng: random.Random) -> list[dict[str, Any]]:
+    """What one assistant is asked, as arguments, in the order in which people ask."""
+    if name == "support":
+        calls = [case["inputs"] for case in _cases(name)]
+    else:
+        calls = [{"question": case["query"]} for case in _cases(name)]
+        calls += rng.sample(calls, REPEATS)
+    rng.shuffle(calls)
+    return calls
 
 
 @contextmanager
@@ -77,24 +85,25 @@ def _worker(name: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(timeout=60)
 
 
-def _check(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    if any(process.poll() is not None for process in processes):
+def _check(worker: subprocess.Popen[bytes]) -> None:
+    if worker.poll() is not None:
         sys.exit(f"A worker ended before its time; its log lies in {HOME}.")
 
 
-def _serve(calls: Sequence[tuple[str, dict[str, Any]]], processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _shadow(name: str, calls: Sequence[dict[str, Any]]) -> str:
+    """Serve the calls, each with a shadow; wait for the shadows; judge. Returns where the report lies."""
     from pipelines.service import ask_documentation, ask_support  # noqa: PLC0415 - reads the environment
 
-    ask = {"documentation": ask_documentation, "support": ask_support}
-    for number, (name, arguments) in enumerate(calls, start=1):
-        ask[name](**arguments)
-        if number % 100 == 0 or number == len(calls):
-            _check(processes)
-            _say(f"  served {number:>4} of {len(calls)} live queries; shadowed so far: {_shadowed()}")
-
-
-def _shadowed() -> str:
-    return ", ".join(f"{name} {_funnel(name).paired}" for name in EXPERIMENTS)
+    ask = {"documentation": ask_documentation, "support": ask_support}[name]
+    _say(f"\n{name}: serving {len(calls)} queries through the incumbent, each with a shadow ...")
+    with _worker(name) as worker:
+        for number, arguments in enumerate(calls, start=1):
+            ask(**arguments)
+            if number % 100 == 0 or number == len(calls):
+                _check(worker)
+                _say(f"  served {number:>3} of {len(calls)}; shadowed so far: {_funnel(name).paired}")
+        _wait_for(worker, name, mirrored=_mirrored(name, len(calls)))
+    return _judge(name)
 
 
 def _funnel(name: str) -> Any:
@@ -105,17 +114,17 @@ def _funnel(name: str) -> Any:
         return store.funnel(name, next(iter(experiment.candidates)))
 
 
-def _wait_for_workers(processes: Sequence[subprocess.Popen[bytes]], *, served: dict[str, int]) -> None:
-    shown = 0.0
+def _wait_for(worker: subprocess.Popen[bytes], name: str, *, mirrored: int) -> None:
+    shown = time.monotonic()
     while True:
-        _check(processes)
-        funnels = {name: _funnel(name) for name in EXPERIMENTS}
-        if all(f.waiting == 0 and f.paired + sum(f.failed.values()) >= served[n] for n, f in funnels.items()):
+        _check(worker)
+        funnel = _funnel(name)
+        if funnel.waiting == 0 and funnel.paired + sum(funnel.failed.values()) >= mirrored:
             return
         if time.monotonic() - shown > 5:
             shown = time.monotonic()
-            _say(f"  waiting for the candidates: {_shadowed()}")
-        time.sleep(0.5)
+            _say(f"  waiting for the candidate: {funnel.paired} of {mirrored}")
+        time.sleep(0.2)
 
 
 def _judge(name: str) -> str:
@@ -133,36 +142,33 @@ def _judge(name: str) -> str:
     return str(path.relative_to(ROOT))
 
 
-def _serve_twin(calls: Sequence[tuple[str, dict[str, Any]]]) -> None:
+def _serve_twin(calls: Sequence[dict[str, Any]]) -> None:
     """The same messages to the incumbent alone, on a shop of its own, with nothing of ours around it."""
     from pipelines.support_agent import answer  # noqa: PLC0415 - reads the environment
 
     os.environ["SHOP_DATABASE"] = str(TWIN)
-    for name, arguments in calls:
-        if name == "support":
-            answer(**arguments)
+    for arguments in calls:
+        answer(**arguments)
 
 
 def main() -> int:
     """Run the demo; 0 when the shop holds exactly what the incumbent alone writes."""
     began = time.monotonic()
-    _say("Preparing the documentation index and the shop (the first time takes minutes) ...")
     _prepare()
     from pipelines.shop import digest, writes  # noqa: PLC0415 - reads the environment
 
-    calls = _traffic(random.Random(20261101))
-    with ExitStack() as workers:
-        processes = [workers.enter_context(_worker(name)) for name in EXPERIMENTS]
-        _say(f"Serving {len(calls)} queries through both incumbents, each with a shadow ...")
-        _serve(calls, processes)
-        counts = {name: sum(called == name for called, _ in calls) for name in EXPERIMENTS}
-        _wait_for_workers(processes, served={name: _mirrored(name, counts[name]) for name in EXPERIMENTS})
-    reports = [_judge(name) for name in EXPERIMENTS]
-    _serve_twin(calls)
-    same = digest(SHOP) == digest(TWIN)
-    _say(f"\nThe shop holds {len(writes(SHOP))} rows written by the incumbent, and is")
-    _say(f"  {digest(SHOP)}  after live traffic with shadows,")
-    _say(f"  {digest(TWIN)}  after the incumbent alone: {'identical' if same else 'DIFFERENT'}.")
+    rng = random.Random(20261101)
+    messages, questions = _traffic("support", rng), _traffic("documentation", rng)
+    with _embedding() as embedding:
+        reports = [_shadow("support", messages)]
+        _serve_twin(messages)
+        same = digest(SHOP) == digest(TWIN)
+        _say(f"\nThe shop holds {len(writes(SHOP))} rows written by the incumbent, and is")
+        _say(f"  {digest(SHOP)}  after live traffic with shadows,")
+        _say(f"  {digest(TWIN)}  after the incumbent alone: {'identical' if same else 'DIFFERENT'}.")
+        if embedding.wait() != 0:
+            sys.exit("The documentation could not be embedded; the reason stands above.")
+    reports.append(_shadow("documentation", questions))
     _say(f"\nReports: {', '.join(reports)}   ({time.monotonic() - began:.0f} s)")
     return 0 if same else 1
 

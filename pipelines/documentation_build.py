@@ -23,7 +23,7 @@ from pipelines.corpus import Passage, passages
 from pipelines.documentation_chain import HITS, sentence_model, within_room
 from pipelines.documentation_index import DocumentationIndex
 from pipelines.documentation_sentences import prepare
-from pipelines.documentation_vectors import Embed, cached_vectors, embedded
+from pipelines.documentation_vectors import Embed, cached_vectors, default_folder
 
 __all__ = ["build", "main"]
 
@@ -38,7 +38,16 @@ def build(questions: Sequence[str], embed: Embed, *, at_once: int = 1) -> None:
     vectors = cached_vectors(corpus, embed, on_progress=_Progress("passages"), at_once=at_once)
     index, by_id = DocumentationIndex(corpus, vectors=vectors), {passage.id: passage for passage in corpus}
     read: dict[str, Passage] = {}
-    for question, vector in zip(questions, embedded(questions, embed, at_once=at_once), strict=True):
+    # Kept apart from the sentences: to the pipelines, which read those, each question is new.
+    asked = [Passage(id=question, title="", text=question) for question in questions]
+    meant = cached_vectors(
+        asked,
+        embed,
+        folder=default_folder() / "questions",
+        on_progress=_Progress("questions"),
+        at_once=at_once,
+    )
+    for question, vector in zip(questions, meant, strict=True):
         for hits in (index.by_words(question, k=HITS), index.by_words_and_meaning(question, vector, k=HITS)):
             read.update((str(hit.id), by_id[str(hit.id)]) for hit in within_room(hits))
     index.close()

@@ -89,7 +89,8 @@ def cached_vectors(
     try:
         vectors = _read(path, len(corpus))  # Another process may have written it while this one waited.
         if vectors is None:
-            _LOG.warning("The documentation's vectors are not cached yet; thousands take a minute or more")
+            if on_progress is None:
+                _LOG.warning("The documentation's vectors are not cached yet; thousands take a minute or more")
             texts = [read_text(passage) for passage in corpus]
             vectors = embedded(texts, embed, on_progress=on_progress, at_once=at_once)
             _write(path, vectors)
