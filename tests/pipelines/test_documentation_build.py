@@ -81,6 +81,7 @@ def test_batches_are_embedded_beside_each_other():
     assert asked.texts == []
 
 
+@pytest.mark.slow
 def test_the_command_finds_what_is_in_place_without_loading_a_model(cache, monkeypatch):
     """`python -m pipelines.documentation_build` again costs a second and says that all is ready."""
     monkeypatch.undo()
