@@ -75,8 +75,8 @@ def erase_unit(connection: Connection, unit: str, until: datetime) -> int:
     _strip_examples(connection, lambda example: example.query_id in gone)
     aside = tables.Aside
     frames = connection.execute(select(col(aside.id), col(aside.frame))).all()
-    theirs = [row.id for row in frames if unit.encode() in row.frame]  # unreadable, so looked for as bytes
-    for chunk in tables.in_chunks(theirs):
+    ids = [row.id for row in frames if unit.encode() in row.frame]  # unreadable, so looked for as bytes
+    for chunk in tables.in_chunks(ids):
         connection.execute(delete(aside).where(col(aside.id).in_(chunk)))
     return len(gone)
 

@@ -22,7 +22,7 @@ _PAIRED, _WAITING = "paired", "waiting"
 
 
 def count_funnel(connection: Connection, window: Window) -> Coverage:
-    """The funnel of a window; `window.mark` is the watermark.
+    """The funnel of a window; from `window.before`, the watermark, on a query waits.
 
     Without `since` and `until` it begins with the counters that mirrors left. Those know no times, so a window
     begins with what is stored: `eligible == mirrored`.
@@ -63,22 +63,22 @@ def coverage_of(connection: Connection, window: Window, fates: Mapping[str, int]
 
 def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[tuple[str, int, int]]:
     """Each end, how many envelopes came to it, and how many different queries are among them."""
-    envelope, ours, task = tables.Envelope, tables.Observation, tables.Task
-    whole = replace(window, mark=None)
-    held = literal(value=waiting) if window.mark is None else query_order(envelope) >= window.mark
+    envelope, run, task = tables.Envelope, tables.Observation, tables.Task
+    whole = replace(window, before=None)
+    held = literal(value=waiting) if window.before is None else query_order(envelope) >= window.before
     fate = case(
         (col(envelope.damaged), "corrupt"),
         (col(envelope.failed).in_(EXCLUDED_SERVED), col(envelope.failed)),
-        (col(ours.failed).in_(EXCLUDED_CANDIDATE), col(ours.failed)),
-        (and_(col(ours.query_id).is_not(None), held), _WAITING),
-        (col(ours.query_id).is_not(None), _PAIRED),
+        (col(run.failed).in_(EXCLUDED_CANDIDATE), col(run.failed)),
+        (and_(col(run.query_id).is_not(None), held), _WAITING),
+        (col(run.query_id).is_not(None), _PAIRED),
         (col(task.state).in_(("open", "leased")), _WAITING),
         (col(task.state) == "set_aside", "set_aside"),
         else_="not_run",
     ).label("fate")
     rows = (
         select(fate, col(envelope.key))
-        .outerjoin(ours, shadow_of(envelope, ours, window.candidate))
+        .outerjoin(run, shadow_of(envelope, run, window.candidate))
         .outerjoin(task, and_(col(task.query_id) == col(envelope.query_id), col(task.arm) == window.candidate))
         .where(whole.of(envelope, damaged=True))
         .subquery()

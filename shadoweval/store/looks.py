@@ -97,8 +97,8 @@ def begin_look(
 def _narrowed(connection: Connection, window: Window) -> Window:
     """Up to the last query before the watermark. From here on the watermark itself plays no part."""
     envelope = tables.Envelope
-    before = replace(window, mark=watermark(connection, window.experiment, window.candidate))
-    wanted = select(col(envelope.asked_at), col(envelope.query_id)).where(before.of(envelope, damaged=True))
+    settled = replace(window, before=watermark(connection, window.experiment, window.candidate))
+    wanted = select(col(envelope.asked_at), col(envelope.query_id)).where(settled.of(envelope, damaged=True))
     newest = wanted.order_by(col(envelope.asked_at).desc(), col(envelope.query_id).desc()).limit(1)
     row = connection.execute(newest).first()
     return replace(window, last=None if row is None else (row.asked_at, row.query_id))

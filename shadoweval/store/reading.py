@@ -32,16 +32,16 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Which queries of an experiment: asked at or after `since` and before `until`, and before the watermark.
+    """Which queries of an experiment: asked at or after `since` and before `until`, and earlier than `before`.
 
-    A look narrows it further: later than `after`, up to `last`.
+    `before` is the watermark. A look narrows it further: later than `after`, up to `last`.
     """
 
     experiment: str
     candidate: Arm
     since: datetime | None = None
     until: datetime | None = None
-    mark: Mark | None = None
+    before: Mark | None = None
     after: Mark | None = None
     last: Mark | None = None
 
@@ -55,7 +55,7 @@ class Window:
         order = query_order(envelope)
         parts = [col(envelope.experiment) == self.experiment, self.spans(envelope.asked_at)]
         parts += [] if damaged else [col(envelope.damaged).is_(False)]
-        parts += [] if self.mark is None else [order < self.mark]
+        parts += [] if self.before is None else [order < self.before]
         parts += [] if self.after is None else [order > self.after]
         parts += [] if self.last is None else [order <= self.last]
         return and_(*parts)
@@ -92,7 +92,7 @@ def _pages(engine: Engine, query: Callable[[Mark | None], Any]) -> Iterator[list
 def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], None]) -> Iterator[Pair]:
     """Pairs of the window; a damaged row is marked and left out, once, and handed to `on_damage`."""
     envelope = tables.Envelope
-    ours, again = aliased(tables.Observation), aliased(tables.Observation)
+    run, rerun = aliased(tables.Observation), aliased(tables.Observation)
 
     def query(after: Mark | None) -> Any:
         wanted = (
@@ -101,12 +101,12 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
                 col(envelope.asked_at),
                 col(envelope.key),
                 col(envelope.frame),
-                ours.record.label("ours"),  # type: ignore[union-attr]
-                again.record.label("again"),  # type: ignore[union-attr]
+                run.record.label("run"),  # type: ignore[union-attr]
+                rerun.record.label("rerun"),  # type: ignore[union-attr]
             )
-            .join(ours, shadow_of(envelope, ours, window.candidate))
-            .outerjoin(again, shadow_of(envelope, again, INCUMBENT))
-            .where(window.of(envelope), comparable(envelope, ours))
+            .join(run, shadow_of(envelope, run, window.candidate))
+            .outerjoin(rerun, shadow_of(envelope, rerun, INCUMBENT))
+            .where(window.of(envelope), comparable(envelope, run))
             .order_by(col(envelope.asked_at), col(envelope.query_id))
             .limit(_PAGE)
         )
@@ -124,9 +124,9 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
                 yield pair
 
 
-def comparable(envelope: Any, ours: Any) -> Any:
+def comparable(envelope: Any, run: Any) -> Any:
     """The condition under which two observations make a pair that is scored."""
-    return and_(col(envelope.failed).not_in(EXCLUDED_SERVED), col(ours.failed).not_in(EXCLUDED_CANDIDATE))
+    return and_(col(envelope.failed).not_in(EXCLUDED_SERVED), col(run.failed).not_in(EXCLUDED_CANDIDATE))
 
 
 def shadow_of(envelope: Any, observation: Any, arm: Arm) -> Any:
@@ -158,8 +158,8 @@ def _pair(row: Any, labels: dict[str, Labels]) -> Pair | None:
         return Pair(
             query=envelope.query,
             served=envelope.served,
-            candidate=load(row.ours, Observation),
-            rerun=None if row.again is None else load(row.again, Observation),
+            candidate=load(row.run, Observation),
+            rerun=None if row.rerun is None else load(row.rerun, Observation),
             labels=labels.get(row.key, Labels()).merged(labels.get(row.query_id, Labels())),
         )
     except CorruptFrameError:

@@ -178,7 +178,7 @@ class SqlStore:
     ) -> Window:
         with transaction(self._engine) as connection:
             mark = watermark(connection, experiment, candidate) if marked else None
-        return Window(experiment=experiment, candidate=candidate, since=since, until=until, mark=mark)
+        return Window(experiment=experiment, candidate=candidate, since=since, until=until, before=mark)
 
     def funnel(
         self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None

@@ -203,5 +203,5 @@ def owners(connection: Connection, experiment: str) -> set[str]:
 def reopen(connection: Connection, experiment: str, owner: str) -> int:
     """Reopen all that a dead owner had leased; the tries count."""
     table = tables.Task
-    theirs = and_(col(table.experiment) == experiment, col(table.state) == "leased", col(table.owner) == owner)
-    return connection.execute(update(table).where(theirs).values(state="open", owner="")).rowcount
+    leased = and_(col(table.experiment) == experiment, col(table.state) == "leased", col(table.owner) == owner)
+    return connection.execute(update(table).where(leased).values(state="open", owner="")).rowcount
