@@ -18,7 +18,7 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.footprint import ProcessState, SchedStat
-from shadoweval.candidate.forkserver.wire import READ_BYTES, Frames, Receiver, Report, Request, decode, send
+from shadoweval.candidate.forkserver.wire import READ_BYTES, MessageReader, Messages, Report, Request, decode, send
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
 from shadoweval.candidate.target import Target
@@ -69,8 +69,8 @@ class Child:
     def serve(self) -> None:
         """Serve; returns when the pool hangs up."""
         signal.signal(signal.SIGALRM, self._overdue)
-        receiver = Receiver(self.channel)
-        while (content := receiver.receive()) is not None:
+        reader = MessageReader(self.channel)
+        while (content := reader.next()) is not None:
             run = self._opened(decode(content, Request))
             if run is None:
                 continue
@@ -190,7 +190,7 @@ class ConcurrentChild(Child):
     def __init__(self, setup: ChildSetup, channel: socket.socket) -> None:
         super().__init__(setup, channel)
         self.loop = self.runner.get_loop()
-        self.frames = Frames()
+        self.buffer = Messages()
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self._sending = threading.Lock()
         self._over = asyncio.Event()
@@ -208,7 +208,7 @@ class ConcurrentChild(Child):
         if not content:
             self._over.set()
             return
-        for frame in self.frames.feed(content):
+        for frame in self.buffer.feed(content):
             run = self._opened(decode(frame, Request))
             if run is not None:
                 self.tasks[run.number] = self.loop.create_task(self._task(run))

@@ -9,14 +9,13 @@ import os
 import shutil
 import signal
 import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Frames, Report, Request, decode, encode
+from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Report, Request, decode, framed
 from shadoweval.candidate.guard import Supervisor
 from shadoweval.candidate.limits import Limits
 from shadoweval.errors import CandidateError
@@ -28,7 +27,6 @@ _MEMORY_CHECK: Final = 0.05
 """Seconds between looks at a busy child's memory."""
 _DEATH_NOTICE: Final = 2.0
 """Seconds in which the fork server may still say what a child died of."""
-_SIGKILL: Final = signal.SIGKILL
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _FULL: Final = 0.9
 """Share of its memory cap above which a death by signal is taken for lack of memory."""
@@ -98,7 +96,7 @@ class RemoteChild:
         self.containment_text = ""
         self.contained: asyncio.Future[None] = self.loop.create_future()
         """Done when `containment` is known, or the child is gone."""
-        self._frames, self._writing = Frames(), asyncio.Lock()
+        self._buffer, self._writing = Messages(), asyncio.Lock()
         self._kill_reason: tuple[FailureKind, str, int | None] | None = None
         self._died: Died | None = None
         self._hung_up = self._memory_checked = False
@@ -119,7 +117,7 @@ class RemoteChild:
             self._memory_checked = True
             self.loop.call_later(_MEMORY_CHECK, self._check_memory)
         try:
-            run.sent = await self._send(encode(Request(number, envelope, shapes)))
+            run.sent = await self._send(framed(Request(number, envelope, shapes)))
             return run, await run.ending
         except asyncio.CancelledError:
             self.kill("killed", "the run was cancelled", number)
@@ -140,17 +138,16 @@ class RemoteChild:
         else:
             self._deadline_timer = self.loop.call_at(next_run.deadline, self._check_deadlines)
 
-    async def _send(self, content: bytes) -> bool:
+    async def _send(self, message: bytes) -> bool:
         """Send a message; False: the child was gone before."""
-        framed = struct.pack("<I", len(content)) + content
         try:
             sent = 0
             if not self._writing.locked():
                 with contextlib.suppress(BlockingIOError):
-                    sent = self.channel.send(framed)  # nearly always all of it, without a turn of the loop
-            if sent < len(framed):
+                    sent = self.channel.send(message)  # nearly always all of it, without a turn of the loop
+            if sent < len(message):
                 async with self._writing:
-                    await self.loop.sock_sendall(self.channel, framed[sent:])
+                    await self.loop.sock_sendall(self.channel, message[sent:])
         except OSError:
             self._hang_up()
             return False
@@ -167,7 +164,7 @@ class RemoteChild:
             self._hang_up()
             return
         try:
-            for frame in self._frames.feed(content):
+            for frame in self._buffer.feed(content):
                 self._complete(decode(frame, Report))
         except CandidateError as error:
             self.kill("crash", f"its process wrote what is no report: {error}")
@@ -187,20 +184,16 @@ class RemoteChild:
         supervisor = self.supervisor
         if supervisor is None:
             return
-        refusals = [Refusal(kind=r.kind, detail=r.detail, layer=r.layer) for r in supervisor.handle_ready()]
+        refusals = supervisor.handle_ready()
         if refusals:
             for run in (*self.runs.values(), *((completed,) if completed else ())):
                 run.refusals.extend(refusals)
         if not self.containment and supervisor.containment is not None:
             self.containment = supervisor.containment.lines()
             self.containment_text = supervisor.containment.describe()
-            self._know_containment()
+            self.contained.set_result(None)
         if supervisor.finished:
             self.loop.remove_reader(supervisor.fileno())
-
-    def _know_containment(self) -> None:
-        if not self.contained.done():
-            self.contained.set_result(None)
 
     def _check_memory(self) -> None:
         self._memory_checked = bool(self.runs) and not self._hung_up
@@ -240,7 +233,8 @@ class RemoteChild:
         if self._hung_up:
             return
         self._hung_up = True
-        self._know_containment()
+        if not self.contained.done():
+            self.contained.set_result(None)
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
         self.loop.remove_reader(self.channel)
@@ -289,17 +283,18 @@ class RemoteChild:
         if self._died is None:
             why = "the process that it was forked from is gone, and took it along"
             return Ended(kind="crash", message=why, guilty=False)
-        kind, message = _cause(self._died, self.memory)
+        kind, message, signal_number = _cause(self._died, self.memory)
         # A SIGKILL that is not ours may be anyone's, so the run is given another chance.
-        outside = kind == "crash" and os.WIFSIGNALED(self._died.status) and os.WTERMSIG(self._died.status) == _SIGKILL
+        outside = kind == "crash" and signal_number == signal.SIGKILL
         return Ended(kind=kind, message=message, guilty=alone and run.sent and not outside, peak_memory=peak)
 
 
-def _cause(died: Died, memory: int) -> tuple[FailureKind, str]:
-    if not os.WIFSIGNALED(died.status):
-        return "crash", f"its process exited with status {os.waitstatus_to_exitcode(died.status)} in mid-run"
-    number = os.WTERMSIG(died.status)
-    name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+def _cause(died: Died, memory: int) -> tuple[FailureKind, str, int]:
+    """Kind of failure, in words, and the signal that it died of, or 0."""
+    status = os.waitstatus_to_exitcode(died.status)
+    if status >= 0:
+        return "crash", f"its process exited with status {status} in mid-run", 0
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
     if died.peak_memory > memory * _FULL:
-        return "out_of_memory", f"its process died of {name} at {died.peak_memory >> 20:,} MiB"
-    return "crash", f"its process died of {name}"
+        return "out_of_memory", f"its process died of {name} at {died.peak_memory >> 20:,} MiB", -status
+    return "crash", f"its process died of {name}", -status

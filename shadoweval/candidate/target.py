@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from shadoweval.candidate.forkserver.wire import Parameter
 from shadoweval.errors import TargetError
 
-__all__ = ["Target", "load", "mismatch", "warm_up"]
+__all__ = ["Target", "load_target", "mismatch", "warm_up"]
 
 _STARRED: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
 
@@ -48,7 +48,7 @@ def _is_async(value: Any) -> bool:
     return any(test(inner) for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction))
 
 
-def load(target: str) -> Target:
+def load_target(target: str) -> Target:
     """Import a target.
 
     Raises:

@@ -13,7 +13,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from shadoweval.candidate.forkserver.wire import READ_BYTES, Broken, Died, Forked, Frames, Ready, Start, decode, encode
+from shadoweval.candidate.forkserver.wire import (
+    READ_BYTES,
+    Broken,
+    Died,
+    Forked,
+    Messages,
+    Ready,
+    Start,
+    decode,
+    framed,
+)
 from shadoweval.candidate.guard import Supervisor
 from shadoweval.candidate.remote_child import RemoteChild
 from shadoweval.errors import CandidateError, TargetError
@@ -68,7 +78,7 @@ class ForkServerClient:
         """Children by pid, until they are known to be dead."""
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
-        self._frames = Frames()
+        self._buffer = Messages()
         self._starting = asyncio.Lock()
         self._pending: collections.deque[_PendingFork] = collections.deque()
         """Forks that were asked for, in the order in which the fork server answers."""
@@ -126,16 +136,15 @@ class ForkServerClient:
 
     async def _greet(self, channel: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        content = encode(self.spec)
-        self._frames = Frames()
+        self._buffer = Messages()
         try:
-            await loop.sock_sendall(channel, len(content).to_bytes(4, "little") + content)
+            await loop.sock_sendall(channel, framed(self.spec))
             frames: list[bytes] = []
             while not frames:
                 part = await loop.sock_recv(channel, READ_BYTES)
                 if not part:
                     raise CandidateError("It hung up.")
-                frames = self._frames.feed(part)
+                frames = self._buffer.feed(part)
         except OSError as error:
             raise CandidateError(f"It hung up: {error}.") from error
         answer: Ready | Broken = decode(frames[0], Ready | Broken)
@@ -157,7 +166,7 @@ class ForkServerClient:
         assert self._channel is not None
         try:
             content = self._channel.recv(READ_BYTES)
-            for frame in self._frames.feed(content):
+            for frame in self._buffer.feed(content):
                 self._take(decode(frame, Forked | Died))
         except BlockingIOError:
             return

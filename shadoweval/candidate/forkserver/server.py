@@ -31,8 +31,8 @@ from shadoweval.candidate.forkserver.wire import (
     Broken,
     Died,
     Forked,
+    MessageReader,
     Ready,
-    Receiver,
     Report,
     Request,
     Start,
@@ -42,7 +42,7 @@ from shadoweval.candidate.forkserver.wire import (
 from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.guard.inherited import die_with_parent, in_use
 from shadoweval.candidate.guard.syscalls import libc
-from shadoweval.candidate.target import load, warm_up
+from shadoweval.candidate.target import load_target, warm_up
 from shadoweval.candidate.tools import functions, intercept
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.errors import CandidateError, TargetError
@@ -62,14 +62,14 @@ def main(descriptor: int) -> None:
     with contextlib.suppress(OSError, AttributeError):  # not Linux
         die_with_parent(os.getppid())
         libc().prctl(_SUBREAPER, 1, 0, 0, 0)  # what candidates leave behind comes to us, to be killed
-    content = Receiver(channel).receive()
+    content = MessageReader(channel).next()
     if content is None:
         return
     start: Start = decode(content, Start)
     interception = intercept.Interception()
     intercept.install(interception)
     try:
-        target = load(start.target)
+        target = load_target(start.target)
         stubs, extract = _unpacked(start)
         functions.redirect(stubs.functions, effects=stubs.effects)
         warm_up(start.warm)
@@ -237,8 +237,8 @@ class _ForkServer:
 def _decline(channel: socket.socket, fault: Exception) -> None:
     """Run nothing, and say for each request why."""
     refusal = CandidateError(f"the guard could not be put in force: {fault}")
-    receiver = Receiver(channel)
-    while (content := receiver.receive()) is not None:
+    reader = MessageReader(channel)
+    while (content := reader.next()) is not None:
         request: Request = decode(content, Request)
         send(channel, Report(request.id, unbegun(refusal)))
 

@@ -16,25 +16,26 @@ from shadoweval.errors import CandidateError
 from shadoweval.records import Arm, Envelope, Observation, Outcome
 
 __all__ = [
-    "MAX_FRAME",
+    "MAX_MESSAGE",
     "READ_BYTES",
     "Broken",
     "Died",
     "Forked",
-    "Frames",
+    "MessageReader",
+    "Messages",
     "Parameter",
     "Ready",
-    "Receiver",
     "Report",
     "Request",
     "Start",
     "decode",
     "encode",
+    "framed",
     "outgoing",
     "send",
 ]
 
-MAX_FRAME: Final = 64 << 20
+MAX_MESSAGE: Final = 64 << 20
 READ_BYTES: Final = 1 << 16
 """Bytes asked for at a time. The C library serves a larger buffer by mapping memory, and unmaps it after each message
 (mallopt(3), M_MMAP_THRESHOLD): at 256 kB that took a third of the pool's time."""
@@ -203,34 +204,39 @@ def decode(content: bytes | memoryview, kind: Any) -> Any:
         raise CandidateError(f"Not a message of ours: {error}.") from error
 
 
+def framed(message: Any) -> bytes:
+    """The message as it goes over a socket."""
+    content = encode(message)
+    return _HEAD.pack(len(content)) + content
+
+
 def send(channel: socket.socket, message: Any) -> None:
     """Send one message, waiting until it is out."""
-    content = encode(message)
-    channel.sendall(_HEAD.pack(len(content)) + content)
+    channel.sendall(framed(message))
 
 
-class Receiver:
+class MessageReader:
     """Takes messages from a blocking socket; one system call for each that is small."""
 
     def __init__(self, channel: socket.socket) -> None:
-        self._channel, self._frames = channel, Frames()
+        self._channel, self._buffer = channel, Messages()
         self._messages: collections.deque[bytes] = collections.deque()
 
-    def receive(self) -> bytes | None:
+    def next(self) -> bytes | None:
         """The next message's bytes, waiting for them; None: the other side is gone.
 
         Raises:
-            CandidateError: see `Frames.feed`.
+            CandidateError: see `Messages.feed`.
         """
         while not self._messages:
             content = self._channel.recv(READ_BYTES)
             if not content:
                 return None
-            self._messages.extend(self._frames.feed(content))
+            self._messages.extend(self._buffer.feed(content))
         return self._messages.popleft()
 
 
-class Frames:
+class Messages:
     """Cuts a stream of bytes into messages."""
 
     def __init__(self) -> None:
@@ -249,8 +255,8 @@ class Frames:
         messages: list[bytes] = []
         while len(buffer) >= _HEAD.size:
             size = _HEAD.unpack_from(buffer)[0]
-            if size > MAX_FRAME:
-                raise CandidateError(f"A message of {size:,} bytes; the cap is {MAX_FRAME:,}.")
+            if size > MAX_MESSAGE:
+                raise CandidateError(f"A message of {size:,} bytes; the cap is {MAX_MESSAGE:,}.")
             end = _HEAD.size + size
             if len(buffer) < end:
                 break

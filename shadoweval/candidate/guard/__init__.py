@@ -8,7 +8,6 @@ from shadoweval.candidate.guard.policy import (
     Endpoint,
     GuardPolicy,
     Missing,
-    Refusal,
     RefusedError,
     resolved,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "Endpoint",
     "GuardPolicy",
     "Missing",
-    "Refusal",
     "RefusedError",
     "Supervisor",
     "contain",

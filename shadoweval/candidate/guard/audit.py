@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 from shadoweval.candidate.guard.landlock import DEVICES
 from shadoweval.candidate.guard.policy import (
     GuardPolicy,
-    Refusal,
     RefusedError,
     inside,
     normal_address,
@@ -26,6 +25,7 @@ from shadoweval.candidate.guard.policy import (
     spelled,
 )
 from shadoweval.candidate.guard.rules import WRITE_FLAGS
+from shadoweval.records import Refusal
 
 __all__ = ["Checks", "answer_names", "install"]
 
@@ -71,7 +71,7 @@ class Checks:
         return {"socket.connect": self._connect} | {k: v for k, v in table.items() if k != "socket.connect"}
 
     def _refuse(self, kind: str, detail: str) -> NoReturn:
-        refusal = Refusal(kind, detail[:500], "audit")
+        refusal = Refusal(kind=kind, detail=detail[:500], layer="audit")
         self._report(refusal)
         raise RefusedError(refusal)
 

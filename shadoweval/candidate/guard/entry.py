@@ -17,9 +17,10 @@ from contextlib import suppress
 import msgspec
 
 from shadoweval.candidate.guard import audit, inherited, landlock, rules, seccomp
-from shadoweval.candidate.guard.policy import Containment, GuardPolicy, Layer, Missing, Refusal
+from shadoweval.candidate.guard.policy import Containment, GuardPolicy, Layer, Missing
 from shadoweval.candidate.guard.syscalls import libc, native_numbers
 from shadoweval.errors import CandidateError
+from shadoweval.records import Refusal
 
 __all__ = ["contain", "prepare"]
 

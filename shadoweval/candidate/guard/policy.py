@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from shadoweval.records import Refusal
+
 __all__ = [
     "ALL_LAYERS",
     "DEFAULT_LAYERS",
@@ -19,7 +21,6 @@ __all__ = [
     "GuardPolicy",
     "Layer",
     "Missing",
-    "Refusal",
     "RefusedError",
     "inside",
     "normal_address",
@@ -85,21 +86,6 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
-    """One refused act.
-
-    Attributes:
-        kind: `socket.connect`, `socket.send`, `socket.bind`, `socket.create`, `socket.resolve`, `open.write`,
-            `file.change`, `process`, `signal`, `ipc`, `inherited`, `memory` or `kernel`.
-        detail: the address, or the call and its path, as far as it could be read.
-        layer: who saw it: `audit` (Python named it) or `notify` (the kernel asked).
-    """
-
-    kind: str
-    detail: str
-    layer: Layer
-
-
 class Missing(msgspec.Struct, frozen=True):
     """A layer that is not in force, and why."""
 
@@ -107,7 +93,7 @@ class Missing(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Containment(msgspec.Struct, frozen=True, tag=True):
+class Containment(msgspec.Struct, frozen=True):
     """What holds a candidate.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Which system calls change the world, and what has to be looked at to decide: shared by filter and supervisor.
 
-A filter sees numbers only, so it asks (`Test`) what numbers can answer; paths and addresses lie behind pointers and are
-read by the supervisor (`PATHS`, `ADDRESSED`).
+A filter sees numbers only, so it asks (`Match`) what numbers can answer; paths and addresses lie behind pointers and
+are read by the supervisor (`PATHS`, `ADDRESSED`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ __all__ = [
     "AT_FDCWD",
     "INHERITABLE",
     "KIND",
+    "NO_SUCH_CALL",
     "OPENS",
     "OWN_THREADS",
     "PATHS",
     "SOCKET_TYPES",
-    "UNKNOWN",
     "WRITE_FLAGS",
-    "Rules",
-    "Target",
-    "Test",
+    "FilterRules",
+    "Match",
+    "PathAt",
     "common_rules",
     "own_rules",
     "unasked",
@@ -49,7 +49,7 @@ _IOCTLS = (
 SOCKET_TYPES = {1: ((1, 2, 5), (0, 1)), 2: ((1, 2), (0, 6, 17)), 10: ((1, 2), (0, 6, 17))}
 
 
-class Test(NamedTuple):
+class Match(NamedTuple):
     """Matches if `argument & mask` is (or with `negate` is not) one of `values`; `high`: of the upper 32 bits."""
 
     argument: int
@@ -59,7 +59,7 @@ class Test(NamedTuple):
     high: bool = False
 
 
-class Target(NamedTuple):
+class PathAt(NamedTuple):
     """Where a path lies among the arguments: folder descriptor, path, flags (-1: there is none)."""
 
     folder: int
@@ -69,45 +69,45 @@ class Target(NamedTuple):
 
 
 # What must lie inside the writable places, for each call that changes files. A folder without a path is a descriptor.
-PATHS: dict[str, tuple[Target, ...]] = {
-    "truncate": (Target(-1, 0),),
-    "rename": (Target(-1, 0, follow=False), Target(-1, 1, follow=False)),
-    "renameat": (Target(0, 1, follow=False), Target(2, 3, follow=False)),
-    "renameat2": (Target(0, 1, follow=False), Target(2, 3, follow=False)),
-    "mkdir": (Target(-1, 0, follow=False),),
-    "mkdirat": (Target(0, 1, follow=False),),
-    "rmdir": (Target(-1, 0, follow=False),),
-    "link": (Target(-1, 0, follow=False), Target(-1, 1, follow=False)),
-    "linkat": (Target(0, 1, flags=4), Target(2, 3, follow=False)),
-    "unlink": (Target(-1, 0, follow=False),),
-    "unlinkat": (Target(0, 1, follow=False),),
-    "symlink": (Target(-1, 1, follow=False),),
-    "symlinkat": (Target(1, 2, follow=False),),
-    "mknod": (Target(-1, 0, follow=False),),
-    "mknodat": (Target(0, 1, follow=False),),
-    "chmod": (Target(-1, 0),),
-    "fchmod": (Target(0, -1),),
-    "fchmodat": (Target(0, 1),),
-    "fchmodat2": (Target(0, 1, flags=3),),
-    "chown": (Target(-1, 0),),
-    "fchown": (Target(0, -1),),
-    "lchown": (Target(-1, 0, follow=False),),
-    "fchownat": (Target(0, 1, flags=4),),
-    "utime": (Target(-1, 0),),
-    "utimes": (Target(-1, 0),),
-    "futimesat": (Target(0, 1),),
-    "utimensat": (Target(0, 1, flags=3),),
-    "setxattr": (Target(-1, 0),),
-    "lsetxattr": (Target(-1, 0, follow=False),),
-    "fsetxattr": (Target(0, -1),),
-    "removexattr": (Target(-1, 0),),
-    "lremovexattr": (Target(-1, 0, follow=False),),
-    "fremovexattr": (Target(0, -1),),
-    "setxattrat": (Target(0, 1, flags=2),),
-    "removexattrat": (Target(0, 1, flags=2),),
-    "file_setattr": (Target(0, 1, flags=4),),
+PATHS: dict[str, tuple[PathAt, ...]] = {
+    "truncate": (PathAt(-1, 0),),
+    "rename": (PathAt(-1, 0, follow=False), PathAt(-1, 1, follow=False)),
+    "renameat": (PathAt(0, 1, follow=False), PathAt(2, 3, follow=False)),
+    "renameat2": (PathAt(0, 1, follow=False), PathAt(2, 3, follow=False)),
+    "mkdir": (PathAt(-1, 0, follow=False),),
+    "mkdirat": (PathAt(0, 1, follow=False),),
+    "rmdir": (PathAt(-1, 0, follow=False),),
+    "link": (PathAt(-1, 0, follow=False), PathAt(-1, 1, follow=False)),
+    "linkat": (PathAt(0, 1, flags=4), PathAt(2, 3, follow=False)),
+    "unlink": (PathAt(-1, 0, follow=False),),
+    "unlinkat": (PathAt(0, 1, follow=False),),
+    "symlink": (PathAt(-1, 1, follow=False),),
+    "symlinkat": (PathAt(1, 2, follow=False),),
+    "mknod": (PathAt(-1, 0, follow=False),),
+    "mknodat": (PathAt(0, 1, follow=False),),
+    "chmod": (PathAt(-1, 0),),
+    "fchmod": (PathAt(0, -1),),
+    "fchmodat": (PathAt(0, 1),),
+    "fchmodat2": (PathAt(0, 1, flags=3),),
+    "chown": (PathAt(-1, 0),),
+    "fchown": (PathAt(0, -1),),
+    "lchown": (PathAt(-1, 0, follow=False),),
+    "fchownat": (PathAt(0, 1, flags=4),),
+    "utime": (PathAt(-1, 0),),
+    "utimes": (PathAt(-1, 0),),
+    "futimesat": (PathAt(0, 1),),
+    "utimensat": (PathAt(0, 1, flags=3),),
+    "setxattr": (PathAt(-1, 0),),
+    "lsetxattr": (PathAt(-1, 0, follow=False),),
+    "fsetxattr": (PathAt(0, -1),),
+    "removexattr": (PathAt(-1, 0),),
+    "lremovexattr": (PathAt(-1, 0, follow=False),),
+    "fremovexattr": (PathAt(0, -1),),
+    "setxattrat": (PathAt(0, 1, flags=2),),
+    "removexattrat": (PathAt(0, 1, flags=2),),
+    "file_setattr": (PathAt(0, 1, flags=4),),
 }
-OPENS = {"open": Target(-1, 0), "openat": Target(0, 1), "openat2": Target(0, 1), "creat": Target(-1, 0)}
+OPENS = {"open": PathAt(-1, 0), "openat": PathAt(0, 1), "openat2": PathAt(0, 1), "creat": PathAt(-1, 0)}
 # Decided by Landlock where there is no supervisor to ask.
 _LANDLOCK_DECIDES = {"truncate", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat"} | {
     "unlink", "unlinkat", "symlink", "symlinkat", "mknod", "mknodat", "open", "openat", "creat"
@@ -122,7 +122,7 @@ ADDRESSED = {
 }
 # Answered "no such call", silently: libraries try them and go on without (the C library at each start of a thread,
 # whose flags for clone3 lie behind a pointer; libuv at each start of a loop).
-UNKNOWN = ("clone3", "io_uring_setup")
+NO_SUCH_CALL = ("clone3", "io_uring_setup")
 # Which argument is the descriptor, of calls that write through (copy, lock) an inherited one.
 INHERITABLE = {
     "write": 0, "pwrite64": 0, "writev": 0, "pwritev": 0, "pwritev2": 0, "sendfile": 0, "splice": 2, "tee": 1,
@@ -161,33 +161,35 @@ KIND: dict[str, str] = {
 }
 
 
-Rules = dict[str, tuple[Test, ...]]
+FilterRules = dict[str, tuple[Match, ...]]
 
 
-def own_rules(keep: tuple[int, ...], closed: tuple[int, ...]) -> Rules:
+def own_rules(keep: tuple[int, ...], closed: tuple[int, ...]) -> FilterRules:
     """Call name to tests for what depends on this very process; a call is refused (or asked about) if any test matches.
 
     Args:
         keep: descriptors that may send messages unasked, the supervisor's channel among them.
         closed: descriptors that stand for inherited ones.
     """
-    rules: Rules = {name: (Test(argument, closed),) for name, argument in INHERITABLE.items() if closed}
-    rules["sendto"] = (*rules.get("sendto", ()), *(Test(4, (0,), negate=True, high=high) for high in (False, True)))
-    return rules | dict.fromkeys(("sendmsg", "sendmmsg"), (Test(0, keep, negate=True),) if keep else ())
+    rules: FilterRules = {name: (Match(argument, closed),) for name, argument in INHERITABLE.items() if closed}
+    rules["sendto"] = (*rules.get("sendto", ()), *(Match(4, (0,), negate=True, high=high) for high in (False, True)))
+    return rules | dict.fromkeys(("sendmsg", "sendmmsg"), (Match(0, keep, negate=True),) if keep else ())
 
 
 @cache
-def common_rules() -> Rules:
+def common_rules() -> FilterRules:
     """The same for what is alike in every candidate; a call without tests is refused (or asked about) whenever made."""
     writing = {"open": 1, "openat": 2, "mq_open": 1}
-    rules: Rules = {name: (Test(argument, (0,), WRITE_FLAGS, negate=True),) for name, argument in writing.items()}
-    rules |= {"ioctl": (Test(1, _IOCTLS),), "clone": (Test(0, (0,), _CLONE_THREAD),)}
-    rules |= {name: (Test(0, (0,), negate=True),) for name in (*OWN_THREADS, "prlimit64")}
-    rules |= dict.fromkeys(("setpriority", "ioprio_set"), (Test(0, (0,), negate=True), Test(1, (0,), negate=True)))
+    rules: FilterRules = {
+        name: (Match(argument, (0,), WRITE_FLAGS, negate=True),) for name, argument in writing.items()
+    }
+    rules |= {"ioctl": (Match(1, _IOCTLS),), "clone": (Match(0, (0,), _CLONE_THREAD),)}
+    rules |= {name: (Match(0, (0,), negate=True),) for name in (*OWN_THREADS, "prlimit64")}
+    rules |= dict.fromkeys(("setpriority", "ioprio_set"), (Match(0, (0,), negate=True), Match(1, (0,), negate=True)))
     return rules | {name: () for name in KIND if name not in rules and name not in own_rules((), ())}
 
 
-def unasked(rules: Rules, *, ports: bool, landlock: bool) -> Rules:
+def unasked(rules: FilterRules, *, ports: bool, landlock: bool) -> FilterRules:
     """The rules where nobody reads paths and addresses: TCP by Landlock's `ports`, no datagrams, no Unix sockets.
 
     What `landlock` decides is left to it, all else is refused whole.
@@ -195,11 +197,11 @@ def unasked(rules: Rules, *, ports: bool, landlock: bool) -> Rules:
     rules = {name: tests for name, tests in rules.items() if not (landlock and name in _LANDLOCK_DECIDES)}
     if ports:
         rules.pop("connect", None)
-    own = Test(0, (os.getpid(),), negate=True)
+    own = Match(0, (os.getpid(),), negate=True)
     rules |= dict.fromkeys(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), (own,))
     streams, datagrams = (2, 10), 2
-    rules["socket"] = (Test(0, streams, negate=True), Test(1, (datagrams, 3, 5), 0xF), Test(2, (0, 6), negate=True))
-    rules["socketpair"] = (Test(1, (datagrams,), 0xF),)
-    rules["sendmsg"] = (Test(2, (_FAST_OPEN,), _FAST_OPEN),)
-    rules["sendmmsg"] = (Test(3, (_FAST_OPEN,), _FAST_OPEN),)
+    rules["socket"] = (Match(0, streams, negate=True), Match(1, (datagrams, 3, 5), 0xF), Match(2, (0, 6), negate=True))
+    rules["socketpair"] = (Match(1, (datagrams,), 0xF),)
+    rules["sendmsg"] = (Match(2, (_FAST_OPEN,), _FAST_OPEN),)
+    rules["sendmmsg"] = (Match(3, (_FAST_OPEN,), _FAST_OPEN),)
     return rules

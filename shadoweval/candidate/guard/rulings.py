@@ -23,7 +23,7 @@ from shadoweval.candidate.guard.rules import (
     PATHS,
     SOCKET_TYPES,
     WRITE_FLAGS,
-    Target,
+    PathAt,
 )
 
 __all__ = ["Caller", "Rulings"]
@@ -188,7 +188,7 @@ class Caller:
         except OSError:
             return False
 
-    def path(self, target: Target, arguments: tuple[int, ...]) -> str:
+    def path(self, target: PathAt, arguments: tuple[int, ...]) -> str:
         """The real path that `target` names among the call's arguments."""
         folder = _signed(arguments[target.folder]) if target.folder >= 0 else AT_FDCWD
         pointer = arguments[target.path] if target.path >= 0 else 0

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from shadoweval.candidate.guard.rules import UNKNOWN, Test, common_rules
+from shadoweval.candidate.guard.rules import NO_SUCH_CALL, Match, common_rules
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, libc, native_numbers, syscall
 
 __all__ = ["ALLOW", "ASK", "ask_available", "common_part", "compiled_tail", "install", "program", "refuse_with"]
@@ -40,7 +40,7 @@ def _line(code: int, value: int, *, hit: int = 0, miss: int = 0) -> bytes:
 
 
 @cache
-def _test(test: Test, action: int) -> bytes:
+def _test(test: Match, action: int) -> bytes:
     """Load one argument, return `action` on a match, fall through otherwise."""
     code = _line(_LOAD, 16 + 8 * test.argument + (4 if test.high else 0))
     if test.mask != 0xFFFFFFFF:
@@ -52,13 +52,13 @@ def _test(test: Test, action: int) -> bytes:
     return code + _line(_RETURN, action)
 
 
-def _rule(number: int, tests: Iterable[Test], action: int) -> bytes:
+def _rule(number: int, tests: Iterable[Match], action: int) -> bytes:
     body = b"".join(_test(test, action) for test in tests)
     body += _line(_RETURN, ALLOW if body else action)
     return _line(_EQUAL, number, miss=len(body) // _LINE) + body
 
 
-def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, tail: bytes) -> bytes:
+def program(rules: Mapping[str, tuple[Match, ...]], action: int, *, tail: bytes) -> bytes:
     """The whole filter as an array of `struct sock_filter`: `rules`, then what `compiled_tail` made before.
 
     Other architectures' calls and x32 calls are refused whole.
@@ -66,12 +66,12 @@ def program(rules: Mapping[str, tuple[Test, ...]], action: int, *, tail: bytes) 
     known, refuse = native_numbers(), _line(_RETURN, action)
     code = [_line(_LOAD, 4), _line(_EQUAL, AUDIT_ARCH[platform.machine()], hit=1), refuse]
     code += [_line(_LOAD, 0), _line(_NOT_BELOW, _X32_BIT, miss=1), refuse]
-    code += [_rule(known[name], (), refuse_with(errno.ENOSYS)) for name in UNKNOWN]
+    code += [_rule(known[name], (), refuse_with(errno.ENOSYS)) for name in NO_SUCH_CALL]
     code += [_rule(known[name], tests, action) for name, tests in rules.items() if name in known]
     return b"".join((*code, tail))
 
 
-def compiled_tail(rules: Mapping[str, tuple[Test, ...]], action: int) -> bytes:
+def compiled_tail(rules: Mapping[str, tuple[Match, ...]], action: int) -> bytes:
     """The last part of a filter, as a search tree: the kernel runs it for every call there is when it is installed."""
     known = native_numbers()
     numbered = sorted((known[name], tests) for name, tests in rules.items() if name in known)

@@ -18,10 +18,11 @@ import sys
 
 import msgspec
 
-from shadoweval.candidate.guard.policy import Containment, GuardPolicy, Refusal
+from shadoweval.candidate.guard.policy import Containment, GuardPolicy
 from shadoweval.candidate.guard.rules import KIND
 from shadoweval.candidate.guard.rulings import Caller, Rulings
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, native_numbers
+from shadoweval.records import Refusal
 
 if sys.platform != "win32":
     import fcntl
@@ -37,7 +38,7 @@ _SYNC_WAKE_UP = 1
 _BATCH = 64  # questions answered per visit, so that one candidate can't hold up a pool
 _WAIT_SECONDS = 2  # how long a candidate waits to report a refusal to a parent that does not read
 
-_received = msgspec.msgpack.Decoder(Containment | Refusal)
+_containment, _refusal = msgspec.msgpack.Decoder(Containment), msgspec.msgpack.Decoder(Refusal)
 
 
 class Supervisor:
@@ -115,19 +116,20 @@ class Supervisor:
 
     def _take(self, message: bytes, descriptors: list[int], refusals: list[Refusal]) -> None:
         """Take one report. Candidate code can write here too, so nothing but the first record is believed."""
-        try:
-            report = _received.decode(message)
-        except msgspec.MsgspecError:
-            report = None
-        if isinstance(report, Containment) and self.containment is None:
-            self.containment = report
-            self._rulings.inherited = dict(report.inherited)
-            for listener in descriptors:
-                self._listen(listener)
-            return
+        if self.containment is None:
+            with contextlib.suppress(msgspec.MsgspecError):
+                self.containment = _containment.decode(message)
+                self._rulings.inherited = dict(self.containment.inherited)
+                for listener in descriptors:
+                    self._listen(listener)
+                return
         for descriptor in descriptors:
             os.close(descriptor)
-        refusals.append(report if isinstance(report, Refusal) else Refusal("ipc", "a forged report", "notify"))
+        try:
+            refusal = _refusal.decode(message)
+        except msgspec.MsgspecError:
+            refusal = Refusal(kind="ipc", detail="a forged report", layer="notify")
+        refusals.append(Refusal(kind=refusal.kind, detail=refusal.detail, layer=refusal.layer))  # each counts once
 
     def _listen(self, listener: int) -> None:
         self._listener = listener
@@ -170,9 +172,10 @@ class Supervisor:
         try:
             caller = self._caller_of(thread)
         except OSError as error:
-            return Refusal(KIND.get(name, "kernel"), f"{name} (can't be read: {error.strerror})", "notify")
+            detail = f"{name} (can't be read: {error.strerror})"
+            return Refusal(kind=KIND.get(name, "kernel"), detail=detail, layer="notify")
         refused = self._rulings.refuses(name, arguments, caller)
-        return Refusal(refused[0], refused[1][:500], "notify") if refused else None
+        return Refusal(kind=refused[0], detail=refused[1][:500], layer="notify") if refused else None
 
     def _caller_of(self, thread: int) -> Caller:
         """The candidate; its memory stays the same one for all its threads, since it can't exec."""

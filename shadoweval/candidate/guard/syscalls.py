@@ -13,7 +13,7 @@ import platform
 from functools import cache
 from typing import Any
 
-__all__ = ["AUDIT_ARCH", "libc", "native_numbers", "numbers", "syscall"]
+__all__ = ["AUDIT_ARCH", "call_numbers", "libc", "native_numbers", "syscall"]
 
 # AUDIT_ARCH_X86_64 and AUDIT_ARCH_AARCH64 (include/uapi/linux/audit.h): a filter must check them before the number.
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -51,7 +51,7 @@ writev 20 66
 
 
 @cache
-def numbers(machine: str) -> dict[str, int]:
+def call_numbers(machine: str) -> dict[str, int]:
     """Name to number on `machine`; empty for a machine that is not known."""
     if machine not in AUDIT_ARCH:
         return {}
@@ -62,7 +62,7 @@ def numbers(machine: str) -> dict[str, int]:
 
 def native_numbers() -> dict[str, int]:
     """Name to number on this machine; empty where there is no Linux of a known architecture."""
-    return numbers(platform.machine()) if platform.system() == "Linux" else {}
+    return call_numbers(platform.machine()) if platform.system() == "Linux" else {}
 
 
 @cache

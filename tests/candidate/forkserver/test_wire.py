@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from shadoweval import codec
 from shadoweval.candidate.forkserver.wire import (
-    MAX_FRAME,
-    Frames,
-    Receiver,
+    MAX_MESSAGE,
+    MessageReader,
+    Messages,
     Report,
     Request,
     decode,
@@ -36,9 +36,9 @@ def test_frames_are_cut_wherever_the_bytes_were_split(messages, cuts):
     """Whatever the pieces in which they arrive, the same messages come out, in order."""
     stream = b"".join(map(framed, messages))
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    frames = Frames()
+    buffer = Messages()
 
-    found = [m for a, b in itertools.pairwise(places) for m in frames.feed(stream[a:b])]
+    found = [m for a, b in itertools.pairwise(places) for m in buffer.feed(stream[a:b])]
 
     assert found == messages
 
@@ -46,7 +46,7 @@ def test_frames_are_cut_wherever_the_bytes_were_split(messages, cuts):
 def test_an_absurd_length_is_told_before_anything_is_read():
     """A length over the cap is no message of ours."""
     with pytest.raises(CandidateError, match="the cap is"):
-        Frames().feed((MAX_FRAME + 1).to_bytes(4, "little"))
+        Messages().feed((MAX_MESSAGE + 1).to_bytes(4, "little"))
 
 
 @given(st.binary(max_size=60))
@@ -98,11 +98,11 @@ def test_messages_of_megabytes_pass_a_socket():
     thread = threading.Thread(target=send, args=(ours, message))
     thread.start()
 
-    receiver = Receiver(theirs)
-    found = decode(receiver.receive(), Request)
+    reader = MessageReader(theirs)
+    found = decode(reader.next(), Request)
     thread.join()
     ours.close()
 
     assert found == message
-    assert receiver.receive() is None
+    assert reader.next() is None
     theirs.close()

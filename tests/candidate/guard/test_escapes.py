@@ -16,7 +16,8 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the layers below Python are Linux's", allow_module_level=True)
 
-from shadoweval.candidate.guard import Refusal, Supervisor
+from shadoweval.candidate.guard import Supervisor
+from shadoweval.records import Refusal
 from tests.candidate.guard.fork_server import ForkServer, policy_for
 from tests.candidate.guard.probes import MISSING, load
 from tests.candidate.guard.world import World
@@ -85,6 +86,8 @@ class Field:
             if not ended and select.select([result], [], [], 0)[0]:
                 ended = True
                 run.outcome = result.recv(65536).decode() or "gone"
+                if supervisor:
+                    run.refusals += supervisor.handle_ready()  # reported before the outcome was
                 limit = time.monotonic() + (0.03 if supervisor else 10.0)
             run.changed = differences(before, self.world.look(), witness)
             if run.changed and not supervisor:

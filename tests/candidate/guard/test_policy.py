@@ -8,8 +8,9 @@ import os
 import msgspec
 import pytest
 
-from shadoweval.candidate.guard import Containment, Endpoint, GuardPolicy, Missing, Refusal, RefusedError, resolved
+from shadoweval.candidate.guard import Containment, Endpoint, GuardPolicy, Missing, RefusedError, resolved
 from shadoweval.candidate.guard.policy import inside, normal_address
+from shadoweval.records import Refusal
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_inside_is_no_prefix():
 
 def test_refusal_is_a_permission_error():
     """Libraries see the error that a firewall or a read-only disk gives, and the text says how to mend it."""
-    error = RefusedError(Refusal("socket.connect", "10.0.0.1:5432", "audit"))
+    error = RefusedError(Refusal(kind="socket.connect", detail="10.0.0.1:5432", layer="audit"))
     assert isinstance(error, PermissionError)
     assert error.errno == errno.EPERM
     assert "'10.0.0.1:5432'" in str(error)

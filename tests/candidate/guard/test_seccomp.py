@@ -52,7 +52,7 @@ def matches(test, arguments: list[int]) -> bool:
 
 def expected(own, common, *, name: str, arguments: list[int]) -> int:
     tests = own.get(name, common.get(name))
-    if name in rules.UNKNOWN:
+    if name in rules.NO_SUCH_CALL:
         return seccomp.refuse_with(38)
     if tests is None:
         return seccomp.ALLOW
