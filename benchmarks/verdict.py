@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from shadoweval.evidence import AttributeColumn
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
-from shadoweval.verdict.attributes import AttributeColumn
+from shadoweval.verdict.assessment import assess
 from shadoweval.verdict.columns import Columns, ScoreColumns
 from shadoweval.verdict.gates import at_least, at_most, better, no_worse
-from shadoweval.verdict.judge import judge_trial
 from shadoweval.verdict.trial import Trial
 
 METRICS = [
@@ -97,7 +97,7 @@ def main() -> None:
     trial = Trial(METRICS, GATES)
     trial.add(columns)
     added = time.process_time()
-    judgement = judge_trial(trial, experiment="bench", candidate="c", coverage=coverage, now=now)
+    judgement = assess(trial, experiment="bench", candidate="c", coverage=coverage, now=now)
     ended = time.process_time()
     print(judgement.verdict)
     print(f"{n:,} pairs, {len(GATES)} gates, {len({s.slice for s in judgement.slices})} slices")

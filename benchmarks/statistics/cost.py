@@ -6,7 +6,9 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.evidence import CappedRatio, MeanRatio
+from benchmarks.statistics.gates import DOLLARS, claim, feed
+from shadoweval.evidence import ALWAYS, MeanRatio
+from shadoweval.verdict.gates import at_most
 
 LOOKS = np.unique(np.round(np.geomspace(100, 10_000, 60)).astype(int))
 
@@ -31,14 +33,13 @@ def false_cheaper(rng, chance: float, *, streams: int):
     for stream in range(streams):
         incumbent, candidate = worlds.costs(rng, 10_000, spread=0.5)
         candidate *= np.where(rng.random(10_000) < chance, 30.0, 1.0) / (1 + 29 * chance)
-        exact, fieller, seen = CappedRatio(ratio=1.0, cap=100.0), MeanRatio(), 0
+        made, seen = claim(at_most("cost", ratio=1.0, cap=100.0), DOLLARS), 0
         for look in LOOKS:
             part = slice(seen, look)
-            exact.extend(incumbent[part], candidate[part])
-            fieller.extend(incumbent[part], candidate[part])
+            feed(made, incumbent[part], candidate[part])
             seen = look
-            gate[stream] |= exact.log_e("less") >= math.log(20)
-            display[stream] |= fieller.interval(0.1)[1] < 1
+            gate[stream] |= ALWAYS.log_e(made.holds) >= math.log(20)
+            display[stream] |= made.ratio.interval(0.1)[1] < 1
     return gate, display
 
 

@@ -2,11 +2,16 @@
 
 import json
 import time
+from datetime import UTC, datetime
 
 import numpy as np
 
 from benchmarks.statistics.bars import Bar, Scale
-from shadoweval.evidence import HistBet, histograms
+from benchmarks.verdict import GATES, METRICS, made_columns
+from shadoweval.evidence import HistBet
+from shadoweval.records import Coverage
+from shadoweval.verdict.assessment import assess
+from shadoweval.verdict.trial import Trial
 
 
 def clock(work, repeats: int) -> float:
@@ -20,18 +25,14 @@ def clock(work, repeats: int) -> float:
     return best
 
 
-def verdict_seconds(rng, pairs: int) -> float:
-    """Ten gates, twenty slices: three questions and an interval each, from raw scores."""
-    lattice = [rng.choice([-0.4, -0.2, 0.0, 0.0, 0.2, 0.4], pairs) for _ in range(5)]
-    continuous = [np.clip(rng.normal(0, 0.2, pairs), -1, 1) for _ in range(5)]
-    groups = np.stack([rng.integers(5 * a, 5 * a + 5, pairs) for a in range(4)])
+def verdict_seconds(pairs: int) -> float:
+    """Ten gates and twenty slices with their crosses, from scores in arrays to the verdict."""
+    columns = made_columns(pairs)
     start = time.process_time()
-    for scores in lattice + continuous:
-        for evidence in (HistBet.of(scores), *histograms(scores, groups, 20)):
-            evidence.log_e(-0.02, "greater")
-            evidence.log_e(-0.02, "less")
-            evidence.log_e(0.0, "less")
-            evidence.interval(0.1)
+    trial = Trial(METRICS, GATES)
+    trial.add(columns)
+    coverage = Coverage(eligible=pairs, mirrored=pairs, paired=pairs, distinct=pairs)
+    assess(trial, experiment="e", candidate="c", coverage=coverage, now=datetime(2030, 1, 1, tzinfo=UTC))
     return time.process_time() - start
 
 
@@ -45,12 +46,12 @@ def measure(_scale: Scale) -> list[Bar]:
     interval = [clock(lambda h=h: h.interval(0.05), 50) for h in (small, large)]
     value = 0.123
     numbers = (
-        ("add one score, in units", clock(lambda: large.add(value), 10_000) / unit, 5),
+        ("count one score, in units", clock(lambda: large.extend([value]), 5_000) / unit, 100),
         ("log e, in units", log_e[1] / unit, 30),
         ("interval, in units", interval[1] / unit, 2_000),
         ("log e at a million scores over that at a thousand", log_e[1] / log_e[0], 1.5),
         ("interval at a million scores over that at a thousand", interval[1] / interval[0], 1.5),
         ("bytes of JSON state after a million continuous scores", len(json.dumps(large.to_state())), 4_000),
-        ("seconds for ten gates over twenty slices of a million pairs", verdict_seconds(rng, 1_000_000), 2.0),
+        ("seconds for ten gates over twenty slices of a million pairs", verdict_seconds(1_000_000), 2.0),
     )
     return [Bar(name="effort", what=what, measured=float(value), required=limit) for what, value, limit in numbers]

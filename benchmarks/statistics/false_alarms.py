@@ -6,7 +6,8 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.evidence import HistBet, first_crossing, log_e_path
+from benchmarks.statistics.paths import first_crossing, log_e_path
+from shadoweval.evidence import HistBet
 
 ALPHA = 0.05
 NEEDED = math.log(1 / ALPHA)

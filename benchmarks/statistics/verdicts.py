@@ -1,4 +1,4 @@
-"""Five guards, ten worlds, one rule: who is promoted, rolled back, noticed, and when."""
+"""Five gates, ten worlds, the trial and rules that decide: who is promoted, rolled back, noticed, and when."""
 
 import math
 
@@ -6,46 +6,54 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, quantile, rate
-from shadoweval.evidence import first_crossing, log_e_path, mean_log_e, promote_evidence, rollback_evidence
+from benchmarks.statistics.gates import SECONDS, arms, columns
+from shadoweval.protocols import Metric
+from shadoweval.records import Coverage
+from shadoweval.verdict.decide import decide
+from shadoweval.verdict.gates import at_most, no_worse
+from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.trial import Trial
 
-PAIRS, STEP, MIN_UNITS = 10_000, 25, 200
-NEEDED = math.log(20)
-MARGINS = {"recall": 0.02, "judge": 0.02, "success": 0.01, "error": 0.01, "latency": 0.0}
+PAIRS, STEP = 10_000, 50
+METRICS = [Metric(name=name) for name in ("recall", "judge", "success")] + [
+    Metric(name="errors", higher_is_better=False, failure_scores=1.0),
+    SECONDS,
+]
+GATES = [
+    no_worse("recall", by=0.02),
+    no_worse("judge", by=0.02),
+    no_worse("success", by=0.01),
+    no_worse("errors", by=0.01),
+    at_most("latency.p95", ratio=1.2),
+]
 
 
-def scores(rng, *, recall=0.0, success=0.0, error=0.0, latency=1.0) -> dict[str, np.ndarray]:
-    """Paired scores of five metrics, larger is better; the latency margin of 20 % is in its threshold."""
-    incumbent, candidate = worlds.latencies(rng, PAIRS, scale=latency)
-    tau = math.exp(0.8 * 1.6448536)
-    return {
-        "recall": worlds.recall(rng, PAIRS, candidate=0.80 + recall),
-        "judge": worlds.judge(rng, PAIRS),
-        "success": worlds.binary(rng, PAIRS, wins=0.015, losses=0.015 - success),
-        "error": worlds.binary(rng, PAIRS, wins=0.005, losses=0.005 + error),
-        "latency": (incumbent > tau).astype(float) - (candidate > 1.2 * tau),
-    }
+def stream(rng, *, recall=0.0, success=0.0, error=0.0, latency=1.0):
+    """Pairs of scores of five metrics."""
+    return columns(
+        {
+            "recall": arms(worlds.recall(rng, PAIRS, candidate=0.80 + recall)),
+            "judge": arms(worlds.judge(rng, PAIRS)),
+            "success": arms(worlds.binary(rng, PAIRS, wins=0.015, losses=0.015 - success)),
+            "errors": arms(-worlds.binary(rng, PAIRS, wins=0.005, losses=0.005 + error)),
+            "latency": worlds.latencies(rng, PAIRS, scale=latency),
+        }
+    )
 
 
 def outcome(rng, **effects: float) -> tuple[str, float, float]:
-    """Outcome of one run, when it came, and when a regression was noticed (inf: never)."""
-    data = scores(rng, **effects)
-
-    def paths(side: str, *, margins: bool):
-        return np.stack(
-            [log_e_path(data[k], -MARGINS[k] if margins else 0.0, side, every=STEP) for k in MARGINS], axis=-1
-        )
-
-    def when(evidence):
-        return float((first_crossing(evidence, NEEDED) + 1) * STEP)
-
-    evidence = promote_evidence(paths("greater", margins=True))
-    evidence[: MIN_UNITS // STEP - 1] = -math.inf
-    promoted = when(evidence)
-    rolled_back = when(rollback_evidence(paths("less", margins=True)))
-    noticed = when(mean_log_e(paths("less", margins=False)))
-    if rolled_back <= min(promoted, PAIRS):
-        return "rollback", rolled_back, noticed
-    return ("promote", promoted, noticed) if promoted <= PAIRS else ("hold", math.inf, noticed)
+    """Outcome of one run, when it came, and when a regression was noticed (inf: never); a look every 50 pairs."""
+    pairs, trial, noticed = stream(rng, **effects), Trial(METRICS, GATES), math.inf
+    for stop in range(STEP, PAIRS + 1, STEP):
+        trial.add(pairs.part(slice(stop - STEP, stop)))
+        coverage = Coverage(eligible=stop, mirrored=stop, paired=stop, distinct=stop)
+        now = trial.last_asked
+        found = decide(trial, candidate="c", coverage=coverage, now=now, rules=Rules(), all_reasons=False).outcome
+        if found.notices:
+            noticed = min(noticed, stop)
+        if found.decision != "hold":
+            return found.decision, float(stop), noticed
+    return "hold", math.inf, noticed
 
 
 WORLDS = {

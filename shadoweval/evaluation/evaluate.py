@@ -22,8 +22,8 @@ from shadoweval.evaluation.tally import Tally
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import Arm, Coverage, Evaluation, SliceResult
-from shadoweval.verdict.canary import as_kayenta
-from shadoweval.verdict.judge import Judgement, judge_trial
+from shadoweval.verdict.assessment import Assessment, assess
+from shadoweval.verdict.kayenta import by_kayenta
 from shadoweval.verdict.rules import Rules
 from shadoweval.worker.opening import open_receiver, open_store
 
@@ -52,7 +52,7 @@ class _Scope(msgspec.Struct, frozen=True, kw_only=True):
 class _Result(msgspec.Struct, frozen=True, kw_only=True):
     """What one candidate contributes to the Evaluation."""
 
-    judgement: Judgement
+    assessment: Assessment
     examples: Examples
     tally: Tally
     coverage: Coverage
@@ -136,12 +136,10 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
         look.save(progress.to_state(), purpose=purpose)
     coverage = msgspec.structs.replace(look.coverage, distinct=progress.trial.distinct)
     trial, now, rules = progress.trial, scope.now, scope.rules
-    judgement = judge_trial(
-        trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules
-    )
+    assessment = assess(trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     if experiment.rule == "kayenta":
-        judgement = as_kayenta(judgement, trial, coverage=coverage, now=now, rules=rules)
-    return _Result(judgement=judgement, examples=progress.examples, tally=progress.tally, coverage=coverage)
+        assessment = by_kayenta(assessment, trial, coverage=coverage, now=now, rules=rules)
+    return _Result(assessment=assessment, examples=progress.examples, tally=progress.tally, coverage=coverage)
 
 
 def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, looks: int) -> Evaluation:
@@ -157,10 +155,10 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
         created_at=scope.now,
         since=scope.since,
         until=scope.until or scope.now,
-        verdicts=tuple(result.judgement.verdict for result in results.values()),
+        verdicts=tuple(result.assessment.verdict for result in results.values()),
         coverage={name: result.coverage for name, result in results.items()},
-        summaries={name: result.judgement.summaries for name, result in results.items()},
-        slices={name: _gated(experiment, result.judgement.slices) for name, result in results.items()},
+        summaries={name: result.assessment.summaries for name, result in results.items()},
+        slices={name: _gated(experiment, result.assessment.slices) for name, result in results.items()},
         examples={name: result.examples.chosen() for name, result in results.items()},
         refusals={name: result.tally.refusals for name, result in results.items()},
         containment={name: result.tally.containment for name, result in results.items()},

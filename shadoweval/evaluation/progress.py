@@ -19,8 +19,9 @@ from shadoweval.evaluation.tally import Tally
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric
 from shadoweval.records import Pair, PairScore, Unscored
-from shadoweval.verdict.columns import JudgedPair, facts_of
-from shadoweval.verdict.trial import Trial
+from shadoweval.verdict.columns import ScoredPair
+from shadoweval.verdict.facts import facts_of
+from shadoweval.verdict.trial import STATE_VERSION, Trial
 
 __all__ = ["KeepScores", "Progress", "circumstances", "purpose_of", "score"]
 
@@ -50,6 +51,7 @@ def purpose_of(experiment: Experiment) -> str:
     """Changes with everything but pairs and labels that the gathered state rests on."""
     rests_on = [
         __version__,
+        STATE_VERSION,
         [[scorer.version, list(scorer.metrics)] for scorer in experiment.scorers],
         list(experiment.gates),
         sorted(experiment.sandbox.stubs.effects.items()),
@@ -75,7 +77,7 @@ class Progress:
         """Score and count pairs in query order; `keep` is handed the scores in portions."""
         self.trial.add_pairs(self._scored(pairs, keep))
 
-    def _scored(self, pairs: Iterable[Pair], keep: KeepScores) -> Iterator[JudgedPair]:
+    def _scored(self, pairs: Iterable[Pair], keep: KeepScores) -> Iterator[ScoredPair]:
         portion: list[PairScore] = []
         for each in pairs:
             pair = self.conversations.marked(each)
@@ -87,8 +89,8 @@ class Progress:
                 keep(portion)
                 portion = []
             facts = facts_of(pair)
-            told = {**facts.attributes, **circumstances(pair, floor=self._experiment.rules.min_fidelity)}
-            yield msgspec.structs.replace(facts, attributes=told), scores
+            attributes = {**facts.attributes, **circumstances(pair, floor=self._experiment.rules.min_fidelity)}
+            yield msgspec.structs.replace(facts, attributes=attributes), scores
         if portion:
             keep(portion)
 
@@ -114,14 +116,14 @@ class Progress:
 
 def circumstances(pair: Pair, *, floor: float) -> dict[str, str]:
     """Attributes of a pair that slices tell apart: how faithful its world was, and whether its history still held."""
-    found: dict[str, str] = {}
+    attributes: dict[str, str] = {}
     calls = sum(pair.candidate.fidelity.values())
     made_up = pair.candidate.fidelity.get("simulated", 0) + pair.candidate.fidelity.get("refused", 0)
     if calls:
-        found["fidelity"] = "below the floor" if 1 - made_up / calls < floor else "above the floor"
+        attributes["fidelity"] = "below the floor" if 1 - made_up / calls < floor else "above the floor"
     if pair.candidate.diverged_at is not None:
-        found["history"] = "the candidate had answered otherwise before"
-    return found
+        attributes["history"] = "the candidate had answered otherwise before"
+    return attributes
 
 
 def _leading_metric(experiment: Experiment) -> Metric | None:

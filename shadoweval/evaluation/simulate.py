@@ -1,34 +1,39 @@
 """How long gates take on this traffic, and how often they would be wrong.
 
-The paired differences that were measured are moved until their mean is the effect that one wants to assume, and streams
-of queries are drawn from them with replacement. All gates are judged together at every look, by the rule that judges
-live traffic (`stats.guard_verdict`'s rule: promotion needs every gate at once, rollback the mean of the evidence).
+The candidate's measured scores are moved until the paired difference has the mean that one wants to assume. Streams of
+queries are drawn from the measured pairs with replacement, whole sessions at a time, and go through the very trial and
+rules that judge live traffic: critical gates, sessions, duplicates, floors and soundness included.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from shadoweval.errors import ExperimentError
-from shadoweval.evidence import log_e_path, promote_evidence, rollback_evidence
+from shadoweval.evidence.inputs import BoolArray, FloatArray, IntArray
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric, Store
-from shadoweval.records import Arm, PairScore, Scored
+from shadoweval.records import Arm, Coverage, Decision, PairScore, Scored
+from shadoweval.verdict.columns import Columns, ScoreColumns, ScoredPair, columns_of
+from shadoweval.verdict.decide import decide
+from shadoweval.verdict.facts import PairFacts
 from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.trial import Trial
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["Simulation", "Traffic", "decisions", "moved_to", "simulate", "simulate_stored"]
 
-__all__ = ["Simulation", "moved_to", "paired_differences", "simulate", "simulate_stored"]
-
-_FEWEST = 30
-_LENGTH = 10_000
-_EVERY = 50
+_FEWEST: Final = 30
+_LENGTH: Final = 10_000
+_EVERY: Final = 50
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that multiples of it stay apart (Knuth's multiplicative hashing)."""
 
 
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,25 +69,12 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join(lines)
 
 
-def paired_differences(scores: Sequence[PairScore], gates: Sequence[Gate], metrics: dict[str, Metric]) -> NDArray[Any]:
-    """Oriented differences as shares of each metric's range, shape (gates, n); queries without all of them are out."""
-    rows: dict[str, dict[str, float]] = {}
-    wanted = {gate.base for gate in gates}
-    for one in scores:
-        if one.metric in wanted and isinstance(one.incumbent, Scored) and isinstance(one.candidate, Scored):
-            metric = metrics[one.metric]
-            sign = 1.0 if metric.higher_is_better else -1.0
-            rows.setdefault(one.query_id, {})[one.metric] = (
-                sign * (one.candidate.value - one.incumbent.value) / _span(metric)
-            )
-    whole = [row for row in rows.values() if row.keys() >= wanted]
-    return np.array([[row[gate.base] for row in whole] for gate in gates]).reshape(len(gates), len(whole))
-
-
 def simulate_stored(
     experiment: Experiment, *, store: Store, candidate: Arm, effect: float, streams: int = 200, seed: int = 0
 ) -> Simulation:
-    """Simulate on the stored scores of a candidate.
+    """Simulate on the stored pairs and scores of a candidate, under the experiment's rules.
+
+    The day's cycle that live traffic waits for without `min_hours` is left out: it says nothing about the gates.
 
     Raises:
         ExperimentError: no gate that can be simulated, or too few scored pairs to draw from.
@@ -93,30 +85,23 @@ def simulate_stored(
             f"Experiment {experiment.name!r} has no gate over a paired mean (better, no_worse of a metric with a "
             "range), and only those can be simulated."
         )
-    scores = list(store.scores(experiment.name, candidate))
-    differences = paired_differences(scores, able, experiment.metrics)
-    if differences.shape[1] < _FEWEST:
+    pairs = _stored_pairs(store, experiment.name, candidate, wanted={gate.base for gate in able})
+    if len(pairs) < _FEWEST:
         raise ExperimentError(
-            f"{differences.shape[1]} pairs of {candidate!r} have all scores, and at least {_FEWEST} are needed to draw "
+            f"{len(pairs)} pairs of {candidate!r} have all scores, and at least {_FEWEST} are needed to draw "
             "from. Let the worker run on, and evaluate."
         )
-    left_out = tuple(gate.sentence for gate in experiment.gates if gate not in able)
-    return simulate(
-        differences,
+    simulation = simulate(
+        pairs,
         able,
+        metrics=list(experiment.metrics.values()),
+        rules=msgspec.structs.replace(experiment.rules, candidates=len(experiment.candidates)),
         effect=effect,
         streams=streams,
-        spans=[_span(experiment.metrics[gate.base]) for gate in able],
-        alpha=experiment.rules.alpha,
-        candidates=len(experiment.candidates),
-        min_units=experiment.rules.min_units,
-        left_out=left_out,
         seed=seed,
     )
-
-
-def _span(metric: Metric) -> float:
-    return (1.0 if metric.high is None else metric.high) - (metric.low or 0.0)
+    left_out = tuple(gate.sentence for gate in experiment.gates if gate not in able)
+    return msgspec.structs.replace(simulation, left_out=left_out)
 
 
 def _simulated(gate: Gate, metric: Metric) -> bool:
@@ -124,88 +109,167 @@ def _simulated(gate: Gate, metric: Metric) -> bool:
     return gate.compares and not gate.ratio and gate.quantile is None and not gate.dry_run and bounded
 
 
+def _stored_pairs(store: Store, experiment: str, candidate: Arm, *, wanted: set[str]) -> list[ScoredPair]:
+    """Pairs in query order that have both scores of every wanted metric."""
+    scores: dict[str, list[PairScore]] = {}
+    for score in store.scores(experiment, candidate):
+        if score.metric in wanted and isinstance(score.incumbent, Scored) and isinstance(score.candidate, Scored):
+            scores.setdefault(score.query_id, []).append(score)
+    queries = (pair.query for pair in store.pairs(experiment, candidate) if len(scores.get(pair.id, ())) == len(wanted))
+    return [
+        (PairFacts(query_id=query.id, key=query.key, unit=query.unit, asked_at=query.asked_at), scores[query.id])
+        for query in queries
+    ]
+
+
 def simulate(
-    differences: NDArray[Any],
+    pairs: Sequence[ScoredPair],
     gates: Sequence[Gate],
     *,
+    metrics: Sequence[Metric],
+    rules: Rules,
     effect: float,
     streams: int,
-    alpha: float,
-    spans: Sequence[float] | None = None,
-    candidates: int = 1,
-    min_units: int = 0,
-    left_out: tuple[str, ...] = (),
     length: int = _LENGTH,
     seed: int = 0,
 ) -> Simulation:
-    """Simulate on paired differences, shape (gates, n), oriented and in shares of the metric's range.
+    """Simulate on measured pairs.
 
     Args:
-        differences: What was measured.
-        gates: One for each row.
-        effect: The true difference to assume, in each metric's own unit.
+        pairs: What was measured, in query order, with both scores of every metric that a gate is about.
+        gates: What must hold; each over the paired mean of a metric with a range.
+        metrics: What the scorers make.
+        rules: Levels and floors.
+        effect: The true difference to assume, in each metric's own unit; larger is better.
         streams: How many streams are drawn.
-        alpha: Chance of error.
-        spans: Width of each gate's metric; None: 1.
-        candidates: How many are tried at once.
-        min_units: Nothing is promoted before.
-        left_out: Sentences of gates that can't be simulated.
         length: Queries of a stream.
         seed: Of the draws.
     """
     rng = np.random.default_rng(seed)
-    widths = [1.0] * len(gates) if spans is None else spans
-    moved = np.array([moved_to(row, effect / width) for row, width in zip(differences, widths, strict=True)])
-    margins = [gate.margin / width for gate, width in zip(gates, widths, strict=True)]
-    promoted, rolled_back = [], []
+    about = [metric for metric in metrics if metric.name in {gate.base for gate in gates}]
+    traffic = Traffic.of(pairs, about, effect=effect)
+    ends: dict[str, list[float]] = {"promote": [], "rollback": []}
     for _ in range(streams):
-        drawn = moved[:, rng.integers(moved.shape[1], size=length)]
-        promote, rollback = _evidence(drawn, gates, margins)
-        promote[: max(min_units - 1, 0) // _EVERY] = -math.inf
-        first = [_first(promote >= math.log(candidates / alpha)), _first(rollback >= math.log(1 / alpha))]
-        promoted.append(first[0] if first[0] < first[1] else math.inf)
-        rolled_back.append(first[1] if first[1] <= first[0] else math.inf)
+        looks = decisions(traffic.stream(rng, length), about, gates, rules=rules)
+        end, after = next(((d, float(n)) for n, d in looks if d != "hold"), ("hold", math.inf))
+        for decision, times in ends.items():
+            times.append(after if end == decision else math.inf)
+    promoted, rolled_back = (np.isfinite(times) for times in ends.values())
     return Simulation(
         gates=tuple(gate.sentence for gate in gates),
-        left_out=left_out,
+        left_out=(),
         effect=effect,
         streams=streams,
         length=length,
-        promoted=float(np.isfinite(promoted).mean()),
-        rolled_back=float(np.isfinite(rolled_back).mean()),
-        held=float((np.isinf(promoted) & np.isinf(rolled_back)).mean()),
-        promoted_after=_delays(promoted),
-        rolled_back_after=_delays(rolled_back),
+        promoted=float(promoted.mean()),
+        rolled_back=float(rolled_back.mean()),
+        held=float((~promoted & ~rolled_back).mean()),
+        promoted_after=_delays(ends["promote"]),
+        rolled_back_after=_delays(ends["rollback"]),
     )
 
 
-def _evidence(
-    drawn: NDArray[Any], gates: Sequence[Gate], margins: Sequence[float]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Log evidence for promotion and for rollback at each look."""
-    holds, broken = [], []
-    for row, gate, margin in zip(drawn, gates, margins, strict=True):
-        proof = margin if gate.kind == "better" else -margin
-        harm = 0.0 if gate.kind == "better" else -margin
-        holds.append(log_e_path(row, proof, "greater", every=_EVERY))
-        broken.append(log_e_path(row, harm, "less", every=_EVERY))
-    return promote_evidence(np.stack(holds, axis=-1)), rollback_evidence(np.stack(broken, axis=-1))
+def decisions(
+    stream: Columns, metrics: Sequence[Metric], gates: Sequence[Gate], *, rules: Rules
+) -> Iterator[tuple[int, Decision]]:
+    """How many pairs of a stream were seen and what was decided, at looks after 50 pairs, then after 2 % more."""
+    trial, seen = Trial(metrics, gates), 0
+    while (stop := seen + _EVERY * max(1, seen // (_EVERY * _EVERY))) <= stream.n:
+        trial.add(stream.part(slice(seen, stop)))
+        seen = stop
+        coverage = Coverage(eligible=seen, mirrored=seen, paired=seen, distinct=trial.distinct)
+        decided = decide(trial, candidate="", coverage=coverage, now=trial.last_asked, rules=rules, all_reasons=False)
+        yield seen, decided.outcome.decision
 
 
-def moved_to(row: NDArray[Any], mean: float) -> NDArray[Any]:
-    """The differences shifted, and clipped to [-1, 1], so that their mean is `mean`."""
-    low, high = -2.0, 2.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Measured pairs to draw streams from."""
+
+    columns: Columns
+    """The pairs, those of a unit side by side, with the candidate's scores moved."""
+    first: IntArray
+    """Where each unit begins."""
+    sizes: IntArray
+    """How many pairs it has."""
+    repeated: BoolArray
+    """Whether a pair's query comes in another unit too."""
+    pace: float
+    """Seconds from one unit to the next."""
+
+    @classmethod
+    def of(cls, pairs: Sequence[ScoredPair], metrics: Sequence[Metric], *, effect: float) -> Traffic:
+        """The traffic of measured pairs, each metric's paired difference moved to a mean of `effect`."""
+        measured = columns_of(pairs, metrics)
+        cluster = np.where(measured.alone, np.arange(measured.n, dtype=np.uint64) * _MIX, measured.cluster)
+        order = np.argsort(cluster, kind="stable")
+        columns, cluster = replace(measured, cluster=cluster).part(order), cluster[order]
+        first = np.flatnonzero(np.concatenate([[True], cluster[1:] != cluster[:-1]]))
+        sizes = np.diff(np.append(first, columns.n))
+        unit = np.repeat(np.arange(first.size), sizes)
+        # A unit counts by the mean of its pairs, so that each pair weighs one over their number.
+        scores = {m.name: _moved(columns.scores[m.name], m, effect, weights=1 / sizes[unit]) for m in metrics}
+        span = float(measured.asked_at[-1] - measured.asked_at[0])
+        return cls(
+            columns=replace(columns, scores=scores),
+            first=first,
+            sizes=sizes,
+            repeated=_in_several(columns.key, unit),
+            pace=span / first.size if span > 0 else 1.0,
+        )
+
+    def stream(self, rng: np.random.Generator, length: int) -> Columns:
+        """`length` pairs in query order: whole units drawn with replacement, each of them a new unit.
+
+        A query that only one unit asked is a new query each time; one that several asked comes once in as many units
+        as were measured, as it did.
+        """
+        drawn = rng.integers(self.first.size, size=length)
+        number = np.repeat(np.arange(length), self.sizes[drawn])
+        begins = np.cumsum(self.sizes[drawn]) - self.sizes[drawn]
+        rows = np.arange(number.size) - begins[number] + self.first[drawn][number]
+        offsets = self.columns.asked_at[rows] - self.columns.asked_at[self.first[drawn]][number]
+        asked_at = self.columns.asked_at[0] + number * self.pace + offsets
+        order = np.argsort(asked_at, kind="stable")[:length]
+        rows, number = rows[order], number[order].astype(np.uint64)
+        passes = np.where(self.repeated[rows], number // np.uint64(self.first.size), number)
+        drawn_rows = self.columns.part(rows)
+        return replace(
+            drawn_rows,
+            asked_at=asked_at[order],
+            key=drawn_rows.key + passes * _MIX,
+            cluster=np.where(drawn_rows.alone, np.uint64(0), drawn_rows.cluster + number * _MIX),
+        )
+
+
+def _in_several(keys: Any, units: IntArray) -> BoolArray:
+    """Which keys come in more than one unit."""
+    _keys, inverse = np.unique(keys, return_inverse=True)
+    seen = np.unique(np.stack([inverse, units]), axis=1)
+    return np.bincount(seen[0])[inverse] > 1
+
+
+def _moved(scores: ScoreColumns, metric: Metric, effect: float, *, weights: FloatArray) -> ScoreColumns:
+    low, high = metric.low, metric.high
+    if low is None or high is None:
+        return scores
+    sign = 1 if metric.higher_is_better else -1
+    target = float(np.average(scores.incumbent, weights=weights)) + sign * effect
+    return replace(scores, candidate=moved_to(scores.candidate, target, within=(low, high), weights=weights))
+
+
+def moved_to(
+    values: FloatArray, mean: float, *, within: tuple[float, float], weights: FloatArray | None = None
+) -> FloatArray:
+    """The values shifted, and clipped to a range, so that their (weighted) mean is `mean`."""
+    low, high = within[0] - within[1], within[1] - within[0]
     for _ in range(60):
         middle = (low + high) / 2
-        if np.clip(row + middle, -1, 1).mean() < mean:
+        if np.average(np.clip(values + middle, *within), weights=weights) < mean:
             low = middle
         else:
             high = middle
-    return np.clip(row + high, -1, 1)
-
-
-def _first(reached: NDArray[Any]) -> float:
-    return float((int(reached.argmax()) + 1) * _EVERY) if reached.any() else math.inf
+    return np.clip(values + high, *within)
 
 
 def _delays(ends: Sequence[float]) -> tuple[int, int] | None:

@@ -1,102 +1,92 @@
-"""Statistics of paired comparisons: pure functions and small accumulators that know nothing of pipelines."""
+"""The engine of every verdict: numbers in, numbers out; it knows nothing of pipelines, stores or reports.
 
-from shadoweval.evidence.bets import Side
-from shadoweval.evidence.cluster_robust import ClusterRobustMean
-from shadoweval.evidence.clusters import CAP, cluster_means, first_occurrences, joined_groups
-from shadoweval.evidence.decision import (
-    Attribution,
-    Decision,
-    Outcome,
-    attribute,
-    guard_verdict,
-    promote_evidence,
-    rollback_evidence,
-)
-from shadoweval.evidence.discordant import PairCounts, discordant_log_e
-from shadoweval.evidence.drift import DecayDetector, DriftDetector
-from shadoweval.evidence.fixed import (
-    FEWEST_DISCORDANT,
-    MeanInterval,
-    mcnemar_exact_p,
-    non_inferiority_bound,
-    paired_interval,
-    paired_t_p,
-    rule_of_three,
-    sign_flip_p,
-    wilson_interval,
-)
-from shadoweval.evidence.grouped import histograms
-from shadoweval.evidence.histbet import HistBet
+Pairs of scores become bounded variables (`variables`, `quantiles`) of independent units (`sessions`); `histbet` weighs
+the mean of each by bets that are fixed in advance (`bets`); `looks` says what that is worth to someone who looks
+always or once, `multiplicity` what several of them are worth together, `decay` what the newest ones say, `slices` what
+the parts of the traffic say, `validity` whether to trust any of it, `planning` how long it takes, `ratios` what people
+read of costs. `ppi` and `drift` decide nothing yet: the first will let people's labels correct a judge, the second
+will watch the traffic that a promoted candidate meets.
+"""
+
+from shadoweval.evidence.bets import Side, discordant_log_e
+from shadoweval.evidence.decay import DecayDetector
+from shadoweval.evidence.drift import DriftDetector
+from shadoweval.evidence.histbet import Edge, HistBet
 from shadoweval.evidence.inputs import StatsInputError
-from shadoweval.evidence.latency import ORDER_LEVELS, PairedExceedance
-from shadoweval.evidence.latency_ratio import QuantileRatio
-from shadoweval.evidence.missing import missing_is_tolerable, tipping_mean, worst_case_bound
-from shadoweval.evidence.multiplicity import benjamini_hochberg, e_bh, e_bonferroni, e_closed, mean_log_e
-from shadoweval.evidence.noise import best_repeats, control_log_e, noise_floor_evidence, rerun_variance
-from shadoweval.evidence.paths import first_crossing, log_e_path
+from shadoweval.evidence.looks import ALWAYS, ONCE, Looks, MarginTest
+from shadoweval.evidence.multiplicity import e_bh, e_closed, mean_log_e
 from shadoweval.evidence.planning import PairsToGo, PlannedPairs, pairs_needed, pairs_to_go, planned_pairs
 from shadoweval.evidence.ppi import PredictionPowered, PredictionPoweredMean, ppi_mean
-from shadoweval.evidence.ratio import CappedRatio, MeanRatio
-from shadoweval.evidence.srm import sample_ratio_log_e
-from shadoweval.evidence.thresholds import PredictableQuantiles
+from shadoweval.evidence.quantiles import ORDER_LEVELS, Exceedances
+from shadoweval.evidence.ratios import MeanRatio
+from shadoweval.evidence.sessions import CAP, IDLE, SeenIds, Sessions, Units
+from shadoweval.evidence.slices import AttributeColumn, SliceEvidence
+from shadoweval.evidence.validity import (
+    control_log_e,
+    missing_is_tolerable,
+    sample_ratio_log_e,
+    tipping_mean,
+    worst_case_bound,
+)
+from shadoweval.evidence.variables import (
+    Beyond,
+    CappedDifference,
+    CappedRatio,
+    Difference,
+    Level,
+    Noise,
+    Relative,
+    Scale,
+    Scores,
+    Variable,
+)
 
 __all__ = [
+    "ALWAYS",
     "CAP",
-    "FEWEST_DISCORDANT",
+    "IDLE",
+    "ONCE",
     "ORDER_LEVELS",
-    "Attribution",
+    "AttributeColumn",
+    "Beyond",
+    "CappedDifference",
     "CappedRatio",
-    "ClusterRobustMean",
     "DecayDetector",
-    "Decision",
+    "Difference",
     "DriftDetector",
+    "Edge",
+    "Exceedances",
     "HistBet",
-    "MeanInterval",
+    "Level",
+    "Looks",
+    "MarginTest",
     "MeanRatio",
-    "Outcome",
-    "PairCounts",
-    "PairedExceedance",
+    "Noise",
     "PairsToGo",
     "PlannedPairs",
-    "PredictableQuantiles",
     "PredictionPowered",
     "PredictionPoweredMean",
-    "QuantileRatio",
+    "Relative",
+    "Scale",
+    "Scores",
+    "SeenIds",
+    "Sessions",
     "Side",
+    "SliceEvidence",
     "StatsInputError",
-    "attribute",
-    "benjamini_hochberg",
-    "best_repeats",
-    "cluster_means",
+    "Units",
+    "Variable",
     "control_log_e",
     "discordant_log_e",
     "e_bh",
-    "e_bonferroni",
     "e_closed",
-    "first_crossing",
-    "first_occurrences",
-    "guard_verdict",
-    "histograms",
-    "joined_groups",
-    "log_e_path",
-    "mcnemar_exact_p",
     "mean_log_e",
     "missing_is_tolerable",
-    "noise_floor_evidence",
-    "non_inferiority_bound",
-    "paired_interval",
-    "paired_t_p",
     "pairs_needed",
     "pairs_to_go",
     "planned_pairs",
     "ppi_mean",
-    "promote_evidence",
-    "rerun_variance",
-    "rollback_evidence",
-    "rule_of_three",
     "sample_ratio_log_e",
-    "sign_flip_p",
     "tipping_mean",
-    "wilson_interval",
     "worst_case_bound",
 ]

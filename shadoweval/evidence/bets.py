@@ -5,14 +5,25 @@ on the histogram of what was seen (any order, merged by addition), and the claim
 average under drift.
 """
 
+import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from shadoweval.evidence.inputs import FloatArray, StatsInputError
+from shadoweval.evidence.inputs import FloatArray, Floats, StatsInputError, finite
 
-__all__ = ["FRACTIONS", "LOG_WEIGHTS", "Side", "growth_table", "log_mixture", "log_stakes"]
+__all__ = [
+    "FRACTIONS",
+    "LOG_WEIGHTS",
+    "Side",
+    "discordant_log_e",
+    "growth_table",
+    "log_mixture",
+    "mixture_log_e",
+    "outermost_rejected",
+]
 
 Side: TypeAlias = Literal["greater", "less"]
 
@@ -26,6 +37,11 @@ LOG_WEIGHTS: Final[FloatArray] = np.log(_PRIOR / _PRIOR.sum())
 FRACTIONS.setflags(write=False)
 LOG_WEIGHTS.setflags(write=False)
 
+_GAIN, _LOSS = np.log1p(FRACTIONS), np.log1p(-FRACTIONS)
+_TOLERANCE: Final = 1e-7
+_SMALLEST: Final = 1e-9
+_MOST_STEPS: Final = 100
+
 
 def log_mixture(log_wealth: FloatArray) -> FloatArray:
     """Log of the mixed wealth, over the last axis (20 bettors), without overflow."""
@@ -34,7 +50,7 @@ def log_mixture(log_wealth: FloatArray) -> FloatArray:
     return top + np.log(np.exp(terms - top[..., np.newaxis]).sum(axis=-1))
 
 
-def log_stakes(relative: FloatArray) -> FloatArray:
+def _log_stakes(relative: FloatArray) -> FloatArray:
     """Log growth of each bettor, shape (..., 20), for scores given as a multiple (>= 0) of what the null allows."""
     return np.log1p((relative[..., np.newaxis] - 1) * FRACTIONS)
 
@@ -63,6 +79,93 @@ def growth_table(margin: float, side: Side, *, lo: float, hi: float, bins: int) 
             f"Cannot test whether a mean in [{lo}, {hi}] is {side!r} than {margin!r}: use 'greater' with a margin "
             f"above {lo}, or 'less' with a margin below {hi}, both inside the range."
         )
-    table = log_stakes(relative)
+    table = _log_stakes(relative)
     table.setflags(write=False)
     return table
+
+
+def mixture_log_e(counts: FloatArray, margin: float, side: Side, *, lo: float, hi: float) -> float:
+    """Log e-value of a histogram: counts per node of the even grid from lo to hi.
+
+    Raises:
+        StatsInputError: The margin leaves nothing to bet against.
+    """
+    return float(log_mixture(counts @ growth_table(float(margin), side, lo=lo, hi=hi, bins=len(counts) - 1)))
+
+
+def discordant_log_e(more: Floats, fewer: Floats) -> FloatArray:
+    """Log evidence that differing pairs go one way more often than the other; arrays of counts, any shape.
+
+    For pairs scored -1, 0 or 1 this is the histogram's e-value at margin 0, and McNemar's test as an e-process:
+    among the pairs that differ, is a win a fair coin flip?
+
+    Args:
+        more: Pairs that went the way the alternative says.
+        fewer: Pairs that went the other way.
+    """
+    for_it, against = finite(more, "more"), finite(fewer, "fewer")
+    return log_mixture(for_it[..., np.newaxis] * _GAIN + against[..., np.newaxis] * _LOSS)
+
+
+def outermost_rejected(
+    counts: FloatArray, distances: FloatArray, *, n: int, mean: float, deviation: float, alpha: float
+) -> float:
+    """How far from the end of the range the outermost margin lies that a histogram rejects at level alpha.
+
+    Args:
+        counts: Counts > 0, shape (m,).
+        distances: Of their scores from the end of the range, >= 0, shape (m,).
+        n: Scores altogether.
+        mean: Mean distance, > 0.
+        deviation: Standard deviation of the scores; for the first guess alone.
+        alpha: Level.
+
+    Returns:
+        A distance in [0, mean], on the side that is rejected, to a relative 1e-7; 0: nothing is rejected.
+    """
+    needed = math.log(1 / alpha)
+
+    def excess(part: float) -> float:
+        # The root of the log wealth is nearly straight in the margin, so that few steps find the crossing.
+        log_e = float(log_mixture(counts @ _log_stakes(distances / (part * mean))))
+        return math.sqrt(max(log_e, 0.0)) - math.sqrt(needed)
+
+    guess = 1 - 1.5 * deviation * math.sqrt(2 * needed / n) / mean
+    return _rejected_part(excess, guess=guess) * mean
+
+
+def _rejected_part(excess: Callable[[float], float], *, guess: float) -> float:
+    """The largest part in (0, 1] known to have excess >= 0, to the tolerance; 0 when there is none.
+
+    Chandrupatla (1997), "A new hybrid quadratic/bisection algorithm": inverse quadratic interpolation where the curve
+    allows it, else bisection.
+
+    Args:
+        excess: Falls from left to right on (0, 1], and is negative at 1.
+        guess: Where the crossing may be; any number will do.
+    """
+    a, b = _SMALLEST, 1.0
+    at_a, at_b = excess(a), excess(b)
+    if at_a < 0:
+        return 0.0
+    if at_b >= 0:
+        return b
+    x = guess if a < guess < b else 0.5
+    for _ in range(_MOST_STEPS):
+        at_x = excess(x)
+        # The crossing stays between a, the latest point, and b; c is the point that was let go.
+        if (at_x >= 0) == (at_a >= 0):
+            c, at_c = a, at_a
+        else:
+            c, at_c, b, at_b = b, at_b, a, at_a
+        a, at_a = x, at_x
+        width = abs(b - a)
+        if width <= _TOLERANCE:
+            break
+        part, xi, phi = 0.5, (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+        if phi * phi < xi and (1 - phi) ** 2 < 1 - xi:
+            part = at_a / (at_b - at_a) * at_c / (at_b - at_c)
+            part += (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+        edge = 0.5 * _TOLERANCE / width
+        x = a + min(max(part, edge), 1 - edge) * (b - a)
+    return a if at_a >= 0 else b

@@ -11,22 +11,57 @@ and Bhatt, "On confidence sequences for bounded random processes via universal g
 """
 
 import math
-from typing import Literal, Self, TypeAlias
+from collections.abc import Sequence
+from typing import Final, Literal, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shadoweval.evidence.bets import Side, growth_table, log_mixture, log_stakes
-from shadoweval.evidence.binning import SNAP, place, spread
+from shadoweval.evidence.bets import Side, mixture_log_e, outermost_rejected
 from shadoweval.evidence.inputs import FloatArray, Floats, Ints, StatsInputError, share, within
-from shadoweval.evidence.packing import Resumable, State, field, pack, unpack
-from shadoweval.evidence.roots import rejected_part
+from shadoweval.evidence.states import Resumable, State, field, pack, unpack
 
-__all__ = ["Edge", "HistBet"]
+__all__ = ["Edge", "HistBet", "count_groups", "place", "spread"]
 
 Edge: TypeAlias = Literal["lower", "upper"]
 
-_MARGIN_TOLERANCE = 1e-7
-_LARGEST_BINS = 100_000
+_LARGEST_BINS: Final = 100_000
+_MANY: Final = 1_000
+
+_SNAP: Final = 1e-10
+"""A score this near to a node, in units of the node distance, is that node: it undoes float error, not data."""
+
+
+def place(values: FloatArray, lo: float, *, scale: float) -> tuple[NDArray[np.intp], FloatArray]:
+    """Linear binning: the node at or below each value, and the weight in [0, 1) of the node above.
+
+    A score between two nodes of the grid counts for both, in proportion to its nearness. The log growth of a constant
+    bet is concave in the score, so this can only lower the wealth: the e-value stays valid, and becomes a function of a
+    histogram. It keeps sums exactly. Scores on a node, such as recall@k with k dividing 100, lose nothing.
+
+    Args:
+        values: Scores in range.
+        lo: The first node.
+        scale: Nodes per unit of score.
+    """
+    position = (values - lo) * scale
+    node = (position + _SNAP).astype(np.intp)
+    above = position - node
+    above[above <= _SNAP] = 0.0
+    return node, above
+
+
+def spread(node: NDArray[np.intp], above: FloatArray, *, nodes: int) -> FloatArray:
+    """Counts per node, shape (nodes,), from what `place` returned.
+
+    With N_k items at node k and W_k their summed weight above it, node k counts N_k - W_k + W_(k-1).
+    """
+    counts = np.bincount(node, minlength=nodes).astype(np.float64)
+    if above.any():
+        moved = np.bincount(node, above, nodes)
+        counts -= moved
+        counts[1:] += moved[:-1]
+    return counts
 
 
 class HistBet(Resumable):
@@ -98,26 +133,6 @@ class HistBet(Resumable):
             raise StatsInputError(f"A variance needs two scores, there are {self.n}. Look at n first.")
         return max(self.squares - self.n * self.mean**2, 0.0) / (self.n - 1)
 
-    def add(self, value: float) -> None:
-        """Count one score.
-
-        Raises:
-            StatsInputError: It is NaN or out of range.
-        """
-        if not self.lo <= value <= self.hi:  # false for NaN too
-            within([value], self.lo, self.hi, name="score")
-        position = (value - self.lo) * self._scale
-        node = int(position + SNAP)
-        above = position - node
-        if above > SNAP:
-            self._counts[node] += 1 - above
-            self._counts[node + 1] += above
-        else:
-            self._counts[node] += 1
-        self.n += 1
-        self.total += value
-        self.squares += value * value
-
     def extend(self, values: Floats, *, times: Ints | None = None) -> Self:
         """Count an array of scores, all or none of them.
 
@@ -128,12 +143,21 @@ class HistBet(Resumable):
         Raises:
             StatsInputError: A score is NaN or out of range, or `times` are not counts of the same shape.
         """
-        scores = within(values, self.lo, self.hi, name="scores").ravel()
+        scores = np.asarray(values, dtype=np.float64).ravel()
+        if not scores.size:
+            return self
+        if not (self.lo <= float(scores.min()) and float(scores.max()) <= self.hi):  # false for NaN too
+            within(scores, self.lo, self.hi, name="scores")
         if times is not None:
             repeats = np.asarray(times).ravel()
             if repeats.shape != scores.shape or repeats.dtype.kind not in "iu" or (repeats < 0).any():
                 raise StatsInputError(f"times must be {scores.size} whole numbers >= 0, one for each score.")
             return self._extend_repeated(scores, repeats.astype(np.float64))
+        if scores.size > _MANY and self.lo <= 0 <= self.hi:  # wins, losses and ties alone: counting them is faster
+            kinds = list(dict.fromkeys((self.lo, 0.0, self.hi)))
+            counted = np.array([float((scores == kind).sum()) for kind in kinds])
+            if counted.sum() == scores.size:
+                return self._extend_repeated(np.array(kinds), counted)
         node, above = place(scores, self.lo, scale=self._scale)
         self._counts += spread(node, above, nodes=self.bins + 1)
         self.n += scores.size
@@ -173,12 +197,7 @@ class HistBet(Resumable):
         Raises:
             StatsInputError: The margin leaves nothing to bet against.
         """
-        table = growth_table(float(margin), side, lo=self.lo, hi=self.hi, bins=self.bins)
-        return float(log_mixture(self._counts @ table))
-
-    def p_value(self, margin: float, side: Side) -> float:
-        """Anytime-valid p-value min(1, 1 / e) of the null that the mean is not on that side of the margin."""
-        return min(1.0, math.exp(-self.log_e(margin, side)))
+        return mixture_log_e(self._counts, margin, side, lo=self.lo, hi=self.hi)
 
     def bound(self, alpha: float, edge: Edge) -> float:
         """One-sided confidence bound of the mean: the outermost margin that the evidence rejects at level alpha.
@@ -186,7 +205,8 @@ class HistBet(Resumable):
         Valid at any stopping time for a mean that stays; under drift it speaks of the running mean, one margin at
         a time. The end of the range when nothing is rejected.
         """
-        share(alpha, "alpha")
+        if not 0 < alpha < 1:
+            share(alpha, "alpha")
         lower = edge == "lower"
         filled = self._counts > 0
         nodes = np.linspace(self.lo, self.hi, self.bins + 1)[filled]
@@ -194,17 +214,10 @@ class HistBet(Resumable):
         span = (self.total - self.n * self.lo if lower else self.n * self.hi - self.total) / max(self.n, 1)
         if span <= 0:
             return self.lo if lower else self.hi
-        counts, needed = self._counts[filled], math.log(1 / alpha)
-
-        def excess(part: float) -> float:
-            # The root of the log wealth is nearly straight in the margin, so that few steps find the crossing.
-            log_e = float(log_mixture(counts @ log_stakes(distances / (part * span))))
-            return math.sqrt(max(log_e, 0.0)) - math.sqrt(needed)
-
         deviation = math.sqrt(max(self.squares / self.n - (self.total / self.n) ** 2, 1e-12))
-        guess = 1 - 1.5 * deviation * math.sqrt(2 * needed / self.n) / span
-        part = rejected_part(excess, guess=guess, tolerance=_MARGIN_TOLERANCE)
-        return self.lo + part * span if lower else self.hi - part * span
+        counts = self._counts[filled]
+        reach = outermost_rejected(counts, distances, n=self.n, mean=span, deviation=deviation, alpha=alpha)
+        return self.lo + reach if lower else self.hi - reach
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Two-sided confidence sequence at level alpha: both bounds at alpha / 2."""
@@ -235,3 +248,43 @@ class HistBet(Resumable):
 
     def __repr__(self) -> str:
         return f"HistBet(lo={self.lo!r}, hi={self.hi!r}, bins={self.bins!r}, n={self.n!r})"
+
+
+def count_groups(values: Floats, groups: Ints, into: Sequence[Sequence[HistBet]]) -> None:
+    """Count many scores for many histograms in one pass, as if each had been extended by its groups' scores alone.
+
+    Args:
+        values: Scores in range, shape (n,).
+        groups: Group of each score, negative for none; shape (n,), or (attributes, n) when each attribute sorts all the
+            scores anew (its groups numbered after those of the attribute before).
+        into: By group, the histograms that its scores count for; all have the same grid.
+
+    Raises:
+        StatsInputError: A score is NaN or out of range, or a group has no place.
+    """
+    grid = next((each for members in into for each in members), None)
+    codes = np.atleast_2d(np.asarray(groups))
+    scores = np.asarray(values, dtype=np.float64).ravel()
+    if codes.ndim != 2 or codes.shape[1] != scores.size or codes.dtype.kind not in "iu":
+        raise StatsInputError(f"groups must be whole numbers for {scores.size} scores, got shape {codes.shape}.")
+    if codes.size and int(codes.max()) >= len(into):
+        raise StatsInputError(f"Group {int(codes.max())} is not below the number of groups, {len(into)}.")
+    if grid is None:
+        return
+    within(scores, grid.lo, grid.hi, name="scores")
+    nodes, step = np.linspace(grid.lo, grid.hi, grid.bins + 1), (grid.hi - grid.lo) / grid.bins
+    node, above = place(scores, grid.lo, scale=grid.bins / (grid.hi - grid.lo))
+    # Binning moves a score apart onto two nodes, which adds step^2 w (1 - w) to the sum of squares.
+    excess = above * (1 - above)
+    flat, variance = np.zeros(len(into) * nodes.size), np.zeros(len(into))
+    for row in codes:
+        inside = row >= 0
+        which = slice(None) if inside.all() else inside
+        flat += spread(row[which] * np.int64(nodes.size) + node[which], above[which], nodes=flat.size)
+        variance += np.bincount(row[which], excess[which], len(into))
+    counts = flat.reshape(len(into), nodes.size)
+    squares = counts @ nodes**2 - step**2 * variance
+    for group in np.flatnonzero(counts.any(axis=1)).tolist():
+        part = HistBet.from_counts(counts[group], lo=grid.lo, hi=grid.hi, squares=float(squares[group]))
+        for each in into[group]:
+            each.merge(part)

@@ -12,6 +12,7 @@ __all__ = [
     "BoolArray",
     "FloatArray",
     "Floats",
+    "IdArray",
     "IntArray",
     "Ints",
     "StatsInputError",
@@ -24,6 +25,7 @@ __all__ = [
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
+IdArray: TypeAlias = NDArray[np.uint64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64] | NDArray[np.int64] | Sequence[float]
 Ints: TypeAlias = NDArray[np.integer] | Sequence[int]

@@ -11,10 +11,10 @@ import numpy as np
 
 from shadoweval.evidence.inputs import BoolArray, FloatArray, Floats, StatsInputError, share
 
-__all__ = ["benjamini_hochberg", "e_bh", "e_bonferroni", "e_closed", "log_e_values", "mean_log_e"]
+__all__ = ["e_bh", "e_closed", "mean_log_e"]
 
 
-def log_e_values(log_e: Floats) -> FloatArray:
+def _log_e_values(log_e: Floats) -> FloatArray:
     """The log e-values as an array, -inf and inf allowed.
 
     Raises:
@@ -26,23 +26,14 @@ def log_e_values(log_e: Floats) -> FloatArray:
     return array
 
 
-def mean_log_e(log_e: Floats, *, weights: Floats | None = None) -> FloatArray:
-    """Log of the (weighted) mean of the e-values along the last axis: an e-value under any dependence.
-
-    Args:
-        log_e: Log e-values, shape (..., J).
-        weights: Fixed before any data, >= 0, with a positive sum, shape (J,); equal without them.
+def mean_log_e(log_e: Floats) -> float:
+    """Log of the mean of J e-values: an e-value under any dependence.
 
     Raises:
-        StatsInputError: A value is NaN, or the weights are unusable.
+        StatsInputError: There is none, or one is NaN.
     """
-    values = log_e_values(log_e)
-    parts = np.ones(values.shape[-1]) if weights is None else np.asarray(weights, dtype=np.float64)
-    if parts.shape != values.shape[-1:] or not (parts >= 0).all() or not 0 < float(parts.sum()) < math.inf:
-        raise StatsInputError(f"weights must be {values.shape[-1]} numbers >= 0 with a positive sum, got {parts}.")
-    with np.errstate(divide="ignore"):
-        terms = values + np.log(parts / parts.sum())
-    return np.logaddexp.reduce(terms, axis=-1)
+    values = _log_e_values(log_e)
+    return float(np.logaddexp.reduce(values + np.log(1.0 / values.size)))
 
 
 def e_bh(log_e: Floats, q: float) -> BoolArray:
@@ -54,7 +45,7 @@ def e_bh(log_e: Floats, q: float) -> BoolArray:
         log_e: Log e-values, shape (K,).
         q: False discovery rate.
     """
-    values = log_e_values(log_e)
+    values = _log_e_values(log_e)
     share(q, "q")
     order = np.argsort(-values, kind="stable")
     enough = values[order] + np.log(np.arange(1, values.size + 1)) >= math.log(values.size / q)
@@ -64,23 +55,18 @@ def e_bh(log_e: Floats, q: float) -> BoolArray:
     return rejected
 
 
-def e_bonferroni(log_e: Floats, alpha: float) -> BoolArray:
-    """Which e-values reach K / alpha: fit for alarms that latch, since it holds for running maxima too."""
-    values = log_e_values(log_e)
-    return values >= math.log(values.size / share(alpha, "alpha"))
-
-
 def e_closed(log_e: Floats, alpha: float) -> BoolArray:
     """Which nulls can be named while the chance to name any true one stays at most alpha, under any dependence.
 
     The closed test with the mean as its merger: a null falls when the mean over every set that holds it reaches
-    1 / alpha, so only the sets with the k smallest others matter. Names all that `e_bonferroni` names, and more.
+    1 / alpha, so only the sets with the k smallest others matter. Names all that
+    the Bonferroni bound K / alpha names, and more.
 
     Args:
         log_e: Log e-values, shape (K,).
         alpha: Familywise error rate.
     """
-    values = np.minimum(log_e_values(log_e), 600.0)  # exp stays finite; capping only weakens the evidence
+    values = np.minimum(_log_e_values(log_e), 600.0)  # exp stays finite; capping only weakens the evidence
     needed = 1 / share(alpha, "alpha")
     e = np.exp(values)
     order = np.argsort(e, kind="stable")
@@ -90,24 +76,3 @@ def e_closed(log_e: Floats, alpha: float) -> BoolArray:
         sums = e[index] + np.concatenate([[0.0], np.cumsum(others)])
         named[index] = bool((sums / np.arange(1, e.size + 1) >= needed).all())
     return named
-
-
-def benjamini_hochberg(p_values: Floats, q: float) -> BoolArray:
-    """Which nulls Benjamini and Hochberg (1995) reject; for one look at independent p-values, never for peeking.
-
-    Args:
-        p_values: Shape (K,), each in [0, 1].
-        q: False discovery rate.
-
-    Raises:
-        StatsInputError: A p-value is not in [0, 1].
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    if p.size == 0 or not ((p >= 0) & (p <= 1)).all():
-        raise StatsInputError(f"p-values must lie in [0, 1], got {p}.")
-    order = np.argsort(p, kind="stable")
-    small = p[order] <= share(q, "q") * np.arange(1, p.size + 1) / p.size
-    rejected = np.zeros(p.size, dtype=np.bool_)
-    if small.any():
-        rejected[order[: int(np.flatnonzero(small)[-1]) + 1]] = True
-    return rejected

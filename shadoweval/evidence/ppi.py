@@ -3,7 +3,7 @@
 The judge may be biased in any way. People's labels Y correct its scores F: fixed-sample PPI++ for reports
 (Angelopoulos, Duchi, Zrnic, arXiv 2311.01453), and for peeking an exact sequence that bets on
 Z = w F + labelled / p * (Y - w F), whose mean is that of Y whenever each pair is labelled with known chance p.
-Checked against ppi_py and truescore.
+Checked against ppi_py and truescore. Not part of a verdict: kept for judges whose scores people correct.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 from shadoweval.evidence.bets import Side
 from shadoweval.evidence.histbet import Edge, HistBet
 from shadoweval.evidence.inputs import BoolArray, FloatArray, Floats, StatsInputError, finite, paired, share, within
-from shadoweval.evidence.packing import Resumable, State, field, numbers
+from shadoweval.evidence.states import Resumable, State, field, numbers
 
 __all__ = ["FEWEST_LABELS", "PredictionPowered", "PredictionPoweredMean", "ppi_mean"]
 

@@ -1,7 +1,7 @@
-"""Scores to promote, hold or rollback, with reasons.
+"""Scores to promote, hold or rollback, with reasons; the numbers come from `evidence`.
 
-The way of the evidence: `columns` (pairs as arrays) -> `variables` (each claim is about the mean of one bounded
-variable) -> `units` (duplicates and sessions count once) -> `trial` (a histogram per variable and slice) -> `claims`
-(what proves a gate, what breaks it) -> `decide` (the lattice) -> `judge` (the verdict and the numbers for people).
-`evidence` says what is unsound, `looks` how often someone may look, `explain` why a gate says what it says.
+The way of a pair: `facts` and `columns` (records as arrays) -> `trial` (counts it) -> `claims` (a `gates.Gate` as
+tests: what proves it, what breaks it) -> `decide` (the lattice, under `rules`) -> `assessment` (the verdict and the
+numbers for people). `soundness` says what can't be trusted, `summary` and `explain` what people read, `kayenta` what
+Spinnaker's rule would say.
 """

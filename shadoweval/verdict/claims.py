@@ -2,78 +2,116 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from shadoweval.errors import ExperimentError
-from shadoweval.evidence import HistBet
-from shadoweval.evidence.bets import Side
-from shadoweval.evidence.latency import ORDER_LEVELS
-from shadoweval.protocols import Metric
-from shadoweval.verdict.gates import Gate
-from shadoweval.verdict.looks import Looks
-from shadoweval.verdict.variables import (
+from shadoweval.evidence import (
+    ORDER_LEVELS,
     Beyond,
     CappedDifference,
     CappedRatio,
     Difference,
-    Exceedance,
+    Exceedances,
     Level,
+    Looks,
+    MarginTest,
+    MeanRatio,
     Relative,
+    Scale,
+    Side,
     Variable,
-    span,
 )
+from shadoweval.evidence.decay import Newest
+from shadoweval.protocols import Metric
+from shadoweval.verdict.gates import Gate
 
-__all__ = ["Claim", "Test", "claim_of", "contrast_of"]
+__all__ = ["Claim", "claim_of", "contrast_of", "scale_of", "watch_for_decay"]
 
 _BETTING: Final = "Waudby-Smith and Ramdas 2023 (arXiv 2010.09686); Ryu and Bhatt (arXiv 2207.12382)"
 _LEVEL_CAP: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
-    """Is the mean of a variable greater (less) than `margin`?"""
-
-    __test__ = False  # no test of pytest's
-
-    variable: Variable
-    margin: float
-    side: Side
-
-    def log_e(self, evidence: Mapping[Variable, HistBet], looks: Looks) -> float:
-        """Log evidence that it is."""
-        return looks.log_e(evidence[self.variable], self.margin, self.side)
+_DECAY_ALPHA: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A gate as tests."""
+    """A gate as tests; it owns the variables that they are about, and says their interval in the metric's unit."""
 
     gate: Gate
     metric: Metric
-    holds: Test
+    variables: tuple[Variable, ...]
+    """Those that it asks about; the first is the one that promotion rests on."""
+    holds: MarginTest
     """What must be shown before promotion."""
-    breaks: Test
+    breaks: MarginTest
     """What rolls back once it is shown."""
-    notices: tuple[Test, ...] = ()
+    notices: tuple[MarginTest, ...] = ()
     """Worse than the incumbent at all, within the margin or not; any of them will do."""
+    ratio: MeanRatio | None = None
+    """The ratio of the arms' means, for display."""
     method: str = ""
     source: str = _BETTING
 
-    @property
-    def variables(self) -> tuple[Variable, ...]:
-        """All variables that it asks about; the first is the one that promotion rests on."""
-        return self.holds.variable, self.breaks.variable, *(test.variable for test in self.notices)
+    def bounds(self, looks: Looks, *, promotion_alpha: float, alpha: float) -> tuple[float, float]:
+        """One-sided bounds of the variable's mean; promotion's level at the edge that proves the claim."""
+        proves = "lower" if self.holds.side == "greater" else "upper"
+        levels = {proves: promotion_alpha}
+        return (
+            looks.bound(self.holds.mean, levels.get("lower", alpha), "lower"),
+            looks.bound(self.holds.mean, levels.get("upper", alpha), "upper"),
+        )
 
-    def notice_log_e(self, evidence: Mapping[Variable, HistBet], looks: Looks) -> float | None:
-        """Log evidence that the candidate is worse at all; None for a gate on the candidate's own level."""
-        return looks.merged([test.log_e(evidence, looks) for test in self.notices]) if self.notices else None
+    def interval(
+        self, looks: Looks, *, promotion_alpha: float, alpha: float
+    ) -> tuple[float | None, float | None, float | None]:
+        """Difference, and the bounds that decide (of the level, the difference or the ratio), in the metric's own unit.
+
+        None: there is none. The bounds of a ratio are an approximation, for display.
+        """
+        variable, mean = self.variables[0], self.holds.mean
+        if self.gate.ratio:
+            lower, upper = self._ratio_interval(variable, 2 * promotion_alpha)
+            return None, lower if lower > 0 else None, upper if math.isfinite(upper) else None
+        if not mean.n or isinstance(variable, Beyond | Exceedances):
+            return None, None, None
+        lower, upper = self.bounds(looks, promotion_alpha=promotion_alpha, alpha=alpha)
+        if isinstance(variable, Level):
+            return None, variable.value(lower), variable.value(upper)
+        low, high = variable.scale.span(self.gate.cap)
+        width = high - low
+        return mean.mean * width, lower * width, upper * width
+
+    def _ratio_interval(self, variable: Variable, alpha: float) -> tuple[float, float]:
+        if isinstance(variable, Exceedances):
+            return variable.ratio_interval(alpha)
+        return (0.0, math.inf) if self.ratio is None else self.ratio.interval(alpha)
+
+
+def scale_of(metric: Metric) -> Scale:
+    """Range and direction of a metric."""
+    return Scale(metric.low, metric.high, metric.higher_is_better)
 
 
 def contrast_of(metric: Metric) -> Variable:
     """The variable that summaries and slices compare the arms by."""
-    return Relative(metric) if metric.high is None or metric.low is None else Difference(metric)
+    scale = scale_of(metric)
+    return Difference(scale) if scale.bounded else Relative(scale)
+
+
+def watch_for_decay(claims: Sequence[Claim]) -> dict[str, Newest]:
+    """Let the newest units of each metric that must be no worse be watched; by metric, who watches."""
+    watched = [
+        claim
+        for claim in claims
+        if claim.gate.kind == "no_worse" and not claim.gate.dry_run and isinstance(claim.variables[0], Difference)
+    ]
+    found: dict[str, Newest] = {}
+    for claim in watched:
+        newest = Newest(-claim.holds.margin, alpha=_DECAY_ALPHA / len(watched))
+        claim.variables[0].newest = found[claim.metric.name] = newest
+    return found
 
 
 def claim_of(gate: Gate, metrics: Sequence[Metric], *, contrasts: Mapping[str, Variable]) -> Claim:
@@ -111,9 +149,9 @@ def _margin_inside(gate: Gate, margin: float, *, lo: float) -> float:
 
 def _mean_claim(gate: Gate, metric: Metric, contrasts: Mapping[str, Variable]) -> Claim:
     variable = contrasts[metric.name]
-    low, high = span(metric)
+    low, high = variable.scale.span()
     if isinstance(variable, Difference):
-        scale, how = high - low, f"mean of paired differences in [{low - high:g}, {high - low:g}]"
+        how = f"mean of paired differences in [{low - high:g}, {high - low:g}]"
     else:
         if gate.cap is None:
             raise ExperimentError(
@@ -121,33 +159,36 @@ def _mean_claim(gate: Gate, metric: Metric, contrasts: Mapping[str, Variable]) -
                 f"Declare the most that one query can count: {gate.kind}({gate.metric!r}, by={gate.margin:g}, cap=...)"
                 f", or gate it as at_most({gate.metric!r}, ratio=...)."
             )
-        variable = CappedDifference(metric, gate.cap)
-        low, high = span(metric, gate.cap)
-        scale, how = high - low, f"mean of paired differences, each value counted up to {gate.cap:g}"
-    margin = _margin_inside(gate, gate.margin / scale, lo=-1)
+        variable = CappedDifference(variable.scale, gate.cap)
+        low, high = variable.scale.span(gate.cap)
+        how = f"mean of paired differences, each value counted up to {gate.cap:g}"
+    margin = _margin_inside(gate, gate.margin / (high - low), lo=-1)
     needed = margin if gate.kind == "better" else -margin
-    worse = Test(variable=variable, margin=0.0, side="less")
+    worse = MarginTest(mean=variable.mean, margin=0.0, side="less")
     return Claim(
         gate=gate,
         metric=metric,
-        holds=Test(variable=variable, margin=needed, side="greater"),
-        breaks=worse if gate.kind == "better" else Test(variable=variable, margin=needed, side="less"),
+        variables=(variable,),
+        holds=MarginTest(mean=variable.mean, margin=needed, side="greater"),
+        breaks=worse if gate.kind == "better" else MarginTest(mean=variable.mean, margin=needed, side="less"),
         notices=(worse,),
         method=f"betting on the {how}",
     )
 
 
 def _ratio_claim(gate: Gate, metric: Metric) -> Claim:
-    variable = CappedRatio(metric, gate.cap, ratio=gate.margin)
-    dearer = Test(variable=CappedRatio(metric, gate.cap, ratio=1.0), margin=0.0, side="less")
+    scale = scale_of(metric)
+    within, same = CappedRatio(scale, gate.cap, ratio=gate.margin), CappedRatio(scale, gate.cap, ratio=1.0)
     cap = gate.cap if metric.high is None else metric.high
     upto = "ten times the largest of the incumbent's first 50" if cap is None else f"{cap:g}"
     return Claim(
         gate=gate,
         metric=metric,
-        holds=Test(variable=variable, margin=0.0, side="greater"),
-        breaks=Test(variable=variable, margin=0.0, side="less"),
-        notices=() if metric.higher_is_better else (dearer,),
+        variables=(within,) if metric.higher_is_better else (within, same),
+        holds=MarginTest(mean=within.mean, margin=0.0, side="greater"),
+        breaks=MarginTest(mean=within.mean, margin=0.0, side="less"),
+        notices=() if metric.higher_is_better else (MarginTest(mean=same.mean, margin=0.0, side="less"),),
+        ratio=MeanRatio(),
         method=f"betting on {gate.margin:g} x incumbent - candidate, each value counted up to {upto}; the interval is "
         "Fieller's under an asymptotic confidence sequence, for display",
         source=f"{_BETTING}; Fieller 1954; Waudby-Smith et al. (arXiv 2103.06476)",
@@ -160,15 +201,26 @@ def _level_claim(gate: Gate, metric: Metric) -> Claim:
     low, high = (-cap if low is None else low), (cap if high is None else high)
     if not low < high:
         raise ExperimentError(f"'{gate.sentence}' needs cap=: the most that one query can count.")
-    variable = Level(metric, low, high)
     limit = _margin_inside(gate, (gate.margin - low) / (high - low), lo=0)
     holds, breaks = _sides(gate)
+    how = f"betting on the candidate's mean, each value counted within [{low:g}, {high:g}]"
+    return _one_sided(gate, metric, Level(scale_of(metric), low, high), margin=limit, sides=(holds, breaks), method=how)
+
+
+def _one_sided(
+    gate: Gate,
+    metric: Metric,
+    variable: Variable,
+    *,
+    margin: float,
+    sides: tuple[Side, Side],
+    method: str,
+    source: str = _BETTING,
+) -> Claim:
+    """A claim on the candidate's own level: it holds on one side of the margin and breaks on the other."""
+    holds, breaks = (MarginTest(mean=variable.mean, margin=margin, side=side) for side in sides)
     return Claim(
-        gate=gate,
-        metric=metric,
-        holds=Test(variable=variable, margin=limit, side=holds),
-        breaks=Test(variable=variable, margin=limit, side=breaks),
-        method=f"betting on the candidate's mean, each value counted within [{low:g}, {high:g}]",
+        gate=gate, metric=metric, variables=(variable,), holds=holds, breaks=breaks, method=method, source=source
     )
 
 
@@ -180,17 +232,11 @@ def _quantile_claim(gate: Gate, metric: Metric, level: float) -> Claim:
     source = f"{_BETTING}; compare Howard and Ramdas (arXiv 1906.09712)"
     if not gate.compares:
         above = gate.kind == "at_most"
-        variable = Beyond(metric, gate.margin, above=above)
-        rate = 1 - level if above else level
-        return Claim(
-            gate=gate,
-            metric=metric,
-            holds=Test(variable=variable, margin=rate, side="less"),
-            breaks=Test(variable=variable, margin=rate, side="greater"),
-            method=f"betting on how often the candidate is {'above' if above else 'below'} {gate.margin:g}, against "
-            f"{rate:.3g}",
-            source=source,
+        variable, rate = Beyond(scale_of(metric), gate.margin, above=above), 1 - level if above else level
+        how = (
+            f"betting on how often the candidate is {'above' if above else 'below'} {gate.margin:g}, against {rate:.3g}"
         )
+        return _one_sided(gate, metric, variable, margin=rate, sides=("less", "greater"), method=how, source=source)
     if metric.low is None or metric.low < 0:
         raise ExperimentError(f"'{gate.sentence}': quantiles are compared for amounts >= 0 only.")
     if gate.ratio and metric.higher_is_better:
@@ -200,15 +246,21 @@ def _quantile_claim(gate: Gate, metric: Metric, level: float) -> Claim:
         )
     shift = 0.0 if gate.ratio else gate.margin * (1 if gate.kind == "no_worse" else -1)
     shift = -shift if metric.higher_is_better else shift
-    variable = Exceedance(metric, level, ratio=gate.margin if gate.ratio else 1.0, shift=shift)
-    same = Exceedance(metric, level)
-    levels = [Exceedance(metric, other) for other in ORDER_LEVELS] if gate.ratio else [same]
+    variable = Exceedances(
+        scale_of(metric),
+        level,
+        watched=ORDER_LEVELS if gate.ratio else (level,),
+        ratio=gate.margin if gate.ratio else 1.0,
+        shift=shift,
+    )
+    allowed, *same = (MarginTest(mean=mean, margin=0.0, side="greater") for mean in variable.means)
     return Claim(
         gate=gate,
         metric=metric,
-        holds=Test(variable=variable, margin=0.0, side="less"),
-        breaks=Test(variable=same if gate.kind == "better" else variable, margin=0.0, side="greater"),
-        notices=tuple(Test(variable=one, margin=0.0, side="greater") for one in levels),
+        variables=(variable,),
+        holds=MarginTest(mean=variable.mean, margin=0.0, side="less"),
+        breaks=same[0] if gate.kind == "better" else allowed,
+        notices=tuple(same),
         method="betting on which arm alone goes beyond the incumbent's quantile as known before the pair",
         source=source,
     )

@@ -7,54 +7,47 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import Final, TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from shadoweval.evidence import AttributeColumn, Scores
+from shadoweval.evidence.inputs import BoolArray, FloatArray, IdArray, IntArray
 from shadoweval.protocols import Metric
 from shadoweval.records import PairScore, Score, Scored
-from shadoweval.verdict.attributes import AttributeColumn, attribute_columns
-from shadoweval.verdict.facts import Facts, PairFacts, facts_of
+from shadoweval.verdict.facts import Facts, PairFacts, attribute_columns
 
-__all__ = ["Columns", "Facts", "JudgedPair", "PairFacts", "ScoreColumns", "batches", "columns_of", "facts_of", "sound"]
+__all__ = ["Columns", "ScoreColumns", "ScoredPair", "columns_of", "sound"]
 
-FloatArray: TypeAlias = NDArray[np.float64]
-BoolArray: TypeAlias = NDArray[np.bool_]
-IdArray: TypeAlias = NDArray[np.uint64]
-
-
-JudgedPair: TypeAlias = tuple[PairFacts, Sequence[PairScore]]
+ScoredPair: TypeAlias = tuple[PairFacts, Sequence[PairScore]]
+"""What the verdict must know of a pair, and its scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreColumns:
-    """One metric of a batch; all arrays have shape (n,)."""
+class ScoreColumns(Scores):
+    """One metric of a batch, and why scores are missing; all arrays have shape (n,)."""
 
-    incumbent: FloatArray
-    candidate: FloatArray
-    incumbent_scored: BoolArray
-    candidate_scored: BoolArray
-    noise: FloatArray | None = None
-    """The incumbent's re-run; None: nothing was re-run."""
-    noise_scored: BoolArray | None = None
     missing_by_design: BoolArray | None = None
     """Where the incumbent has no score because it was not run again on this query."""
     unscored: Mapping[str, int] = field(default_factory=dict[str, int])
     """Reasons, `arm: reason` -> how often."""
     versions: frozenset[str] = frozenset()
 
-    @property
-    def both(self) -> BoolArray:
-        """Where both arms have a score."""
-        return self.incumbent_scored & self.candidate_scored
+    def of(self, which: BoolArray | IntArray | slice) -> ScoreColumns:
+        """The scores of some of the pairs, without the reasons of missing ones."""
+        by_design = None if self.missing_by_design is None else self.missing_by_design[which]
+        part = cast("ScoreColumns", Scores.of(self, which))  # slots and super() do not go together
+        return replace(part, missing_by_design=by_design, unscored={})
 
 
-def sound(scores: ScoreColumns | None, metric: Metric, n: int) -> ScoreColumns:
-    """The scores that can be judged: those of n pairs within the metric's range; the others are unscored, with why."""
+def sound(scores: Mapping[str, ScoreColumns], metrics: Sequence[Metric], n: int) -> dict[str, ScoreColumns]:
+    """By metric, the scores of n pairs that are in its range; the others are unscored, with why."""
+    return {metric.name: _sound(scores.get(metric.name), metric, n) for metric in metrics}
+
+
+def _sound(scores: ScoreColumns | None, metric: Metric, n: int) -> ScoreColumns:
     if scores is None:
         nothing = np.zeros(n, dtype=np.bool_)
         return ScoreColumns(
@@ -76,6 +69,8 @@ def sound(scores: ScoreColumns | None, metric: Metric, n: int) -> ScoreColumns:
     noise, noise_scored = scores.noise, scores.noise_scored
     if noise is not None and noise_scored is not None:
         noise, noise_scored = _in_range(noise, noise_scored, metric)
+    if incumbent is scores.incumbent and candidate is scores.candidate and noise is scores.noise:
+        return scores
     return replace(
         scores,
         incumbent=incumbent,
@@ -120,38 +115,38 @@ class Columns:
         """How many pairs."""
         return self.asked_at.size
 
+    def part(self, which: slice | IntArray) -> Columns:
+        """Some of the pairs, without attributes and facts."""
+        return Columns(
+            asked_at=self.asked_at[which],
+            key=self.key[which],
+            cluster=self.cluster[which],
+            alone=self.alone[which],
+            scores={name: scores.of(which) for name, scores in self.scores.items()},
+        )
 
-_BATCH: Final = 20_000
 
-
-def batches(pairs: Iterable[JudgedPair], metrics: Sequence[Metric], *, size: int = _BATCH) -> Iterator[Columns]:
-    """Columns of at most `size` pairs each, so that a million pairs need little memory."""
-    source = iter(pairs)
-    while chunk := list(islice(source, size)):
-        yield columns_of(chunk, metrics)
-
-
-def columns_of(pairs: Iterable[JudgedPair], metrics: Sequence[Metric]) -> Columns:
+def columns_of(pairs: Iterable[ScoredPair], metrics: Sequence[Metric]) -> Columns:
     """The columns of pairs in query order; scores of metrics that are not in `metrics` are left out."""
-    facts, kept = Facts(), []
+    facts, counted = Facts(), []
     for pair in pairs:
         if pair[0].aborted:
             facts.aborted += 1
         else:
             facts.count(pair[0])
-            kept.append(pair)
-    by_metric: dict[str, list[PairScore | None]] = {metric.name: [None] * len(kept) for metric in metrics}
-    for place, (_facts, scores) in enumerate(kept):
+            counted.append(pair)
+    by_metric: dict[str, list[PairScore | None]] = {metric.name: [None] * len(counted) for metric in metrics}
+    for row, (_facts, scores) in enumerate(counted):
         for score in scores:
             if score.metric in by_metric:
-                by_metric[score.metric][place] = score
+                by_metric[score.metric][row] = score
     return Columns(
-        asked_at=np.array([pair.asked_at.timestamp() for pair, _ in kept], dtype=np.float64),
-        key=np.array([_number(pair.key) for pair, _ in kept], dtype=np.uint64),
-        cluster=np.array([_number(pair.unit) if pair.unit else 0 for pair, _ in kept], dtype=np.uint64),
-        alone=np.array([not pair.unit for pair, _ in kept], dtype=np.bool_),
+        asked_at=np.array([pair.asked_at.timestamp() for pair, _ in counted], dtype=np.float64),
+        key=np.array([_number(pair.key) for pair, _ in counted], dtype=np.uint64),
+        cluster=np.array([_number(pair.unit) if pair.unit else 0 for pair, _ in counted], dtype=np.uint64),
+        alone=np.array([not pair.unit for pair, _ in counted], dtype=np.bool_),
         scores={metric.name: _score_columns(metric, by_metric[metric.name]) for metric in metrics},
-        attributes=attribute_columns([pair.attributes for pair, _ in kept]),
+        attributes=attribute_columns([pair.attributes for pair, _ in counted]),
         facts=facts,
     )
 
@@ -162,9 +157,9 @@ def _number(name: str) -> int:
 
 def _side(scores: Sequence[Score | None], arm: str, unscored: Counter[str]) -> tuple[FloatArray, BoolArray]:
     values, scored = np.zeros(len(scores)), np.zeros(len(scores), dtype=np.bool_)
-    for place, score in enumerate(scores):
+    for row, score in enumerate(scores):
         if isinstance(score, Scored):
-            values[place], scored[place] = score.value, True
+            values[row], scored[row] = score.value, True
         elif arm:
             unscored[f"{arm}: {'the scorer said nothing' if score is None else score.reason}"] += 1
     return values, scored

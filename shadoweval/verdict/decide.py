@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shadoweval.evidence import HistBet, missing_is_tolerable, pairs_to_go, planned_pairs
-from shadoweval.records import Decision, GateState
-from shadoweval.verdict.claims import Claim, Test
-from shadoweval.verdict.looks import looks_of
+from shadoweval.evidence import ALWAYS, ONCE, Looks, missing_is_tolerable, pairs_to_go, planned_pairs
+from shadoweval.records import Coverage, Decision, GateState
+from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.rules import Rules
-from shadoweval.verdict.variables import Variable
+from shadoweval.verdict.soundness import Problem, missing_share, problems
+from shadoweval.verdict.trial import Trial
 
-__all__ = ["GateEvidence", "Outcome", "awaited", "conclude", "weigh"]
+__all__ = ["Decided", "GateEvidence", "Outcome", "awaited", "conclude", "decide", "looks_of", "weigh"]
 
 _FUTURES: Final = 60
 _COARSE: Final = 500
@@ -35,6 +35,7 @@ class GateEvidence:
     holds: float
     breaks: float
     notice: float | None
+    """Worse than the incumbent at all; None for a gate on the candidate's own level."""
     tolerable: bool
     """Whether the claim would hold whatever the missing pairs were like."""
 
@@ -51,24 +52,78 @@ class Outcome:
     gate_reasons: tuple[str, ...]
 
 
-def weigh(claim: Claim, evidence: Mapping[Variable, HistBet], *, rules: Rules, missing: float) -> GateEvidence:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What was decided, and on what."""
+
+    outcome: Outcome
+    gates: tuple[GateEvidence, ...]
+    problems: tuple[Problem, ...]
+    trial: Trial
+    """The evidence that counted: the trial's, with the open sessions where no more pairs will come."""
+
+
+def looks_of(rules: Rules) -> Looks:
+    """How evidence is read under these rules."""
+    return ONCE if rules.once else ALWAYS
+
+
+def decide(
+    trial: Trial, *, candidate: str, coverage: Coverage, now: float, rules: Rules, all_reasons: bool = True
+) -> Decided:
+    """Decide on the evidence of a trial as it stands; the trial is not changed and can go on.
+
+    Args:
+        trial: The evidence.
+        candidate: Name of the candidate, as in the versions.
+        coverage: The funnel that its pairs came out of.
+        now: Seconds since 1970.
+        rules: Levels and floors.
+        all_reasons: Whether a verdict that holds anyway also says what else stands in the way; costs time.
+    """
+    counted = trial.closed() if rules.once or rules.closed else trial
+    unsound = problems(trial, coverage, rules, now=now, candidate=candidate)
+    missing = missing_share(coverage)
+    gates = tuple(weigh(claim, rules=rules, missing=missing) for claim in counted.claims)
+    named = {problem.metric: problem.sentence for problem in reversed(unsound)}
+    outcome = conclude(gates, rules, problems=named)
+    if outcome.decision == "promote" or (all_reasons and outcome.why == "inconclusive"):
+        outcome = conclude(gates, rules, problems=named, barriers=barriers(trial, rules))
+    return Decided(outcome=outcome, gates=gates, problems=unsound, trial=counted)
+
+
+def barriers(trial: Trial, rules: Rules) -> tuple[str, ...]:
+    """Why nothing is promoted yet, whatever the gates say."""
+    reasons = [
+        f"{metric} has turned worse lately, whatever its average over the whole time"
+        for metric, newest in trial.watched.items()
+        if not rules.once and newest.decayed
+    ]
+    hours = (trial.last_asked - trial.first_asked) / 3600
+    if rules.min_hours is not None and hours < rules.min_hours:
+        reasons.append(f"{hours:.1f} of at least {rules.min_hours:g} hours of traffic")
+    return tuple(reasons)
+
+
+def weigh(claim: Claim, *, rules: Rules, missing: float) -> GateEvidence:
     """The evidence on one claim; `missing` is the share of sampled queries without a pair."""
-    held = evidence[claim.holds.variable]
+    looks = looks_of(rules)
     return GateEvidence(
         claim=claim,
-        n=held.n,
-        holds=claim.holds.log_e(evidence, looks_of(rules)),
-        breaks=claim.breaks.log_e(evidence, looks_of(rules)),
-        notice=claim.notice_log_e(evidence, looks_of(rules)),
-        tolerable=missing == 0 or _tolerable(claim.holds, held, rules=rules, missing=missing),
+        n=claim.holds.mean.n,
+        holds=looks.log_e(claim.holds),
+        breaks=looks.log_e(claim.breaks),
+        notice=looks.merged([looks.log_e(test) for test in claim.notices]) if claim.notices else None,
+        tolerable=missing == 0 or _tolerable(claim, rules=rules, missing=missing),
     )
 
 
-def _tolerable(test: Test, held: HistBet, *, rules: Rules, missing: float) -> bool:
-    if test.side == "greater":
-        lower, margin, lowest = looks_of(rules).bound(held, rules.promotion_alpha, "lower"), -test.margin, held.lo
+def _tolerable(claim: Claim, *, rules: Rules, missing: float) -> bool:
+    mean, margin = claim.holds.mean, claim.holds.margin
+    if claim.holds.side == "greater":
+        lower, margin, lowest = looks_of(rules).bound(mean, rules.promotion_alpha, "lower"), -margin, mean.lo
     else:
-        lower, margin, lowest = -looks_of(rules).bound(held, rules.promotion_alpha, "upper"), test.margin, -held.hi
+        lower, lowest = -looks_of(rules).bound(mean, rules.promotion_alpha, "upper"), -mean.hi
     return missing_is_tolerable(lower, missing, margin=margin, lowest=lowest)
 
 
@@ -87,50 +142,48 @@ def conclude(
         problems: What is wrong with the evidence: metric -> sentence, "" for the whole trial.
         barriers: Further reasons not to promote yet.
     """
-    deciding = [place for place, gate in enumerate(gates) if not gate.claim.gate.dry_run]
+    deciding = [number for number, gate in enumerate(gates) if not gate.claim.gate.dry_run]
     broken, alarm = _broken(gates, deciding, rules)
-    states: list[GateState] = []
-    reasons: list[str] = []
-    for place, gate in enumerate(gates):
-        state, reason = _state(gate, rules, broken=place in broken, problem=problems.get(gate.claim.metric.name, ""))
-        states.append(state)
-        reasons.append(reason)
-    named = [gates[place].claim.gate.sentence for place in deciding if place in broken]
-    undecided = [gates[place].claim.gate.sentence for place in deciding if states[place] != "holds"]
-    why, said = "proven", tuple(f"proven: {gates[place].claim.gate.sentence}" for place in deciding)
+    judged = [
+        _state(gate, rules, broken=number in broken, problem=problems.get(gate.claim.metric.name, ""))
+        for number, gate in enumerate(gates)
+    ]
+    states: tuple[GateState, ...] = tuple(state for state, _ in judged)
+    sentences = [gate.claim.gate.sentence for gate in gates]
+    undecided = [sentences[number] for number in deciding if states[number] != "holds"]
     decision: Decision = "promote"
+    why, reasons = "proven", tuple(f"proven: {sentences[number]}" for number in deciding)
     if alarm:
         decision, why = "rollback", "broken"
-        said = tuple(f"proven broken: {sentence}" for sentence in named)
+        reasons = tuple(f"proven broken: {sentences[number]}" for number in deciding if number in broken)
     elif problems or not deciding:
         decision, why = "hold", "error"
-        said = tuple(problems.values()) or ("No gate decides: write one that is not a dry run.",)
+        reasons = tuple(problems.values()) or ("No gate decides: write one that is not a dry run.",)
     elif undecided or barriers:
         decision, why = "hold", "inconclusive"
-        said = (*(f"not proven yet: {sentence}" for sentence in undecided), *barriers)
-    notices = (*(problems.values() if alarm else ()), *_notices(gates, deciding, rules))
+        reasons = (*(f"not proven yet: {sentence}" for sentence in undecided), *barriers)
     return Outcome(
         decision=decision,
         why=why,
-        states=tuple(states),
-        reasons=said,
-        notices=notices,
-        gate_reasons=tuple(reasons),
+        states=states,
+        reasons=reasons,
+        notices=(*(problems.values() if alarm else ()), *_notices(gates, deciding, rules)),
+        gate_reasons=tuple(reason for _, reason in judged),
     )
 
 
 def _broken(gates: Sequence[GateEvidence], deciding: Sequence[int], rules: Rules) -> tuple[set[int], bool]:
     """Which gates are broken; dry runs are judged alone and raise no alarm."""
     needed = math.log(1 / rules.alpha)
-    alone = {place for place, gate in enumerate(gates) if gate.claim.gate.critical or gate.claim.gate.dry_run}
-    broken = {place for place in alone if gates[place].breaks >= needed}
-    alarm = any(place in broken for place in deciding)
-    shared = [place for place in deciding if place not in alone]
+    alone = {number for number, gate in enumerate(gates) if gate.claim.gate.critical or gate.claim.gate.dry_run}
+    broken = {number for number in alone if gates[number].breaks >= needed}
+    alarm = any(number in broken for number in deciding)
+    shared = [number for number in deciding if number not in alone]
     if shared:
-        breaks = [gates[place].breaks for place in shared]
+        breaks = [gates[number].breaks for number in shared]
         if looks_of(rules).merged(breaks) >= needed:
             named = looks_of(rules).named(breaks, rules.alpha) or (breaks.index(max(breaks)),)
-            broken |= {shared[place] for place in named}
+            broken |= {shared[index] for index in named}
             alarm = True
     return broken, alarm
 
@@ -151,33 +204,30 @@ def _state(gate: GateEvidence, rules: Rules, *, broken: bool, problem: str) -> t
 
 def _notices(gates: Sequence[GateEvidence], deciding: Sequence[int], rules: Rules) -> tuple[str, ...]:
     """A regression within its margin is real, and worth saying beside any verdict."""
-    compared = [(place, notice) for place in deciding if (notice := gates[place].notice) is not None]
+    compared = [(number, notice) for number in deciding if (notice := gates[number].notice) is not None]
     log_e = [notice for _, notice in compared]
     if not log_e or looks_of(rules).merged(log_e) < math.log(1 / rules.alpha):
         return ()
-    named = [gates[compared[place][0]].claim.gate.metric for place in looks_of(rules).named(log_e, rules.alpha)]
+    named = [gates[compared[index][0]].claim.gate.metric for index in looks_of(rules).named(log_e, rules.alpha)]
     if named:
         return tuple(f"{metric} is worse than the incumbent's" for metric in dict.fromkeys(named))
     likeliest = gates[compared[log_e.index(max(log_e))][0]].claim.gate.metric
     return (f"Something is worse than the incumbent's, most likely {likeliest}",)
 
 
-def awaited(gate: GateEvidence, evidence: Mapping[Variable, HistBet], *, rules: Rules) -> tuple[int, int, int] | None:
+def awaited(gate: GateEvidence, *, rules: Rules) -> tuple[int, int, int] | None:
     """About how many more units until the gate is decided: middle, early, late; None where that can't be said."""
-    held = evidence[gate.claim.holds.variable]
-    if held.n < 2:
-        return None
     test = gate.claim.holds
-    gap = held.mean - test.margin if test.side == "greater" else test.margin - held.mean
-    if gap <= 0:
-        test = gate.claim.breaks
-        held = evidence[test.variable]
-        gap = held.mean - test.margin if test.side == "greater" else test.margin - held.mean
-    if gap <= 0 or (held.variance == 0 and held.bins > _COARSE):
+    if test.mean.n < 2:
         return None
-    if held.bins > _COARSE:
-        plan = planned_pairs(held.variance, gap)
-        middle, late = plan.half - held.n, plan.most - held.n
+    if test.gap <= 0:
+        test = gate.claim.breaks
+    mean = test.mean
+    if test.gap <= 0 or (mean.variance == 0 and mean.bins > _COARSE):
+        return None
+    if mean.bins > _COARSE:
+        plan = planned_pairs(mean.variance, test.gap)
+        middle, late = plan.half - mean.n, plan.most - mean.n
         return (middle, max(middle // 2, 0), late) if middle > 0 else None
-    to_go = pairs_to_go(held, test.margin, test.side, alpha=rules.promotion_alpha, futures=_FUTURES)
+    to_go = pairs_to_go(mean, test.margin, test.side, alpha=rules.promotion_alpha, futures=_FUTURES)
     return None if to_go.chance < 0.5 else (to_go.median, to_go.early, to_go.late)

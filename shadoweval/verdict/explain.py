@@ -1,14 +1,17 @@
-"""Why a gate says what it says: its numbers, the formula they come from, and the source of the formula, as text."""
+"""Verdicts as text: why a gate says what it says, the formula and its source, and how far off a decision is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from shadoweval.records import GateResult, Verdict
-from shadoweval.verdict.outlook import HOURS_TO_GO
 
-__all__ = ["explain", "explain_gate"]
+__all__ = ["HOURS_TO_GO", "explain", "explain_gate", "hours_to_go", "with_outlook"]
+
+HOURS_TO_GO: Final = "hours until decided"
+"""Name of the estimate in `GateResult.details`."""
 
 _STATES = {
     "holds": "proven",
@@ -70,18 +73,49 @@ def _change(gate: GateResult) -> Iterator[str]:
 
 
 def _evidence(gate: GateResult) -> Iterator[str]:
-    found = gate.details
+    details = gate.details
     for side, name in (("holds", "it holds"), ("breaks", "it is broken")):
-        log_e, needed = found.get(f"log e {side}"), found.get(f"needed to {side.rstrip('s')}")
+        log_e, needed = details.get(f"log e {side}"), details.get(f"needed to {side.rstrip('s')}")
         if log_e is not None and needed is not None:
             enough = "enough" if log_e >= needed else "not enough"
             yield f"  evidence that {name}: e = {_power(log_e)}, needs {_power(needed)}: {enough}"
-    worse = found.get("log e worse at all")
+    worse = details.get("log e worse at all")
     if worse is not None:
         yield f"  evidence that it is worse than the incumbent at all: e = {_power(worse)}"
-    if capped := found.get("values counted as the cap"):
+    if capped := details.get("values counted as the cap"):
         yield f"  {capped:.0f} values of the candidate were larger than the cap and count as it"
 
 
 def _power(log_e: float) -> str:
     return f"{math.exp(log_e):.3g}" if abs(log_e) < 20 else f"10^{log_e / math.log(10):.0f}"
+
+
+def hours_to_go(pairs: int, *, seen: int, seconds: float) -> float | None:
+    """How long `pairs` more take if they come as the `seen` ones came; None where nothing can be said."""
+    return pairs / seen * seconds / 3600 if seen and seconds > 0 else None
+
+
+def with_outlook(reasons: Sequence[str], gates: Sequence[GateResult]) -> tuple[str, ...]:
+    """The reasons of a verdict; those that name an open gate also say how far off its decision is."""
+    waits = {
+        f"not proven yet: {gate.sentence}": _outlook(gate)
+        for gate in gates
+        if gate.state == "open" and not gate.dry_run
+    }
+    return tuple(f"{reason} ({waits[reason]})" if reason in waits else reason for reason in reasons)
+
+
+def _outlook(gate: GateResult) -> str:
+    if gate.pairs_needed is None:
+        return "no end is in sight yet"
+    middle, early, late = gate.pairs_needed
+    hours = gate.details.get(HOURS_TO_GO)
+    when = "" if hours is None else f", some {_span(hours)} at the traffic so far"
+    return f"about {middle:,} more pairs, {early:,} to {late:,}{when}"
+
+
+def _span(hours: float) -> str:
+    for size, name in ((24.0, "days"), (1.0, "hours"), (1 / 60, "minutes")):
+        if hours >= 1.5 * size:
+            return f"{hours / size:,.0f} {name}"
+    return "2 minutes"

@@ -1,19 +1,25 @@
-"""What the verdict must know of pairs beside their scores."""
+"""What the verdict must know of pairs beside their scores, and what slices go by."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
-from shadoweval.records import Arm, Pair
-from shadoweval.verdict.attributes import attributes_of
+from shadoweval.evidence import AttributeColumn
+from shadoweval.evidence.inputs import IntArray
+from shadoweval.records import Arm, Observation, Pair, Query
 
-__all__ = ["Facts", "PairFacts", "facts_of"]
+__all__ = ["Facts", "PairFacts", "attribute_columns", "attributes_of", "facts_of", "length_of", "script_of"]
+
+_LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
+_SCRIPT_SAMPLE: Final = 200
 
 
 class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,8 +107,8 @@ class Facts:
     def merge(self, other: Facts) -> None:
         """Add another batch's counts."""
         for arm, versions in other.versions.items():
-            for name, found in versions.items():
-                self.versions.setdefault(arm, {}).setdefault(name, set()).update(found)
+            for name, values in versions.items():
+                self.versions.setdefault(arm, {}).setdefault(name, set()).update(values)
         self.fidelity.update(other.fidelity)
         self.salts |= other.salts
         self.highest_bucket = max(self.highest_bucket, other.highest_bucket)
@@ -115,7 +121,7 @@ class Facts:
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {
-            "versions": {arm: {name: sorted(found) for name, found in by.items()} for arm, by in self.versions.items()},
+            "versions": {arm: {name: sorted(seen) for name, seen in by.items()} for arm, by in self.versions.items()},
             "fidelity": dict(self.fidelity),
             "salts": sorted(self.salts),
             "numbers": [getattr(self, name) for name in _NUMBERS],
@@ -123,7 +129,7 @@ class Facts:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
-        self.versions = {arm: {name: set(found) for name, found in by.items()} for arm, by in state["versions"].items()}
+        self.versions = {arm: {name: set(seen) for name, seen in by.items()} for arm, by in state["versions"].items()}
         self.fidelity, self.salts = Counter(state["fidelity"]), set(state["salts"])
         for name, value in zip(_NUMBERS, state["numbers"], strict=True):
             setattr(self, name, value)
@@ -137,3 +143,41 @@ _NUMBERS: Final = (
     "aborted",
     "latest_lead",
 )
+
+
+def length_of(text: str) -> str:
+    """`short` up to 40 characters, `medium` up to 160, `long` up to 640, else `very long`: fixed, so not learned."""
+    return next((name for limit, name in _LENGTHS if len(text) <= limit), "very long")
+
+
+def script_of(text: str) -> str:
+    """The script most letters of the text's beginning are in, as Unicode names it: latin, cyrillic, cjk, arabic, ..."""
+    letters = Counter(
+        unicodedata.name(character, "").split(" ")[0].lower()
+        for character in text[:_SCRIPT_SAMPLE]
+        if character.isalpha()
+    )
+    return letters.most_common(1)[0][0] if letters else "none"
+
+
+def attributes_of(query: Query, served: Observation) -> dict[str, str]:
+    """Attributes by name: the query's plain ones as text, its length, its script, and whether the incumbent failed."""
+    plain: dict[str, Any] = query.attributes
+    named = {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float | bool)}
+    derived = {"length": length_of(query.text), "script": script_of(query.text)}
+    if served.failure is not None:
+        derived["incumbent failed"] = served.failure.step or served.failure.kind
+    return {**derived, **named}
+
+
+def attribute_columns(pairs: Sequence[Mapping[str, str]]) -> dict[str, AttributeColumn]:
+    """A column for each attribute that any pair has."""
+    codes: dict[str, IntArray] = {}
+    values: dict[str, dict[str, int]] = {}
+    for row, attributes in enumerate(pairs):
+        for name, value in attributes.items():
+            if name not in codes:
+                codes[name] = np.full(len(pairs), -1, dtype=np.int64)
+                values[name] = {}
+            codes[name][row] = values[name].setdefault(value, len(values[name]))
+    return {name: AttributeColumn(codes=codes[name], values=tuple(values[name])) for name in codes}

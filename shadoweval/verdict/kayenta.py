@@ -1,34 +1,55 @@
-"""A judge that classifies as Kayenta's `NetflixACAJudge-v1.0` does, for teams that compare with what they have.
+"""The rule of Kayenta's `NetflixACAJudge-v1.0` over the same pairs, for teams that come from Spinnaker.
 
 Two samples of one metric are compared by the interval of the Mann-Whitney location shift; there is no pairing, no
-margin of ours, and no correction for looking twice or for many metrics. `warnings` says where that is unsound.
-Source: spinnaker/kayenta, `NetflixACAJudge.scala`, `MannWhitneyClassifier.scala`, `WeightedSumScorer.scala`; R's
-`wilcox.test` and `zeroin` (Brent 1973), whose tolerance of 1e-4 the original shares. Checked against Kayenta's own
-test cases.
+margin of ours, and no correction for looking twice or for many metrics. Its score decides in the place of proof, so no
+error rate is promised: `warnings` says where it is unsound. What makes evidence unsound holds under this rule too.
+Source: spinnaker/kayenta, `NetflixACAJudge.scala`, `MannWhitneyClassifier.scala`, `WeightedSumScorer.scala`. Checked
+against Kayenta's own test cases.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from statistics import NormalDist
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["Classification", "KayentaMetric", "Label", "Shift", "Thresholds", "classify", "score", "shift", "warnings"]
+from shadoweval.evidence.inputs import FloatArray
+from shadoweval.evidence.rank_shift import Shift, mid_ranks, shift
+from shadoweval.protocols import Metric
+from shadoweval.records import Coverage, Decision, GateResult, Verdict
+from shadoweval.verdict.assessment import Assessment
+from shadoweval.verdict.decide import barriers
+from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.soundness import problems
+from shadoweval.verdict.trial import Trial
 
-Label = Literal["Pass", "High", "Low", "Nodata", "NodataFailMetric", "Error"]
-Direction = Literal["increase", "decrease", "either"]
+__all__ = [
+    "Classification",
+    "KayentaMetric",
+    "Opinion",
+    "Thresholds",
+    "by_kayenta",
+    "classify",
+    "opinion_of",
+    "score",
+    "warnings",
+]
 
-_FloatArray = NDArray[np.float64]
-
-_ROOT_TOLERANCE: Final = 1e-4
 _FEWEST_POINTS: Final = 50
 _AUTOCORRELATION: Final = 0.2
 _FEW_VALUES: Final = 20
+_PASSING: Final = 95.0
+_MARGINAL: Final = 75.0
+_UNSOUND: Final = (
+    "Judged as Kayenta does: it ignores pairing and margins, and corrects neither for looking again nor for several "
+    "metrics, so false alarms and false passes are likelier than the level says"
+)
+_METHOD: Final = "Mann-Whitney location shift beyond 25 % of its estimate, as Kayenta's NetflixACAJudge-v1.0 classifies"
+_SOURCE: Final = "spinnaker/kayenta, NetflixACAJudge.scala, MannWhitneyClassifier.scala"
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -39,9 +60,9 @@ class Thresholds(msgspec.Struct, frozen=True):
 
 
 class KayentaMetric(msgspec.Struct, frozen=True, kw_only=True):
-    """How one metric is classified; the defaults are the judge's own."""
+    """How one metric is classified; the defaults are Kayenta's own."""
 
-    direction: Direction = "either"
+    direction: Literal["increase", "decrease", "either"] = "either"
     tolerance: float = 0.25
     confidence: float = 0.98
     effect: Literal["meanRatio", "cles"] = "meanRatio"
@@ -57,9 +78,9 @@ class KayentaMetric(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Classification(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judge says of one metric."""
+    """What the rule says of one metric."""
 
-    label: Label
+    label: Literal["Pass", "High", "Low", "Nodata", "NodataFailMetric", "Error"]
     critical: bool = False
     """Whether it fails the whole canary."""
     reason: str = ""
@@ -67,24 +88,113 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     """Effect size that was compared; None where it is undefined."""
 
 
-class Shift(msgspec.Struct, frozen=True, kw_only=True):
-    """Interval and estimate of experiment - control, as R's `wilcox.test(..., exact = FALSE)` gives them."""
+class Opinion(msgspec.Struct, frozen=True, kw_only=True):
+    """The score over all metrics, and how it came about."""
 
-    lower: float
-    upper: float
-    estimate: float
+    outcome: Literal["pass", "marginal", "fail"]
+    score: float
+    classifications: dict[str, Classification]
+    """By the sentence of the gate."""
+    warnings: tuple[str, ...]
+    """Why not to trust it here."""
+
+
+def by_kayenta(assessment: Assessment, trial: Trial, *, coverage: Coverage, now: datetime, rules: Rules) -> Assessment:
+    """The assessment with Kayenta's score in the place of proof: pass promotes, fail rolls back, marginal holds.
+
+    Unsound evidence, floors and gates on the candidate's own level hold as ever; nothing is promoted that the paired
+    evidence proves broken. Of more than 8,192 pairs an even part is classified. Arguments as of `assess`, beside what
+    it returned.
+    """
+    verdict = assessment.verdict
+    samples = {name: (c.incumbent.values.tolist(), c.candidate.values.tolist()) for name, c in trial.counts.items()}
+    opinion = opinion_of(samples, trial.metrics, trial.gates)
+    gates = tuple(_classified(gate, opinion.classifications.get(gate.sentence)) for gate in verdict.gates)
+    unsound = [p.sentence for p in problems(trial, coverage, rules, now=now.timestamp(), candidate=verdict.candidate)]
+    few = () if verdict.units >= rules.min_units else (f"{verdict.units} of at least {rules.min_units} units",)
+    waits = (*few, *barriers(trial, rules))
+    decision, why, reasons = _decision(verdict, gates, opinion, problems=unsound, waits=waits)
+    paired = () if verdict.decision == decision else (f"The paired evidence alone says {verdict.decision}",)
+    added = (*(unsound if decision == "rollback" else ()), *paired, _UNSOUND, *opinion.warnings)
+    notices = tuple(dict.fromkeys((*verdict.notices, *added)))
+    changed = msgspec.structs.replace(
+        verdict, decision=decision, why=why, reasons=reasons, gates=gates, notices=notices
+    )
+    return msgspec.structs.replace(assessment, verdict=changed)
+
+
+def opinion_of(
+    samples: Mapping[str, tuple[Sequence[float], Sequence[float]]], metrics: Sequence[Metric], gates: Sequence[Gate]
+) -> Opinion:
+    """Classify the metric of each comparing gate; the gates' groups are Kayenta's, a ratio the allowed effect size.
+
+    Args:
+        samples: By metric, the incumbent's and the candidate's values in query order.
+        metrics: What the scorers make.
+        gates: The gates; their other margins have no counterpart there.
+    """
+    decrease = {metric.name for metric in metrics if metric.higher_is_better}
+    results: dict[str, Classification] = {}
+    grouped: list[tuple[str, Classification]] = []
+    for gate in gates:
+        if gate.compares and not gate.dry_run and gate.base in samples:
+            settings = KayentaMetric(
+                direction="decrease" if gate.base in decrease else "increase",
+                critical=gate.critical,
+                effect_size=Thresholds(decrease=1.0, increase=gate.margin if gate.ratio else 1.0),
+                must_have_data=True,
+            )
+            results[gate.sentence] = classify(*samples[gate.base], settings)
+            grouped.append((gate.group or "gates", results[gate.sentence]))
+    total = score(grouped)
+    said = [
+        f"{name}: {warning}"
+        for name in dict.fromkeys(gate.base for gate in gates if gate.base in samples)
+        for warning in warnings(*samples[name])
+    ]
+    outcome = "pass" if total >= _PASSING else "marginal" if total >= _MARGINAL else "fail"
+    return Opinion(outcome=outcome, score=total, classifications=results, warnings=tuple(said))
+
+
+def _classified(gate: GateResult, result: Classification | None) -> GateResult:
+    if result is None:
+        return gate
+    state = {"Pass": "holds", "High": "broken", "Low": "broken"}.get(result.label, "error")
+    details = gate.details if result.ratio is None else gate.details | {"Kayenta's ratio of means": result.ratio}
+    return msgspec.structs.replace(
+        gate,
+        state=state,
+        reason=f"Kayenta: {result.label}{', ' if result.reason else ''}{result.reason}",
+        pairs_needed=None,
+        method=_METHOD,
+        source=_SOURCE,
+        details=details,
+    )
+
+
+def _decision(
+    verdict: Verdict, gates: Sequence[GateResult], opinion: Opinion, *, problems: Sequence[str], waits: Sequence[str]
+) -> tuple[Decision, Literal["proven", "broken", "error", "inconclusive"], tuple[str, ...]]:
+    scored = f"Kayenta's score is {opinion.score:g} of 100: {opinion.outcome}"
+    deciding = [gate for gate in gates if not gate.dry_run]
+    broken = [gate for gate in deciding if gate.state == "broken"]
+    if any(opinion.outcome == "fail" or gate.sentence not in opinion.classifications for gate in broken):
+        return "rollback", "broken", (scored, *(f"broken: {gate.sentence}" for gate in broken))
+    if problems or not deciding:
+        return "hold", "error", tuple(problems) or verdict.reasons
+    undecided = [f"not proven yet: {gate.sentence}" for gate in deciding if gate.state in {"open", "error"}]
+    contrary = [
+        f"the paired evidence proves the contrary: {r}" for r in verdict.reasons if verdict.decision == "rollback"
+    ]
+    if opinion.outcome != "pass" or undecided or contrary or waits:
+        return "hold", "inconclusive", (scored, *undecided, *contrary, *waits)
+    return "promote", "proven", (scored,)
 
 
 def classify(
     control: Sequence[float], experiment: Sequence[float], metric: KayentaMetric | None = None
 ) -> Classification:
-    """Classify one metric of a canary.
-
-    Args:
-        control: The incumbent's values, in time order.
-        experiment: The candidate's.
-        metric: How; the judge's defaults without it.
-    """
+    """Classify one metric of a canary: the incumbent's values (control) and the candidate's, in time order."""
     metric = metric or KayentaMetric()
     base, canary = _prepared(control, metric), _prepared(experiment, metric)
     if not base.size or not canary.size:
@@ -100,7 +210,7 @@ def classify(
     return _compared(base, canary, metric)
 
 
-def _prepared(values: Sequence[float], metric: KayentaMetric) -> _FloatArray:
+def _prepared(values: Sequence[float], metric: KayentaMetric) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     array = np.nan_to_num(array, nan=0.0) if metric.missing == "replace" else array[~np.isnan(array)]
     if metric.drop_outliers and array.size:
@@ -111,125 +221,37 @@ def _prepared(values: Sequence[float], metric: KayentaMetric) -> _FloatArray:
     return array
 
 
-def _noisy(values: _FloatArray) -> _FloatArray:
+def _noisy(values: FloatArray) -> FloatArray:
     """Constant samples get a little noise, so that their ranks differ; seeded, unlike the original's."""
     return values + np.random.default_rng(0).normal(0.0, 1e-5 * abs(float(values[0])) or 1e-5, values.size)
 
 
-def _compared(base: _FloatArray, canary: _FloatArray, metric: KayentaMetric) -> Classification:
-    found = shift(base, canary, confidence=metric.confidence)
-    bound = abs(metric.tolerance * found.estimate)
+def _compared(base: FloatArray, canary: FloatArray, metric: KayentaMetric) -> Classification:
+    moved = shift(base, canary, confidence=metric.confidence)
+    bound = abs(metric.tolerance * moved.estimate)
     effect = _effect(base, canary, metric)
     allowed = metric.effect_size or (Thresholds() if metric.effect == "meanRatio" else Thresholds(0.5, 0.5))
-    if metric.direction != "decrease" and found.lower > bound and (effect is None or effect >= allowed.increase):
+    if metric.direction != "decrease" and moved.lower > bound and (effect is None or effect >= allowed.increase):
         critical = metric.critical and (effect is None or effect >= metric.critical_size.increase)
-        return Classification(label="High", critical=critical, ratio=effect, reason=_said(found, bound))
-    if metric.direction != "increase" and found.upper < -bound and (effect is None or effect <= allowed.decrease):
+        return Classification(label="High", critical=critical, ratio=effect, reason=_reason(moved, bound))
+    if metric.direction != "increase" and moved.upper < -bound and (effect is None or effect <= allowed.decrease):
         critical = metric.critical and (effect is None or effect <= metric.critical_size.decrease)
-        return Classification(label="Low", critical=critical, ratio=effect, reason=_said(found, bound))
-    return Classification(label="Pass", ratio=effect, reason=_said(found, bound))
+        return Classification(label="Low", critical=critical, ratio=effect, reason=_reason(moved, bound))
+    return Classification(label="Pass", ratio=effect, reason=_reason(moved, bound))
 
 
-def _said(found: Shift, bound: float) -> str:
-    return f"shift {found.estimate:.4g} in [{found.lower:.4g}, {found.upper:.4g}], tolerated {bound:.4g}"
+def _reason(moved: Shift, bound: float) -> str:
+    return f"shift {moved.estimate:.4g} in [{moved.lower:.4g}, {moved.upper:.4g}], tolerated {bound:.4g}"
 
 
-def _effect(base: _FloatArray, canary: _FloatArray, metric: KayentaMetric) -> float | None:
+def _effect(base: FloatArray, canary: FloatArray, metric: KayentaMetric) -> float | None:
     if metric.effect == "cles":
         m, n = canary.size, base.size
-        ranks = _ranks(np.concatenate([canary, base]))[0]
+        ranks = mid_ranks(np.concatenate([canary, base]))[0]
         return float((2 * ranks[:m].sum() - m * (m + 1)) / (2 * m * n))
     if base.mean() == 0 or canary.mean() == 0:
         return None
     return float(canary.mean() / base.mean())
-
-
-def _ranks(values: _FloatArray) -> tuple[_FloatArray, _FloatArray]:
-    """Mid-ranks, and the sizes of the groups of ties."""
-    _values, place, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(sizes)
-    return (last - (sizes - 1) / 2)[place], sizes.astype(np.float64)
-
-
-def statistic(experiment: _FloatArray, control: _FloatArray, *, moved: float, corrected: bool = True) -> float:
-    """The standardised rank sum once the experiment is moved down by `moved`, with continuity correction."""
-    m, n = experiment.size, control.size
-    ranks, ties = _ranks(np.concatenate([experiment - moved, control]))
-    centred = float(ranks[:m].sum()) - m * (m + 1) / 2 - m * n / 2
-    spread = m * n / 12 * (m + n + 1 - float((ties**3 - ties).sum()) / ((m + n) * (m + n - 1)))
-    half = 0.5 * np.sign(centred) if corrected else 0.0
-    return float((centred - half) / math.sqrt(spread)) if spread > 0 else math.nan
-
-
-def shift(
-    control: Sequence[float] | _FloatArray, experiment: Sequence[float] | _FloatArray, *, confidence: float
-) -> Shift:
-    """The interval of the location shift experiment - control, and its Hodges-Lehmann estimate."""
-    x, y = np.asarray(experiment, dtype=np.float64), np.asarray(control, dtype=np.float64)
-    least, most = float(x.min() - y.max()), float(x.max() - y.min())
-    z = NormalDist().inv_cdf(1 - (1 - confidence) / 2)
-
-    def root(target: float, *, corrected: bool) -> float:
-        def gap(moved: float) -> float:
-            return statistic(x, y, moved=moved, corrected=corrected) - target
-
-        below, above = gap(least), gap(most)
-        if below <= 0:
-            return least
-        return most if above >= 0 else _zero(gap, (least, below), (most, above))
-
-    return Shift(lower=root(z, corrected=True), upper=root(-z, corrected=True), estimate=root(0.0, corrected=False))
-
-
-def _zero(function: Callable[[float], float], low: tuple[float, float], high: tuple[float, float]) -> float:
-    """Brent's root as in R's `zeroin`: on a step function the answer hangs on its very steps, so they are kept."""
-    (a, fa), (b, fb) = low, high
-    c, fc = a, fa
-    for _ in range(1_001):
-        before = b - a
-        if abs(fc) < abs(fb):
-            a, b, c = b, c, b
-            fa, fb, fc = fb, fc, fb
-        enough = 2 * float(np.finfo(float).eps) * abs(b) + _ROOT_TOLERANCE / 2
-        step = (c - b) / 2
-        if abs(step) <= enough or fb == 0:
-            return b
-        if abs(before) >= enough and abs(fa) > abs(fb):
-            step = _interpolated((a, fa), (b, fb), (c, fc), before=before, enough=enough, step=step)
-        if abs(step) < enough:
-            step = enough if step > 0 else -enough
-        a, fa = b, fb
-        b += step
-        fb = function(b)
-        if (fb > 0) == (fc > 0) and fb != 0 and fc != 0:
-            c, fc = a, fa
-    return b
-
-
-def _interpolated(
-    first: tuple[float, float],
-    second: tuple[float, float],
-    third: tuple[float, float],
-    *,
-    before: float,
-    enough: float,
-    step: float,
-) -> float:
-    (a, fa), (b, fb), (c, fc) = first, second, third
-    width = c - b
-    if a == c:
-        t1 = fb / fa
-        p, q = width * t1, 1 - t1
-    else:
-        q, t1, t2 = fa / fc, fb / fc, fb / fa
-        p = t2 * (width * q * (q - t1) - (b - a) * (t1 - 1))
-        q = (q - 1) * (t1 - 1) * (t2 - 1)
-    if p > 0:
-        q = -q
-    else:
-        p = -p
-    fits = p < 0.75 * width * q - abs(enough * q) / 2 and p < abs(before * q / 2)
-    return p / q if fits else step
 
 
 def score(results: Sequence[tuple[str, Classification]], *, weights: Mapping[str, float] | None = None) -> float:
@@ -239,9 +261,9 @@ def score(results: Sequence[tuple[str, Classification]], *, weights: Mapping[str
         results: Group and classification of each metric.
         weights: Percent of each group; groups without one share what is left equally.
     """
-    if any(found.critical and found.label != "Pass" for _, found in results):
+    if any(result.critical and result.label != "Pass" for _, result in results):
         return 0.0
-    nothing = sum(found.label == "Nodata" for _, found in results)
+    nothing = sum(result.label == "Nodata" for _, result in results)
     if not results or nothing >= len(results) / 2:
         return 0.0
     weights = dict(weights or {})
@@ -249,7 +271,7 @@ def score(results: Sequence[tuple[str, Classification]], *, weights: Mapping[str
     others = [group for group in groups if group not in weights]
     total = 0.0
     for group in groups:
-        labels = [found.label for name, found in results if name == group]
+        labels = [result.label for name, result in results if name == group]
         counted = sum(label in {"Pass", "High", "Low", "NodataFailMetric"} for label in labels)
         part = 100.0 * labels.count("Pass") / counted if counted else 100.0
         weight = weights.get(group, (100.0 - sum(weights.values())) / len(others) if others else 0.0)
@@ -258,7 +280,7 @@ def score(results: Sequence[tuple[str, Classification]], *, weights: Mapping[str
 
 
 def warnings(control: Sequence[float], experiment: Sequence[float]) -> tuple[str, ...]:
-    """Why this judge should not be trusted with these samples."""
+    """Why this rule should not be trusted with these samples."""
     said: list[str] = []
     for name, values in (("control", np.asarray(control)), ("experiment", np.asarray(experiment))):
         if values.size < _FEWEST_POINTS:

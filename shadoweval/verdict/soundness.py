@@ -16,12 +16,11 @@ import msgspec
 from shadoweval.evidence import control_log_e, discordant_log_e, sample_ratio_log_e
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
-from shadoweval.verdict.losses import lost, missing_share
 from shadoweval.verdict.rules import Rules
-from shadoweval.verdict.summary import MetricTally
+from shadoweval.verdict.summary import MetricCounts
 from shadoweval.verdict.trial import Trial
 
-__all__ = ["Problem", "problems"]
+__all__ = ["Problem", "missing_share", "problems"]
 
 _ALARM: Final = math.log(1 / 0.01)
 """What a check's log evidence must reach; with several metrics each needs as many times more, so that all checks of one
@@ -31,6 +30,26 @@ _DOUBLED_SHARE: Final = 0.25
 _FEW: Final = 20
 _GAP: Final = 0.01
 _ERRING: Final = 0.05
+
+_ALIKE: Final = frozenset(
+    {
+        "off",
+        "killed",
+        "flag_off",
+        "flag_error",
+        "not_targeted",
+        "not_sampled",
+        "control",
+        "breaker_open",
+        "budget_spent",
+        "nested",
+        "aborted",
+    }
+)
+"""Reasons that leave queries out whatever they are like: all of them for a while, or by chance, or because the caller
+went away. For every other reason, those of later versions too, a sampled query was lost for what it was."""
+
+_NOT_LOST_LATER: Final = frozenset({"aborted", "killed"})
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,15 +62,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, candidate: str) -> tuple[Problem, ...]:
-    """All that is wrong with the evidence, the whole trial's before single metrics'.
-
-    Args:
-        trial: The evidence.
-        coverage: The funnel.
-        rules: Floors.
-        now: Seconds since 1970.
-        candidate: Name of the candidate, as in the versions.
-    """
+    """All that is wrong with the evidence, the whole trial's before single metrics'; arguments as of `decide`."""
     return (
         *_traffic(trial, coverage, rules),
         *_conduct(trial, rules),
@@ -73,7 +84,7 @@ def _traffic(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Problem
         return
     missing = missing_share(coverage)
     if missing > 1 - rules.min_coverage:
-        losses = lost(coverage) | coverage.failed
+        losses = _lost(coverage) | coverage.failed
         worst = max(losses.items(), key=lambda loss: loss[1])
         yield Problem(
             name="coverage",
@@ -105,7 +116,7 @@ def _sampling(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Proble
             sentence=f"A unit at bucket {trial.facts.highest_bucket:.4f} was mirrored although only those below "
             f"{rules.share:g} should be: the share was changed to and fro. Start a new window with one share.",
         )
-    sent = coverage.mirrored + sum(lost(coverage).values())
+    sent = coverage.mirrored + sum(_lost(coverage).values())
     offered = sent + coverage.not_mirrored.get("not_sampled", 0) + coverage.not_mirrored.get("control", 0)
     # Units are sampled, not queries: where some ask many, the share of the queries varies by itself.
     if rules.share < 1 and offered and not trial.grouped and sample_ratio_log_e(sent, offered, rules.share) >= _ALARM:
@@ -184,20 +195,20 @@ def _clock(trial: Trial, rules: Rules, *, now: float) -> Iterator[Problem]:
 def _versions(trial: Trial, candidate: str) -> Iterator[Problem]:
     versions = trial.facts.versions
     for arm, by_name in sorted(versions.items()):
-        for name, found in sorted(by_name.items()):
-            if len(found) > 1:
+        for name, seen in sorted(by_name.items()):
+            if len(seen) > 1:
                 yield Problem(
                     name="version",
                     sentence=f"{name!r} of {'the ' if arm != candidate else ''}{arm!r} changed in mid-run: "
-                    f"{', '.join(sorted(map(repr, found)))}. These are two trials: start a new window at the change.",
+                    f"{', '.join(sorted(map(repr, seen)))}. These are two trials: start a new window at the change.",
                 )
-    for name, found in sorted(versions.get("rerun", {}).items()):
-        served = versions.get("incumbent", {}).get(name, found)
-        if served != found and len(served) == len(found) == 1:
+    for name, again in sorted(versions.get("rerun", {}).items()):
+        served = versions.get("incumbent", {}).get(name, again)
+        if served != again and len(served) == len(again) == 1:
             yield Problem(
                 name="rerun_version",
                 sentence=f"The incumbent was served with {name} {', '.join(served)!r} but run again with "
-                f"{', '.join(found)!r}: it is not the same pipeline. Deploy the worker with what is served.",
+                f"{', '.join(again)!r}: it is not the same pipeline. Deploy the worker with what is served.",
             )
 
 
@@ -208,13 +219,13 @@ def _scores(trial: Trial) -> Iterator[Problem]:
         gates = [gate for gate in trial.gates if gate.base == metric.name]
         if gates:
             compared = any(gate.compares for gate in gates)
-            yield from _of_metric(metric, trial.tallies[metric.name], compared=compared, metrics=len(trial.metrics))
+            yield from _of_metric(metric, trial.counts[metric.name], compared=compared, metrics=len(trial.metrics))
 
 
-def _of_metric(metric: Metric, tally: MetricTally, *, compared: bool, metrics: int) -> Iterator[Problem]:
+def _of_metric(metric: Metric, counts: MetricCounts, *, compared: bool, metrics: int) -> Iterator[Problem]:
     name = metric.name
-    reasons = ", ".join(f"{reason} ({n})" for reason, n in tally.unscored.most_common(3))
-    scored = tally.both if compared else tally.candidate_scored
+    reasons = ", ".join(f"{reason} ({n})" for reason, n in counts.unscored.most_common(3))
+    scored = counts.both if compared else counts.candidate_scored
     if not scored:
         yield Problem(
             name="missing_metric",
@@ -223,14 +234,14 @@ def _of_metric(metric: Metric, tally: MetricTally, *, compared: bool, metrics: i
             f"{reasons or 'no scorer made it'}. Mend the scorer, or take the gate out if it can't be measured here.",
         )
         return
-    if len(tally.versions) > 1:
+    if len(counts.versions) > 1:
         yield Problem(
             name="scorer_version",
             metric=name,
-            sentence=f"{name} was scored by {len(tally.versions)} versions of its scorer "
-            f"({', '.join(sorted(tally.versions))}). Score the window again with one.",
+            sentence=f"{name} was scored by {len(counts.versions)} versions of its scorer "
+            f"({', '.join(sorted(counts.versions))}). Score the window again with one.",
         )
-    raised = Counter({r: n for r, n in tally.unscored.items() if "Error: " in r or "Exception: " in r})
+    raised = Counter({r: n for r, n in counts.unscored.items() if "Error: " in r or "Exception: " in r})
     if raised.total() > _ERRING * (scored + raised.total()):
         yield Problem(
             name="scorer_errors",
@@ -238,35 +249,47 @@ def _of_metric(metric: Metric, tally: MetricTally, *, compared: bool, metrics: i
             sentence=f"The scorer of {name} raised {raised.total()} times, mostly {raised.most_common(1)[0][0]!r}. "
             "Mend it and score the window again.",
         )
-    if compared and _unequal_log_e(metric, tally) >= _ALARM + math.log(metrics):
+    if compared and _unequal_log_e(metric, counts) >= _ALARM + math.log(metrics):
         yield Problem(
             name="unequal_missing",
             metric=name,
-            sentence=f"{name} lacks only the candidate's score in {tally.only_incumbent} pairs and only the "
-            f"incumbent's in {tally.only_candidate} ({reasons}): the arms are not judged on the same queries. Give "
+            sentence=f"{name} lacks only the candidate's score in {counts.only_incumbent} pairs and only the "
+            f"incumbent's in {counts.only_candidate} ({reasons}): the arms are not judged on the same queries. Give "
             "failures a score, or mend the scorer.",
         )
 
 
-def _unequal_log_e(metric: Metric, tally: MetricTally) -> float:
+def _unequal_log_e(metric: Metric, counts: MetricCounts) -> float:
     """Log evidence that one arm lacks its score more often than the other; failures that count nowhere are left out."""
-    lacking = [tally.only_incumbent, tally.only_candidate]
+    lacking = [counts.only_incumbent, counts.only_candidate]
     if metric.failure_scores is None:
         for place, arm in enumerate(("candidate", "incumbent")):
-            failed = sum(n for reason, n in tally.unscored.items() if reason.startswith(f"{arm}: failed: "))
+            failed = sum(n for reason, n in counts.unscored.items() if reason.startswith(f"{arm}: failed: "))
             lacking[place] = max(0, lacking[place] - failed)
     return float(max(discordant_log_e(lacking, lacking[::-1]))) - math.log(2)
 
 
 def _controls(trial: Trial) -> Iterator[Problem]:
-    evidence, _slices = trial.evidence(closed=False)
     for metric, noise in trial.noises.items():
-        found = evidence[noise]
-        if found.n and control_log_e(found) >= _ALARM + math.log(len(trial.noises)):
+        mean = noise.mean
+        if mean.n and control_log_e(mean) >= _ALARM + math.log(len(trial.noises)):
             yield Problem(
                 name="control",
                 metric=metric,
-                sentence=f"{metric} differs between the incumbent and its own re-run by {found.mean:+.4f} of its range "
-                f"(n={found.n}): the comparison is biased before any candidate comes in. Look for a judge that prefers "
+                sentence=f"{metric} differs between the incumbent and its own re-run by {mean.mean:+.4f} of its range "
+                f"(n={mean.n}): the comparison is biased before any candidate comes in. Look for a judge that prefers "
                 "a position, a cache, or a world that changed in between.",
             )
+
+
+def missing_share(coverage: Coverage) -> float:
+    """Share of the sampled queries that have no pair, for reasons that no candidate caused."""
+    before = sum(_lost(coverage).values())
+    failed = sum(n for reason, n in coverage.failed.items() if reason not in _NOT_LOST_LATER)
+    sampled = before + failed + coverage.paired
+    return (before + failed) / sampled if sampled else 0.0
+
+
+def _lost(coverage: Coverage) -> dict[str, int]:
+    """Sampled queries that were lost on the way to the worker, by reason."""
+    return {reason: n for reason, n in coverage.not_mirrored.items() if reason not in _ALIKE}

@@ -1,4 +1,7 @@
-"""What people read of a metric: means, quantiles, why scores are missing. Gates decide on none of it."""
+"""What people read of a metric over all pairs: means, quantiles, interval, noise floor, why scores are missing.
+
+Gates decide on none of it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from shadoweval.verdict.columns import FloatArray, ScoreColumns
+from shadoweval.evidence import Difference, HistBet, Looks, Variable
+from shadoweval.evidence.inputs import FloatArray
+from shadoweval.protocols import Metric
+from shadoweval.records import MetricSummary
+from shadoweval.verdict.columns import ScoreColumns
 
-__all__ = ["MetricTally", "ThinnedSample"]
+__all__ = ["MetricCounts", "ThinnedSample", "count_scores", "noise_floor", "summary_of"]
 
 _KEPT: Final = 8_192
+_FEWEST_RERUNS: Final = 50
 _QUANTILES: Final = np.linspace(0, 1, 21)
 
 
@@ -35,7 +43,7 @@ class ThinnedSample:
         self.n += values.size
 
     @property
-    def kept(self) -> FloatArray:
+    def values(self) -> FloatArray:
         """The values that were kept, in query order."""
         return self._values
 
@@ -57,7 +65,7 @@ class ThinnedSample:
 
 
 @dataclass(slots=True)
-class MetricTally:
+class MetricCounts:
     """One metric over all pairs, duplicates included."""
 
     incumbent: ThinnedSample = field(default_factory=ThinnedSample)
@@ -111,3 +119,41 @@ class MetricTally:
         self.incumbent_sum, self.candidate_sum = state["sums"]
         self.both, self.only_incumbent, self.only_candidate, self.candidate_scored = state["counts"]
         self.unscored, self.versions = Counter(state["unscored"]), set(state["versions"])
+
+
+def count_scores(counts: Mapping[str, MetricCounts], scores: Mapping[str, ScoreColumns]) -> None:
+    """Count a batch, metric by metric."""
+    for name, metric in counts.items():
+        metric.add(scores[name])
+
+
+def noise_floor(metric: Metric, noise: HistBet | None, *, alpha: float) -> float | None:
+    """How far apart two runs of the incumbent may lie on average: differences within it are no change."""
+    if noise is None or noise.n < _FEWEST_RERUNS or metric.low is None or metric.high is None:
+        return None
+    lower, upper = noise.interval(alpha)
+    return max(-lower, upper) * (metric.high - metric.low)
+
+
+def summary_of(
+    metric: Metric, counts: MetricCounts, contrast: Variable, *, looks: Looks, alpha: float, floor: float | None
+) -> MetricSummary:
+    """What people read of one metric; `floor` is its noise floor."""
+    means = counts.means
+    lower = upper = None
+    if isinstance(contrast, Difference) and contrast.mean.n:
+        low, high = contrast.scale.span()
+        lower, upper = (looks.bound(contrast.mean, alpha / 2, edge) * (high - low) for edge in ("lower", "upper"))
+    return MetricSummary(
+        metric=metric.name,
+        higher_is_better=metric.higher_is_better,
+        incumbent=None if means is None else means[0],
+        candidate=None if means is None else means[1],
+        difference=None if means is None else (means[1] - means[0]) * contrast.scale.sign,
+        lower=lower,
+        upper=upper,
+        scored=counts.both,
+        unscored=dict(counts.unscored),
+        noise_floor=floor,
+        distribution=(counts.incumbent.quantiles(), counts.candidate.quantiles()),
+    )

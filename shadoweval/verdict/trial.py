@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 
 from shadoweval.errors import ExperimentError
-from shadoweval.evidence import HistBet, MeanRatio, QuantileRatio
+from shadoweval.evidence import Noise, Scores, SeenIds, Sessions, SliceEvidence, Units, Variable
+from shadoweval.evidence.inputs import BoolArray, FloatArray, IdArray, IntArray
 from shadoweval.protocols import Metric
-from shadoweval.verdict.attributes import CodeArray
-from shadoweval.verdict.claims import Claim, claim_of, contrast_of
-from shadoweval.verdict.columns import (
-    BoolArray,
-    Columns,
-    Facts,
-    FloatArray,
-    IdArray,
-    JudgedPair,
-    ScoreColumns,
-    batches,
-    sound,
-)
+from shadoweval.verdict.claims import Claim, claim_of, contrast_of, scale_of, watch_for_decay
+from shadoweval.verdict.columns import Columns, ScoredPair, columns_of, sound
+from shadoweval.verdict.facts import Facts
 from shadoweval.verdict.gates import Gate
-from shadoweval.verdict.lately import Lately
-from shadoweval.verdict.slices import SliceBook
-from shadoweval.verdict.summary import MetricTally
-from shadoweval.verdict.units import SeenIds, Sessions, Units
-from shadoweval.verdict.variables import Difference, Noise, Variable
+from shadoweval.verdict.summary import MetricCounts, count_scores
 
-__all__ = ["Trial"]
+__all__ = ["STATE_VERSION", "Trial"]
+
+STATE_VERSION: Final = 2
+"""Of what `Trial.to_state` writes."""
+
+_PORTION: Final = 20_000
+"""Pairs taken in at once, so that a million pairs need little memory."""
 
 _DOUBLE_WITHIN: Final = 1.0
 """Seconds within which the same text from the same unit is taken for one call mirrored twice."""
@@ -52,91 +47,88 @@ class Trial:
             raise ExperimentError(f"Two scorers make a metric of the same name: {sorted(m.name for m in metrics)}.")
         self.metrics, self.gates = tuple(metrics), tuple(gates)
         self.contrasts = {metric.name: contrast_of(metric) for metric in metrics}
-        self.noises = {metric.name: Noise(metric) for metric in metrics if not metric.like_with_like}
+        self.noises = {metric.name: Noise(scale_of(metric)) for metric in metrics if not metric.like_with_like}
         self.claims: tuple[Claim, ...] = tuple(claim_of(g, metrics, contrasts=self.contrasts) for g in gates)
-        wanted = [*self.contrasts.values(), *self.noises.values(), *(v for c in self.claims for v in c.variables)]
-        self._variables: tuple[Variable, ...] = tuple(dict.fromkeys(wanted))
-        self.ratios: dict[str, MeanRatio | QuantileRatio] = {
-            gate.metric: MeanRatio() if gate.quantile is None else QuantileRatio(gate.quantile)
-            for gate in gates
-            if gate.ratio
-        }
-        watched = [
-            claim.holds
-            for claim in self.claims
-            if claim.gate.kind == "no_worse" and not claim.gate.dry_run and isinstance(claim.holds.variable, Difference)
-        ]
-        self.lately: dict[Variable, Lately] = {
-            test.variable: Lately(-test.margin, alpha=0.05 / len(watched)) for test in watched
-        }
-        self._evidence = {v: HistBet(v.lo, v.hi, bins=v.bins) for v in self._variables}
-        self.tallies = {metric.name: MetricTally() for metric in metrics}
+        self.watched = watch_for_decay(self.claims)
+        owned = [(claim.metric.name, variable) for claim in self.claims for variable in claim.variables]
+        named = [*self.contrasts.items(), *self.noises.items(), *owned]
+        self._variables: dict[Variable, str] = {variable: metric for metric, variable in named}
+        self.counts = {metric.name: MetricCounts() for metric in metrics}
         self.facts = Facts()
-        self._slices = SliceBook()
+        self.slices = SliceEvidence()
         self._keys = SeenIds()
-        self._sessions = Sessions(len(self._variables), 1)
+        self._sessions = Sessions(sum(len(variable.means) for variable in self._variables), 1)
         self.pairs = self.distinct = self.grouped = self.disordered = self.doubled = 0
         self.first_asked = self.last_asked = 0.0
         self._last_row: tuple[int, int] = (0, 0)
 
-    def add_pairs(self, pairs: Iterable[JudgedPair]) -> None:
+    def add_pairs(self, pairs: Iterable[ScoredPair]) -> None:
         """Take in pairs in query order, in batches of their own."""
-        for columns in batches(pairs, self.metrics):
-            self.add(columns)
+        source = iter(pairs)
+        while portion := list(islice(source, _PORTION)):
+            self.add(columns_of(portion, self.metrics))
 
     def add(self, columns: Columns) -> None:
         """Take in a batch, later than all before."""
         self.facts.merge(columns.facts)
-        if not columns.n:
+        n = columns.asked_at.size
+        if not n:
             return
         self._look_at_order(columns)
-        judged = {m.name: sound(columns.scores.get(m.name), m, columns.n) for m in self.metrics}
-        for name, tally in self.tallies.items():
-            tally.add(judged[name])
-        kept = self._keys.first_time(columns.key)
-        profiles = self._slices.profiles(columns.attributes, columns.n)[kept]
-        scores = {name: _rows(column, kept) for name, column in judged.items()}
-        for gate in self.gates:
-            if gate.ratio:
-                one = scores[gate.base]
-                self.ratios[gate.metric].extend(one.incumbent[one.both], one.candidate[one.both])
-        self.pairs += columns.n
-        self.distinct += int(kept.sum())
+        judged = sound(columns.scores, self.metrics, n)
+        count_scores(self.counts, judged)
+        first = self._keys.first_time(columns.key)
+        profiles = self.slices.profiles(columns.attributes, n)
+        scores: Mapping[str, Scores] = judged
+        if not first.all():
+            scores, profiles = {name: each.of(first) for name, each in judged.items()}, profiles[first]
+        for claim in self.claims:
+            if claim.ratio is not None:
+                own = scores[claim.metric.name]
+                claim.ratio.extend(own.incumbent[own.both], own.candidate[own.both])
+        self.pairs += n
+        self.distinct += int(first.sum())
         self.grouped += int((~columns.alone).sum())
-        self._take_in(columns, kept, scores=scores, profiles=profiles)
+        self._count(columns, first, scores=scores, profiles=profiles)
 
-    def _take_in(
-        self, columns: Columns, kept: BoolArray, *, scores: Mapping[str, ScoreColumns], profiles: CodeArray
-    ) -> None:
-        alone = columns.alone[kept]
-        sums, counts = [], []
-        for variable in self._variables:
-            values, known = variable.measure(scores[variable.metric])
-            singly = slice(None) if known.all() and alone.all() else known & alone
-            extend(self._evidence[variable], values[singly])
-            if variable in self.lately:
-                self.lately[variable].extend(values[singly])
-            if variable is self.contrasts.get(variable.metric):
-                self._slices.add(variable.metric, values[singly], profiles[singly])
-            sums.append(np.where(known, values, 0.0)[~alone])
-            counts.append(known[~alone].astype(np.int64))
-        units = self._sessions.add(
-            columns.cluster[kept][~alone],
-            columns.asked_at[kept][~alone],
-            pairs=Units(sums=np.array(sums), counts=np.array(counts), codes=profiles[np.newaxis, ~alone]),
-            newest=self.last_asked,
-        )
-        for place, variable in enumerate(self._variables):
-            if variable in self.lately:
-                self.lately[variable].extend(units.values(place))
-        self._count_units(units, self._evidence, self._slices)
+    def _count(self, columns: Columns, first: BoolArray, *, scores: Mapping[str, Scores], profiles: IntArray) -> None:
+        """Count distinct pairs: those that stand alone at once, the others when their session is over."""
+        alone = columns.alone[first]
+        sums: list[FloatArray] = []
+        counts: list[IntArray] = []
+        contrasts: dict[str, FloatArray] = {}
+        profiles_of: dict[str, IntArray] = {}
+        for variable, metric in self._variables.items():
+            values, known = variable.add(scores[metric], alone)
+            if variable is self.contrasts[metric]:
+                contrasts[metric], profiles_of[metric] = values[0, known & alone], profiles[known & alone]
+            if self.grouped:
+                sums += [np.where(known, row, 0.0)[~alone] for row in values]
+                counts += [known[~alone].astype(np.int64)] * len(values)
+        self.slices.add(contrasts, profiles_of)
+        if self.grouped:
+            units = self._sessions.add(
+                columns.cluster[first][~alone],
+                columns.asked_at[first][~alone],
+                pairs=Units(sums=np.array(sums), counts=np.array(counts), codes=profiles[np.newaxis, ~alone]),
+                newest=self.last_asked,
+            )
+            self._count_units(units)
 
-    def _count_units(self, units: Units, evidence: Mapping[Variable, HistBet], slices: SliceBook) -> None:
-        for place, variable in enumerate(self._variables):
-            values = np.clip(units.values(place), variable.lo, variable.hi)
-            extend(evidence[variable], values)
-            if variable is self.contrasts.get(variable.metric):
-                slices.add(variable.metric, values, units.codes[0, units.counts[place] > 0])
+    def _count_units(self, units: Units) -> None:
+        row = 0
+        contrasts: dict[str, FloatArray] = {}
+        profiles: dict[str, IntArray] = {}
+        for variable, metric in self._variables.items():
+            rows = slice(row, row + len(variable.means))
+            row = rows.stop
+            has = units.counts[rows.start] > 0
+            if has.any():
+                means = variable.add_units(units.sums[rows, has], units.counts[rows.start, has])
+                if variable is self.contrasts[metric]:
+                    contrasts[metric], profiles[metric] = means[0], units.codes[0, has]
+        if contrasts:
+            self.slices.add(contrasts, profiles)
 
     def _look_at_order(self, columns: Columns) -> None:
         asked, key, cluster = columns.asked_at, columns.key, columns.cluster
@@ -153,29 +145,28 @@ class Trial:
         self.last_asked = max(before, float(asked.max()))
         self._last_row = int(key[-1]), int(cluster[-1])
 
-    def evidence(self, *, closed: bool) -> tuple[Mapping[Variable, HistBet], SliceBook]:
-        """Histogram of each variable and the slices; with `closed` the sessions that are still open count too."""
-        units = self._sessions.unfinished()
-        if not closed or not units.sums.size:
-            return self._evidence, self._slices
-        evidence = {variable: HistBet.from_state(found.to_state()) for variable, found in self._evidence.items()}
-        slices = SliceBook()
-        slices.restore(self._slices.to_state())
-        self._count_units(units, evidence, slices)
-        return evidence, slices
+    def end_sessions(self) -> None:
+        """Count the sessions that are still open as they stand: no more pairs will come."""
+        self._count_units(self._sessions.unfinished())
+
+    def closed(self) -> Trial:
+        """This trial if no more pairs came; a copy where sessions are still open."""
+        if not self._sessions.unfinished().sums.size:
+            return self
+        ended = copy.deepcopy(self)
+        ended.end_sessions()
+        return ended
 
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values (JSON, msgpack): some 4 kB a gate and 8 bytes a distinct query or session."""
         return {
-            "v": 1,
+            "v": STATE_VERSION,
             "gates": [gate.sentence for gate in self.gates],
             "variables": [variable.to_state() for variable in self._variables],
-            "evidence": [self._evidence[variable].to_state() for variable in self._variables],
-            "ratios": {name: ratio.to_state() for name, ratio in self.ratios.items()},
-            "tallies": {name: tally.to_state() for name, tally in self.tallies.items()},
+            "ratios": [None if claim.ratio is None else claim.ratio.to_state() for claim in self.claims],
+            "metrics": {name: counts.to_state() for name, counts in self.counts.items()},
             "facts": self.facts.to_state(),
-            "lately": [one.to_state() for one in self.lately.values()],
-            "slices": self._slices.to_state(),
+            "slices": self.slices.to_state(),
             "keys": self._keys.array.tolist(),
             "sessions": self._sessions.to_state(),
             "counts": [self.pairs, self.distinct, self.grouped, self.disordered, self.doubled],
@@ -184,25 +175,24 @@ class Trial:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `to_state` of a trial with the same metrics and gates gave.
+        """Take up, before any pair, what `to_state` of a trial with the same metrics and gates gave.
 
         Raises:
             ExperimentError: it had other gates; evidence gathered for one question does not answer another.
         """
         gates = [gate.sentence for gate in self.gates]
-        if state.get("v") != 1 or state.get("gates") != gates or len(state["variables"]) != len(self._variables):
+        same = state.get("v") == STATE_VERSION and state.get("gates") == gates
+        if not same or len(state["variables"]) != len(self._variables):
             raise ExperimentError(f"This evidence was gathered for {state.get('gates')}, not for {gates}. Start anew.")
-        for place, variable in enumerate(self._variables):
-            variable.restore(state["variables"][place])
-            self._evidence[variable] = HistBet.from_state(state["evidence"][place])
-        for name, ratio in self.ratios.items():
-            self.ratios[name] = type(ratio).from_state(state["ratios"][name])
-        for name, tally in self.tallies.items():
-            tally.restore(state["tallies"][name])
+        for variable, gathered in zip(self._variables, state["variables"], strict=True):
+            variable.restore(gathered)
+        for claim, ratio in zip(self.claims, state["ratios"], strict=True):
+            if claim.ratio is not None:
+                claim.ratio.restore(ratio)
+        for name, counts in self.counts.items():
+            counts.restore(state["metrics"][name])
         self.facts.restore(state["facts"])
-        for one, newest in zip(self.lately.values(), state["lately"], strict=True):
-            one.restore(newest)
-        self._slices.restore(state["slices"])
+        self.slices.restore(state["slices"])
         self._keys = SeenIds(np.array(state["keys"], dtype=np.uint64))
         self._sessions.restore(state["sessions"])
         self.pairs, self.distinct, self.grouped, self.disordered, self.doubled = state["counts"]
@@ -212,28 +202,3 @@ class Trial:
 
 def _shifted(ids: IdArray, before: int) -> IdArray:
     return np.concatenate([np.array([before], dtype=np.uint64), ids[:-1]])
-
-
-def extend(evidence: HistBet, values: FloatArray) -> None:
-    """Count values; those of a few kinds (wins, losses, ties) as counts, which is many times faster."""
-    ends = (evidence.lo, 0.0, evidence.hi)
-    if values.size > 1_000 and evidence.lo <= 0 <= evidence.hi:
-        times = [int((values == end).sum()) for end in dict.fromkeys(ends)]
-        if sum(times) == values.size:
-            evidence.extend(list(dict.fromkeys(ends)), times=times)
-            return
-    evidence.extend(values)
-
-
-def _rows(scores: ScoreColumns, kept: BoolArray) -> ScoreColumns:
-    if kept.all():
-        return scores
-    has_noise = scores.noise is not None and scores.noise_scored is not None
-    return ScoreColumns(
-        incumbent=scores.incumbent[kept],
-        candidate=scores.candidate[kept],
-        incumbent_scored=scores.incumbent_scored[kept],
-        candidate_scored=scores.candidate_scored[kept],
-        noise=scores.noise[kept] if scores.noise is not None and has_noise else None,
-        noise_scored=scores.noise_scored[kept] if scores.noise_scored is not None and has_noise else None,
-    )

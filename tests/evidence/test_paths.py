@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.statistics.paths import first_crossing, log_e_path
 from shadoweval.evidence.histbet import HistBet
-from shadoweval.evidence.inputs import StatsInputError
-from shadoweval.evidence.paths import first_crossing, log_e_path
 
 
 @pytest.mark.parametrize("every", [1, 7])
@@ -22,9 +21,3 @@ def test_first_crossing_is_the_first_look_at_or_above():
     """And infinity where there is none."""
     path = np.array([[0.0, 3.0, 1.0, 3.5], [0.0, 0.1, 0.2, 0.3]])
     assert first_crossing(path, 3.0).tolist() == [1.0, np.inf]
-
-
-def test_looking_never_is_refused():
-    """A look every zero scores raises."""
-    with pytest.raises(StatsInputError, match="every"):
-        log_e_path([0.1], 0.0, "less", every=0)

@@ -15,9 +15,9 @@ import pytest
 
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, PairScore, Scored, Unscored, Verdict
-from shadoweval.verdict.columns import PairFacts
+from shadoweval.verdict.assessment import assess_pairs
+from shadoweval.verdict.facts import PairFacts
 from shadoweval.verdict.gates import at_least, at_most, no_worse
-from shadoweval.verdict.judge import judge
 from shadoweval.verdict.rules import Rules
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ def score(query: str, metric: str, value, candidate=None, noise=None) -> PairSco
 
 
 def verdict_of(world: World) -> Verdict:
-    return judge(
+    return assess_pairs(
         world.pairs,
         experiment="support",
         candidate="rerank",

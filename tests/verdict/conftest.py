@@ -10,7 +10,8 @@ import pytest
 
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, PairScore, Scored, Unscored
-from shadoweval.verdict.columns import Columns, PairFacts, ScoreColumns
+from shadoweval.verdict.columns import Columns, ScoreColumns
+from shadoweval.verdict.facts import PairFacts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

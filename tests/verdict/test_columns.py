@@ -20,7 +20,8 @@ from shadoweval.records import (
     ToolCall,
     Unscored,
 )
-from shadoweval.verdict.columns import PairFacts, ScoreColumns, columns_of, facts_of, sound
+from shadoweval.verdict.columns import ScoreColumns, columns_of, sound
+from shadoweval.verdict.facts import PairFacts, facts_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RECALL, LATENCY = Metric(name="recall@5"), Metric(name="latency", high=None, like_with_like=True)
@@ -78,14 +79,14 @@ def test_values_that_cannot_be_judged_are_unscored_with_why() -> None:
         noise=np.array([-1.0, 0.5, 0.5, 0.5]),
         noise_scored=known,
     )
-    judged = sound(columns, RECALL, 4)
+    judged = sound({RECALL.name: columns}, [RECALL], 4)[RECALL.name]
     assert judged.incumbent_scored.tolist() == [True, False, True, False]
     assert judged.candidate_scored.tolist() == [False, True, True, False]
     assert judged.noise_scored is not None
     assert judged.noise_scored.tolist() == [False, True, True, False]
     assert np.isfinite(judged.candidate).all()
     assert sum(judged.unscored.values()) == 2
-    assert not sound(None, RECALL, 3).both.any()
+    assert not sound({}, [RECALL], 3)[RECALL.name].both.any()
 
 
 def test_aborted_pairs_are_counted_and_left_out() -> None:

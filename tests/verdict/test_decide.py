@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from shadoweval.evidence import HistBet
 from shadoweval.protocols import Metric
 from shadoweval.verdict.claims import claim_of, contrast_of
 from shadoweval.verdict.decide import GateEvidence, conclude, weigh
@@ -99,15 +98,14 @@ def test_proof_is_not_enough_without(settings, rules, reason) -> None:
 def test_missing_pairs_could_tip_a_narrow_proof() -> None:
     """With 3 % of the pairs missing a proof stands when the lost ones would have to be terrible, else not."""
     rng = np.random.default_rng(0)
-    contrasts = {m.name: contrast_of(m) for m in METRICS}
-    claim = claim_of(no_worse("recall@5", by=0.02), METRICS, contrasts=contrasts)
     for mean, n, stands in ((0.0, 40_000, True), (-0.012, 60_000, False)):
         values = np.clip(rng.normal(mean, 0.1, n), -1, 1)
-        evidence = {claim.holds.variable: HistBet.of(values)}
-        weighed = weigh(claim, evidence, rules=Rules(), missing=0.03)
+        claim = claim_of(no_worse("recall@5", by=0.02), METRICS, contrasts={m.name: contrast_of(m) for m in METRICS})
+        claim.holds.mean.extend(values)
+        weighed = weigh(claim, rules=Rules(), missing=0.03)
         assert weighed.holds > ENOUGH
         assert weighed.tolerable == stands
-        assert weigh(claim, evidence, rules=Rules(), missing=0.0).tolerable
+        assert weigh(claim, rules=Rules(), missing=0.0).tolerable
 
 
 def test_a_notice_names_what_it_can_and_guesses_the_rest() -> None:

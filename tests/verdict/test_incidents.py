@@ -12,9 +12,9 @@ import pytest
 
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, Verdict
+from shadoweval.verdict.assessment import assess
 from shadoweval.verdict.columns import Columns, ScoreColumns
 from shadoweval.verdict.gates import Gate, at_most, no_worse
-from shadoweval.verdict.judge import judge_trial
 from shadoweval.verdict.kayenta import KayentaMetric, Thresholds, classify
 from shadoweval.verdict.trial import Trial
 
@@ -46,7 +46,7 @@ def judged(metric: Metric, gates: tuple[Gate, ...], incumbent, candidate, *, sco
     )
     coverage = Coverage(eligible=n, mirrored=n, paired=n)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return judge_trial(trial, experiment="incident", candidate="c", coverage=coverage, now=now).verdict
+    return assess(trial, experiment="incident", candidate="c", coverage=coverage, now=now).verdict
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,255 @@
+"""One candidate's verdict: the numbers for people beside the evidence that decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, cast
+
+import msgspec
+
+from shadoweval.evidence import Level, MarginTest
+from shadoweval.evidence.slices import FEWEST_UNITS
+from shadoweval.protocols import Metric
+from shadoweval.records import Coverage, GateResult, MetricSummary, SliceResult, Verdict
+from shadoweval.verdict.claims import Claim
+from shadoweval.verdict.columns import ScoredPair
+from shadoweval.verdict.decide import Decided, GateEvidence, awaited, decide, looks_of
+from shadoweval.verdict.explain import HOURS_TO_GO, hours_to_go, with_outlook
+from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.summary import noise_floor, summary_of
+from shadoweval.verdict.trial import Trial
+
+__all__ = ["Assessment", "assess", "assess_pairs"]
+
+
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict, and the numbers beside it."""
+
+    verdict: Verdict
+    summaries: tuple[MetricSummary, ...]
+    slices: tuple[SliceResult, ...]
+
+
+def assess_pairs(
+    pairs: Iterable[ScoredPair],
+    *,
+    experiment: str,
+    candidate: str,
+    metrics: Sequence[Metric],
+    gates: Sequence[Gate],
+    coverage: Coverage,
+    now: datetime,
+    rules: Rules | None = None,
+) -> Assessment:
+    """Assess a candidate by its pairs.
+
+    Args:
+        pairs: What the verdict must know of each pair (`facts_of`) and its scores, in query order.
+        experiment: Name of the experiment.
+        candidate: Name of the candidate.
+        metrics: What the scorers make.
+        gates: What must hold.
+        coverage: The funnel that these pairs came out of.
+        now: The time, aware.
+        rules: Levels and floors; the defaults suit live traffic.
+
+    Raises:
+        ExperimentError: a gate can't be decided with these metrics.
+    """
+    trial = Trial(metrics, gates)
+    trial.add_pairs(pairs)
+    return assess(trial, experiment=experiment, candidate=candidate, coverage=coverage, now=now, rules=rules)
+
+
+def assess(
+    trial: Trial,
+    *,
+    experiment: str,
+    candidate: str,
+    coverage: Coverage,
+    now: datetime,
+    rules: Rules | None = None,
+) -> Assessment:
+    """Assess the evidence of a trial as it stands; the trial is not changed and can go on."""
+    rules = rules or Rules()
+    decided = decide(trial, candidate=candidate, coverage=coverage, now=now.timestamp(), rules=rules)
+    trial, outcome = decided.trial, decided.outcome
+    floors = {
+        metric.name: noise_floor(metric, noise and noise.mean, alpha=rules.alpha)
+        for metric in trial.metrics
+        for noise in [trial.noises.get(metric.name)]
+    }
+    results = tuple(_gate_result(decided, number, floors, rules=rules) for number in range(len(decided.gates)))
+    unsound = tuple(problem.sentence for problem in decided.problems)
+    reasons = with_outlook(unsound if outcome.why == "error" and unsound else outcome.reasons, results)
+    verdict = Verdict(
+        experiment=experiment,
+        candidate=candidate,
+        decision=outcome.decision,
+        why=cast("Literal['proven', 'broken', 'error', 'inconclusive']", outcome.why),
+        reasons=reasons,
+        gates=results,
+        notices=(*outcome.notices, *_reversals(trial)),
+        pairs=trial.pairs,
+        units=max((gate.n for gate in decided.gates), default=0),
+        live_writes=trial.facts.live_writes,
+        fidelity=dict(trial.facts.fidelity),
+        alpha=rules.alpha,
+    )
+    summaries = [
+        summary_of(
+            metric,
+            trial.counts[metric.name],
+            trial.contrasts[metric.name],
+            looks=looks_of(rules),
+            alpha=rules.alpha,
+            floor=floors[metric.name],
+        )
+        for metric in trial.metrics
+    ]
+    return Assessment(verdict=verdict, summaries=tuple(summaries), slices=_slices(trial, alpha=rules.alpha))
+
+
+def _slices(trial: Trial, *, alpha: float) -> tuple[SliceResult, ...]:
+    scales = {metric: contrast.scale for metric, contrast in trial.contrasts.items()}
+    widths = {m: high - low if s.bounded else 1.0 for m, s in scales.items() for low, high in [s.span()]}
+    return tuple(
+        SliceResult(
+            slice=each.slice,
+            metric=each.metric,
+            n=each.n,
+            difference=each.difference,
+            lower=each.lower,
+            upper=each.upper,
+            state=each.state,
+            reason=f"{each.n} of at least {FEWEST_UNITS} units" if each.state == "too_small" else "",
+        )
+        for each in trial.slices.results(widths, alpha=alpha)
+    )
+
+
+def _reversals(trial: Trial) -> tuple[str, ...]:
+    overall = {metric: contrast.mean for metric, contrast in trial.contrasts.items() if contrast.mean.n}
+    return tuple(
+        f"{metric} is {'better' if overall[metric].mean > 0 else 'worse'} overall but the opposite in each of the "
+        f"{parts} larger slices by {attribute} (Simpson's paradox): look at the mix of traffic"
+        for metric, attribute, parts in trial.slices.reversals(overall)
+    )
+
+
+def _method(claim: Claim, rules: Rules) -> str:
+    once = "one look, t test (betting where fewer than ten differ) of"
+    return claim.method.replace("betting on", once) if rules.once else claim.method
+
+
+def _gate_result(decided: Decided, number: int, floors: Mapping[str, float | None], *, rules: Rules) -> GateResult:
+    weighed, trial = decided.gates[number], decided.trial
+    claim, gate = weighed.claim, weighed.claim.gate
+    state, reason = decided.outcome.states[number], decided.outcome.gate_reasons[number]
+    needed = math.log(1 / rules.promotion_alpha)
+    incumbent, candidate = _arms(trial, claim)
+    difference, lower, upper = _interval(claim, incumbent, candidate, rules=rules)
+    floor = floors[claim.metric.name] if gate.compares else None
+    if state == "open" and not reason:
+        reason = _why_open(weighed, difference=difference, floor=floor, rules=rules)
+        if gate.ratio and upper is not None and upper <= gate.margin:
+            reason = "the interval is an approximation; exact proof takes more pairs"
+    needs = _pairs_needed(trial, weighed, rules=rules) if state == "open" else None
+    details = _details(weighed, needed=needed, alpha=rules.alpha)
+    hours = needs and hours_to_go(needs[0], seen=trial.pairs, seconds=trial.last_asked - trial.first_asked)
+    if hours is not None:
+        details[HOURS_TO_GO] = hours
+    return GateResult(
+        **_settings(gate),
+        state=state,
+        incumbent=incumbent if gate.compares else None,
+        candidate=candidate,
+        difference=difference,
+        lower=lower,
+        upper=upper,
+        level=rules.alpha,
+        n=weighed.n,
+        unscored=dict(trial.counts[claim.metric.name].unscored),
+        share_of_evidence=min(max(weighed.holds / needed, 0.0), 1.0),
+        pairs_needed=needs,
+        reason=reason,
+        method=_method(claim, rules),
+        source=claim.source,
+        noise_floor=floor,
+        details=details,
+    )
+
+
+def _settings(gate: Gate) -> dict[str, Any]:
+    names = ("sentence", "metric", "kind", "margin", "ratio", "critical", "dry_run")
+    return {name: getattr(gate, name) for name in names}
+
+
+def _pairs_needed(trial: Trial, weighed: GateEvidence, *, rules: Rules) -> tuple[int, int, int] | None:
+    """About how many more pairs, middle and range: what the evidence needs, and what the floor of units needs."""
+    more = awaited(weighed, rules=rules)
+    if more is None:
+        return None
+    per_unit = trial.pairs / weighed.n if weighed.n else 1.0
+    middle, early, late = (math.ceil(max(n, rules.min_units - weighed.n) * per_unit) for n in more)
+    return middle, early, late
+
+
+def _why_open(weighed: GateEvidence, *, difference: float | None, floor: float | None, rules: Rules) -> str:
+    claim = weighed.claim
+    if claim.gate.kind == "better":
+        test = claim.holds
+        opposite = MarginTest(mean=test.mean, margin=test.margin, side="less" if test.side == "greater" else "greater")
+        if looks_of(rules).log_e(opposite) >= math.log(1 / rules.alpha):
+            return f"proven to gain less than {claim.gate.margin:g}"
+    if floor is not None and difference is not None and not claim.gate.ratio and abs(difference) <= floor:
+        return f"no change: inside the noise floor of {floor:.4g}"
+    return ""
+
+
+def _arms(trial: Trial, claim: Claim) -> tuple[float | None, float | None]:
+    """Level of incumbent and candidate: the mean or quantile over all pairs."""
+    gate, variable, counts = claim.gate, claim.variables[0], trial.counts[claim.metric.name]
+    if isinstance(variable, Level):
+        return None, variable.value(variable.mean.mean) if variable.mean.n else None
+    if gate.quantile is not None:
+        return counts.incumbent.quantile(gate.quantile), counts.candidate.quantile(gate.quantile)
+    means = counts.means
+    return (None, None) if means is None else means
+
+
+def _interval(
+    claim: Claim, incumbent: float | None, candidate: float | None, *, rules: Rules
+) -> tuple[float | None, float | None, float | None]:
+    """Difference (or ratio) and the one-sided bounds that decide, in the metric's own unit."""
+    gate = claim.gate
+    difference, lower, upper = claim.interval(looks_of(rules), promotion_alpha=rules.promotion_alpha, alpha=rules.alpha)
+    if gate.ratio and incumbent and candidate is not None:
+        # The arms' quantiles come from a thinned sample, the bounds from all pairs.
+        ratio = candidate / incumbent
+        difference = min(max(ratio, 0.0 if lower is None else lower), math.inf if upper is None else upper)
+    elif gate.compares and not gate.ratio and gate.quantile is not None and claim.holds.mean.n:
+        gap = None if incumbent is None or candidate is None else candidate - incumbent
+        difference = None if gap is None else gap * claim.variables[0].scale.sign
+    return difference, lower, upper
+
+
+def _details(weighed: GateEvidence, *, needed: float, alpha: float) -> dict[str, float]:
+    test = weighed.claim.holds
+    details = {
+        "log e holds": weighed.holds,
+        "needed to hold": needed,
+        "log e breaks": weighed.breaks,
+        "needed to break": math.log(1 / alpha),
+        "mean of the variable": test.mean.mean if test.mean.n else 0.0,
+        "margin of the variable": test.margin,
+    }
+    if weighed.notice is not None:
+        details["log e worse at all"] = weighed.notice
+    capped = getattr(weighed.claim.variables[0], "capped", None)
+    if capped is not None:
+        details["values counted as the cap"] = float(capped)
+    return details

@@ -1,0 +1,60 @@
+"""Attributes are read before any arm answers, and keep their gaps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shadoweval.records import INCUMBENT, Failure, Observation, Outcome, Query
+from shadoweval.verdict.facts import attribute_columns, attributes_of, script_of
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_attributes_are_read_before_any_answer() -> None:
+    """Plain attributes, length and script of the text, and where the incumbent failed."""
+    query = Query(
+        id="q",
+        text="Где мой заказ?",
+        asked_at=START,
+        attributes={"plan": "pro", "vip": True, "cart": [1, 2]},
+    )
+    served = Observation(
+        query_id="q",
+        arm=INCUMBENT,
+        place="served",
+        failure=Failure(kind="timeout", step="search"),
+        started_at=START,
+        duration=1.0,
+    )
+    expected = {"plan": "pro", "vip": "True", "length": "short", "script": "cyrillic", "incumbent failed": "search"}
+    assert attributes_of(query, served) == expected
+    answered = Observation(
+        query_id="q", arm=INCUMBENT, place="served", outcome=Outcome(), started_at=START + timedelta(1), duration=1.0
+    )
+    assert "incumbent failed" not in attributes_of(query, answered)
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("where is it", "latin"),
+        ("订单在哪里", "cjk"),
+        ("注文はどこ", "hiragana"),
+        ("أين طلبي", "arabic"),
+        ("123 !?", "none"),
+        ("", "none"),
+    ],
+)
+def test_a_text_is_in_the_script_of_most_of_its_letters(text, script) -> None:
+    """Unicode's names decide; a text without letters has none."""
+    assert script_of(text) == script
+
+
+def test_columns_of_attributes_keep_gaps() -> None:
+    """A pair without an attribute has no value, not an empty one."""
+    columns = attribute_columns([{"plan": "pro"}, {}, {"plan": "free", "vip": "1"}])
+    assert columns["plan"].codes.tolist() == [0, -1, 1]
+    assert columns["plan"].values == ("pro", "free")
+    assert columns["vip"].codes.tolist() == [-1, -1, 0]
