@@ -80,7 +80,7 @@ encode_value: Final = msgspec.msgpack.Encoder(enc_hook=_fields).encode
 _encode_arguments: Final = msgspec.msgpack.Encoder(enc_hook=_fields_or_type, order="deterministic").encode
 
 
-def carried(value: Any) -> bool:  # noqa: PLR0911 - the request path: a function a kind would double its time
+def carried(value: Any) -> bool:  # noqa: C901, PLR0911 - the request path: a function a kind would double its time
     """Whether msgpack carries a value as it is: text, numbers, lists and mappings with text keys, and not too large.
 
     The encoder writes tuples, dates, dataclasses and others without complaint, but they come back as something else.
@@ -92,12 +92,14 @@ def carried(value: Any) -> bool:  # noqa: PLR0911 - the request path: a function
         if len(value) > _ITEMS:
             return False
         for key, part in value.items():
-            kind = type(part)
             if type(key) is not str:
                 return False
+            kind = type(part)
             if kind is str:
                 if len(part) > _TEXT_CAP:
                     return False
+            elif kind is list and len(part) <= _ITEMS and _ATOMS.issuperset(map(type, part)):
+                continue
             elif kind not in _ATOMS and not carried(part):
                 return False
         return True
@@ -117,24 +119,32 @@ def uncopyable(value: Any) -> str | None:
     return None
 
 
-def packed(value: Any, *, max_bytes: int) -> bytes:
+def packed(value: Any, max_bytes: int) -> bytes:
     """A value, encoded so that it comes back as it is (see `codec.plain`), quickly where it is plain data.
 
     A dataclass or model whose fields are plain data is as quick: what stands for an object is its class and its state.
+    `Pieces` become what `Pieces.whole` says.
 
     Raises:
         UncopyableError, TooLargeError: as `codec.plain`.
         UnicodeError: it has a lone surrogate.
     """
-    raw = b""
     try:
-        if carried(value):
-            raw = encode(value)
-        elif type(value) not in _CONTAINERS:
-            raw = codec.quick_object(value, carried)
-    except (OverflowError, UnicodeError, RecursionError, UncopyableError):  # integers over 64 bits, lone surrogates
-        raw = b""
-    return raw if 0 < len(raw) <= max_bytes else encode(codec.plain(value, max_bytes=max(max_bytes, 0)))
+        raw = encode(value) if carried(value) else _packed_object(value, max_bytes)
+        if 0 < len(raw) <= max_bytes:
+            return raw
+    except (OverflowError, UnicodeError, RecursionError, UncopyableError):  # an integer over 64 bits, a lone surrogate
+        if type(value) is Pieces:
+            raise
+    return encode(codec.plain(value, max_bytes=max(max_bytes, 0)))
+
+
+def _packed_object(value: Any, max_bytes: int) -> bytes:
+    """Empty: `codec.plain` must have a look."""
+    kind = type(value)
+    if kind is Pieces:
+        return value.whole(max_bytes)
+    return b"" if kind in _CONTAINERS else codec.quick_object(value, carried)
 
 
 class Pieces:
@@ -157,7 +167,7 @@ class Pieces:
         if self.fault is not None:
             return
         try:
-            raw = packed(chunk, max_bytes=self.left)
+            raw = packed(chunk, self.left)
         except (UncopyableError, UnicodeError) as fault:
             self.fault = fault.with_traceback(None)
             self.data.clear()
@@ -183,7 +193,7 @@ class Pieces:
         raw = (b"\xdd" + self.count.to_bytes(4, "big") if many else bytes((0x90 | self.count,))) + bytes(self.data)
         if self.returned is not None:
             chunks, returned = map(encode, WHOLE)
-            raw = b"\x82" + chunks + raw + returned + packed(self.returned, max_bytes=max_bytes - len(raw))
+            raw = b"\x82" + chunks + raw + returned + packed(self.returned, max_bytes - len(raw))
         if len(raw) > max_bytes:
             raise TooLargeError("", cap=max_bytes)
         return raw
@@ -220,12 +230,16 @@ def argument_data(arguments: Mapping[str, Any]) -> bytes:
     Tuples and sets become lists, objects mappings of their fields, dates texts. What is no data, or larger than 1 MiB,
     becomes a mapping with its type's name. Both arms do the same, so that equal calls have equal data.
     """
-    try:
-        raw = _encode_arguments(arguments) if within(arguments, _ARGUMENTS_CAP) else b""
-        if 0 < len(raw) <= _ARGUMENTS_CAP:
-            return raw
-    except (OverflowError, TypeError, ValueError, RecursionError):  # one of them, see below
-        pass
+    for value in arguments.values():
+        if type(value) is str and len(value) > _ARGUMENTS_CAP:
+            break
+    else:
+        try:
+            raw = _encode_arguments(arguments)
+            if len(raw) <= _ARGUMENTS_CAP:
+                return raw
+        except (OverflowError, TypeError, ValueError, RecursionError):  # one of them, see below
+            pass
     return _encode_arguments({str(name): _argument(value) for name, value in arguments.items()})
 
 

@@ -7,6 +7,7 @@ metadata (or payload), then the SHA-256 of the text.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
@@ -29,117 +30,127 @@ _LISTS: Final = ("points", "documents", "hits", "nodes", "matches", "results")
 _TEXT_CAP: Final = 65_536
 _MOST_TYPES: Final = 1_000
 
-_in_dict: Final[dict[type, bool]] = {}
-"""Type of document -> whether its `__dict__` alone says what `getattr` would give for every name that is looked for."""
-
 
 def recorded_rows(documents: Any) -> Sequence[Any]:
     """Rows of hits as a recorder holds them (`capture.wire.rows.joined_hits` reads them): quick ones, or `hit_rows`."""
-    rows = _quick_rows(documents)
+    try:
+        rows = _quick_rows(documents) if type(documents) is list else None
+    except Exception:  # noqa: BLE001 - whatever a document's class raises: `hit_rows` meets it again, or knows better
+        rows = None
     return hit_rows(documents) if rows is None else rows
 
 
-def _quick_rows(documents: Any) -> list[_Row] | None:
+def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR0911, PLR0912 - the request path: each function more is paid for once a document
     """Identity, score and text of documents of the common kinds; None: `hit_rows` must have a look.
 
     Common are lists of texts, dictionaries, dataclasses and pydantic models (LangChain's `Document` and Qdrant's points
     among them), or of pairs of one of these and a score. The rows say what those of `hit_rows` do, without ranks; where
     the identity is the hash of the text it is None, and whoever reads the record works it out.
     """
-    if type(documents) is not list:
-        return None
     rows: list[_Row] = []
-    for document in cast("list[Any]", documents):
+    for document in documents:
         kind, score = type(document), None
         if kind is tuple:
-            if len(document) != 2 or not _is_number(document[1]):
+            if len(document) != 2 or not _is_number(type(document[1])):
                 return None
             document, score = document[0], float(document[1])  # noqa: PLW2901 - a pair's first is the document
             kind = type(document)
         if kind is str:
-            row = None if len(document) > _TEXT_CAP else (None, score, document)
-        elif kind is dict:
-            row = _quick_row(document, score)
-        elif _in_dict[kind] if kind in _in_dict else _learnt(kind):
-            # To ask a pydantic model for a field that it has not costs ten times as much as to ask its `__dict__`.
-            row = _quick_row(document.__dict__, score)
+            identity, text = None, document
         else:
-            row = None
-        if row is None:
+            read = _readers[kind] if kind in _readers else _learnt(kind)
+            if read is None:
+                return None
+            text, identity, own_score, metadata = read(document)
+            if score is None:
+                score = own_score
+            if metadata:
+                if type(metadata) is not dict:
+                    return None
+                if score is None and ("score" in metadata or "relevance_score" in metadata or "_score" in metadata):
+                    return None
+                if identity is None:  # `_METADATA_IDS`
+                    if "_id" in metadata or "id" in metadata or "doc_id" in metadata:
+                        identity = _first(metadata, _METADATA_IDS)
+                    else:
+                        identity = metadata.get("source")
+            if identity is not None and type(identity) is not str:
+                identity = str(identity)
+            if score is not None and type(score) is not float:
+                return None
+        if (type(text) is not str or len(text) > _TEXT_CAP) and (text is not None or identity is None):
             return None
-        rows.append(row)
+        rows.append((identity, score, text))
     return rows
 
 
-def _quick_row(fields: dict[str, Any], score: float | None) -> _Row | None:  # noqa: C901, PLR0912 - spelt out: a loop over names costs twice as much
-    """Identity, score and text from a document's fields; None: `_row` must have a look."""
+def _parts_of_dict(fields: dict[str, Any]) -> _Parts:
+    """Text, identity, score and metadata: the first of their names that is not None. A loop would cost twice that."""
     get = fields.get
     text = get("page_content")
     if text is None:
         text = get("text")
         if text is None:
             text = get("content")
-    if text is not None and (type(text) is not str or len(text) > _TEXT_CAP):
-        return None
     identity = get("id")
     if identity is None:
         identity = get("_id")
         if identity is None:
             identity = get("doc_id")
-    metadata = get("metadata") or get("payload") or _NO_METADATA
-    if type(metadata) is not dict:
-        return None
-    if identity is None:
-        for name in _METADATA_IDS if metadata else ():
-            identity = metadata.get(name)
-            if identity is not None:
-                break
-        else:
-            if text is None:
-                return None
+    score = get("score")
     if score is None:
-        number = get("score")
-        if number is None:
-            number = get("relevance_score")
-            if number is None:
-                number = get("_score")
-        if type(number) is float:
-            score = number
-        elif number is not None or not metadata.keys().isdisjoint(_SCORES):
-            return None
-    return (identity if identity is None or type(identity) is str else str(identity), score, text)
+        score = get("relevance_score")
+        if score is None:
+            score = get("_score")
+    return text, identity, score, get("metadata") or get("payload")
 
 
-def _is_number(value: Any) -> bool:
-    """Whether it can be a score. Numpy's numbers are none of Python's, but say what float they are; arrays do too."""
-    kind = type(value)
-    return isinstance(value, int | float) or (hasattr(kind, "__float__") and not hasattr(kind, "__len__"))
+_Parts = tuple[Any, Any, Any, Any]
+_readers: Final[dict[type, Callable[[Any], _Parts] | None]] = {dict: _parts_of_dict}
+"""Type of document -> what gives its text, identity, score and metadata; None: `hit_rows` must have a look."""
 
 
-def _learnt(kind: type) -> bool:
-    """What `_in_dict` shall say of a type that was not met before."""
-    if len(_in_dict) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
-        _in_dict.clear()
-    _in_dict[kind] = learnt = _is_in_dict(kind)
-    return learnt
+def _learnt(kind: type) -> Callable[[Any], _Parts] | None:
+    """The reader of a type that was not met before."""
+    if len(_readers) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
+        _readers.clear()
+        _readers[dict] = _parts_of_dict
+    _readers[kind] = reader = _reader(kind)
+    return reader
 
 
-def _is_in_dict(kind: Any) -> bool:
-    """Dataclasses and pydantic models without slots, extra fields or anything that answers for a name instead."""
+def _reader(kind: Any) -> Callable[[Any], _Parts] | None:
+    """Reads the fields of a dataclass or pydantic model from its `__dict__`, where that says what `getattr` would give.
+
+    Not with slots, extra fields, or anything that answers for a name instead. To ask a pydantic model for a field that
+    it has not costs ten times as much as to ask its `__dict__`.
+    """
     fields: Any = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", None)
-    if not isinstance(fields, dict) or kind.__getattribute__ is not object.__getattribute__ or not kind.__dictoffset__:
-        return False
     answering = next((base for base in kind.__mro__ if "__getattr__" in base.__dict__), None)
-    if answering is not None and answering.__module__ != "pydantic.main":
-        return False
-    if getattr(kind, "model_config", {}).get("extra") == "allow":
-        return False
-    if not _NAMES.isdisjoint(getattr(kind, "__private_attributes__", ())):
-        return False
+    if (
+        not isinstance(fields, dict)
+        or kind.__getattribute__ is not object.__getattribute__
+        or not kind.__dictoffset__
+        or (answering is not None and answering.__module__ != "pydantic.main")
+        or getattr(kind, "model_config", {}).get("extra") == "allow"
+        or not _NAMES.isdisjoint(getattr(kind, "__private_attributes__", ()))
+    ):
+        return None
     # A property or method of that name is no field; a dataclass's default is what its instances have anyway.
-    return not any(
-        name not in fields or hasattr(type(getattr(kind, name)), "__get__") for name in _NAMES & set(dir(kind))
-    )
+    if any(name not in fields or hasattr(type(getattr(kind, name)), "__get__") for name in _NAMES & set(dir(kind))):
+        return None
+    names = [[name for name in role if name in fields] for role in (_TEXTS, _IDS, _SCORES, _METADATA)]
+    if max(map(len, names)) > 1:  # the first that is not None
+        return lambda document: _parts_of_dict(document.__dict__)
+    parts = ", ".join(f"fields[{role[0]!r}]" if role else "None" for role in names)
+    # Only the fields that the type has, and no loop. A field that an instance lacks raises, and `hit_rows` has a look.
+    return eval(f"lambda document: (fields := document.__dict__) and ({parts})")  # noqa: S307 - names of fields only
+
+
+@functools.lru_cache
+def _is_number(kind: type) -> bool:
+    """Whether it can be a score. Numpy's numbers are none of Python's, but say what float they are; arrays do too."""
+    return issubclass(kind, int | float) or (hasattr(kind, "__float__") and not hasattr(kind, "__len__"))
 
 
 def hit_rows(documents: Any, doc_id: DocId | None = None) -> list[HitRow]:
@@ -184,7 +195,7 @@ def _row(document: Any, rank: int, doc_id: DocId | None) -> HitRow:
     score: Any = None
     if isinstance(document, tuple):
         pair = cast("tuple[Any, ...]", document)
-        if len(pair) == 2 and _is_number(pair[1]):
+        if len(pair) == 2 and _is_number(type(pair[1])):
             document, score = pair
     text = document if isinstance(document, str) else _first(document, _TEXTS)
     text = str(text) if text is not None else None

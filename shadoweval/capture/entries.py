@@ -6,27 +6,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final, Literal, Protocol
 
-from shadoweval.capture.copying import argument_data
+from shadoweval.capture.copying import argument_data, packed
 from shadoweval.capture.recorder import Recorder
+from shadoweval.capture.wire.rows import CALL
+from shadoweval.errors import UncopyableError
 from shadoweval.records import Effect
 
-__all__ = ["After", "Entries", "Step", "StepKind", "Tool"]
+__all__ = ["NOTHING", "Entries", "Rows", "Step", "StepKind", "Tool"]
 
 StepKind = Literal["model", "retrieval", "other"]
-After = Callable[[Recorder, Any], None]
-_NOTHING: Final = b"\x80"  # an empty mapping
+NOTHING: Final = b"\x80"
+"""No arguments: an empty mapping."""
 _P = inspect.Parameter
 
 
 class Entries(Protocol):
     """Writes down the calls of one function."""
 
-    def arguments(self, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bytes:
-        """Its arguments as they are before it runs, encoded; what `ended` and `failed` are given."""
+    @property
+    def arguments(self) -> Callable[[Recorder, tuple[Any, ...], dict[str, Any]], bytes] | None:
+        """Encodes its arguments before it runs, for `ended` and `failed`; None: they are not recorded."""
         ...
 
     def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any, /) -> None:  # noqa: PLR0917 - the request path
@@ -36,6 +39,10 @@ class Entries(Protocol):
     def failed(self, recorder: Recorder, arguments: bytes, started: float, error: BaseException, /) -> None:  # noqa: PLR0917 - as `ended`
         """A call that raised just now."""
         ...
+
+
+class Rows(list[Any]):
+    """What a retriever yielded, as rows of hits already."""
 
 
 class Tool:
@@ -60,18 +67,25 @@ class Tool:
             whole = not args and kwargs.keys() == self._keywords
             return argument_data(kwargs if whole else self.bind(*args, **kwargs))
         except TypeError:  # they don't fit the tool, which is about to say so itself
-            return _NOTHING
+            return NOTHING
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller
             recorder.fault = fault
-            return _NOTHING
+            return NOTHING
 
     def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any) -> None:  # noqa: PLR0917 - see `Entries`
         """See `Entries`."""
         ended = perf_counter()
         try:
-            raw = recorder.encoded(result)
-            if raw is not None:
-                recorder.log.append(("call", self.name, self.effect, arguments, raw, started, ended))
+            log = recorder.log
+            if len(log) >= recorder.max_items:
+                recorder.truncated = True
+                return
+            try:
+                raw = packed(result, recorder.left)
+            except (UncopyableError, UnicodeError) as error:
+                raw = recorder.left_out(error)
+            recorder.left -= len(raw)
+            log.append((CALL, self.name, self.effect, arguments, raw, started, ended))
         except Exception as fault:  # noqa: BLE001 - see `arguments`
             recorder.fault = fault
 
@@ -89,23 +103,25 @@ class Step:
     Args:
         kind: As records have it.
         name: As records have it.
-        after: Called with what it returned.
+        rows_of: Rows of hits from what it returned; None: it is no retriever.
+        replace: They replace those of earlier retrievals.
     """
 
-    def __init__(self, kind: StepKind, name: str, after: After | None = None) -> None:
-        self.kind: StepKind = kind
-        self.name, self.after = name, after
+    arguments = None
 
-    def arguments(self, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:  # noqa: ARG002 - a step's are not recorded
-        """See `Entries`."""
-        return _NOTHING
+    def __init__(
+        self, kind: StepKind, name: str, *, rows_of: Callable[[Any], Sequence[Any]] | None = None, replace: bool = False
+    ) -> None:
+        self.kind: StepKind = kind
+        self.name, self.rows_of, self.replace = name, rows_of, replace
 
     def ended(self, recorder: Recorder, _arguments: bytes, started: float, result: Any) -> None:
         """See `Entries`."""
         row = (self.kind, self.name, started, perf_counter())
         try:
-            if self.after is not None:
-                self.after(recorder, result)
+            rows_of = self.rows_of
+            if rows_of is not None:
+                recorder.add_hits(result if type(result) is Rows else rows_of(result), replace=self.replace)
             if len(recorder.log) < recorder.max_items:
                 recorder.log.append(row)
             else:

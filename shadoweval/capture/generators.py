@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, cast
 
 from shadoweval.capture.copying import WHOLE
 from shadoweval.capture.delegation import Watch, over_async_generator, over_generator
-from shadoweval.capture.entries import Entries
+from shadoweval.capture.entries import NOTHING, Entries, Rows
 from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.rows import HitRow
@@ -58,10 +58,9 @@ class Ranked:
         if len(self.rows) <= self.most:
             self.rows += self.rows_of(chunk if type(chunk) is list else [chunk])
 
-    def result(self, _returned: Any) -> Ranked:
+    def result(self, _returned: Any) -> Rows:
         """All of them, with their ranks."""
-        self.rows = [(row[0], rank, *row[2:]) for rank, row in enumerate(self.rows, 1)]
-        return self
+        return Rows((row[0], rank, *row[2:]) for rank, row in enumerate(self.rows, 1))
 
 
 def is_stream(function: Callable[..., Any]) -> bool:
@@ -86,7 +85,8 @@ def observed_stream(  # noqa: PLR0917 - as `observed`
         recorder = current.get()
         if recorder is None or (answered is not None and installed.interceptor is not None):
             return _Unwatched()  # outside a recording; or answered, and whoever does that writes it down
-        return _Watched(entries, recorder, entries.arguments(recorder, args, kwargs), taking)
+        arguments = NOTHING if entries.arguments is None else entries.arguments(recorder, args, kwargs)
+        return _Watched(entries, recorder, arguments, taking)
 
     return (over_async_generator if asynchronous else over_generator)(opened, watching)
 

@@ -33,8 +33,8 @@ def answer_text(value: Any) -> str | None:
     if type(value) is str:
         return value
     if type(value) is dict:
-        answer = cast("dict[Any, Any]", value).get("answer")
-        return answer if type(answer) is str else _mapped(cast("dict[Any, Any]", value))
+        answer = value.get("answer")
+        return answer if type(answer) is str else _mapped(value)
     if isinstance(value, str | Mapping):
         return str(value) if isinstance(value, str) else _mapped(cast("Mapping[Any, Any]", value))
     content = getattr(value, "content", None)

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from shadoweval.capture.copying import UNCOPYABLE, Pieces, argument_data, encode, packed
+from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.capture.documents import writable
 from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.third_party import connections
@@ -152,12 +152,16 @@ class Recorder:
             self.truncated = True
             return None
         try:
-            raw = result.whole(self.left) if type(result) is Pieces else packed(result, max_bytes=self.left)
+            raw = packed(result, self.left)
         except (UncopyableError, UnicodeError) as error:  # it can't be copied, or is over the cap, and says so
-            self.truncated |= isinstance(error, TooLargeError)
-            raw = encode({UNCOPYABLE: getattr(error, "why", str(error))})
+            raw = self.left_out(error)
         self.left -= len(raw)
         return raw
+
+    def left_out(self, error: Exception) -> bytes:
+        """What stands for a result that can't be copied, or is over the cap."""
+        self.truncated |= isinstance(error, TooLargeError)
+        return encode({UNCOPYABLE: getattr(error, "why", str(error))})
 
     def close(self) -> None:
         """The run is over; streams that it began, and that go on, are noted with what they gave until now."""

@@ -59,13 +59,10 @@ def retriever(
         title = _title(declared, name)
         rows_of = recorded_rows if doc_id is None else functools.partial(hit_rows, doc_id=doc_id)
 
-        def after(recorder: Recorder, result: Any) -> None:
-            recorder.add_hits(result.rows if type(result) is Ranked else rows_of(result), replace=replace)
-
         def taking(recorder: Recorder) -> Ranked:
             return Ranked(lambda documents: hit_rows(documents, doc_id), recorder.max_items)
 
-        return cast("_F", observed(declared, Step("retrieval", title, after), taking=taking))
+        return cast("_F", observed(declared, Step("retrieval", title, rows_of=rows_of, replace=replace), taking=taking))
 
     return declare if function is None else declare(function)
 

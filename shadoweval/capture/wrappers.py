@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from shadoweval.capture.entries import Entries
+from shadoweval.capture.entries import NOTHING, Entries
 from shadoweval.capture.generators import Taking, is_stream, observed_stream
 from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import current
@@ -45,7 +45,7 @@ def _over_function(function: Callable[..., Any], entries: Entries, answered: Ans
         recorder = _recorder()
         if recorder is None:
             return function(*args, **kwargs)
-        arguments = copied(recorder, args, kwargs)
+        arguments = NOTHING if copied is None else copied(recorder, args, kwargs)
         started = perf_counter()
         try:
             result = function(*args, **kwargs)
@@ -69,7 +69,7 @@ def _over_coroutine(function: Callable[..., Any], entries: Entries, answered: An
         recorder = _recorder()
         if recorder is None:
             return await function(*args, **kwargs)
-        arguments = copied(recorder, args, kwargs)
+        arguments = NOTHING if copied is None else copied(recorder, args, kwargs)
         started = perf_counter()
         try:
             result = await function(*args, **kwargs)

@@ -104,7 +104,14 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
         if call.bucket is None and not call.unit:  # sampled by chance: somewhere below the share
             call.bucket = draw() * plan.sample
         call.point = "snapshot"
-        _copy(call, args, kwargs)
+        if plan.inputs is not None:
+            args, kwargs = chosen(plan.inputs(*args, **kwargs))
+        only = args[0] if len(args) == 1 and not kwargs else None
+        if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
+            call.text, call.inputs = only, (args, kwargs)
+        else:
+            call.inputs = call_inputs(args, kwargs, max_bytes=plan.max_bytes)
+            call.text = asked(args, kwargs) if plan.text is None else str(plan.text(*args, **kwargs))
         attributes = with_trace(attributes)
         call.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
         call.started_at = site.clock()
@@ -117,16 +124,3 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
             raise
         return None
     return call
-
-
-def _copy(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """The input, and the question in it as text."""
-    plan = call.site.plan
-    if plan.inputs is not None:
-        args, kwargs = chosen(plan.inputs(*args, **kwargs))
-    only = args[0] if len(args) == 1 and not kwargs else None
-    if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
-        call.text, call.inputs = only, (args, kwargs)
-    else:
-        call.inputs = call_inputs(args, kwargs, max_bytes=plan.max_bytes)
-        call.text = str(plan.text(*args, **kwargs)) if plan.text is not None else asked(args, kwargs)

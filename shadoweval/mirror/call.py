@@ -89,7 +89,12 @@ class Call(Shield):
     def ended(self) -> float:
         """The incumbent's time is over: whatever it started, and goes on, is no part of this call any more."""
         ended = perf_counter()
-        self.leave()
+        token = self.token
+        try:
+            if token is not None:
+                token.var.reset(token)
+        except ValueError:  # see `leave`
+            pass
         recorder = self.recorder
         if recorder is not None and not recorder.closed:
             recorder.close()
@@ -102,12 +107,22 @@ class Call(Shield):
     def returned(self, value: Any) -> None:
         """The incumbent returned: hand over what it did."""
         ended = self.ended()
-        recorder = self.recorder
+        recorder, plan = self.recorder, self.site.plan
         try:
-            if self.site.plan.observe is not None:
+            if plan.observe is not None:
                 self._observe(failed=False)
             if recorder is not None:
-                self.finish(recorder, value, ended)
+                if plan.outcome is not None:
+                    self.outcome = self._extracted(recorder, value)
+                else:
+                    answer = value if type(value) is str else answer_text(value)
+                    cut = not within(value, plan.max_bytes)
+                    if cut or answer is value:
+                        value = None
+                    if answer is not None and len(answer) > plan.max_bytes:
+                        answer, cut = answer[: plan.max_bytes], True
+                    self.outcome = (answer, value, None, cut)
+                self._hand_over(recorder, ended - recorder.began)
             if self.timed:
                 self._timed(ended)
         except BaseException as error:
@@ -122,21 +137,6 @@ class Call(Shield):
             self.ledger.control.add(bin_name(ended - self.began))
         else:
             self.ledger.mirrored.add(bin_name(perf_counter() - self.began))
-
-    def finish(self, recorder: Recorder, value: Any, ended: float) -> None:
-        """Hand over what it returned."""
-        plan = self.site.plan
-        if plan.outcome is not None:
-            self.outcome = self._extracted(recorder, value)
-        else:
-            answer = value if type(value) is str else answer_text(value)
-            cut = not within(value, plan.max_bytes)
-            if cut or answer is value:
-                value = None
-            if answer is not None and len(answer) > plan.max_bytes:
-                answer, cut = answer[: plan.max_bytes], True
-            self.outcome = (answer, value, None, cut)
-        self._hand_over(recorder, ended - recorder.began)
 
     def raised(self, error: BaseException) -> None:
         """The incumbent raised, was cancelled, or its consumer went away."""
@@ -188,8 +188,7 @@ class Call(Shield):
             self.point = "snapshot"
             raise recorder.fault
         self.point = "encode"
-        site = self.site
-        plan = site.plan
+        plan, outlet = self.site.plan, self.site.outlet
         try:
             whole = encode_draft(self._draft(recorder, duration))
         except _UNCARRIED:
@@ -198,19 +197,28 @@ class Call(Shield):
             self._look_closer()
             recorder.tidy()
             whole = encode_draft(self._draft(recorder, duration))
-        if plan.redact is not None or not site.outlet.drafts:
-            whole = finished(whole)
-        if plan.redact is not None:
-            self.point = "redact"
-            whole = redacted_frame(whole, plan.redact)
+        if plan.redact is not None or not outlet.drafts:
+            whole = self._redacted(whole)
         if len(whole) > _FRAME * plan.max_bytes:
             self.lost("too_large")
             return
         self.point = "offer"
-        reason = site.outlet.offer(whole)
-        self.lost("mirrored" if reason is None else reason)
-        if reason is None and plan.charge is not None:
-            plan.charge()
+        reason = outlet.offer(whole)
+        if reason is not None:
+            self.lost(reason)
+        elif not self.over:
+            self.over = True
+            self.ledger.count("mirrored")
+            if plan.charge is not None:
+                plan.charge()
+
+    def _redacted(self, draft: bytes) -> bytes:
+        """The frame of a draft, its texts redacted where that was asked for."""
+        frame, redact = finished(draft), self.site.plan.redact
+        if redact is None:
+            return frame
+        self.point = "redact"
+        return redacted_frame(frame, redact)
 
     def _draft(self, recorder: Recorder, duration: float) -> tuple[Any, ...]:
         """In the order of `capture.wire.drafts`."""

@@ -59,6 +59,7 @@ class Ring:
         self.size = whole - _HEAD
         self._written = self._head[_WRITE]
         self._read = self._head[_READ]
+        self._at, self._room = self._written % self.size, 0
         self._fence = threading.Lock()
 
     @classmethod
@@ -81,25 +82,35 @@ class Ring:
         """Copy a frame in and publish it. False: there is no room for it now."""
         length = len(frame)
         need = (length + 15) & ~7
-        size, written = self.size, self._written
-        at = written % size
-        skip = 0 if at + need + 8 <= size else size - at
-        if written + skip + need - self._read > size - _SLACK:
-            self._read = self._head[_READ]
-            if written + skip + need - self._read > size - _SLACK:
+        at = self._at
+        if need > self._room or at + need + 8 > self.size:
+            at = self._place(need)
+            if at < 0:
                 return False
-        if skip:
-            self._words[at >> 3] = _SKIP
-            written += skip
-            at = 0
         self._bytes[at + 8 : at + 8 + length] = frame
         self._words[at >> 3] = length
         if not _ORDERED:
             for _ in range(2):
                 with self._fence:
                     pass
-        self._written = self._head[_WRITE] = written + need
+        self._at = at + need
+        self._room -= need
+        self._written = self._head[_WRITE] = self._written + need
         return True
+
+    def _place(self, need: int) -> int:
+        """Where a frame has its place when it does not simply follow the last one; -1: there is no room now."""
+        at = self._written % self.size
+        skipped = 0 if at + need + 8 <= self.size else self.size - at
+        free = self.size - _SLACK - (self._written - self._head[_READ])
+        if skipped + need > free:
+            return -1
+        if skipped:
+            self._words[at >> 3] = _SKIP
+            self._written += skipped
+            at = 0
+        self._room = free - skipped
+        return at
 
     def take(self, most: int) -> Iterator[memoryview]:
         """Frames that were published and not yet `taken`, up to about `most` bytes; where they lie, not copied."""

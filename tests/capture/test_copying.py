@@ -3,16 +3,23 @@
 import dataclasses
 import datetime as dt
 import decimal
+import enum
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.documents import Document
+from langchain_core.messages import ToolMessage
+from pydantic import BaseModel
 
 from shadoweval import codec
-from shadoweval.capture.copying import UNCOPYABLE, argument_data, carried, data_of, encode, uncopyable
+from shadoweval.capture.copying import UNCOPYABLE, argument_data, carried, data_of, encode, packed, uncopyable
+from shadoweval.errors import CodecError, TooLargeError
 
 ATOMS = st.one_of(
     st.text(max_size=50), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False), st.booleans(), st.none()
@@ -141,3 +148,60 @@ def test_marks_are_told_from_data() -> None:
     assert uncopyable({UNCOPYABLE: "why"}) == "why"
     assert uncopyable({UNCOPYABLE: "why", "more": 1}) is None
     assert uncopyable("why") is None
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    x: int
+    y: list[Any]
+
+
+@dataclasses.dataclass
+class Point:
+    x: Any
+    y: Any = None
+
+
+class Model(BaseModel, extra="allow"):
+    x: Any
+    y: Any = None
+
+
+OBJECTS = st.one_of(
+    st.just(Colour.RED),
+    st.builds(Frozen, st.integers(0, 9), st.lists(VALUES, max_size=2)),
+    st.builds(Point, VALUES, VALUES),
+    st.builds(Model, x=VALUES, y=VALUES, z=VALUES),
+    st.builds(ToolMessage, st.text(max_size=9), tool_call_id=st.just("c"), artifact=VALUES),
+    st.builds(Document, st.text(max_size=9), metadata=st.dictionaries(st.text(max_size=5), VALUES, max_size=2)),
+)
+
+
+@given(value=st.one_of(VALUES, OBJECTS, st.lists(OBJECTS, max_size=2)), cap=st.sampled_from([0, 40, 1 << 20]))
+def test_the_quick_way_writes_what_the_thorough_one_writes(value: Any, cap: int) -> None:
+    """A tool's result has the same bytes, or the same reason for being none, whichever way it takes."""
+
+    def outcome_of(write: Callable[[], bytes]) -> Any:
+        try:
+            return write()
+        except CodecError as error:
+            return type(error)
+
+    thorough = outcome_of(lambda: encode(codec.plain(value, max_bytes=cap)))
+    quick = outcome_of(lambda: packed(value, cap))
+    if isinstance(thorough, bytes):
+        assert quick == thorough
+    else:  # `codec.plain` counts a little more than is written
+        assert quick is thorough or (thorough is TooLargeError and len(quick) <= cap)
+
+
+def test_numpy_numbers_in_what_is_returned_are_numbers() -> None:
+    """Scores beside documents, as vector stores give them."""
+    raw, too_large = data_of({"scores": [np.float32(0.5), np.int64(3), np.float64(0.25)]}, max_bytes=1000)
+    assert raw is not None
+    assert not too_large
+    assert msgspec.msgpack.decode(raw) == {"scores": [0.5, 3, 0.25]}
+    assert data_of([np.zeros(3)], max_bytes=1000) == (None, False)
