@@ -21,6 +21,7 @@ from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
+    INDEX,
     HitRow,
     StepRow,
     call_rows,
@@ -171,8 +172,14 @@ class Recorder:
             stream.cut()
 
     def called(self, since: int) -> set[str]:
-        """Names of the tools that were called since the log had that length."""
-        return {entry[1] for entry in self.log[since:] if entry[0] == CALL}
+        """Names of the decorated tools that were called since the log had that length.
+
+        What a library's handler tells of has the index of its step: calls of one tool in parallel are no calls within
+        each other.
+        """
+        return {
+            entry[1] for entry in self.log[since:] if entry[0] == CALL and (len(entry) <= INDEX or entry[INDEX] is None)
+        }
 
     def add_hits(self, rows: Sequence[Any], *, replace: bool = False) -> None:
         """One retrieval's list; `replace`: it is the final one, such as a reranker's."""

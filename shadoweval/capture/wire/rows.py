@@ -19,6 +19,7 @@ from shadoweval import codec
 
 __all__ = [
     "CALL",
+    "INDEX",
     "HitRow",
     "Log",
     "StepRow",
@@ -36,7 +37,7 @@ HitRow = tuple[str, int, float | None, str | None]
 StepRow = tuple[Any, ...]
 
 _QUICK_CALL, _QUICK_STEP = 7, 4
-_INDEX, _ERROR = 9, 8
+INDEX, _ERROR = 9, 8
 _USED: Final = slice(4, 7)
 _NO_USAGE: Final = (None, None, None)
 _FLOAT: Final = b"\xcb"
@@ -72,8 +73,8 @@ def step_rows(log: Log, began: float) -> list[StepRow]:
             rows.append(_step(kind, name, times=(started - began, ended - started), rest=(None, None, None)))
         else:
             rows.append(tuple(entry))
-    free = itertools.count(1 + max((row[_INDEX] for row in rows if row[_INDEX] is not None), default=-1))
-    return [row if row[_INDEX] is not None else (*row[:_INDEX], next(free), *row[_INDEX + 1 :]) for row in rows]
+    free = itertools.count(1 + max((row[INDEX] for row in rows if row[INDEX] is not None), default=-1))
+    return [row if row[INDEX] is not None else (*row[:INDEX], next(free), *row[INDEX + 1 :]) for row in rows]
 
 
 def _step(kind: str, name: str, *, times: tuple[float, float], rest: tuple[Any, ...]) -> StepRow:
