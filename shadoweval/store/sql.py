@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -14,8 +14,7 @@ from sqlmodel import col
 
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import CorruptFrameError, StoreError
-from shadoweval.protocols import Task
-from shadoweval.records import Arm, Coverage, Envelope, Evaluation, Labels, Observation, Pair, PairScore
+from shadoweval.records import Arm, Coverage, Evaluation, Labels, Pair, PairScore
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load, score_row
 from shadoweval.store.changes import Mark, merge_labels
@@ -24,7 +23,7 @@ from shadoweval.store.erasure import erase_unit, purge_before
 from shadoweval.store.funnel import count_funnel
 from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
-from shadoweval.store.tasks import give_back, insert_envelopes, insert_observation, owners, reopen, take
+from shadoweval.store.tasks import TaskQueue
 
 __all__ = ["SqlStore"]
 
@@ -40,7 +39,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class SqlStore:
+class SqlStore(TaskQueue):
     """A `protocols.Store` in a database. Safe to use from several threads, processes and (PostgreSQL) hosts.
 
     Args:
@@ -55,9 +54,7 @@ class SqlStore:
     def __init__(self, url: str, *, max_attempts: int = 3, clock: Clock = utc_now) -> None:
         self.damaged: Counter[str] = Counter()
         """Rows that this object found unreadable and left out, by table."""
-        self._engine = open_engine(url)
-        self._max_attempts = max_attempts
-        self._clock = clock
+        super().__init__(open_engine(url), max_attempts=max_attempts, clock=clock)
 
     def close(self) -> None:
         """Close all connections."""
@@ -71,56 +68,11 @@ class SqlStore:
     ) -> None:
         self.close()
 
-    def add_envelopes(self, envelopes: Sequence[Envelope], *, arms: Mapping[str, Sequence[Arm]]) -> int:
-        """Keep envelopes and open one task for each arm in `arms[envelope.id]`, all or none. How many were new.
-
-        What a user or session asked before they were erased is not kept.
-        """
-        with transaction(self._engine, write=True) as connection:
-            return insert_envelopes(connection, envelopes, arms)
-
     def set_aside(self, experiment: str, frame: bytes, reason: str) -> None:
         """Keep what can't be used, with its reason."""
         row = {"experiment": experiment, "at": self._clock(), "reason": reason, "frame": frame}
         with transaction(self._engine, write=True) as connection:
             tables.insert_new(connection, tables.Aside, [row])
-
-    def lease(self, experiment: str, *, limit: int, seconds: float, owner: str) -> Sequence[Task]:
-        """Take open tasks for `seconds`, oldest query first, the arms of a query in random order.
-
-        A lease that ran out is open again with a higher attempt; after `max_attempts` it is closed with a failure
-        (`crash`), which is scored as such.
-        """
-        with transaction(self._engine, write=True) as connection:
-            return take(
-                connection,
-                experiment,
-                limit=limit,
-                seconds=seconds,
-                owner=owner,
-                now=self._clock(),
-                max_attempts=self._max_attempts,
-            )
-
-    def release(self, task: Task) -> None:
-        """Give a leased task back unrun: it is open again at once, and the try does not count."""
-        with transaction(self._engine, write=True) as connection:
-            give_back(connection, task)
-
-    def owners(self, experiment: str) -> Collection[str]:
-        """Who holds leases of this experiment."""
-        with transaction(self._engine) as connection:
-            return owners(connection, experiment)
-
-    def reopen(self, experiment: str, owner: str) -> int:
-        """Open again what an owner that is gone had leased, without waiting for the leases to run out. How many."""
-        with transaction(self._engine, write=True) as connection:
-            return reopen(connection, experiment, owner)
-
-    def add_observation(self, observation: Observation) -> bool:
-        """Keep a shadow's observation and close its task. False: it was there already, or its query was erased."""
-        with transaction(self._engine, write=True) as connection:
-            return insert_observation(connection, observation)
 
     def add_labels(self, labels: Mapping[str, Labels]) -> int:
         """Merge labels by query id or `Query.key`. Returns how many changed something."""

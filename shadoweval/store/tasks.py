@@ -1,15 +1,16 @@
-"""Tasks: opened with their envelope, leased to workers, given up after too many tries."""
+"""The queue inside the store: tasks are opened with their envelope, leased, and given up after too many tries."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, Engine, and_, select, update
 from sqlmodel import col
 
+from shadoweval.clock import Clock
 from shadoweval.codec import decode_envelope, encode_envelope
 from shadoweval.errors import CorruptFrameError
 from shadoweval.protocols import Task
@@ -17,26 +18,101 @@ from shadoweval.records import Arm, Envelope, Failure, Observation
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump_observation
 from shadoweval.store.changes import queries_changed
+from shadoweval.store.engine import transaction
 from shadoweval.store.erasure import not_erased
 
-__all__ = ["give_back", "insert_envelopes", "insert_observation", "owners", "reopen", "take"]
+__all__ = ["TaskQueue"]
 
 
-def insert_envelopes(connection: Connection, envelopes: Sequence[Envelope], arms: Mapping[str, Sequence[Arm]]) -> int:
-    """Insert envelopes that are not there yet and not erased, with their tasks. Returns how many were new."""
-    added = 0
-    for chunk in tables.in_chunks(envelopes):
-        part = {envelope.id: envelope for envelope in not_erased(connection, chunk)}
-        known = select(col(tables.Envelope.query_id)).where(col(tables.Envelope.query_id).in_(part))
-        for query_id in connection.execute(known).scalars().all():
-            del part[query_id]
-        added += tables.insert_new(connection, tables.Envelope, [_envelope_row(envelope) for envelope in part.values()])
-        for experiment in {envelope.experiment for envelope in part.values()}:
-            marks = [(e.query.asked_at, e.id) for e in part.values() if e.experiment == experiment]
-            queries_changed(connection, experiment, marks)
-        tasks = [_task_row(envelope, arm) for envelope in part.values() for arm in arms.get(envelope.id, ())]
-        for rows in tables.in_chunks(tasks):
-            tables.insert_new(connection, tables.Task, rows)
+class TaskQueue:
+    """One task for each arm of an envelope, leased by workers and closed by its observation: a part of `SqlStore`.
+
+    Args:
+        engine: The database.
+        max_attempts: A task that this many workers took without bringing a result is given up as a crash.
+        clock: Now, as an aware datetime.
+    """
+
+    def __init__(self, engine: Engine, *, max_attempts: int, clock: Clock) -> None:
+        self._engine, self._max_attempts, self._clock = engine, max_attempts, clock
+
+    def add_envelopes(self, envelopes: Sequence[Envelope], *, arms: Mapping[str, Sequence[Arm]]) -> int:
+        """Keep envelopes and open one task for each arm in `arms[envelope.id]`, all or none. How many were new.
+
+        What a user or session asked before they were erased is not kept.
+        """
+        with transaction(self._engine, write=True) as connection:
+            return sum(_insert_envelopes(connection, chunk, arms) for chunk in tables.in_chunks(envelopes))
+
+    def add_observation(self, observation: Observation) -> bool:
+        """Keep a shadow's observation and close its task. False: it was there already, or its query was erased."""
+        with transaction(self._engine, write=True) as connection:
+            return _insert_observation(connection, observation)
+
+    def lease(self, experiment: str, *, limit: int, seconds: float, owner: str) -> Sequence[Task]:
+        """Take open tasks for `seconds`, oldest query first, the arms of a query in random order.
+
+        A lease that ran out is open again with a higher attempt; after `max_attempts` it is closed with a failure
+        (`crash`), which is scored as such.
+        """
+        now, taken = self._clock(), list[Task]()
+        with transaction(self._engine, write=True) as connection:
+            _reopen_expired(connection, experiment, now=now)
+            while len(taken) < limit:
+                rows = _open_tasks(connection, experiment, limit=limit - len(taken))
+                if not rows:
+                    break
+                for row in rows:
+                    if row.attempt >= self._max_attempts:
+                        _give_up(connection, row, seconds=seconds, now=now)
+                        continue
+                    task = _lease(connection, row, owner=owner, until=now + timedelta(seconds=seconds))
+                    taken += [] if task is None else [task]
+        return taken
+
+    def release(self, task: Task) -> None:
+        """Give a leased task back unrun: it is open again at once, and the try does not count."""
+        table = tables.Task
+        this = and_(
+            col(table.query_id) == task.envelope.id,
+            col(table.arm) == task.arm,
+            col(table.state) == "leased",
+            col(table.attempt) == task.attempt,
+        )
+        values = {"state": "open", "owner": "", "lease_until": None, "attempt": task.attempt - 1}
+        with transaction(self._engine, write=True) as connection:
+            connection.execute(update(table).where(this).values(**values))
+
+    def owners(self, experiment: str) -> Collection[str]:
+        """Who holds leases of this experiment."""
+        owner = col(tables.Task.owner)
+        with transaction(self._engine) as connection:
+            return set(connection.execute(select(owner).where(*_leased(experiment)).distinct()).scalars().all())
+
+    def reopen(self, experiment: str, owner: str) -> int:
+        """Open again what an owner that is gone had leased, without waiting for the leases to run out. How many."""
+        of_owner = (*_leased(experiment), col(tables.Task.owner) == owner)
+        with transaction(self._engine, write=True) as connection:
+            return connection.execute(update(tables.Task).where(*of_owner).values(state="open", owner="")).rowcount
+
+
+def _leased(experiment: str) -> tuple[Any, Any]:
+    return col(tables.Task.experiment) == experiment, col(tables.Task.state) == "leased"
+
+
+def _insert_envelopes(connection: Connection, envelopes: Sequence[Envelope], arms: Mapping[str, Sequence[Arm]]) -> int:
+    """Insert what is not there yet and not erased, with its tasks. Returns how many envelopes were new."""
+    new = {envelope.id: envelope for envelope in not_erased(connection, envelopes)}
+    known = select(col(tables.Envelope.query_id)).where(col(tables.Envelope.query_id).in_(new))
+    for query_id in connection.execute(known).scalars().all():
+        del new[query_id]
+    added = tables.insert_new(connection, tables.Envelope, [_envelope_row(envelope) for envelope in new.values()])
+    for experiment in {envelope.experiment for envelope in new.values()}:
+        marks = [(e.query.asked_at, e.id) for e in new.values() if e.experiment == experiment]
+        queries_changed(connection, experiment, marks)
+    tasks = [_task_row(envelope, arm) for envelope in new.values() for arm in arms.get(envelope.id, ())]
+    for rows in tables.in_chunks(tasks):
+        tables.insert_new(connection, tables.Task, rows)
     return added
 
 
@@ -71,7 +147,7 @@ def _task_row(envelope: Envelope, arm: Arm) -> dict[str, Any]:
     }
 
 
-def insert_observation(connection: Connection, observation: Observation) -> bool:
+def _insert_observation(connection: Connection, observation: Observation) -> bool:
     """Insert an observation unless it is there, or its envelope was erased meanwhile; close its task."""
     envelope = tables.Envelope
     wanted = select(col(envelope.experiment), col(envelope.asked_at), col(envelope.query_id)).where(
@@ -104,30 +180,9 @@ def _set_task(connection: Connection, query_id: str, arm: Arm, **values: Any) ->
     connection.execute(update(tables.Task).where(this).values(**values))
 
 
-def take(
-    connection: Connection, experiment: str, *, limit: int, seconds: float, owner: str, now: datetime, max_attempts: int
-) -> list[Task]:
-    """Lease tasks, oldest query first; what too many workers took and did not bring back is given up."""
-    _reopen_expired(connection, experiment, now=now)
-    taken: list[Task] = []
-    while len(taken) < limit:
-        rows = _open_tasks(connection, experiment, limit=limit - len(taken))
-        if not rows:
-            break
-        for row in rows:
-            if row.attempt >= max_attempts:
-                _give_up(connection, row, seconds=seconds, now=now)
-                continue
-            task = _lease(connection, row, owner=owner, until=now + timedelta(seconds=seconds))
-            if task is not None:
-                taken.append(task)
-    return taken
-
-
 def _reopen_expired(connection: Connection, experiment: str, *, now: datetime) -> None:
-    task = tables.Task
-    expired = and_(col(task.experiment) == experiment, col(task.state) == "leased", col(task.lease_until) < now)
-    connection.execute(update(task).where(expired).values(state="open", owner=""))
+    expired = (*_leased(experiment), col(tables.Task.lease_until) < now)
+    connection.execute(update(tables.Task).where(*expired).values(state="open", owner=""))
 
 
 def _open_tasks(connection: Connection, experiment: str, *, limit: int) -> Sequence[Any]:
@@ -174,34 +229,5 @@ def _give_up(connection: Connection, row: Any, *, seconds: float, now: datetime)
         started_at=row.lease_until or now,
         duration=seconds,
     )
-    insert_observation(connection, observation)
+    _insert_observation(connection, observation)
     _set_task(connection, row.query_id, row.arm, state="set_aside", owner="", lease_until=None)
-
-
-def give_back(connection: Connection, task: Task) -> None:
-    """Reopen a task that was leased and not run; the try does not count."""
-    table = tables.Task
-    this = and_(
-        col(table.query_id) == task.envelope.id,
-        col(table.arm) == task.arm,
-        col(table.state) == "leased",
-        col(table.attempt) == task.attempt,
-    )
-    values = {"state": "open", "owner": "", "lease_until": None, "attempt": task.attempt - 1}
-    connection.execute(update(table).where(this).values(**values))
-
-
-def owners(connection: Connection, experiment: str) -> set[str]:
-    """Who holds leases."""
-    table = tables.Task
-    wanted = (
-        select(col(table.owner)).where(col(table.experiment) == experiment, col(table.state) == "leased").distinct()
-    )
-    return set(connection.execute(wanted).scalars().all())
-
-
-def reopen(connection: Connection, experiment: str, owner: str) -> int:
-    """Reopen all that a dead owner had leased; the tries count."""
-    table = tables.Task
-    leased = and_(col(table.experiment) == experiment, col(table.state) == "leased", col(table.owner) == owner)
-    return connection.execute(update(table).where(leased).values(state="open", owner="")).rowcount
