@@ -73,13 +73,11 @@ def exporting(experiment: str, *, environ: Mapping[str, str] | None = None) -> S
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or not any(environ.get(name) for name in _ENDPOINTS):
         return None
     try:
-        otlp = require("opentelemetry.exporter.otlp.proto.http.trace_exporter", extra="otel", needed_for=_NEEDED_FOR)
-        sdk = require("opentelemetry.sdk.trace", extra="otel", needed_for=_NEEDED_FOR)
+        otlp = _otel("exporter.otlp.proto.http.trace_exporter")
+        sdk, batches, resources = (_otel(f"sdk.{name}") for name in ("trace", "trace.export", "resources"))
     except MissingExtraError as error:
         log.warning("spans are not exported: %s", error)
         return None
-    batches = require("opentelemetry.sdk.trace.export", extra="otel", needed_for=_NEEDED_FOR)
-    resources = require("opentelemetry.sdk.resources", extra="otel", needed_for=_NEEDED_FOR)
     service = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": "shadoweval-worker"}
     provider = sdk.TracerProvider(resource=resources.Resource.create(service), shutdown_on_exit=False)
     provider.add_span_processor(batches.BatchSpanProcessor(otlp.OTLPSpanExporter()))
@@ -92,8 +90,7 @@ def export_observation(observation: Observation, query: Query, *, experiment: st
     The run's span links to the incumbent's where `query.attributes` has its `traceparent` (W3C Trace Context) or
     `trace_id` and `span_id`.
     """
-    trace: Any = require("opentelemetry.trace", extra="otel", needed_for=_NEEDED_FOR)
-    empty: Any = require("opentelemetry.context", extra="otel", needed_for=_NEEDED_FOR).Context()
+    trace, empty = _otel("trace"), _otel("context").Context()
     incumbent = _incumbent(query, trace)
     shadow = {"shadoweval.shadow": True, "shadoweval.arm": observation.arm, "shadoweval.experiment.id": experiment}
     target = observation.versions.get("target", observation.arm)
@@ -114,6 +111,10 @@ def export_observation(observation: Observation, query: Query, *, experiment: st
             run.set_attribute("error.type", failure.error_type or failure.kind)
             run.set_status(trace.Status(trace.StatusCode.ERROR, failure.message))
     run.end(_at(observation.started_at, observation.duration))
+
+
+def _otel(module: str) -> Any:
+    return require(f"opentelemetry.{module}", extra="otel", needed_for=_NEEDED_FOR)
 
 
 def _incumbent(query: Query, trace: Any) -> SpanContext | None:
@@ -152,7 +153,7 @@ def _of_run(observation: Observation, query: Query) -> dict[str, Any]:
 
 
 def _export_steps(observation: Observation, run: Span, *, tracer: Tracer, shadow: Mapping[str, Any]) -> None:
-    trace: Any = require("opentelemetry.trace", extra="otel", needed_for=_NEEDED_FOR)
+    trace = _otel("trace")
     kinds = {"model": trace.SpanKind.CLIENT, "retrieval": trace.SpanKind.CLIENT}
     calls = dict(_calls(observation))
     first, cascade = _cascade(observation.steps)
