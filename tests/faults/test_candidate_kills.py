@@ -21,7 +21,7 @@ from shadoweval.candidate import Limits
 async def murdered(victims, *, seed, pause, processes=2):
     """Runs envelopes while something kills what `victims(server)` gives, `kills` times."""
     rng = random.Random(seed)
-    kills = 0
+    kills, began = 0, time.monotonic()
 
     async def killer(server, runs):
         nonlocal kills
@@ -37,11 +37,13 @@ async def murdered(victims, *, seed, pause, processes=2):
 
     async with pool_of("sleeps", module="faulty_candidates", processes=processes, seconds=20) as pool:
         server = pool._runners["new", "faulty_candidates:sleeps"].fork_server
+        if victims is fork_server:  # on a busy machine it must live long enough to start, else nothing ever runs
+            pause = max(pause, 2 * (time.monotonic() - began))
         runs = [
             asyncio.create_task(pool.run(envelope(f"{rng.uniform(0, 0.03)}", number=n), arm="new")) for n in range(40)
         ]
         killing = asyncio.create_task(killer(server, runs))
-        observations = await asyncio.wait_for(asyncio.gather(*runs), 60)
+        observations = await asyncio.wait_for(asyncio.gather(*runs), 240)
         await killing
         last = await asyncio.wait_for(pool.run(envelope("0"), arm="new"), 30)
     return observations, last, kills
