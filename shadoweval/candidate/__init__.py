@@ -6,10 +6,10 @@ from shadoweval.candidate.conversations import Conversations
 from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.tools.entity_world import EntityWorld
 from shadoweval.candidate.tools.replay import Replay
+from shadoweval.candidate.tools.session import compare_writes
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.sqlite_world import SqliteWorld
-from shadoweval.candidate.tools.stubs import Live, Refuse, Stubs, World, effect_of
-from shadoweval.candidate.tools.write_sets import WriteComparison, compare_writes
+from shadoweval.candidate.tools.stubs import Live, Refuse, Stubs, World
 
 if TYPE_CHECKING:
     from shadoweval.candidate.pool import CandidatePool
@@ -26,9 +26,7 @@ __all__ = [
     "SqliteWorld",
     "Stubs",
     "World",
-    "WriteComparison",
     "compare_writes",
-    "effect_of",
 ]
 
 

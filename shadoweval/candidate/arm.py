@@ -12,8 +12,8 @@ import msgspec
 
 from shadoweval.candidate.forkserver.client import ForkServerClient
 from shadoweval.candidate.forkserver.wire import Ready, Report, Start, outgoing
-from shadoweval.candidate.limits import RunQueue, Throttle
 from shadoweval.candidate.remote_child import Ended, RemoteChild, RemoteRun
+from shadoweval.candidate.throttle import RunQueue, Throttle
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.records import Envelope, Failure, FailureKind, Observation, Usage
 

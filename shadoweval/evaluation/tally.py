@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
-from shadoweval.candidate.tools.write_sets import compare_writes
+from shadoweval.candidate.tools.session import compare_writes
 from shadoweval.records import Effect, Observation, Pair, Refusal
 
 __all__ = ["Tally"]
@@ -40,9 +40,7 @@ class Tally:
         for arm, observation in arms.items():
             if observation is not None:
                 self._count(arm, observation)
-        self.writes.update(
-            compare_writes(pair.served.tool_calls, pair.candidate.writes, effects=self._effects).as_counts()
-        )
+        self.writes.update(compare_writes(pair.served.tool_calls, pair.candidate.writes, effects=self._effects))
 
     def _count(self, arm: str, observation: Observation) -> None:
         for name, version in observation.versions.items():

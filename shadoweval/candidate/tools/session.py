@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +17,9 @@ from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
-from shadoweval.records import Effect, Envelope, Refusal, WriteEffect
+from shadoweval.records import Effect, Envelope, Refusal, ToolCall, WriteEffect
 
-__all__ = ["Session"]
+__all__ = ["Session", "compare_writes"]
 
 
 class Session:
@@ -178,3 +179,29 @@ def _plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
         except UncopyableError as error:
             plain[name] = repr(error)
     return plain
+
+
+def compare_writes(
+    incumbent: Iterable[ToolCall],
+    candidate: Iterable[WriteEffect],
+    *,
+    effects: Mapping[str, Effect] | None = None,
+) -> dict[str, int]:
+    """Writes of one query, counted as `same`, `missing`, `extra` and `duplicated`.
+
+    Compared as multisets over tool and canonical arguments: incumbent = same + missing, candidate = same + extra +
+    duplicated, where `extra` are writes that the incumbent did not make at all, and `duplicated` those made more often
+    than by the incumbent, or more than once where it made none. Calls of the incumbent that failed wrote nothing.
+    `effects` (tool -> effect) wins over what the calls say.
+    """
+    declared = effects or {}
+    wrote = Counter(
+        (call.name, call_key(call.arguments))
+        for call in incumbent
+        if call.error is None and declared.get(call.name, call.effect) != "read"
+    )
+    writes = Counter((write.tool, call_key(write.arguments)) for write in candidate)
+    extra = sum(key not in wrote for key in writes)
+    same = (wrote & writes).total()
+    missing, duplicated = wrote.total() - same, writes.total() - same - extra
+    return {"same": same, "missing": missing, "extra": extra, "duplicated": duplicated}

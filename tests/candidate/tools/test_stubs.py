@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 from candidate_rig import call, envelope
 
-from shadoweval.candidate import EntityWorld, Live, Refuse, Replay, Simulate, Stubs, effect_of
+from shadoweval.candidate import EntityWorld, Live, Refuse, Replay, Simulate, Stubs
 from shadoweval.candidate.tools.session import Session
+from shadoweval.candidate.tools.stubs import effect_of
 from shadoweval.capture import Recorder, recording
 from shadoweval.protocols import StubAnswer
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadoweval.candidate.limits import Throttle
+from shadoweval.candidate.throttle import Throttle
 
 
 def test_a_rate_limit_halves_and_success_adds():

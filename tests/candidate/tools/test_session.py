@@ -21,7 +21,7 @@ def test_writes_are_same_missing_extra_or_duplicated():
     incumbent = [wrote("pay", n=1), wrote("pay", n=2), wrote("mail", to="a")]
     candidate = [would("pay", n=1.0), would("pay", n=1), would("mail", to="b"), would("mail", to="b")]
 
-    assert compare_writes(incumbent, candidate).as_counts() == {"same": 1, "missing": 2, "extra": 1, "duplicated": 2}
+    assert compare_writes(incumbent, candidate) == {"same": 1, "missing": 2, "extra": 1, "duplicated": 2}
 
 
 def test_reads_and_failed_calls_of_the_incumbent_wrote_nothing():
@@ -33,7 +33,7 @@ def test_reads_and_failed_calls_of_the_incumbent_wrote_nothing():
         call("declared", {"n": 1}, effect="unknown"),
     ]
 
-    assert compare_writes(calls, [], effects={"declared": "read"}).as_counts() == {
+    assert compare_writes(calls, [], effects={"declared": "read"}) == {
         "same": 0, "missing": 1, "extra": 0, "duplicated": 0,
     }  # fmt: skip
 
@@ -44,9 +44,9 @@ KEYS = st.lists(st.sampled_from("abcd"), max_size=12)
 @given(KEYS, KEYS)
 def test_the_counts_add_up(incumbent, candidate):
     """Incumbent = same + missing; candidate = same + extra + duplicated; extra counts what the incumbent never did."""
-    found = compare_writes([wrote(key) for key in incumbent], [would(key) for key in candidate])
+    counts = compare_writes([wrote(key) for key in incumbent], [would(key) for key in candidate])
 
-    assert found.same + found.missing == len(incumbent)
-    assert found.same + found.extra + found.duplicated == len(candidate)
-    assert found.same == (Counter(incumbent) & Counter(candidate)).total()
-    assert found.extra == len(set(candidate) - set(incumbent))
+    assert counts["same"] + counts["missing"] == len(incumbent)
+    assert counts["same"] + counts["extra"] + counts["duplicated"] == len(candidate)
+    assert counts["same"] == (Counter(incumbent) & Counter(candidate)).total()
+    assert counts["extra"] == len(set(candidate) - set(incumbent))
