@@ -32,7 +32,8 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.candidate_request import compared
-from shadoweval.candidate import CandidatePool, Limits, Replay, SqliteWorld, Stubs
+from shadoweval import Limits, Replay, SqliteWorld, Stubs
+from shadoweval.candidate.pool import CandidatePool
 from shadoweval.candidate.tools.entity_world import OverlayMapping
 from shadoweval.candidate.tools.replay import call_key
 from shadoweval.candidate.tools.session import Session

@@ -22,7 +22,7 @@ NAMES = ("pool CPU, us", "children CPU, us", "p50, us")
 TARGET = "def work(question): return question"
 SIDE = """
 import asyncio, datetime as dt, json, os, pathlib, sys, time
-from shadoweval.candidate import CandidatePool
+from shadoweval.candidate.pool import CandidatePool
 from shadoweval.codec import freeze
 from shadoweval.records import Envelope, Observation, Outcome, Query
 

@@ -11,8 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from shadoweval.candidate import EntityWorld, Limits, Live, Refuse, Replay, Simulate, SqliteWorld, Stubs
+    from shadoweval.candidate.limits import Limits
     from shadoweval.candidate.sandbox import Sandbox
+    from shadoweval.candidate.tools.entity_world import EntityWorld
+    from shadoweval.candidate.tools.replay import Replay
+    from shadoweval.candidate.tools.simulated import Simulate
+    from shadoweval.candidate.tools.sqlite_world import SqliteWorld
+    from shadoweval.candidate.tools.stubs import Live, Refuse, Stubs
     from shadoweval.capture import record_hits, record_model_call, retriever, step, tool
     from shadoweval.errors import ShadowEvalError
     from shadoweval.evaluation.evaluate import evaluate
@@ -77,8 +82,13 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "shadoweval.candidate": ("EntityWorld", "Limits", "Live", "Refuse", "Replay", "Simulate", "SqliteWorld", "Stubs"),
+    "shadoweval.candidate.limits": ("Limits",),
     "shadoweval.candidate.sandbox": ("Sandbox",),
+    "shadoweval.candidate.tools.entity_world": ("EntityWorld",),
+    "shadoweval.candidate.tools.replay": ("Replay",),
+    "shadoweval.candidate.tools.simulated": ("Simulate",),
+    "shadoweval.candidate.tools.sqlite_world": ("SqliteWorld",),
+    "shadoweval.candidate.tools.stubs": ("Live", "Refuse", "Stubs"),
     "shadoweval.capture": ("record_hits", "record_model_call", "retriever", "step", "tool"),
     "shadoweval.errors": ("ShadowEvalError",),
     "shadoweval.evaluation.evaluate": ("evaluate",),

@@ -23,8 +23,8 @@ except ImportError:  # pragma: no cover - Windows: nothing keeps processes apart
     fcntl = None
 
 if TYPE_CHECKING:
-    from shadoweval.candidate import CandidatePool
     from shadoweval.candidate.guard import Endpoint
+    from shadoweval.candidate.pool import CandidatePool
     from shadoweval.store import SqlStore
     from shadoweval.transport import SpoolReceiver
 
@@ -113,8 +113,8 @@ def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: in
         UnknownCandidateError: an arm that the experiment does not have.
         SettingsError: an `allow` that is no `host:port`.
     """
-    from shadoweval.candidate import CandidatePool  # noqa: PLC0415 - see the module's docstring
     from shadoweval.candidate.guard import GuardPolicy, resolved  # noqa: PLC0415 - see the module's docstring
+    from shadoweval.candidate.pool import CandidatePool  # noqa: PLC0415 - see the module's docstring
 
     policy = GuardPolicy(scratch="", allow=tuple(_endpoint(address) for address in experiment.sandbox.allow))
     return CandidatePool(

@@ -1,7 +1,6 @@
 import pytest
 
-from shadoweval.candidate import Conversations
-from shadoweval.candidate.conversations import thread_of
+from shadoweval.candidate.conversations import Conversations, thread_of
 from shadoweval.codec import freeze
 from shadoweval.records import Failure, Pair
 from shadoweval.testing import make_observation, make_query

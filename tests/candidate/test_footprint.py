@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from candidate_rig import FOLDER, envelope, pool_of, run_one
 
-from shadoweval.candidate import Limits
+from shadoweval import Limits
 
 ROOT = Path(__file__).parents[2]
 

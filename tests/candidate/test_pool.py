@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from candidate_rig import FOLDER, call, envelope, pool_of, run_one
 
-from shadoweval.candidate import CandidatePool, Limits, Stubs
+from shadoweval import Limits, Stubs
+from shadoweval.candidate.pool import CandidatePool
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
 
 MODULE = "plain_candidates"

@@ -5,7 +5,7 @@ import sys
 import pytest
 from candidate_rig import envelope, pool_of
 
-from shadoweval.candidate import Limits
+from shadoweval import Limits
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guard's layers are Linux's")
 

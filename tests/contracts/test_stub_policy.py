@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 
 from candidate_rig import call, envelope
 
-from shadoweval.candidate import EntityWorld, Live, Refuse, Replay, Simulate, SqliteWorld
+from shadoweval import EntityWorld, Live, Refuse, Replay, Simulate, SqliteWorld
 from shadoweval.candidate.tools.replay import KeyedRequest, Record, call_key
 from shadoweval.candidate.tools.stubs import Function
 from shadoweval.protocols import StubAnswer

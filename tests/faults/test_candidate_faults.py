@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 
 from candidate_rig import envelope, pool_of
 
-from shadoweval.candidate import Limits
+from shadoweval import Limits
 
 MIB = 1 << 20
 # Long enough for a run of microseconds on a machine that has other work, too.

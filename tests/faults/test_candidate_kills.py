@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 
 from candidate_rig import envelope, pool_of
 
-from shadoweval.candidate import Limits
+from shadoweval import Limits
 
 
 async def murdered(victims, *, seed, pause, processes=2):

@@ -12,9 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from shadoweval import Experiment, Sandbox
+from shadoweval import Experiment, Limits, Sandbox
 from shadoweval.adapters.asgi import Route, ShadowASGI
-from shadoweval.candidate import Limits
 from shadoweval.settings import Settings
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import candidate_pool, open_receiver, open_store

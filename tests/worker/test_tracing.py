@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from shadoweval.candidate import CandidatePool, Stubs
+from shadoweval import Stubs
+from shadoweval.candidate.pool import CandidatePool
 from shadoweval.records import Envelope, Failure, Observation, Outcome, Query, Refusal, Step, ToolCall, Usage
 from shadoweval.testing import make_observation, make_query
 from shadoweval.worker.tracing import SpanExporter, export_observation, exporting

@@ -4,7 +4,7 @@ import datetime as dt
 import pytest
 from candidate_rig import envelope, pool_of
 
-from shadoweval.candidate import Limits
+from shadoweval import Limits
 
 NOW = dt.datetime.now(dt.UTC)
 

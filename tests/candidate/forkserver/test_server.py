@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from candidate_rig import envelope, pool_of
 
-from shadoweval.candidate import Limits
+from shadoweval import Limits
 
 
 def test_a_fork_server_with_threads_forks():

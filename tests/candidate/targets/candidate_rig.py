@@ -4,8 +4,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from shadoweval import codec
-from shadoweval.candidate import CandidatePool, Limits
+from shadoweval import Limits, codec
+from shadoweval.candidate.pool import CandidatePool
 from shadoweval.records import Envelope, ToolCall
 from shadoweval.testing import make_observation, make_query
 

@@ -5,7 +5,7 @@ from candidate_rig import call, envelope
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadoweval.candidate import EntityWorld, Stubs
+from shadoweval import EntityWorld, Stubs
 from shadoweval.candidate.tools.entity_world import OverlayMapping
 from shadoweval.candidate.tools.session import Session
 

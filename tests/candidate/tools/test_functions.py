@@ -6,7 +6,7 @@ import json
 import pytest
 from candidate_rig import call, envelope, pool_of, run_one
 
-from shadoweval.candidate import Stubs
+from shadoweval import Stubs
 from shadoweval.errors import TargetError
 
 MODULE = "function_candidates"

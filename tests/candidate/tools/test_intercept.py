@@ -8,7 +8,8 @@ from contextlib import closing
 import pytest
 from candidate_rig import call, envelope, pool_of, run_one
 
-from shadoweval.candidate import CandidatePool, Limits, SqliteWorld, Stubs
+from shadoweval import Limits, SqliteWorld, Stubs
+from shadoweval.candidate.pool import CandidatePool
 
 PLAN = [
     ["send_email", {"body": "hello"}],

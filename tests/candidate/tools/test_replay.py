@@ -5,7 +5,7 @@ import threading
 import pytest
 from candidate_rig import call, envelope
 
-from shadoweval.candidate import Replay, Simulate, Stubs
+from shadoweval import Replay, Simulate, Stubs
 from shadoweval.candidate.tools.replay import Record, call_key
 from shadoweval.candidate.tools.session import Session
 from shadoweval.capture import UNCOPYABLE

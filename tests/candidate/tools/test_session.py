@@ -4,7 +4,7 @@ from candidate_rig import call
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadoweval.candidate import compare_writes
+from shadoweval.candidate.tools.session import compare_writes
 from shadoweval.records import WriteEffect
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from candidate_rig import call, envelope
 
-from shadoweval.candidate import Simulate, Stubs
+from shadoweval import Simulate, Stubs
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.simulated import from_recorded, from_schema, shape_of
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from candidate_rig import call, envelope
 
-from shadoweval.candidate import SqliteWorld, Stubs
+from shadoweval import SqliteWorld, Stubs
 from shadoweval.candidate.tools.session import Session
 from shadoweval.errors import ExperimentError
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from candidate_rig import call, envelope
 
-from shadoweval.candidate import EntityWorld, Live, Refuse, Replay, Simulate, Stubs
+from shadoweval import EntityWorld, Live, Refuse, Replay, Simulate, Stubs
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.stubs import effect_of
 from shadoweval.capture import Recorder, recording
