@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from shadoweval.checks import checked_function, checked_keywords
@@ -37,8 +38,16 @@ def exact_match() -> PairScorer:
     return _against_reference("exact_match", text_metrics.exact_match_of, version="exact_match/1")
 
 
-def token_f1() -> PairScorer:
-    """`token_f1`: F1 of the two bags of words, SQuAD 2.0."""
+@checked_keywords()
+def token_f1(*, any_script: bool = False) -> PairScorer:
+    """`token_f1`: F1 of the two bags of words, SQuAD 2.0.
+
+    Args:
+        any_script: Words of text in any script (`text_metrics.unicode_tokens`), in place of SQuAD's English ones.
+    """
+    if any_script:
+        similarity = partial(text_metrics.token_f1_of, tokens=text_metrics.unicode_tokens)
+        return _against_reference("token_f1", similarity, version="token_f1/any_script/1")
     return _against_reference("token_f1", text_metrics.token_f1_of, version="token_f1/1")
 
 

@@ -10,12 +10,11 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 __all__ = [
     "RougeL",
-    "best_over_golds",
     "exact_match_of",
     "rouge_l_of",
     "rouge_tokens",
@@ -109,15 +108,6 @@ def rouge_l_of(answer: str, gold: str, *, tokens: Callable[[str], list[str]] = r
     common = _common_subsequence(words, gold_words)
     f1 = _f1(common, len(words) + len(gold_words))
     return RougeL(common / len(words), common / len(gold_words), f1)
-
-
-def best_over_golds(metric: Callable[[str, str], float], answer: str, golds: Iterable[str]) -> float:
-    """Value for the gold answer that fits best, as SQuAD scores a question with several gold answers.
-
-    Raises:
-        ValueError: there is no gold answer; then the query has no value, which is for the caller to say.
-    """
-    return max(metric(answer, gold) for gold in golds)
 
 
 def _f1(common: int, both: int) -> float:

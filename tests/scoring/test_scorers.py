@@ -116,6 +116,15 @@ def test_answers_against_the_reference():
     assert scores(token_f1(), pair) == (Scored(1.0), Scored(0.0))
 
 
+def test_words_of_any_script():
+    """Text without spaces has words all the same where it is asked for."""
+    pair = make_pair(served={"answer": "東京都"}, shadow={"answer": "東京"}, labels=Labels(reference="東京"))
+
+    assert scores(token_f1(any_script=True), pair) == (Scored(4 / 5), Scored(1.0))
+    assert scores(token_f1(), pair) == (Scored(0.0), Scored(1.0))
+    assert token_f1(any_script=True).version != token_f1().version
+
+
 def test_an_own_definition_of_quality():
     """A user's function is the metric."""
     pair = make_pair(served={"answer": "abc"}, shadow={"answer": "a"}, labels=Labels(reference="abcd"))
