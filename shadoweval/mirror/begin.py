@@ -77,12 +77,12 @@ def _asked(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | 
         elif reason is None:
             bucket = draw()
             reason = None if bucket < plan.sample else "not_sampled"
+        if reason is not None:
+            site.outlet.ledger.count(reason)  # in here: a hook of the user's may name a reason that does not exist
+            return None
     except BaseException as error:
         if not Shield(plan.experiment, site.outlet.ledger, "decide").caught(error):
             raise
-        return None
-    if reason is not None:
-        site.outlet.ledger.count(reason)
         return None
     return _begun(site, (unit, bucket, attributes), args, kwargs)
 

@@ -76,7 +76,7 @@ def test_users_and_database_see_the_incumbent_alone(tmp_path, monkeypatch, shops
         name="hostile",
         candidates={name: f"hostile:{name}"},
         rerun=0.0,
-        sandbox=Sandbox(limits=Limits(seconds=2.0)),
+        sandbox=Sandbox(limits=Limits(seconds=2.0 if name == "hangs" else 60.0)),
         settings=Settings(home=str(tmp_path / "home")),
     )
     mirrored = experiment.mirror(1.0, control=0.0)(support_agent.answer)
