@@ -21,6 +21,7 @@ PROMISES = {
     "evaluation/test_circumstances.py": "what makes an earlier look's state worthless",
     "evidence/test_documentation.py": "the numbers of docs/statistics.md",
     "evidence/test_package.py": "what the room offers as a whole",
+    "evidence/test_paths.py": "the streams of benchmarks/statistics/paths.py, which simulations run on",
     "evidence/test_simulations.py": "error rates of the engine as a whole",
     "mirror/test_awkward_calls.py": "calls that no single module is about",
     "mirror/test_conformance.py": "a mirrored function behaves as the function",
@@ -89,8 +90,8 @@ def test_whatever_a_page_names_is_there(page):
 def test_the_check_finds_what_is_not_there(tmp_path, monkeypatch):
     """A wrong folder, file, function or method is found, in running text and in a drawn tree."""
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
-    wrong = ["no/such/", "mirror/no.py", "mirror/begin.py:no", "mirror/call.py:Call.no"]
-    right = ["mirror/", "mirror/begin.py", "mirror/begin.py:begin", "mirror/call.py:Call.finish"]
+    wrong = ["no/such/", "protocols/no.py", "protocols.py:no", "protocols.py:Store.no"]
+    right = ["mirror/", "protocols.py", "protocols.py:Store", "protocols.py:Store.funnel"]
     drawing = "```\n  nowhere/   drawn\n  mirror/    drawn\n```"
     (tmp_path / "page.md").write_text(" ".join(f"`{code}`" for code in wrong + right) + f"\n{drawing}\n")
     assert list(missing("page.md")) == [*wrong, "nowhere/"]
