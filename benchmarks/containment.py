@@ -33,7 +33,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from shadoweval.candidate.guard import DEFAULT_LAYERS, Endpoint, GuardPolicy, Supervisor, contain, prepare
+from shadoweval.candidate.guard import Endpoint, GuardPolicy, Supervisor, contain, prepare
+from shadoweval.candidate.guard.policy import DEFAULT_LAYERS
 
 MODES = {
     "bare": None,

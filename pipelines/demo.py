@@ -107,7 +107,7 @@ def _shadow(name: str, calls: Sequence[dict[str, Any]]) -> str:
 
 
 def _funnel(name: str) -> Any:
-    from shadoweval.worker.opening import load_experiment, open_store  # noqa: PLC0415 - reads the environment
+    from shadoweval import load_experiment, open_store  # noqa: PLC0415 - reads the environment
 
     experiment = load_experiment(f"evals.{name}:{name}")
     with open_store(experiment) as store:
@@ -128,8 +128,7 @@ def _wait_for(worker: subprocess.Popen[bytes], name: str, *, mirrored: int) -> N
 
 
 def _judge(name: str) -> str:
-    from shadoweval import evaluate, report  # noqa: PLC0415 - reads the environment
-    from shadoweval.worker.opening import load_experiment  # noqa: PLC0415
+    from shadoweval import evaluate, load_experiment, report  # noqa: PLC0415 - reads the environment
 
     evaluation = evaluate(load_experiment(f"evals.{name}:{name}"), closed=True)
     path = report(
@@ -175,7 +174,7 @@ def main() -> int:
 
 def _mirrored(name: str, served: int) -> int:
     """How many of the served calls were mirrored; the control share is left alone."""
-    from shadoweval.worker.opening import load_experiment, open_receiver  # noqa: PLC0415 - reads the environment
+    from shadoweval import load_experiment, open_receiver  # noqa: PLC0415 - reads the environment
 
     counted = open_receiver(load_experiment(f"evals.{name}:{name}")).counters()
     return counted.get("mirrored", served)

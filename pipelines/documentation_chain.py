@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnablePassthrough
 
 from pipelines.chat_model import chat_model
 from pipelines.documentation_sentences import KnownSentences, shown
-from shadoweval.scoring.embedding import Embedder, SentenceModel
+from shadoweval.scoring import Embedder, SentenceModel
 
 __all__ = ["HITS", "assistant", "embedder", "sentence_model", "within_room"]
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from shadoweval.traffic.gauges import Gauge
     from shadoweval.verdict.gates import at_least, at_most, better, no_worse
     from shadoweval.verdict.rules import Rules
-    from shadoweval.worker.opening import load_experiment, open_store
+    from shadoweval.worker.opening import load_experiment, open_receiver, open_store
 
 __version__ = "0.1.0"
 
@@ -71,6 +71,7 @@ __all__ = [
     "evaluate",
     "load_experiment",
     "no_worse",
+    "open_receiver",
     "open_store",
     "record_hits",
     "record_model_call",
@@ -114,7 +115,7 @@ _HOMES: Final = {
     "shadoweval.traffic.gauges": ("Gauge",),
     "shadoweval.verdict.gates": ("at_least", "at_most", "better", "no_worse"),
     "shadoweval.verdict.rules": ("Rules",),
-    "shadoweval.worker.opening": ("load_experiment", "open_store"),
+    "shadoweval.worker.opening": ("load_experiment", "open_receiver", "open_store"),
 }
 _HOME: Final = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-__all__ = ["VERSION", "bucket", "first_out", "within"]
+__all__ = ["bucket", "first_out", "within"]
 
 VERSION: Final = 1
 _SCALE: Final = 2.0**-64

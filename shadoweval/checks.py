@@ -10,9 +10,9 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, TypeVar, cast, get_args
 
 from shadoweval.errors import (
     ArgumentError,
@@ -20,14 +20,9 @@ from shadoweval.errors import (
     ShareError,
     TargetError,
     UnknownArgumentError,
-    UnknownMetricError,
     closest,
 )
 from shadoweval.records import INCUMBENT
-
-if TYPE_CHECKING:
-    from shadoweval.protocols import Metric, Scorer
-    from shadoweval.verdict.gates import Gate
 
 __all__ = [
     "checked_budget",
@@ -39,7 +34,6 @@ __all__ = [
     "checked_instance",
     "checked_keywords",
     "checked_mapping",
-    "checked_metrics",
     "checked_name",
     "checked_number",
     "checked_share",
@@ -232,35 +226,3 @@ def checked_candidates(experiment: str, candidates: Mapping[str, str]) -> dict[s
         checked_name(name, of="a candidate"): checked_target(target, what=f"candidate {name!r}")
         for name, target in candidates.items()
     }
-
-
-def checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:
-    """All metrics by name; raises ExperimentError for two of a name, UnknownMetricError for a gate without one."""
-    metrics: dict[str, Metric] = {}
-    for scorer in checked_instance("scorers", scorers, Sequence, mend="Write a list: scorers=[...]."):
-        for metric in _scorer("scorers", scorer).metrics:
-            if metric.name in metrics:
-                raise ExperimentError(
-                    f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one of them."
-                )
-            metrics[metric.name] = metric
-    for gate in checked_instance("gates", gates, Sequence, mend="Write a list: gates=[...]."):
-        base = getattr(gate, "base", None)
-        if not isinstance(base, str):
-            raise ArgumentError("gates", gate, expected="a list of gates", mend="Write better('recall@5', by=0.02).")
-        if base not in metrics:
-            raise UnknownMetricError(base, experiment=experiment, known=metrics)
-    return metrics
-
-
-def _scorer(what: str, scorer: Scorer) -> Scorer:
-    if hasattr(scorer, "metrics") and hasattr(scorer, "score"):
-        return scorer
-    mend = "A scorer has `metrics`, `version` and `score`; see protocols.Scorer."
-    if callable(scorer):
-        arguments = inspect.signature(scorer).parameters.values()
-        given = ", ".join(
-            f"{each.name}={each.default!r}" for each in arguments if isinstance(each.default, int | float)
-        )
-        mend = f"It is not called. Call it: {getattr(scorer, '__name__', 'it')}({given})."
-    raise ArgumentError(what, scorer, expected="a list of scorers", mend=mend)

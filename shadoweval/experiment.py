@@ -19,6 +19,7 @@ def answer(question: str) -> str: ...
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -35,17 +36,16 @@ from shadoweval.checks import (
     checked_function,
     checked_instance,
     checked_keywords,
-    checked_metrics,
     checked_name,
     checked_number,
     checked_share,
     checked_target,
 )
-from shadoweval.errors import ExperimentError, UnknownCandidateError
+from shadoweval.errors import ArgumentError, ExperimentError, UnknownCandidateError, UnknownMetricError
 from shadoweval.mirror import Mirror, Redactor
 from shadoweval.mirror.decorator import MAX_BYTES
 from shadoweval.mirror.plan import now
-from shadoweval.protocols import Scorer, Transport
+from shadoweval.protocols import Metric, Scorer, Transport
 from shadoweval.records import INCUMBENT, Arm
 from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.admission import Admission, Traffic
@@ -111,7 +111,7 @@ class Experiment:
     ) -> None:
         self.name = checked_name(name, of="an experiment")
         self.candidates = checked_candidates(name, candidates)
-        self.metrics = checked_metrics(name, scorers, gates)
+        self.metrics = _checked_metrics(name, scorers, gates)
         self.scorers = tuple(scorers)
         self.gates = tuple(gates)
         self.incumbent = None if incumbent is None else checked_target(incumbent, what="incumbent")
@@ -255,3 +255,35 @@ class Experiment:
         """The smallest share that a mounting of this process lets through; None: there is no mounting."""
         shares = (mirror.plan.sample * (1.0 - mirror.plan.control) for mirror in self._mounted)
         return min(shares, default=None)
+
+
+def _checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:
+    """All metrics by name; raises ExperimentError for two of a name, UnknownMetricError for a gate without one."""
+    metrics: dict[str, Metric] = {}
+    for scorer in checked_instance("scorers", scorers, Sequence, mend="Write a list: scorers=[...]."):
+        for metric in _checked_scorer("scorers", scorer).metrics:
+            if metric.name in metrics:
+                raise ExperimentError(
+                    f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one of them."
+                )
+            metrics[metric.name] = metric
+    for gate in checked_instance("gates", gates, Sequence, mend="Write a list: gates=[...]."):
+        base = getattr(gate, "base", None)
+        if not isinstance(base, str):
+            raise ArgumentError("gates", gate, expected="a list of gates", mend="Write better('recall@5', by=0.02).")
+        if base not in metrics:
+            raise UnknownMetricError(base, experiment=experiment, known=metrics)
+    return metrics
+
+
+def _checked_scorer(what: str, scorer: Scorer) -> Scorer:
+    if hasattr(scorer, "metrics") and hasattr(scorer, "score"):
+        return scorer
+    mend = "A scorer has `metrics`, `version` and `score`; see protocols.Scorer."
+    if callable(scorer):
+        arguments = inspect.signature(scorer).parameters.values()
+        given = ", ".join(
+            f"{each.name}={each.default!r}" for each in arguments if isinstance(each.default, int | float)
+        )
+        mend = f"It is not called. Call it: {getattr(scorer, '__name__', 'it')}({given})."
+    raise ArgumentError(what, scorer, expected="a list of scorers", mend=mend)

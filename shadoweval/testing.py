@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shadoweval.codec import freeze
+from shadoweval.codec import decode_envelope, freeze, thaw
 from shadoweval.protocols import FlagProvider, Metric, StubAnswer, ToolRequest, Transport
 from shadoweval.records import (
     Answered,
     Arm,
+    Envelope,
     Failure,
     Hit,
     Labels,
@@ -39,6 +40,7 @@ __all__ = [
     "ListNotifier",
     "MemoryBatch",
     "MemoryTransport",
+    "inputs_of",
     "make_observation",
     "make_pair",
     "make_query",
@@ -104,6 +106,11 @@ class MemoryTransport(Transport):
 
     def close(self) -> None:
         """Keep what there is."""
+
+    @property
+    def envelopes(self) -> tuple[Envelope, ...]:
+        """The frames that lie in it, read."""
+        return tuple(map(decode_envelope, self.frames))
 
     def receive(self, limit: int) -> MemoryBatch | None:
         """The oldest frames; they come again unless settled."""
@@ -174,6 +181,11 @@ class ListNotifier:
     def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
         """Keep it."""
         self.told.append((verdict, previous))
+
+
+def inputs_of(query: Query) -> Any:
+    """What a candidate is called with: the incumbent's positional arguments and keywords, as a mirror froze them."""
+    return thaw(query.inputs)
 
 
 def make_query(number: int = 1, *, text: str = "", **changes: Any) -> Query:

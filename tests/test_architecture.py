@@ -1,4 +1,4 @@
-"""The shape of the code: sizes, names, what an import costs."""
+"""The shape of the code: sizes, signatures, names, imports. A rule is measured over all code, offenders are listed."""
 
 import ast
 import importlib
@@ -7,6 +7,8 @@ import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,56 +17,189 @@ import shadoweval
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for room in ("shadoweval", "pipelines", "evals") for p in (ROOT / room).rglob("*.py"))
-MODULES = [
-    name
-    for _, name, _ in pkgutil.walk_packages(shadoweval.__path__, "shadoweval.")
-    if not name.endswith("__main__") and ".migrations" not in name
-]
+PACKAGE = {
+    ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p
+    for p in sorted((ROOT / "shadoweval").rglob("*.py"))
+}
+PUBLIC = re.compile(r"shadoweval(\.(scoring|records|protocols|errors|testing)|\.adapters\.\w+)?")
 REQUEST_PATH = ("shadoweval.experiment", "shadoweval.mirror", "shadoweval.capture", "shadoweval.transport",
-                "shadoweval.traffic", "shadoweval.scoring.retrieval", "shadoweval.verdict.gates")  # fmt: skip
-FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|helpers?|manager|misc|common)(_|$)")
+                "shadoweval.traffic", "shadoweval.scoring", "shadoweval.verdict.gates")  # fmt: skip
+FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|helpers?|manager|misc|common|data|info|process|handle)$")
+# What is found by its name: commands, console scripts and `-m` modules, pytest's hooks; and what waits for its command.
+BY_NAME = re.compile(
+    r"shadoweval\.(cli\.\w+\.\w+|pytest_plugin\.\w+|\w+(\.\w+)*\.main|store\.migrations\..+|traffic\.ladder_file\.Ladder)"
+)
 
 
-def ident(path):
-    return str(path.relative_to(ROOT))
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=ident)
-def test_modules_and_functions_stay_small(path):
-    """A module has at most 300 lines, a function at most 40 without its docstring."""
-    text = path.read_text(encoding="utf-8")
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def at(path: Path, node: ast.AST | None = None) -> str:
+    place = str(path.relative_to(ROOT))
+    return place if node is None else f"{place}:{node.lineno}"
+
+
+def nobody(offenders: list[str]) -> None:
+    """All of them in the message, not the first few."""
+    assert not offenders, "\n" + "\n".join(offenders)
+
+
+def test_modules_stay_small():
+    """A module has at most 300 lines."""
+    sizes = {at(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+
+    nobody([f"{place} has {lines} lines" for place, lines in sizes.items() if lines > 300])
+
+
+def test_functions_stay_small():
+    """A function has at most 40 lines without its docstring."""
     long = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+    for path in SOURCES:
+        for node in functions(path):
             body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
             lines = (body[-1].end_lineno - body[0].lineno + 1) if body else 0
             if lines > 40:
-                long.append(f"{node.name}: {lines} lines")
+                long.append(f"{at(path, node)} {node.name} has {lines} lines")
 
-    assert len(text.splitlines()) <= 300
-    assert not long
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=ident)
-def test_names_say_what_is_in_them(path):
-    """No module is a drawer for whatever fits nowhere."""
-    assert not FORBIDDEN_NAMES.search(path.stem)
+    nobody(long)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_public_names_are_listed(name):
-    """`__all__` exists, is sorted, and everything in it can be imported."""
-    module = importlib.import_module(name)
-    source = Path(module.__file__)
-    if source.name == "__init__.py" and "__all__" not in vars(module):
-        tree = ast.parse(source.read_text(encoding="utf-8"))
-        assert not [n for n in tree.body if not isinstance(n, ast.Expr)], "a package with names lists them"
-        return
+def test_signatures_name_their_arguments():
+    """At most three arguments by place; more only with a reason beside the definition (`noqa: PLR0917`)."""
+    many = []
+    for path in SOURCES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for node in functions(path):
+            named = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+            by_place = named[1:] if named[:1] in (["self"], ["cls"]) else named
+            reason = "PLR0917" in "".join(lines[node.lineno - 1 : node.body[0].lineno])
+            if len([name for name in by_place if not name.startswith("_")]) > 3 and not reason:
+                many.append(f"{at(path, node)} {node.name}({', '.join(by_place)})")
 
-    listed = module.__all__
+    nobody(many)
 
-    assert listed == sorted(listed, key=lambda n: (not n.isupper(), not n[:1].isupper(), n))
-    assert all(hasattr(module, n) for n in listed)
+
+def test_names_say_what_is_in_them():
+    """No module, class or public function is a drawer for whatever fits nowhere."""
+    named = [(at(path), path.stem) for path in SOURCES]
+    for path in SOURCES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                named.append((at(path, node), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node.name).lower()))
+
+    nobody([f"{place} {name}" for place, name in named if FORBIDDEN_NAMES.search(name)])
+
+
+def exported(path: Path) -> list[str] | None:
+    for node in tree(path).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return None
+
+
+def imports(path: Path) -> Iterator[tuple[ast.stmt, str, str]]:
+    """Statement, module, name; at whatever depth, for types too. A submodule counts as a module of its own."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "shadoweval":
+            yield from ((node, node.module, each.name) for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((node, each.name, "") for each in node.names if each.name.split(".")[0] == "shadoweval")
+
+
+def test_exports_are_listed():
+    """`__all__` exists where there are names, is sorted, and everything in it can be imported."""
+    wrong = []
+    for name, path in PACKAGE.items():
+        if ".migrations" in name or name.endswith("__main__"):
+            continue
+        listed = exported(path)
+        if listed is None:
+            if [node for node in tree(path).body if not isinstance(node, ast.Expr)]:
+                wrong.append(f"{name} lists nothing")
+            continue
+        if listed != sorted(listed, key=lambda n: (not n.isupper(), not n[:1].isupper(), n)):
+            wrong.append(f"{name} is not sorted")
+        module = importlib.import_module(name)
+        wrong += [f"{name} has no {each}" for each in listed if not hasattr(module, each)]
+
+    nobody(wrong)
+
+
+def used(path: Path) -> Iterator[str]:
+    """What a module uses of others, as `module.name`: imported, a module's attribute, or in the table of adapters."""
+    aliases = {}
+    for node, module, name in imports(path):
+        yield f"{module}.{name}"
+        aliases |= {name: f"{module}.{name}"} if name else {each.asname or each.name: each.name for each in node.names}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Attribute):
+            yield f"{aliases.get(ast.unparse(node.value))}.{node.attr}"
+        elif isinstance(node, ast.Constant) and ":" in str(node.value):
+            yield f"shadoweval.adapters.{str(node.value).replace(':', '.')}"
+
+
+def test_exports_are_used():
+    """What a private module lists in `__all__`, another module of the package uses."""
+    needed = {name for path in PACKAGE.values() for name in used(path)}
+    listed = [
+        f"{module}.{name}"
+        for module, path in PACKAGE.items()
+        if not PUBLIC.fullmatch(module)
+        for name in exported(path) or []
+    ]
+
+    nobody([name for name in listed if name not in needed and not BY_NAME.fullmatch(name)])
+
+
+def test_nothing_imports_in_a_circle():
+    """Neither at the top, nor for types, nor inside functions; adapters, which are loaded by name, come last anyway."""
+    below: dict[str, set[str]] = {}
+    for importer, path in PACKAGE.items():
+        found = {f"{module}.{name}" if f"{module}.{name}" in PACKAGE else module for _, module, name in imports(path)}
+        below[importer] = {name for name in found & PACKAGE.keys() if name not in {importer, "shadoweval"}}
+    while free := [name for name, needs in below.items() if not needs & below.keys()]:
+        for name in free:
+            del below[name]
+    # What is left stands in a circle, or above one; what nothing in it needs stands above.
+    while above := [name for name in below if not any(name in needs for needs in below.values())]:
+        for name in above:
+            del below[name]
+
+    nobody([f"{name} needs {', '.join(sorted(needs & below.keys()))}" for name, needs in below.items()])
+
+
+BLOCK = re.compile(r"^```python[^\n]*\n(?P<code>.*?)^```", flags=re.MULTILINE | re.DOTALL)
+
+
+def shown() -> Iterator[tuple[str, str]]:
+    """Code that users read as an example: place and text."""
+    for folder in ("evals", "pipelines", "tests/apps"):
+        yield from ((at(path), path.read_text(encoding="utf-8")) for path in (ROOT / folder).rglob("*.py"))
+    # statistics.md is the page of a private room: how the engine works on plain numbers.
+    pages = [ROOT / "README.md", *(page for page in (ROOT / "docs").glob("*.md") if page.stem != "statistics")]
+    for page in pages:
+        for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            yield at(page), block["code"]
+
+
+def test_examples_import_public_names():
+    """README, docs, evals, pipelines and the apps import what is public (as README says it), and it is there."""
+    wrong = []
+    for place, code in shown():
+        for module, names in re.findall(r"^\s*from (shadoweval[\w.]*) import ([\w, ]+|\([^)]*\))", code, re.MULTILINE):
+            if not PUBLIC.fullmatch(module):
+                wrong.append(f"{place}: {module} is private")
+                continue
+            listed = exported(PACKAGE[module]) or []
+            wrong += [f"{place}: {module} has no {name}" for name in re.findall(r"\w+", names) if name not in listed]
+
+    nobody(wrong)
 
 
 SEEN = """
@@ -101,11 +236,10 @@ def test_importing_does_nothing():
     assert seen["sockets"] == []
 
 
-@pytest.mark.parametrize("module", REQUEST_PATH)
-def test_the_request_path_costs_msgspec_alone(module):
+def test_the_request_path_costs_msgspec_alone():
     """What production imports loads the standard library and msgspec, starts no thread, opens no file."""
     bare = loaded_by("pass")
-    seen = loaded_by(f"import {module}")
+    seen = loaded_by("import " + ", ".join(REQUEST_PATH))
 
     extra = set(seen["modules"]) - set(bare["modules"])
     assert extra <= {"msgspec", "typing_extensions"}, "msgspec imports typing_extensions where it is installed"
@@ -115,10 +249,16 @@ def test_the_request_path_costs_msgspec_alone(module):
 
 def test_every_public_name_resolves():
     """What `shadoweval` promises at its top can be had, and nothing else."""
-    for name in shadoweval.__all__:
-        assert getattr(shadoweval, name) is not None
+    assert [name for name in shadoweval.__all__ if getattr(shadoweval, name) is None] == []
     with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
         _ = shadoweval.evaluat
+
+
+def test_every_module_can_be_imported():
+    """None needs an extra at import."""
+    for _, name, _ in pkgutil.walk_packages(shadoweval.__path__, "shadoweval."):
+        if not name.endswith("__main__") and ".migrations" not in name:
+            importlib.import_module(name)
 
 
 def test_the_pytest_plugin_loads_nothing_at_start():

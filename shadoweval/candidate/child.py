@@ -28,7 +28,7 @@ from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.errors import CodecError
 from shadoweval.records import Arm, Failure, FailureKind, Observation
 
-__all__ = ["Child", "ChildSetup", "ConcurrentChild", "collected", "overdue", "unbegun"]
+__all__ = ["Child", "ChildSetup", "ConcurrentChild", "unbegun"]
 
 _COMPLETE: Final = frozenset({str, dict, list, tuple, type(None)})
 """Types of values that need no test whether they are to be awaited or iterated: the tests cost three calls."""

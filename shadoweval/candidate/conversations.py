@@ -16,7 +16,7 @@ from shadoweval import codec
 from shadoweval.errors import ShadowEvalError
 from shadoweval.records import Observation, Pair, Query
 
-__all__ = ["Conversations", "thread_of"]
+__all__ = ["Conversations"]
 
 _NAMES: Final = ("thread_id", "conversation_id", "session_id")
 

@@ -1,21 +1,19 @@
 """What a run does, recorded while it runs; and who answers its tools. Used by the mirror and by candidates alike."""
 
 from shadoweval.capture.copying import UNCOPYABLE, uncopyable
-from shadoweval.capture.interception import Interceptor, ToolFailedError, interceptor, set_interceptor
+from shadoweval.capture.interception import ToolFailedError, interceptor, set_interceptor
 from shadoweval.capture.outcomes import Extract, failure_of, outcome_of, outcome_of_chunks
-from shadoweval.capture.recorder import Parts, Recorder, active, recording
+from shadoweval.capture.recorder import Parts, Recorder, recording
 from shadoweval.capture.steps import record_hits, record_model_call, retriever, step
 from shadoweval.capture.tools import acall_tool, call_tool, tool
 
 __all__ = [
     "UNCOPYABLE",
     "Extract",
-    "Interceptor",
     "Parts",
     "Recorder",
     "ToolFailedError",
     "acall_tool",
-    "active",
     "call_tool",
     "failure_of",
     "interceptor",

@@ -12,7 +12,7 @@ import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, Final, Protocol, cast
 
-__all__ = ["Watch", "Watching", "is_delegate", "over_async_generator", "over_generator"]
+__all__ = ["Watch", "is_delegate", "over_async_generator", "over_generator"]
 
 _codes: Final[set[types.CodeType]] = set()
 """Of the two kinds of generators that are made here."""

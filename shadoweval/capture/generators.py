@@ -20,7 +20,7 @@ from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.rows import HitRow
 
-__all__ = ["Ranked", "Taker", "Taking", "gathered", "is_stream", "observed_stream"]
+__all__ = ["Ranked", "Taking", "gathered", "is_stream", "observed_stream"]
 
 _MOST: Final = 10_000
 _CHUNKS, _RETURNED = WHOLE

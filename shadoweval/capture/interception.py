@@ -11,7 +11,7 @@ from shadoweval.errors import ToolFailedError, ToolRefusedError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
-__all__ = ["Interceptor", "ToolFailedError", "error_text", "given", "interceptor", "set_interceptor"]
+__all__ = ["ToolFailedError", "error_text", "given", "interceptor", "set_interceptor"]
 
 
 class Interceptor(Protocol):

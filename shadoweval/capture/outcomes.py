@@ -15,7 +15,7 @@ from shadoweval.capture.recorder import Parts
 from shadoweval.errors import ToolRefusedError
 from shadoweval.records import Failure, FailureKind, Hit, Outcome
 
-__all__ = ["Chunks", "Extract", "answer_text", "failure_kind", "failure_of", "outcome_of", "outcome_of_chunks"]
+__all__ = ["Chunks", "Extract", "answer_text", "failure_of", "outcome_of", "outcome_of_chunks"]
 
 Extract = Callable[[Any], Outcome | str | Mapping[str, Any]]
 """An experiment's own way from the returned value to the outcome."""

@@ -33,7 +33,7 @@ from shadoweval.capture.wire.rows import (
 from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
-__all__ = ["HitRow", "Parts", "Recorder", "active", "current", "recording"]
+__all__ = ["Parts", "Recorder", "current", "recording"]
 
 _Kind = Literal["model", "retrieval", "tool", "other"]
 

@@ -13,7 +13,7 @@ from shadoweval.capture.generators import Taking, is_stream, observed_stream
 from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import current
 
-__all__ = ["Answered", "observed"]
+__all__ = ["observed"]
 
 Answered = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 """Has a call answered by the interceptor, where there is one."""

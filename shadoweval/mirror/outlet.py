@@ -14,7 +14,7 @@ from shadoweval.mirror.overhead import BINS
 from shadoweval.mirror.shield import Shield
 from shadoweval.protocols import Ledger, Transport
 
-__all__ = ["MemoryLedger", "Outlet"]
+__all__ = ["Outlet"]
 
 _RETRY: Final = 1.0
 _PATIENCE: Final = 0.05

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import log2
 from typing import Final
 
-__all__ = ["BINS", "bin_name", "overhead", "quantile"]
+__all__ = ["BINS", "bin_name", "overhead"]
 
 BINS: Final = 128
 _PER_OCTAVE: Final = 5

@@ -8,7 +8,7 @@ import random
 import secrets
 from typing import Final
 
-__all__ = ["chance", "draw", "ids", "request_id"]
+__all__ = ["draw", "ids", "request_id"]
 
 
 chance: Final = random.Random()  # noqa: S311 - no secret

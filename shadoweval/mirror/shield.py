@@ -14,7 +14,7 @@ from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.protocols import Ledger
 from shadoweval.seldom import Seldom
 
-__all__ = ["Point", "Shield"]
+__all__ = ["Shield"]
 
 Point = Literal["decide", "snapshot", "outcome", "redact", "encode", "offer"]
 

@@ -20,7 +20,7 @@ from shadoweval.checks import checked_instance
 from shadoweval.records import Evaluation
 from shadoweval.reporting.view import page
 
-__all__ = ["render", "report"]
+__all__ = ["report"]
 
 
 def _text(name: str) -> str:

@@ -24,7 +24,7 @@ from shadoweval.records import (
 )
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
 
-__all__ = ["page", "word_diff"]
+__all__ = ["page"]
 
 _MARKS: Final = {"promote": "✔", "hold": "◆", "rollback": "✖"}
 _STATES: Final = {"holds": "✔ holds", "broken": "✖ broken", "open": "… open", "error": "! error"}

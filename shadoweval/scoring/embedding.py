@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embedder", "EmbeddingFunction", "EmbeddingsObject", "SentenceModel"]
+__all__ = ["Embedder", "SentenceModel"]
 
 # sentence-transformers/all-MiniLM-L6-v2, revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41. A safetensors file can't
 # run code, but other weights would quietly score something else; so the content is trusted, not the package's name.

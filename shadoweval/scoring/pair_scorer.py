@@ -15,7 +15,7 @@ from shadoweval.checks import checked_function, checked_instance
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
 
-__all__ = ["PairScorer", "ScoreOne"]
+__all__ = ["PairScorer"]
 
 ScoreOne = Callable[[Observation, Pair], Mapping[str, Score]]
 """Scores one observation of the pair: metric name -> score, for each metric of the scorer."""

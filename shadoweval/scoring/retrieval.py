@@ -18,18 +18,7 @@ from shadoweval.scoring import rank_metrics
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.rank_metrics import Judgements, Unjudged
 
-__all__ = [
-    "Overlap",
-    "average_precision",
-    "bpref",
-    "hit_rate",
-    "judged",
-    "mrr",
-    "ndcg",
-    "overlap",
-    "precision",
-    "recall",
-]
+__all__ = ["average_precision", "bpref", "hit_rate", "judged", "mrr", "ndcg", "overlap", "precision", "recall"]
 
 
 def _ranking(observation: Observation) -> tuple[str, ...]:

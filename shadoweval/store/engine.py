@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from shadoweval._optional import require
 from shadoweval.errors import NewerDatabaseError, StoreError
 
-__all__ = ["REVISIONS", "empty_log", "open_engine", "transaction"]
+__all__ = ["empty_log", "open_engine", "transaction"]
 
 REVISIONS: Final = ("0001", "0002", "0003")
 """All schemas that this version knows, oldest first: the files in `migrations/versions/`."""

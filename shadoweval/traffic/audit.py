@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-__all__ = ["add_missing", "add_to_audit", "audit_entry", "audit_trail"]
+__all__ = ["add_missing", "add_to_audit", "audit_entry"]
 
 _LATELY: Final = timedelta(seconds=2)
 

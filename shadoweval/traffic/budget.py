@@ -22,7 +22,7 @@ from shadoweval.clock import Seconds
 from shadoweval.errors import SettingsError
 from shadoweval.traffic.shared_sums import SharedSums, Sums, plus
 
-__all__ = ["Budget", "Spending"]
+__all__ = ["Budget"]
 
 _log: Final = logging.getLogger("shadoweval.traffic")
 _DAY: Final = 86_400

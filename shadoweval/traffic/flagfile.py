@@ -34,7 +34,7 @@ from shadoweval.buckets import within
 from shadoweval.errors import FlagFileError
 from shadoweval.traffic.ramp import Moment, Ramp, Share
 
-__all__ = ["Flag", "FlagFile", "Loss", "Rule", "parse_flags"]
+__all__ = ["FlagFile", "Loss", "parse_flags"]
 
 Loss = Literal["flag_error", "flag_off", "not_targeted", "not_sampled"]
 """Names in `counters.LOSSES`."""

@@ -19,7 +19,7 @@ from shadoweval.checks import checked_function, checked_keywords, checked_number
 from shadoweval.clock import Seconds
 from shadoweval.traffic.feedback import Backlog, Throttling
 
-__all__ = ["Gauge", "LoopLag", "Losses", "default_gauges", "resident_bytes"]
+__all__ = ["Gauge", "LoopLag", "default_gauges"]
 
 _STATM: Final = "/proc/self/statm"
 _LOST: Final = 0.1

@@ -38,7 +38,7 @@ _variables: Final[Any] = getattr(os.environ, "_data", os.environ)
 _KEY: Final[Any] = os.environ.encodekey(_VARIABLE) if hasattr(os.environ, "encodekey") else _VARIABLE
 
 
-class _Process:
+class _Shared:
     """What the switches of this process share."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Process:
         """Kill files of this process's own kills -> whether the file could be written."""
 
 
-_process: Final = _Process()
+_process: Final = _Shared()
 
 
 class KillSwitch:

@@ -18,7 +18,7 @@ from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.traffic.audit import add_missing, audit_entry
 from shadoweval.traffic.kill import KillSwitch
 
-__all__ = ["UNKNOWN", "KillAuditor"]
+__all__ = ["KillAuditor"]
 
 UNKNOWN: Final = "unknown"
 _log: Final = logging.getLogger("shadoweval.traffic")

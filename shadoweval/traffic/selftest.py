@@ -19,7 +19,7 @@ import msgspec
 
 from shadoweval.counters import LOSSES
 
-__all__ = ["SelfTest", "silence"]
+__all__ = ["SelfTest"]
 
 _log: Final = logging.getLogger("shadoweval.traffic")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import log2, sqrt
 from typing import Final
 
-__all__ = ["Window", "wilson"]
+__all__ = ["Window"]
 
 _PER_OCTAVE: Final = 16
 _BELOW_ONE: Final = 20

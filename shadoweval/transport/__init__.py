@@ -9,7 +9,7 @@ from shadoweval.protocols import Transport
 from shadoweval.transport.receiver import SpoolReceiver
 from shadoweval.transport.spool import SpoolTransport
 
-__all__ = ["SpoolReceiver", "SpoolTransport", "open_transport"]
+__all__ = ["SpoolReceiver", "open_transport"]
 
 
 def open_transport(folder: Path, *, ring: bool = True) -> Transport:

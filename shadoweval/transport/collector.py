@@ -25,7 +25,7 @@ from shadoweval.transport.ring import CountCopies, Ring
 from shadoweval.transport.segments import SegmentWriter, new_writer
 from shadoweval.transport.spool import Room
 
-__all__ = ["Collector", "main"]
+__all__ = ["main"]
 
 _BLOCK: Final = 256 * 1024
 """Bytes moved at once; what fits into the processor's own cache costs half as much a frame as 1 MiB does."""

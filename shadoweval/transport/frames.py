@@ -10,7 +10,7 @@ import struct
 from typing import Final, NamedTuple
 from zlib import crc32
 
-__all__ = ["HEADER", "MAX_FRAME", "Scan", "framed", "header", "scan"]
+__all__ = ["HEADER", "framed", "header", "scan"]
 
 _MAGIC: Final = b"SEf1"
 _HEAD: Final = struct.Struct("<4sII")

@@ -23,7 +23,7 @@ from shadoweval.counters import NAMES, Counters, read_counters
 from shadoweval.transport.locks import Hold, held
 from shadoweval.transport.segments import new_writer, private_folder, unwritable
 
-__all__ = ["KINDS", "NUMBERED", "PLACES", "Kind", "Ledger", "total"]
+__all__ = ["KINDS", "PLACES", "Kind", "Ledger", "total"]
 
 Kind = Literal["main", "mirrored", "control"]
 KINDS: Final[tuple[Kind, ...]] = ("main", "mirrored", "control")

@@ -21,7 +21,7 @@ from shadoweval.transport.ledger import Kind, total
 from shadoweval.transport.locks import held, sole
 from shadoweval.transport.segments import private_folder
 
-__all__ = ["SpoolBatch", "SpoolReceiver", "wipe_settled"]
+__all__ = ["SpoolReceiver", "wipe_settled"]
 
 _CHUNK: Final = 4 * 1024 * 1024
 _ASIDE: Final = 65_536

@@ -19,7 +19,7 @@ from shadoweval.transport.frames import framed
 from shadoweval.transport.ledger import Ledger
 from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer, unwritable
 
-__all__ = ["CAP_BYTES", "Room", "SpoolTransport", "reason_of"]
+__all__ = ["CAP_BYTES", "Room", "SpoolTransport"]
 
 CAP_BYTES: Final = 1024 * 1024 * 1024
 """Size of all segments together at which frames are refused."""

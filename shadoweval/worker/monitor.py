@@ -19,7 +19,7 @@ from shadoweval.traffic.feedback import Backlog, Throttling
 from shadoweval.traffic.kill_audit import KillAuditor
 from shadoweval.transport.spool import CAP_BYTES
 
-__all__ = ["Feedback", "Monitor"]
+__all__ = ["Monitor"]
 
 log: Final = logging.getLogger(__name__)
 _SELFTEST_EVERY: Final = 60.0

@@ -23,7 +23,7 @@ from shadoweval.records import Envelope, Observation, Query, Step, ToolCall
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext, Tracer
 
-__all__ = ["SpanExporter", "export_observation", "exporting"]
+__all__ = ["exporting"]
 
 log: Final = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shadoweval import Experiment, Settings, Traffic, codec
+from shadoweval import Experiment, Settings, Traffic
 from shadoweval.testing import MemoryTransport
 
 _HERE = Path(__file__).parent
@@ -55,7 +55,7 @@ class App:
 
     @property
     def envelopes(self):
-        return [codec.decode_envelope(frame) for frame in self._transport.frames]
+        return list(self._transport.envelopes)
 
 
 def _module(name, source):

@@ -5,13 +5,13 @@ import asyncio
 import httpx
 import pytest
 
-from shadoweval import codec
+from shadoweval.testing import inputs_of
 
 IMPORTS = "from evaluation import support\nfrom shadoweval.adapters.{} import {}\n"
 
 
 def inputs(envelope):
-    return codec.thaw(envelope.query.inputs)
+    return inputs_of(envelope.query)
 
 
 def test_rag_chain(app):

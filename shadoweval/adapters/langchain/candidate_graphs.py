@@ -25,7 +25,7 @@ from langgraph.store.memory import InMemoryStore
 from shadoweval.candidate.tools import intercept
 from shadoweval.candidate.tools.session import Session
 
-__all__ = ["aisolate_graph", "isolate_graph", "patch"]
+__all__ = ["patch"]
 
 _PAGE: Final = 100
 _PLAIN: Final = {"stream": 1, "get_state": 0, "get_state_history": 0, "update_state": 0, "bulk_update_state": 0}

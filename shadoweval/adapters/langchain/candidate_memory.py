@@ -20,7 +20,7 @@ from shadoweval.candidate.tools.session import Session
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-__all__ = ["messages_before", "patch_caches", "patch_histories"]
+__all__ = ["patch_caches", "patch_histories"]
 
 _HISTORY: Final = "message_history"
 _entries: Final[weakref.WeakKeyDictionary[Session, dict[Any, Any]]] = weakref.WeakKeyDictionary()

@@ -26,7 +26,7 @@ from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, alone, finish
 from shadoweval.mirror.decorator import Mirror
 
-__all__ = ["ShadowMiddleware", "ShadowState"]
+__all__ = ["ShadowMiddleware"]
 
 MAX_OPEN: Final = 10_000
 _KEY: Final = "shadow_call"

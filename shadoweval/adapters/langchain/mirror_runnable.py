@@ -25,7 +25,7 @@ from shadoweval.adapters.langchain.mirror_handler import ContextState, Invocatio
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.plan import Reader, Site
 
-__all__ = ["MirroredRunnable", "mirrored", "site_of"]
+__all__ = ["mirrored", "site_of"]
 
 _R = TypeVar("_R", bound=Runnable[Any, Any])
 

@@ -16,7 +16,6 @@ from shadoweval.errors import CandidateError
 from shadoweval.records import Arm, Envelope, Observation, Outcome
 
 __all__ = [
-    "MAX_MESSAGE",
     "READ_BYTES",
     "Broken",
     "Died",
@@ -29,7 +28,6 @@ __all__ = [
     "Request",
     "Start",
     "decode",
-    "encode",
     "framed",
     "outgoing",
     "send",

@@ -2,27 +2,11 @@
 
 from shadoweval.candidate.guard.entry import contain, prepare
 from shadoweval.candidate.guard.policy import (
-    ALL_LAYERS,
-    DEFAULT_LAYERS,
-    Containment,
     Endpoint,
     GuardPolicy,
-    Missing,
     RefusedError,
     resolved,
 )
 from shadoweval.candidate.guard.supervisor import Supervisor
 
-__all__ = [
-    "ALL_LAYERS",
-    "DEFAULT_LAYERS",
-    "Containment",
-    "Endpoint",
-    "GuardPolicy",
-    "Missing",
-    "RefusedError",
-    "Supervisor",
-    "contain",
-    "prepare",
-    "resolved",
-]
+__all__ = ["Endpoint", "GuardPolicy", "RefusedError", "Supervisor", "contain", "prepare", "resolved"]

@@ -14,8 +14,6 @@ import msgspec
 from shadoweval.records import Refusal
 
 __all__ = [
-    "ALL_LAYERS",
-    "DEFAULT_LAYERS",
     "Containment",
     "Endpoint",
     "GuardPolicy",

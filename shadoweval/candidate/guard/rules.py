@@ -21,7 +21,6 @@ __all__ = [
     "PATHS",
     "SOCKET_TYPES",
     "WRITE_FLAGS",
-    "FilterRules",
     "Match",
     "PathAt",
     "common_rules",

@@ -15,7 +15,7 @@ from functools import cache
 from shadoweval.candidate.guard.rules import NO_SUCH_CALL, Match, common_rules
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, libc, native_numbers, syscall
 
-__all__ = ["ALLOW", "ASK", "ask_available", "common_part", "compiled_tail", "install", "program", "refuse_with"]
+__all__ = ["ASK", "ask_available", "common_part", "compiled_tail", "install", "program", "refuse_with"]
 
 ALLOW, ASK = 0x7FFF0000, 0x7FC00000  # SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF
 _ERRNO = 0x00050000

@@ -27,7 +27,7 @@ from shadoweval.records import Refusal
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["MESSAGE_MAX", "Supervisor"]
+__all__ = ["Supervisor"]
 
 MESSAGE_MAX = 1 << 16
 _NOTIFICATION = struct.Struct("=QII iIQ 6Q")  # id, pid, flags, nr, arch, instruction pointer, arguments

@@ -13,7 +13,7 @@ import platform
 from functools import cache
 from typing import Any
 
-__all__ = ["AUDIT_ARCH", "call_numbers", "libc", "native_numbers", "syscall"]
+__all__ = ["AUDIT_ARCH", "libc", "native_numbers", "syscall"]
 
 # AUDIT_ARCH_X86_64 and AUDIT_ARCH_AARCH64 (include/uapi/linux/audit.h): a filter must check them before the number.
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

@@ -12,7 +12,7 @@ from shadoweval.checks import checked_function, checked_keywords, checked_mappin
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Envelope
 
-__all__ = ["EntityWorld", "OverlayMapping", "WorldState"]
+__all__ = ["EntityWorld"]
 
 _SEPARATOR: Final = "/"
 _GONE: Final = object()

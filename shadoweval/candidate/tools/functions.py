@@ -16,7 +16,7 @@ from shadoweval import capture
 from shadoweval.errors import TargetError
 from shadoweval.records import Effect
 
-__all__ = ["redirect", "redirected", "structured"]
+__all__ = ["redirect", "structured"]
 
 redirected: Final[dict[str, Callable[..., Any]]] = {}
 """`"module:qualname"` -> what answers its calls."""

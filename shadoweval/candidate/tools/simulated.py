@@ -14,7 +14,7 @@ from shadoweval.checks import checked_choice, checked_strings
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
 
-__all__ = ["Simulate", "from_recorded", "from_schema", "shape_of"]
+__all__ = ["Simulate", "shape_of"]
 
 _SIMULATED: Final = "simulated"
 _DEPTH: Final = 8

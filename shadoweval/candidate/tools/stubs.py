@@ -30,7 +30,7 @@ from shadoweval.errors import ArgumentError, ExperimentError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope
 
-__all__ = ["Function", "Live", "OpenWorld", "Policy", "Refuse", "Stubs", "World", "effect_of"]
+__all__ = ["Function", "Live", "Policy", "Refuse", "Stubs", "effect_of"]
 
 
 class OpenWorld(Protocol):

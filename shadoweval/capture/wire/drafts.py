@@ -20,7 +20,7 @@ from shadoweval.capture.wire.rows import call_rows, failed_step, joined_hits, st
 from shadoweval.errors import CorruptFrameError, UncopyableError
 from shadoweval.records import INCUMBENT
 
-__all__ = ["MAGIC", "encode_draft", "finished", "is_draft"]
+__all__ = ["MAGIC", "encode_draft", "finished"]
 
 MAGIC: Final = b"SEd1"
 """First field of a draft."""

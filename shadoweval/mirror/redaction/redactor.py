@@ -19,7 +19,7 @@ from shadoweval.mirror.redaction.secret_forms import redact_secrets
 from shadoweval.mirror.redaction.secret_names import is_secret_name
 from shadoweval.records import Failure, Hit, Observation, Outcome, ToolCall
 
-__all__ = ["DROPPED", "Redactor", "redact_secrets", "redacted", "redacted_frame", "redacted_observation"]
+__all__ = ["Redactor", "redact_secrets", "redacted_frame", "redacted_observation"]
 
 DROPPED: Final = "[DROPPED]"
 """Stands for what can't be looked into, such as bytes that are no text."""

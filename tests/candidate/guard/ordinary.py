@@ -27,7 +27,8 @@ import langchain_core.tools
 import msgspec
 import numpy
 
-from shadoweval.candidate.guard import Containment, seccomp
+from shadoweval.candidate.guard import seccomp
+from shadoweval.candidate.guard.policy import Containment
 from tests.candidate.guard.probes import MISSING, Probe, native
 from tests.candidate.guard.probes.network import sockaddr
 

@@ -20,7 +20,8 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the layers below Python are Linux's", allow_module_level=True)
 
-from shadoweval.candidate.guard import ALL_LAYERS, DEFAULT_LAYERS, Endpoint, GuardPolicy, Supervisor, contain
+from shadoweval.candidate.guard import Endpoint, GuardPolicy, Supervisor, contain
+from shadoweval.candidate.guard.policy import ALL_LAYERS, DEFAULT_LAYERS
 from shadoweval.errors import CandidateError
 from tests.candidate.guard import ordinary
 from tests.candidate.guard.fork_server import ForkServer, policy_for

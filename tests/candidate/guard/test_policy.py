@@ -8,8 +8,8 @@ import os
 import msgspec
 import pytest
 
-from shadoweval.candidate.guard import Containment, Endpoint, GuardPolicy, Missing, RefusedError, resolved
-from shadoweval.candidate.guard.policy import inside, normal_address
+from shadoweval.candidate.guard import Endpoint, GuardPolicy, RefusedError, resolved
+from shadoweval.candidate.guard.policy import Containment, Missing, inside, normal_address
 from shadoweval.records import Refusal
 
 

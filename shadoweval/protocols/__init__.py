@@ -1,0 +1,147 @@
+"""The plug-in points: what an implementation of yours must do.
+
+Plug-ins are objects handed to `Experiment`, `evaluate` or the worker; there is no registry. Each Protocol has one
+contract suite in `tests/contracts/`, which any implementation can run. A Protocol names everything that is asked of an
+implementation; a member with a body is a default, which comes with deriving from the Protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from shadoweval.checks import checked_instance, checked_number, checked_truth
+from shadoweval.errors import ArgumentError
+from shadoweval.protocols.store import Look, Store, Task
+from shadoweval.protocols.transport import Batch, CounterSet, Ledger, Receiver, Transport
+from shadoweval.records import Answered, Effect, Pair, PairScore, Verdict
+
+__all__ = [
+    "Batch",
+    "CounterSet",
+    "FlagProvider",
+    "Ledger",
+    "Look",
+    "Metric",
+    "Notifier",
+    "Receiver",
+    "Scorer",
+    "Store",
+    "StubAnswer",
+    "StubPolicy",
+    "Task",
+    "ToolRequest",
+    "Transport",
+]
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scorer makes: name, direction, range, and which arm it must be compared with."""
+
+    name: str
+    """ir_measures' grammar: `recall@5`, `ndcg@10`; gates over a quantile add `.p95`."""
+    higher_is_better: bool = True
+    low: float | None = 0.0
+    high: float | None = 1.0
+    """Range of a value; None: unbounded (latency, cost, tokens)."""
+    like_with_like: bool = False
+    """Compare with the incumbent's re-run in the worker, never with the served observation (latency, cost)."""
+    failure_scores: float | None = 0.0
+    """What a failed run of either arm scores (what it costs the user); None: failures have no value here."""
+
+    def __post_init__(self) -> None:
+        if not checked_instance("Metric.name", self.name, str).strip():
+            raise ArgumentError("Metric.name", self.name, expected="a name", mend="Write for instance 'recall@5'.")
+        for name in ("low", "high", "failure_scores"):
+            if getattr(self, name) is not None:
+                checked_number(f"Metric.{name}", getattr(self, name))
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ArgumentError("Metric.low", self.low, expected=f"below Metric.high, {self.high!r}")
+        for name in ("higher_is_better", "like_with_like"):
+            checked_truth(f"Metric.{name}", getattr(self, name))
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Scores a pair. Stateless; must not raise for bad data: give `Unscored(reason)`."""
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All metrics it makes, known beforehand."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same pair could score differently; stored with each score."""
+        ...
+
+    def score(self, pair: Pair) -> Iterable[PairScore]:
+        """One PairScore for each of `metrics`."""
+        ...
+
+
+class ToolRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate's call of a tool, before it is answered."""
+
+    name: str
+    arguments: dict[str, Any]
+    effect: Effect
+    occurrence: int
+    """How many times the candidate has made this call (tool and canonical arguments), this one included."""
+    live: Callable[[], Any] | None = None
+    """Runs the tool for real; None where that is impossible."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the tool's output where it declares one."""
+
+
+class StubAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tool call was answered. With `error` the candidate sees a failing tool."""
+
+    answered: Answered
+    result: Any = None
+    error: str | None = None
+
+
+class StubPolicy(Protocol):
+    """Answers a candidate's tool call, or passes it on to the next policy."""
+
+    def answer(self, request: ToolRequest) -> StubAnswer | None:
+        """The answer, or None: this policy has none."""
+        ...
+
+
+@runtime_checkable
+class FlagProvider(Protocol):
+    """Says whether a call may be mirrored. Asked in the request path: answer from memory. Raising means no."""
+
+    def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
+        """True: may be mirrored (sampling still decides)."""
+        ...
+
+    def loss(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> str | None:
+        """Why the call is not mirrored, as a name in `counters.LOSSES`; None: it may be. Asked once a request."""
+        return None if self.mirrored(experiment, unit, attributes) else "flag_off"
+
+    def kill_reason(self, experiment: str) -> str | None:
+        """What kills the experiment, what is in flight included; None: this provider does not."""
+        del experiment
+        return None
+
+    def share(self, experiment: str) -> float:
+        """Share of the units that may be mirrored now, from 0 to 1; tells a self-test how much silence to expect."""
+        del experiment
+        return 1.0
+
+    def reason(self) -> str | None:
+        """Why this provider can't be trusted now; None: it can."""
+        return None
+
+
+class Notifier(Protocol):
+    """Told once for each change of a verdict."""
+
+    def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
+        """Send it; raising is logged and does not stop the run."""
+        ...
