@@ -16,7 +16,7 @@ from shadoweval.capture.wire.rows import CALL
 from shadoweval.errors import UncopyableError
 from shadoweval.records import Effect
 
-__all__ = ["NOTHING", "Entries", "Rows", "Step", "StepKind", "Tool"]
+__all__ = ["NOTHING", "Entries", "Rows", "Step", "Tool"]
 
 StepKind = Literal["model", "retrieval", "other"]
 NOTHING: Final = b"\x80"

@@ -22,7 +22,6 @@ from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
     INDEX,
-    HitRow,
     StepRow,
     call_rows,
     failed_step,

@@ -17,18 +17,7 @@ import msgspec
 
 from shadoweval import codec
 
-__all__ = [
-    "CALL",
-    "INDEX",
-    "HitRow",
-    "Log",
-    "StepRow",
-    "call_rows",
-    "failed_step",
-    "joined_hits",
-    "step_rows",
-    "usage_row",
-]
+__all__ = ["CALL", "INDEX", "HitRow", "StepRow", "call_rows", "failed_step", "joined_hits", "step_rows", "usage_row"]
 
 CALL: Final = "call"
 Log = Sequence[Sequence[Any]]
