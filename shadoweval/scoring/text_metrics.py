@@ -13,16 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = [
-    "RougeL",
-    "exact_match_of",
-    "rouge_l_of",
-    "rouge_tokens",
-    "squad_normalise",
-    "squad_tokens",
-    "token_f1_of",
-    "unicode_tokens",
-]
+__all__ = ["exact_match_of", "rouge_l_of", "token_f1_of", "unicode_tokens"]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
