@@ -95,7 +95,7 @@ def simulate_stored(
         pairs,
         able,
         metrics=list(experiment.metrics.values()),
-        rules=msgspec.structs.replace(experiment.rules, candidates=len(experiment.candidates)),
+        rules=replace(experiment.rules, candidates=len(experiment.candidates)),
         effect=effect,
         streams=streams,
         seed=seed,
