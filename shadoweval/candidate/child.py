@@ -74,12 +74,16 @@ class Child:
             run = self._opened(decode(content, Request))
             if run is None:
                 continue
-            self.run = run
-            # Not switched off after the run: without a run the signal does nothing, and the next run sets it anew.
+            # Not switched off after the run: without a run the signal does nothing, and the next run sets it anew,
+            # before it is `self.run`, so that the last one's can't end it.
             signal.setitimer(signal.ITIMER_REAL, self.setup.limits.seconds)
+            self.run = run
             value, chunks, error = self._called(run)
             self.run = None
-            self._end(run, value=value, chunks=chunks, error=error)
+            if run.claimed():  # a thread of the run is reporting that it is over its budget, and ends this process
+                threading.Event().wait()
+            if self._finish(run, value=value, chunks=chunks, error=error):
+                os._exit(0)
 
     def _opened(self, request: Request) -> Run | None:
         """The run of a request; None: it can't begin, which is reported."""
@@ -135,16 +139,14 @@ class Child:
         finally:
             intercept.session.reset(token)
 
-    def _end(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> None:
-        if run.claimed():  # a thread of the run is reporting that it is over its budget, and ends this process
-            threading.Event().wait()
+    def _finish(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> bool:
+        """Report a run; whether this process takes no further one."""
         observation = self._observed(run, value=value, chunks=chunks, error=error)
         self.closed(run.session)
         retiring = isinstance(error, MemoryError) or self._unclean()
         throttled, retry_after = rate_limit(error, run.recorder)
         self.report(Report(run.number, observation, throttled, retry_after, retiring))
-        if retiring:
-            os._exit(0)
+        return retiring
 
     def closed(self, session: Session) -> None:
         """The session's run is over."""
@@ -225,17 +227,11 @@ class ConcurrentChild(Child):
             error = raised
         timer.cancel()
         self.tasks.pop(run.number, None)
-        if not run.claimed():
-            self._finish(run, value=value, chunks=chunks, error=error)
-
-    def _finish(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> None:
-        observation = self._observed(run, value=value, chunks=chunks, error=error)
-        self.closed(run.session)
-        retiring = isinstance(error, MemoryError) or (not self.tasks and self.before.changed())
-        throttled, retry_after = rate_limit(error, run.recorder)
-        self.report(Report(run.number, observation, throttled, retry_after, retiring))
-        if retiring and not self.tasks:
+        if not run.claimed() and self._finish(run, value=value, chunks=chunks, error=error) and not self.tasks:
             self._over.set()
+
+    def _unclean(self) -> bool:
+        return not self.tasks and self.before.changed()
 
     def report(self, report: Report) -> None:
         """Send a report, from whichever thread."""

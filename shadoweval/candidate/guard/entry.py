@@ -76,7 +76,7 @@ class _Ladder:
         return not reason
 
 
-def contain(policy: GuardPolicy, *, on_refusal: int, parent: int | None = None) -> Containment:
+def contain(policy: GuardPolicy, *, on_refusal: int) -> Containment:
     """Put this process under the guard, for good. Call it in a freshly forked child, before any candidate code.
 
     A layer that the platform lacks is left out and named in the record. The kernel's layers fail closed: where nobody
@@ -85,7 +85,6 @@ def contain(policy: GuardPolicy, *, on_refusal: int, parent: int | None = None) 
     Args:
         policy: what is allowed.
         on_refusal: descriptor of a `Supervisor`'s candidate end.
-        parent: the process whose end is this one's end; by default the parent of this process.
 
     Raises:
         CandidateError: this process has more than one thread, or the scratch folder is missing.
@@ -93,7 +92,7 @@ def contain(policy: GuardPolicy, *, on_refusal: int, parent: int | None = None) 
     _check(policy)
     inner = msgspec.structs.replace(policy, keep_fds=(*policy.keep_fds, on_refusal))
     ladder = _Ladder(policy)
-    closed = _inherit(ladder, inner, parent=os.getppid() if parent is None else parent)
+    closed = _inherit(ladder, inner)
     egress = "the allow-list is not empty" if policy.allow or policy.unix_sockets else ""
     ladder.enter("netns", inherited.leave_network, unless=egress)
     listener = _kernel_layers(ladder, inner, closed=closed)
@@ -118,8 +117,8 @@ def _check(policy: GuardPolicy) -> None:
             )
 
 
-def _inherit(ladder: _Ladder, policy: GuardPolicy, *, parent: int) -> tuple[tuple[int, str], ...]:
-    closed: list[tuple[int, str]] = []
+def _inherit(ladder: _Ladder, policy: GuardPolicy) -> tuple[tuple[int, str], ...]:
+    parent, closed = os.getppid(), list[tuple[int, str]]()
     named = bool(native_numbers())
     ladder.enter("descriptors", lambda: closed.extend(inherited.close_inherited(policy.keep_fds, named=named)))
     if len(closed) > inherited.MAX_NAMED:
