@@ -171,7 +171,7 @@ def graphs_are_made_of_their_attributes(monkeypatch):
 
 
 def graph_methods_take_their_config_where_they_did(monkeypatch):
-    methods = {**candidate_graphs._PLAIN, **candidate_graphs._AWAITED, **candidate_graphs._ITERATED}
+    methods = {**candidate_graphs._SYNC, **candidate_graphs._ASYNC, **candidate_graphs._ASYNC_ITERATORS}
     names = {name: list(inspect.signature(getattr(Pregel, name)).parameters) for name in methods}
     return all(names[name][position + 1] == "config" for name, position in methods.items()) or names
 

@@ -1,7 +1,5 @@
 """Memory of LangGraph's graphs in a shadow: a copy as of the query, thrown away after it.
 
-Imported only where langgraph is.
-
 A graph with a checkpointer or a store reads a user's history and writes to it. In a candidate's process each run gets
 a copy of the graph over an InMemorySaver and an InMemoryStore of its own, seeded with what was there when the query
 was asked. So the candidate answers each turn out of the incumbent's history (teacher forcing), and nothing is written
@@ -28,10 +26,10 @@ from shadoweval.candidate.tools.session import Session
 __all__ = ["patch"]
 
 _PAGE: Final = 100
-_PLAIN: Final = {"stream": 1, "get_state": 0, "get_state_history": 0, "update_state": 0, "bulk_update_state": 0}
+_SYNC: Final = {"stream": 1, "get_state": 0, "get_state_history": 0, "update_state": 0, "bulk_update_state": 0}
 """Method -> position of its config."""
-_AWAITED: Final = {"aget_state": 0, "aupdate_state": 0, "abulk_update_state": 0}
-_ITERATED: Final = {"astream": 1, "aget_state_history": 0}
+_ASYNC: Final = {"aget_state": 0, "aupdate_state": 0, "abulk_update_state": 0}
+_ASYNC_ITERATORS: Final = {"astream": 1, "aget_state_history": 0}
 
 _ours: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 """Savers and stores that were made here."""
@@ -48,21 +46,21 @@ def isolate_graph(graph: Any, thread_id: str, *, as_of: dt.datetime | None = Non
             they were before is not known. None: all there is.
     """
     saver, store = graph.checkpointer, graph.store
-    found = list(saver.list(_thread(thread_id))) if _real(saver) else []
+    checkpoints = list(saver.list(_thread(thread_id))) if _real(saver) else []
     items: list[Any] = []
     while store is not None and len(page := store.search((), limit=_PAGE, offset=len(items))):
         items.extend(page)
-    return _isolated(graph, found, items, as_of=as_of)
+    return _isolated(graph, checkpoints, items, as_of=as_of)
 
 
 async def aisolate_graph(graph: Any, thread_id: str, *, as_of: dt.datetime | None = None) -> Any:
     """`isolate_graph` for savers and stores that are async only."""
     saver, store = graph.checkpointer, graph.store
-    found = [entry async for entry in saver.alist(_thread(thread_id))] if _real(saver) else []
+    checkpoints = [entry async for entry in saver.alist(_thread(thread_id))] if _real(saver) else []
     items: list[Any] = []
     while store is not None and len(page := await store.asearch((), limit=_PAGE, offset=len(items))):
         items.extend(page)
-    return _isolated(graph, found, items, as_of=as_of)
+    return _isolated(graph, checkpoints, items, as_of=as_of)
 
 
 def _thread(thread_id: str) -> Any:
@@ -73,10 +71,12 @@ def _real(saver: Any) -> bool:
     return isinstance(saver, BaseCheckpointSaver)
 
 
-def _isolated(graph: Any, found: Iterable[CheckpointTuple], items: Iterable[Any], *, as_of: dt.datetime | None) -> Any:
+def _isolated(
+    graph: Any, checkpoints: Iterable[CheckpointTuple], items: Iterable[Any], *, as_of: dt.datetime | None
+) -> Any:
     update: dict[str, Any] = {}
     if _real(graph.checkpointer):
-        update["checkpointer"] = _seeded_saver(found, as_of=as_of)
+        update["checkpointer"] = _seeded_saver(checkpoints, as_of=as_of)
     if graph.store is not None:
         update["store"] = store = InMemoryStore()
         for item in items:
@@ -86,19 +86,20 @@ def _isolated(graph: Any, found: Iterable[CheckpointTuple], items: Iterable[Any]
     return graph.copy(update=update)
 
 
-def _seeded_saver(found: Iterable[CheckpointTuple], *, as_of: dt.datetime | None) -> InMemorySaver:
+def _seeded_saver(checkpoints: Iterable[CheckpointTuple], *, as_of: dt.datetime | None) -> InMemorySaver:
     saver = InMemorySaver()
-    for entry in sorted(found, key=lambda entry: entry.checkpoint["id"]):  # ids grow with time, parents come first
+    # Ids grow with time, so that parents come first.
+    for entry in sorted(checkpoints, key=lambda entry: entry.checkpoint["id"]):
         if as_of is not None and dt.datetime.fromisoformat(entry.checkpoint["ts"]) > as_of:
             continue
-        told: Any = entry.config
-        place = {name: told["configurable"].get(name, "") for name in ("thread_id", "checkpoint_ns")}
+        own: Any = entry.config
+        thread = {name: own["configurable"].get(name, "") for name in ("thread_id", "checkpoint_ns")}
         parent: Any = entry.parent_config
         above = {"checkpoint_id": parent["configurable"]["checkpoint_id"]} if parent else {}
-        config: Any = {"configurable": {**place, **above}}
-        kept = saver.put(config, entry.checkpoint, entry.metadata, entry.checkpoint["channel_versions"])
+        config: Any = {"configurable": {**thread, **above}}
+        written = saver.put(config, entry.checkpoint, entry.metadata, entry.checkpoint["channel_versions"])
         for task, channel, value in entry.pending_writes or ():
-            saver.put_writes(kept, [(channel, value)], task)
+            saver.put_writes(written, [(channel, value)], task)
     return saver
 
 
@@ -109,37 +110,37 @@ def patch(pregel: ModuleType) -> None:
         pregel: `langgraph.pregel.main`.
     """
     base: Any = pregel.Pregel
-    for name, position in _PLAIN.items():
-        setattr(base, name, _plain(getattr(base, name), position))
-    for name, position in _AWAITED.items():
-        setattr(base, name, _awaited(getattr(base, name), position))
-    for name, position in _ITERATED.items():
-        setattr(base, name, _iterated(getattr(base, name), position))
+    for name, position in _SYNC.items():
+        setattr(base, name, _over_sync(getattr(base, name), position))
+    for name, position in _ASYNC.items():
+        setattr(base, name, _over_async(getattr(base, name), position))
+    for name, position in _ASYNC_ITERATORS.items():
+        setattr(base, name, _over_iterator(getattr(base, name), position))
 
 
-def _plain(method: Callable[..., Any], position: int) -> Callable[..., Any]:
+def _over_sync(method: Callable[..., Any], position: int) -> Callable[..., Any]:
     @functools.wraps(method)
     def shadowed(self: Any, *args: Any, **kwargs: Any) -> Any:
         key = _needed(self, args, kwargs, position=position)
         if key is None:
             return method(self, *args, **kwargs)
         session, thread = key
-        kept = _copies.setdefault(session, {})
-        if (id(self), thread) not in kept:
-            kept[id(self), thread] = self, isolate_graph(self, thread, as_of=session.asked_at)
-        return method(kept[id(self), thread][1], *args, **kwargs)
+        copies = _copies.setdefault(session, {})
+        if (id(self), thread) not in copies:
+            copies[id(self), thread] = self, isolate_graph(self, thread, as_of=session.asked_at)
+        return method(copies[id(self), thread][1], *args, **kwargs)
 
     return shadowed
 
 
 async def _copied(graph: Any, session: Session, thread: str) -> Any:
-    kept = _copies.setdefault(session, {})
-    if (id(graph), thread) not in kept:
-        kept[id(graph), thread] = graph, await aisolate_graph(graph, thread, as_of=session.asked_at)
-    return kept[id(graph), thread][1]
+    copies = _copies.setdefault(session, {})
+    if (id(graph), thread) not in copies:
+        copies[id(graph), thread] = graph, await aisolate_graph(graph, thread, as_of=session.asked_at)
+    return copies[id(graph), thread][1]
 
 
-def _awaited(method: Callable[..., Any], position: int) -> Callable[..., Any]:
+def _over_async(method: Callable[..., Any], position: int) -> Callable[..., Any]:
     @functools.wraps(method)
     async def shadowed(self: Any, *args: Any, **kwargs: Any) -> Any:
         key = _needed(self, args, kwargs, position=position)
@@ -148,7 +149,7 @@ def _awaited(method: Callable[..., Any], position: int) -> Callable[..., Any]:
     return shadowed
 
 
-def _iterated(method: Callable[..., AsyncIterator[Any]], position: int) -> Callable[..., AsyncIterator[Any]]:
+def _over_iterator(method: Callable[..., AsyncIterator[Any]], position: int) -> Callable[..., AsyncIterator[Any]]:
     @functools.wraps(method)
     async def shadowed(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         key = _needed(self, args, kwargs, position=position)
@@ -162,9 +163,9 @@ def _iterated(method: Callable[..., AsyncIterator[Any]], position: int) -> Calla
 
 def _needed(graph: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, position: int) -> tuple[Session, str] | None:
     """The run and the thread whose copy is needed; None: outside a run, or no memory but a copy of ours."""
-    kept = [memory for memory in (graph.checkpointer, graph.store) if _real(memory) or hasattr(memory, "search")]
+    memories = [memory for memory in (graph.checkpointer, graph.store) if _real(memory) or hasattr(memory, "search")]
     session = intercept.current()
-    if session is None or not kept or all(memory in _ours for memory in kept):
+    if session is None or not memories or all(memory in _ours for memory in memories):
         return None
     config: Any = kwargs.get("config", args[position] if len(args) > position else None) or {}
     bound: Any = graph.config or {}

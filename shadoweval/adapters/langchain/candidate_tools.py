@@ -1,4 +1,4 @@
-"""LangChain's tools in a candidate's process; imported only where langchain_core is.
+"""LangChain's tools in a candidate's process: each call is answered by the sandbox.
 
 `BaseTool.run` and `arun` are wrapped to know the call's raw arguments and id, and the `_run` and `_arun` of each tool
 class to answer it. Validation, callbacks, `content_and_artifact`, handled errors and messages stay LangChain's own.
@@ -54,43 +54,51 @@ def patch(tools: ModuleType) -> None:
 
     @functools.wraps(run)
     def run_shadowed(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
-        token = _entered(self, tool_input, kwargs.get("tool_call_id"))
-        try:
-            return run(self, tool_input, *args, **kwargs)
-        except ToolRefusedError as error:
-            return _refused(self, error, kwargs.get("tool_call_id"))
-        finally:
-            _call.reset(token)
+        call = _announced(self, tool_input, kwargs.get("tool_call_id"))
+        with _during(_call, call):
+            try:
+                return run(self, tool_input, *args, **kwargs)
+            except ToolRefusedError as error:
+                return _refused(call, error)
 
     @functools.wraps(arun)
     async def arun_shadowed(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
-        token = _entered(self, tool_input, kwargs.get("tool_call_id"))
-        try:
-            return await arun(self, tool_input, *args, **kwargs)
-        except ToolRefusedError as error:
-            return _refused(self, error, kwargs.get("tool_call_id"))
-        finally:
-            _call.reset(token)
+        call = _announced(self, tool_input, kwargs.get("tool_call_id"))
+        with _during(_call, call):
+            try:
+                return await arun(self, tool_input, *args, **kwargs)
+            except ToolRefusedError as error:
+                return _refused(call, error)
 
     setattr(run_shadowed, _MARK, True)
     base.run, base.arun = run_shadowed, arun_shadowed
 
 
-def _entered(tool: BaseTool, tool_input: Any, call_id: str | None) -> contextvars.Token[_Call | None]:
+@contextlib.contextmanager
+def _during(variable: contextvars.ContextVar[Any], value: Any) -> Generator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def _announced(tool: BaseTool, tool_input: Any, call_id: str | None) -> _Call:
+    """What `run` was given, for the method of the tool's class that it will call."""
     _shadow_class(type(tool))
     # The same dict that callbacks get: what the incumbent's record holds.
     visible: Any = getattr(tool, "_filter_injected_args", None)
     arguments: dict[str, Any] = {"input": tool_input}
     if isinstance(tool_input, dict):
         arguments = dict(visible(tool_input) if visible else tool_input)  # pyright: ignore[reportUnknownArgumentType] - any tool's
-    return _call.set(_Call(tool, arguments, call_id))
+    return _Call(tool, arguments, call_id)
 
 
-def _refused(tool: BaseTool, error: ToolRefusedError, call_id: str | None) -> ToolMessage:
+def _refused(call: _Call, error: ToolRefusedError) -> ToolMessage:
     """An agent reads of the refusal, as it does of any failing tool, and goes on; other callers get the exception."""
-    if call_id is None:
+    if call.call_id is None:
         raise error
-    return ToolMessage(content=str(error), tool_call_id=call_id, name=tool.name, status="error")
+    return ToolMessage(content=str(error), tool_call_id=call.call_id, name=call.tool.name, status="error")
 
 
 def _shadow_class(kind: type[BaseTool]) -> None:
@@ -112,15 +120,12 @@ def _shadowed(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(self, *args, **kwargs)
 
         def live() -> Any:
-            token = _live.set(self)
-            try:
+            with _during(_live, self):
                 return method(self, *args, **kwargs)
-            finally:
-                _live.reset(token)
 
-        call = _of(self, args, kwargs)
+        call = _call_of(self, args, kwargs)
         with _failing_as_tools_do():
-            result = capture.call_tool(self.name, call.arguments, effect=_declared(self), live=live)
+            result = capture.call_tool(self.name, call.arguments, effect=_effect(self), live=live)
         return _shaped(self, result, call.call_id)
 
     return run
@@ -133,21 +138,18 @@ def _ashadowed(method: Callable[..., Any]) -> Callable[..., Any]:
             return await method(self, *args, **kwargs)
 
         async def live() -> Any:
-            token = _live.set(self)
-            try:
+            with _during(_live, self):
                 return await method(self, *args, **kwargs)
-            finally:
-                _live.reset(token)
 
-        call = _of(self, args, kwargs)
+        call = _call_of(self, args, kwargs)
         with _failing_as_tools_do():
-            result = await capture.acall_tool(self.name, call.arguments, effect=_declared(self), live=live)
+            result = await capture.acall_tool(self.name, call.arguments, effect=_effect(self), live=live)
         return _shaped(self, result, call.call_id)
 
     return run
 
 
-def _of(tool: BaseTool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+def _call_of(tool: BaseTool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
     """The call that `run` announced; `_run` called by hand has only what it was given."""
     call = _call.get()
     if call is not None and call.tool is tool:
@@ -165,11 +167,13 @@ def _failing_as_tools_do() -> Generator[None]:
         raise ToolException(error.error.removeprefix("ToolException: ")) from error
 
 
-def _declared(tool: BaseTool) -> Any:
+def _effect(tool: BaseTool) -> Any:
     interception: Any = capture.interceptor()
-    if interception is not None and tool.name not in interception.normals:
+    if interception is None:
+        return effect_of(tool)
+    if tool.name not in interception.normals:
         interception.normals[tool.name] = _normal(tool)
-    return effect_of(tool, declared=interception.effects if interception is not None else None)
+    return effect_of(tool, declared=interception.effects)
 
 
 def _normal(tool: BaseTool) -> Normal:

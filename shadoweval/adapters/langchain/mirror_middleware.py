@@ -38,6 +38,10 @@ class ShadowState(AgentState[Any]):
     shadow_call: NotRequired[Annotated[str, PrivateStateAttr]]
 
 
+def _without_key(state: Any) -> dict[str, Any]:
+    return {name: part for name, part in state.items() if name != _KEY}
+
+
 class ShadowMiddleware(AgentMiddleware):
     """Makes one query of each run of an agent, sync or async.
 
@@ -58,17 +62,16 @@ class ShadowMiddleware(AgentMiddleware):
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """A turn begins."""
         del runtime  # langgraph 1.0's does not say which thread it is
-        asked = {name: part for name, part in state.items() if name != _KEY}
-        call = begin(self._site, (asked,), thread_config(None))
+        call = begin(self._site, (_without_key(state),), thread_config(None))
         if call is None:
             return {_KEY: ""}
         with self._lock:
             self._turns += 1
             key = str(self._turns)
             self._calls[key] = call
-            forgotten = self._calls.popitem(last=False)[1] if len(self._calls) > MAX_OPEN else None
-        if forgotten is not None:
-            finish(forgotten, error=GeneratorExit())
+            oldest = self._calls.popitem(last=False)[1] if len(self._calls) > MAX_OPEN else None
+        if oldest is not None:
+            finish(oldest, error=GeneratorExit())
         return {_KEY: key}
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
@@ -80,7 +83,7 @@ class ShadowMiddleware(AgentMiddleware):
         del runtime
         call = self._ended(state)
         if call is not None:
-            finish(call, {name: part for name, part in state.items() if name != _KEY})
+            finish(call, _without_key(state))
 
     async def aafter_agent(self, state: Any, runtime: Any) -> None:
         """As `after_agent`."""
