@@ -13,6 +13,7 @@ The query's input is one mapping: `method`, `path`, `query` (name -> values), `h
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from time import perf_counter
@@ -130,7 +131,7 @@ class ShadowASGI:
         if secret:
             raise ExperimentError(f"Header {secret[0]!r} carries credentials, so it is never copied. Take it out.")
         self.plan = mirror.plan
-        plan = msgspec.structs.replace(self.plan, text=None, outcome=_Extract(self.plan))
+        plan = msgspec.structs.replace(self.plan, text=None, outcome=functools.partial(_extracted, self.plan))
         self.site = Site(plan, entry or mirror.entry or "", method=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -179,17 +180,11 @@ def _expects_body(scope: Mapping[str, Any]) -> bool:
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
 
-class _Extract:
-    """From a response to its outcome; a mirror's own `outcome=` gets the response's mapping."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-
-    def __call__(self, response: ResponseRecord) -> Outcome:
-        plan = self.plan
-        outcome = outcome_of(response.data(), extract=plan.outcome, max_bytes=plan.max_bytes)
-        truncated = outcome.truncated or response.truncated
-        return msgspec.structs.replace(outcome, chunks=response.chunks, truncated=truncated)
+def _extracted(plan: Plan, response: ResponseRecord) -> Outcome:
+    """The outcome of a response; a mirror's own `outcome=` gets the response's mapping."""
+    outcome = outcome_of(response.data(), extract=plan.outcome, max_bytes=plan.max_bytes)
+    truncated = outcome.truncated or response.truncated
+    return msgspec.structs.replace(outcome, chunks=response.chunks, truncated=truncated)
 
 
 class _Exchange:

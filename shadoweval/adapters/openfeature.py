@@ -124,16 +124,13 @@ class OpenFeatureFlags(FlagProvider):
         return None
 
     def _kills(self, experiment: str) -> str | None:
-        context = self._context.EvaluationContext(targeting_key=experiment)
-        if self._kill is not None and self._details(self._kill, True, context).value is not False:
+        context, details_of = self._context.EvaluationContext(experiment), self._client.get_boolean_details
+        if self._kill is not None and details_of(self._kill, True, context).value is not False:
             return f"the OpenFeature flag {self._kill!r}"
         flag = self._flag or experiment
-        details = self._details(flag, False, context)
+        details = details_of(flag, False, context)
         off = details.value is False and details.reason in {"STATIC", "DISABLED"}
         return f"the OpenFeature flag {flag!r}, which is off for everybody" if off or self._disabled(flag) else None
-
-    def _details(self, flag: str, default: bool, context: Any) -> Any:
-        return self._client.get_boolean_details(flag, default, context)
 
     def _disabled(self, flag: str) -> bool:
         """InMemoryProvider (openfeature-sdk 0.10) serves a disabled flag as if it were enabled."""

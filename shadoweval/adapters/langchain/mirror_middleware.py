@@ -90,7 +90,7 @@ class ShadowMiddleware(AgentMiddleware):
         self.after_agent(state, runtime)
 
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
-        """The model is called."""
+        """The model, or a tool, is called."""
         with self._inside(request.state):
             return handler(request)
 
@@ -99,15 +99,8 @@ class ShadowMiddleware(AgentMiddleware):
         with self._inside(request.state):
             return await handler(request)
 
-    def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
-        """A tool is called."""
-        with self._inside(request.state):
-            return handler(request)
-
-    async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
-        """As `wrap_tool_call`."""
-        with self._inside(request.state):
-            return await handler(request)
+    wrap_tool_call = wrap_model_call
+    awrap_tool_call = awrap_model_call
 
     def _ended(self, state: Any) -> Call | None:
         with self._lock:

@@ -10,6 +10,7 @@ them there.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final, TypeVar
@@ -40,7 +41,8 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
         entry: `"module:attribute"` of a function that takes the same keywords, for re-runs of the incumbent.
     """
     plan = mirror.plan
-    site = Site(msgspec.structs.replace(plan, outcome=_Extract(plan)), entry or mirror.entry or "", method=False)
+    ours = msgspec.structs.replace(plan, outcome=functools.partial(_extracted, plan))
+    site = Site(ours, entry or mirror.entry or "", method=False)
 
     def observer_of(path: str, body: Mapping[str, Any]) -> Observer | None:
         call = begin(site, (), dict(body)) if path in _PATHS else None
@@ -49,23 +51,11 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
     return observed(client, observer_of)
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    """What a request gave its caller."""
-
-    reply: Reply
-    chunks: int | None
-
-
-class _Extract:
-    """From an answer to its outcome; a mirror's own `outcome=` sees it as `adapters.openai.reply_of` shows it."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-
-    def __call__(self, answer: _Answer) -> Outcome:
-        plan = self.plan
-        outcome = outcome_of(reply_data(answer.reply), extract=plan.outcome, max_bytes=plan.max_bytes)
-        return msgspec.structs.replace(outcome, chunks=answer.chunks)
+def _extracted(plan: Plan, answer: tuple[Reply, int | None]) -> Outcome:
+    """The outcome of a reply and its number of chunks; a mirror's own `outcome=` gets it as `reply_of` gives it."""
+    reply, chunks = answer
+    outcome = outcome_of(reply_data(reply), extract=plan.outcome, max_bytes=plan.max_bytes)
+    return msgspec.structs.replace(outcome, chunks=chunks)
 
 
 class _MirroredRequest:
@@ -99,7 +89,7 @@ class _MirroredRequest:
             with self.call.at("outcome"):
                 for tool_call in reply.tool_calls:
                     recorder.add_call(tool_call.name, tool_call.arguments, None, started=perf_counter(), duration=0.0)
-        finish(self.call, _Answer(reply, self.chunks or None))
+        finish(self.call, (reply, self.chunks or None))
 
     def failed(self, error: BaseException) -> None:
         """It failed, or its reader went away."""
