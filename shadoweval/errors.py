@@ -39,7 +39,6 @@ Each message says what happened, why, and how to mend it; the objects stay on th
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -79,6 +78,8 @@ def _listed(names: Iterable[str]) -> str:
 
 def closest(name: str, names: Iterable[str]) -> str:
     """` Did you mean 'x'?` where one of the names is much like `name`, else nothing."""
+    import difflib  # noqa: PLC0415 - for mistakes alone; commands and applications start without it
+
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -11,7 +11,6 @@ The environment wins over the file, the file over the defaults::
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -72,6 +71,8 @@ def read_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
     file = path or Path(environ.get("SHADOWEVAL_SETTINGS", "shadoweval.toml"))
     values: dict[str, Any] = {}
     if file.exists():
+        import tomllib  # noqa: PLC0415 - most processes have no such file
+
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -151,9 +151,14 @@ def _merged(told: Outcome, parts: Parts, max_bytes: int) -> Outcome:
     )
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    loaded = sys.modules.get("asyncio")  # who has not loaded it has nothing that it could cancel
+    return loaded is not None and isinstance(error, loaded.CancelledError)
+
+
 def failure_kind(error: BaseException) -> FailureKind:
     """The kind of failure that an exception of a run is."""
-    if isinstance(error, GeneratorExit | KeyboardInterrupt | asyncio.CancelledError):
+    if isinstance(error, GeneratorExit | KeyboardInterrupt) or _is_cancellation(error):
         return "aborted"
     if isinstance(error, TimeoutError):
         return "timeout"

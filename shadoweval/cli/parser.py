@@ -7,10 +7,8 @@ is proven yet, 4 the command can't be carried out (the message says why and how 
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Final, NoReturn, Protocol
@@ -114,6 +112,8 @@ def _storage(declare: _Declare) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
+    import logging  # noqa: PLC0415 - as much as all the rest together, and `--help` does not need it
+
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
@@ -133,6 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception:  # noqa: BLE001 - Python would end with 1, which means rollback
+        import traceback  # noqa: PLC0415 - as `logging`
+
         traceback.print_exc()
         return _CANNOT
 

@@ -21,7 +21,6 @@ from shadoweval.capture.wire.drafts import MAGIC, encode_draft, finished
 from shadoweval.capture.wire.inputs import freeze_call
 from shadoweval.mirror.overhead import bin_name
 from shadoweval.mirror.plan import Site
-from shadoweval.mirror.redaction.redactor import redacted_frame
 from shadoweval.mirror.sampling import ids
 from shadoweval.mirror.shield import Shield
 
@@ -217,6 +216,8 @@ class Call(Shield):
         frame, redact = finished(draft), self.site.plan.redact
         if redact is None:
             return frame
+        from shadoweval.mirror.redaction.redactor import redacted_frame  # noqa: PLC0415 - loaded with the redactor
+
         self.point = "redact"
         return redacted_frame(frame, redact)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import secrets
 from typing import Final
 
 __all__ = ["draw", "ids", "request_id"]
@@ -24,7 +23,7 @@ class _Ids:
         self.renew()
 
     def renew(self) -> None:
-        self.prefix = secrets.token_hex(8)
+        self.prefix = os.urandom(8).hex()
         self.next = itertools.count(1).__next__
 
 

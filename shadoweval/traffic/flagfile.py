@@ -23,7 +23,6 @@ All conditions must hold. An attribute that is missing meets no condition.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar, cast
@@ -147,6 +146,8 @@ def parse_flags(raw: bytes) -> FlagFile:
     """
     try:
         text = raw.decode()
+        import tomllib  # noqa: PLC0415 - most processes have no such file
+
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # no UTF-8, no TOML; tomllib's message has line and column
         line = re.search(r"at line (\d+)", str(error))

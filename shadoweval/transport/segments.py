@@ -10,7 +10,6 @@ import contextlib
 import errno
 import logging
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -28,7 +27,7 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 
 def new_writer() -> str:
     """A name for this process that no other ever had."""
-    return f"{os.getpid()}-{secrets.token_hex(6)}"
+    return f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
 def private_folder(folder: Path) -> None:

@@ -6,7 +6,6 @@ The order is: the incumbent's record, your function for the tool, worlds, a simu
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -188,6 +187,8 @@ class Stubs:
         Raises:
             ExperimentError: a function that the other process can't import.
         """
+        import pickle  # noqa: PLC0415 - the worker's
+
         try:
             return pickle.dumps((self, extract))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
