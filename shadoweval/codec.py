@@ -137,6 +137,7 @@ def _target_and_state(value: Any, path: str) -> tuple[str, Any]:
 def _reader(kind: Any, path: str) -> _Reader:
     if "<locals>" in kind.__qualname__ or kind.__module__ == "__main__":
         raise UncopyableError(path, f"{kind.__qualname__!r} can't be imported by another process")
+    target = f"{kind.__module__}:{kind.__qualname__}"
     if issubclass(kind, enum.Enum):
         read = operator.attrgetter("value")
     elif issubclass(kind, msgspec.Struct):
@@ -148,8 +149,8 @@ def _reader(kind: Any, path: str) -> _Reader:
     elif hasattr(kind, "__attrs_attrs__"):
         read = _attributes(field.name for field in kind.__attrs_attrs__)
     else:
-        raise UncopyableError(path, f"a {kind.__module__}.{kind.__qualname__} is no plain data, dataclass or model")
-    return f"{kind.__module__}:{kind.__qualname__}", read
+        raise UncopyableError(path, f"a {target.replace(':', '.')} is no plain data, dataclass or model")
+    return target, read
 
 
 def _attributes(names: Iterable[str]) -> Callable[[Any], dict[str, Any]]:

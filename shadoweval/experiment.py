@@ -42,10 +42,10 @@ from shadoweval.checks import (
     checked_target,
 )
 from shadoweval.errors import ArgumentError, ExperimentError, UnknownCandidateError, UnknownMetricError
-from shadoweval.mirror import Mirror, Redactor
+from shadoweval.mirror import Mirror
 from shadoweval.mirror.decorator import MAX_BYTES
 from shadoweval.mirror.plan import now
-from shadoweval.protocols import Metric, Scorer, Transport
+from shadoweval.protocols import Metric, Redactor, Scorer, Transport
 from shadoweval.records import INCUMBENT, Arm
 from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.admission import Admission, Traffic

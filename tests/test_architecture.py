@@ -204,11 +204,14 @@ def test_examples_import_public_names():
 
 
 SEEN = """
-import json, os, sys, threading
+import sys
+loaded = sorted(sys.modules)
+import json, os, threading
 tops = sorted({m.split(".")[0] for m in sys.modules} - sys.stdlib_module_names - {"__main__", "shadoweval"})
 fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
 links = [os.readlink(fd) for fd in fds if os.path.exists(fd)]
 print(json.dumps({
+    "all": loaded,
     "modules": [m for m in tops if not m.startswith(("_", "sitecustomize", "cython_runtime"))],
     "threads": threading.active_count(),
     "files": sorted(link for link in links if link.startswith("/") and not link.startswith(("/dev", "/proc"))),
@@ -246,6 +249,31 @@ def test_the_request_path_costs_msgspec_alone():
     assert extra <= {"msgspec", "typing_extensions"}, "msgspec imports typing_extensions where it is installed"
     assert seen["threads"] == 1
     assert seen["files"] == bare["files"]
+
+
+def test_an_experiment_is_no_heavy_import():
+    """Whoever mirrors loads at most 200 modules, the interpreter's own included: no asyncio, no network, no pickle."""
+    seen = loaded_by("from shadoweval import Experiment")
+
+    assert len(seen["all"]) <= 200
+    assert not {"asyncio", "socket", "ssl", "subprocess", "pickle", "tomllib", "difflib"} & set(seen["all"])
+
+
+def test_the_help_of_the_command_loads_its_parser_alone():
+    """Logging and tracebacks cost as much as all the rest, and come when a command runs."""
+    script = "\n".join(
+        (
+            "import contextlib, sys",
+            f"sys.path.insert(0, {str(ROOT)!r})",
+            "from shadoweval.cli.parser import main",
+            "with contextlib.suppress(SystemExit):",
+            "    main(['--help'])",
+            "print(*sys.modules, file=sys.stderr)",
+        )
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
+
+    assert not {"logging", "traceback", "inspect", "msgspec", "difflib"} & set(done.stderr.split())
 
 
 def test_every_public_name_resolves():

@@ -62,6 +62,7 @@ class Call(Shield):
         self.recorder: Recorder | None = None
         self.over = self.done = False
         self.token: Token[Any] | None = None
+        self.inputs: Any = None
         self.outcome: Any = None
         self.failure: tuple[str, str, str] | None = None
 

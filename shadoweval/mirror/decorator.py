@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from shadoweval.capture.outcomes import Extract
 from shadoweval.capture.third_party import adapter
@@ -16,10 +16,7 @@ from shadoweval.mirror.begin import begin
 from shadoweval.mirror.outlet import Outlet
 from shadoweval.mirror.plan import Plan, Reader, Site, now
 from shadoweval.mirror.streams import over_async_generator, over_generator
-from shadoweval.protocols import Transport
-
-if TYPE_CHECKING:
-    from shadoweval.mirror.redaction.redactor import Redactor
+from shadoweval.protocols import Redactor, Transport
 
 __all__ = ["Mirror"]
 

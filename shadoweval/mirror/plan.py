@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -13,9 +13,7 @@ from shadoweval.buckets import first_out
 from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import Extract
 from shadoweval.mirror.outlet import Outlet
-
-if TYPE_CHECKING:
-    from shadoweval.mirror.redaction.redactor import Redactor
+from shadoweval.protocols import Redactor
 
 __all__ = ["Plan", "Reader", "Site", "now"]
 

@@ -27,6 +27,7 @@ __all__ = [
     "Metric",
     "Notifier",
     "Receiver",
+    "Redactor",
     "Scorer",
     "Store",
     "StubAnswer",
@@ -144,4 +145,16 @@ class Notifier(Protocol):
 
     def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
         """Send it; raising is logged and does not stop the run."""
+        ...
+
+
+class Redactor(Protocol):
+    """Gives the text to send instead. Raising drops the call (`fault_redact`), never sends it as it is."""
+
+    def __call__(self, text: str, key: str) -> str:
+        """The text to send instead of `text`.
+
+        `key`: the nearest mapping key above the text, or above that one a secret's name (`cookies`, `credentials`);
+        empty where there is none, and for mapping keys themselves.
+        """
         ...

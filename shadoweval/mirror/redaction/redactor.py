@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -17,24 +17,13 @@ from shadoweval.capture.copying import encode
 from shadoweval.errors import CodecError
 from shadoweval.mirror.redaction.secret_forms import redact_secrets
 from shadoweval.mirror.redaction.secret_names import is_secret_name
+from shadoweval.protocols import Redactor
 from shadoweval.records import Failure, Hit, Observation, Outcome, ToolCall
 
-__all__ = ["Redactor", "redact_secrets", "redacted_frame", "redacted_observation"]
+__all__ = ["redact_secrets", "redacted_frame", "redacted_observation"]
 
 DROPPED: Final = "[DROPPED]"
 """Stands for what can't be looked into, such as bytes that are no text."""
-
-
-class Redactor(Protocol):
-    """Gives the text to send instead. Raising drops the call (`fault_redact`), never sends it as it is."""
-
-    def __call__(self, text: str, key: str) -> str:
-        """The text to send instead of `text`.
-
-        `key`: the nearest mapping key above the text, or above that one a secret's name (`cookies`, `credentials`);
-        empty where there is none, and for mapping keys themselves.
-        """
-        ...
 
 
 _TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT, _PAIRS = 1, 2, 3, 4, 5, 6
