@@ -40,7 +40,7 @@ class Provider(AbstractProvider):
 @pytest.fixture(name="make")
 def _make(tmp_path):
     def make(provider, **options):
-        api.set_provider_and_wait(provider, domain=str(tmp_path))
+        getattr(api, "set_provider_and_wait", api.set_provider)(provider, domain=str(tmp_path))
         return OpenFeatureFlags(domain=str(tmp_path), **options)
 
     return make

@@ -41,7 +41,7 @@ class OpenFeature:
         api = pytest.importorskip("openfeature.api")
         from shadoweval.adapters.openfeature import OpenFeatureFlags
 
-        api.set_provider_and_wait(provider, domain=self.domain)
+        getattr(api, "set_provider_and_wait", api.set_provider)(provider, domain=self.domain)
         return OpenFeatureFlags(domain=self.domain)
 
     def _in_memory(self, variant):
