@@ -57,9 +57,10 @@ def imports():
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module]
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"require", "_require"}:
-                if not isinstance(node.args[0], ast.Constant):
+                named = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+                if not isinstance(named, ast.Constant):
                     continue
-                names = [node.args[0].value]
+                names = [named.value]  # of f"package.{module}" what is sure: "package."
                 extra = next((k.value.value for k in node.keywords if k.arg == "extra"), default and default[1])
             else:
                 continue
@@ -70,7 +71,7 @@ def imports():
 
 
 def is_part_of(name, module):
-    return name == module or name.startswith(f"{module}.")
+    return name == module or name.startswith(f"{module}.") or (name.endswith(".") and module.startswith(name))
 
 
 def test_each_package_of_an_extra_is_imported():

@@ -23,10 +23,7 @@ TOOLS = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "psutil", "
 """What the tests need whatever the extras bring, in the versions of constraints.txt."""
 COPIED = ("tests", "pipelines", "evals", "docs", "examples")
 ADAPTERS = ("tests/adapters", "tests/contracts")
-NUMBERS = tuple(
-    f"tests/evidence/test_{name}.py"
-    for name in ("binning", "discordant", "grouped", "latency", "ratio", "roots", "srm")
-)
+NUMBERS = tuple(f"tests/evidence/test_{name}.py" for name in ("bets", "inputs", "quantiles", "sessions", "slices"))
 """Those that need no other package to compare with."""
 CORE = (
     "tests/test_buckets.py",
