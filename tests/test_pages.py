@@ -90,8 +90,8 @@ def test_whatever_a_page_names_is_there(page):
 def test_the_check_finds_what_is_not_there(tmp_path, monkeypatch):
     """A wrong folder, file, function or method is found, in running text and in a drawn tree."""
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
-    wrong = ["no/such/", "protocols/no.py", "protocols.py:no", "protocols.py:Store.no"]
-    right = ["mirror/", "protocols.py", "protocols.py:Store", "protocols.py:Store.funnel"]
+    wrong = ["no/such/", "protocols/no.py", "settings.py:no", "settings.py:Settings.no"]
+    right = ["mirror/", "settings.py", "settings.py:Settings", "settings.py:Settings.spool"]
     drawing = "```\n  nowhere/   drawn\n  mirror/    drawn\n```"
     (tmp_path / "page.md").write_text(" ".join(f"`{code}`" for code in wrong + right) + f"\n{drawing}\n")
     assert list(missing("page.md")) == [*wrong, "nowhere/"]
