@@ -108,15 +108,15 @@ def _reruns(
         if pair.rerun is None or pair.served.failed or pair.rerun.failed:
             continue
         itself = msgspec.structs.replace(pair, candidate=msgspec.structs.replace(pair.rerun, arm=INCUMBENT))
-        scores = {one.metric: both for one in score(experiment, itself) if (both := _both(experiment, one))}
+        scores = {each.metric: both for each in score(experiment, itself) if (both := _both(experiment, each))}
         yield scores, (pair.served.latency, pair.rerun.latency)
 
 
-def _both(experiment: Experiment, one: PairScore) -> tuple[float, float] | None:
-    if experiment.metrics[one.metric].like_with_like:
+def _both(experiment: Experiment, pair: PairScore) -> tuple[float, float] | None:
+    if experiment.metrics[pair.metric].like_with_like:
         return None  # seconds are compared as a whole, below
-    if isinstance(one.incumbent, Scored) and isinstance(one.candidate, Scored):
-        return one.incumbent.value, one.candidate.value
+    if isinstance(pair.incumbent, Scored) and isinstance(pair.candidate, Scored):
+        return pair.incumbent.value, pair.candidate.value
     return None
 
 

@@ -18,7 +18,7 @@ from shadoweval.errors import CorruptFrameError
 from shadoweval.evaluation.cases import labels_of, read_cases
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.progress import Progress, purpose_of
-from shadoweval.evaluation.tally import Tally
+from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import Arm, Coverage, Evaluation, SliceResult
@@ -54,7 +54,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
 
     assessment: Assessment
     examples: Examples
-    tally: Tally
+    runs: RunCounts
     coverage: Coverage
 
 
@@ -139,15 +139,15 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     assessment = assess(trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     if experiment.rule == "kayenta":
         assessment = by_kayenta(assessment, trial, coverage=coverage, now=now, rules=rules)
-    return _Result(assessment=assessment, examples=progress.examples, tally=progress.tally, coverage=coverage)
+    return _Result(assessment=assessment, examples=progress.examples, runs=progress.runs, coverage=coverage)
 
 
 def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, looks: int) -> Evaluation:
     costs: dict[str, float] = {}
     versions: dict[str, dict[str, str]] = {}
     for result in results.values():
-        costs |= dict(result.tally.costs)
-        versions |= result.tally.versions
+        costs |= dict(result.runs.costs)
+        versions |= result.runs.versions
     once_valid = scope.sliding and not (scope.rules.closed or scope.rules.once)
     return Evaluation(
         id=f"{scope.now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
@@ -160,12 +160,12 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
         summaries={name: result.assessment.summaries for name, result in results.items()},
         slices={name: _gated(experiment, result.assessment.slices) for name, result in results.items()},
         examples={name: result.examples.chosen() for name, result in results.items()},
-        refusals={name: result.tally.refusals for name, result in results.items()},
-        containment={name: result.tally.containment for name, result in results.items()},
+        refusals={name: result.runs.refusals for name, result in results.items()},
+        containment={name: result.runs.containment for name, result in results.items()},
         versions=versions,
         overhead=_overhead(experiment),
         costs=costs,
-        write_sets={name: dict(result.tally.writes) for name, result in results.items()},
+        write_sets={name: dict(result.runs.writes) for name, result in results.items()},
         looks=looks,
         notes=(*((_SLIDES,) if once_valid else ()), *_alarm(experiment)),
     )

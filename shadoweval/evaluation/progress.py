@@ -15,7 +15,7 @@ from shadoweval import __version__
 from shadoweval.candidate.conversations import Conversations
 from shadoweval.codec import thaw
 from shadoweval.evaluation.examples import Examples
-from shadoweval.evaluation.tally import Tally
+from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric
 from shadoweval.records import Pair, PairScore, Unscored
@@ -70,7 +70,7 @@ class Progress:
         self._experiment = experiment
         self.trial = Trial(list(experiment.metrics.values()), experiment.gates)
         self.examples = Examples(_leading_metric(experiment))
-        self.tally = Tally(effects=experiment.sandbox.stubs.effects)
+        self.runs = RunCounts(effects=experiment.sandbox.stubs.effects)
         self.conversations = Conversations()
 
     def add(self, pairs: Iterable[Pair], *, keep: KeepScores) -> None:
@@ -83,7 +83,7 @@ class Progress:
             pair = self.conversations.marked(each)
             scores = score(self._experiment, pair)
             self.examples.see(pair, scores)
-            self.tally.see(pair)
+            self.runs.add(pair)
             portion += scores
             if len(portion) >= _KEPT_AT_ONCE:
                 keep(portion)
@@ -96,7 +96,7 @@ class Progress:
 
     def to_state(self) -> bytes:
         """All of it; `restore` of the same experiment takes it up."""
-        parts = {part: getattr(self, part).to_state() for part in ("trial", "examples", "tally")}
+        parts = {part: getattr(self, part).to_state() for part in ("trial", "examples", "runs")}
         return msgspec.msgpack.encode({**parts, "conversations": self.conversations.state})
 
     @classmethod
@@ -109,7 +109,7 @@ class Progress:
         parts, progress = thaw(state), cls(experiment)
         progress.trial.restore(parts["trial"])
         progress.examples.restore(parts["examples"])
-        progress.tally.restore(parts["tally"])
+        progress.runs.restore(parts["runs"])
         progress.conversations = Conversations(parts["conversations"])
         return progress
 

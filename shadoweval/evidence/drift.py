@@ -84,10 +84,10 @@ class DriftDetector(Detector):
         """
         if not math.isfinite(value) or not 0 <= u <= 1:
             raise StatsInputError(f"Need a finite value and u in [0, 1], got {value!r} and {u!r}.")
-        place = int(self._edges.searchsorted(value))
-        below, same = float(self._counts[:place].sum()), float(self._counts[place])
+        bin_ = int(self._edges.searchsorted(value))
+        below, same = float(self._counts[:bin_].sum()), float(self._counts[bin_])
         p = (below + u * (same + 1)) / (float(self._counts.sum()) + 1)
-        self._counts[place] += 1
+        self._counts[bin_] += 1
         shift, ends = 2 * p - 1, 2 * abs(2 * p - 1) - 1
         self._grow(1 + np.outer([shift, -shift, ends, -ends], _DRIFT_FRACTIONS).ravel())
         return p

@@ -39,15 +39,15 @@ def finite(values: Floats, name: str) -> FloatArray:
     """The values as float64, any shape.
 
     Raises:
-        StatsInputError: A value is NaN or infinite; the message names its place.
+        StatsInputError: A value is NaN or infinite; the message names where.
     """
     array = np.asarray(values, dtype=np.float64)
     bad = ~np.isfinite(array)
     if bad.any():
-        place = int(np.flatnonzero(bad)[0])
+        first = int(np.flatnonzero(bad)[0])
         raise StatsInputError(
-            f"{name} has {int(bad.sum())} values that are not finite, the first ({array.flat[place]!r}) at "
-            f"{place}. Leave unscored items out and report how many there were."
+            f"{name} has {int(bad.sum())} values that are not finite, the first ({array.flat[first]!r}) at "
+            f"{first}. Leave unscored items out and report how many there were."
         )
     return array
 
@@ -60,9 +60,9 @@ def within(values: Floats, lo: float, hi: float, *, name: str) -> FloatArray:
     """
     array = finite(values, name)
     if array.size and (float(array.min()) < lo or float(array.max()) > hi):
-        place = int(np.flatnonzero((array < lo) | (array > hi))[0])
+        first = int(np.flatnonzero((array < lo) | (array > hi))[0])
         raise StatsInputError(
-            f"{name} must lie in [{lo}, {hi}], but value {place} is {array.flat[place]!r}. Declare the true "
+            f"{name} must lie in [{lo}, {hi}], but value {first} is {array.flat[first]!r}. Declare the true "
             f"range of the score, or rescale it: the guarantee rests on the range."
         )
     return array

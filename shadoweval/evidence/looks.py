@@ -91,7 +91,7 @@ class _Once:
 
     def named(self, log_e: Sequence[float], alpha: float) -> tuple[int, ...]:
         needed = math.log(len(log_e) / alpha)
-        return tuple(place for place, value in enumerate(log_e) if value >= needed)
+        return tuple(number for number, value in enumerate(log_e) if value >= needed)
 
 
 def _student() -> Any:

@@ -71,8 +71,8 @@ def e_closed(log_e: Floats, alpha: float) -> BoolArray:
     e = np.exp(values)
     order = np.argsort(e, kind="stable")
     named = np.zeros(e.size, dtype=np.bool_)
-    for place, index in enumerate(order):
-        others = np.delete(e[order], place)
+    for rank, index in enumerate(order):
+        others = np.delete(e[order], rank)
         sums = e[index] + np.concatenate([[0.0], np.cumsum(others)])
         named[index] = bool((sums / np.arange(1, e.size + 1) >= needed).all())
     return named

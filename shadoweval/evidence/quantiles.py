@@ -51,21 +51,21 @@ class QuantileSketch:
     def extend(self, values: FloatArray) -> None:
         """Count values >= 0."""
         bins = np.ceil(np.log(np.maximum(values, _SMALLEST)) / _LOG_BASE).astype(np.int64)
-        for place, count in zip(*np.unique(bins, return_counts=True), strict=True):
-            self._counts[int(place)] = self._counts.get(int(place), 0) + int(count)
+        for bin_, count in zip(*np.unique(bins, return_counts=True), strict=True):
+            self._counts[int(bin_)] = self._counts.get(int(bin_), 0) + int(count)
         self.n += values.size
 
     def quantiles(self, levels: Sequence[float]) -> FloatArray:
         """Values within 1 % of the empirical quantiles at the levels, which are in (0, 1); needs n >= 1."""
-        places = sorted(self._counts)
-        reached = np.cumsum([self._counts[place] for place in places])
+        filled = sorted(self._counts)
+        reached = np.cumsum([self._counts[bin_] for bin_ in filled])
         index = np.searchsorted(reached, np.ceil(np.asarray(levels) * self.n))
         # Bin k holds (1.02^(k-1), 1.02^k]; this value is within 1 % of both ends.
-        return np.exp(np.asarray(places)[index] * _LOG_BASE) * 2 / (math.exp(_LOG_BASE) + 1)
+        return np.exp(np.asarray(filled)[index] * _LOG_BASE) * 2 / (math.exp(_LOG_BASE) + 1)
 
     def to_state(self) -> list[list[int]]:
         """Bins and counts as JSON values."""
-        return [[place, self._counts[place]] for place in sorted(self._counts)]
+        return [[bin_, self._counts[bin_]] for bin_ in sorted(self._counts)]
 
     @classmethod
     def from_state(cls, rows: list[object]) -> Self:
@@ -77,8 +77,8 @@ class QuantileSketch:
         made = cls()
         for row in rows:
             match row:
-                case [int(place), int(count)] if count > 0:
-                    made._counts[place] = count
+                case [int(bin_), int(count)] if count > 0:
+                    made._counts[bin_] = count
                     made.n += count
                 case _:
                     raise StatsInputError(f"{row!r} in this state is no [bin, count]. It is damaged.")
@@ -163,8 +163,8 @@ class Exceedances(Variable):
         super().__init__(scale, rows=1 + len(watched))
         self.level, self.ratio, self.shift = level, ratio, shift
         self._thresholds = PredictableQuantiles(tuple(dict.fromkeys((level, *watched))))
-        places = [self._thresholds.levels.index(each) for each in watched]
-        self._rows = ((0, ratio, shift), *((place, 1.0, 0.0) for place in places))
+        indices = [self._thresholds.levels.index(each) for each in watched]
+        self._rows = ((0, ratio, shift), *((index, 1.0, 0.0) for index in indices))
         # Counts of candidate / tau per bin, by whether the incumbent exceeded tau.
         self._slow: FloatArray = np.zeros(_BINS + 2)
         self._fast: FloatArray = np.zeros(_BINS + 2)
@@ -172,22 +172,22 @@ class Exceedances(Variable):
     def measure(self, scores: Scores) -> Measured:
         """Where both arms have a score and the quantiles are known."""
         known = scores.both.copy()
-        places = np.flatnonzero(known)
+        judged = np.flatnonzero(known)
         values = np.zeros((len(self._rows), known.size))
-        incumbent, candidate = scores.incumbent[places], scores.candidate[places]
+        incumbent, candidate = scores.incumbent[judged], scores.candidate[judged]
         for part, tau in self._thresholds.advance(incumbent):
             if tau is None:
-                known[places[part]] = False
+                known[judged[part]] = False
                 continue
             self._count_ratio(incumbent[part], candidate[part], float(tau[0]))
-            for row, (place, ratio, shift) in enumerate(self._rows):
-                own = float(tau[place])
+            for row, (index, ratio, shift) in enumerate(self._rows):
+                own = float(tau[index])
                 bound = ratio * own + shift
                 if self.scale.higher_is_better:
                     bad, was_bad = candidate[part] < bound, incumbent[part] < own
                 else:
                     bad, was_bad = candidate[part] > bound, incumbent[part] > own
-                values[row, places[part]] = bad.astype(np.float64) - was_bad
+                values[row, judged[part]] = bad.astype(np.float64) - was_bad
         return values, known
 
     def _count_ratio(self, incumbent: FloatArray, candidate: FloatArray, tau: float) -> None:

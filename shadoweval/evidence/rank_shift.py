@@ -32,9 +32,9 @@ class Shift:
 
 def mid_ranks(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mid-ranks, and the sizes of the groups of ties."""
-    _values, place, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    _values, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(sizes)
-    return (last - (sizes - 1) / 2)[place], sizes.astype(np.float64)
+    return (last - (sizes - 1) / 2)[group], sizes.astype(np.float64)
 
 
 def statistic(experiment: FloatArray, control: FloatArray, *, moved: float, corrected: bool = True) -> float:

@@ -34,8 +34,8 @@ class SeenIds:
         """Which ids are in the set."""
         known = np.zeros(ids.size, dtype=np.bool_)
         for run in self._runs:
-            place = np.minimum(np.searchsorted(run, ids), run.size - 1)
-            known |= run[place] == ids
+            nearest = np.minimum(np.searchsorted(run, ids), run.size - 1)
+            known |= run[nearest] == ids
         return known
 
     def add(self, ids: IdArray) -> None:

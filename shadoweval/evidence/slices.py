@@ -153,13 +153,13 @@ class SliceEvidence:
         worse, better = (_named(large, side) for side in ("less", "greater"))
         results: list[Slice] = []
         for metric, name, mean in large:
-            found = (metric, name)
+            key = (metric, name)
             results.append(
                 Slice(
                     slice=name,
                     metric=metric,
                     n=mean.n,
-                    state="worse" if found in worse else "better" if found in better else "open",
+                    state="worse" if key in worse else "better" if key in better else "open",
                     difference=mean.mean * widths[metric],
                     lower=mean.bound(alpha, "lower") * widths[metric],
                     upper=mean.bound(alpha, "upper") * widths[metric],
@@ -242,8 +242,8 @@ def _named(large: Sequence[tuple[str, str, HistBet]], side: Side) -> set[tuple[s
     """Metric and slice of those whose difference lies on that side, by e-BH over all of them."""
     if not large:
         return set()
-    found = e_bh([mean.log_e(0.0, side) for *_, mean in large], FALSE_DISCOVERIES)
-    return {(metric, name) for (metric, name, _), named in zip(large, found.tolist(), strict=True) if named}
+    rejected = e_bh([mean.log_e(0.0, side) for *_, mean in large], FALSE_DISCOVERIES)
+    return {(metric, name) for (metric, name, _), named in zip(large, rejected.tolist(), strict=True) if named}
 
 
 def _compressed(codes: IntArray) -> tuple[IntArray, IntArray]:

@@ -71,11 +71,11 @@ def missing_is_tolerable(lower: float, missing_share: float, *, margin: float, l
     return few and tipping_mean(lower, missing_share, margin=margin) <= _TOLERABLE_TIPPING
 
 
-def sample_ratio_log_e(kept: int, sent: int, planned: float, *, strength: float = 100.0) -> float:
-    """Log evidence that the share kept / sent is not the planned one, at any time; an alarm at ln(1 / 0.01) is usual.
+def sample_ratio_log_e(arrived: int, sent: int, planned: float, *, strength: float = 100.0) -> float:
+    """Log evidence that the share arrived / sent is not the planned one, at any time; alarm at ln(1 / 0.01).
 
     Args:
-        kept: What arrived.
+        arrived: What arrived.
         sent: What was sent.
         planned: Share that should arrive, in (0, 1).
         strength: How near to the planned share the alternative is thought to be, in imagined observations.
@@ -83,14 +83,14 @@ def sample_ratio_log_e(kept: int, sent: int, planned: float, *, strength: float 
     Raises:
         StatsInputError: Counts or settings are impossible.
     """
-    if not 0 <= kept <= sent:
-        raise StatsInputError(f"{kept!r} of {sent!r} cannot have arrived.")
+    if not 0 <= arrived <= sent:
+        raise StatsInputError(f"{arrived!r} of {sent!r} cannot have arrived.")
     share(planned, "planned")
     at_least(strength, 1e-6, name="strength")
     a, b = strength * planned, strength * (1 - planned)
-    lost = sent - kept
-    likelihood = kept * math.log(planned) + lost * math.log1p(-planned)
-    return _log_beta(a + kept, b + lost) - _log_beta(a, b) - likelihood
+    lost = sent - arrived
+    likelihood = arrived * math.log(planned) + lost * math.log1p(-planned)
+    return _log_beta(a + arrived, b + lost) - _log_beta(a, b) - likelihood
 
 
 def _log_beta(a: float, b: float) -> float:

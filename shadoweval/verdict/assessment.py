@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -11,10 +11,8 @@ import msgspec
 
 from shadoweval.evidence import Level, MarginTest
 from shadoweval.evidence.slices import FEWEST_UNITS
-from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, GateResult, MetricSummary, SliceResult, Verdict
 from shadoweval.verdict.claims import Claim
-from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.decide import Decided, GateEvidence, awaited, decide, looks_of
 from shadoweval.verdict.explain import HOURS_TO_GO, hours_to_go, with_outlook
 from shadoweval.verdict.gates import Gate
@@ -22,7 +20,7 @@ from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import noise_floor, summary_of
 from shadoweval.verdict.trial import Trial
 
-__all__ = ["Assessment", "assess", "assess_pairs"]
+__all__ = ["Assessment", "assess"]
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,37 +29,6 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     summaries: tuple[MetricSummary, ...]
     slices: tuple[SliceResult, ...]
-
-
-def assess_pairs(
-    pairs: Iterable[ScoredPair],
-    *,
-    experiment: str,
-    candidate: str,
-    metrics: Sequence[Metric],
-    gates: Sequence[Gate],
-    coverage: Coverage,
-    now: datetime,
-    rules: Rules | None = None,
-) -> Assessment:
-    """Assess a candidate by its pairs.
-
-    Args:
-        pairs: What the verdict must know of each pair (`facts_of`) and its scores, in query order.
-        experiment: Name of the experiment.
-        candidate: Name of the candidate.
-        metrics: What the scorers make.
-        gates: What must hold.
-        coverage: The funnel that these pairs came out of.
-        now: The time, aware.
-        rules: Levels and floors; the defaults suit live traffic.
-
-    Raises:
-        ExperimentError: a gate can't be decided with these metrics.
-    """
-    trial = Trial(metrics, gates)
-    trial.add_pairs(pairs)
-    return assess(trial, experiment=experiment, candidate=candidate, coverage=coverage, now=now, rules=rules)
 
 
 def assess(
@@ -73,7 +40,16 @@ def assess(
     now: datetime,
     rules: Rules | None = None,
 ) -> Assessment:
-    """Assess the evidence of a trial as it stands; the trial is not changed and can go on."""
+    """Assess the evidence of a trial as it stands; the trial is not changed and can go on.
+
+    Args:
+        trial: The evidence.
+        experiment: Name of the experiment.
+        candidate: Name of the candidate.
+        coverage: The funnel that its pairs came out of.
+        now: The time, aware.
+        rules: Levels and floors; the defaults suit live traffic.
+    """
     rules = rules or Rules()
     decided = decide(trial, candidate=candidate, coverage=coverage, now=now.timestamp(), rules=rules)
     trial, outcome = decided.trial, decided.outcome

@@ -107,11 +107,11 @@ def watch_for_decay(claims: Sequence[Claim]) -> dict[str, Newest]:
         for claim in claims
         if claim.gate.kind == "no_worse" and not claim.gate.dry_run and isinstance(claim.variables[0], Difference)
     ]
-    found: dict[str, Newest] = {}
+    newest_of: dict[str, Newest] = {}
     for claim in watched:
         newest = Newest(-claim.holds.margin, alpha=_DECAY_ALPHA / len(watched))
-        claim.variables[0].newest = found[claim.metric.name] = newest
-    return found
+        claim.variables[0].newest = newest_of[claim.metric.name] = newest
+    return newest_of
 
 
 def claim_of(gate: Gate, metrics: Sequence[Metric], *, contrasts: Mapping[str, Variable]) -> Claim:

@@ -147,13 +147,13 @@ def opinion_of(
             results[gate.sentence] = classify(*samples[gate.base], settings)
             grouped.append((gate.group or "gates", results[gate.sentence]))
     total = score(grouped)
-    said = [
+    reasons = [
         f"{name}: {warning}"
         for name in dict.fromkeys(gate.base for gate in gates if gate.base in samples)
         for warning in warnings(*samples[name])
     ]
     outcome = "pass" if total >= _PASSING else "marginal" if total >= _MARGINAL else "fail"
-    return Opinion(outcome=outcome, score=total, classifications=results, warnings=tuple(said))
+    return Opinion(outcome=outcome, score=total, classifications=results, warnings=tuple(reasons))
 
 
 def _classified(gate: GateResult, result: Classification | None) -> GateResult:
@@ -281,19 +281,19 @@ def score(results: Sequence[tuple[str, Classification]], *, weights: Mapping[str
 
 def warnings(control: Sequence[float], experiment: Sequence[float]) -> tuple[str, ...]:
     """Why this rule should not be trusted with these samples."""
-    said: list[str] = []
+    reasons: list[str] = []
     for name, values in (("control", np.asarray(control)), ("experiment", np.asarray(experiment))):
         if values.size < _FEWEST_POINTS:
-            said.append(f"{name} has {values.size} points, below {_FEWEST_POINTS}: the interval is an approximation")
+            reasons.append(f"{name} has {values.size} points, below {_FEWEST_POINTS}: the interval is an approximation")
         if values.size > _FEWEST_POINTS and np.unique(values).size < min(_FEW_VALUES, values.size / 5):
-            said.append(
+            reasons.append(
                 f"{name} takes only {np.unique(values).size} values: on such scores a large loss can pass and the "
                 "answer hangs on rounding; use a gate on the paired difference"
             )
         if values.size > 2 and values.std() > 0:
             lag = float(np.corrcoef(values[:-1], values[1:])[0, 1])
             if lag > _AUTOCORRELATION:
-                said.append(
+                reasons.append(
                     f"{name} is autocorrelated ({lag:.2f} at lag 1): false alarms become several times likelier"
                 )
-    return tuple(said)
+    return tuple(reasons)

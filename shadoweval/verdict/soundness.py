@@ -263,9 +263,9 @@ def _unequal_log_e(metric: Metric, counts: MetricCounts) -> float:
     """Log evidence that one arm lacks its score more often than the other; failures that count nowhere are left out."""
     lacking = [counts.only_incumbent, counts.only_candidate]
     if metric.failure_scores is None:
-        for place, arm in enumerate(("candidate", "incumbent")):
+        for number, arm in enumerate(("candidate", "incumbent")):
             failed = sum(n for reason, n in counts.unscored.items() if reason.startswith(f"{arm}: failed: "))
-            lacking[place] = max(0, lacking[place] - failed)
+            lacking[number] = max(0, lacking[number] - failed)
     return float(max(discordant_log_e(lacking, lacking[::-1]))) - math.log(2)
 
 

@@ -11,7 +11,7 @@ from shadoweval import Experiment, Rules, better, no_worse
 from shadoweval.errors import UnknownCandidateError
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.evaluation.examples import Examples
-from shadoweval.evaluation.tally import Tally
+from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.records import Envelope, Failure, Refusal, ToolCall, WriteEffect
 from shadoweval.scoring import errors, recall
 from shadoweval.settings import Settings
@@ -199,27 +199,27 @@ class TestExamples:
         assert whys == ["failure", "largest loss", "largest loss", "largest gain", "largest gain", "sample", "sample"]
 
 
-class TestTally:
+class TestRunCounts:
     def test_compares_writes(self):
         """Same, missing, extra and repeated writes are told apart by tool and arguments."""
         served = [ToolCall(name="refund", arguments={"n": n}, effect="write") for n in (1, 2)]
         writes = [("refund", 1), ("refund", 1), ("refund", 3)]
-        tally = Tally()
+        runs = RunCounts()
 
-        tally.see(
+        runs.add(
             make_pair(
                 served={"calls": served},
                 shadow={"writes": tuple(WriteEffect(tool=t, arguments={"n": n}) for t, n in writes)},
             )
         )
 
-        assert dict(tally.writes) == {"same": 1, "missing": 1, "extra": 1, "duplicated": 1}
+        assert dict(runs.writes) == {"same": 1, "missing": 1, "extra": 1, "duplicated": 1}
 
     def test_counts_refusals_and_layers(self):
         """What was refused is summed by kind, and a missing layer keeps its reason."""
-        tally = Tally()
+        runs = RunCounts()
         for number in (1, 2):
-            tally.see(
+            runs.add(
                 make_pair(
                     number,
                     shadow={
@@ -229,15 +229,15 @@ class TestTally:
                 )
             )
 
-        assert tally.refusals == (Refusal(kind="socket.connect", detail="a:1", layer="audit", count=4),)
-        assert tally.containment == {
+        assert runs.refusals == (Refusal(kind="socket.connect", detail="a:1", layer="audit", count=4),)
+        assert runs.containment == {
             "seccomp": "in force in all runs",
             "netns": "missing in all runs: not permitted here",
         }
 
     def test_says_when_there_was_no_guard(self):
         """A run without containment is not passed over in silence."""
-        tally = Tally()
-        tally.see(make_pair())
+        runs = RunCounts()
+        runs.add(make_pair())
 
-        assert "none was in force" in tally.containment["guard"]
+        assert "none was in force" in runs.containment["guard"]

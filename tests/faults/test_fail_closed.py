@@ -15,10 +15,11 @@ import pytest
 
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, PairScore, Scored, Unscored, Verdict
-from shadoweval.verdict.assessment import assess_pairs
+from shadoweval.verdict.assessment import assess
 from shadoweval.verdict.facts import PairFacts
 from shadoweval.verdict.gates import at_least, at_most, no_worse
 from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.trial import Trial
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 1, 9, tzinfo=UTC)
@@ -82,15 +83,10 @@ def score(query: str, metric: str, value, candidate=None, noise=None) -> PairSco
 
 
 def verdict_of(world: World) -> Verdict:
-    return assess_pairs(
-        world.pairs,
-        experiment="support",
-        candidate="rerank",
-        metrics=METRICS,
-        gates=world.gates,
-        coverage=world.coverage,
-        now=NOW,
-        rules=world.rules,
+    trial = Trial(METRICS, world.gates)
+    trial.add_pairs(world.pairs)
+    return assess(
+        trial, experiment="support", candidate="rerank", coverage=world.coverage, now=NOW, rules=world.rules
     ).verdict
 
 

@@ -1,4 +1,4 @@
-"""What a report counts beside the scores: refusals, containment, versions, money, writes."""
+"""What a report counts of the runs beside their scores: refusals, containment, versions, money, writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Final
 from shadoweval.candidate.tools.session import compare_writes
 from shadoweval.records import Effect, Observation, Pair, Refusal
 
-__all__ = ["Tally"]
+__all__ = ["RunCounts"]
 
 _SHOWN: Final = 50
 
 
-class Tally:
+class RunCounts:
     """Counts over a stream of pairs.
 
     Args:
@@ -30,7 +30,7 @@ class Tally:
         self._runs = 0
         self._versions: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
-    def see(self, pair: Pair) -> None:
+    def add(self, pair: Pair) -> None:
         """Count one pair."""
         self._runs += 1
         for refusal in pair.candidate.refusals:
@@ -39,10 +39,10 @@ class Tally:
         arms = {"incumbent": pair.served, pair.candidate.arm: pair.candidate, "incumbent again": pair.rerun}
         for arm, observation in arms.items():
             if observation is not None:
-                self._count(arm, observation)
+                self._add_run(arm, observation)
         self.writes.update(compare_writes(pair.served.tool_calls, pair.candidate.writes, effects=self._effects))
 
-    def _count(self, arm: str, observation: Observation) -> None:
+    def _add_run(self, arm: str, observation: Observation) -> None:
         for name, version in observation.versions.items():
             self._versions[arm][name].add(version)
         if observation.usage.cost_usd is not None:
@@ -81,12 +81,12 @@ class Tally:
     @property
     def containment(self) -> dict[str, str]:
         """Layer -> in how many of the runs it was in force, or why it was missing."""
-        told: dict[str, str] = {}
+        layers: dict[str, str] = {}
         for layer, n in self._layers.items():
             name, missing, why = layer.partition(" missing: ")
             share = "all" if n == self._runs else f"{n} of {self._runs}"
-            told[name] = f"missing in {share} runs: {why}" if missing else f"in force in {share} runs"
-        return told or {"guard": "none was in force: the candidate ran as any process of this user"}
+            layers[name] = f"missing in {share} runs: {why}" if missing else f"in force in {share} runs"
+        return layers or {"guard": "none was in force: the candidate ran as any process of this user"}
 
     @property
     def versions(self) -> dict[str, dict[str, str]]:
