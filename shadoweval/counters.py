@@ -25,9 +25,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LOSSES", "NAMES", "Counters", "copy_counts", "read_counters"]
+__all__ = ["ALIKE", "LOSSES", "NAMES", "Counters", "copy_counts", "read_counters"]
 
-LOSSES: Final = (
+ALIKE: Final = (
     "off",
     "killed",
     "flag_off",
@@ -38,9 +38,15 @@ LOSSES: Final = (
     "breaker_open",
     "budget_spent",
     "nested",
+    "aborted",
+)
+"""Reasons that leave queries out whatever they are like: all of them for a while, or by chance, or because the caller
+went away. For every other reason, those of later versions too, a sampled query was lost for what it was."""
+
+LOSSES: Final = (
+    *ALIKE,
     "uncopyable",
     "too_large",
-    "aborted",
     "fault_decide",
     "fault_snapshot",
     "fault_outcome",
@@ -123,11 +129,11 @@ class Counters:
 
     def snapshot(self) -> dict[str, int]:
         """All that are not 0, with those counted `beside`."""
-        found = self.own()
+        counts = self.own()
         for other in self.beside:
             for name, count in other.own().items():
-                found[name] = found.get(name, 0) + count
-        return found
+                counts[name] = counts.get(name, 0) + count
+        return counts
 
     def close(self) -> None:
         """Let go of the file; it stays for readers."""

@@ -113,9 +113,9 @@ def carried(value: Any) -> bool:  # noqa: C901, PLR0911 - the request path: a fu
 def uncopyable(value: Any) -> str | None:
     """Why this recorded value is no copy of the real one; None: it is one."""
     if isinstance(value, Mapping):
-        found = cast("Mapping[Any, Any]", value)
-        if len(found) == 1 and UNCOPYABLE in found:
-            return str(found[UNCOPYABLE])
+        mapping = cast("Mapping[Any, Any]", value)
+        if len(mapping) == 1 and UNCOPYABLE in mapping:
+            return str(mapping[UNCOPYABLE])
     return None
 
 

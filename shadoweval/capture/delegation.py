@@ -53,14 +53,14 @@ def over_generator(function: Callable[..., Any], watching: Watching) -> Callable
         watch = watching(args, kwargs)
         stream: Generator[Any, Any, Any] | None = None
         thrown: BaseException | None = None
-        given: Any = None
+        sent: Any = None
         waiting: list[Any] = []  # a chunk, until its consumer has it: nobody else shall keep it alive
         while True:
             watch.resumed()
             try:
                 if stream is None:
                     stream = cast("Generator[Any, Any, Any]", function(*args, **kwargs))
-                waiting.append(stream.send(given) if thrown is None else stream.throw(thrown))
+                waiting.append(stream.send(sent) if thrown is None else stream.throw(thrown))
             except StopIteration as stop:
                 watch.returned(stop.value)
                 return stop.value
@@ -71,7 +71,7 @@ def over_generator(function: Callable[..., Any], watching: Watching) -> Callable
                 thrown = None  # its traceback holds this frame: they'd keep each other until the collector comes
             watch.yielded(waiting[0])
             try:
-                given = yield waiting.pop()
+                sent = yield waiting.pop()
             except BaseException as error:  # noqa: BLE001 - thrown in or closed: the inner one decides what comes of it
                 thrown = error
                 watch.interrupted(error)
@@ -115,7 +115,7 @@ def over_async_generator(function: Callable[..., Any], watching: Watching) -> Ca
         watch = watching(args, kwargs)
         stream: AsyncGenerator[Any, Any] | None = None
         thrown: BaseException | None = None
-        given: Any = None
+        sent: Any = None
         waiting: list[Any] = []  # a chunk, until its consumer has it: nobody else shall keep it alive
         while True:
             watch.resumed()
@@ -124,7 +124,7 @@ def over_async_generator(function: Callable[..., Any], watching: Watching) -> Ca
                     stream = cast("AsyncGenerator[Any, Any]", function(*args, **kwargs))
                     waiting.append(await _first(stream))
                 else:
-                    waiting.append(await (stream.asend(given) if thrown is None else stream.athrow(thrown)))
+                    waiting.append(await (stream.asend(sent) if thrown is None else stream.athrow(thrown)))
             except StopAsyncIteration:
                 watch.returned(None)
                 return
@@ -135,7 +135,7 @@ def over_async_generator(function: Callable[..., Any], watching: Watching) -> Ca
                 thrown = None  # its traceback holds this frame: they'd keep each other until the collector comes
             watch.yielded(waiting[0])
             try:
-                given = yield waiting.pop()
+                sent = yield waiting.pop()
             except BaseException as error:  # noqa: BLE001 - thrown in or closed: the inner one decides what comes of it
                 thrown = error
                 watch.interrupted(error)

@@ -11,7 +11,7 @@ from shadoweval.errors import ToolFailedError, ToolRefusedError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
-__all__ = ["ToolFailedError", "error_text", "given", "interceptor", "set_interceptor"]
+__all__ = ["ToolFailedError", "answered_result", "error_text", "interceptor", "set_interceptor"]
 
 
 class Interceptor(Protocol):
@@ -56,11 +56,11 @@ def interceptor() -> Interceptor | None:
 
 
 def error_text(error: BaseException) -> str:
-    """`TypeName: message`, as records hold it; `given` reads it."""
+    """`TypeName: message`, as records hold it; `answered_result` reads it."""
     return f"{type(error).__name__}: {error}"
 
 
-def given(name: str, effect: Effect, answer: StubAnswer) -> Any:
+def answered_result(name: str, effect: Effect, answer: StubAnswer) -> Any:
     """What the caller of an answered tool gets back.
 
     Raises:

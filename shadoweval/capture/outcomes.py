@@ -47,9 +47,9 @@ def answer_text(value: Any) -> str | None:
 
 def _mapped(value: Mapping[Any, Any]) -> str | None:
     for name in _ANSWERS:
-        found = value.get(name)
-        if found is not None:
-            return answer_text(found) if not isinstance(found, list) else _blocks(cast("list[Any]", found))
+        part = value.get(name)
+        if part is not None:
+            return answer_text(part) if not isinstance(part, list) else _blocks(cast("list[Any]", part))
     messages = value.get("messages")
     if isinstance(messages, list | tuple) and messages:
         return answer_text(cast("Sequence[Any]", messages)[-1])
@@ -58,8 +58,8 @@ def _mapped(value: Mapping[Any, Any]) -> str | None:
 
 def _blocks(blocks: list[Any]) -> str | None:
     texts = [part if isinstance(part, str) else _block(part) for part in blocks]
-    found = [text for text in texts if text is not None]
-    return "".join(found) if found else None
+    known = [text for text in texts if text is not None]
+    return "".join(known) if known else None
 
 
 def _block(part: Any) -> str | None:
@@ -98,16 +98,16 @@ def outcome_of(
     parts = parts or Parts()
     if extract is None:
         return _outcome(answer_text(value), value, parts=parts, max_bytes=max_bytes)
-    told = extract(value)
-    if isinstance(told, Outcome):
-        return _merged(told, parts, max_bytes)
-    if isinstance(told, str):
-        return _outcome(told, value, parts=parts, max_bytes=max_bytes)
-    outcome = _outcome(answer_text(told), told, parts=parts, max_bytes=max_bytes)
-    if "hits" not in told:
+    extracted = extract(value)
+    if isinstance(extracted, Outcome):
+        return _merged(extracted, parts, max_bytes)
+    if isinstance(extracted, str):
+        return _outcome(extracted, value, parts=parts, max_bytes=max_bytes)
+    outcome = _outcome(answer_text(extracted), extracted, parts=parts, max_bytes=max_bytes)
+    if "hits" not in extracted:
         return outcome
     return msgspec.structs.replace(
-        outcome, hits=tuple(Hit(id=r[0], rank=r[1], score=r[2], text=r[3]) for r in hit_rows(told["hits"]))
+        outcome, hits=tuple(Hit(id=r[0], rank=r[1], score=r[2], text=r[3]) for r in hit_rows(extracted["hits"]))
     )
 
 
@@ -140,14 +140,14 @@ def _outcome(answer: str | None, value: Any, *, parts: Parts, max_bytes: int) ->
     )
 
 
-def _merged(told: Outcome, parts: Parts, max_bytes: int) -> Outcome:
-    copied, too_large = _data(told.value, max_bytes)
+def _merged(extracted: Outcome, parts: Parts, max_bytes: int) -> Outcome:
+    copied, too_large = _data(extracted.value, max_bytes)
     return msgspec.structs.replace(
-        told,
-        hits=told.hits or parts.hits,
-        tool_calls=told.tool_calls or parts.tool_calls,
+        extracted,
+        hits=extracted.hits or parts.hits,
+        tool_calls=extracted.tool_calls or parts.tool_calls,
         value=copied,
-        truncated=told.truncated or parts.truncated or too_large,
+        truncated=extracted.truncated or parts.truncated or too_large,
     )
 
 
@@ -184,12 +184,12 @@ class Chunks:
         max_bytes: What is kept of it; the rest is only counted.
     """
 
-    __slots__ = ("count", "kept", "left", "max_bytes", "only_text", "texts", "truncated")
+    __slots__ = ("count", "left", "max_bytes", "only_text", "parts", "texts", "truncated")
 
     def __init__(self, max_bytes: int) -> None:
         self.left = self.max_bytes = max_bytes
         self.count = 0
-        self.kept: list[Any] = []
+        self.parts: list[Any] = []
         self.texts: list[str | None] = []
         self.only_text = True
         self.truncated = False
@@ -202,7 +202,7 @@ class Chunks:
             if self.left >= 0:
                 self.texts.append(chunk)
                 if not self.only_text:
-                    self.kept.append(chunk)
+                    self.parts.append(chunk)
                 return
         elif self.left > 0:
             self._add_other(chunk)
@@ -212,20 +212,20 @@ class Chunks:
     def _add_other(self, chunk: Any) -> None:
         if self.only_text:
             self.only_text = False
-            self.kept = list(self.texts)
+            self.parts = list(self.texts)
         raw, too_large = data_of(chunk, max_bytes=self.left)
         self.truncated |= too_large
         self.left -= len(bytes(raw)) if raw is not None else 1
-        self.kept.append(raw)
+        self.parts.append(raw)
         self.texts.append(answer_text(chunk))
 
     def joined(self) -> tuple[str | None, Any]:
         """Answer (None where some chunk has no text) and value (None where the answer says it all)."""
         texts = [text for text in self.texts if text is not None]
-        answer = "".join(texts) if len(texts) == len(self.texts) and (texts or not self.kept) else None
-        return answer, (None if self.only_text else self.kept)
+        answer = "".join(texts) if len(texts) == len(self.texts) and (texts or not self.parts) else None
+        return answer, (None if self.only_text else self.parts)
 
     def data(self) -> list[Any]:
         """The chunks as data, for an experiment's own reading."""
-        raw = self.texts if self.only_text else self.kept
+        raw = self.texts if self.only_text else self.parts
         return [msgspec.msgpack.decode(chunk) if isinstance(chunk, msgspec.Raw) else chunk for chunk in raw]

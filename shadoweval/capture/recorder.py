@@ -143,8 +143,8 @@ class Recorder:
         index, parent = (None, None) if position is None else position
         raw = self.encoded(result)
         if raw is not None:
-            told = (started, started + duration, error, answered, index, parent)
-            self.log.append((CALL, name, effect, arguments, raw, *told))
+            rest = (started, started + duration, error, answered, index, parent)
+            self.log.append((CALL, name, effect, arguments, raw, *rest))
 
     def encoded(self, result: Any) -> bytes | None:
         """A tool's result, encoded, as an entry of the log holds it; None: there is no room for another entry."""
@@ -197,8 +197,8 @@ class Recorder:
         self, name: str, effect: Effect, arguments: bytes, started: float, error: BaseException
     ) -> None:
         """A tool call that raised just now."""
-        duration, told = time.perf_counter() - started, error_text(error)
-        self.add_call(name, arguments, None, started=started, duration=duration, error=told, effect=effect)
+        duration, message = time.perf_counter() - started, error_text(error)
+        self.add_call(name, arguments, None, started=started, duration=duration, error=message, effect=effect)
 
     @property
     def steps(self) -> list[StepRow]:

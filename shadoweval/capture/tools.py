@@ -15,7 +15,7 @@ from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool
 from shadoweval.capture.generators import gathered
-from shadoweval.capture.interception import error_text, given, installed
+from shadoweval.capture.interception import answered_result, error_text, installed
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wrappers import observed
 from shadoweval.checks import checked_choice, checked_keywords
@@ -45,27 +45,27 @@ class _Call:
         recorder, answer = self.recorder, self.answer
         if recorder is None:
             return
-        told = answer.error if answer is not None and answer.error is not None else None
-        if told is None and error is not None:
-            told = error_text(error)
+        failure = answer.error if answer is not None and answer.error is not None else None
+        if failure is None and error is not None:
+            failure = error_text(error)
         recorder.add_call(
             self.name,
             self.arguments,
             result,
             started=self.started,
             duration=perf_counter() - self.started,
-            error=told,
+            error=failure,
             effect=self.effect,
             answered="live" if answer is None else answer.answered,
         )
 
     def ask(self, live: Callable[[], Any]) -> Any:
         """What the interceptor gives, or `live()` without one."""
-        asked = installed.interceptor
-        if asked is None:
+        interceptor = installed.interceptor
+        if interceptor is None:
             return live()
-        self.answer = asked.answer(self.name, codec.thaw(self.arguments), effect=self.effect, live=live)
-        return given(self.name, self.effect, self.answer)
+        self.answer = interceptor.answer(self.name, codec.thaw(self.arguments), effect=self.effect, live=live)
+        return answered_result(self.name, self.effect, self.answer)
 
 
 def call_tool(name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> Any:

@@ -178,9 +178,9 @@ class Call(Shield):
         answer, value = chunks.joined()
         if plan.outcome is not None:
             whole = answer if answer is not None else chunks.data()
-            told = outcome_of(whole, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
-            cut = told.truncated or chunks.truncated
-            return encode(msgspec.structs.replace(told, chunks=chunks.count, truncated=cut))
+            outcome = outcome_of(whole, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
+            cut = outcome.truncated or chunks.truncated
+            return encode(msgspec.structs.replace(outcome, chunks=chunks.count, truncated=cut))
         return (answer, value, chunks.count, chunks.truncated)
 
     def _hand_over(self, recorder: Recorder, duration: float) -> None:

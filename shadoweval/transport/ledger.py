@@ -215,10 +215,10 @@ class Ledger:
 
 def _read_total(path: Path) -> tuple[dict[str, dict[str, int]], list[str]]:
     try:
-        found = json.loads(path.read_bytes())
+        total = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}, []
-    return found["sums"], found["folded"]
+    return total["sums"], total["folded"]
 
 
 def total(folder: Path, kind: Kind, *, fold: bool = False) -> Mapping[str, int]:

@@ -102,14 +102,14 @@ class SpoolReceiver:
             while at < size and len(batch.taken) < limit:
                 block = _pread(descriptor, min(wanted, size - at), at)
                 last = ended and at + len(block) >= size
-                found = scan(block, limit=limit - len(batch.taken), last=last)
-                batch.add(found.frames)
-                batch.damage += found.corrupt
-                at += found.consumed
-                if not found.consumed:
-                    if at + found.wanted > size and not ended:
+                stretch = scan(block, limit=limit - len(batch.taken), last=last)
+                batch.add(stretch.frames)
+                batch.damage += stretch.corrupt
+                at += stretch.consumed
+                if not stretch.consumed:
+                    if at + stretch.wanted > size and not ended:
                         break
-                    wanted = max(found.wanted, len(block) + HEADER)
+                    wanted = max(stretch.wanted, len(block) + HEADER)
                 else:
                     wanted = _CHUNK
         finally:
@@ -120,8 +120,8 @@ class SpoolReceiver:
 
     def settled(self, cursor: dict[str, int], finished: Sequence[str]) -> None:
         """Remember how far each segment was read, then remove those that are done."""
-        kept = {name: at for name, at in cursor.items() if name not in finished and (self.folder / name).exists()}
-        self._write_cursor({**kept, **{name: cursor[name] for name in finished}})
+        remaining = {name: at for name, at in cursor.items() if name not in finished and (self.folder / name).exists()}
+        self._write_cursor({**remaining, **{name: cursor[name] for name in finished}})
         for name in finished:
             (self.folder / name).unlink(missing_ok=True)
         if finished:

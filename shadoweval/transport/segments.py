@@ -134,13 +134,13 @@ def trouble(folder: Path) -> str | None:
 
     It looks and makes nothing. It can't see a disk that is full.
     """
-    place = Path(folder).absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        return f"{str(place)!r} is no folder"
-    if not os.access(place, os.W_OK | os.X_OK):
-        return f"{str(place)!r} may not be written by this user"
+    nearest = Path(folder).absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return f"{str(nearest)!r} is no folder"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"{str(nearest)!r} may not be written by this user"
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from shadoweval.counters import ALIKE
 from shadoweval.evidence import control_log_e, discordant_log_e, sample_ratio_log_e
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
@@ -31,23 +32,6 @@ _FEW: Final = 20
 _GAP: Final = 0.01
 _ERRING: Final = 0.05
 
-_ALIKE: Final = frozenset(
-    {
-        "off",
-        "killed",
-        "flag_off",
-        "flag_error",
-        "not_targeted",
-        "not_sampled",
-        "control",
-        "breaker_open",
-        "budget_spent",
-        "nested",
-        "aborted",
-    }
-)
-"""Reasons that leave queries out whatever they are like: all of them for a while, or by chance, or because the caller
-went away. For every other reason, those of later versions too, a sampled query was lost for what it was."""
 
 _NOT_LOST_LATER: Final = frozenset({"aborted", "killed"})
 
@@ -292,4 +276,4 @@ def missing_share(coverage: Coverage) -> float:
 
 def _lost(coverage: Coverage) -> dict[str, int]:
     """Sampled queries that were lost on the way to the worker, by reason."""
-    return {reason: n for reason, n in coverage.not_mirrored.items() if reason not in _ALIKE}
+    return {reason: n for reason, n in coverage.not_mirrored.items() if reason not in ALIKE}

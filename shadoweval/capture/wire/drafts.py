@@ -8,7 +8,7 @@ the order of `draft`'s fields; it begins with `MAGIC`, by which it is told from 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -26,7 +26,6 @@ MAGIC: Final = b"SEd1"
 """First field of a draft."""
 
 _FIELDS: Final = 20
-_OUTCOME, _HITS = 12, 16
 _HEAD: Final = encode((MAGIC,) * _FIELDS)[: 3 + 2 + len(MAGIC)]
 _FRAME: Final = b"SE" + bytes([codec.SCHEMA])
 
@@ -46,36 +45,7 @@ _DAMAGE: Final = (
     UncopyableError,
 )
 """What reading a draft with a wrong byte may raise."""
-_REFERENCE: Final = 7
-_REFERRED: Final = b"\xd6" + bytes([_REFERENCE])
-_ANSWER: Final = 0xFFFF_FFFF
-
-
-class _Reference(msgspec.Struct, frozen=True):
-    """Stands in a returned value for a text that the draft has elsewhere: the answer, or a hit's (list << 16 | row)."""
-
-    place: int
-
-
-def _extension(code: int, content: memoryview) -> Any:
-    if code == _REFERENCE:
-        return _Reference(int.from_bytes(content, "big"))
-    return msgspec.msgpack.Ext(code, bytes(content))
-
-
-_decode: Final = msgspec.msgpack.Decoder(ext_hook=_extension).decode
-
-
-def _resolved(value: Any, answer: str | None, hits: Any) -> Any:
-    """A returned value with its texts in place."""
-    if type(value) is _Reference:
-        place = value.place
-        return answer if place == _ANSWER else hits[place >> 16][place & 0xFFFF][2]
-    if type(value) is dict:
-        return {name: _resolved(part, answer, hits) for name, part in cast("dict[Any, Any]", value).items()}
-    if type(value) is list:
-        return [_resolved(part, answer, hits) for part in cast("list[Any]", value)]
-    return value
+_decode: Final = msgspec.msgpack.Decoder().decode
 
 
 def is_draft(frame: bytes) -> bool:
@@ -92,26 +62,22 @@ def finished(frame: bytes) -> bytes:
     if not is_draft(frame):
         return frame
     try:
-        draft = _decode(frame)
-        if _REFERRED in frame and type(draft[_OUTCOME]) is list:
-            answer, value, *rest = draft[_OUTCOME]
-            draft[_OUTCOME] = [answer, _resolved(value, answer, draft[_HITS]), *rest]
-        return _FRAME + encode(_envelope(draft))
+        return _FRAME + encode(_envelope(_decode(frame)))
     except _DAMAGE as error:
         raise CorruptFrameError(f"a draft that can't be finished ({error})", frame=frame) from error
 
 
 def _envelope(draft: list[Any]) -> tuple[Any, ...]:
     """The parts of an envelope in the order of the fields of its records."""
-    _, site, prefix, number, unit, text, inputs, attributes, asked_at, place, duration, first, *rest = draft
+    _, site, prefix, number, unit, text, inputs, attributes, asked_at, position, duration, first, *rest = draft
     outcome, failure, began, log, hits, most, truncated, cap = rest
     experiment, entry, salt, versions = site
     if type(asked_at) is float:
         asked_at = datetime.fromtimestamp(asked_at, UTC)
     if type(inputs) is list:
         inputs = freeze_call(tuple(inputs[0]), inputs[1], max_bytes=cap)
-    if place is None:
-        place = bucket(salt, unit)
+    if position is None:
+        position = bucket(salt, unit)
     name = f"{prefix}{number}"
     steps = step_rows(log, began)
     if type(outcome) is list:
@@ -124,6 +90,6 @@ def _envelope(draft: list[Any]) -> tuple[Any, ...]:
         outcome = msgspec.Raw(outcome)
     if failure is not None:
         failure = (*failure, failed_step(steps))
-    query = (name, text, inputs, entry, unit, attributes, asked_at, place, salt)
+    query = (name, text, inputs, entry, unit, attributes, asked_at, position, salt)
     did = (outcome, failure, steps, asked_at, duration, first, usage_row(steps), versions)
     return (experiment, query, (name, INCUMBENT, "served", *did))

@@ -55,9 +55,9 @@ def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int
     return codec.freeze((args, kwargs), max_bytes=max_bytes)
 
 
-def chosen(told: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def chosen(own: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments from what a user's `inputs` gave: keyword arguments, or the only one."""
-    return ((), dict(cast("Mapping[str, Any]", told))) if isinstance(told, Mapping) else ((told,), {})
+    return ((), dict(cast("Mapping[str, Any]", own))) if isinstance(own, Mapping) else ((own,), {})
 
 
 def attribute_data(attributes: Mapping[str, Any], *, max_bytes: int) -> msgspec.Raw:
@@ -66,8 +66,8 @@ def attribute_data(attributes: Mapping[str, Any], *, max_bytes: int) -> msgspec.
     Raises:
         UncopyableError, TooLargeError: as `codec.plain`.
     """
-    found = dict(attributes)
-    return msgspec.Raw(encode(found) if carried(found) else encode(codec.plain(found, max_bytes=max_bytes)))
+    plain = dict(attributes)
+    return msgspec.Raw(encode(plain) if carried(plain) else encode(codec.plain(plain, max_bytes=max_bytes)))
 
 
 def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
@@ -91,11 +91,11 @@ def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
 
 def _in_message(value: Any) -> str | None:
     if isinstance(value, Mapping):
-        found = cast("Mapping[str, Any]", value)
+        mapping = cast("Mapping[str, Any]", value)
         for name in _QUESTIONS:
-            if isinstance(found.get(name), str):
-                return found[name]
-        messages = found.get("messages")
+            if isinstance(mapping.get(name), str):
+                return mapping[name]
+        messages = mapping.get("messages")
         return None if messages is None else _in_message(messages)
     if isinstance(value, list | tuple) and value:
         last: Any = cast("Sequence[Any]", value)[-1]

@@ -95,9 +95,9 @@ def _hit(row: Sequence[Any], rank: int) -> HitRow:
 
 
 def usage_row(steps: Sequence[StepRow]) -> tuple[int | None, int | None, float | None]:
-    """Sums over the model calls: input tokens, output tokens, USD; None where no call told."""
-    told = [row for row in steps if row[0] == "model" and row[_USED] != _NO_USAGE]
-    return (_total(told, 4), _total(told, 5), _total(told, 6)) if told else _NO_USAGE
+    """Sums over the model calls: input tokens, output tokens, USD; None where no call calls."""
+    calls = [row for row in steps if row[0] == "model" and row[_USED] != _NO_USAGE]
+    return (_total(calls, 4), _total(calls, 5), _total(calls, 6)) if calls else _NO_USAGE
 
 
 def failed_step(steps: Sequence[StepRow]) -> str:

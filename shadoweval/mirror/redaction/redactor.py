@@ -35,10 +35,10 @@ def _checked(redact: Redactor) -> Redactor:
     """A redactor whose mistakes raise: what is no text can't be read on the other side."""
 
     def checked(text: str, key: str) -> str:
-        found: Any = redact(text, key)
-        if not isinstance(found, str):
-            raise TypeError(f"the redactor gave a {type(found).__name__} instead of a text")
-        return found
+        clean: Any = redact(text, key)
+        if not isinstance(clean, str):
+            raise TypeError(f"the redactor gave a {type(clean).__name__} instead of a text")
+        return clean
 
     return checked
 
@@ -191,8 +191,8 @@ def _redacted_observation(observation: Observation, redact: Redactor) -> Observa
 def _redacted_outcome(outcome: Outcome, redact: Redactor) -> Outcome:
     replace = msgspec.structs.replace
 
-    def hit(found: Hit) -> Hit:
-        return replace(found, text=None if found.text is None else redact(found.text, "text"))
+    def hit(original: Hit) -> Hit:
+        return replace(original, text=None if original.text is None else redact(original.text, "text"))
 
     def call(made: ToolCall) -> ToolCall:
         return replace(

@@ -112,8 +112,8 @@ _FEWEST_DIGITS: Final = 8
 def _luhn(digits: str) -> bool:
     """ISO/IEC 7812-1, annex B."""
     total = 0
-    for place, digit in enumerate(reversed(digits)):
-        number = int(digit) * (2 if place % 2 else 1)
+    for position, digit in enumerate(reversed(digits)):
+        number = int(digit) * (2 if position % 2 else 1)
         total += number - 9 if number > 9 else number
     return total % 10 == 0
 
@@ -126,28 +126,28 @@ def _iban(match: re.Match[str]) -> str:
 
 
 def _number(match: re.Match[str]) -> str:
-    found = match[0]
-    groups = [group for group in re.split(r"\D+", found) if group]
+    digits_text = match[0]
+    groups = [group for group in re.split(r"\D+", digits_text) if group]
     digits = "".join(groups)
-    if _CARD[0] <= len(digits) <= _CARD[1] and _CARD_GROUPS.fullmatch(found) and _luhn(digits):
+    if _CARD[0] <= len(digits) <= _CARD[1] and _CARD_GROUPS.fullmatch(digits_text) and _luhn(digits):
         return "[CARD]"
-    if _SSN.fullmatch(found):
+    if _SSN.fullmatch(digits_text):
         return "[SSN]"
-    return "[PHONE]" if _is_phone(found, groups) else found
+    return "[PHONE]" if _is_phone(digits_text, groups) else digits_text
 
 
-def _is_phone(found: str, groups: Sequence[str]) -> bool:
+def _is_phone(digits_text: str, groups: Sequence[str]) -> bool:
     """Whether it is written as a phone number; years, sums and page numbers in a row are not."""
     sizes = tuple(map(len, groups))
-    if not _PHONE[0] <= sum(sizes) <= _PHONE[1] or _DATE.fullmatch(found):
+    if not _PHONE[0] <= sum(sizes) <= _PHONE[1] or _DATE.fullmatch(digits_text):
         return False
-    if found.startswith("+"):  # E.123, international
+    if digits_text.startswith("+"):  # E.123, international
         return True
-    if found.startswith("("):  # E.123, national: the area in brackets
+    if digits_text.startswith("("):  # E.123, national: the area in brackets
         return sum(sizes) >= _NATIONAL and min(sizes) > 1
     if sizes in {_NANP, (1, *_NANP)}:
         return True
-    return found.startswith("0") and len(groups) > 1 and sum(sizes) >= _NATIONAL and "." not in found
+    return digits_text.startswith("0") and len(groups) > 1 and sum(sizes) >= _NATIONAL and "." not in digits_text
 
 
 def redact_secrets(text: str, key: str = "") -> str:

@@ -91,16 +91,16 @@ def assigned(text: str, small: str) -> str:
     parts: list[str] = []
     done = 0
     between = _BETWEEN_IN_PROSE if any(said in small for said in _SAID) else _BETWEEN
-    for found in between.finditer(text):
-        start = found.start()
+    for assignment in between.finditer(text):
+        start = assignment.start()
         if start < done:
             continue
         name = _name_before(text, max(done, start - _BEFORE), start)
         if name is None:
             continue
-        value = _QUOTED[found[1][-1:]].match(text, found.end())
-        if value is not None and (found[1] or _is_value(name, found[0], value)):
-            parts += (text[done : found.end()], "[SECRET]")
+        value = _QUOTED[assignment[1][-1:]].match(text, assignment.end())
+        if value is not None and (assignment[1] or _is_value(name, assignment[0], value)):
+            parts += (text[done : assignment.end()], "[SECRET]")
             done = value.end()
     return "".join([*parts, text[done:]]) if parts else text
 
