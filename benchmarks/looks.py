@@ -78,7 +78,7 @@ def leave_a_million(experiment: Experiment, store: SqlStore, pairs: int) -> int:
     columns, progress = made_columns(pairs), Progress(experiment)
     progress.trial.add(columns)
     state = progress.to_state()
-    assert store.look("bench", "new", purpose=purpose_of(experiment)).leave(state, purpose=purpose_of(experiment))
+    assert store.look("bench", "new", purpose=purpose_of(experiment)).save(state, purpose=purpose_of(experiment))
     return len(state)
 
 

@@ -21,7 +21,7 @@ from shadoweval.store.changes import queries_changed
 from shadoweval.store.engine import transaction
 from shadoweval.store.erasure import not_erased
 
-__all__ = ["TaskQueue"]
+__all__ = ["TaskQueue", "insert_envelopes", "insert_observation"]
 
 
 class TaskQueue:
@@ -42,12 +42,12 @@ class TaskQueue:
         What a user or session asked before they were erased is not kept.
         """
         with transaction(self._engine, write=True) as connection:
-            return sum(_insert_envelopes(connection, chunk, arms) for chunk in tables.in_chunks(envelopes))
+            return sum(insert_envelopes(connection, chunk, arms) for chunk in tables.in_chunks(envelopes))
 
     def add_observation(self, observation: Observation) -> bool:
         """Keep a shadow's observation and close its task. False: it was there already, or its query was erased."""
         with transaction(self._engine, write=True) as connection:
-            return _insert_observation(connection, observation)
+            return insert_observation(connection, observation)
 
     def lease(self, experiment: str, *, limit: int, seconds: float, owner: str) -> Sequence[Task]:
         """Take open tasks for `seconds`, oldest query first, the arms of a query in random order.
@@ -100,7 +100,7 @@ def _leased(experiment: str) -> tuple[Any, Any]:
     return col(tables.Task.experiment) == experiment, col(tables.Task.state) == "leased"
 
 
-def _insert_envelopes(connection: Connection, envelopes: Sequence[Envelope], arms: Mapping[str, Sequence[Arm]]) -> int:
+def insert_envelopes(connection: Connection, envelopes: Sequence[Envelope], arms: Mapping[str, Sequence[Arm]]) -> int:
     """Insert what is not there yet and not erased, with its tasks. Returns how many envelopes were new."""
     new = {envelope.id: envelope for envelope in not_erased(connection, envelopes)}
     known = select(col(tables.Envelope.query_id)).where(col(tables.Envelope.query_id).in_(new))
@@ -147,7 +147,7 @@ def _task_row(envelope: Envelope, arm: Arm) -> dict[str, Any]:
     }
 
 
-def _insert_observation(connection: Connection, observation: Observation) -> bool:
+def insert_observation(connection: Connection, observation: Observation) -> bool:
     """Insert an observation unless it is there, or its envelope was erased meanwhile; close its task."""
     envelope = tables.Envelope
     wanted = select(col(envelope.experiment), col(envelope.asked_at), col(envelope.query_id)).where(
@@ -229,5 +229,5 @@ def _give_up(connection: Connection, row: Any, *, seconds: float, now: datetime)
         started_at=row.lease_until or now,
         duration=seconds,
     )
-    _insert_observation(connection, observation)
+    insert_observation(connection, observation)
     _set_task(connection, row.query_id, row.arm, state="set_aside", owner="", lease_until=None)
