@@ -107,7 +107,7 @@ class ShadowASGI:
         app: The app.
         mirror: How.
         routes: Which requests.
-        headers: Names of the request headers to copy; those that carry credentials can't be.
+        headers: Names of the request headers to copy, by default `HEADERS`; those that carry credentials can't be.
         max_body: Bytes of a request's body. The app gets a larger one like any other; it is counted as `too_large`.
         entry: `"module:attribute"` of a function that takes the query's mapping, for re-runs of the incumbent.
 
@@ -121,12 +121,12 @@ class ShadowASGI:
         mirror: Mirror,
         *,
         routes: Sequence[Route],
-        headers: Iterable[str] = HEADERS,
+        headers: Iterable[str] | None = None,
         max_body: int = 1 << 20,
         entry: str | None = None,
     ) -> None:
         self.app, self.routes, self.max_body = app, tuple(routes), max_body
-        self.headers = frozenset(name.lower() for name in headers)
+        self.headers = frozenset(name.lower() for name in (HEADERS if headers is None else headers))
         secret = sorted(self.headers & _NEVER)
         if secret:
             raise ExperimentError(f"Header {secret[0]!r} carries credentials, so it is never copied. Take it out.")

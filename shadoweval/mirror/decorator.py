@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -135,9 +135,18 @@ class Mirror:
         """An OpenAI client whose every chat completion and response is one query; see `adapters.openai`."""
         return adapter("mirror", "openai")(client, self, entry=entry)
 
-    def asgi(self, app: Any, *, routes: Sequence[Any], **options: Any) -> Any:
-        """An ASGI app whose matching routes are mirrored; see `adapters.asgi`."""
-        return adapter("mirror", "asgi")(app, self, routes=routes, **options)
+    def asgi(
+        self,
+        app: Any,
+        *,
+        routes: Sequence[Any],
+        headers: Iterable[str] | None = None,
+        max_body: int = MAX_BYTES,
+        entry: str | None = None,
+    ) -> Any:
+        """An ASGI app whose matching routes are mirrored; see `adapters.asgi.ShadowASGI`."""
+        shadow: Any = adapter("mirror", "asgi")
+        return shadow(app, self, routes=routes, headers=headers, max_body=max_body, entry=entry)
 
     def close(self) -> None:
         """Close the transport; what was handed over stays."""

@@ -1,10 +1,14 @@
+import asyncio
 import importlib.util
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from shadoweval.adapters.asgi import Route
 from shadoweval.capture import third_party
+from shadoweval.mirror import Mirror
+from shadoweval.testing import MemoryTransport
 
 ROWS = [(side, library) for side, adapters in third_party.TABLE.items() for library in adapters]
 
@@ -37,3 +41,43 @@ def test_a_library_is_connected_once_and_only_when_it_is_loaded(monkeypatch):
     connections.connect()
     assert calls == [("recorder", "some_library")]
     assert connections.waiting == ("another",)
+
+
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def requested(mounted):
+    scope = {"type": "http", "method": "POST", "path": "/ask", "query_string": b"", "headers": []}
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async def send(message):
+        del message
+
+    asyncio.run(mounted(scope, receive, send))
+
+
+class Client:
+    """What the adapter needs of an OpenAI client."""
+
+    def request(self, cast_to, options, **_):
+        return {"model": "m", "choices": [{"message": {"content": "an answer"}}]}
+
+    def copy(self):
+        return self
+
+
+def test_a_mirror_mounts_over_what_is_no_function():
+    """Each of its methods finds its adapter by the table, and what comes out makes queries."""
+    runnables = pytest.importorskip("langchain_core.runnables")
+    transport = MemoryTransport()
+    mirror = Mirror("support", transport, control=0.0)
+    assert mirror.runnable(runnables.RunnableLambda(str)).invoke("why") == "why"
+    options = SimpleNamespace(url="/chat/completions", json_data={"model": "m", "messages": []})
+    mirror.client(Client()).request(dict, options)
+    requested(mirror.asgi(app, routes=[Route(path="/ask")], headers=["accept"], max_body=10))
+    assert len(transport.frames) == 3
