@@ -72,7 +72,7 @@ def read_orders(path: Path) -> list[Order]:
         rows = db.execute("SELECT * FROM orders JOIN customers ON customer = email ORDER BY order_id").fetchall()
         lines = db.execute("SELECT * FROM order_lines ORDER BY order_id, line").fetchall()
         refunds = db.execute("SELECT order_id, reason FROM refunds").fetchall()
-    found: list[Order] = []
+    orders: list[Order] = []
     for row in rows:
         delivered = date.fromisoformat(row["delivered_on"]) if row["delivered_on"] else None
         bought = tuple(
@@ -87,8 +87,8 @@ def read_orders(path: Path) -> list[Order]:
             lines=bought,
             refunded=frozenset(r["reason"] for r in refunds if r["order_id"] == row["order_id"]),
         )
-        found.append(order)
-    return found
+        orders.append(order)
+    return orders
 
 
 def right_writes(  # noqa: PLR0911 - the handbook's rules, one after the other
@@ -237,7 +237,7 @@ def _case(kind: str, wording: str, order: Order, *, rng: random.Random, orders: 
         number = order.order_id if kind == "foreign_order" else f"K-99{digits}"
         calls, gist = [_call("look_up_order", "read", order_id=number)], "finds no such order of this customer"
     else:
-        calls, gist = _about_order(kind, wording, order, said=(line, asked), orders=orders)
+        calls, gist = _about_order(kind, wording, order, mentioned=(line, asked), orders=orders)
     return {
         "query": text,
         "inputs": {"question": text, "customer": asker.customer},
@@ -248,10 +248,10 @@ def _case(kind: str, wording: str, order: Order, *, rng: random.Random, orders: 
 
 
 def _about_order(
-    kind: str, wording: str, order: Order, *, said: tuple[Line, int], orders: Sequence[Order]
+    kind: str, wording: str, order: Order, *, mentioned: tuple[Line, int], orders: Sequence[Order]
 ) -> tuple[list[Call], str]:
-    line = said[0] if "{product}" in wording else None
-    asked = said[1] if "{amount}" in wording else None
+    line = mentioned[0] if "{product}" in wording else None
+    asked = mentioned[1] if "{amount}" in wording else None
     calls: list[Call] = []
     if "{order" not in wording:
         calls.append(_call("list_orders", "read", customer_email=order.customer))
@@ -259,12 +259,12 @@ def _about_order(
             return calls, "asks for the order number"
     calls.append(_call("look_up_order", "read", order_id=order.order_id))
     meant = order.lines[0] if len(order.lines) == 1 else line
-    told: list[str] = []
+    gists: list[str] = []
     for wish in re.split(r" and ", re.split(r",| to ", kind, maxsplit=1)[0]):
         writes, gist = right_writes(wish, order, meant, asked=asked)
         calls += writes
-        told.append(gist)
-    return calls, "; ".join(told)
+        gists.append(gist)
+    return calls, "; ".join(gists)
 
 
 def _means(order: Order, line: Line | None, orders: Sequence[Order]) -> bool:

@@ -174,10 +174,10 @@ class CorruptFrameError(CodecError):
 class NewerSchemaError(CodecError):
     """An envelope written by a later version than this one can read."""
 
-    def __init__(self, found: int, known: int) -> None:
-        self.found, self.known = found, known
+    def __init__(self, schema: int, known: int) -> None:
+        self.schema, self.known = schema, known
         super().__init__(
-            f"Envelope of schema {found}, but this version reads up to {known}. Upgrade shadoweval where the worker "
+            f"Envelope of schema {schema}, but this version reads up to {known}. Upgrade shadoweval where the worker "
             "runs; the envelope is kept."
         )
 
@@ -221,10 +221,10 @@ class StoreError(ShadowEvalError):
 class NewerDatabaseError(StoreError):
     """The database was written by a later version of shadoweval."""
 
-    def __init__(self, url: str, found: str, known: str) -> None:
-        self.url, self.found, self.known = url, found, known
+    def __init__(self, url: str, schema: str, known: str) -> None:
+        self.url, self.schema, self.known = url, schema, known
         super().__init__(
-            f"The database {url!r} has schema {found!r}, which this version (schema {known!r}) does not know. It was "
+            f"The database {url!r} has schema {schema!r}, which this version (schema {known!r}) does not know. It was "
             "written by a later shadoweval: upgrade this one, or point it at another database. Nothing was changed."
         )
 

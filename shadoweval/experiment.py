@@ -282,8 +282,8 @@ def _checked_scorer(what: str, scorer: Scorer) -> Scorer:
     mend = "A scorer has `metrics`, `version` and `score`; see protocols.Scorer."
     if callable(scorer):
         arguments = inspect.signature(scorer).parameters.values()
-        given = ", ".join(
+        defaults = ", ".join(
             f"{each.name}={each.default!r}" for each in arguments if isinstance(each.default, int | float)
         )
-        mend = f"It is not called. Call it: {getattr(scorer, '__name__', 'it')}({given})."
+        mend = f"It is not called. Call it: {getattr(scorer, '__name__', 'it')}({defaults})."
     raise ArgumentError(what, scorer, expected="a list of scorers", mend=mend)

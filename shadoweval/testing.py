@@ -173,14 +173,14 @@ class FixedFlags(FlagProvider):
 
 
 class ListNotifier:
-    """Keeps what it is told in `told`."""
+    """Keeps what it was notified of in `changes`: a verdict and the one before."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Verdict, Verdict | None]] = []
+        self.changes: list[tuple[Verdict, Verdict | None]] = []
 
     def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
         """Keep it."""
-        self.told.append((verdict, previous))
+        self.changes.append((verdict, previous))
 
 
 def inputs_of(query: Query) -> Any:
@@ -191,13 +191,13 @@ def inputs_of(query: Query) -> Any:
 def make_query(number: int = 1, *, text: str = "", **changes: Any) -> Query:
     """Query `q-NUMBER`, asked a second after the one before."""
     words = text or f"question number {number}"
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": f"q-{number}",
         "text": words,
         "inputs": freeze(((words,), {})),
         "asked_at": NOON + timedelta(seconds=number),
     }
-    return Query(**{**given, **changes})
+    return Query(**{**fields, **changes})
 
 
 def make_observation(
@@ -212,7 +212,7 @@ def make_observation(
 ) -> Observation:
     """An observation of `query`; hits are document ids, best first."""
     ranked = tuple(Hit(id=name, rank=rank) for rank, name in enumerate(hits, start=1))
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "query_id": query.id,
         "arm": arm,
         "place": "served" if arm == "incumbent" else "shadow",
@@ -221,7 +221,7 @@ def make_observation(
         "failure": failure,
         "outcome": None if failure else Outcome(answer=answer, hits=ranked, tool_calls=tuple(calls)),
     }
-    return Observation(**{**given, **changes})
+    return Observation(**{**fields, **changes})
 
 
 def make_pair(

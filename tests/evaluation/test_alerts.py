@@ -28,8 +28,8 @@ def test_tells_each_change_once():
         notify_changes(look, before, [notifier])
         before = look
 
-    told = [(v.decision, p.decision if p else None) for v, p in notifier.told]
-    assert told == [("hold", None), ("promote", "hold")]
+    seen = [(v.decision, p.decision if p else None) for v, p in notifier.changes]
+    assert seen == [("hold", None), ("promote", "hold")]
 
 
 def test_a_notifier_that_fails_does_not_stop_the_others(caplog):
@@ -42,7 +42,7 @@ def test_a_notifier_that_fails_does_not_stop_the_others(caplog):
     notifier = ListNotifier()
 
     assert notify_changes(evaluation("rollback", "broken"), None, [Broken(), notifier]) == 1
-    assert len(notifier.told) == 1
+    assert len(notifier.changes) == 1
     assert caplog.records[0].message == "alert not sent"
 
 
