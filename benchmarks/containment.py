@@ -141,11 +141,11 @@ PAGES = bytearray(b"x" * (256 * 4096))  # held before the fork, so that a child 
 def fault_us() -> float:
     """Microseconds that copying one page of the parent takes in a fresh child."""
     start = time.process_time()
-    for place in range(0, len(PAGES), 4096):
-        PAGES[place] = 1
+    for offset in range(0, len(PAGES), 4096):
+        PAGES[offset] = 1
     copied = time.process_time()
-    for place in range(0, len(PAGES), 4096):
-        PAGES[place] = 2
+    for offset in range(0, len(PAGES), 4096):
+        PAGES[offset] = 2
     return (2 * copied - start - time.process_time()) / (len(PAGES) / 4096) * 1e6
 
 
@@ -236,18 +236,18 @@ def summary(seen: dict[str, dict[str, list[float]]]) -> dict[str, object]:
     return {"bare ns": bare, "ratios": ratios, "ordinary code": means, "asked": asked_names, "bars": BARS, **setup}
 
 
-def show(found: dict) -> None:
+def show(figures: dict) -> None:
     """The table, and the bars."""
     print(f"{'':26s}{'bare us':>10s}{'guarded':>10s}{'without audit':>15s}   (ratio to bare)")
-    for name, bare in found["bare ns"].items():
-        note = "   asks the supervisor" if name in found["asked"] else ""
-        ratios = [found["ratios"][mode][name] for mode in ("guarded", "without audit")]
+    for name, bare in figures["bare ns"].items():
+        note = "   asks the supervisor" if name in figures["asked"] else ""
+        ratios = [figures["ratios"][mode][name] for mode in ("guarded", "without audit")]
         print(f"{name:26s}{bare / 1e3:10.2f}{ratios[0]:10.3f}{ratios[1]:15.3f}{note}")
-    means = found["ordinary code"]
+    means = figures["ordinary code"]
     row = f"{means['guarded']:10.3f}{means['without audit']:15.3f}"
     print(f"{'ordinary code (geom. mean)':36s}{row}   bar {BARS['ordinary code']}")
     for kind in SETUP:
-        print(f"{kind}: median {found[kind]:.2f}, least {found['least ' + kind]:.2f}")
+        print(f"{kind}: median {figures[kind]:.2f}, least {figures['least ' + kind]:.2f}")
     print(f"bar of the set-up: {BARS['set-up ms']} ms")
 
 
@@ -260,10 +260,10 @@ def main() -> None:
     prepare()
     gc.collect()
     gc.freeze()
-    found = summary(run(options.rounds, options.seed))
-    show(found)
+    figures = summary(run(options.rounds, options.seed))
+    show(figures)
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
+        options.json.write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

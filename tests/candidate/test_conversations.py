@@ -8,11 +8,11 @@ from shadoweval.testing import make_observation, make_query
 
 def turn(number, thread, ours, theirs, **candidate):
     query = make_query(number, attributes={"thread_id": thread} if thread else {})
-    told = candidate or {"answer": theirs}
+    outcome = candidate or {"answer": theirs}
     return Pair(
         query=query,
         served=make_observation(query, answer=ours),
-        candidate=make_observation(query, "new", place="shadow", **told),
+        candidate=make_observation(query, "new", place="shadow", **outcome),
     )
 
 
@@ -23,7 +23,7 @@ def marks(*pairs, state=None):
 
 def test_turns_after_the_first_divergence_are_marked():
     """The turn that diverges is still the candidate's own; those after it name it, in their conversation alone."""
-    found, state = marks(
+    diverged, state = marks(
         turn(1, "a", "hello", "hello "),
         turn(2, "b", "hello", "good day"),
         turn(3, "a", "yes", "no"),
@@ -34,7 +34,7 @@ def test_turns_after_the_first_divergence_are_marked():
         turn(8, None, "yes", "yes"),
     )
 
-    assert found == [None, None, None, 2, 1, 2, None, None]
+    assert diverged == [None, None, None, 2, 1, 2, None, None]
     assert state == {"a": (4, 2), "b": (2, 1)}
 
 

@@ -75,10 +75,10 @@ def test_a_candidate_that_closes_everything_is_timed_all_the_same():
 
 def test_candidates_of_a_worker_that_idles_idle_in_its_session():
     """The kernel compares SCHED_IDLE within a session only: in one of their own they were the application's equals."""
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", IDLE.format(folder=str(FOLDER))], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    policy, session, group, own, workers, worker = map(int, told.stdout.split())
+    policy, session, group, own, workers, worker = map(int, done.stdout.split())
     assert policy == os.SCHED_IDLE
     assert session == workers
     assert group == own != worker

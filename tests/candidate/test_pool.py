@@ -195,11 +195,11 @@ def test_prices_make_dollars_of_tokens():
     """A provider says tokens only: the longest name that the model's begins with gives the price, and budgets hold."""
     prices = {"large": (1.0, 1.0), "large-model": (1000.0, 2000.0), "other": (9.0, 9.0)}
     by_usd = run_one("unpriced", limits=Limits(usd=2.0, prices=prices))
-    told = run_one("spender", limits=Limits(usd=2.0, prices=prices))
+    by_price = run_one("spender", limits=Limits(usd=2.0, prices=prices))
 
-    assert (by_usd.failure.kind, told.failure.kind) == ("budget", "budget")
+    assert (by_usd.failure.kind, by_price.failure.kind) == ("budget", "budget")
     assert by_usd.usage.cost_usd == pytest.approx(2.4)  # 0.4 + 0.2 a call
-    assert {step.cost_usd for step in told.steps} == {0.5}  # what the call itself says goes first
+    assert {step.cost_usd for step in by_price.steps} == {0.5}  # what the call itself says goes first
     assert Limits(prices=prices).cost("unknown", 1, 1) is None
     assert Limits(prices=prices).cost("large-model", None, None) is None
 
@@ -221,18 +221,18 @@ def test_async_candidates_share_a_child():
     async def run():
         async with pool_of("slow_or_not", limits=Limits(seconds=3, concurrency=4)) as pool:
             began = time.monotonic()
-            found = await asyncio.gather(
+            observations = await asyncio.gather(
                 *(pool.run(envelope(text, number=n), arm="new") for n, text in enumerate(texts))
             )
             again = await pool.run(envelope("a"), arm="new")
-            return found, again, time.monotonic() - began, pool.capacity
+            return observations, again, time.monotonic() - began, pool.capacity
 
-    found, again, took, capacity = asyncio.run(run())
+    observations, again, took, capacity = asyncio.run(run())
 
-    answers = [o.outcome.answer.split() for o in found if o.outcome]
+    answers = [o.outcome.answer.split() for o in observations if o.outcome]
     assert [answer[0] for answer in answers] == ["a", "b", "c"]
     assert {answer[2] for answer in answers} == {again.outcome.answer.split()[2]}
-    assert found[1].failure.kind == "timeout"
+    assert observations[1].failure.kind == "timeout"
     assert took < 60
     assert capacity == 4 + 1  # and one for the incumbent, which is not started yet
 

@@ -107,13 +107,13 @@ def test_containment_is_known_before_the_first_run():
     """Whoever starts the pool can say at once what holds each arm, and what holds nothing."""
     from shadoweval.candidate.guard import GuardPolicy
 
-    async def notes(guard):
+    async def described(guard):
         async with pool_of("answers", module="reaching_candidates", guard=guard) as pool:
-            told = pool.remarks
-            return told["new"][0], await pool.run(envelope("hi"), arm="new")
+            remarks = pool.remarks
+            return remarks["new"][0], await pool.run(envelope("hi"), arm="new")
 
-    told, observation = asyncio.run(notes(GuardPolicy(scratch="")))
-    layers, missing = told.removeprefix("contained by: ").split("; ", maxsplit=1)
+    text, observation = asyncio.run(described(GuardPolicy(scratch="")))
+    layers, missing = text.removeprefix("contained by: ").split("; ", maxsplit=1)
     assert layers.split(", ") == [layer for layer in observation.containment if " missing: " not in layer]
     assert all(gap in missing for gap in observation.containment if " missing: " in gap)
-    assert asyncio.run(notes(None))[0] == "no guard: it may do whatever this user may"
+    assert asyncio.run(described(None))[0] == "no guard: it may do whatever this user may"

@@ -54,15 +54,15 @@ def runs():
     """Each fault and then a normal run, one after the other in the same two pools."""
 
     async def run():
-        found = {}
+        observations = {}
         for limits in (SHORT, ROOMY):
             async with pool_of("any_of_them", module="faulty_candidates", limits=limits) as pool:
                 for name, own_limits, *_ in FAULTS:
                     if own_limits is limits:
                         broken = pool.run(envelope("break", args=(name, "break")), arm="new")
                         fine = pool.run(envelope("fine", args=(name, "fine")), arm="new")
-                        found[name] = [await asyncio.wait_for(one, 30) for one in (broken, fine)]
-        return found
+                        observations[name] = [await asyncio.wait_for(one, 30) for one in (broken, fine)]
+        return observations
 
     return asyncio.run(run())
 

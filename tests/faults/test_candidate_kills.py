@@ -27,10 +27,10 @@ async def murdered(victims, *, seed, pause, processes=2):
         nonlocal kills
         while not all(run.done() for run in runs):
             await asyncio.sleep(rng.uniform(0.0, pause))
-            found = victims(server)
-            if found:
+            pids = victims(server)
+            if pids:
                 try:
-                    os.kill(rng.choice(found), signal.SIGKILL)
+                    os.kill(rng.choice(pids), signal.SIGKILL)
                     kills += 1
                 except ProcessLookupError:
                     pass
@@ -113,9 +113,9 @@ def test_the_neighbours_of_a_crash_are_run_again():
         async with pool_of("crash_or_not", module="concurrent_candidates", limits=limits) as pool:
             return await asyncio.gather(*(pool.run(envelope(t, number=n), arm="new") for n, t in enumerate(texts)))
 
-    found = asyncio.run(run())
+    observations = asyncio.run(run())
 
-    assert [o.outcome.answer if o.outcome else o.failure.kind for o in found] == ["a", "crash", "b", "c"]
+    assert [o.outcome.answer if o.outcome else o.failure.kind for o in observations] == ["a", "crash", "b", "c"]
 
 
 def test_a_run_that_blocks_the_loop_is_the_only_one_that_fails():
@@ -127,9 +127,9 @@ def test_a_run_that_blocks_the_loop_is_the_only_one_that_fails():
         async with pool_of("block_or_not", module="concurrent_candidates", limits=limits) as pool:
             return await asyncio.gather(*(pool.run(envelope(t, number=n), arm="new") for n, t in enumerate(texts)))
 
-    found = asyncio.run(run())
+    observations = asyncio.run(run())
 
-    assert found[1].failure.kind == "timeout"
+    assert observations[1].failure.kind == "timeout"
 
 
 def test_children_die_with_the_worker(tmp_path):

@@ -38,9 +38,9 @@ def test_frames_are_cut_wherever_the_bytes_were_split(messages, cuts):
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     buffer = Messages()
 
-    found = [m for a, b in itertools.pairwise(places) for m in buffer.feed(stream[a:b])]
+    received = [m for a, b in itertools.pairwise(places) for m in buffer.feed(stream[a:b])]
 
-    assert found == messages
+    assert received == messages
 
 
 def test_an_absurd_length_is_told_before_anything_is_read():
@@ -64,9 +64,9 @@ def test_values_come_back_and_objects_stay_encoded():
     calls = [call("look", {"value": codec.plain(value), "object": strange, "within": codec.plain((1, call("x")))})]
     report = Report(7, make_observation(make_query(), calls=calls))
 
-    found = decode(encode(report), Report)
+    received = decode(encode(report), Report)
 
-    arguments = found.observation.tool_calls[0].arguments
+    arguments = received.observation.tool_calls[0].arguments
     assert arguments["value"] == value
     assert isinstance(arguments["object"], msgspec.msgpack.Ext)
     assert isinstance(arguments["within"], msgspec.msgpack.Ext)
@@ -79,16 +79,16 @@ def test_an_envelope_goes_out_with_what_a_run_needs():
         call("b", {"x": msgspec.msgpack.Ext(5, msgspec.msgpack.encode(["date", "2026-01-02"]))}, [codec.plain((3,))]),
         call("c", {}, threading.Lock()),
     ]
-    found = codec.decode_envelope(outgoing(envelope("hello", calls=known, args=("hello",))))
+    received = codec.decode_envelope(outgoing(envelope("hello", calls=known, args=("hello",))))
 
-    assert found.query.text == "hello"
-    assert codec.thaw(found.query.inputs) == (("hello",), {})
-    assert [c.result for c in found.served.tool_calls[:2]] == [(1, {"deep": {2}}), [(3,)]]
-    assert [c.arguments for c in found.served.tool_calls[:2]] == [
+    assert received.query.text == "hello"
+    assert codec.thaw(received.query.inputs) == (("hello",), {})
+    assert [c.result for c in received.served.tool_calls[:2]] == [(1, {"deep": {2}}), [(3,)]]
+    assert [c.arguments for c in received.served.tool_calls[:2]] == [
         {"on": dt.date(2026, 1, 2)},
         {"x": dt.date(2026, 1, 2)},
     ]
-    assert uncopyable(found.served.tool_calls[2].result)
+    assert uncopyable(received.served.tool_calls[2].result)
 
 
 def test_messages_of_megabytes_pass_a_socket():
@@ -99,10 +99,10 @@ def test_messages_of_megabytes_pass_a_socket():
     thread.start()
 
     reader = MessageReader(theirs)
-    found = decode(reader.next(), Request)
+    received = decode(reader.next(), Request)
     thread.join()
     ours.close()
 
-    assert found == message
+    assert received == message
     assert reader.next() is None
     theirs.close()

@@ -69,10 +69,10 @@ class Child:
             if served:
                 self.refusals += self.supervisor.handle_ready()
             if self.result in ready:
-                said = self.result.recv(65536).decode()
+                message = self.result.recv(65536).decode()
                 if served:
                     self.refusals += self.supervisor.handle_ready()
-                return said
+                return message
         raise TimeoutError
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ def start(fork_server, world):
         child.close()
 
 
-def said(text: str) -> dict[str, str]:
+def outcomes_of(text: str) -> dict[str, str]:
     """The outcomes that `try_natively` reported."""
     assert text.startswith("'{"), text
     return json.loads(ast.literal_eval(text))
@@ -135,7 +135,7 @@ def test_allowed_endpoints_can_be_reached(start, world, name):
 def test_allow_list_holds_host_and_port(start, world):
     """One allowed port opens no other one, and no other protocol's."""
     child = start("try_natively", allow=(Endpoint("127.0.0.1", world.tcp.getsockname()[1]),))
-    outcomes = said(child.next())
+    outcomes = outcomes_of(child.next())
     assert outcomes["connect"] == "done"
     assert outcomes["connect elsewhere"] == outcomes["datagram"] == outcomes["open"] == "EPERM"
     details = [refusal.detail for refusal in child.refusals]
@@ -241,21 +241,21 @@ def check_refused(outcomes):
 @pytest.mark.parametrize("missing", ["landlock", "notify", "netns"])
 def test_native_acts_stay_refused_without_a_layer(start, missing):
     """Where one kernel layer is missing the others refuse the same acts, and scratch can still be written."""
-    check_refused(said(start(f"try_without_{missing}", layers=ALL_LAYERS).next()))
+    check_refused(outcomes_of(start(f"try_without_{missing}", layers=ALL_LAYERS).next()))
 
 
 def test_nobody_has_all_layers(start, nobodys_folder):
     """Nothing of it needs root: an ordinary user gets every layer, the network namespace too, and they hold."""
     text = start("describe_without_nobody", layers=ALL_LAYERS, scratch=nobodys_folder).next()
     assert text.strip("'") == "contained by: descriptors, limits, netns, landlock, seccomp, notify, audit"
-    check_refused(said(start("try_without_nobody", layers=ALL_LAYERS, scratch=nobodys_folder).next()))
+    check_refused(outcomes_of(start("try_without_nobody", layers=ALL_LAYERS, scratch=nobodys_folder).next()))
 
 
 @pytest.mark.parametrize("missing", ["kernel", "table"])
 def test_audit_hook_alone_still_holds_python(start, missing):
     """Where there is no kernel layer, as on macOS, what Python announces is refused, named and counted all the same."""
     child = start(f"try_in_python_without_{missing}")
-    outcomes = said(child.next())
+    outcomes = outcomes_of(child.next())
     assert outcomes.pop("open in scratch") == outcomes.pop("sqlite in scratch") == "done"
     assert set(outcomes.values()) == {"RefusedError"}, outcomes
     assert {refusal.layer for refusal in child.refusals} == {"audit"}
@@ -265,7 +265,7 @@ def test_audit_hook_alone_still_holds_python(start, missing):
 def test_without_notify_the_allow_list_holds_by_port(start, world):
     """With nobody to ask, Landlock lets the allowed port through and nothing else."""
     child = start("try_without_notify", allow=(Endpoint("127.0.0.1", world.tcp.getsockname()[1]),))
-    outcomes = said(child.next())
+    outcomes = outcomes_of(child.next())
     assert outcomes["connect"] == outcomes["open in scratch"] == "done"
     del outcomes["connect"], outcomes["open in scratch"]
     assert set(outcomes.values()) <= {"EPERM", "EACCES"}, outcomes
@@ -274,7 +274,7 @@ def test_without_notify_the_allow_list_holds_by_port(start, world):
 def test_without_notify_and_landlock_everything_is_refused(start, world):
     """Fail closed: where nothing tells an allowed act from another, none is let through."""
     child = start("try_without_notify_landlock", allow=(Endpoint("127.0.0.1", world.tcp.getsockname()[1]),))
-    outcomes = said(child.next())
+    outcomes = outcomes_of(child.next())
     assert set(outcomes.values()) == {"EPERM"}
 
 
@@ -285,7 +285,7 @@ def test_closed_supervisor_fails_closed(start):
         child.supervisor.handle_ready()
     child.supervisor.close()
     child.result.send(b"g")
-    outcomes = said(child.next(served=False))
+    outcomes = outcomes_of(child.next(served=False))
     assert "done" not in outcomes.values(), outcomes
 
 

@@ -28,10 +28,10 @@ ARGUMENT = st.one_of(
 def run(code: bytes, number: int, arch: int, arguments: list[int]) -> int:
     """What the kernel would answer (Documentation/networking/filter.rst: load, and, jump, compare, return)."""
     memory = struct.pack("=iIQ6Q", number, arch, 0, *arguments)
-    lines, place, accumulator = [*struct.iter_unpack("=HBBI", code)], 0, 0
+    lines, position, accumulator = [*struct.iter_unpack("=HBBI", code)], 0, 0
     while True:
-        kind, hit, miss, value = lines[place]
-        place += 1
+        kind, hit, miss, value = lines[position]
+        position += 1
         if kind == 0x06:
             return value
         if kind == 0x20:
@@ -39,9 +39,9 @@ def run(code: bytes, number: int, arch: int, arguments: list[int]) -> int:
         elif kind == 0x54:
             accumulator &= value
         elif kind == 0x05:
-            place += value
+            position += value
         else:
-            place += hit if (accumulator == value if kind == 0x15 else accumulator >= value) else miss
+            position += hit if (accumulator == value if kind == 0x15 else accumulator >= value) else miss
 
 
 def matches(test, arguments: list[int]) -> bool:

@@ -20,8 +20,8 @@ def header(machine):
     """Name to number as the kernel's header has it; aarch64 uses the generic one."""
     for path in map(pathlib.Path, HEADERS[machine]):
         if path.exists():
-            found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", path.read_text())
-            return {name: int(number) for name, number in found}
+            definitions = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", path.read_text())
+            return {name: int(number) for name, number in definitions}
     pytest.skip(f"no C headers for {machine} here")
 
 

@@ -125,16 +125,16 @@ class World:
         """Undo what the last probe did to what is shared by all of them."""
         library = ctypes.CDLL(None)
         while str(self.folder) in (mounts := _text("/proc/self/mounts")):
-            place = next(line.split()[1] for line in mounts.splitlines() if str(self.folder) in line)
-            library.umount2(place.encode(), 2)
+            mount_point = next(line.split()[1] for line in mounts.splitlines() if str(self.folder) in line)
+            library.umount2(mount_point.encode(), 2)
         for kind, get, remove in (
             ("shm", "shmget", "shmctl"),
             ("sem", "semget", "semctl"),
             ("msg", "msgget", "msgctl"),
         ):
             if str(self.key) in _text(f"/proc/sysvipc/{kind}"):
-                found = getattr(library, get)(self.key, 0, 0)
-                getattr(library, remove)(found, *((0, 0) if kind == "sem" else (0, None)))
+                identifier = getattr(library, get)(self.key, 0, 0)
+                getattr(library, remove)(identifier, *((0, 0) if kind == "sem" else (0, None)))
         library.mq_unlink(f"/{self.name}".encode())
         for name in os.listdir("/dev/shm"):
             if self.name in name:
@@ -183,7 +183,7 @@ def _text(path: str) -> str:
 
 def _has_queue(name: str) -> bool:
     library = ctypes.CDLL(None)
-    found = library.mq_open(f"/{name}".encode(), os.O_RDONLY)
-    if found >= 0:
-        os.close(found)
-    return found >= 0
+    queue = library.mq_open(f"/{name}".encode(), os.O_RDONLY)
+    if queue >= 0:
+        os.close(queue)
+    return queue >= 0

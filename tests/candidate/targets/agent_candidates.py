@@ -123,11 +123,11 @@ def by_closure(state):
 
 def in_thread(state):
     """A node that calls a tool in a raw thread."""
-    found = []
-    thread = threading.Thread(target=lambda: found.append(_caught(send_email.invoke, {"body": "from a thread"})))
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.append(_caught(send_email.invoke, {"body": "from a thread"})))
     thread.start()
     thread.join()
-    return {"messages": [AIMessage(found[0])]}
+    return {"messages": [AIMessage(outcomes[0])]}
 
 
 async def by_coroutine(state):

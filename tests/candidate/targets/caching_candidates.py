@@ -41,6 +41,6 @@ own = Model(cache=InMemoryCache())
 
 
 def ask(question):
-    said = [model.invoke(question).text, asyncio.run(model.ainvoke(question)).text, own.invoke(question).text]
+    answers = [model.invoke(question).text, asyncio.run(model.ainvoke(question)).text, own.invoke(question).text]
     own.invoke(question)
-    return f"{said} after {len(asked)} calls, {cache.writes} writes, {len(own.cache._cache)} entries"
+    return f"{answers} after {len(asked)} calls, {cache.writes} writes, {len(own.cache._cache)} entries"

@@ -30,11 +30,11 @@ def channel():
     """The descriptor on which this process reports."""
     for number in range(3, 64):
         try:
-            found = socket.socket(fileno=os.dup(number))
+            copy = socket.socket(fileno=os.dup(number))
         except OSError:
             continue
-        with found:
-            if found.family == socket.AF_UNIX and found.type == socket.SOCK_STREAM and not found.getsockname():
+        with copy:
+            if copy.family == socket.AF_UNIX and copy.type == socket.SOCK_STREAM and not copy.getsockname():
                 return number
     raise AssertionError("no channel")
 
@@ -209,8 +209,8 @@ async def hangs_async(question):
 
 async def leaves_task(question):
     if question != "fine":
-        found = asyncio.get_running_loop().create_task(asyncio.sleep(3600))
-        SHARED["asked"].append(found)
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(3600))
+        SHARED["asked"].append(task)
         return "left a task"
     return "fine"
 

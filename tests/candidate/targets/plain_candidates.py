@@ -88,9 +88,9 @@ def search(question):
 
 
 def rag(question):
-    found = search(question)
+    hits = search(question)
     record_model_call("small-model", input_tokens=100, output_tokens=20, cost_usd=0.01)
-    return {"answer": f"{len(found)} found", "pair": (1, 2), "tags": {"a"}}
+    return {"answer": f"{len(hits)} found", "pair": (1, 2), "tags": {"a"}}
 
 
 @step("other")
@@ -194,17 +194,17 @@ def _caught(call, *args, **kwargs):
 def use_tools(question):
     """Plain functions called directly, in a thread, in an executor and in a loop."""
     with ThreadPoolExecutor(2) as executor:
-        found = [
+        outcomes = [
             _caught(look_up, "K-1"),
             _caught(look_up, "K-2", fields="few"),
             executor.submit(_caught, refund, "K-1", amount=5).result(),
             executor.submit(_caught, mystery, 1).result(),
             _caught(asyncio.run, _posted()),
         ]
-    thread = threading.Thread(target=lambda: found.append(_caught(refund, "K-1", 7)))
+    thread = threading.Thread(target=lambda: outcomes.append(_caught(refund, "K-1", 7)))
     thread.start()
     thread.join()
-    return found
+    return outcomes
 
 
 async def _posted():

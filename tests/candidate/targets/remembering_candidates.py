@@ -52,10 +52,10 @@ def converses(question):
 
 
 async def converses_async(question):
-    found = await graph.ainvoke({"messages": [HumanMessage(question)]}, CONFIG)
+    state_after = await graph.ainvoke({"messages": [HumanMessage(question)]}, CONFIG)
     chunks = [c async for c in graph.astream({"messages": [HumanMessage(question)]}, CONFIG)]
     state = await graph.aget_state(CONFIG)
-    return f"{found['messages'][-1].text} | {len(chunks)} | {len(state.values['messages'])} | {_sizes()}"
+    return f"{state_after['messages'][-1].text} | {len(chunks)} | {len(state.values['messages'])} | {_sizes()}"
 
 
 def in_a_loop(question):

@@ -66,10 +66,10 @@ def closes_everything(question):
     """Closes what only its own process has, and opens something else there."""
     for own in Path("/proc/self/fd").iterdir():
         try:
-            told = own.readlink()
+            path = own.readlink()
         except OSError:  # the listing's own
             continue
-        if told.name == "schedstat":
+        if path.name == "schedstat":
             other = Path(tempfile.mkdtemp()) / "other"
             other.write_text("1 99999999999999 1")
             os.dup2(os.open(other, os.O_RDONLY), int(own.name))

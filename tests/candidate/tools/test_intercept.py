@@ -62,13 +62,13 @@ def test_no_write_of_an_agent_runs(agent_runs, way):
 def test_an_agent_sees_recorded_results_and_goes_on_after_a_refusal(agent_runs, way):
     """Replays keep defaults, content_and_artifact, handled errors; refusals are tool errors in the agent's words."""
     observation = agent_runs[way]
-    said = observation.outcome.answer.split("; ")
+    messages = observation.outcome.answer.split("; ")
 
-    assert said[0].startswith("error:Tool 'send_email' (effect 'unknown') was refused")
-    assert said[1] == 'success:{"order": "K-1"}'
-    assert said[2] == 'success:{"order": "K-1", "again": true}'
-    assert said[3] == "error:no such order, as recorded"
-    assert said[4] == "success:paid the bill"
+    assert messages[0].startswith("error:Tool 'send_email' (effect 'unknown') was refused")
+    assert messages[1] == 'success:{"order": "K-1"}'
+    assert messages[2] == 'success:{"order": "K-1", "again": true}'
+    assert messages[3] == "error:no such order, as recorded"
+    assert messages[4] == "success:paid the bill"
     answered = [(c.name, c.answered) for c in observation.tool_calls]
     assert answered[:5] == [
         ("send_email", "refused"),
@@ -107,11 +107,11 @@ def test_plain_tools_are_answered_in_every_thread():
     """`@tool` functions, sync and async, called directly, in executors, threads and loops."""
     recorded = [call("look_up", {"order": "K-1", "fields": "all"}, {"order": "K-1", "recorded": True})]
     observation = run_one("use_tools", envelope(calls=recorded))
-    found = observation.outcome.value
+    answers = observation.outcome.value
 
-    assert found[0] == {"order": "K-1", "recorded": True}
-    assert all(str(answer).startswith("ToolRefusedError") for answer in found[1:])
-    assert len(found) == 6
+    assert answers[0] == {"order": "K-1", "recorded": True}
+    assert all(str(answer).startswith("ToolRefusedError") for answer in answers[1:])
+    assert len(answers) == 6
     assert [c.name for c in observation.tool_calls] == ["look_up", "look_up", "refund", "mystery", "post", "refund"]
     assert [(w.tool, w.arguments) for w in observation.writes] == [
         ("refund", {"order": "K-1", "amount": 5}),

@@ -133,7 +133,7 @@ def test_a_read_is_replayed_into_the_world_that_it_was_made_in(row, tmp_path):
     recorded, asked, answers = WORLDS[row]
     opened = session(recorded, tmp_path, default=[Replay(), Simulate()])
 
-    found = [
+    results = [
         ask(
             opened,
             *(("pay", arguments, "write") if "order" in arguments and "amount" in arguments else ("look", arguments)),
@@ -141,7 +141,7 @@ def test_a_read_is_replayed_into_the_world_that_it_was_made_in(row, tmp_path):
         for arguments in asked
     ]
 
-    assert [how for how, _ in found] == answers
+    assert [how for how, _ in results] == answers
 
 
 def test_defaults_and_ignored_arguments_are_made_equal(tmp_path):
@@ -161,11 +161,11 @@ def test_defaults_and_ignored_arguments_are_made_equal(tmp_path):
 def test_parallel_calls_get_one_answer_each(tmp_path):
     """Ten threads that make the same call at once get the ten recorded results, each once."""
     opened = session([call("look", ORDER, n, occurrence=n + 1) for n in range(10)], tmp_path)
-    gate, found = threading.Barrier(10), []
+    gate, results = threading.Barrier(10), []
 
     def make():
         gate.wait()
-        found.append(ask(opened, "look", dict(ORDER))[1])
+        results.append(ask(opened, "look", dict(ORDER))[1])
 
     threads = [threading.Thread(target=make) for _ in range(10)]
     for thread in threads:
@@ -173,7 +173,7 @@ def test_parallel_calls_get_one_answer_each(tmp_path):
     for thread in threads:
         thread.join()
 
-    assert sorted(found) == list(range(10))
+    assert sorted(results) == list(range(10))
 
 
 def test_repeated_reads_may_be_answered_again(tmp_path):

@@ -99,10 +99,10 @@ def test_without_a_shape_nothing_is_simulated(tmp_path):
     """No recorded call and no schema: refused. A failed call has no shape either."""
     failed = call("refund", PAID.arguments, error="ShopError: no", effect="write")
     bare = Session(Stubs(), envelope(calls=[failed]), scratch=tmp_path)
-    told = Session(Stubs(schemas={"refund": SCHEMA}), envelope(), scratch=tmp_path)
+    with_schema = Session(Stubs(schemas={"refund": SCHEMA}), envelope(), scratch=tmp_path)
 
     assert bare.answer("refund", ASKED, effect="write", live=None).answered == "refused"
-    assert told.answer("refund", ASKED, effect="write", live=None).answered == "simulated"
+    assert with_schema.answer("refund", ASKED, effect="write", live=None).answered == "simulated"
 
 
 @pytest.mark.parametrize(

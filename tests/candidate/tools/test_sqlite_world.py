@@ -97,8 +97,8 @@ def test_an_engine_connects_to_the_copy(database, tmp_path, monkeypatch):
 
     def execute(statement):
         with engine.begin() as connection:
-            found = connection.execute(sqlalchemy.text(statement))
-            return [tuple(row) for row in found] if found.returns_rows else found.rowcount
+            cursor = connection.execute(sqlalchemy.text(statement))
+            return [tuple(row) for row in cursor] if cursor.returns_rows else cursor.rowcount
 
     read = "SELECT paid FROM orders WHERE id = 'K-1'"
     assert execute(read) == [(0,)]

@@ -137,10 +137,10 @@ def test_stubs_travel(tmp_path):
     import pickle
 
     stubs = Stubs({"look": [Replay(), Live()]}, live=True, effects={"x": "read"}, schemas={"y": {"type": "null"}})
-    found, extract = pickle.loads(stubs.packed())
+    unpacked, extract = pickle.loads(stubs.packed())
 
     assert extract is None
-    assert vars(found) == vars(stubs)
+    assert vars(unpacked) == vars(stubs)
 
 
 def test_the_documentation_runs():

@@ -197,8 +197,8 @@ def dns(world):
 
 @probe("socket.connect", "socket.create", before=ask_the_worlds_name_server)
 def native_dns(world):
-    found = ctypes.c_void_p()
-    return native("getaddrinfo", b"escape.example.org", b"80", None, ctypes.byref(found))
+    answer = ctypes.c_void_p()
+    return native("getaddrinfo", b"escape.example.org", b"80", None, ctypes.byref(answer))
 
 
 @probe("socket.connect")
