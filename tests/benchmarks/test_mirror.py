@@ -29,19 +29,19 @@ def test_a_shift_of_a_tenth_of_a_millisecond_is_told_in_every_view():
     """What is added to every call comes out of each of the three, whatever the rounds' own levels are."""
     levels = [[1000.0 * level + i for i in range(500)] for level in (1, 5, 2, 9, 3)]
     rounds = [{"bare": _round(times), "ours": _round(times, slower=100.0)} for times in levels]
-    found = compared(rounds, "ours")
+    ratios = compared(rounds, "ours")
     for view in ("p50", "p99", "p99 paired", "p99 second best", "p99.9"):
-        assert found[view] == pytest.approx(0.1)
-    assert found["calls"] == 2500
+        assert ratios[view] == pytest.approx(0.1)
+    assert ratios["calls"] == 2500
 
 
 def test_one_disturbed_round_does_not_move_the_paired_and_the_second_best_view():
     """The pooled view shows it; that is why there are three."""
     times = [1000.0 + i for i in range(500)]
     rounds = [{"bare": _round(times), "ours": _round(times, slower=50_000.0 if n == 3 else 0.0)} for n in range(7)]
-    found = compared(rounds, "ours")
-    assert found["p99 paired"] == found["p99 second best"] == 0.0
-    assert found["p99"] > 10
+    ratios = compared(rounds, "ours")
+    assert ratios["p99 paired"] == ratios["p99 second best"] == 0.0
+    assert ratios["p99"] > 10
 
 
 def test_targets_are_compared_in_the_rounds_that_they_ran_in():

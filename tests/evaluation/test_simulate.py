@@ -68,6 +68,7 @@ def test_moved_scores_have_the_mean_that_was_asked_for(mean):
     assert np.abs(moved).max() <= 1
 
 
+@pytest.mark.slow
 def test_equals_are_seldom_rolled_back_and_the_margin_is_seldom_promoted():
     """With a look every 50 queries: at most about 5 % wrong either way, here 6.5 % for 200 streams' chance."""
     gates = [no_worse("recall@5", by=0.02)]
@@ -79,6 +80,7 @@ def test_equals_are_seldom_rolled_back_and_the_margin_is_seldom_promoted():
     assert equal.promoted + equal.rolled_back + equal.held == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_no_gain_is_seldom_taken_for_one():
     """`better` promotes equals in at most about 5 % of the streams."""
     found = simulated(equal_arms(), [better("recall@5", by=0.0)], effect=0.0, streams=200, length=5_000)

@@ -159,7 +159,7 @@ def test_a_repeated_hit_is_worth_what_an_irrelevant_one_is(ranking, grades, k):
     judgements = read_judgements(grades)
     if isinstance(judgements, Unjudged):
         return
-    fresh = [doc if doc not in ranking[:place] else f"unjudged{place}" for place, doc in enumerate(ranking)]
+    fresh = [doc if doc not in ranking[:rank] else f"unjudged{rank}" for rank, doc in enumerate(ranking)]
     for metric in (recall_of, precision_of, hit_rate_of, reciprocal_rank_of, average_precision_of, ndcg_of):
         assert metric(ranking, judgements, k=k) == metric(fresh, judgements, k=k), metric
     assert bpref_of(ranking, judgements) == bpref_of(fresh, judgements)

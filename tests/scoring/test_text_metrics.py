@@ -88,10 +88,10 @@ def test_rouge_l_meets_published_cases():
     cases = [row for row in read_lines(SHARED / "stat_vectors/cases.jsonl") if "rougeL_f" in row]
     assert cases
     for case in cases:
-        found = rouge_l_of(case["prediction"], case["reference"])
-        assert found.f1 == pytest.approx(case["rougeL_f"], abs=case["tol"])
-        assert found.precision == pytest.approx(case["rougeL_p"], abs=case["tol"])
-        assert found.recall == pytest.approx(case["rougeL_r"], abs=case["tol"])
+        value = rouge_l_of(case["prediction"], case["reference"])
+        assert value.f1 == pytest.approx(case["rougeL_f"], abs=case["tol"])
+        assert value.precision == pytest.approx(case["rougeL_p"], abs=case["tol"])
+        assert value.recall == pytest.approx(case["rougeL_r"], abs=case["tol"])
 
 
 def test_rouge_l_needs_order_and_allows_gaps():
