@@ -24,7 +24,7 @@ from shadoweval.records import Envelope, Pair, PairScore, Scored, Usage
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.store.engine import transaction
-from shadoweval.store.tasks import _insert_envelopes, _insert_observation
+from shadoweval.store.tasks import insert_envelopes, insert_observation
 from shadoweval.testing import FixedClock, make_observation, make_query
 
 NEW = 1_000
@@ -61,10 +61,10 @@ def fill(store: SqlStore, first: int, count: int) -> None:
                 )
                 served = make_observation(query, hits=["a", "b", "c"], duration=chance.random())
                 envelope = Envelope(experiment="bench", query=query, served=served)
-                _insert_envelopes(connection, [envelope], {query.id: ["new"]})
+                insert_envelopes(connection, [envelope], {query.id: ["new"]})
                 usage = Usage(cost_usd=0.001)
                 ran = make_observation(query, "new", hits=["a", "c"], duration=chance.random(), usage=usage)
-                _insert_observation(connection, ran)
+                insert_observation(connection, ran)
 
 
 def timed(experiment: Experiment, store: SqlStore, clock: FixedClock) -> float:

@@ -19,7 +19,7 @@ from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, PairScore, Scored
 
-__all__ = ["Calibration", "MetricNoise", "calibrate"]
+__all__ = ["calibrate"]
 
 _FEWEST = 20
 _ALPHA = 0.05

@@ -23,7 +23,7 @@ from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import facts_of
 from shadoweval.verdict.trial import STATE_VERSION, Trial
 
-__all__ = ["KeepScores", "Progress", "circumstances", "purpose_of", "score"]
+__all__ = ["Progress", "purpose_of", "score"]
 
 _KEPT_AT_ONCE = 500
 

@@ -27,7 +27,7 @@ from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
 
-__all__ = ["Simulation", "Traffic", "decisions", "moved_to", "simulate", "simulate_stored"]
+__all__ = ["simulate_stored"]
 
 _FEWEST: Final = 30
 _LENGTH: Final = 10_000

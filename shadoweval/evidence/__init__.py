@@ -11,22 +11,18 @@ will watch the traffic that a promoted candidate meets.
 from shadoweval.evidence.bets import Side, discordant_log_e
 from shadoweval.evidence.decay import DecayDetector
 from shadoweval.evidence.drift import DriftDetector
-from shadoweval.evidence.histbet import Edge, HistBet
-from shadoweval.evidence.inputs import StatsInputError
+from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.looks import ALWAYS, ONCE, Looks, MarginTest
-from shadoweval.evidence.multiplicity import e_bh, e_closed, mean_log_e
-from shadoweval.evidence.planning import PairsToGo, PlannedPairs, pairs_needed, pairs_to_go, planned_pairs
-from shadoweval.evidence.ppi import PredictionPowered, PredictionPoweredMean, ppi_mean
+from shadoweval.evidence.planning import pairs_to_go, planned_pairs
+from shadoweval.evidence.ppi import PredictionPowered, ppi_mean
 from shadoweval.evidence.quantiles import ORDER_LEVELS, Exceedances
 from shadoweval.evidence.ratios import MeanRatio
-from shadoweval.evidence.sessions import CAP, IDLE, SeenIds, Sessions, Units
+from shadoweval.evidence.sessions import SeenIds, Sessions, Units
 from shadoweval.evidence.slices import AttributeColumn, SliceEvidence
 from shadoweval.evidence.validity import (
     control_log_e,
     missing_is_tolerable,
     sample_ratio_log_e,
-    tipping_mean,
-    worst_case_bound,
 )
 from shadoweval.evidence.variables import (
     Beyond,
@@ -43,8 +39,6 @@ from shadoweval.evidence.variables import (
 
 __all__ = [
     "ALWAYS",
-    "CAP",
-    "IDLE",
     "ONCE",
     "ORDER_LEVELS",
     "AttributeColumn",
@@ -54,7 +48,6 @@ __all__ = [
     "DecayDetector",
     "Difference",
     "DriftDetector",
-    "Edge",
     "Exceedances",
     "HistBet",
     "Level",
@@ -62,10 +55,7 @@ __all__ = [
     "MarginTest",
     "MeanRatio",
     "Noise",
-    "PairsToGo",
-    "PlannedPairs",
     "PredictionPowered",
-    "PredictionPoweredMean",
     "Relative",
     "Scale",
     "Scores",
@@ -73,20 +63,13 @@ __all__ = [
     "Sessions",
     "Side",
     "SliceEvidence",
-    "StatsInputError",
     "Units",
     "Variable",
     "control_log_e",
     "discordant_log_e",
-    "e_bh",
-    "e_closed",
-    "mean_log_e",
     "missing_is_tolerable",
-    "pairs_needed",
     "pairs_to_go",
     "planned_pairs",
     "ppi_mean",
     "sample_ratio_log_e",
-    "tipping_mean",
-    "worst_case_bound",
 ]

@@ -13,7 +13,7 @@ from shadoweval.evidence.bets import Side, growth_table, log_mixture
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import StatsInputError, at_least, share
 
-__all__ = ["PairsToGo", "PlannedPairs", "pairs_needed", "pairs_to_go", "planned_pairs"]
+__all__ = ["pairs_to_go", "planned_pairs"]
 
 _MEDIAN_FACTOR, _MOST_FACTOR = 0.55, 1.65  # measured for HistBet over the scenarios of the power benchmark
 _SMALLEST_STEP, _STEP_GROWTH = 50, 0.02

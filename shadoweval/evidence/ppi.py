@@ -18,7 +18,7 @@ from shadoweval.evidence.histbet import Edge, HistBet
 from shadoweval.evidence.inputs import BoolArray, FloatArray, Floats, StatsInputError, finite, paired, share, within
 from shadoweval.evidence.states import Resumable, State, field, numbers
 
-__all__ = ["FEWEST_LABELS", "PredictionPowered", "PredictionPoweredMean", "ppi_mean"]
+__all__ = ["PredictionPowered", "ppi_mean"]
 
 FEWEST_LABELS = 100
 """Fewer labelled pairs make the fixed-sample interval too narrow."""

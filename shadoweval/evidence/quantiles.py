@@ -21,7 +21,7 @@ from shadoweval.evidence.inputs import FloatArray, StatsInputError, share
 from shadoweval.evidence.states import Resumable, State, field, numbers, pack, unpack
 from shadoweval.evidence.variables import Measured, Scale, Scores, Variable
 
-__all__ = ["ORDER_LEVELS", "WARMUP", "Exceedances", "PredictableQuantiles", "QuantileSketch"]
+__all__ = ["ORDER_LEVELS", "Exceedances"]
 
 ORDER_LEVELS: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
 """The quantiles over which the stochastic-order alarm averages."""

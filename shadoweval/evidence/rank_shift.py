@@ -16,7 +16,7 @@ import numpy as np
 
 from shadoweval.evidence.inputs import FloatArray, Floats
 
-__all__ = ["Shift", "mid_ranks", "shift", "statistic"]
+__all__ = ["Shift", "mid_ranks", "shift"]
 
 _ROOT_TOLERANCE: Final = 1e-4
 

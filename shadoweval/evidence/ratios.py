@@ -17,7 +17,7 @@ import numpy as np
 from shadoweval.evidence.inputs import Floats, at_least, paired, share
 from shadoweval.evidence.states import State, field, numbers
 
-__all__ = ["MeanRatio", "mixture_radius"]
+__all__ = ["MeanRatio"]
 
 _FEWEST: Final = 100
 

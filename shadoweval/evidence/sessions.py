@@ -15,7 +15,7 @@ import numpy as np
 
 from shadoweval.evidence.inputs import BoolArray, FloatArray, IdArray, IntArray
 
-__all__ = ["CAP", "IDLE", "SeenIds", "Sessions", "Units"]
+__all__ = ["SeenIds", "Sessions", "Units"]
 
 CAP: Final = 20
 """Pairs of a session that count; a session without end must not hold its verdict back."""

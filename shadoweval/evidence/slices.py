@@ -20,7 +20,7 @@ from shadoweval.evidence.histbet import HistBet, count_groups
 from shadoweval.evidence.inputs import FloatArray, IntArray
 from shadoweval.evidence.multiplicity import e_bh
 
-__all__ = ["FALSE_DISCOVERIES", "FEWEST_UNITS", "AttributeColumn", "Slice", "SliceEvidence"]
+__all__ = ["FEWEST_UNITS", "AttributeColumn", "SliceEvidence"]
 
 FEWEST_UNITS: Final = 50
 FALSE_DISCOVERIES: Final = 0.10

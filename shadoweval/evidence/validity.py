@@ -13,7 +13,7 @@ import numpy as np
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import StatsInputError, at_least, finite, share
 
-__all__ = ["control_log_e", "missing_is_tolerable", "sample_ratio_log_e", "tipping_mean", "worst_case_bound"]
+__all__ = ["control_log_e", "missing_is_tolerable", "sample_ratio_log_e"]
 
 _TOLERABLE_SHARE: Final = 0.05
 _TOLERABLE_TIPPING: Final = -0.25

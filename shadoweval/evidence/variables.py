@@ -19,7 +19,6 @@ from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "AutoCap",
     "Beyond",
     "CappedDifference",
     "CappedRatio",

@@ -20,7 +20,7 @@ from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.soundness import Problem, missing_share, problems
 from shadoweval.verdict.trial import Trial
 
-__all__ = ["Decided", "GateEvidence", "Outcome", "awaited", "conclude", "decide", "looks_of", "weigh"]
+__all__ = ["Decided", "GateEvidence", "awaited", "decide", "looks_of"]
 
 _FUTURES: Final = 60
 _COARSE: Final = 500

@@ -8,7 +8,7 @@ from typing import Final
 
 from shadoweval.records import GateResult, Verdict
 
-__all__ = ["HOURS_TO_GO", "explain", "explain_gate", "hours_to_go", "with_outlook"]
+__all__ = ["HOURS_TO_GO", "explain", "hours_to_go", "with_outlook"]
 
 HOURS_TO_GO: Final = "hours until decided"
 """Name of the estimate in `GateResult.details`."""

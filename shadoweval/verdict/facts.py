@@ -16,7 +16,7 @@ from shadoweval.evidence import AttributeColumn
 from shadoweval.evidence.inputs import IntArray
 from shadoweval.records import Arm, Observation, Pair, Query
 
-__all__ = ["Facts", "PairFacts", "attribute_columns", "attributes_of", "facts_of", "length_of", "script_of"]
+__all__ = ["Facts", "PairFacts", "attribute_columns", "facts_of"]
 
 _LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
 _SCRIPT_SAMPLE: Final = 200

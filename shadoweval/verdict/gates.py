@@ -19,7 +19,7 @@ import msgspec
 from shadoweval.checks import checked_instance, checked_number, checked_truth
 from shadoweval.errors import ExperimentError, MissingMarginError, UnknownArgumentError
 
-__all__ = ["Gate", "GateKind", "at_least", "at_most", "better", "no_worse"]
+__all__ = ["Gate", "at_least", "at_most", "better", "no_worse"]
 
 GateKind = Literal["better", "no_worse", "at_most", "at_least"]
 

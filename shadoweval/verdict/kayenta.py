@@ -27,17 +27,7 @@ from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.soundness import problems
 from shadoweval.verdict.trial import Trial
 
-__all__ = [
-    "Classification",
-    "KayentaMetric",
-    "Opinion",
-    "Thresholds",
-    "by_kayenta",
-    "classify",
-    "opinion_of",
-    "score",
-    "warnings",
-]
+__all__ = ["by_kayenta"]
 
 _FEWEST_POINTS: Final = 50
 _AUTOCORRELATION: Final = 0.2

@@ -18,7 +18,7 @@ from shadoweval.protocols import Metric
 from shadoweval.records import MetricSummary
 from shadoweval.verdict.columns import ScoreColumns
 
-__all__ = ["MetricCounts", "ThinnedSample", "count_scores", "noise_floor", "summary_of"]
+__all__ = ["MetricCounts", "count_scores", "noise_floor", "summary_of"]
 
 _KEPT: Final = 8_192
 _FEWEST_RERUNS: Final = 50
