@@ -15,6 +15,7 @@ FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
 
 # Files that hold a promise over many modules, and why no module has their name.
 PROMISES = {
+    "adapters/test_arguments.py": "wrong arguments of all adapters",
     "adapters/test_imports.py": "none of the adapters loads its library before it is used",
     "adapters/test_private_hooks.py": "what all adapters use of libraries beyond their documented interface",
     "candidate/guard/test_escapes.py": "ways around all layers of the guard together",

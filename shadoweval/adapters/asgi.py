@@ -13,7 +13,6 @@ The query's input is one mapping: `method`, `path`, `query` (name -> values), `h
 from __future__ import annotations
 
 import asyncio
-import functools
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from time import perf_counter
@@ -27,11 +26,12 @@ from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import asked, freeze_call
-from shadoweval.errors import ExperimentError, TooLargeError
+from shadoweval.checks import checked_instance, checked_mapping, checked_number, checked_strings
+from shadoweval.errors import ArgumentError, ExperimentError, TooLargeError
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, alone, finish
-from shadoweval.mirror.decorator import Mirror
-from shadoweval.mirror.plan import Plan, Site
+from shadoweval.mirror.decorator import Mirror, site_of
+from shadoweval.mirror.plan import Plan
 from shadoweval.records import Outcome
 
 __all__ = ["ClientGoneError", "Route", "ShadowASGI"]
@@ -68,13 +68,19 @@ class Route:
     """
 
     def __init__(self, *, method: str = "POST", path: str, headers: Mapping[str, str] | None = None) -> None:
-        self.method, self.path = method.upper(), path
+        self.method = checked_instance("Route(method)", method, str).upper()
+        self.path = checked_instance("Route(path)", path, str)
+        if not path.startswith("/"):
+            raise ArgumentError("Route(path)", path, expected="a path", mend=f"Write {'/' + path!r}.")
         pattern, end = "", 0
         for parameter in _PARAMETER.finditer(path):
             pattern += re.escape(path[end : parameter.start()]) + ("(?:.*)" if parameter[2] else "(?:[^/]+)")
             end = parameter.end()
         self._pattern = re.compile(pattern + re.escape(path[end:]))
-        self._headers = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
+        self._headers = {
+            name.lower().encode(): value.encode()
+            for name, value in checked_mapping("Route(headers)", headers or {}).items()
+        }
 
     def matches(self, scope: Mapping[str, Any]) -> bool:
         """Whether a request's scope is one of them."""
@@ -112,7 +118,7 @@ class ShadowASGI:
         entry: `"module:attribute"` of a function that takes the query's mapping, for re-runs of the incumbent.
 
     Raises:
-        ExperimentError: a header that carries credentials.
+        ExperimentError: a header that carries credentials, or an argument that can't be used.
     """
 
     def __init__(
@@ -125,14 +131,16 @@ class ShadowASGI:
         max_body: int = 1 << 20,
         entry: str | None = None,
     ) -> None:
-        self.app, self.routes, self.max_body = app, tuple(routes), max_body
-        self.headers = frozenset(name.lower() for name in (HEADERS if headers is None else headers))
+        self.site = site_of(mirror, entry, extract=_extracted, text=None)
+        self.plan = mirror.plan
+        self.app, self.max_body = app, checked_number("ShadowASGI(max_body)", max_body, low=0, whole=True)
+        checked_instance("ShadowASGI(routes)", routes, Sequence, mend="Write [Route(path=...)].")
+        self.routes = tuple(checked_instance("each of ShadowASGI(routes)", route, Route) for route in routes)
+        names = HEADERS if headers is None else checked_strings("ShadowASGI(headers)", headers)
+        self.headers = frozenset(name.lower() for name in names)
         secret = sorted(self.headers & _NEVER)
         if secret:
             raise ExperimentError(f"Header {secret[0]!r} carries credentials, so it is never copied. Take it out.")
-        self.plan = mirror.plan
-        plan = msgspec.structs.replace(self.plan, text=None, outcome=functools.partial(_extracted, self.plan))
-        self.site = Site(plan, entry or mirror.entry or "", method=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""

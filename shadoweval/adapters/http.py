@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from shadoweval.adapters.openai.replies import part
 from shadoweval.capture.outcomes import answer_text
+from shadoweval.checks import checked_instance, checked_mapping, checked_number
 from shadoweval.errors import ExperimentError
 
 __all__ = ["ResponseRecord", "StatusError", "decoded_body", "http_candidate"]
@@ -156,7 +157,7 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
         max_bytes: What is read of a response.
 
     Raises:
-        ExperimentError: not an HTTP URL.
+        ExperimentError: not an HTTP URL, or an argument that can't be used.
     """
 
     def __init__(
@@ -168,14 +169,15 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
         timeout: float = 60.0,
         max_bytes: int = 1 << 20,
     ) -> None:
-        url = urlsplit(base_url)
+        url = urlsplit(checked_instance("http_candidate(base_url)", base_url, str))
         if url.scheme not in {"http", "https"} or not url.hostname:
             raise ExperimentError(f"{base_url!r} is no base URL. Write for instance 'http://127.0.0.1:8001'.")
         self._connection = HTTPSConnection if url.scheme == "https" else HTTPConnection
         self._host, self._port, self._prefix = url.hostname, url.port, url.path.rstrip("/")
-        self._timeout, self._max_bytes = timeout, max_bytes
+        self._timeout = checked_number("http_candidate(timeout)", timeout, above=0)
+        self._max_bytes = checked_number("http_candidate(max_bytes)", max_bytes, low=0, whole=True)
         marks = {"X-Shadow": "1"} | ({"Shadow-Experiment": experiment} if experiment else {})
-        self._headers = {**(headers or {}), **marks}
+        self._headers = {**checked_mapping("http_candidate(headers)", headers or {}), **marks}
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send it.

@@ -17,10 +17,11 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
 
 from shadoweval._optional import require
+from shadoweval.checks import checked_number, checked_strings
 from shadoweval.protocols import FlagProvider
 from shadoweval.traffic.flagfile import Loss
 
@@ -46,6 +47,7 @@ class OpenFeatureFlags(FlagProvider):
         clock: Monotonic seconds.
 
     Raises:
+        ArgumentError: an argument that can't be used.
         MissingExtraError: `openfeature-sdk` is not installed.
     """
 
@@ -56,7 +58,7 @@ class OpenFeatureFlags(FlagProvider):
         client: Any = None,
         domain: str | None = None,
         kill: str | None = None,
-        refused: frozenset[str] = frozenset(),
+        refused: Collection[str] = (),
         patience: float = 0.1,
         pause: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
@@ -67,8 +69,10 @@ class OpenFeatureFlags(FlagProvider):
         self._client = api.get_client(domain) if client is None else client
         self._flag, self._kill = flag, kill
         self._killed_by: str | None = None
-        self._refused = _NO | refused
-        self._patience, self._pause, self._clock = patience, pause, clock
+        self._refused = _NO.union(checked_strings("OpenFeatureFlags(refused)", refused))
+        self._patience = checked_number("OpenFeatureFlags(patience)", patience, above=0)
+        self._pause = checked_number("OpenFeatureFlags(pause)", pause, low=0)
+        self._clock = clock
         self._numbers = itertools.count()
         self._running: dict[int, float] = {}
         self._resumes = -float("inf")

@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 from shadoweval.capture.outcomes import Extract
 from shadoweval.capture.third_party import adapter
-from shadoweval.checks import checked_share
+from shadoweval.checks import checked_instance, checked_share, checked_target
 from shadoweval.counters import Counters
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.outlet import Outlet
 from shadoweval.mirror.plan import Plan, Reader, Site, now
 from shadoweval.mirror.streams import over_async_generator, over_generator
 from shadoweval.protocols import Redactor, Transport
+from shadoweval.records import Outcome
 
-__all__ = ["Mirror"]
+__all__ = ["Mirror", "site_of"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _R = TypeVar("_R")
@@ -151,6 +154,29 @@ class Mirror:
     def close(self) -> None:
         """Close the transport; what was handed over stays."""
         self.outlet.close()
+
+
+def site_of(
+    mirror: Mirror, entry: str | None, *, extract: Callable[[Plan, Any], Outcome] | None = None, **changes: Any
+) -> Site:
+    """Where the calls of something that is no function begin.
+
+    Args:
+        mirror: How they are mirrored.
+        entry: `"module:attribute"` of it, for re-runs of the incumbent; None: as the mirror says, else nowhere.
+        extract: The outcome of what a call gives, from the mirror's own plan and it.
+        changes: Other fields of the plan that are not the mirror's.
+
+    Raises:
+        ArgumentError: not a mirror.
+        TargetError: `entry` is not written as `"module:attribute"`.
+    """
+    checked_instance("mirror", mirror, Mirror, mend="Write experiment.mirror(...), with its parentheses.")
+    if entry is not None:
+        checked_target(entry, what="entry")
+    if extract is not None:
+        changes["outcome"] = functools.partial(extract, mirror.plan)
+    return Site(msgspec.structs.replace(mirror.plan, **changes), entry or mirror.entry or "", method=False)
 
 
 def _named(function: Callable[..., Any]) -> Any:

@@ -20,7 +20,7 @@ from langchain.agents.middleware.types import PrivateStateAttr
 from langgraph.errors import GraphBubbleUp
 
 from shadoweval.adapters.langchain.mirror_entries import thread_config
-from shadoweval.adapters.langchain.mirror_runnable import site_of
+from shadoweval.adapters.langchain.mirror_runnable import run_site
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, alone, finish
@@ -54,7 +54,7 @@ class ShadowMiddleware(AgentMiddleware):
 
     def __init__(self, mirror: Mirror, *, entry: str | None = None) -> None:
         super().__init__()
-        self._site = site_of(mirror, entry)
+        self._site = run_site(mirror, entry)
         self._calls: OrderedDict[str, Call] = OrderedDict()
         self._lock = threading.Lock()
         self._turns = 0

@@ -15,17 +15,17 @@ import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar, Final, TypeVar, cast
 
-import msgspec
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableGenerator, RunnableLambda
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import Input, Output
 
 from shadoweval.adapters.langchain.mirror_entries import astreamed, begun, raised, returned, streamed
 from shadoweval.adapters.langchain.mirror_handler import ContextState, Invocation, MirrorHandler
-from shadoweval.mirror.decorator import Mirror
+from shadoweval.checks import checked_instance
+from shadoweval.mirror.decorator import Mirror, site_of
 from shadoweval.mirror.plan import Reader, Site
 
-__all__ = ["mirrored", "site_of"]
+__all__ = ["mirrored", "run_site"]
 
 _R = TypeVar("_R", bound=Runnable[Any, Any])
 
@@ -39,9 +39,15 @@ def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
         mirror: How. Its readers (`unit`, `attributes`, `text`) are called with the input, and with `config=` where
             they take it. Without `unit`, a graph's thread is the unit.
         entry: `"module:attribute"` of the runnable, for re-runs of the incumbent.
+
+    Raises:
+        ArgumentError: no runnable, or not a mirror.
+        TargetError: `entry` is not written as `"module:attribute"`.
     """
+    mend = "Decorate a function with the mirror itself." if inspect.isroutine(runnable) else ""
+    checked_instance("runnable", runnable, Runnable, mend=mend)
     own_body = isinstance(runnable, RunnableLambda | RunnableGenerator)
-    handler = MirrorHandler(site_of(mirror, entry), own_body=own_body)
+    handler = MirrorHandler(run_site(mirror, entry), own_body=own_body)
     if hasattr(runnable, "get_state"):  # a graph: with_config gives a copy of the same class
         graph: Any = runnable.with_config(callbacks=[handler])
         # As Pregel.copy makes a graph anew.
@@ -50,12 +56,12 @@ def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
     return cast("_R", MirroredRunnable(bound=runnable, config={"callbacks": [handler]}))
 
 
-def site_of(mirror: Mirror, entry: str | None = None) -> Site:
+def run_site(mirror: Mirror, entry: str | None = None) -> Site:
     """A mirror's site for runs that are called with an input and, in a thread, a config."""
-    plan = mirror.plan
+    plan = site_of(mirror, entry).plan
     readers: dict[str, Any] = {name: _fitting(getattr(plan, name)) for name in ("attributes", "unit", "text")}
     readers["unit"] = readers["unit"] or _thread
-    return Site(msgspec.structs.replace(plan, **readers), entry or mirror.entry or "", method=False)
+    return site_of(mirror, entry, **readers)
 
 
 def _fitting(reader: Reader | None) -> Reader | None:

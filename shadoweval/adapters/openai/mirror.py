@@ -10,7 +10,6 @@ them there.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final, TypeVar
@@ -22,8 +21,8 @@ from shadoweval.adapters.openai.replies import Reply, reply_data
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, finish
-from shadoweval.mirror.decorator import Mirror
-from shadoweval.mirror.plan import Plan, Site
+from shadoweval.mirror.decorator import Mirror, site_of
+from shadoweval.mirror.plan import Plan
 from shadoweval.records import Outcome
 
 __all__ = ["mirrored_client"]
@@ -39,10 +38,12 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
         client: The client; its copies (`with_options`) are mirrored too.
         mirror: How. Its readers are called with the request's body as keywords (`model=`, `messages=`, ...).
         entry: `"module:attribute"` of a function that takes the same keywords, for re-runs of the incumbent.
+
+    Raises:
+        ArgumentError: not an OpenAI client, or not a mirror.
+        TargetError: `entry` is not written as `"module:attribute"`.
     """
-    plan = mirror.plan
-    ours = msgspec.structs.replace(plan, outcome=functools.partial(_extracted, plan))
-    site = Site(ours, entry or mirror.entry or "", method=False)
+    site = site_of(mirror, entry, extract=_extracted)
 
     def observer_of(path: str, body: Mapping[str, Any]) -> Observer | None:
         call = begin(site, (), dict(body)) if path in _PATHS else None

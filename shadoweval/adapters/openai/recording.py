@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from shadoweval.adapters.openai.replies import Reply, RequestedCall, StreamedReply, read_reply, results_in
 from shadoweval.capture.interception import error_text
 from shadoweval.capture.recorder import Recorder, current
+from shadoweval.errors import ArgumentError
 
 __all__ = ["ModelCall", "Observer", "observed", "watch"]
 
@@ -48,7 +49,11 @@ _ObserverOf = Callable[[str, Mapping[str, Any]], Observer | None]
 
 
 def watch(client: _C) -> _C:
-    """Record what this client, `OpenAI` or `AsyncOpenAI`, does inside recordings. Returns the client itself."""
+    """Record what this client, `OpenAI` or `AsyncOpenAI`, does inside recordings. Returns the client itself.
+
+    Raises:
+        ArgumentError: not an OpenAI client.
+    """
     return observed(client, _recording)
 
 
@@ -154,6 +159,8 @@ class ModelCall:
 def observed(client: _C, observer_of: _ObserverOf) -> _C:
     """Have every request of a client, and of its copies, observed. Returns the client itself."""
     target: Any = client
+    if not callable(getattr(target, "request", None)) or not callable(getattr(target, "copy", None)):
+        raise ArgumentError("client", client, expected="an OpenAI or AsyncOpenAI client")
     inner = target.request
     over = _over_async if inspect.iscoroutinefunction(inner) else _over_sync
     target.request = functools.wraps(inner)(over(inner, observer_of))
