@@ -11,8 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from shadoweval.candidate.limits import Limits
-    from shadoweval.candidate.sandbox import Sandbox
+    from shadoweval.candidate.sandbox import Limits, Sandbox
     from shadoweval.candidate.tools.entity_world import EntityWorld
     from shadoweval.candidate.tools.replay import Replay
     from shadoweval.candidate.tools.simulated import Simulate
@@ -83,8 +82,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "shadoweval.candidate.limits": ("Limits",),
-    "shadoweval.candidate.sandbox": ("Sandbox",),
+    "shadoweval.candidate.sandbox": ("Limits", "Sandbox"),
     "shadoweval.candidate.tools.entity_world": ("EntityWorld",),
     "shadoweval.candidate.tools.replay": ("Replay",),
     "shadoweval.candidate.tools.simulated": ("Simulate",),

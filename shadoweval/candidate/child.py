@@ -19,8 +19,8 @@ import msgspec
 from shadoweval import capture, codec
 from shadoweval.candidate.footprint import ProcessState, SchedStat
 from shadoweval.candidate.forkserver.wire import READ_BYTES, MessageReader, Messages, Report, Request, decode, send
-from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
+from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import Target
 from shadoweval.candidate.tools import intercept
 from shadoweval.candidate.tools.session import Session

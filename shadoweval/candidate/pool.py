@@ -15,7 +15,7 @@ from shadoweval import capture
 from shadoweval.candidate.arm import ArmRunner
 from shadoweval.candidate.forkserver.wire import Ready, Start
 from shadoweval.candidate.guard import GuardPolicy, resolved
-from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import mismatch
 from shadoweval.candidate.tools.simulated import shape_of
 from shadoweval.candidate.tools.stubs import Stubs

@@ -17,7 +17,7 @@ import msgspec
 
 from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Report, Request, decode, framed
 from shadoweval.candidate.guard import Supervisor
-from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.sandbox import Limits
 from shadoweval.errors import CandidateError
 from shadoweval.records import FailureKind, Refusal
 

@@ -16,7 +16,7 @@ import msgspec
 from shadoweval import capture, codec
 from shadoweval.candidate.footprint import CpuMeter, SchedStat
 from shadoweval.candidate.guard import RefusedError
-from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.tools.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
 

@@ -1,22 +1,77 @@
-"""`Sandbox`: how the candidates of an experiment run."""
+"""`Sandbox`: how the candidates of an experiment run; `Limits`: what one run may use."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from shadoweval.candidate.limits import Limits
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.checks import (
     checked_endpoint,
     checked_instance,
     checked_keywords,
+    checked_mapping,
+    checked_number,
     checked_strings,
     checked_target,
     checked_truth,
 )
+from shadoweval.errors import ArgumentError
 
-__all__ = ["Sandbox"]
+__all__ = ["Limits", "Sandbox"]
+
+_MILLION: Final = 1e6
+
+
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Caps of one run. What exceeds them is stopped and reported, and costs no other run anything."""
+
+    seconds: float = 30.0
+    """Deadline. A run that does not stop by itself is killed `grace` later."""
+    grace: float = 0.25
+    """Seconds in which an overdue run may still say which step it hung in, before it is killed."""
+    memory_bytes: int = 2 << 30
+    """What a child may use on top of what it was forked with."""
+    tokens: int | None = None
+    """Input and output tokens of all model calls of a run together."""
+    usd: float | None = None
+    """Dollars of all model calls of a run together; of those that say what they cost, or that `prices` knows."""
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """Model -> dollars for a million input tokens and for a million output tokens. The name as steps have it, or how it
+    begins; the longest that fits counts."""
+    concurrency: int = 1
+    """Envelopes that one child of an async candidate runs at a time; sync candidates always run one."""
+    start_seconds: float = 300.0
+    """How long importing a target and its `warm` hook may take."""
+    max_bytes: int = 1 << 20
+    """Cap of the recorded tool arguments and results of a run."""
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "start_seconds"):
+            checked_number(f"Limits.{name}", getattr(self, name), above=0)
+        checked_number("Limits.grace", self.grace, low=0)
+        for name in ("memory_bytes", "concurrency", "max_bytes"):
+            checked_number(f"Limits.{name}", getattr(self, name), low=1, whole=True)
+        for name in ("tokens", "usd"):
+            if getattr(self, name) is not None:
+                checked_number(f"Limits.{name}", getattr(self, name), low=0)
+        for model, price in checked_mapping("Limits.prices", self.prices).items():
+            if not isinstance(price, tuple | list) or len(price) != 2:  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison] - users' mappings
+                expected = "two numbers, dollars for a million tokens in and out"
+                raise ArgumentError(f"Limits.prices[{model!r}]", price, expected=expected, mend="Write (0.25, 2.0).")
+            for dollars in price:
+                checked_number(f"Limits.prices[{model!r}]", dollars, low=0)
+
+    def cost(self, model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:
+        """Dollars of one model call; None where its price or its tokens are not known."""
+        known = max((name for name in self.prices if model.startswith(name)), key=len, default=None)
+        if known is None or (tokens_in is None and tokens_out is None):
+            return None
+        price_in, price_out = self.prices[known]
+        return ((tokens_in or 0) * price_in + (tokens_out or 0) * price_out) / _MILLION
 
 
 @checked_keywords()

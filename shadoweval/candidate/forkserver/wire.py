@@ -11,7 +11,7 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.guard import GuardPolicy
-from shadoweval.candidate.limits import Limits
+from shadoweval.candidate.sandbox import Limits
 from shadoweval.errors import CandidateError
 from shadoweval.records import Arm, Envelope, Observation, Outcome
 
