@@ -26,12 +26,12 @@ from shadoweval.mirror.plan import Plan, Site
 __all__ = ["JoinedChunks", "astreamed", "begun", "raised", "returned", "streamed", "thread_config"]
 
 
-def begun(site: Site, inputs: Any, config: Any, *, state: bool = False) -> Call | None:
+def begun(site: Site | None, inputs: Any, config: Any, *, state: bool = False) -> Call | None:
     """The call of a run with this input and config; None: it is not mirrored.
 
     `state`: it is a graph's stream, whose outcome is the graph's last state.
     """
-    call = begin(site, (inputs,), thread_config(config))
+    call = None if site is None else begin(site, (inputs,), thread_config(config))
     if call is not None and call.recorder is not None:
         call.recorder.handler = RecordingHandler(call.recorder, links=False, state=state)
     return call

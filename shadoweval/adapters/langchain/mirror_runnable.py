@@ -97,13 +97,13 @@ class _Entries:
     _graph: ClassVar[bool] = False
 
     def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
-        """The mirror's site; then runnable, config and keywords of the same run without us."""
+        """The mirror's site, None: without one; then runnable, config and keywords of the same run without us."""
         raise NotImplementedError
 
     def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
         site, bare, config, kwargs = self._bare(config, kwargs)
-        call = None if site is None else begun(site, input, config)
+        call = begun(site, input, config)
         if call is None:
             return bare.invoke(input, config, **kwargs)
         call.enter()
@@ -118,7 +118,7 @@ class _Entries:
     async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
         site, bare, config, kwargs = self._bare(config, kwargs)
-        call = None if site is None else begun(site, input, config)
+        call = begun(site, input, config)
         if call is None:
             return await bare.ainvoke(input, config, **kwargs)
         call.enter()
@@ -133,13 +133,13 @@ class _Entries:
     def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
         site, bare, config, kwargs = self._bare(config, kwargs)
-        begin = (lambda: None) if site is None else functools.partial(begun, site, input, config, state=self._graph)
+        begin = functools.partial(begun, site, input, config, state=self._graph)
         return streamed(begin, functools.partial(bare.stream, input, config, **kwargs), graph=self._graph)
 
     def astream(self, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
         site, bare, config, kwargs = self._bare(config, kwargs)
-        begin = (lambda: None) if site is None else functools.partial(begun, site, input, config, state=self._graph)
+        begin = functools.partial(begun, site, input, config, state=self._graph)
         return astreamed(begin, functools.partial(bare.astream, input, config, **kwargs), graph=self._graph)
 
 
