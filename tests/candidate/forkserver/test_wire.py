@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from shadoweval import codec
 from shadoweval.candidate.forkserver.wire import (
     MAX_MESSAGE,
+    READ_BYTES,
     MessageReader,
     Messages,
     Report,
@@ -106,3 +107,23 @@ def test_messages_of_megabytes_pass_a_socket():
     assert received == message
     assert reader.next() is None
     theirs.close()
+
+
+def test_messages_are_read_into_memory_that_is_kept():
+    """The C library maps and unmaps memory for a buffer from 128 kB on (mallopt(3)): a third of a request's cost."""
+    assert 1 << 14 <= READ_BYTES < 128 << 10
+
+
+def test_small_messages_are_read_several_at_a_time():
+    """What lies in the socket comes with one call, and is given out one after the other."""
+    ours, theirs = socket.socketpair()
+    for number in range(3):
+        send(ours, Request(number, b"x"))
+    ours.close()
+    reader = MessageReader(theirs)
+
+    numbers = [decode(reader.next(), Request).id]
+    theirs.close()  # nothing is read from it any more
+    numbers += [decode(reader.next(), Request).id for _ in range(2)]
+
+    assert numbers == [0, 1, 2]
