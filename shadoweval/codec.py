@@ -201,29 +201,30 @@ def _rebuild(target: str, state: Any) -> Any:
         return kind(state)
     if hasattr(kind, "model_construct"):
         return cast("Any", kind).model_construct(**state)
-    instance: Any = object.__new__(kind) if not issubclass(kind, msgspec.Struct) else kind(**state)
-    if not isinstance(instance, msgspec.Struct):
-        for name, part in state.items():
-            object.__setattr__(instance, name, part)
+    if issubclass(kind, msgspec.Struct):
+        return kind(**state)
+    instance: Any = object.__new__(kind)
+    for name, part in state.items():
+        object.__setattr__(instance, name, part)
     return instance
 
 
+_readers_of_text: Final = {kind.__name__: read for kind, read in _AS_TEXT.items()}
+_REBUILD: Final[dict[int, Callable[[Any], Any]]] = {
+    _TUPLE: tuple,
+    _SET: set,
+    _FROZENSET: frozenset,
+    _OBJECT: lambda parts: _rebuild(*parts),
+    _TEXT: lambda parts: _readers_of_text[parts[0]](parts[1]),
+    _PAIRS: dict,
+}
+
+
 def _ext_hook(code: int, content: memoryview) -> Any:
-    parts = thaw(bytes(content))
-    if code == _TUPLE:
-        return tuple(parts)
-    if code == _SET:
-        return set(parts)
-    if code == _FROZENSET:
-        return frozenset(parts)
-    if code == _OBJECT:
-        return _rebuild(parts[0], parts[1])
-    if code == _TEXT:
-        readers = {kind.__name__: read for kind, read in _AS_TEXT.items()}
-        return readers[parts[0]](parts[1])
-    if code == _PAIRS:
-        return dict(parts)
-    raise CorruptFrameError(f"unknown extension {code}")
+    parts, rebuild = thaw(bytes(content)), _REBUILD.get(code)
+    if rebuild is None:
+        raise CorruptFrameError(f"unknown extension {code}")
+    return rebuild(parts)
 
 
 _decode: Final = msgspec.msgpack.Decoder(ext_hook=_ext_hook, strict=True).decode

@@ -135,7 +135,7 @@ def used(path: Path) -> Iterator[str]:
     """What a module uses of others, as `module.name`: imported, a module's attribute, or in the table of adapters."""
     aliases = {}
     for node, module, name in imports(path):
-        yield f"{module}.{name}"
+        yield from (f"{module}.{each}" for each in (exported(PACKAGE[module]) or [] if name == "*" else [name]))
         aliases |= {name: f"{module}.{name}"} if name else {each.asname or each.name: each.name for each in node.names}
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Attribute):

@@ -162,7 +162,7 @@ class CandidatePool:
                 runner.cancel()
 
     def drain(self) -> None:
-        """Begin no further run, of any arm; see `worker.loop.Pool.drain`."""
+        """Begin no further run, of any arm: those that wait for their turn end as `killed`, those that run go on."""
         self._draining = True
         for runner in self._runners.values():
             runner.drain()

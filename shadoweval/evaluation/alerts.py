@@ -31,10 +31,6 @@ class LogNotifier:
 class WebhookNotifier:
     """Posts each change as JSON: `text` (the table, as chat systems want it) and the facts.
 
-    Args:
-        url: http or https address.
-        seconds: Time limit of a post.
-
     Raises:
         SettingsError: not such an address.
     """

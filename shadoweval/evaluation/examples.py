@@ -24,9 +24,7 @@ _Ranked = tuple[float, str, Example]
 class Examples:
     """Chooses examples from a stream of pairs, in memory that does not grow with it.
 
-    Args:
-        metric: What losses and gains are measured by; None: only failures and a sample are shown.
-        each: How many of each kind.
+    Losses and gains are measured by `metric`; without one only failures and a sample are shown, `each` of a kind.
     """
 
     def __init__(self, metric: Metric | None, *, each: int = _EACH) -> None:

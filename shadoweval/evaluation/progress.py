@@ -60,11 +60,7 @@ def purpose_of(experiment: Experiment) -> str:
 
 
 class Progress:
-    """Evidence, examples and counts of the pairs so far.
-
-    Args:
-        experiment: What they are scored and judged by.
-    """
+    """Evidence, examples and counts of the pairs so far."""
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment

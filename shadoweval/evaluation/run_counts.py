@@ -15,11 +15,7 @@ _SHOWN: Final = 50
 
 
 class RunCounts:
-    """Counts over a stream of pairs.
-
-    Args:
-        effects: Tool -> effect, where the experiment says so.
-    """
+    """Counts over a stream of pairs."""
 
     def __init__(self, *, effects: Mapping[str, Effect] | None = None) -> None:
         self._effects = effects

@@ -10,6 +10,7 @@ import asyncio
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,8 +23,11 @@ from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, Envelope, Evaluation, Observation, Outcome, Query, Verdict
 from shadoweval.reporting.html import report
 from shadoweval.worker.ingestion import arms_of
-from shadoweval.worker.loop import Pool, Worker
+from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import candidate_pool
+
+if TYPE_CHECKING:
+    from shadoweval.candidate.pool import CandidatePool
 
 __all__ = ["Shadow"]
 
@@ -111,7 +115,7 @@ async def _run(
         await Worker(experiment, store=store, receiver=_NoReceiver(), pool=pool).run(until_idle=True)
 
 
-async def _served(experiment: Experiment, query: Query, *, pool: Pool) -> Envelope:
+async def _served(experiment: Experiment, query: Query, *, pool: CandidatePool) -> Envelope:
     """The envelope that the mirror would have sent, had the incumbent's run been served."""
     placeholder = Observation(
         query_id=query.id, arm=INCUMBENT, place="served", outcome=Outcome(), started_at=query.asked_at, duration=0.0

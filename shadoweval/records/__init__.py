@@ -4,43 +4,8 @@ Durations are seconds (float, monotonic clock), times are aware UTC datetimes, s
 Records are arrays on the wire: a later version may only append fields that have a default.
 """
 
-from shadoweval.records.traffic import (
-    INCUMBENT,
-    Answered,
-    Arm,
-    Effect,
-    Envelope,
-    Failure,
-    FailureKind,
-    Hit,
-    Labels,
-    Observation,
-    Outcome,
-    Pair,
-    Place,
-    Query,
-    Refusal,
-    Step,
-    ToolCall,
-    Usage,
-    WriteEffect,
-    query_key,
-)
-from shadoweval.records.verdict import (
-    Coverage,
-    Decision,
-    Evaluation,
-    Example,
-    GateResult,
-    GateState,
-    MetricSummary,
-    PairScore,
-    Score,
-    Scored,
-    SliceResult,
-    Unscored,
-    Verdict,
-)
+from shadoweval.records.traffic import *
+from shadoweval.records.verdict import *
 
 __all__ = [
     "INCUMBENT",

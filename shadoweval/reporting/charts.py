@@ -26,14 +26,8 @@ def interval(
 ) -> Markup:
     """An interval on a line, with a mark at the threshold of the gate and one at "no difference".
 
-    Args:
-        lower: Left end; draw metrics so that right is better.
-        middle: The estimate.
-        upper: Right end.
-        threshold: What the gate asks for.
-        nothing: No difference: 0, or 1 for ratios.
-        state: Class of the colour: holds, broken, open, error.
-        label: What a reader who can't see it is told.
+    Draw metrics so that right is better; `nothing` is 0, or 1 for ratios; `state` is the class of the colour (holds,
+    broken, open, error), and `label` is for readers who can't see it.
     """
     points = [v for v in (lower, middle, upper, threshold, nothing) if math.isfinite(v)]
     low, high = min(points), max(points)

@@ -70,12 +70,8 @@ def begin_look(
 ) -> StoredLook:
     """Fix how far this look reads, say so to every writer, and resume the state that an earlier one saved.
 
-    Args:
-        engine: The database.
-        window: Which queries, without a watermark.
-        purpose: What the state is gathered for; empty: save nothing and resume nothing.
-        anew: Resume nothing.
-        on_damage: Called with each row that can't be read.
+    Without a `purpose` nothing is saved or resumed; with `anew` nothing is resumed. `on_damage` is called with each row
+    that can't be read.
     """
     if not purpose:
         with transaction(engine) as connection:

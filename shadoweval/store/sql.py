@@ -94,12 +94,7 @@ class SqlStore(TaskQueue):
         Left out, and counted in `funnel`: served calls that the caller aborted, runs of the candidate that were
         stopped from outside (`killed`, `aborted`), and rows that can't be read.
 
-        Args:
-            experiment: Name of the experiment.
-            candidate: Name of the candidate.
-            since: First time, aware.
-            until: First time beyond, aware.
-            watermark: False gives all finished pairs, for people; a verdict on them would favour the faster arm.
+        Without `watermark` all finished pairs come, for people; a verdict on them would favour the faster arm.
         """
         window = self._window(experiment, candidate, since=since, until=until, marked=watermark)
         return read_pairs(self._engine, window, on_damage=self._count_damage)

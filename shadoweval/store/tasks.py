@@ -25,13 +25,7 @@ __all__ = ["TaskQueue", "insert_envelopes", "insert_observation"]
 
 
 class TaskQueue:
-    """One task for each arm of an envelope, leased by workers and closed by its observation: a part of `SqlStore`.
-
-    Args:
-        engine: The database.
-        max_attempts: A task that this many workers took without bringing a result is given up as a crash.
-        clock: Now, as an aware datetime.
-    """
+    """One task for each arm of an envelope, leased by workers and closed by its observation: a part of `SqlStore`."""
 
     def __init__(self, engine: Engine, *, max_attempts: int, clock: Clock) -> None:
         self._engine, self._max_attempts, self._clock = engine, max_attempts, clock

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-__all__ = ["add_missing", "add_to_audit", "audit_entry"]
+__all__ = ["add_missing", "add_to_audit", "audit_entry", "locked"]
 
 _LATELY: Final = timedelta(seconds=2)
 
@@ -49,20 +50,12 @@ def add_missing(home: Path, entry: dict[str, Any], *, seen: datetime) -> bool:
 
     Auditors of several processes wait for each other, so that one change is one line.
 
-    Args:
-        home: Folder of settings `home`.
-        entry: The line.
-        seen: When its change was seen: a line of the last two seconds before, or later, may be about it.
+    A line of the two seconds before `seen`, or of later, may be about the same change already.
 
     Raises:
         OSError: the trail can't be read or written.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "audit.lock").open("ab") as lock:
-        with contextlib.suppress(ImportError, OSError):  # not on every platform; two lines are better than none
-            import fcntl  # noqa: PLC0415 - see above
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(home / "audit.lock"):
         lines = [line for line in audit_trail(home) if line.get("experiment") == entry["experiment"]]
         state = lines[-1].get("new") if lines else "running"
         since = (seen - _LATELY).isoformat()
@@ -71,6 +64,18 @@ def add_missing(home: Path, entry: dict[str, Any], *, seen: datetime) -> bool:
             return False
         add_to_audit(home, entry)
     return True
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Wait for the lock on a file, made where it is missing, and hold it; it dies with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        with contextlib.suppress(ImportError, OSError):  # not on every platform: there nobody waits
+            import fcntl  # noqa: PLC0415 - see above
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def audit_trail(home: Path) -> list[dict[str, Any]]:

@@ -142,10 +142,8 @@ class Breaker:
     def observe(self, duration: float, *, failed: bool, mirrored: bool) -> None:
         """Count a call that has ended.
 
-        Args:
-            duration: Seconds as the user felt them, our own work included.
-            failed: Whether it raised.
-            mirrored: True for a mirrored call, False for one of the control share.
+        `duration` is in seconds as the user felt them, our own work included; a call that is not mirrored is one of the
+        control share.
         """
         now = self._clock()
         if not mirrored:

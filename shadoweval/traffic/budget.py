@@ -43,13 +43,8 @@ class Spending(NamedTuple):
 class Budget:
     """Today's budget of one experiment.
 
-    Args:
-        experiment: Name of the experiment.
-        home: Folder of settings `home`, on a disk of this host.
-        calls: Mirrored calls a day; None: no limit.
-        tokens: Tokens of the shadow runs a day; None: no limit.
-        usd: Dollars of the shadow runs a day; None: no limit.
-        clock: Seconds since 1970.
+    Tokens and dollars are those of the shadow runs; None is no limit. `home` lies on a disk of this host; `clock` gives
+    seconds since 1970.
 
     Raises:
         SettingsError: a negative limit.

@@ -18,122 +18,84 @@ __all__ = ["Backlog", "Throttling"]
 
 
 class _SharedNumbers:
-    """A file of a fixed count of floats, written in one call: a reader never sees half of them."""
+    """A file of floats in `home`, written in one call: a reader never sees half of them.
 
-    def __init__(self, file: Path, *, count: int) -> None:
-        self._name = os.fspath(file.absolute())
-        self._layout = struct.Struct(f"<{count}d")
+    Reading and writing raise OSError, and ValueError where the file is none of ours. `clock` gives seconds since
+    1970, the same for all processes.
+    """
 
-    def read(self) -> tuple[float, ...] | None:
-        """The numbers; None: none were written yet.
+    _FOLDER: str
+    _LAYOUT: struct.Struct
 
-        Raises:
-            OSError, ValueError: the file can't be read, or is none of ours.
-        """
+    def __init__(self, experiment: str, *, home: Path, clock: Seconds = time.time) -> None:
+        self._name = os.fspath(home.absolute() / self._FOLDER / experiment)
+        self._clock = clock
+
+    def _read(self) -> tuple[float, ...]:
+        """The numbers; zeros: none were written yet."""
         try:
             descriptor = os.open(self._name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
-            return None
+            return self._LAYOUT.unpack(bytes(self._LAYOUT.size))
         try:
-            content = os.read(descriptor, self._layout.size)
+            content = os.read(descriptor, self._LAYOUT.size)
         finally:
             os.close(descriptor)
-        if content and len(content) != self._layout.size:
-            raise ValueError(f"{len(content)} bytes where {self._layout.size} belong")
-        return self._layout.unpack(content) if content else None  # empty: made this moment
+        if content and len(content) != self._LAYOUT.size:
+            raise ValueError(f"{len(content)} bytes where {self._LAYOUT.size} belong")
+        return self._LAYOUT.unpack(content or bytes(self._LAYOUT.size))  # empty: made this moment
 
-    def write(self, *numbers: float) -> None:
-        """Replace the numbers.
-
-        Raises:
-            OSError: the file can't be written.
-        """
+    def _write(self, *numbers: float) -> None:
         Path(self._name).parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            os.write(descriptor, self._layout.pack(*numbers))
+            os.write(descriptor, self._LAYOUT.pack(*numbers))
         finally:
             os.close(descriptor)
 
 
-class Throttling:
+class Throttling(_SharedNumbers):
     """How often providers said "too many requests" lately, shared by the processes of a host.
 
     A candidate that eats the quota of the incumbent's provider has to stop before users meet the limit. The count
     loses half of its weight every minute.
-
-    Args:
-        experiment: Name of the experiment.
-        home: Folder of settings `home`.
-        clock: Seconds since 1970, the same for all processes.
     """
 
+    _FOLDER, _LAYOUT = "throttled", struct.Struct("<2d")
     _HALF_LIFE: Final = 60.0
 
-    def __init__(self, experiment: str, *, home: Path, clock: Seconds = time.time) -> None:
-        self._numbers = _SharedNumbers(home / "throttled" / experiment, count=2)
-        self._clock = clock
-
     def add(self, count: int = 1) -> None:
-        """Add answers like HTTP 429. Two processes at the same instant may count as one.
-
-        Raises:
-            OSError, ValueError: the file can't be written, or is none of ours.
-        """
-        self._numbers.write(self._clock(), self() + count)
+        """Add answers like HTTP 429. Two processes at the same instant may count as one."""
+        self._write(self._clock(), self() + count)
 
     def __call__(self) -> float:
-        """The count now.
-
-        Raises:
-            OSError, ValueError: the file can't be read, or is none of ours.
-        """
-        written, count = self._numbers.read() or (0.0, 0.0)
+        """The count now."""
+        written, count = self._read()
         return count * 2.0 ** (-max(self._clock() - written, 0.0) / self._HALF_LIFE)
 
 
-class Backlog:
+class Backlog(_SharedNumbers):
     """Age of the oldest waiting query, and how full the spool is; shared by the processes of a host.
 
     A worker that does not run reports nothing, and what it reported a minute ago counts no more: then the spool fills,
     and that is seen as losses.
-
-    Args:
-        experiment: Name of the experiment.
-        home: Folder of settings `home`.
-        clock: Seconds since 1970, the same for all processes.
     """
 
+    _FOLDER, _LAYOUT = "backlog", struct.Struct("<3d")
     _STALE: Final = 60.0
 
-    def __init__(self, experiment: str, *, home: Path, clock: Seconds = time.time) -> None:
-        self._numbers = _SharedNumbers(home / "backlog" / experiment, count=3)
-        self._clock = clock
-
     def report(self, *, age: float, fill: float) -> None:
-        """Write how far behind the worker is: seconds, and a share of the spool's cap.
-
-        Raises:
-            OSError: the file can't be written.
-        """
-        self._numbers.write(self._clock(), age, fill)
+        """Write how far behind the worker is: seconds, and a share of the spool's cap."""
+        self._write(self._clock(), age, fill)
 
     def age(self) -> float:
-        """Seconds for which the oldest query waits.
-
-        Raises:
-            OSError, ValueError: the file can't be read, or is none of ours.
-        """
+        """Seconds for which the oldest query waits."""
         return self._fresh()[0]
 
     def fill(self) -> float:
-        """Share of the spool's cap that is taken.
-
-        Raises:
-            OSError, ValueError: the file can't be read, or is none of ours.
-        """
+        """Share of the spool's cap that is taken."""
         return self._fresh()[1]
 
     def _fresh(self) -> tuple[float, float]:
-        written, age, fill = self._numbers.read() or (0.0, 0.0, 0.0)
+        written, age, fill = self._read()
         return (age, fill) if 0.0 <= self._clock() - written <= self._STALE else (0.0, 0.0)

@@ -95,10 +95,6 @@ class Losses:
 
     A full spool or a broken disk costs its users nothing yet; copying calls for nobody does. The counts lose half of
     their weight every half minute, and fewer than twenty calls say nothing.
-
-    Args:
-        counters: Gives the counters of this process.
-        clock: Monotonic seconds.
     """
 
     _HALF_LIFE: Final = 30.0
@@ -130,10 +126,7 @@ def default_gauges(
 
     All of it is a value in memory, or a file of a few bytes in `home`.
 
-    Args:
-        experiment: Name of the experiment.
-        home: Gives the folder of settings `home`; asked at the first check, since definitions read no settings.
-        counters: Gives what became of the calls of this process.
+    Where `home` is comes at the first check, since definitions read no settings.
     """
 
     @cache

@@ -54,13 +54,8 @@ _process: Final = _Shared()
 class KillSwitch:
     """Kill, resume and check, for one experiment.
 
-    Args:
-        experiment: Name of the experiment.
-        home: Folder of settings `home`; it need not exist.
-        also: Asked at each check whether something else kills the experiment; a text is yes and says what does; raising
-            means yes.
-        interval: Seconds for which a check of the file system is trusted.
-        clock: Monotonic seconds.
+    `also` is asked at each check whether something else kills the experiment: a text is yes and says what does, raising
+    means yes. A check of the file system is trusted for `interval` seconds. `home` need not exist.
 
     Raises:
         ExperimentError: a name that is no file name.

@@ -33,13 +33,7 @@ class _Change(NamedTuple):
 
 
 class KillAuditor:
-    """Polls one switch and adds to the audit trail what is missing there.
-
-    Args:
-        switch: The switch.
-        clock: Monotonic seconds.
-        now: Aware UTC time.
-    """
+    """Polls one switch and adds to the audit trail what is missing there."""
 
     def __init__(self, switch: KillSwitch, *, clock: Seconds = time.monotonic, now: Clock = utc_now) -> None:
         self._switch, self._clock, self._now = switch, clock, now

@@ -99,11 +99,7 @@ def start(experiment: str, candidate: str, *, when: datetime, salt: str = "") ->
 def by_verdict(position: Position, verdict: Verdict, *, when: datetime, rungs: tuple[Rung, ...] = RUNGS) -> Position:
     """One rung up for promote, back to dark for rollback (from dark: off); the same position for hold and at the top.
 
-    Args:
-        position: Where the candidate stands.
-        verdict: About this experiment and candidate.
-        when: When the verdict was made.
-        rungs: The ladder.
+    `when` is when the verdict was made.
 
     Raises:
         LadderError: about another candidate; a promote that is too early, or for a candidate that is off.
@@ -128,12 +124,7 @@ def by_operator(
 ) -> Position:
     """To a stage by hand: up to the next rung only, down to anywhere.
 
-    Args:
-        position: Where the candidate stands.
-        to: The stage; where it has several rungs, the next one on the way up, the lowest one on the way down.
-        reason: Why; must not be empty.
-        when: Now.
-        rungs: The ladder.
+    A stage with several rungs is the next of them on the way up, the lowest of them on the way down.
 
     Raises:
         LadderError: no reason, or a stage that is not the next one.

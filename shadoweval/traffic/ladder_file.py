@@ -6,11 +6,9 @@ way up (no trail, no step), after it on the way down (nothing delays a rollback)
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
-from collections.abc import Generator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -20,15 +18,10 @@ import msgspec
 from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.errors import LadderError
 from shadoweval.records import INCUMBENT, Arm, Verdict
-from shadoweval.traffic.audit import add_to_audit, audit_entry
+from shadoweval.traffic.audit import add_to_audit, audit_entry, locked
 from shadoweval.traffic.ladder import RUNGS, Position, Rung, Stage, by_operator, by_verdict, checked, start
 from shadoweval.traffic.ladder import roles as roles_at
 from shadoweval.traffic.polled_file import PolledFile
-
-try:
-    import fcntl
-except ImportError:  # Windows: two operators at the same instant are not kept apart
-    fcntl = None
 
 __all__ = ["Ladder"]
 
@@ -38,14 +31,7 @@ _log: Final = logging.getLogger("shadoweval.traffic")
 class Ladder:
     """The ladder of one candidate.
 
-    Args:
-        experiment: Name of the experiment.
-        candidate: Name of the candidate.
-        home: Folder of settings `home`.
-        rungs: The steps.
-        interval: Seconds for which what was read is trusted.
-        clock: Aware UTC time.
-        seconds: Monotonic seconds, for `interval`.
+    What was read is trusted for `interval` seconds.
 
     Raises:
         ValueError: steps that don't go up.
@@ -99,7 +85,7 @@ class Ladder:
             LadderError: the verdict does not count here; the message says why.
             OSError: the position or the trail can't be written.
         """
-        with self._alone():
+        with locked(self._path.with_suffix(".lock")):  # one mover at a time
             now = self.position()
             new = by_verdict(now, verdict, when=made_at, rungs=self.rungs)
             return self._move(now, new, who=who, reason="; ".join(verdict.reasons) or verdict.why)
@@ -111,7 +97,7 @@ class Ladder:
             LadderError: no such step, or no reason.
             OSError: the position or the trail can't be written.
         """
-        with self._alone():
+        with locked(self._path.with_suffix(".lock")):  # one mover at a time
             now = self.position()
             new = by_operator(now, to, reason=reason, when=self._clock(), rungs=self.rungs)
             return self._move(now, new, who=who, reason=reason)
@@ -164,18 +150,6 @@ class Ladder:
                 *self._names, f"{str(self._path)!r} is about {position.candidate!r} of {position.experiment!r}."
             )
         return position
-
-    @contextlib.contextmanager
-    def _alone(self) -> Generator[None]:
-        """One mover at a time. Waits; not for the request path."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def _text(position: Position) -> str:

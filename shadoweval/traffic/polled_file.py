@@ -36,11 +36,7 @@ class Content(NamedTuple):
 class PolledFile:
     """Polls a file at most once in `interval` seconds.
 
-    Args:
-        path: The file; it need not exist.
-        interval: Seconds for which a poll is trusted.
-        cap: Larger files are refused, since reading and parsing happen in the caller's time.
-        clock: Monotonic seconds.
+    It need not exist. Files larger than `cap` bytes are refused, since reading and parsing happen in the caller's time.
     """
 
     def __init__(self, path: Path, *, interval: float = 0.1, cap: int = _CAP, clock: Seconds = time.monotonic) -> None:

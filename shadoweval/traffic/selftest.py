@@ -73,10 +73,8 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 def silence(counters: Mapping[str, int], *, share: float = 1.0) -> Silence | None:
     """The alarm, or None where calls are mirrored, or too few came to expect one.
 
-    Args:
-        counters: Sum of the counters of all processes (`Receiver.counters()`).
-        share: Share of the calls that should be mirrored: sample times the flag's share. The alarm waits until
-            none in `eligible` calls would happen by chance in less than one of a thousand cases.
+    `share` of the calls should be mirrored. The alarm waits until none in `eligible` calls would happen by chance in
+    less than one of a thousand cases.
     """
     eligible = counters.get("eligible", 0)
     if counters.get("mirrored", 0) or eligible == 0:
@@ -91,11 +89,8 @@ def silence(counters: Mapping[str, int], *, share: float = 1.0) -> Silence | Non
 class SelfTest:
     """Checks an experiment's counters, again and again, from any process that shares `home`.
 
-    Args:
-        experiment: Name of the experiment.
-        home: Folder of settings `home`.
-        share: Gives the share of the calls that should be mirrored (sample times the flag's share), or None where
-            that is not known; then it is estimated from what was mirrored before.
+    `share` gives the share of the calls that should be mirrored (sample times the flag's share), or None where that is
+    not known; then it is estimated from what was mirrored before.
     """
 
     def __init__(self, experiment: str, *, home: Path, share: Callable[[], float | None] = lambda: None) -> None:
@@ -104,11 +99,7 @@ class SelfTest:
         self._counters: dict[str, int] | None = None
 
     def check(self, counters: Mapping[str, int]) -> Silence | None:
-        """The alarm about the calls since a check last saw new mirrored ones.
-
-        Args:
-            counters: Sum of the counters of all processes (`Receiver.counters()`).
-        """
+        """The alarm about the calls since a check last saw new mirrored ones."""
         before = self._before()
         mirrored, eligible = counters.get("mirrored", 0), counters.get("eligible", 0)
         if mirrored != before.get("mirrored", 0) or eligible < before.get("eligible", 0):

@@ -41,11 +41,7 @@ _ORPHAN_PATIENCE: Final = 60.0
 class Collector:
     """Moves frames from a ring into a spool.
 
-    Args:
-        ring: The application's ring.
-        folder: The spool.
-        segment_bytes: Size at which a new segment begins.
-        cap_bytes: Size of the spool at which it waits for the worker.
+    At a spool of `cap_bytes` it waits for the worker.
     """
 
     def __init__(self, ring: Ring, folder: Path, *, segment_bytes: int, cap_bytes: int) -> None:

@@ -66,10 +66,7 @@ def _resync(block: bytes, start: int) -> int:
 def scan(block: bytes, *, limit: int, last: bool) -> Scan:
     """Frames and damage at the beginning of `block`.
 
-    Args:
-        block: Bytes of a segment from a frame's beginning on.
-        limit: Frames wanted.
-        last: Nothing will ever follow the block, so that an incomplete frame is damage.
+    `block` begins where a frame does. With `last` nothing will ever follow it, so that an incomplete frame is damage.
     """
     frames: list[bytes] = []
     corrupt: list[tuple[bytes, str]] = []

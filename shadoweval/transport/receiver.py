@@ -61,11 +61,7 @@ class SpoolBatch:
 
 
 class SpoolReceiver:
-    """Reads an experiment's spool.
-
-    Args:
-        folder: The same folder as the writers'.
-    """
+    """Reads an experiment's spool."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder).absolute()

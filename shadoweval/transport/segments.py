@@ -45,10 +45,8 @@ def _write(descriptor: int, parts: Sequence[bytes | memoryview]) -> int:
 class SegmentWriter:
     """Appends blocks of frames to the newest segment; not for several threads at once.
 
-    Args:
-        folder: Where segments lie.
-        writer: Name of this process (`new_writer`).
-        segment_bytes: A block that would make a segment larger goes into a new one.
+    `writer` is this process's name (`new_writer`). A block that would make a segment larger than `segment_bytes` goes
+    into a new one.
     """
 
     def __init__(self, folder: Path, writer: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -60,8 +58,7 @@ class SegmentWriter:
     def append(self, parts: Sequence[bytes | memoryview]) -> None:
         """Write frames whole, all of them, or leave no trace of any.
 
-        Args:
-            parts: What stands in the file one after another; at most 1,024 of them (IOV_MAX, writev(2)).
+        At most 1,024 parts (IOV_MAX, writev(2)).
 
         Raises:
             OSError: it is not written: disk full or read-only. A removed folder is made again.

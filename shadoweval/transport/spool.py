@@ -28,12 +28,7 @@ _LOOK: Final = 1.0
 
 
 class Room:
-    """How many bytes still go into the folder under its cap; other processes write there too.
-
-    Args:
-        folder: The spool.
-        cap: Bytes of all segments together.
-    """
+    """How many bytes still go into the folder under its cap; other processes write there too."""
 
     def __init__(self, folder: Path, cap: int) -> None:
         self._folder, self._cap = folder, cap
@@ -70,10 +65,7 @@ def reason_of(error: OSError) -> str:
 class SpoolTransport:
     """Writes frames into the spool.
 
-    Args:
-        folder: The experiment's spool; made where it is missing, mode 0700.
-        segment_bytes: Size at which a new segment begins.
-        cap_bytes: Size of all segments together at which frames are refused as `full`.
+    The folder is made where it is missing, mode 0700. At `cap_bytes` of all segments frames are refused as `full`.
     """
 
     drafts = True

@@ -31,11 +31,7 @@ def arms_of(experiment: Experiment, envelope: Envelope) -> Sequence[Arm]:
 class Ingestion:
     """Moves one experiment's envelopes into its store.
 
-    Args:
-        experiment: Whose.
-        store: Where they are kept.
-        receiver: Where they come from.
-        counts: Where `envelopes` and `set_aside` are counted.
+    `counts` is where `envelopes` and `set_aside` are counted.
     """
 
     def __init__(

@@ -13,19 +13,22 @@ import os
 import random
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from shadoweval.experiment import Experiment
 from shadoweval.mirror.redaction.redactor import redacted_observation
 from shadoweval.protocols import Receiver, Store, Task
-from shadoweval.records import Arm, Envelope, Observation
+from shadoweval.records import Envelope, Observation
 from shadoweval.worker.ingestion import Ingestion
 from shadoweval.worker.monitor import Monitor
 from shadoweval.worker.retention import Retention
 
-__all__ = ["Pool", "Worker"]
+if TYPE_CHECKING:
+    from shadoweval.candidate.pool import CandidatePool
+
+__all__ = ["Worker"]
 
 log: Final = logging.getLogger(__name__)
 
@@ -35,44 +38,12 @@ _POLL: Final = 0.05
 """Seconds between polls of transport and kill switch while there is work; ten times as long when there is none."""
 
 
-class Pool(Protocol):
-    """What the worker needs of a candidate pool."""
-
-    @property
-    def capacity(self) -> int:
-        """How many runs may be in flight."""
-        ...
-
-    async def run(self, envelope: Envelope, *, arm: Arm, attempt: int = 1) -> Observation:
-        """One arm's run of one envelope; never raises for what the candidate does."""
-        ...
-
-    async def cancel(self) -> None:
-        """End what is in flight at once; those runs are observed as `killed`."""
-        ...
-
-    def drain(self) -> None:
-        """Begin no further run: those that wait for their turn end as `killed`, those that run go on."""
-        ...
-
-    @property
-    def throttles(self) -> Mapping[Arm, int]:
-        """How often each arm met a rate limit."""
-        ...
-
-
 class Worker:
     """Shadows one experiment.
 
-    Args:
-        experiment: What to shadow.
-        store: Where it is kept.
-        receiver: Where envelopes come from.
-        pool: The candidate pool, entered already.
-        on_observation: Called with each stored observation (`tracing.SpanExporter`); must not raise.
-        monitor: Checks switch and mirrors at each step; None: nobody does (a suite of cases).
-        retention: Purges what is old; None: nobody does.
-        rng: Decides the order in which the arms of equally old queries start.
+    The pool is entered already. `on_observation` is called with each stored observation (`tracing.SpanExporter`) and
+    must not raise. Without a monitor nobody checks switch and mirrors (a suite of cases), without a retention nobody
+    purges.
     """
 
     def __init__(
@@ -81,7 +52,7 @@ class Worker:
         *,
         store: Store,
         receiver: Receiver,
-        pool: Pool,
+        pool: CandidatePool,
         on_observation: Callable[[Envelope, Observation], None] | None = None,
         monitor: Monitor | None = None,
         retention: Retention | None = None,

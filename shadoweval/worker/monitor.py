@@ -29,10 +29,7 @@ _BACKLOG_EVERY: Final = 5.0
 class Monitor:
     """Monitors one experiment, step by step.
 
-    Args:
-        experiment: Which.
-        counters: Sum of the counters of all mirroring processes (`Receiver.counters`).
-        seconds: Monotonic seconds.
+    `counters` gives the sum of all mirroring processes' (`Receiver.counters`).
     """
 
     def __init__(
@@ -67,13 +64,7 @@ class Monitor:
 
 
 class Feedback:
-    """Reports to one experiment's mirrors: rate limits that candidates met, and how far the worker is behind.
-
-    Args:
-        experiment: Whose mirrors.
-        clock: Now, aware UTC.
-        seconds: Monotonic seconds.
-    """
+    """Reports to one experiment's mirrors: rate limits that candidates met, and how far the worker is behind."""
 
     def __init__(self, experiment: Experiment, *, clock: Clock = utc_now, seconds: Seconds = time.monotonic) -> None:
         home = experiment.settings.folder
@@ -88,9 +79,7 @@ class Feedback:
     def step(self, *, throttles: int, oldest: datetime | None) -> None:
         """Report what is new; rate limits at once, the backlog every five seconds.
 
-        Args:
-            throttles: How often a rate limit was met so far.
-            oldest: When the oldest query that waits was asked; None: none waits.
+        `throttles` is how often a rate limit was met so far, `oldest` when the oldest query that waits was asked.
         """
         try:
             if throttles > self._throttles:

@@ -104,11 +104,6 @@ def open_receiver(experiment: Experiment) -> SpoolReceiver:
 def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: int = 1) -> CandidatePool:
     """A pool of the named arms, to be entered. Arms without a target are run by their query's `entry`.
 
-    Args:
-        experiment: Whose arms, limits, stubs and guard.
-        arms: Names of candidates, or `INCUMBENT`.
-        processes: Processes for each arm.
-
     Raises:
         UnknownCandidateError: an arm that the experiment does not have.
         SettingsError: an `allow` that is no `host:port`.

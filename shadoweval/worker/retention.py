@@ -67,12 +67,6 @@ def purge_before(experiment: Experiment, before: datetime, *, store: SqlStore) -
 class Retention:
     """Purges what is older than the settings allow, at once and then every hour.
 
-    Args:
-        experiment: Whose settings and spool.
-        store: What is purged.
-        clock: Now, as an aware datetime.
-        monotonic: Seconds, to know when an hour is over.
-
     Raises:
         SettingsError: `retention` is no span of time.
     """

@@ -39,10 +39,7 @@ _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?(?P<trace>[0-9a-f]{32})(?:-(?P<spa
 class SpanExporter:
     """Called by the worker with each stored observation. A backend that fails costs spans, never an observation.
 
-    Args:
-        experiment: The experiment's name.
-        tracer: Where spans go.
-        close: Called at the end to send what is held back.
+    `close` is called at the end to send what is held back.
     """
 
     def __init__(self, experiment: str, *, tracer: Tracer, close: Any = None) -> None:
