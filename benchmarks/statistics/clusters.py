@@ -64,7 +64,7 @@ def measure(scale: Scale) -> list[Bar]:
     for name, make in WORLDS.items():
         units = "keys" if make is duplicates else "clusters"
         naive, ours = [], []
-        for _ in range(scale.streams(300)):
+        for _ in range(scale.streams(150)):
             values, ids, when = make(rng)
             naive.append(alarms(values, when))
             ours.append(alarms(values, when, **{units: ids}))

@@ -55,7 +55,7 @@ def ratio_sequences(rng, level: float, *, streams: int, scale: float = 1.0):
 
 def measure(scale: Scale) -> list[Bar]:
     rng = np.random.default_rng(3)
-    few, many = scale.streams(200), scale.streams(300)
+    few, many = scale.streams(100), scale.streams(150)
     bars = []
     for level, ratio, world, evidence, text in (
         ("p95", 1.0, {}, broken, "equal arms, p95"),

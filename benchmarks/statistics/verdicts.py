@@ -108,6 +108,6 @@ def measure(scale: Scale) -> list[Bar]:
     rng = np.random.default_rng(5)
     bars = []
     for name, effects in WORLDS.items():
-        runs = [outcome(rng, **effects) for _ in range(scale.streams(300))]
+        runs = [outcome(rng, **effects) for _ in range(scale.streams(100))]
         bars += world_bars(name, runs, short=scale.short)
     return bars

@@ -49,7 +49,7 @@ def test_three_points_of_recall_are_found_in_time(rng):
 )
 def test_a_guard_at_its_margin_is_rarely_promoted_and_rarely_rolled_back(rng, world):
     """At most 5 % either way, looked at every 25 pairs up to 10,000."""
-    runs = [verdicts.outcome(rng, **verdicts.WORLDS[world]) for _ in range(60)]
+    runs = [verdicts.outcome(rng, **verdicts.WORLDS[world]) for _ in range(40)]
     check(*verdicts.world_bars(world, runs, short=True))
 
 
@@ -57,7 +57,7 @@ def test_a_guard_at_its_margin_is_rarely_promoted_and_rarely_rolled_back(rng, wo
 def test_equal_arms_are_promoted_and_a_worse_one_rolled_back(rng):
     """Within 10,000 pairs, in the time that the benchmark states."""
     for world in ("equal arms", "recall -.05"):
-        runs = [verdicts.outcome(rng, **verdicts.WORLDS[world]) for _ in range(60)]
+        runs = [verdicts.outcome(rng, **verdicts.WORLDS[world]) for _ in range(40)]
         check(*verdicts.world_bars(world, runs, short=True))
 
 
