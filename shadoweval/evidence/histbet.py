@@ -271,7 +271,8 @@ def count_groups(values: Floats, groups: Ints, into: Sequence[Sequence[HistBet]]
         raise StatsInputError(f"Group {int(codes.max())} is not below the number of groups, {len(into)}.")
     if grid is None:
         return
-    within(scores, grid.lo, grid.hi, name="scores")
+    if scores.size and not (grid.lo <= float(scores.min()) and float(scores.max()) <= grid.hi):  # false for NaN too
+        within(scores, grid.lo, grid.hi, name="scores")
     nodes, step = np.linspace(grid.lo, grid.hi, grid.bins + 1), (grid.hi - grid.lo) / grid.bins
     node, above = place(scores, grid.lo, scale=grid.bins / (grid.hi - grid.lo))
     # Binning moves a score apart onto two nodes, which adds step^2 w (1 - w) to the sum of squares.

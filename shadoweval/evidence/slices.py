@@ -41,6 +41,10 @@ class AttributeColumn(NamedTuple):
     codes: IntArray
     values: tuple[str, ...]
 
+    def part(self, which: IntArray | slice) -> AttributeColumn:
+        """The attribute of some of the pairs."""
+        return AttributeColumn(self.codes[which], self.values)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:

@@ -116,13 +116,16 @@ class Columns:
         return self.asked_at.size
 
     def part(self, which: slice | IntArray) -> Columns:
-        """Some of the pairs, without attributes and facts."""
+        """Some of the pairs, without the facts, which are counts over all of them."""
         return Columns(
             asked_at=self.asked_at[which],
             key=self.key[which],
             cluster=self.cluster[which],
             alone=self.alone[which],
             scores={name: scores.of(which) for name, scores in self.scores.items()},
+            attributes={
+                name: AttributeColumn(each.codes[which], each.values) for name, each in self.attributes.items()
+            },
         )
 
 
