@@ -100,6 +100,13 @@ def watch(command: list[str], *, silence: float) -> int:
     # A watched run inside a watched run carries both marks: whoever gives up kills all below.
     environment = {**os.environ, MARK: f"{os.environ.get(MARK, '')}/{run}", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True)
+
+    def interrupt(*_: object) -> None:
+        """Ctrl-C: let the command end by itself; the next one ends everything at once."""
+        send(signal.SIGINT, process.pid, [])
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         ended = ends(process, silence=silence)
         if not ended:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -80,16 +81,44 @@ def test_a_run_that_passes_exits_with_0_and_one_that_fails_with_pytests_code(run
     assert run(first="assert False").returncode == 1
 
 
-def test_a_watchdog_that_is_ended_ends_the_run(tmp_path):
+@pytest.fixture
+def start(tmp_path):
+    """Starts the watchdog over a piece of code that prints `up` when it runs."""
+    started = []
+
+    def start(code):
+        command = [sys.executable, ROOT / "tools/watchdog.py", "-c", code]
+        environment = {**os.environ, "INNER_RUN": str(tmp_path)}
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True))
+        assert started[-1].stdout.readline() == "up\n"
+        return started[-1]
+
+    yield start
+    for watchdog in started:
+        watchdog.kill()
+        watchdog.communicate()
+
+
+def test_a_watchdog_that_is_ended_ends_the_run(start, tmp_path):
     """Who stops `make test` stops all of it."""
-    code = f"import time; print('up', flush=True); time.sleep(600)  # {tmp_path}"
-    watchdog = subprocess.Popen(
-        [sys.executable, ROOT / "tools/watchdog.py", "-c", code],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "INNER_RUN": str(tmp_path)},
-    )
-    assert watchdog.stdout.readline() == b"up\n"
+    watchdog = start("import time; print('up', flush=True); time.sleep(600)")
     watchdog.send_signal(signal.SIGTERM)
     assert watchdog.wait(timeout=WITHIN) != 0
-    watchdog.stdout.close()
     assert processes_naming(str(tmp_path)) == []
+
+
+def test_an_interrupted_run_says_what_it_knows(start):
+    """Ctrl-C goes to the command, which ends by itself; what it still prints is shown, and its exit code is kept."""
+    code = """
+        import sys, time
+        print("up", flush=True)
+        try:
+            time.sleep(600)
+        except KeyboardInterrupt:
+            print("as far as it came")
+            sys.exit(2)
+    """
+    watchdog = start(textwrap.dedent(code))
+    watchdog.send_signal(signal.SIGINT)
+    printed, _ = watchdog.communicate(timeout=WITHIN)
+    assert (printed, watchdog.returncode) == ("as far as it came\n", 2)
