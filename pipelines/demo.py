@@ -1,8 +1,8 @@
 """`make demo`: live-like traffic through two assistants while workers shadow the candidates, and the verdicts.
 
-First the support agent, which needs no embedding, while the documentation is embedded beside it (the first time this
-takes a minute or two); then the documentation assistant. Everything lies in `.shadoweval/demo`, made anew each time;
-reports go to `reports/`.
+The support agent, which needs no embedding, begins at once; the documentation assistant when the documentation is
+embedded, which takes a minute or two the first time and nothing later. Everything lies in `.shadoweval/demo`, made anew
+each time; reports go to `reports/`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -93,38 +94,32 @@ def _check(worker: subprocess.Popen[bytes]) -> None:
 def _shadow(name: str, calls: Sequence[dict[str, Any]]) -> str:
     """Serve the calls, each with a shadow; wait for the shadows; judge. Returns where the report lies."""
     from pipelines.service import ask_documentation, ask_support  # noqa: PLC0415 - reads the environment
+    from shadoweval import load_experiment, open_store  # noqa: PLC0415
 
     ask = {"documentation": ask_documentation, "support": ask_support}[name]
-    _say(f"\n{name}: serving {len(calls)} queries through the incumbent, each with a shadow ...")
-    with _worker(name) as worker:
-        for number, arguments in enumerate(calls, start=1):
+    experiment = load_experiment(f"evals.{name}:{name}")
+    _say(f"{name}: serving {len(calls)} queries through the incumbent, each with a shadow ...")
+    with _worker(name) as worker, open_store(experiment) as store:
+        for arguments in calls:
             ask(**arguments)
-            if number % 100 == 0 or number == len(calls):
-                _check(worker)
-                _say(f"  served {number:>3} of {len(calls)}; shadowed so far: {_funnel(name).paired}")
-        _wait_for(worker, name, mirrored=_mirrored(name, len(calls)))
+        mirrored, shown = _mirrored(name, len(calls)), time.monotonic()
+        _say(f"{name}: served all; {mirrored} mirrored, the rest left alone to compare with")
+        while True:
+            _check(worker)
+            funnel = store.funnel(name, next(iter(experiment.candidates)))
+            if funnel.waiting == 0 and funnel.paired + sum(funnel.failed.values()) >= mirrored:
+                break
+            if time.monotonic() - shown > 5:
+                shown = time.monotonic()
+                _say(f"{name}: the candidate has run {funnel.paired} of {mirrored}")
+            time.sleep(0.5)
     return _judge(name)
 
 
-def _funnel(name: str) -> Any:
-    from shadoweval import load_experiment, open_store  # noqa: PLC0415 - reads the environment
-
-    experiment = load_experiment(f"evals.{name}:{name}")
-    with open_store(experiment) as store:
-        return store.funnel(name, next(iter(experiment.candidates)))
-
-
-def _wait_for(worker: subprocess.Popen[bytes], name: str, *, mirrored: int) -> None:
-    shown = time.monotonic()
-    while True:
-        _check(worker)
-        funnel = _funnel(name)
-        if funnel.waiting == 0 and funnel.paired + sum(funnel.failed.values()) >= mirrored:
-            return
-        if time.monotonic() - shown > 5:
-            shown = time.monotonic()
-            _say(f"  waiting for the candidate: {funnel.paired} of {mirrored}")
-        time.sleep(0.2)
+def _shadow_when_embedded(embedding: subprocess.Popen[bytes], calls: Sequence[dict[str, Any]]) -> str:
+    if embedding.wait() != 0:
+        sys.exit("The documentation could not be embedded; the reason stands above.")
+    return _shadow("documentation", calls)
 
 
 def _judge(name: str) -> str:
@@ -137,7 +132,7 @@ def _judge(name: str) -> str:
         command=f"shadoweval evaluate evals.{name}:{name} --closed --report reports/",
     )
     for verdict in evaluation.verdicts:
-        _say(f"\n{verdict}")
+        _say(f"\n{verdict}\n")
     return str(path.relative_to(ROOT))
 
 
@@ -158,16 +153,18 @@ def main() -> int:
 
     rng = random.Random(20261101)
     messages, questions = _traffic("support", rng), _traffic("documentation", rng)
-    with _embedding() as embedding:
-        reports = [_shadow("support", messages)]
+    with _embedding() as embedding, ThreadPoolExecutor(2) as assistants:
+        support = assistants.submit(_shadow, "support", messages)
+        documentation = assistants.submit(_shadow_when_embedded, embedding, questions)
+        reports = [support.result()]
         _serve_twin(messages)
         same = digest(SHOP) == digest(TWIN)
-        _say(f"\nThe shop holds {len(writes(SHOP))} rows written by the incumbent, and is")
-        _say(f"  {digest(SHOP)}  after live traffic with shadows,")
-        _say(f"  {digest(TWIN)}  after the incumbent alone: {'identical' if same else 'DIFFERENT'}.")
-        if embedding.wait() != 0:
-            sys.exit("The documentation could not be embedded; the reason stands above.")
-    reports.append(_shadow("documentation", questions))
+        _say(
+            f"\nThe shop holds {len(writes(SHOP))} rows written by the incumbent, and is"
+            f"\n  {digest(SHOP)}  after live traffic with shadows,"
+            f"\n  {digest(TWIN)}  after the incumbent alone: {'identical' if same else 'DIFFERENT'}.\n"
+        )
+        reports.append(documentation.result())
     _say(f"\nReports: {', '.join(reports)}   ({time.monotonic() - began:.0f} s)")
     return 0 if same else 1
 

@@ -29,6 +29,10 @@ _PINNED = {
 }
 
 
+_LOADING = threading.Lock()
+"""Two threads that import torch at once may each see the other's half of it: its modules import each other."""
+
+
 class EmbeddingFunction(Protocol):
     """Any callable from n texts to n vectors of one width, as lists or as an array; they need not be unit vectors."""
 
@@ -140,13 +144,12 @@ class SentenceModel:
         self._name, self._backend = model, backend
         self._threads, self._batch, self._longest = threads, batch, longest
         self._model: Any = None
-        self._lock = threading.Lock()
 
     def __call__(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Embed the texts, in their order, as unit vectors (n, width)."""
-        with self._lock:
-            if self._model is None:
-                self._model = self._load()
+        if self._model is None:
+            with _LOADING:
+                self._model = self._model or self._load()
         return self._model.encode(
             list(texts), batch_size=self._batch, show_progress_bar=False, normalize_embeddings=True
         )
