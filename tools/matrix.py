@@ -3,8 +3,8 @@
 `bare` is the wheel alone: pure Python, and an error of ours where an extra is missing. `lowest` and `newest` are the
 extras of `all` in the oldest versions that pyproject.toml admits and in the newest there are; `ragas` is that extra,
 which holds others back and so is in no other environment; `3.12`, `3.13` and `3.14` are other interpreters, with `all`.
-Each runs a part of the tests against the installed wheel; one whose interpreter is not to be had is left
-out, and says so. Needs uv (it is in .venv; without it `lowest` is left out and the rest uses pip).
+Each runs a part of the tests against the installed wheel; one whose interpreter is not to be had is left out, and says
+so. Needs uv (it is in .venv; without it `lowest` is left out and the rest uses pip).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ TOOLS = (
     "pytest",
     "pytest-asyncio",
     "pytest-timeout",
+    "pytest-xdist",
     "hypothesis",
     "psutil",
     "httpx",
@@ -152,8 +153,18 @@ def check(python: Path, environment: Environment, folder: Path) -> bool:
     gone = [test for test in environment.tests if not (folder / test.rpartition("=")[2]).exists()]
     if gone:
         sys.exit(f"tools/matrix.py names tests that are gone: {', '.join(gone)}")
-    command = [str(python), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--override-ini", "addopts="]
-    command += ["-m", "not slow and not marathon", "--import-mode", "importlib", *environment.tests]
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--override-ini", "addopts="]
+    command += [
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+        "-m",
+        "not slow and not marathon",
+        "--import-mode",
+        "importlib",
+        *environment.tests,
+    ]
     environ = {key: value for key, value in os.environ.items() if key != "CI"}  # a missing server is skipped here
     return subprocess.run(command, cwd=folder, env=environ, check=False).returncode == 0
 
