@@ -209,6 +209,35 @@ class NotSampled(Mirrored):
     options = {"sample": 1e-12}  # noqa: RUF012
 
 
+class NotSampledUnit(NotSampled):
+    """The same, by the bucket of a unit."""
+
+    options = {"sample": 1e-12, "unit": lambda question: question[:10]}  # noqa: RUF012
+
+
+class Bucket(Empty):
+    """An empty decorator that asks the bucket function where the root's unit falls."""
+
+    def wrap(self, kind: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        from shadoweval.buckets import bucket
+
+        if kind != "root":
+            return super().wrap(kind, name, function)
+        if inspect.iscoroutinefunction(function):
+
+            async def abucketed(*args: Any, **kwargs: Any) -> Any:
+                bucket("benchmark", args[0][:10])
+                return await function(*args, **kwargs)
+
+            return abucketed
+
+        def bucketed(*args: Any, **kwargs: Any) -> Any:
+            bucket("benchmark", args[0][:10])
+            return function(*args, **kwargs)
+
+        return bucketed
+
+
 class Off(Mirrored):
     """Decorated and switched off."""
 
@@ -230,6 +259,8 @@ OWN: dict[str, type[Target]] = {
     "mirror, off": Off,
     "mirror, killed": Killed,
     "mirror, not sampled": NotSampled,
+    "mirror, not sampled, unit": NotSampledUnit,
+    "bucket of a unit": Bucket,
     "mirror, ring": Mirrored,
     "mirror, spool": Spooled,
     "mirror, kept": Kept,
