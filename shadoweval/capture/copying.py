@@ -40,7 +40,8 @@ _MOST_TYPES: Final = 1_000
 
 encode: Final = msgspec.msgpack.Encoder().encode
 _models: Final[set[type]] = set()
-"""Pydantic models that were met, so that the encoder's hook need not look at the class again."""
+_scalars: Final[set[type]] = set()
+"""Pydantic models, and numpy's numbers, that were met: the encoder's hook need not look at the class again."""
 
 
 def _fields(value: Any) -> Any:
@@ -52,6 +53,8 @@ def _fields(value: Any) -> Any:
     if kind in _models:
         extra = value.__pydantic_extra__
         return {**value.__dict__, **extra} if extra else value.__dict__
+    if kind in _scalars:
+        return value.item()
     if hasattr(kind, "model_fields"):
         if hasattr(kind, "__pydantic_extra__"):
             if len(_models) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
@@ -61,6 +64,7 @@ def _fields(value: Any) -> Any:
     if hasattr(kind, "dtype") and not hasattr(kind, "__len__"):
         number = value.item()
         if type(number) in _ATOMS:
+            _scalars.add(kind)
             return number
     raise NotImplementedError
 

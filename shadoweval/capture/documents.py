@@ -33,11 +33,14 @@ _MOST_TYPES: Final = 1_000
 
 def recorded_rows(documents: Any) -> Sequence[Any]:
     """Rows of hits as a recorder holds them (`capture.wire.rows.joined_hits` reads them): quick ones, or `hit_rows`."""
-    try:
-        rows = _quick_rows(documents) if type(documents) is list else None
-    except Exception:  # noqa: BLE001 - whatever a document's class raises: `hit_rows` meets it again, or knows better
-        rows = None
-    return hit_rows(documents) if rows is None else rows
+    if type(documents) is list:
+        try:
+            rows = _quick_rows(documents)
+            if rows is not None:
+                return rows
+        except Exception:  # noqa: BLE001, S110 - whatever a document's class raises: `hit_rows` meets it again, or knows better
+            pass
+    return hit_rows(documents)
 
 
 def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR0911, PLR0912 - the request path: each function more is paid for once a document
