@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadoweval.buckets import bucket, within
+from shadoweval.buckets import bucket, first_out, within
 
 ROW = re.compile(r"^\| (\S+|\(empty\)|64 times `a`) \| (.+?) \| `([0-9a-f]{16})` \| ([0-9.]+) \|$", re.MULTILINE)
 TEXT = (Path(__file__).parents[1] / "docs" / "sampling.md").read_text(encoding="utf-8")
@@ -72,3 +72,21 @@ def test_a_unit_that_is_no_text_is_an_error():
     """A lone surrogate has no UTF-8: it raises, which the caller counts, instead of landing somewhere."""
     with pytest.raises(UnicodeEncodeError):
         bucket("support", "\ud800")
+
+
+@given(st.floats(0, 1, exclude_min=True), st.text(st.characters(codec="utf-8")), st.booleans())
+def test_the_first_hash_that_is_out_says_what_the_bucket_says(share, unit, at_the_edge):
+    """Also where the share is a unit's own bucket, and rounding decides."""
+    share = bucket("s", unit) or share if at_the_edge else share
+
+    assert (hashlib.sha256(f"s:{unit}".encode()).digest() < first_out(share)) is within(share, "s", unit)
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(-3, 3))
+def test_the_first_hash_that_is_out_is_the_first(number, step):
+    """Hashes just below it are in, it and those above it are out, by the rounded bucket."""
+    share = float(Fraction(number, 2**64)) or 2.0**-64
+    least = int.from_bytes(first_out(share)[:8], "big") if share < 1.0 else 2**64
+    near = min(max(least + step, 0), 2**64 - 1)
+
+    assert (float(Fraction(near, 2**64)) < share) is (near < least)

@@ -24,6 +24,8 @@ _METADATA_IDS: Final = ("_id", "id", "doc_id", "source")
 _SCORES: Final = ("score", "relevance_score", "_score")
 _TEXTS: Final = ("page_content", "text", "content")
 _METADATA: Final = ("metadata", "payload")
+_UNUSUAL: Final = frozenset((*_METADATA_IDS[:-1], *_SCORES))
+"""What metadata may have besides `source` that matters."""
 _NAMES: Final = frozenset((*_IDS, *_SCORES, *_TEXTS, *_METADATA))
 _NO_METADATA: Final[dict[str, Any]] = {}
 _LISTS: Final = ("points", "documents", "hits", "nodes", "matches", "results")
@@ -54,9 +56,13 @@ def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR09
     for document in documents:
         kind, score = type(document), None
         if kind is tuple:
-            if len(document) != 2 or not _is_number(type(document[1])):
+            if len(document) != 2:
                 return None
-            document, score = document[0], float(document[1])  # noqa: PLW2901 - a pair's first is the document
+            document, score = document  # noqa: PLW2901 - a pair's first is the document
+            if type(score) is not float:
+                if not _is_number(type(score)):
+                    return None
+                score = float(score)
             kind = type(document)
         if kind is str:
             identity, text = None, document
@@ -70,13 +76,13 @@ def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR09
             if metadata:
                 if type(metadata) is not dict:
                     return None
-                if score is None and ("score" in metadata or "relevance_score" in metadata or "_score" in metadata):
-                    return None
-                if identity is None:  # `_METADATA_IDS`
-                    if "_id" in metadata or "id" in metadata or "doc_id" in metadata:
-                        identity = _first(metadata, _METADATA_IDS)
-                    else:
-                        identity = metadata.get("source")
+                if not _UNUSUAL.isdisjoint(metadata):
+                    if score is None and not metadata.keys().isdisjoint(_SCORES):
+                        return None
+                    if identity is None:
+                        identity = _identity_in(metadata)
+                elif identity is None:
+                    identity = metadata.get("source")
             if identity is not None and type(identity) is not str:
                 identity = str(identity)
             if score is not None and type(score) is not float:
@@ -85,6 +91,14 @@ def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR09
             return None
         rows.append((identity, score, text))
     return rows
+
+
+def _identity_in(metadata: dict[str, Any]) -> Any:
+    for name in _METADATA_IDS:
+        identity = metadata.get(name)
+        if identity is not None:
+            return identity
+    return None
 
 
 def _parts_of_dict(fields: dict[str, Any]) -> _Parts:

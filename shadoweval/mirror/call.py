@@ -96,8 +96,10 @@ class Call(Shield):
         except ValueError:  # see `leave`
             pass
         recorder = self.recorder
-        if recorder is not None and not recorder.closed:
-            recorder.close()
+        if recorder is not None:
+            recorder.closed = True
+            if recorder.streams is not None:
+                recorder.close()
         if not self.done:
             self.done = True
             installed.watching -= 1
