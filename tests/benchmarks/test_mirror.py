@@ -3,15 +3,20 @@ import os
 import sys
 import urllib.request
 import zlib
+from pathlib import Path
 
 import pytest
 
 if sys.platform != "linux":
     pytest.skip("The benchmark of the mirror places processes on cores", allow_module_level=True)
 
+from benchmarks import mirror_shapes
 from benchmarks.mirror_processes import Sink, Worker, core, tree
 from benchmarks.mirror_rate import compared
 from benchmarks.mirror_tables import Goals, added
+from benchmarks.mirror_targets import Target
+from benchmarks.mirror_workloads import Current, build, payloads
+from shadoweval.capture import Recorder, recording, tool
 
 
 @pytest.fixture
@@ -110,3 +115,31 @@ def test_what_is_not_installed_is_skipped_by_name(sink, tmp_path):
         pytest.skip("opik is installed here")
     assert worker.skipped == "not installed: opik"
     worker.close()
+
+
+@pytest.mark.parametrize("kind", mirror_shapes.PASSAGES)
+def test_every_kind_of_passages_is_what_the_pipeline_returns(kind):
+    """Five passages, in the returned value where the workload's name says so; the text is the same in all kinds."""
+    Current.payload = payload = payloads(f"rag/{kind}", count=1)[0]
+    plain = payloads("rag", count=1)[0]
+    for name, keys in ((f"rag/{kind}", {"answer"}), (f"rag/{kind}/returned", {"answer", "contexts"})):
+        rag = build(name, Target("", Path()).wrap, asynchronous=False, work=(0, 0, 0.0))
+        assert set(rag("why")) == keys
+    assert len(payload["passages"]) == 5
+    assert all(
+        each["text"] in repr(passage) for each, passage in zip(plain["passages"], payload["passages"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("how", ["keyword", "position"])
+@pytest.mark.parametrize("kind", mirror_shapes.RESULTS)
+def test_every_kind_of_result_is_recorded_as_a_call(kind, how):
+    """Six tool calls with the arguments of the payload, however they are passed."""
+    Current.payload = payload = payloads(f"agent/{kind}/{how}", count=1)[0]
+    recorder = Recorder()
+    with recording(recorder):
+        steps = {"tool": lambda name: tool(name=name), "root": lambda _name: lambda function: function}
+        build(f"agent/{kind}/{how}", lambda step, name, f: steps[step](name)(f), asynchronous=False, work=(0, 0, 0.0))(
+            "q"
+        )
+    assert [dict(call.arguments) for call in recorder.parts().tool_calls] == [asked for asked, _ in payload["tools"]]
