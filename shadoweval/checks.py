@@ -11,6 +11,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args
 
@@ -34,6 +35,7 @@ __all__ = [
     "checked_instance",
     "checked_keywords",
     "checked_mapping",
+    "checked_moment",
     "checked_name",
     "checked_number",
     "checked_share",
@@ -51,16 +53,18 @@ _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _ENDPOINT: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\s/]+):(?P<port>\d{1,5})")
 
 
-def checked_keywords(moved: Mapping[str, str] | None = None) -> Callable[[_T], _T]:
+def checked_keywords(moved: Mapping[str, str] | None = None, *, options: Iterable[str] = ()) -> Callable[[_T], _T]:
     """Decorates a function or class: a keyword that it does not have raises UnknownArgumentError with the mend.
 
     Args:
         moved: Keyword that it once had -> sentence that says what to write instead; `{name}` becomes the keyword.
+        options: Names that its `**options` take.
     """
 
     def decorate(target: _T) -> _T:
         function: Any = target.__init__ if isinstance(target, type) else target
-        names = [name for name in inspect.signature(function).parameters if name != "self"]
+        names = [name for name in inspect.signature(function).parameters if name not in {"self", "options"}]
+        names += options
         of = target.__name__ if isinstance(target, type) else f"{target.__name__}()"
 
         @functools.wraps(function)
@@ -170,6 +174,14 @@ def checked_endpoint(what: str, value: str) -> str:
     return value
 
 
+def checked_moment(what: str, value: object) -> datetime:
+    """A time with its time zone."""
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        mend = "Write datetime.now(UTC), or timedelta(hours=24) for how long ago."
+        raise ArgumentError(what, value, expected="a datetime with a time zone", mend=mend)
+    return value
+
+
 def checked_file(what: str, value: object) -> Path:
     """A file that is there."""
     path = Path(checked_instance(what, cast("str | Path", value), (str, Path)))
@@ -182,7 +194,7 @@ def checked_file(what: str, value: object) -> Path:
 
 def checked_name(name: str, *, of: str) -> str:
     """A name that can become a file name; raises ExperimentError."""
-    if not _NAME.fullmatch(name) or name in _RESERVED:
+    if not _NAME.fullmatch(checked_instance(f"the name of {of}", name, str)) or name in _RESERVED:
         raise ExperimentError(
             f"{name!r} can't be the name of {of}: use letters, digits, '.', '_' and '-', beginning with a letter or "
             f"digit, and neither {INCUMBENT!r} nor 'ALL'; the name becomes a file name."

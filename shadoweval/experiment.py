@@ -36,6 +36,7 @@ from shadoweval.checks import (
     checked_function,
     checked_instance,
     checked_keywords,
+    checked_mapping,
     checked_name,
     checked_number,
     checked_share,
@@ -73,7 +74,7 @@ class Experiment:
         scorers: What is scored.
         gates: What must hold. Their metrics must be made by `scorers`.
         incumbent: `"module:attribute"`; needed only where nothing was mirrored (pytest, `calibrate` on a case file).
-        labels: Case file whose judgements and references are joined to live queries by their text.
+        labels: Case file whose judgements and references are joined to live queries by their text. It has to be there.
         sandbox: How candidates run: stubs, limits, the guard and what it allows.
         traffic: When mirroring stops (flags, breaker, budget), and the way out of the request path.
         rules: Error rates, and the floors below which nothing is promoted; see `Rules`.
@@ -201,9 +202,16 @@ class Experiment:
             ArgumentError, ShareError: an argument that can't be used.
             TargetError: `entry` is no `"module:attribute"`.
         """
+        if callable(sample):
+            raise ArgumentError(
+                "mirror()", sample, expected="given a share", mend="Write @experiment.mirror(sample=0.1)."
+            )
         readers = {"attributes": attributes, "unit": unit, "text": text, "inputs": inputs, "redact": redact}
-        for name, reader in readers.items():
+        for name, reader in {**readers, "clock": clock}.items():
             checked_function(f"mirror({name})", reader)
+        if salt is not None:
+            checked_instance("mirror(salt)", salt, str)
+        checked_mapping("mirror(versions)", versions or {})
         if entry is not None:
             checked_target(entry, what="entry")
         checked_number("mirror(max_bytes)", max_bytes, low=1, whole=True)

@@ -1,6 +1,7 @@
 """A wrong name or value is an error where it is written: one row for each mistake that is easily made."""
 
 import math
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from shadoweval import (
     Gauge,
     Limits,
     Live,
+    Replay,
     Rules,
     Sandbox,
     Settings,
@@ -25,6 +27,7 @@ from shadoweval import (
     at_most,
     better,
     evaluate,
+    load_experiment,
     no_worse,
     report,
     retriever,
@@ -33,13 +36,16 @@ from shadoweval import (
 )
 from shadoweval.errors import ExperimentError, SettingsError, ShadowEvalError
 from shadoweval.protocols import Metric
-from shadoweval.scoring import PairScorer, answer_quality, latency, overlap, recall
+from shadoweval.scoring import PairScorer, answer_quality, latency, overlap, ragas_metric, recall
 from shadoweval.settings import read_settings
 from shadoweval.traffic.ladder import Rung
 
 
 def make(**changes):
     return Experiment(**{"name": "docs", "candidates": {"new": "app.rag:answer"}, **changes})
+
+
+NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - the mistake
 
 
 def answer(question):
@@ -96,6 +102,7 @@ MISTAKES = {
     "labels that are not there": (lambda: make(labels="nofile.jsonl"), "labels must be a file.*no '/.*/nofile.jsonl'"),
     "outcome that is no function": (lambda: make(outcome="answer"), "outcome must be a function.*the function itself"),
     "redact that is no function": (lambda: make(redact=True), "redact must be a function"),
+    "a name that is a number": (lambda: make(name=3), "name of an experiment must be a str"),
     "settings that are none": (lambda: make(settings="shadoweval.toml"), "settings must be a Settings"),
     "rules as a mapping": (lambda: make(rules={"alpha": 0.1}), r"rules must be a Rules.*Write Rules\("),
     "rerun that is no number": (lambda: make(rerun=math.nan), "rerun must be a number from 0 to 1"),
@@ -139,6 +146,10 @@ MISTAKES = {
     "a text's name": (lambda: mirror(text="question"), r"mirror\(text\) must be a function"),
     "a function as entry": (lambda: mirror(entry=answer), f"entry is a function.*'{NAME}:answer'"),
     "a size that is none": (lambda: mirror(max_bytes="1 MB"), r"mirror\(max_bytes\) must be a whole number from 1 up"),
+    "a mirror without parentheses": (lambda: make().mirror(answer), r"Write @experiment.mirror\(sample=0.1\)"),
+    "versions as a text": (lambda: mirror(versions="7"), r"mirror\(versions\) must be a Mapping"),
+    "a salt that is a number": (lambda: mirror(salt=7), r"mirror\(salt\) must be a str"),
+    "a clock that is a time": (lambda: mirror(clock=7), r"mirror\(clock\) must be a function"),
     # limits
     "a negative deadline": (lambda: Limits(seconds=-1), "Limits.seconds must be a number above 0, got -1"),
     "a deadline as a text": (lambda: Limits(seconds="20"), "above 0, got '20'. Write 20, without quotes"),
@@ -160,6 +171,12 @@ MISTAKES = {
     "a stub option misspelt": (lambda: Stubs(effect={}), "no argument 'effect'.*Did you mean 'effects'"),
     "a policy's tools as a text": (lambda: Live("search"), r"Live must be a list of texts.*\['search'\]"),
     "a policy's effect misspelt": (lambda: Simulate(effects=("wriet",)), "Did you mean 'write'"),
+    "one policy, no list": (lambda: Stubs(default=Replay()), r"Stubs.default must be a Sequence.*default=\[\.\.\.\]"),
+    "a policy that is none": (
+        lambda: Stubs(default=["replay"]),
+        r"each of Stubs.default must be a function or a policy",
+    ),
+    "a policy's tools by place": (lambda: Replay("search"), "Replay must be True or False"),
     "a world's tools as a text": (lambda: SqliteWorld(env="DB", tools="pay"), r"SqliteWorld.tools.*\['pay'\]"),
     "a world without a place": (lambda: SqliteWorld(tools=["pay"]), "needs env or engine"),
     "a world's engine": (lambda: SqliteWorld(tools=["pay"], engine="shop"), "SqliteWorld.engine is not written as"),
@@ -175,6 +192,7 @@ MISTAKES = {
     "a tool's option misspelt": (lambda: tool(efect="read"), "no argument 'efect'.*Did you mean 'effect'"),
     "a step without parentheses": (lambda: step(answer), r"step\(\) must be a kind.*@step\(\)"),
     "a step's kind misspelt": (lambda: step("modle"), "one of 'model', 'other'.*Did you mean 'model'"),
+    "a tool's name as a number": (lambda: tool(name=3), r"tool\(name\) must be a str"),
     "a retriever's field": (lambda: retriever(doc_id="id"), r"retriever\(doc_id\) must be a function"),
     "a retriever's option misspelt": (lambda: retriever(docid=None), "no argument 'docid'.*Did you mean 'doc_id'"),
     # scorers and gates
@@ -190,6 +208,8 @@ MISTAKES = {
         lambda: PairScorer(metrics=(Metric(name="m"),), version="1", score_one=0.5),
         "PairScorer.score_one must be a function",
     ),
+    "a ragas metric's name": (lambda: ragas_metric("faithfulness", version="1"), "must be a ragas metric.*an instance"),
+    "a margin misspelt": (lambda: better("m", bye=1), "no argument 'bye'.*Did you mean 'by'"),
     "a margin as a text": (lambda: better("m", by="0.02"), "finite number as its margin, got '0.02'"),
     "a negative margin": (lambda: better("m", by=-1), "a margin is a size, so it can't be negative"),
     "no margin": (lambda: no_worse("m"), r"Write no_worse\('m', by="),
@@ -211,6 +231,16 @@ MISTAKES = {
     "once as a number": (lambda: Rules(once=1), "Rules.once must be True or False"),
     "one candidate, no list": (lambda: evaluate(make(), candidates="new"), r"evaluate\(candidates\).*\['new'\]"),
     "a window misspelt": (lambda: evaluate(make(), sinse=None), "no argument 'sinse'.*Did you mean 'since'"),
+    "a name for an experiment": (lambda: evaluate("docs"), r"must be an Experiment.*Pass the object"),
+    "a window as a text": (
+        lambda: evaluate(make(), since="24h"),
+        r"a datetime with a time zone.*timedelta\(hours=24\)",
+    ),
+    "a time without its zone": (lambda: evaluate(make(), until=NAIVE), "a datetime with a time zone"),
+    "an experiment misspelt": (
+        lambda: load_experiment("evals.documentation:documentaton"),
+        "has no 'documentaton'.*Did you mean 'documentation'",
+    ),
     "a verdict for an evaluation": (lambda: report("docs", "x.html"), "must be an Evaluation.*Pass what evaluate"),
     "a span that is none": (lambda: Settings(retention="a month"), "'retention' = 'a month'.*30m or 24h"),
     "a setting misspelt": (lambda: Settings(hom="x"), "no argument 'hom'.*Did you mean 'home'"),

@@ -18,7 +18,7 @@ from shadoweval.capture.generators import gathered
 from shadoweval.capture.interception import answered_result, error_text, installed
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wrappers import observed
-from shadoweval.checks import checked_choice, checked_keywords
+from shadoweval.checks import checked_choice, checked_instance, checked_keywords
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
@@ -126,6 +126,8 @@ def tool(
         ArgumentError: an effect that is none, or no function.
     """
     checked_choice("tool(effect)", effect, Effect)
+    if name is not None:
+        checked_instance("tool(name)", name, str)
     if function is not None and not callable(function):
         mend = "Write @tool(effect='read') above the function."
         raise ArgumentError("tool()", function, expected="a function or keywords", mend=mend)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from shadoweval.checks import checked_keywords, checked_strings
+from shadoweval.checks import checked_instance, checked_keywords, checked_moment, checked_strings
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import CorruptFrameError
 from shadoweval.evaluation.cases import labels_of, read_cases
@@ -90,6 +90,10 @@ def evaluate(
         StoreError: the store can't be used.
         CaseFileError: the labels can't be read.
     """
+    checked_instance("evaluate(experiment)", experiment, Experiment, mend="Pass the object, not its name.")
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and not isinstance(moment, timedelta):
+            checked_moment(f"evaluate({name})", moment)
     now, sliding = clock(), isinstance(since, timedelta)
     scope = _Scope(
         now=now,

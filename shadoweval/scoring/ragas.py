@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shadoweval._optional import require
+from shadoweval.errors import ArgumentError
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import PairScorer
@@ -31,6 +32,10 @@ def ragas_metric(
         low: Smallest value it can give.
         high: Largest value it can give.
     """
+    if not hasattr(metric, "single_turn_score"):
+        raise ArgumentError(
+            "ragas_metric()", metric, expected="a ragas metric", mend="Pass an instance: Faithfulness(llm=...)."
+        )
     named = f"ragas.{name or metric.name}"
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from shadoweval.checks import checked_instance
+from shadoweval.checks import checked_instance, checked_number
 from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.errors import FlagFileError
 from shadoweval.protocols import FlagProvider
@@ -42,6 +42,7 @@ class StaticFlags(FlagProvider):
         self, file: str | Path, *, interval: float = 0.1, clock: Clock = utc_now, seconds: Seconds = time.monotonic
     ) -> None:
         file = checked_instance("StaticFlags(file)", file, (str, Path))
+        checked_number("StaticFlags(interval)", interval, low=0)
         self._file = PolledFile(Path(file), interval=interval, clock=seconds)
         self._clock = clock
         self._when = clock()

@@ -16,8 +16,8 @@ from typing import Final, Literal, TypedDict, Unpack
 
 import msgspec
 
-from shadoweval.checks import checked_instance, checked_number, checked_truth
-from shadoweval.errors import ExperimentError, MissingMarginError, UnknownArgumentError
+from shadoweval.checks import checked_instance, checked_keywords, checked_number, checked_truth
+from shadoweval.errors import ExperimentError, MissingMarginError
 
 __all__ = ["Gate", "at_least", "at_most", "better", "no_worse"]
 
@@ -80,9 +80,6 @@ class _Options(TypedDict, total=False):
 
 
 def _made(kind: GateKind, metric: str, margin: object, *, ratio: bool = False, **options: Unpack[_Options]) -> Gate:
-    for name in options:
-        if name not in _Options.__annotations__:
-            raise UnknownArgumentError(name, of=f"{kind}()", known=_Options.__annotations__)
     for name in ("critical", "dry_run"):
         checked_truth(f"{kind}({name})", options.get(name, False))
     if options.get("cap") is not None:
@@ -101,6 +98,7 @@ def _made(kind: GateKind, metric: str, margin: object, *, ratio: bool = False, *
     return gate
 
 
+@checked_keywords(options=_Options.__annotations__)
 def better(metric: str, by: float | None = None, **options: Unpack[_Options]) -> Gate:
     """Promotion needs proof that the candidate's gain exceeds `by`, in the metric's own unit; 0 asks for any gain.
 
@@ -120,6 +118,7 @@ def better(metric: str, by: float | None = None, **options: Unpack[_Options]) ->
     return _made("better", metric, by, **options)
 
 
+@checked_keywords(options=_Options.__annotations__)
 def no_worse(metric: str, by: float | None = None, **options: Unpack[_Options]) -> Gate:
     """Promotion needs proof that the candidate's loss stays below `by`; broken once the loss is proven to exceed it.
 
@@ -143,6 +142,7 @@ def no_worse(metric: str, by: float | None = None, **options: Unpack[_Options]) 
     return gate
 
 
+@checked_keywords(options=_Options.__annotations__)
 def at_most(
     metric: str, value: float | None = None, *, ratio: float | None = None, **options: Unpack[_Options]
 ) -> Gate:
@@ -166,6 +166,7 @@ def at_most(
     return _made("at_most", metric, value if ratio is None else ratio, ratio=ratio is not None, **options)
 
 
+@checked_keywords(options=_Options.__annotations__)
 def at_least(metric: str, value: float | None = None, **options: Unpack[_Options]) -> Gate:
     """Promotion needs proof that the candidate itself reaches `value`.
 

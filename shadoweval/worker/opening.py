@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shadoweval.errors import SettingsError, TargetError
+from shadoweval.errors import SettingsError, TargetError, closest
 from shadoweval.experiment import Experiment
 from shadoweval.records import Arm
 
@@ -74,7 +74,8 @@ def load_experiment(target: str) -> Experiment:
     except ImportError as error:
         raise TargetError(target, f"{module!r} can't be imported: {error}", mend=_MEND) from error
     except AttributeError as error:
-        raise TargetError(target, f"{module!r} has no {name!r}", mend=_MEND) from error
+        known = [name for name, value in vars(sys.modules[module]).items() if isinstance(value, Experiment)]
+        raise TargetError(target, f"{module!r} has no {name!r}", mend=_MEND + closest(name, known)) from error
     if not isinstance(experiment, Experiment):
         raise TargetError(target, f"it is a {type(experiment).__name__}, no Experiment", mend=_MEND)
     return experiment

@@ -15,6 +15,7 @@ import msgspec
 
 from shadoweval import codec
 from shadoweval.capture import uncopyable
+from shadoweval.checks import checked_truth
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
@@ -210,6 +211,9 @@ class Replay(msgspec.Struct, frozen=True):
     """
 
     repeat_reads: bool = False
+
+    def __post_init__(self) -> None:
+        checked_truth("Replay", self.repeat_reads)
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """The recorded result or error; None: the incumbent made no such call, or its result could not be copied."""

@@ -159,7 +159,11 @@ class Stubs:
         for tool, own in self.tools.items():
             for policy in own if isinstance(own, Sequence) else (own,):
                 _checked_policy(f"Stubs.tools[{tool!r}]", policy)
-        self.default = None if default is None else tuple(_checked_policy("Stubs.default", each) for each in default)
+        self.default = None
+        if default is not None:
+            mend = "Write a list: default=[...]."
+            policies = checked_instance("Stubs.default", default, Sequence, mend=mend)
+            self.default = tuple(_checked_policy("each of Stubs.default", policy) for policy in policies)
         self.effects: dict[str, Effect] = checked_mapping("Stubs.effects", effects or {})
         for tool, effect in self.effects.items():
             checked_choice(f"Stubs.effects[{tool!r}]", effect, Effect)
