@@ -204,10 +204,12 @@ class ArmRunner:
         )
 
     def _lost(self, envelope: Envelope, end: Ended, *, run: RemoteRun, child: RemoteChild) -> Observation:
+        lost = self._unrun(envelope, end.kind, end.message)
+        duration = asyncio.get_running_loop().time() - run.began
         return msgspec.structs.replace(
-            self._unrun(envelope, end.kind, end.message),
-            started_at=run.started_at,
-            duration=asyncio.get_running_loop().time() - run.began,
+            lost,
+            started_at=lost.started_at - dt.timedelta(seconds=duration),
+            duration=duration,
             usage=Usage(peak_memory=end.peak_memory),
             refusals=tuple(run.refusals),
             containment=child.containment,

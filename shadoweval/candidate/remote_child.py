@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import os
 import shutil
 import signal
@@ -51,12 +50,12 @@ class RemoteRun:
         seconds: How long it may last before its child is killed.
     """
 
-    __slots__ = ("began", "deadline", "ending", "number", "refusals", "sent", "started_at")
+    __slots__ = ("began", "deadline", "ending", "number", "refusals", "sent")
 
     def __init__(self, number: int, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self.number = number
         self.ending: asyncio.Future[Report | Ended] = loop.create_future()
-        self.started_at, self.began = dt.datetime.now(dt.UTC), loop.time()
+        self.began = loop.time()
         self.deadline = self.began + seconds
         self.sent = False
         self.refusals: list[Refusal] = []

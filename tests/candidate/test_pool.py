@@ -219,7 +219,7 @@ def test_async_candidates_share_a_child():
     texts = ["a", "hang", "b", "c"]
 
     async def run():
-        async with pool_of("slow_or_not", limits=Limits(seconds=3, concurrency=4)) as pool:
+        async with pool_of("slow_or_not", limits=Limits(seconds=3, grace=20, concurrency=4)) as pool:
             began = time.monotonic()
             observations = await asyncio.gather(
                 *(pool.run(envelope(text, number=n), arm="new") for n, text in enumerate(texts))
