@@ -76,7 +76,7 @@ def measure(scale: Scale) -> list[Bar]:
     bars = []
     for name, bad in WORLDS.items():
         wrong, found, peeked_wrong = [], [], []
-        for _ in range(scale.streams(50)):
+        for _ in range(scale.streams(20)):
             scores, codes, mean = world(rng, bad)
             ours, peeked = listed(scores, codes)
             null = -1e-3 if bad else -1.0

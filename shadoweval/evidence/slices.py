@@ -125,13 +125,14 @@ class SliceEvidence:
 
     def _count(self, metric: str, values: FloatArray, profiles: IntArray) -> None:
         if len(self._members) <= _FEW_PROFILES:  # one pass over the values, whatever the number of slices
-            groups, members = profiles, self._members
+            groups, members, occurring = profiles, self._members, profiles
         else:
             table = np.full((max(map(len, self._members)), len(self._members)), -1, dtype=np.int64)
             for profile, numbers in enumerate(self._members):
                 table[: len(numbers), profile] = numbers
             groups, members = table[:, profiles], [(number,) for number in range(len(self._slices))]
-        present = np.bincount(groups[groups >= 0], minlength=len(members)) > 0
+            occurring = groups[groups >= 0]
+        present = np.bincount(occurring, minlength=len(members)) > 0
         means = [
             [self._mean(metric, number) for number in numbers] if there else []
             for numbers, there in zip(members, present.tolist(), strict=True)

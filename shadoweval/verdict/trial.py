@@ -101,7 +101,8 @@ class Trial:
         for variable, metric in self._variables.items():
             values, known = variable.add(scores[metric], alone)
             if variable is self.contrasts[metric]:
-                contrasts[metric], profiles_of[metric] = values[0, known & alone], profiles[known & alone]
+                singly = slice(None) if known.all() and alone.all() else known & alone
+                contrasts[metric], profiles_of[metric] = values[0, singly], profiles[singly]
             if self.grouped:
                 sums += [np.where(known, row, 0.0)[~alone] for row in values]
                 counts += [known[~alone].astype(np.int64)] * len(values)
