@@ -73,6 +73,7 @@ class Environment:
     python: str = ""
     tests: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    marks: str = "not slow and not marathon"
 
 
 ENVIRONMENTS = {
@@ -84,7 +85,7 @@ ENVIRONMENTS = {
         options=("--resolution", "lowest-direct", "-r", str(ROOT / "pyproject.toml"), "--extra", "all"),
     ),
     "newest": Environment(extras="all", tests=(*ADAPTERS, "tests/evaluation/test_evaluate.py")),
-    "ragas": Environment(extras="store,ragas", tests=("tests/scoring/test_ragas.py",)),
+    "ragas": Environment(extras="store,ragas", tests=("tests/scoring/test_ragas.py",), marks="not marathon"),
     "3.12": Environment(extras="all", python="3.12", tests=CORE),
     "3.13": Environment(extras="all", python="3.13", tests=CORE),
     "3.14": Environment(extras="all", python="3.14", tests=CORE),
@@ -160,7 +161,7 @@ def check(python: Path, environment: Environment, folder: Path) -> bool:
         "--dist",
         "loadfile",
         "-m",
-        "not slow and not marathon",
+        environment.marks,
         "--import-mode",
         "importlib",
         *environment.tests,
