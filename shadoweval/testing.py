@@ -124,9 +124,7 @@ class MemoryTransport(Transport):
 class FixedScorer:
     """Scores every pair alike.
 
-    Args:
-        metric: Name of its metric.
-        incumbent, candidate: The scores; a text is the reason why there is none.
+    A text in place of a score is the reason why there is none.
     """
 
     version = "fixed/1"
@@ -229,11 +227,7 @@ def make_pair(
 ) -> Pair:
     """A pair of query `number`.
 
-    Args:
-        number: Number of the query.
-        candidate: Name of the candidate.
-        labels: What people said.
-        arms: `query`, `served`, `shadow` and `rerun` with changes for each part; without `rerun` there is none.
+    `query`, `served`, `shadow` and `rerun` hold changes for each part; without `rerun` there is none.
     """
     query = make_query(number, **arms.get("query", {}))
     rerun = arms.get("rerun")

@@ -10,8 +10,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 
 import shadoweval
 from shadoweval.errors import ShadowEvalError
@@ -22,6 +23,9 @@ _CANNOT: Final = 4
 _ABOUT: Final = (
     "Shadow evaluation of LLM, RAG and agent pipelines: mirror live queries into a candidate, get a verdict."
 )
+
+
+_Declare = Callable[..., argparse.ArgumentParser]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,30 +40,18 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def declaring(module: str) -> _Declare:
-        """Declares commands that `shadoweval.cli.<module>` carries out; it is imported once one of them was typed."""
-
-        def declare(name: str, text: str, *, experiment: bool = True) -> _Parser:
-            command = commands.add_parser(name, help=text, description=text)
-            command.set_defaults(module=f"shadoweval.cli.{module}")
-            if experiment:
-                command.add_argument(
-                    "experiment", help="module:name of an Experiment, for instance evals.support:support"
-                )
-            return command
-
-        return declare
-
-    _worker(declaring("worker"))
-    _control(declaring("control"))
-    _evaluation(declaring("evaluation"))
-    _storage(declaring("storage"))
+    for declared_in in (_worker, _control, _evaluation, _storage):
+        declared_in(partial(_declare, commands, declared_in.__name__.strip("_")))
     return parser
 
 
-class _Declare(Protocol):
-    def __call__(self, name: str, text: str, *, experiment: bool = True) -> _Parser: ...
+def _declare(commands: Any, module: str, name: str, text: str, *, experiment: bool = True) -> argparse.ArgumentParser:  # noqa: PLR0917 - the first two are bound
+    """Declare a command that `shadoweval.cli.<module>` carries out; it is imported once one of them was typed."""
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(module=f"shadoweval.cli.{module}")
+    if experiment:
+        command.add_argument("experiment", help="module:name of an Experiment, for instance evals.support:support")
+    return command
 
 
 def _worker(declare: _Declare) -> None:

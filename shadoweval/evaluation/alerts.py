@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from shadoweval.errors import SettingsError
@@ -35,10 +35,10 @@ class WebhookNotifier:
         SettingsError: not such an address.
     """
 
-    def __init__(self, url: str, *, seconds: float = _SECONDS) -> None:
+    def __init__(self, url: str) -> None:
         if not url.startswith(("http://", "https://")):
             raise SettingsError("webhook", url, why="give an address that begins with http:// or https://")
-        self._url, self._seconds = url, seconds
+        self._url = url
 
     def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
         """Post it; raises OSError where nobody takes it."""
@@ -46,7 +46,7 @@ class WebhookNotifier:
         request = urllib.request.Request(  # noqa: S310 - the scheme was checked
             self._url, data=body, headers={"Content-Type": "application/json"}, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=self._seconds):  # noqa: S310 - the scheme was checked
+        with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310 - the scheme was checked
             pass
 
 
@@ -67,20 +67,15 @@ def notify_changes(evaluation: Evaluation, before: Evaluation | None, notifiers:
     Returns:
         How many decisions changed.
     """
-    known = {v.candidate: v for v in (before.verdicts if before else ())}
-    changed = [v for v in evaluation.verdicts if _differs(v, known.get(v.candidate))]
-    for verdict in changed:
-        _notify(verdict, known.get(verdict.candidate), notifiers)
-    return len(changed)
-
-
-def _differs(verdict: Verdict, previous: Verdict | None) -> bool:
-    return previous is None or (previous.decision, previous.why) != (verdict.decision, verdict.why)
-
-
-def _notify(verdict: Verdict, previous: Verdict | None, notifiers: Iterable[Notifier]) -> None:
-    for notifier in notifiers:
-        try:
-            notifier.notify(verdict, previous)
-        except Exception as error:  # noqa: BLE001 - an alert that can't be sent must not stop the evaluation
-            log.warning("alert not sent", extra={"notifier": type(notifier).__name__, "error": repr(error)})
+    known, changed = {v.candidate: v for v in (before.verdicts if before else ())}, 0
+    for verdict in evaluation.verdicts:
+        previous = known.get(verdict.candidate)
+        if previous is not None and (previous.decision, previous.why) == (verdict.decision, verdict.why):
+            continue
+        changed += 1
+        for notifier in notifiers:
+            try:
+                notifier.notify(verdict, previous)
+            except Exception as error:  # noqa: BLE001 - an alert that can't be sent must not stop the evaluation
+                log.warning("alert not sent", extra={"notifier": type(notifier).__name__, "error": repr(error)})
+    return changed

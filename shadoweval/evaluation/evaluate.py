@@ -147,6 +147,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
 
 
 def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, looks: int) -> Evaluation:
+    mirrored_against_control, alarm = _of_mirrors(experiment)
     costs: dict[str, float] = {}
     versions: dict[str, dict[str, str]] = {}
     for result in results.values():
@@ -167,11 +168,11 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
         refusals={name: result.runs.refusals for name, result in results.items()},
         containment={name: result.runs.containment for name, result in results.items()},
         versions=versions,
-        overhead=_overhead(experiment),
+        overhead=mirrored_against_control,
         costs=costs,
         write_sets={name: dict(result.runs.writes) for name, result in results.items()},
         looks=looks,
-        notes=(*((_SLIDES,) if once_valid else ()), *_alarm(experiment)),
+        notes=(*((_SLIDES,) if once_valid else ()), *alarm),
     )
 
 
@@ -181,19 +182,16 @@ def _gated(experiment: Experiment, slices: Sequence[SliceResult]) -> tuple[Slice
     return tuple(part for part in slices if part.metric in about)
 
 
-def _alarm(experiment: Experiment) -> tuple[str, ...]:
-    """That nothing new was mirrored although there were calls."""
-    if not experiment.spool.exists():
-        return ()
-    silence = experiment.admission.selftest.check(open_receiver(experiment).counters())
-    return () if silence is None or silence.meant else (f"Alarm: {silence}",)
+def _of_mirrors(experiment: Experiment) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Mirrored calls against those left alone, as the mirroring processes counted them; and the alarm if any.
 
-
-def _overhead(experiment: Experiment) -> dict[str, float]:
-    """Mirrored calls against those left alone, as the mirroring processes counted them."""
+    The alarm says that nothing new was mirrored although there were calls.
+    """
     from shadoweval.mirror import overhead  # noqa: PLC0415 - only an evaluation of a live spool needs it
 
     if not experiment.spool.exists():
-        return {}
+        return {}, ()
     receiver = open_receiver(experiment)
-    return overhead(receiver.histogram("mirrored"), receiver.histogram("control"))
+    silence = experiment.admission.selftest.check(receiver.counters())
+    alarm = () if silence is None or silence.meant else (f"Alarm: {silence}",)
+    return overhead(receiver.histogram("mirrored"), receiver.histogram("control")), alarm

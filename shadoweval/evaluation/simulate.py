@@ -135,15 +135,8 @@ def simulate(
 ) -> Simulation:
     """Simulate on measured pairs.
 
-    Args:
-        pairs: What was measured, in query order, with both scores of every metric that a gate is about.
-        gates: What must hold; each over the paired mean of a metric with a range.
-        metrics: What the scorers make.
-        rules: Levels and floors.
-        effect: The true difference to assume, in each metric's own unit; larger is better.
-        streams: How many streams are drawn.
-        length: Queries of a stream.
-        seed: Of the draws.
+    `pairs` are in query order, with both scores of every metric that a gate is about; each gate is over the paired mean
+    of a metric with a range. `effect` is the true difference to assume, in each metric's own unit; larger is better.
     """
     rng = np.random.default_rng(seed)
     about = [metric for metric in metrics if metric.name in {gate.base for gate in gates}]

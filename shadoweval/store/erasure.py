@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -72,7 +72,7 @@ def erase_unit(connection: Connection, unit: str, until: datetime) -> int:
     tables.insert_new(connection, erasure, [mark])
     envelope = tables.Envelope
     gone = _delete_envelopes(connection, col(envelope.unit) == unit)
-    _strip_examples(connection, lambda example: example.query_id in gone)
+    _strip_examples(connection, gone)
     aside = tables.Aside
     frames = connection.execute(select(col(aside.id), col(aside.frame))).all()
     ids = [row.id for row in frames if unit.encode() in row.frame]  # unreadable, so looked for as bytes
@@ -84,7 +84,7 @@ def erase_unit(connection: Connection, unit: str, until: datetime) -> int:
 def purge_before(connection: Connection, before: datetime) -> int:
     """Delete queries asked before `before`, with all that was derived from them. Returns how many queries."""
     gone = _delete_envelopes(connection, col(tables.Envelope.asked_at) < before)
-    _strip_examples(connection, lambda example: example.query_id in gone)
+    _strip_examples(connection, gone)
     connection.execute(delete(tables.Aside).where(col(tables.Aside.at) < before))
     return len(gone)
 
@@ -106,7 +106,7 @@ def _delete_envelopes(connection: Connection, condition: Any) -> Collection[str]
     return {row.query_id for row in rows}
 
 
-def _strip_examples(connection: Connection, gone: Callable[[records.Example], bool]) -> None:
+def _strip_examples(connection: Connection, gone: Collection[str]) -> None:
     table = tables.Evaluation
     for row in connection.execute(select(col(table.id), col(table.record))).all():
         this = col(table.id) == row.id
@@ -115,7 +115,8 @@ def _strip_examples(connection: Connection, gone: Callable[[records.Example], bo
         except CorruptFrameError:  # what can't be read can't be searched for texts either
             connection.execute(delete(table).where(this))
             continue
-        rest = {name: tuple(e for e in examples if not gone(e)) for name, examples in evaluation.examples.items()}
+        shown = evaluation.examples.items()
+        rest = {name: tuple(e for e in examples if e.query_id not in gone) for name, examples in shown}
         if rest != evaluation.examples:
             stripped = dump(msgspec.structs.replace(evaluation, examples=rest))
             connection.execute(update(table).where(this).values(record=stripped))

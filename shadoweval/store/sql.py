@@ -44,17 +44,16 @@ class SqlStore(TaskQueue):
 
     Args:
         url: `sqlite:////folder/shadow.db` or `postgresql://user@host/name`.
-        max_attempts: A task that this many workers took without bringing a result is given up as a crash.
         clock: Now, as an aware datetime.
 
     Raises:
         StoreError: it can't be opened; NewerDatabaseError: a later version wrote it, nothing was changed.
     """
 
-    def __init__(self, url: str, *, max_attempts: int = 3, clock: Clock = utc_now) -> None:
+    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
         self.damaged: Counter[str] = Counter()
         """Rows that this object found unreadable and left out, by table."""
-        super().__init__(open_engine(url), max_attempts=max_attempts, clock=clock)
+        super().__init__(open_engine(url), clock=clock)
 
     def close(self) -> None:
         """Close all connections."""

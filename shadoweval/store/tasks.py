@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, and_, select, update
 from sqlmodel import col
@@ -23,12 +23,15 @@ from shadoweval.store.erasure import not_erased
 
 __all__ = ["TaskQueue", "insert_envelopes", "insert_observation"]
 
+_MOST_ATTEMPTS: Final = 3
+"""A task that so many workers took without bringing a result is given up as a crash."""
+
 
 class TaskQueue:
     """One task for each arm of an envelope, leased by workers and closed by its observation: a part of `SqlStore`."""
 
-    def __init__(self, engine: Engine, *, max_attempts: int, clock: Clock) -> None:
-        self._engine, self._max_attempts, self._clock = engine, max_attempts, clock
+    def __init__(self, engine: Engine, *, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
 
     def add_envelopes(self, envelopes: Sequence[Envelope], *, arms: Mapping[str, Sequence[Arm]]) -> int:
         """Keep envelopes and open one task for each arm in `arms[envelope.id]`, all or none. How many were new.
@@ -46,7 +49,7 @@ class TaskQueue:
     def lease(self, experiment: str, *, limit: int, seconds: float, owner: str) -> Sequence[Task]:
         """Take open tasks for `seconds`, oldest query first, the arms of a query in random order.
 
-        A lease that ran out is open again with a higher attempt; after `max_attempts` it is closed with a failure
+        A lease that ran out is open again with a higher attempt; after three attempts it is closed with a failure
         (`crash`), which is scored as such.
         """
         now, taken = self._clock(), list[Task]()
@@ -57,7 +60,7 @@ class TaskQueue:
                 if not rows:
                     break
                 for row in rows:
-                    if row.attempt >= self._max_attempts:
+                    if row.attempt >= _MOST_ATTEMPTS:
                         _give_up(connection, row, seconds=seconds, now=now)
                         continue
                     task = _lease(connection, row, owner=owner, until=now + timedelta(seconds=seconds))

@@ -55,12 +55,9 @@ class Traffic:
 class Admission:
     """Decides for each call of one experiment: kill switch, flags, budget and breaker, asked in this order.
 
-    Args:
-        experiment: Name of the experiment.
-        traffic: What the experiment asks for.
-        settings: Gives the settings; asked at the first call, since a definition reads no file.
-        counters: Gives what became of the calls of this process, by name (see `counters.py`).
-        sampled: Gives the share of the calls that sampling lets through; None where it is not known.
+    `settings` is asked at the first call, since a definition reads no file. `counters` gives what became of the calls
+    of this process (see `counters.py`), `sampled` the share of them that sampling lets through, or None where it is not
+    known.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""The audit trail: a line of JSON for every change of a switch or a ladder in `HOME/audit.jsonl`."""
+"""The audit trail: a line of JSON for every change of a switch or a ladder in `HOME/audit.jsonl`.
+
+Where it can't be read or written an OSError says so.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,7 @@ def audit_entry(
 
 
 def add_to_audit(home: Path, entry: dict[str, Any]) -> None:
-    """Append a line, whole, in one write: processes don't tear each other's lines.
-
-    Raises:
-        OSError: it can't be written.
-    """
+    """Append a line, whole, in one write: processes don't tear each other's lines."""
     home.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(home / "audit.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     try:
@@ -51,9 +50,6 @@ def add_missing(home: Path, entry: dict[str, Any], *, seen: datetime) -> bool:
     Auditors of several processes wait for each other, so that one change is one line.
 
     A line of the two seconds before `seen`, or of later, may be about the same change already.
-
-    Raises:
-        OSError: the trail can't be read or written.
     """
     with locked(home / "audit.lock"):
         lines = [line for line in audit_trail(home) if line.get("experiment") == entry["experiment"]]

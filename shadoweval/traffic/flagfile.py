@@ -18,6 +18,9 @@
     where = [{ attribute = "plan", in = ["pro", "team"] }, { attribute = "path", prefix = "/v2/" }]
 
 All conditions must hold. An attribute that is missing meets no condition.
+
+A unit is in while its bucket lies below the share (`shadoweval.buckets`), so whoever came in at a small share stays
+in at every larger one, and the share that a model scores lies inside the share that is mirrored under the same salt.
 """
 
 from __future__ import annotations
@@ -25,20 +28,64 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar, cast
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 import msgspec
 
 from shadoweval.buckets import within
 from shadoweval.errors import FlagFileError
-from shadoweval.traffic.ramp import Moment, Ramp, Share
 
-__all__ = ["FlagFile", "Loss", "parse_flags"]
+__all__ = ["FlagFile", "Loss", "Moment", "Share", "parse_flags"]
 
 Loss = Literal["flag_error", "flag_off", "not_targeted", "not_sampled"]
 """Names in `counters.LOSSES`."""
 Plain = str | int | float | bool
 T = TypeVar("T")
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its time zone."""
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+"""A share from 0 to 1, not a percentage."""
+
+
+class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Share of the units over time: one share, or steps.
+
+    One `share` from `start` on, before `stop`; or `steps` `(when, share)` that rise in both, before the first of which
+    the share is 0.
+
+    Raises:
+        ValueError: neither a share nor a ramp, or both; steps that go back or down; a stop before the start.
+    """
+
+    share: Share | None = None
+    steps: tuple[tuple[Moment, Share], ...] = ()
+    start: Moment | None = None
+    stop: Moment | None = None
+
+    def __post_init__(self) -> None:
+        if (self.share is None) == (not self.steps):
+            raise ValueError("give either `share` or `ramp`")
+        if self.start is not None and self.stop is not None and self.stop <= self.start:
+            raise ValueError("`stop` is not after `start`")
+        for (when, share), (later, larger) in pairwise(self.steps):
+            if later <= when:
+                raise ValueError(f"`ramp` goes back in time: {later} after {when}")
+            if larger < share:
+                raise ValueError(f"`ramp` goes down from {share} to {larger}: a ramp only grows, so that members stay")
+
+    def at(self, when: datetime) -> float:
+        """Share at a time."""
+        if (self.start is not None and when < self.start) or (self.stop is not None and when >= self.stop):
+            return 0.0
+        if self.share is not None:
+            return self.share
+        reached = 0.0
+        for step, share in self.steps:
+            if step > when:
+                break
+            reached = share
+        return reached
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

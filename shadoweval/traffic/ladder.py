@@ -26,7 +26,7 @@ from shadoweval.buckets import within
 from shadoweval.checks import checked_choice, checked_instance, checked_keywords, checked_share
 from shadoweval.errors import LadderError
 from shadoweval.records import INCUMBENT, Arm, Verdict
-from shadoweval.traffic.ramp import Moment, Share
+from shadoweval.traffic.flagfile import Moment, Share
 
 __all__ = ["RUNGS", "Position", "Rung", "Stage", "by_operator", "by_verdict", "checked", "roles", "start"]
 

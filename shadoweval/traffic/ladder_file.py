@@ -35,6 +35,8 @@ class Ladder:
 
     Raises:
         ValueError: steps that don't go up.
+        LadderError: a step that the ladder does not allow, or a file that is damaged or about another candidate.
+        OSError: the position or the trail can't be read or written.
     """
 
     def __init__(
@@ -67,36 +69,21 @@ class Ladder:
         return (INCUMBENT, None) if seen is None else roles_at(seen, unit)
 
     def position(self) -> Position:
-        """Where the candidate stands; off where it never moved.
-
-        Raises:
-            LadderError: the file is damaged or is about another candidate.
-            OSError: it can't be read.
-        """
+        """Where the candidate stands; off where it never moved."""
         try:
             return self._decoded(self._path.read_bytes())
         except FileNotFoundError:
             return start(*self._names, when=self._clock())
 
     def follow(self, verdict: Verdict, *, made_at: datetime, who: str = "verdict") -> Position:
-        """Move by a verdict: up, back, or not at all.
-
-        Raises:
-            LadderError: the verdict does not count here; the message says why.
-            OSError: the position or the trail can't be written.
-        """
+        """Move by a verdict: up, back, or not at all."""
         with locked(self._path.with_suffix(".lock")):  # one mover at a time
             now = self.position()
             new = by_verdict(now, verdict, when=made_at, rungs=self.rungs)
             return self._move(now, new, who=who, reason="; ".join(verdict.reasons) or verdict.why)
 
     def move(self, to: Stage, *, reason: str, who: str | None = None) -> Position:
-        """Move by hand, with a reason.
-
-        Raises:
-            LadderError: no such step, or no reason.
-            OSError: the position or the trail can't be written.
-        """
+        """Move by hand, with a reason."""
         with locked(self._path.with_suffix(".lock")):  # one mover at a time
             now = self.position()
             new = by_operator(now, to, reason=reason, when=self._clock(), rungs=self.rungs)

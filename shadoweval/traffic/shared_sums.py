@@ -35,8 +35,7 @@ def plus(left: Sums, right: Sums) -> Sums:
 class SharedSums:
     """One file of rows: what its processes added, and this process's part of it.
 
-    Raises:
-        OSError: the file can't be opened.
+    Everything raises OSError where the file can't be used or was replaced, and ValueError where it is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,20 +49,12 @@ class SharedSums:
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Whether the file is still the one that other processes would open.
-
-        Raises:
-            OSError: it is gone, or another lies there.
-        """
+        """Whether the file is still the one that other processes would open."""
         if os.stat(self._path).st_ino != self._inode:  # noqa: PTH116 - on the request path
             raise OSError(f"{self._path!r} was replaced while it was in use; restart the process to use the new one")
 
     def sums(self) -> Sums:
-        """Sum of all rows.
-
-        Raises:
-            OSError, ValueError: it can't be read, or is damaged.
-        """
+        """Sum of all rows."""
         mine, at = self._mine, self._at
         rows = self._rows()
         if at >= 0 and (at // _ROW.size >= len(rows) or rows[at // _ROW.size][0] < mine[0]):
@@ -71,11 +62,7 @@ class SharedSums:
         return reduce(plus, rows, (0, 0, 0))
 
     def add(self, numbers: Sums) -> None:
-        """Add to this process's row.
-
-        Raises:
-            OSError, ValueError: it can't be written, or the file is damaged.
-        """
+        """Add to this process's row."""
         with self._lock:
             if self._at < 0:
                 self._at, self._mine = self._claimed()

@@ -33,27 +33,19 @@ class SpoolBatch:
 
     def __init__(self, receiver: SpoolReceiver, cursor: dict[str, int]) -> None:
         self._receiver, self.cursor = receiver, cursor
-        self.taken: list[bytes] = []
-        self.damage: list[tuple[bytes, str]] = []
+        self.frames: list[bytes] = []
+        """In the order of writing, per writing process."""
+        self.corrupt: list[tuple[bytes, str]] = []
+        """Damaged stretches with the reason; each at most 64 KiB of what was damaged."""
         self.finished: list[str] = []
 
     def add(self, payloads: Sequence[bytes]) -> None:
         """Frames, and drafts that become frames here."""
         for payload in payloads:
             try:
-                self.taken.append(finished(payload))
+                self.frames.append(finished(payload))
             except CorruptFrameError as error:
-                self.damage.append((payload[:_ASIDE], str(error)))
-
-    @property
-    def frames(self) -> Sequence[bytes]:
-        """In the order of writing, per writing process."""
-        return self.taken
-
-    @property
-    def corrupt(self) -> Sequence[tuple[bytes, str]]:
-        """Damaged stretches with the reason; each at most 64 KiB of what was damaged."""
-        return self.damage
+                self.corrupt.append((payload[:_ASIDE], str(error)))
 
     def settle(self) -> None:
         """The frames are stored durably: remember it, and remove segments that are done."""
@@ -71,16 +63,15 @@ class SpoolReceiver:
         """At most `limit` frames; None when there are none, or another reader is at work."""
         if not self.folder.is_dir() or not self._alone():
             return None
-        settled = self._cursor()
-        batch = SpoolBatch(self, dict(settled))
+        batch = SpoolBatch(self, _read_cursor(self.folder))
         names = sorted(path.name for path in self.folder.glob("*.seg"))
         for name, later in zip_longest(names, names[1:], fillvalue=""):
-            if len(batch.taken) >= limit:
+            if len(batch.frames) >= limit:
                 break
             # Liveness first: what is read after its writer let go is all there will ever be.
             ended = later.rpartition("-")[0] == name.rpartition("-")[0] or not held(self.folder / name)
             self._read(name, batch, limit=limit, ended=ended)
-        if not batch.taken and not batch.damage:
+        if not batch.frames and not batch.corrupt:
             if batch.finished:
                 batch.settle()
             return None
@@ -95,12 +86,12 @@ class SpoolReceiver:
         try:
             size = os.fstat(descriptor).st_size
             wanted = _CHUNK
-            while at < size and len(batch.taken) < limit:
+            while at < size and len(batch.frames) < limit:
                 block = _pread(descriptor, min(wanted, size - at), at)
                 last = ended and at + len(block) >= size
-                stretch = scan(block, limit=limit - len(batch.taken), last=last)
+                stretch = scan(block, limit=limit - len(batch.frames), last=last)
                 batch.add(stretch.frames)
-                batch.damage += stretch.corrupt
+                batch.corrupt += stretch.corrupt
                 at += stretch.consumed
                 if not stretch.consumed:
                     if at + stretch.wanted > size and not ended:
@@ -142,14 +133,6 @@ class SpoolReceiver:
             self._lock = sole(self.folder / "reader.lock")
         return self._lock is not None
 
-    def _cursor(self) -> dict[str, int]:
-        try:
-            return json.loads((self.folder / "cursor.json").read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValueError:  # damaged: begin anew; frames come again, which the store takes for what they are
-            return {}
-
     def _write_cursor(self, cursor: dict[str, int]) -> None:
         private_folder(self.folder)
         partial = self.folder / "cursor.partial"
@@ -166,6 +149,14 @@ class SpoolReceiver:
                 os.close(descriptor)
 
 
+def _read_cursor(folder: Path) -> dict[str, int]:
+    """How far each segment was read; a damaged file begins anew: frames come again, and the store knows them."""
+    try:
+        return json.loads((folder / "cursor.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
 def _pread(descriptor: int, size: int, at: int) -> bytes:
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, at)
@@ -178,14 +169,11 @@ def wipe_settled(folder: Path) -> int:
 
     Safe beside writers and a reader. A segment that can't be written stays as it is.
     """
-    try:
-        cursor: Mapping[str, int] = json.loads((folder / "cursor.json").read_bytes())
-    except (OSError, ValueError):  # nothing was read yet; or damaged, and all of it will be read again
-        return 0
     wiped = 0
-    for name, settled in cursor.items():
-        with contextlib.suppress(OSError):  # removed meanwhile
-            wiped += _wipe(folder / name, settled)
+    with contextlib.suppress(OSError):  # what can't be read was not settled by this user
+        for name, settled in _read_cursor(folder).items():
+            with contextlib.suppress(OSError):  # removed meanwhile
+                wiped += _wipe(folder / name, settled)
     return wiped
 
 

@@ -19,7 +19,7 @@ from shadoweval.transport.frames import framed
 from shadoweval.transport.ledger import Ledger
 from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer, unwritable
 
-__all__ = ["CAP_BYTES", "Room", "SpoolTransport"]
+__all__ = ["CAP_BYTES", "Room", "SpoolTransport", "weight"]
 
 CAP_BYTES: Final = 1024 * 1024 * 1024
 """Size of all segments together at which frames are refused."""
@@ -40,21 +40,22 @@ class Room:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + _LOOK
-            self._left = self._cap - _weight(self._folder)
+            self._left = self._cap - weight(self._folder)
         if self._left < size:
             return False
         self._left -= size
         return True
 
 
-def _weight(folder: Path) -> int:
-    weight = 0
+def weight(folder: Path) -> int:
+    """Bytes of all segments."""
+    total = 0
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".seg"):
                 with contextlib.suppress(OSError):
-                    weight += entry.stat().st_size
-    return weight
+                    total += entry.stat().st_size
+    return total
 
 
 def reason_of(error: OSError) -> str:

@@ -56,7 +56,6 @@ class Worker:
         on_observation: Callable[[Envelope, Observation], None] | None = None,
         monitor: Monitor | None = None,
         retention: Retention | None = None,
-        rng: random.Random | None = None,
     ) -> None:
         self._warned_of_prices = False
         self.experiment = experiment
@@ -65,7 +64,6 @@ class Worker:
         self._store, self._pool = store, pool
         self._ingestion = Ingestion(experiment, store=store, receiver=receiver, counts=self.counts)
         self._on_observation, self._monitor, self._retention = on_observation, monitor, retention
-        self._rng = rng or random.Random()  # noqa: S311 - order of work, no secret
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._in_flight: dict[asyncio.Task[None], datetime] = {}
         """Runs, and when their queries were asked."""
@@ -140,7 +138,7 @@ class Worker:
                 self.experiment.name, limit=room, seconds=limits.seconds + limits.grace + 60, owner=self._owner
             )
         )
-        self._rng.shuffle(tasks)
+        random.shuffle(tasks)
         for task in tasks:
             run = asyncio.create_task(self._run(task))
             self._in_flight[run] = task.envelope.query.asked_at

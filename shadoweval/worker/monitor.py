@@ -7,7 +7,6 @@ their breakers go by.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -15,9 +14,9 @@ from typing import Final
 
 from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.experiment import Experiment
-from shadoweval.traffic.feedback import Backlog, Throttling
+from shadoweval.traffic.gauges import Backlog, Throttling
 from shadoweval.traffic.kill_audit import KillAuditor
-from shadoweval.transport.spool import CAP_BYTES
+from shadoweval.transport.spool import CAP_BYTES, weight
 
 __all__ = ["Monitor"]
 
@@ -88,15 +87,8 @@ class Feedback:
             if not 0.0 <= self._seconds() - self._reported < _BACKLOG_EVERY:
                 self._reported = self._seconds()
                 age = 0.0 if oldest is None else max((self._clock() - oldest).total_seconds(), 0.0)
-                self._backlog.report(age=age, fill=self._fill())
+                self._backlog.report(age=age, fill=weight(self._spool) / CAP_BYTES)
         except OSError as error:
             if str(error) != self._fault:
                 self._fault = str(error)
                 log.warning("the mirrors can't be told how it goes", extra={"why": str(error)})
-
-    def _fill(self) -> float:
-        try:
-            with os.scandir(self._spool) as entries:
-                return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".seg")) / CAP_BYTES
-        except FileNotFoundError:  # no spool, or a segment that was done with just now
-            return 0.0

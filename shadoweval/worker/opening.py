@@ -17,13 +17,7 @@ from shadoweval.errors import SettingsError, TargetError, closest
 from shadoweval.experiment import Experiment
 from shadoweval.records import Arm
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows: nothing keeps processes apart
-    fcntl = None
-
 if TYPE_CHECKING:
-    from shadoweval.candidate.guard import Endpoint
     from shadoweval.candidate.pool import CandidatePool
     from shadoweval.store import SqlStore
     from shadoweval.transport import SpoolReceiver
@@ -40,22 +34,21 @@ def exclusive(folder: Path, name: str) -> Generator[None]:
     Raises:
         SettingsError: another process holds it; the message says which.
     """
+    from shadoweval.transport.locks import sole  # noqa: PLC0415 - see the module's docstring
+
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    with path.open("a+") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                why = f"process {holder} is at it already; stop that one first, or wait for it"
-                raise SettingsError("lock", str(path), why=why) from error
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
+    descriptor = sole(path)
+    if descriptor is None:
+        holder = path.read_text(encoding="utf-8").strip() or "unknown"
+        why = f"process {holder} is at it already; stop that one first, or wait for it"
+        raise SettingsError("lock", str(path), why=why)
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
         yield
+    finally:
+        os.close(descriptor)
 
 
 def load_experiment(target: str) -> Experiment:
@@ -107,27 +100,18 @@ def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: in
 
     Raises:
         UnknownCandidateError: an arm that the experiment does not have.
-        SettingsError: an `allow` that is no `host:port`.
     """
-    from shadoweval.candidate.guard import GuardPolicy, resolved  # noqa: PLC0415 - see the module's docstring
+    from shadoweval.candidate.guard import Endpoint, GuardPolicy, resolved  # noqa: PLC0415 - see the module's docstring
     from shadoweval.candidate.pool import CandidatePool  # noqa: PLC0415 - see the module's docstring
 
-    policy = GuardPolicy(scratch="", allow=tuple(_endpoint(address) for address in experiment.sandbox.allow))
+    addresses = (address.rpartition(":") for address in experiment.sandbox.allow)
+    allow = tuple(Endpoint(host.strip("[]"), int(port)) for host, _, port in addresses)
     return CandidatePool(
         {arm: experiment.target(arm) for arm in arms},
         limits=experiment.sandbox.limits,
         stubs=experiment.sandbox.stubs,
-        guard=resolved(policy) if experiment.sandbox.guard else None,
+        guard=resolved(GuardPolicy(scratch="", allow=allow)) if experiment.sandbox.guard else None,
         warm=experiment.sandbox.warm,
         processes=processes,
         extract=experiment.outcome,
     )
-
-
-def _endpoint(address: str) -> Endpoint:
-    from shadoweval.candidate.guard import Endpoint  # noqa: PLC0415 - see the module's docstring
-
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise SettingsError("allow", address, why="write host:port, for instance api.openai.com:443")
-    return Endpoint(host.strip("[]"), int(port))

@@ -9,8 +9,8 @@ from shadoweval import Experiment, Traffic
 from shadoweval.settings import Settings
 from shadoweval.testing import FixedClock, MemoryTransport
 from shadoweval.traffic.breaker import Breaker
-from shadoweval.traffic.feedback import Backlog, Throttling
 from shadoweval.traffic.flags import StaticFlags
+from shadoweval.traffic.gauges import Backlog, Throttling
 
 
 @pytest.fixture(name="clock")

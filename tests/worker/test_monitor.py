@@ -12,7 +12,7 @@ from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock, MemoryTransport, make_observation, make_query
 from shadoweval.traffic.audit import audit_trail
-from shadoweval.traffic.feedback import Backlog, Throttling
+from shadoweval.traffic.gauges import Backlog, Throttling
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.monitor import Feedback, Monitor
 

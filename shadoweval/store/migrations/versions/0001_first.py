@@ -121,9 +121,3 @@ def upgrade() -> None:
     _traffic()
     _judgement()
     _records()
-
-
-def downgrade() -> None:
-    """Drop all tables."""
-    for name in ("task", "observation", "score", "envelope", "label", "evaluation", "aside", "counter", "audit"):
-        op.drop_table(f"shadow_{name}")

@@ -24,9 +24,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("experiment", "arm", "token"),
     )
     op.create_index("ix_shadow_envelope_key", "shadow_envelope", ["key"])
-
-
-def downgrade() -> None:
-    """Drop both."""
-    op.drop_index("ix_shadow_envelope_key", "shadow_envelope")
-    op.drop_table("shadow_progress")

@@ -18,8 +18,3 @@ def upgrade() -> None:
         sa.Column("until", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("unit_hash"),
     )
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_table("shadow_erasure")
