@@ -121,7 +121,7 @@ def test_listed_slices_are_bad_ones(rng):
     """At most 10 % of the listed slices are innocent, and nine in ten bad ones are listed."""
     wrong, found = [], []
     bad = slices.WORLDS["three bad slices"]
-    for _ in range(15):
+    for _ in range(10):
         scores, codes, mean = slices.world(rng, bad)
         ours, _ = slices.listed(scores, codes)
         wrong.append(slices.false_share(ours, codes, mean, null=-1e-3))
