@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -50,19 +50,16 @@ def _switch(options: argparse.Namespace) -> KillSwitch:
 
         return load_experiment(options.name).admission.switch
     settings = read_settings()
-    switch = KillSwitch(options.name, home=settings.folder, also=_flags(settings))
+    also = StaticFlags(settings.flags).kill_reason if settings.flags else None
+    switch = KillSwitch(options.name, home=settings.folder, also=also)
     if not options.force:
         _check(options.name, settings, command=options.command)
     return switch
 
 
-def _flags(settings: Settings) -> Callable[[str], str | None] | None:
-    return StaticFlags(settings.flags).kill_reason if settings.flags else None
-
-
 def _check(name: str, settings: Settings, *, command: str) -> None:
     home = settings.folder
-    known = _known_experiments(home)
+    known = set(_traces(home)) - {ALL}
     if name in known or (name == ALL and known):
         return
     mend = (
@@ -77,12 +74,8 @@ def _check(name: str, settings: Settings, *, command: str) -> None:
     raise ShadowEvalError(f"There is no experiment {name!r} in {str(home)!r}. {hint} {mend}")
 
 
-def _known_experiments(home: Path) -> set[str]:
-    """Names of the experiments that left something in a home: a spool, a kill file, a lock, a budget."""
-    return set(_traces(home)) - {ALL}
-
-
 def _traces(home: Path) -> Iterator[str]:
+    """Names of the experiments that left something in a home: a spool, a kill file, a lock, a budget."""
     for path in _inside(home / "spool"):
         if path.is_dir():
             yield path.name

@@ -17,7 +17,6 @@ from shadoweval.codec import thaw
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.experiment import Experiment
-from shadoweval.protocols import Metric
 from shadoweval.records import Pair, PairScore, Unscored
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import facts_of
@@ -65,7 +64,8 @@ class Progress:
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
         self.trial = Trial(list(experiment.metrics.values()), experiment.gates)
-        self.examples = Examples(_leading_metric(experiment))
+        leading = experiment.metrics[experiment.gates[0].base] if experiment.gates else None
+        self.examples = Examples(leading)
         self.runs = RunCounts(effects=experiment.sandbox.stubs.effects)
         self.conversations = Conversations()
 
@@ -120,7 +120,3 @@ def circumstances(pair: Pair, *, floor: float) -> dict[str, str]:
     if pair.candidate.diverged_at is not None:
         attributes["history"] = "the candidate had answered otherwise before"
     return attributes
-
-
-def _leading_metric(experiment: Experiment) -> Metric | None:
-    return experiment.metrics[experiment.gates[0].base] if experiment.gates else None

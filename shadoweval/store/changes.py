@@ -35,11 +35,8 @@ def queries_changed(connection: Connection, experiment: str, marks: Iterable[Mar
         return
     progress = tables.Progress
     reaching = and_(col(progress.experiment) == experiment, query_order(progress) >= earliest)
-    connection.execute(delete(progress).where(reaching if arm == INCUMBENT else and_(reaching, _of(arm))))
-
-
-def _of(arm: Arm) -> Any:
-    return col(tables.Progress.arm) == arm
+    concerned = reaching if arm == INCUMBENT else and_(reaching, col(progress.arm) == arm)
+    connection.execute(delete(progress).where(concerned))
 
 
 def merge_labels(connection: Connection, labels: Mapping[str, Labels], now: datetime) -> int:

@@ -80,7 +80,8 @@ def begin_look(
     token = secrets.token_hex(8)
     with transaction(engine, write=True) as connection:
         narrowed = _narrowed(connection, window)
-        _drop_unfinished(connection, window)
+        # A look that died, or that runs beside this one, saves nothing.
+        connection.execute(delete(tables.Progress).where(*_of(window), col(tables.Progress.token) != ""))
         saved = None if anew else _saved(connection, narrowed, purpose)
         if narrowed.last is not None:
             row = _row(narrowed, narrowed.last, token=token, purpose=purpose, fates=b"", record=b"")
@@ -98,11 +99,6 @@ def _narrowed(connection: Connection, window: Window) -> Window:
     newest = wanted.order_by(col(envelope.asked_at).desc(), col(envelope.query_id).desc()).limit(1)
     row = connection.execute(newest).first()
     return replace(window, last=None if row is None else (row.asked_at, row.query_id))
-
-
-def _drop_unfinished(connection: Connection, window: Window) -> None:
-    """A look that died, or that runs beside this one, saves nothing."""
-    connection.execute(delete(tables.Progress).where(*_of(window), col(tables.Progress.token) != ""))
 
 
 def _of(window: Window) -> tuple[Any, Any]:

@@ -54,7 +54,8 @@ class TaskQueue:
         """
         now, taken = self._clock(), list[Task]()
         with transaction(self._engine, write=True) as connection:
-            _reopen_expired(connection, experiment, now=now)
+            expired = (*_leased(experiment), col(tables.Task.lease_until) < now)
+            connection.execute(update(tables.Task).where(*expired).values(state="open", owner=""))
             while len(taken) < limit:
                 rows = _open_tasks(connection, experiment, limit=limit - len(taken))
                 if not rows:
@@ -175,11 +176,6 @@ def _set_task(connection: Connection, query_id: str, arm: Arm, **values: Any) ->
         col(tables.Task.query_id) == query_id, col(tables.Task.arm) == arm, col(tables.Task.state) != "set_aside"
     )
     connection.execute(update(tables.Task).where(this).values(**values))
-
-
-def _reopen_expired(connection: Connection, experiment: str, *, now: datetime) -> None:
-    expired = (*_leased(experiment), col(tables.Task.lease_until) < now)
-    connection.execute(update(tables.Task).where(*expired).values(state="open", owner=""))
 
 
 def _open_tasks(connection: Connection, experiment: str, *, limit: int) -> Sequence[Any]:

@@ -122,8 +122,7 @@ class Budget:
     def reason(self, *, runs: bool = False) -> str | None:
         """Why nothing more may be spent today; None: something may.
 
-        Args:
-            runs: Asked by who runs what was mirrored already: tokens and dollars count, the number of calls does not.
+        With `runs` what was mirrored already is asked about: tokens and dollars count, the number of calls does not.
         """
         limits = (None, *self.limits[1:]) if runs else self.limits
         if limits == (None, None, None):

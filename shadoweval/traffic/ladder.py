@@ -107,7 +107,8 @@ def by_verdict(position: Position, verdict: Verdict, *, when: datetime, rungs: t
     if (verdict.experiment, verdict.candidate) != (position.experiment, position.candidate):
         raise _refused(position, f"the verdict is about {verdict.candidate!r} of {verdict.experiment!r}")
     if verdict.rolls_back:
-        return _back(position, when)
+        to: Stage = "off" if position.stage in {"off", "dark"} else "dark"
+        return _moved(position, Rung(stage=to, share=0.0), when)
     at = _index(position, rungs)
     if not verdict.promotes or at + 1 == len(rungs):
         return position
@@ -158,11 +159,6 @@ def _index(position: Position, rungs: tuple[Rung, ...]) -> int:
         if (rung.stage, rung.share) == (position.stage, position.share):
             return index
     raise _refused(position, f"it stands at {position.stage} at {position.share:g}, which this ladder does not have")
-
-
-def _back(position: Position, when: datetime) -> Position:
-    to: Stage = "off" if position.stage in {"off", "dark"} else "dark"
-    return _moved(position, Rung(stage=to, share=0.0), when)
 
 
 def _moved(position: Position, rung: Rung, when: datetime) -> Position:

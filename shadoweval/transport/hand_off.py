@@ -40,11 +40,8 @@ _PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from shadoweval.transport
 class RingTransport:
     """Hands frames to a collector process through shared memory (Linux).
 
-    Args:
-        folder: The experiment's spool.
-        ring_bytes: Size of the ring: what a burst may have before the collector caught up.
-        segment_bytes: Size at which a new segment begins.
-        cap_bytes: Size of the spool at which frames are refused as `full`.
+    `ring_bytes` is what a burst may have before the collector caught up. A new segment begins at `segment_bytes`; at
+    `cap_bytes` of the spool frames are refused as `full`.
 
     Raises:
         OSError, AttributeError: there are no sealed memfds on this system.

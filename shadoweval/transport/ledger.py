@@ -91,8 +91,7 @@ class Ledger:
     They lie in memory while the folder can't be written. The three are replaced when they move or the process forks:
     keep the ledger, not them.
 
-    Args:
-        folder: Where their files lie; made where it is missing.
+    The folder is made where it is missing.
     """
 
     main: CallCounters
@@ -224,10 +223,8 @@ def _read_total(path: Path) -> tuple[dict[str, dict[str, int]], list[str]]:
 def total(folder: Path, kind: Kind, *, fold: bool = False) -> Mapping[str, int]:
     """Sum over all processes, living and dead.
 
-    Args:
-        folder: The spool's folder.
-        kind: Which counters.
-        fold: Add the dead's files to the total and remove them; only for the one reader that holds the spool's lock.
+    With `fold` the dead's files are added to the total and removed: only for the one reader that holds the spool's
+    lock.
     """
     path = folder / "total.json"
     sums, folded = _read_total(path)

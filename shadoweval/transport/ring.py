@@ -40,10 +40,8 @@ _STEM: Final = slice(64, 192)
 class Ring:
     """Either end of a ring; the caller sees to it that each end has one user at a time.
 
-    Args:
-        descriptor: The memfd; closed by `close`.
-        populate: Have the system provide every page now (milliseconds): the reader does, before it shows that it lives,
-            so that the writer finds them there.
+    The descriptor, a memfd, is closed by `close`. With `populate` the system provides every page now (milliseconds):
+    the reader does, before it shows that it lives, so that the writer finds them there.
     """
 
     def __init__(self, descriptor: int, *, populate: bool = False) -> None:
@@ -190,12 +188,7 @@ class Ring:
 
 
 class CountCopies:
-    """Copies of an application's counts in its files, which they hold as the living do.
-
-    Args:
-        ring: Where it counts.
-        folder: Where its files lie.
-    """
+    """Copies of an application's counts in its files, which they hold as the living do."""
 
     def __init__(self, ring: Ring, folder: Path) -> None:
         self._ring, self._folder = ring, folder
