@@ -19,11 +19,7 @@ from shadoweval.evidence.quantiles import ORDER_LEVELS, Exceedances
 from shadoweval.evidence.ratios import MeanRatio
 from shadoweval.evidence.sessions import SeenIds, Sessions, Units
 from shadoweval.evidence.slices import AttributeColumn, SliceEvidence
-from shadoweval.evidence.validity import (
-    control_log_e,
-    missing_is_tolerable,
-    sample_ratio_log_e,
-)
+from shadoweval.evidence.validity import control_log_e, missing_is_tolerable, sample_ratio_log_e
 from shadoweval.evidence.variables import (
     Beyond,
     CappedDifference,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 
@@ -39,50 +39,36 @@ class MarginTest:
         return self.mean.mean - self.margin if self.side == "greater" else self.margin - self.mean.mean
 
 
-class Looks(Protocol):
-    """How evidence is read off a histogram."""
+class Looks:
+    """How evidence is read off a histogram: here by e-values, which may be looked at after every pair."""
 
     def log_e(self, test: MarginTest) -> float:
         """Log evidence that the mean is on that side of the margin; enough at ln(1 / alpha)."""
-        ...
-
-    def bound(self, mean: HistBet, alpha: float, edge: Edge) -> float:
-        """The margin at which that evidence is just enough."""
-        ...
-
-    def merged(self, log_e: Sequence[float]) -> float:
-        """Log evidence that something among them is true."""
-        ...
-
-    def named(self, log_e: Sequence[float], alpha: float) -> tuple[int, ...]:
-        """Which of them can be named, with a chance of at most alpha to name an innocent one."""
-        ...
-
-
-class _Always:
-    def log_e(self, test: MarginTest) -> float:
         return test.mean.log_e(test.margin, test.side)
 
     def bound(self, mean: HistBet, alpha: float, edge: Edge) -> float:
+        """The margin at which that evidence is just enough."""
         return mean.bound(alpha, edge)
 
     def merged(self, log_e: Sequence[float]) -> float:
+        """Log evidence that something among them is true."""
         return mean_log_e(log_e)
 
     def named(self, log_e: Sequence[float], alpha: float) -> tuple[int, ...]:
+        """Which of them can be named, with a chance of at most alpha to name an innocent one."""
         return tuple(np.flatnonzero(e_closed(log_e, alpha)).tolist())
 
 
-class _Once:
+class _Once(Looks):
     def log_e(self, test: MarginTest) -> float:
         mean = test.mean
         if not _varies(mean):
-            return mean.log_e(test.margin, test.side)
+            return super().log_e(test)
         return -float(_student().logsf(test.gap / math.sqrt(mean.variance / mean.n), mean.n - 1))
 
     def bound(self, mean: HistBet, alpha: float, edge: Edge) -> float:
         if not _varies(mean):
-            return mean.bound(alpha, edge)
+            return super().bound(mean, alpha, edge)
         width = float(_student().isf(alpha, mean.n - 1)) * math.sqrt(mean.variance / mean.n)
         return max(mean.mean - width, mean.lo) if edge == "lower" else min(mean.mean + width, mean.hi)
 
@@ -106,7 +92,7 @@ def _varies(mean: HistBet) -> bool:
     return mean.n > _FEWEST_DISCORDANT and apart >= _FEWEST_DISCORDANT and mean.variance > 0
 
 
-ALWAYS: Final[Looks] = _Always()
+ALWAYS: Final = Looks()
 """The evidence may be looked at after every pair."""
 
 ONCE: Final[Looks] = _Once()

@@ -61,10 +61,6 @@ def e_closed(log_e: Floats, alpha: float) -> BoolArray:
     The closed test with the mean as its merger: a null falls when the mean over every set that holds it reaches
     1 / alpha, so only the sets with the k smallest others matter. Names all that
     the Bonferroni bound K / alpha names, and more.
-
-    Args:
-        log_e: Log e-values, shape (K,).
-        alpha: Familywise error rate.
     """
     values = np.minimum(_log_e_values(log_e), 600.0)  # exp stays finite; capping only weakens the evidence
     needed = 1 / share(alpha, "alpha")

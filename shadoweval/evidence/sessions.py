@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -73,9 +73,8 @@ class Units:
     """The attributes of the unit's first pair, shape (A, m)."""
 
 
-@dataclass(slots=True)
-class _Open:
-    """Sessions that are not over: a table with one row a session."""
+class _Open(NamedTuple):
+    """Sessions that are not over: a table with one row a session, along each column's last axis."""
 
     ids: IdArray
     pairs: IntArray
@@ -85,26 +84,14 @@ class _Open:
     codes: IntArray
 
     def take(self, which: BoolArray) -> _Open:
-        return _Open(
-            ids=self.ids[which],
-            pairs=self.pairs[which],
-            last=self.last[which],
-            sums=self.sums[:, which],
-            counts=self.counts[:, which],
-            codes=self.codes[:, which],
-        )
+        return _Open._make(column[..., which] for column in self)
 
     def units(self) -> Units:
         return Units(sums=self.sums, counts=self.counts, codes=self.codes)
 
 
 class Sessions:
-    """Sessions on their way to become units.
-
-    Args:
-        variables: How many variables each pair has.
-        attributes: How many attributes each pair has.
-    """
+    """Sessions on their way to become units, of pairs that have so many variables and attributes each."""
 
     def __init__(self, variables: int, attributes: int) -> None:
         self._finished = SeenIds()
@@ -166,26 +153,14 @@ class Sessions:
 
     def to_state(self) -> Mapping[str, Any]:
         """All of it as plain values; 8 bytes for each session that is over, a row for each open one."""
-        table = self._open
-        return {
-            "finished": self._finished.array.tolist(),
-            "ids": table.ids.tolist(),
-            "pairs": table.pairs.tolist(),
-            "last": table.last.tolist(),
-            "sums": table.sums.tolist(),
-            "counts": table.counts.tolist(),
-            "codes": table.codes.tolist(),
-        }
+        columns = {name: column.tolist() for name, column in self._open._asdict().items()}
+        return {"finished": self._finished.array.tolist(), **columns}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
         n = len(state["ids"])
         self._finished = SeenIds(np.array(state["finished"], dtype=np.uint64))
-        self._open = _Open(
-            ids=np.array(state["ids"], dtype=np.uint64),
-            pairs=np.array(state["pairs"], dtype=np.int64),
-            last=np.array(state["last"], dtype=np.float64),
-            sums=np.array(state["sums"], dtype=np.float64).reshape(len(state["sums"]), n),
-            counts=np.array(state["counts"], dtype=np.int64).reshape(len(state["sums"]), n),
-            codes=np.array(state["codes"], dtype=np.int64).reshape(len(state["codes"]), n),
+        self._open = _Open._make(
+            np.array(state[name], dtype=column.dtype).reshape(*column.shape[:-1], n)
+            for name, column in self._open._asdict().items()
         )

@@ -3,14 +3,7 @@
 A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one of a function over an observation.
 """
 
-from shadoweval.scoring.answers import (
-    Similarity,
-    answer_quality,
-    exact_match,
-    rouge_l,
-    semantic_similarity,
-    token_f1,
-)
+from shadoweval.scoring.answers import Similarity, answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
 from shadoweval.scoring.embedding import Embedder, SentenceModel
 from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
 from shadoweval.scoring.pair_scorer import PairScorer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Final, Literal, cast
 
 import msgspec
 
@@ -15,12 +15,15 @@ from shadoweval.records import Coverage, GateResult, MetricSummary, SliceResult,
 from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.decide import Decided, GateEvidence, awaited, decide, looks_of
 from shadoweval.verdict.explain import HOURS_TO_GO, hours_to_go, with_outlook
-from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import noise_floor, summary_of
 from shadoweval.verdict.trial import Trial
 
 __all__ = ["Assessment", "assess"]
+
+_SHOWN: Final = ("sentence", "metric", "kind", "margin", "ratio", "critical", "dry_run")
+"""What a result repeats of its gate."""
+_ONE_LOOK: Final = "one look, t test (betting where fewer than ten differ) of"
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,13 +45,7 @@ def assess(
 ) -> Assessment:
     """Assess the evidence of a trial as it stands; the trial is not changed and can go on.
 
-    Args:
-        trial: The evidence.
-        experiment: Name of the experiment.
-        candidate: Name of the candidate.
-        coverage: The funnel that its pairs came out of.
-        now: The time, aware.
-        rules: Levels and floors; the defaults suit live traffic.
+    Args as of `decide`, `now` as an aware time; without `rules` those for live traffic.
     """
     rules = rules or Rules()
     decided = decide(trial, candidate=candidate, coverage=coverage, now=now.timestamp(), rules=rules)
@@ -116,11 +113,6 @@ def _reversals(trial: Trial) -> tuple[str, ...]:
     )
 
 
-def _method(claim: Claim, rules: Rules) -> str:
-    once = "one look, t test (betting where fewer than ten differ) of"
-    return claim.method.replace("betting on", once) if rules.once else claim.method
-
-
 def _gate_result(decided: Decided, number: int, floors: Mapping[str, float | None], *, rules: Rules) -> GateResult:
     weighed, trial = decided.gates[number], decided.trial
     claim, gate = weighed.claim, weighed.claim.gate
@@ -139,7 +131,7 @@ def _gate_result(decided: Decided, number: int, floors: Mapping[str, float | Non
     if hours is not None:
         details[HOURS_TO_GO] = hours
     return GateResult(
-        **_settings(gate),
+        **{name: getattr(gate, name) for name in _SHOWN},
         state=state,
         incumbent=incumbent if gate.compares else None,
         candidate=candidate,
@@ -152,16 +144,11 @@ def _gate_result(decided: Decided, number: int, floors: Mapping[str, float | Non
         share_of_evidence=min(max(weighed.holds / needed, 0.0), 1.0),
         pairs_needed=needs,
         reason=reason,
-        method=_method(claim, rules),
+        method=claim.method.replace("betting on", _ONE_LOOK) if rules.once else claim.method,
         source=claim.source,
         noise_floor=floor,
         details=details,
     )
-
-
-def _settings(gate: Gate) -> dict[str, Any]:
-    names = ("sentence", "metric", "kind", "margin", "ratio", "critical", "dry_run")
-    return {name: getattr(gate, name) for name in names}
 
 
 def _pairs_needed(trial: Trial, weighed: GateEvidence, *, rules: Rules) -> tuple[int, int, int] | None:

@@ -56,12 +56,8 @@ class Claim:
 
     def bounds(self, looks: Looks, *, promotion_alpha: float, alpha: float) -> tuple[float, float]:
         """One-sided bounds of the variable's mean; promotion's level at the edge that proves the claim."""
-        proves = "lower" if self.holds.side == "greater" else "upper"
-        levels = {proves: promotion_alpha}
-        return (
-            looks.bound(self.holds.mean, levels.get("lower", alpha), "lower"),
-            looks.bound(self.holds.mean, levels.get("upper", alpha), "upper"),
-        )
+        below, above = (promotion_alpha, alpha) if self.holds.side == "greater" else (alpha, promotion_alpha)
+        return looks.bound(self.holds.mean, below, "lower"), looks.bound(self.holds.mean, above, "upper")
 
     def interval(
         self, looks: Looks, *, promotion_alpha: float, alpha: float
@@ -115,12 +111,7 @@ def watch_for_decay(claims: Sequence[Claim]) -> dict[str, Newest]:
 
 
 def claim_of(gate: Gate, metrics: Sequence[Metric], *, contrasts: Mapping[str, Variable]) -> Claim:
-    """The claim that a gate makes.
-
-    Args:
-        gate: The gate.
-        metrics: All metrics that the scorers make.
-        contrasts: The variable of each metric from `contrast_of`, shared between gates and slices.
+    """The claim that a gate makes; `contrasts` has each metric's `contrast_of`, shared between gates and slices.
 
     Raises:
         ExperimentError: the gate can't be decided with this metric; the message says why.

@@ -75,7 +75,7 @@ def decide(
 
     Args:
         trial: The evidence.
-        candidate: Name of the candidate, as in the versions.
+        candidate: Its name, as in the versions.
         coverage: The funnel that its pairs came out of.
         now: Seconds since 1970.
         rules: Levels and floors.
@@ -136,11 +136,8 @@ def conclude(
 ) -> Outcome:
     """The decision over all gates.
 
-    Args:
-        gates: Evidence on every gate.
-        rules: Levels and floors.
-        problems: What is wrong with the evidence: metric -> sentence, "" for the whole trial.
-        barriers: Further reasons not to promote yet.
+    `problems` says what is wrong with the evidence, metric -> sentence, "" for the whole trial; `barriers` are further
+    reasons not to promote yet.
     """
     deciding = [number for number, gate in enumerate(gates) if not gate.claim.gate.dry_run]
     broken, alarm = _broken(gates, deciding, rules)

@@ -20,6 +20,8 @@ __all__ = ["Facts", "PairFacts", "attribute_columns", "facts_of"]
 
 _LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
 _SCRIPT_SAMPLE: Final = 200
+_COUNTS: Final = ("live_writes", "incumbent_failed", "candidate_failed", "aborted")
+_NUMBERS: Final = ("highest_bucket", *_COUNTS, "latest_lead")
 
 
 class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,10 +114,8 @@ class Facts:
         self.fidelity.update(other.fidelity)
         self.salts |= other.salts
         self.highest_bucket = max(self.highest_bucket, other.highest_bucket)
-        self.live_writes += other.live_writes
-        self.incumbent_failed += other.incumbent_failed
-        self.candidate_failed += other.candidate_failed
-        self.aborted += other.aborted
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.latest_lead = max(self.latest_lead, other.latest_lead)
 
     def to_state(self) -> dict[str, Any]:
@@ -133,16 +133,6 @@ class Facts:
         self.fidelity, self.salts = Counter(state["fidelity"]), set(state["salts"])
         for name, value in zip(_NUMBERS, state["numbers"], strict=True):
             setattr(self, name, value)
-
-
-_NUMBERS: Final = (
-    "highest_bucket",
-    "live_writes",
-    "incumbent_failed",
-    "candidate_failed",
-    "aborted",
-    "latest_lead",
-)
 
 
 def length_of(text: str) -> str:

@@ -6,6 +6,7 @@
     at_most("cost", 0.02), at_least("recall@5", 0.8)   the candidate's own level, whatever the incumbent does
 
 `.p50` ... `.p99.9` after a metric's name speaks of that quantile, any other name of the mean. Margins have no default.
+Further keywords of all four: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
 """
 
 from __future__ import annotations
@@ -104,11 +105,6 @@ def better(metric: str, by: float | None = None, **options: Unpack[_Options]) ->
 
     Broken, so that it rolls back, once the candidate is proven worse than the incumbent.
 
-    Args:
-        metric: Name of the metric.
-        by: The gain.
-        **options: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
-
     Raises:
         MissingMarginError: no `by`.
         ExperimentError: a margin, cap or name that can't be used.
@@ -122,10 +118,7 @@ def better(metric: str, by: float | None = None, **options: Unpack[_Options]) ->
 def no_worse(metric: str, by: float | None = None, **options: Unpack[_Options]) -> Gate:
     """Promotion needs proof that the candidate's loss stays below `by`; broken once the loss is proven to exceed it.
 
-    Args:
-        metric: Name of the metric.
-        by: The loss that is still good enough; 0 could never be proven of equals, and is refused.
-        **options: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
+    `by` of 0 could never be proven of equals, and is refused.
 
     Raises:
         MissingMarginError: no `by`.
@@ -148,12 +141,6 @@ def at_most(
 ) -> Gate:
     """Promotion needs proof that the candidate is at most `value`, or at most `ratio` times the incumbent.
 
-    Args:
-        metric: Name of the metric.
-        value: Limit of the candidate's own level.
-        ratio: Limit relative to the incumbent.
-        **options: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
-
     Raises:
         MissingMarginError: neither `value` nor `ratio`.
         ExperimentError: both, or one that can't be used.
@@ -169,11 +156,6 @@ def at_most(
 @checked_keywords(options=_Options.__annotations__)
 def at_least(metric: str, value: float | None = None, **options: Unpack[_Options]) -> Gate:
     """Promotion needs proof that the candidate itself reaches `value`.
-
-    Args:
-        metric: Name of the metric.
-        value: Limit of the candidate's own level.
-        **options: `cap`, `critical`, `dry_run` and `group`, as fields of `Gate`.
 
     Raises:
         MissingMarginError: no `value`.

@@ -63,8 +63,6 @@ class KayentaMetric(msgspec.Struct, frozen=True, kw_only=True):
     must_have_data: bool = False
     missing: Literal["remove", "replace"] = "remove"
     """Whether points that are not a number are left out or count as 0."""
-    drop_outliers: bool = False
-    outlier_factor: float = 3.0
 
 
 class Classification(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,13 +200,7 @@ def classify(
 
 def _prepared(values: Sequence[float], metric: KayentaMetric) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
-    array = np.nan_to_num(array, nan=0.0) if metric.missing == "replace" else array[~np.isnan(array)]
-    if metric.drop_outliers and array.size:
-        first, third = np.percentile(array, [25, 75])
-        low = min(float(np.percentile(array, 1)), first - metric.outlier_factor * (third - first))
-        high = max(float(np.percentile(array, 99)), third + metric.outlier_factor * (third - first))
-        array = array[(array >= low) & (array <= high)]
-    return array
+    return np.nan_to_num(array, nan=0.0) if metric.missing == "replace" else array[~np.isnan(array)]
 
 
 def _noisy(values: FloatArray) -> FloatArray:

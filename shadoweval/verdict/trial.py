@@ -34,10 +34,6 @@ _DOUBLE_WITHIN: Final = 1.0
 class Trial:
     """The evidence about one candidate. Feeding pairs one by one, in batches or all at once gives the same.
 
-    Args:
-        metrics: What the scorers make.
-        gates: What must hold.
-
     Raises:
         ExperimentError: a gate can't be decided with these metrics.
     """

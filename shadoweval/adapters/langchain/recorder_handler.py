@@ -16,13 +16,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.adapters.langchain.recorder_events import (
-    Nodes,
-    node_name,
-    origin_of_error,
-    run_name,
-    used_tokens,
-)
+from shadoweval.adapters.langchain.recorder_events import Nodes, node_name, origin_of_error, run_name, used_tokens
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.documents import recorded_rows

@@ -16,14 +16,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from shadoweval.candidate.guard.landlock import DEVICES
-from shadoweval.candidate.guard.policy import (
-    GuardPolicy,
-    RefusedError,
-    inside,
-    normal_address,
-    real_path,
-    spelled,
-)
+from shadoweval.candidate.guard.policy import GuardPolicy, RefusedError, inside, normal_address, real_path, spelled
 from shadoweval.candidate.guard.rules import WRITE_FLAGS
 from shadoweval.records import Refusal
 
