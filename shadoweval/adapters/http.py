@@ -91,11 +91,7 @@ def _event_text(event: Any) -> str | None:
 
 
 class ResponseRecord:
-    """A response, as far as it has been sent.
-
-    Args:
-        max_bytes: What is kept of its body.
-    """
+    """A response, as far as it has been sent; of its body `max_bytes` are kept."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes

@@ -42,13 +42,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RemoteRun:
-    """One run in a child.
-
-    Args:
-        number: The request's number.
-        loop: The pool's.
-        seconds: How long it may last before its child is killed.
-    """
+    """One run in a child, which is killed when the run has lasted `seconds`."""
 
     __slots__ = ("began", "deadline", "ending", "number", "refusals", "sent")
 
@@ -69,7 +63,7 @@ class RemoteChild:
         channel: Our end; non-blocking.
         limits: Caps of a run.
         memory: Resident bytes above which the child is killed.
-        supervisor: The guard's, or None.
+        supervisor: None: there is no guard.
         scratch: The child's folder, removed at the end.
         on_end: Called once when the child takes no further run.
     """

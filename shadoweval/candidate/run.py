@@ -74,10 +74,8 @@ class Run:
 
     Args:
         envelope: What is run.
-        number: The request's number.
-        arm: Which arm runs it.
+        number: The request's.
         session: Answers its tool calls.
-        limits: Its caps.
         versions: What decides the answer.
         alone: Whether it has the process to itself, so that the process's CPU time and memory are its own.
         schedstat: How long the process waited for a processor; None: nobody knows. Not asked where it is not alone.

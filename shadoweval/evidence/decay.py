@@ -89,16 +89,8 @@ class DecayDetector(Detector):
             raise StatsInputError(f"margin must lie in [0, 1), got {margin!r}.")
         self.margin = float(margin)
 
-    def add(self, difference: float) -> None:
-        """Judge one difference candidate - incumbent in [-1, 1].
-
-        Raises:
-            StatsInputError: It is NaN or out of range.
-        """
-        self.extend([difference])
-
     def extend(self, differences: Floats) -> Self:
-        """Judge differences in query order.
+        """Judge differences candidate - incumbent in [-1, 1], in query order.
 
         Raises:
             StatsInputError: One is NaN or out of range; none is counted then.

@@ -63,9 +63,7 @@ class MeanRatio:
     def interval(self, alpha: float, *, optimal_at: float = 1_000) -> tuple[float, float]:
         """Two-sided confidence sequence of the ratio; (0, inf) below 100 pairs or while the incumbent may cost nothing.
 
-        Args:
-            alpha: Chance that the ratio ever leaves the sequence; a one-sided notice at a uses 2 * a.
-            optimal_at: Number of pairs at which the sequence is tightest.
+        Arguments as of `mixture_radius`; a one-sided notice at level a uses alpha = 2 * a.
         """
         if self.n < _FEWEST:
             return 0.0, math.inf

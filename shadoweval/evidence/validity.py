@@ -43,12 +43,7 @@ def worst_case_bound(lower: float, missing_share: float, *, lowest: float = -1.0
 def tipping_mean(lower: float, missing_share: float, *, margin: float) -> float:
     """The mean that the missing pairs would need to pull the bound down to -margin; -inf when none are missing.
 
-    Below the worst score nothing can tip the finding.
-
-    Args:
-        lower: Lower bound of the mean over the pairs that came.
-        missing_share: Share of the sampled queries without a pair.
-        margin: Loss that is tolerated, >= 0.
+    Below the worst score nothing can tip the finding. `margin` is the loss that is tolerated, >= 0; else as above.
 
     Raises:
         StatsInputError: The share is not in [0, 1] or the bound not finite.

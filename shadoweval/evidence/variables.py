@@ -38,6 +38,7 @@ Measured: TypeAlias = tuple[FloatArray, BoolArray]
 _BINS: Final = 200
 _FINE_BINS: Final = 4_000
 """For money and seconds, which crowd near 0 (skewed ranges lose evidence on a coarse grid)."""
+_SCORES: Final = ("incumbent", "candidate", "incumbent_scored", "candidate_scored", "noise", "noise_scored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +60,8 @@ class Scores:
 
     def of(self, which: BoolArray | IntArray | slice) -> Self:
         """The scores of some of the pairs."""
-        return replace(
-            self,
-            incumbent=self.incumbent[which],
-            candidate=self.candidate[which],
-            incumbent_scored=self.incumbent_scored[which],
-            candidate_scored=self.candidate_scored[which],
-            noise=None if self.noise is None else self.noise[which],
-            noise_scored=None if self.noise_scored is None else self.noise_scored[which],
-        )
+        columns = ((name, getattr(self, name)) for name in _SCORES)
+        return replace(self, **{name: column[which] for name, column in columns if column is not None})
 
 
 @dataclass(frozen=True, slots=True)

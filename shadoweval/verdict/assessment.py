@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final, Literal, cast
 
@@ -91,14 +92,7 @@ def _slices(trial: Trial, *, alpha: float) -> tuple[SliceResult, ...]:
     widths = {m: high - low if s.bounded else 1.0 for m, s in scales.items() for low, high in [s.span()]}
     return tuple(
         SliceResult(
-            slice=each.slice,
-            metric=each.metric,
-            n=each.n,
-            difference=each.difference,
-            lower=each.lower,
-            upper=each.upper,
-            state=each.state,
-            reason=f"{each.n} of at least {FEWEST_UNITS} units" if each.state == "too_small" else "",
+            **asdict(each), reason=f"{each.n} of at least {FEWEST_UNITS} units" if each.state == "too_small" else ""
         )
         for each in trial.slices.results(widths, alpha=alpha)
     )

@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -58,29 +58,17 @@ def _sound(scores: ScoreColumns | None, metric: Metric, n: int) -> ScoreColumns:
             unscored={f"{arm}: the scorer said nothing": n for arm in ("incumbent", "candidate")},
         )
     unscored = Counter(scores.unscored)
-    incumbent, incumbent_scored = _in_range(scores.incumbent, scores.incumbent_scored, metric)
-    candidate, candidate_scored = _in_range(scores.candidate, scores.candidate_scored, metric)
-    for arm, before, after in (
-        ("incumbent", scores.incumbent_scored, incumbent_scored),
-        ("candidate", scores.candidate_scored, candidate_scored),
-    ):
-        if before is not after:
+    mended: dict[str, Any] = {}
+    for arm in ("incumbent", "candidate", "noise"):
+        values, before = getattr(scores, arm), getattr(scores, f"{arm}_scored")
+        if values is None:
+            continue
+        in_range, after = _in_range(values, before, metric)
+        if in_range is not values:
+            mended |= {arm: in_range, f"{arm}_scored": after}
+        if after is not before and arm != "noise":
             unscored[f"{arm}: RangeError: outside the range that the scorer declares"] += int((before & ~after).sum())
-    noise, noise_scored = scores.noise, scores.noise_scored
-    if noise is not None and noise_scored is not None:
-        noise, noise_scored = _in_range(noise, noise_scored, metric)
-    if incumbent is scores.incumbent and candidate is scores.candidate and noise is scores.noise:
-        return scores
-    return replace(
-        scores,
-        incumbent=incumbent,
-        candidate=candidate,
-        incumbent_scored=incumbent_scored,
-        candidate_scored=candidate_scored,
-        noise=noise,
-        noise_scored=noise_scored,
-        unscored=unscored,
-    )
+    return replace(scores, **mended, unscored=unscored) if mended else scores
 
 
 def _in_range(values: FloatArray, scored: BoolArray, metric: Metric) -> tuple[FloatArray, BoolArray]:
@@ -123,9 +111,7 @@ class Columns:
             cluster=self.cluster[which],
             alone=self.alone[which],
             scores={name: scores.of(which) for name, scores in self.scores.items()},
-            attributes={
-                name: AttributeColumn(each.codes[which], each.values) for name, each in self.attributes.items()
-            },
+            attributes={name: each.part(which) for name, each in self.attributes.items()},
         )
 
 

@@ -72,7 +72,7 @@ def test_the_statistic_never_outruns_its_count_in_the_mean():
     for pattern in range(2**10):
         detector = DecayDetector(margin=0.0)
         for bit in range(10):
-            detector.add(0.5 if pattern >> bit & 1 else -0.5)
+            detector.extend([0.5 if pattern >> bit & 1 else -0.5])
         total += detector.statistic / 2**10
     assert total == pytest.approx(10.0, rel=1e-9)
 
@@ -122,7 +122,7 @@ def test_unusable_input_is_refused():
     with pytest.raises(StatsInputError, match="reference"):
         DriftDetector.from_reference([0.1] * 39)
     with pytest.raises(StatsInputError):
-        DecayDetector(margin=0.0).add(1.5)
+        DecayDetector(margin=0.0).extend([1.5])
     with pytest.raises(StatsInputError, match="margin"):
         DecayDetector(margin=1.0)
     with pytest.raises(StatsInputError):

@@ -104,11 +104,7 @@ def _seeded_saver(checkpoints: Iterable[CheckpointTuple], *, as_of: dt.datetime 
 
 
 def patch(pregel: ModuleType) -> None:
-    """Give each run its own memory of every graph of this process.
-
-    Args:
-        pregel: `langgraph.pregel.main`.
-    """
+    """Give each run its own memory of every graph of this process (of `langgraph.pregel.main`)."""
     base: Any = pregel.Pregel
     for name, position in _SYNC.items():
         setattr(base, name, _over_sync(getattr(base, name), position))

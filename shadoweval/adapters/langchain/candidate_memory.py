@@ -28,11 +28,7 @@ _entries: Final[weakref.WeakKeyDictionary[Session, dict[Any, Any]]] = weakref.We
 
 
 def patch_caches(caches: ModuleType) -> None:
-    """Replace every cache of this process, those of classes that are defined later too.
-
-    Args:
-        caches: `langchain_core.caches`.
-    """
+    """Replace every cache of this process (of `langchain_core.caches`), those of classes that are defined later too."""
     base: Any = caches.BaseCache
     classes: list[Any] = [base]
     while classes:
@@ -91,11 +87,7 @@ _METHODS: Final[dict[str, Callable[..., Any]]] = {
 
 
 def patch_histories(history: ModuleType) -> None:
-    """Hand every RunnableWithMessageHistory of this process a copy of its history.
-
-    Args:
-        history: `langchain_core.runnables.history`.
-    """
+    """Hand every RunnableWithMessageHistory (of `langchain_core.runnables.history`) a copy of its history."""
     base: Any = history.RunnableWithMessageHistory
     merge = base._merge_configs  # noqa: SLF001 - where the history is looked up, for invoke, stream and their twins
 

@@ -42,11 +42,7 @@ _live: Final[contextvars.ContextVar[Any]] = contextvars.ContextVar("shadoweval_l
 
 
 def patch(tools: ModuleType) -> None:
-    """Have every tool call of this process answered by capture's interceptor.
-
-    Args:
-        tools: `langchain_core.tools.base`.
-    """
+    """Have every call of a tool (of `langchain_core.tools.base`) answered by capture's interceptor."""
     base: Any = tools.BaseTool
     if hasattr(base.run, _MARK):
         return

@@ -41,11 +41,7 @@ def used_tokens(response: Any) -> tuple[int | None, int | None]:
 
 
 class Nodes:
-    """The nodes of one run, as steps.
-
-    Args:
-        next_index: Gives indexes for steps.
-    """
+    """The nodes of one run, as steps; `next_index` gives their indexes."""
 
     __slots__ = ("_next_index", "_steps", "ends")
 

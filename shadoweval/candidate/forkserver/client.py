@@ -65,11 +65,7 @@ class _PendingFork:
 
 
 class ForkServerClient:
-    """Has children of one target.
-
-    Args:
-        spec: What the fork server imports, and how its children run.
-    """
+    """Has children of one target: `spec` says what the fork server imports, and how its children run."""
 
     def __init__(self, spec: Start) -> None:
         self.spec, self.limits = spec, spec.limits

@@ -35,13 +35,8 @@ WRITE_FLAGS = (
 )  # what makes an open more than a reading one
 _CLONE_THREAD = 0x10000
 _FAST_OPEN = 0x20000000  # MSG_FASTOPEN: connects and sends in one call
-_IOCTLS = (
-    0x40086602,
-    0x40046602,
-    0x401C5820,
-    0x5412,
-    0x541C,
-)  # FS_IOC_SETFLAGS (64, 32), FSSETXATTR, TIOCSTI, TIOCLINUX
+_IOCTLS = (0x40086602, 0x40046602, 0x401C5820, 0x5412, 0x541C)
+# FS_IOC_SETFLAGS (64, 32), FSSETXATTR, TIOCSTI, TIOCLINUX
 
 # Families with the types and protocols that connect, bind and send guard: AF_UNIX, AF_INET, AF_INET6; stream, datagram
 # (and seqpacket for AF_UNIX); default, TCP, UDP. All others (raw, netlink, packet, ...) are refused when made.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from shadoweval.candidate.tools.replay import KeyedRequest, Record
+from shadoweval.candidate.tools.stubs import OpenWorld
 from shadoweval.checks import checked_function, checked_keywords, checked_mapping
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Envelope
@@ -130,7 +131,7 @@ class EntityWorld:
         return OpenEntityWorld(self.tools, self.base() if self.base else {}, record=record)
 
 
-class OpenEntityWorld:
+class OpenEntityWorld(OpenWorld):
     """`EntityWorld` during one query."""
 
     def __init__(self, tools: Mapping[str, Callable[..., Any]], base: Mapping[Any, Any], *, record: Record) -> None:
@@ -176,9 +177,6 @@ class OpenEntityWorld:
             return StubAnswer(answered="world", error=f"{type(error).__name__}: {error}"), state
         replayed = recorded is not None and result == recorded
         return StubAnswer(answered="replayed" if replayed else "world", result=result), state
-
-    def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:
-        """Nothing to do: modelled writes were answered here."""
 
     def entity(self, request: ToolRequest) -> str:
         """Keys that the write touched."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadoweval._optional import require
 from shadoweval.candidate.tools.replay import Record
+from shadoweval.candidate.tools.stubs import OpenWorld
 from shadoweval.checks import checked_function, checked_instance, checked_keywords, checked_strings, checked_target
 from shadoweval.errors import ExperimentError
 from shadoweval.protocols import StubAnswer, ToolRequest
@@ -139,7 +140,7 @@ def _connected(engine: Any, copy: Path) -> Generator[None]:
         engine.dispose()
 
 
-class OpenSqliteWorld:
+class OpenSqliteWorld(OpenWorld):
     """`SqliteWorld` during one query."""
 
     def __init__(self, tools: Collection[str], held: ExitStack) -> None:
@@ -160,10 +161,6 @@ class OpenSqliteWorld:
     def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:  # noqa: ARG002 - the protocol's
         """From the first write on the record's reads are out of date."""
         self._changed = self._changed or request.name in self._tools
-
-    def entity(self, request: ToolRequest) -> str:  # noqa: ARG002 - the protocol's
-        """SQL does not say it here."""
-        return ""
 
     def close(self) -> None:
         """Put variable and engine back, and remove the copy."""

@@ -29,11 +29,11 @@ from shadoweval.errors import ArgumentError, ExperimentError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope
 
-__all__ = ["Function", "Live", "Policy", "Refuse", "Stubs", "effect_of"]
+__all__ = ["Function", "Live", "OpenWorld", "Policy", "Refuse", "Stubs", "effect_of"]
 
 
 class OpenWorld(Protocol):
-    """A world during one query."""
+    """A world during one query; the methods with a body are what a subclass need not say."""
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """The answer out of this world; None: it knows nothing of this call."""
@@ -45,11 +45,10 @@ class OpenWorld(Protocol):
 
     def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:
         """Called for every write, whoever answered it."""
-        ...
 
-    def entity(self, request: ToolRequest) -> str:
+    def entity(self, request: ToolRequest) -> str:  # noqa: ARG002 - for those that can say
         """What the write touched; empty where the world can't say."""
-        ...
+        return ""
 
     def close(self) -> None:
         """The query is over: throw everything away."""
