@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from benchmarks.verdict import METRICS, made_columns
-from shadoweval.evidence import ALWAYS
+from shadoweval.evidence.looks import ALWAYS
 from shadoweval.verdict.gates import at_most, no_worse
 from shadoweval.verdict.trial import Trial
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from shadoweval.evidence import AttributeColumn
+from shadoweval.evidence.slices import AttributeColumn
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
 from shadoweval.verdict.assessment import assess

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.statistics.bars import Bar, Scale, rate
 from benchmarks.statistics.gates import arms, columns
-from shadoweval.evidence import ALWAYS
+from shadoweval.evidence.looks import ALWAYS
 from shadoweval.protocols import Metric
 from shadoweval.verdict.gates import no_worse
 from shadoweval.verdict.trial import Trial

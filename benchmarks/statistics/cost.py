@@ -7,7 +7,8 @@ import numpy as np
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
 from benchmarks.statistics.gates import DOLLARS, claim, feed
-from shadoweval.evidence import ALWAYS, MeanRatio
+from shadoweval.evidence.looks import ALWAYS
+from shadoweval.evidence.ratios import MeanRatio
 from shadoweval.verdict.gates import at_most
 
 LOOKS = np.unique(np.round(np.geomspace(100, 10_000, 60)).astype(int))

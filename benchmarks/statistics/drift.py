@@ -6,7 +6,8 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, quantile, rate
-from shadoweval.evidence import DecayDetector, DriftDetector
+from shadoweval.evidence.decay import DecayDetector
+from shadoweval.evidence.drift import DriftDetector
 
 LENGTH, CHANGE = 20_000, 10_000
 

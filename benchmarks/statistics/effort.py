@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.statistics.bars import Bar, Scale
 from benchmarks.verdict import GATES, METRICS, made_columns
-from shadoweval.evidence import HistBet
+from shadoweval.evidence.histbet import HistBet
 from shadoweval.records import Coverage
 from shadoweval.verdict.assessment import assess
 from shadoweval.verdict.trial import Trial

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
 from benchmarks.statistics.paths import first_crossing, log_e_path
-from shadoweval.evidence import HistBet
+from shadoweval.evidence.histbet import HistBet
 
 ALPHA = 0.05
 NEEDED = math.log(1 / ALPHA)

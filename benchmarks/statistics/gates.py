@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from shadoweval.evidence import ALWAYS, Scores
+from shadoweval.evidence.looks import ALWAYS
+from shadoweval.evidence.variables import Scores
 from shadoweval.protocols import Metric
 from shadoweval.verdict.claims import Claim, claim_of, contrast_of
 from shadoweval.verdict.columns import Columns, ScoreColumns

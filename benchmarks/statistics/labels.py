@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.evidence import PredictionPowered, ppi_mean
+from shadoweval.evidence.ppi import PredictionPowered, ppi_mean
 
 TRUE = 0.03
 

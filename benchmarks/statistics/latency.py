@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, quantile, rate
 from benchmarks.statistics.gates import SECONDS, claim, feed, notice_log_e
-from shadoweval.evidence import ALWAYS
+from shadoweval.evidence.looks import ALWAYS
 from shadoweval.verdict.gates import at_most
 
 NEEDED = math.log(20)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from benchmarks.statistics.bars import Bar, Scale, quantile, rate
-from shadoweval.evidence import Noise, Scores, control_log_e, sample_ratio_log_e
-from shadoweval.evidence import Scale as Range
+from shadoweval.evidence.validity import control_log_e, sample_ratio_log_e
+from shadoweval.evidence.variables import Noise, Scores
+from shadoweval.evidence.variables import Scale as Range
 
 QUERIES, STEP, RERUN = 6_000, 50, 0.2
 NEEDED = math.log(20)

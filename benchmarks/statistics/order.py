@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.evidence import HistBet
+from shadoweval.evidence.histbet import HistBet
 
 NEEDED = math.log(20)
 

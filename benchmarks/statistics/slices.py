@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.evidence import AttributeColumn, SliceEvidence
+from shadoweval.evidence.slices import AttributeColumn, SliceEvidence
 
 PAIRS, STEP, Q = 20_000, 500, 0.10
 SIZES = [

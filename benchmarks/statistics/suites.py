@@ -6,7 +6,9 @@ import numpy as np
 
 from benchmarks.statistics import worlds
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.evidence import ONCE, HistBet, MarginTest, pairs_to_go
+from shadoweval.evidence.histbet import HistBet
+from shadoweval.evidence.looks import ONCE, MarginTest
+from shadoweval.evidence.planning import pairs_to_go
 
 MARGIN = 0.02
 

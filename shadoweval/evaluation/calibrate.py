@@ -14,7 +14,7 @@ import numpy as np
 
 from shadoweval.errors import ExperimentError
 from shadoweval.evaluation.progress import score
-from shadoweval.evidence import HistBet
+from shadoweval.evidence.histbet import HistBet
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, PairScore, Scored

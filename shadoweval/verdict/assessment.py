@@ -10,8 +10,9 @@ from typing import Final, Literal, cast
 
 import msgspec
 
-from shadoweval.evidence import Level, MarginTest
+from shadoweval.evidence.looks import MarginTest
 from shadoweval.evidence.slices import FEWEST_UNITS
+from shadoweval.evidence.variables import Level
 from shadoweval.records import Coverage, GateResult, MetricSummary, SliceResult, Verdict
 from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.decide import Decided, GateEvidence, awaited, decide, looks_of

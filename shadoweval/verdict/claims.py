@@ -8,23 +8,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from shadoweval.errors import ExperimentError
-from shadoweval.evidence import (
-    ORDER_LEVELS,
+from shadoweval.evidence.bets import Side
+from shadoweval.evidence.decay import Newest
+from shadoweval.evidence.looks import Looks, MarginTest
+from shadoweval.evidence.quantiles import ORDER_LEVELS, Exceedances
+from shadoweval.evidence.ratios import MeanRatio
+from shadoweval.evidence.variables import (
     Beyond,
     CappedDifference,
     CappedRatio,
     Difference,
-    Exceedances,
     Level,
-    Looks,
-    MarginTest,
-    MeanRatio,
     Relative,
     Scale,
-    Side,
     Variable,
 )
-from shadoweval.evidence.decay import Newest
 from shadoweval.protocols import Metric
 from shadoweval.verdict.gates import Gate
 

@@ -13,8 +13,9 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from shadoweval.evidence import AttributeColumn, Scores
 from shadoweval.evidence.inputs import BoolArray, FloatArray, IdArray, IntArray
+from shadoweval.evidence.slices import AttributeColumn
+from shadoweval.evidence.variables import Scores
 from shadoweval.protocols import Metric
 from shadoweval.records import PairScore, Score, Scored
 from shadoweval.verdict.facts import Facts, PairFacts, attribute_columns

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shadoweval.evidence import ALWAYS, ONCE, Looks, missing_is_tolerable, pairs_to_go, planned_pairs
+from shadoweval.evidence.looks import ALWAYS, ONCE, Looks
+from shadoweval.evidence.planning import pairs_to_go, planned_pairs
+from shadoweval.evidence.validity import missing_is_tolerable
 from shadoweval.records import Coverage, Decision, GateState
 from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.rules import Rules

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from shadoweval.evidence import AttributeColumn
 from shadoweval.evidence.inputs import IntArray
+from shadoweval.evidence.slices import AttributeColumn
 from shadoweval.records import Arm, Observation, Pair, Query
 
 __all__ = ["Facts", "PairFacts", "attribute_columns", "facts_of"]

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from shadoweval.counters import ALIKE
-from shadoweval.evidence import control_log_e, discordant_log_e, sample_ratio_log_e
+from shadoweval.evidence.bets import discordant_log_e
+from shadoweval.evidence.validity import control_log_e, sample_ratio_log_e
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
 from shadoweval.verdict.rules import Rules

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from shadoweval.evidence import Difference, HistBet, Looks, Variable
+from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import FloatArray
+from shadoweval.evidence.looks import Looks
+from shadoweval.evidence.variables import Difference, Variable
 from shadoweval.protocols import Metric
 from shadoweval.records import MetricSummary
 from shadoweval.verdict.columns import ScoreColumns

@@ -10,8 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from shadoweval.errors import ExperimentError
-from shadoweval.evidence import Noise, Scores, SeenIds, Sessions, SliceEvidence, Units, Variable
 from shadoweval.evidence.inputs import BoolArray, FloatArray, IdArray, IntArray
+from shadoweval.evidence.sessions import SeenIds, Sessions, Units
+from shadoweval.evidence.slices import SliceEvidence
+from shadoweval.evidence.variables import Noise, Scores, Variable
 from shadoweval.protocols import Metric
 from shadoweval.verdict.claims import Claim, claim_of, contrast_of, scale_of, watch_for_decay
 from shadoweval.verdict.columns import Columns, ScoredPair, columns_of, sound

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shadoweval.evidence import HistBet
+from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.slices import AttributeColumn, SliceEvidence
 
 WIDTHS = {"quality": 1.0}

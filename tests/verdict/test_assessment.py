@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shadoweval.errors import ExperimentError
-from shadoweval.evidence import AttributeColumn
+from shadoweval.evidence.slices import AttributeColumn
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
 from shadoweval.verdict.assessment import Assessment, assess

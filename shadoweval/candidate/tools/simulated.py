@@ -75,31 +75,28 @@ def from_recorded(call: ToolCall, arguments: Mapping[str, Any], *, number: int =
     ]
     # Longer texts first, so that no text is replaced inside a longer one.
     swaps.sort(key=lambda swap: len(str(swap[0])), reverse=True)
+
+    def swapped(value: Any, key: str) -> Any:
+        if isinstance(value, Mapping):
+            return {name: swapped(part, str(name)) for name, part in cast("Mapping[str, Any]", value).items()}
+        if isinstance(value, list | tuple):
+            parts = [swapped(part, key) for part in cast("list[Any]", value)]
+            return parts if isinstance(value, list) else tuple(parts)
+        if key in arguments:
+            return arguments[key]
+        if _names_identifier(key) and isinstance(value, str | int) and not isinstance(value, bool):
+            return _identifier(value, number)
+        for old, new in swaps:
+            if type(value) is type(old) and value == old:
+                return new
+            if isinstance(value, str) and isinstance(old, str) and old in value:
+                value = value.replace(old, str(new))
+        return value
+
     structure = parsed(call.result)
     if structure is not None:  # a structure as JSON text, as agents get it from their frameworks
-        return json.dumps(_swapped(structure, "", arguments=arguments, swaps=swaps, number=number), ensure_ascii=False)
-    return _swapped(call.result, "", arguments=arguments, swaps=swaps, number=number)
-
-
-def _swapped(
-    value: Any, key: str, *, arguments: Mapping[str, Any], swaps: Sequence[tuple[Any, Any]], number: int
-) -> Any:
-    if isinstance(value, Mapping):
-        entries = cast("Mapping[str, Any]", value)
-        return {k: _swapped(v, str(k), arguments=arguments, swaps=swaps, number=number) for k, v in entries.items()}
-    if isinstance(value, list | tuple):
-        parts = [_swapped(v, key, arguments=arguments, swaps=swaps, number=number) for v in cast("list[Any]", value)]
-        return parts if isinstance(value, list) else tuple(parts)
-    if key in arguments:
-        return arguments[key]
-    if _names_identifier(key) and isinstance(value, str | int) and not isinstance(value, bool):
-        return _identifier(value, number)
-    for old, new in swaps:
-        if type(value) is type(old) and value == old:
-            return new
-        if isinstance(value, str) and isinstance(old, str) and old in value:
-            value = value.replace(old, str(new))
-    return value
+        return json.dumps(swapped(structure, ""), ensure_ascii=False)
+    return swapped(call.result, "")
 
 
 def _names_identifier(key: str) -> bool:
@@ -117,38 +114,27 @@ def from_schema(schema: Mapping[str, Any], arguments: Mapping[str, Any], *, numb
 
     Properties named like an argument get the argument's value.
     """
-    return _made(schema, "", root=schema, arguments=arguments, number=number, depth=0)
 
+    def made(part: Mapping[str, Any], key: str, depth: int) -> Any:
+        if depth > _DEPTH:
+            return None
+        if key in arguments:
+            return arguments[key]
+        for example in _examples(part):
+            return example
+        inner = _inner(part, schema)
+        if inner is not None:
+            return made(inner, key, depth + 1)
+        kind = part.get("type", "object" if "properties" in part else "null")
+        kind = kind[0] if isinstance(kind, list) else kind
+        if kind == "object":
+            properties = cast("Mapping[str, Mapping[str, Any]]", part.get("properties", {}))
+            return {name: made(inside, name, depth + 1) for name, inside in properties.items()}
+        text = f"{_SIMULATED}-{number}" if _names_identifier(key) else _SIMULATED
+        count = -number if _names_identifier(key) else part.get("minimum", 0)
+        return {"string": text, "integer": count, "number": count, "boolean": True, "array": []}.get(str(kind))
 
-def _made(
-    schema: Mapping[str, Any],
-    key: str,
-    *,
-    root: Mapping[str, Any],
-    arguments: Mapping[str, Any],
-    number: int,
-    depth: int,
-) -> Any:
-    if depth > _DEPTH:
-        return None
-    if key in arguments:
-        return arguments[key]
-    for example in _examples(schema):
-        return example
-    inner = _inner(schema, root)
-    if inner is not None:
-        return _made(inner, key, root=root, arguments=arguments, number=number, depth=depth + 1)
-    kind = schema.get("type", "object" if "properties" in schema else "null")
-    kind = kind[0] if isinstance(kind, list) else kind
-    if kind == "object":
-        properties = cast("Mapping[str, Mapping[str, Any]]", schema.get("properties", {}))
-        return {
-            name: _made(part, name, root=root, arguments=arguments, number=number, depth=depth + 1)
-            for name, part in properties.items()
-        }
-    text = f"{_SIMULATED}-{number}" if _names_identifier(key) else _SIMULATED
-    count = -number if _names_identifier(key) else schema.get("minimum", 0)
-    return {"string": text, "integer": count, "number": count, "boolean": True, "array": []}.get(str(kind))
+    return made(schema, "", 0)
 
 
 def _examples(schema: Mapping[str, Any]) -> Iterator[Any]:
