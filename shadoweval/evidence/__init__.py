@@ -6,4 +6,7 @@ always or once, `multiplicity` what several of them are worth together, `decay` 
 the parts of the traffic say, `validity` whether to trust any of it, `planning` how long it takes, `ratios` what people
 read of costs. `ppi` and `drift` decide nothing yet: the first will let people's labels correct a judge, the second
 will watch the traffic that a promoted candidate meets.
+
+Wherever an input does not fit what a guarantee rests on (not finite, out of range, of unlike lengths, too few, a state
+that is damaged or of another class) `StatsInputError` is raised; its message says what and where.
 """

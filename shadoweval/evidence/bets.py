@@ -65,9 +65,6 @@ def growth_table(margin: float, side: Side, *, lo: float, hi: float, bins: int) 
         lo: Smallest possible score.
         hi: Largest possible score.
         bins: Number of intervals between the nodes.
-
-    Raises:
-        StatsInputError: The margin leaves nothing to bet against.
     """
     nodes = np.linspace(lo, hi, bins + 1)
     if side == "greater" and lo < margin <= hi:
@@ -85,11 +82,7 @@ def growth_table(margin: float, side: Side, *, lo: float, hi: float, bins: int) 
 
 
 def mixture_log_e(counts: FloatArray, margin: float, side: Side, *, lo: float, hi: float) -> float:
-    """Log e-value of a histogram: counts per node of the even grid from lo to hi.
-
-    Raises:
-        StatsInputError: The margin leaves nothing to bet against.
-    """
+    """Log e-value of a histogram: counts per node of the even grid from lo to hi."""
     return float(log_mixture(counts @ growth_table(float(margin), side, lo=lo, hi=hi, bins=len(counts) - 1)))
 
 

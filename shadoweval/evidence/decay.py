@@ -13,7 +13,6 @@ import numpy as np
 
 from shadoweval.evidence.bets import FRACTIONS, LOG_WEIGHTS
 from shadoweval.evidence.inputs import FloatArray, Floats, StatsInputError, at_least, share, within
-from shadoweval.evidence.states import Resumable, State, field, numbers
 
 __all__ = ["DecayDetector", "Detector", "Newest"]
 
@@ -22,7 +21,7 @@ _LOG_CEILING: Final = math.log(_CEILING)
 _NEWEST: Final = 5_000
 
 
-class Detector(Resumable):
+class Detector:
     """Shiryaev-Roberts statistic of weighted bettors, and when it first reached its alarm level."""
 
     __slots__ = ("_bets", "_weights", "alarm_at", "alarm_level", "n")
@@ -50,20 +49,6 @@ class Detector(Resumable):
         if self.alarm_at is None and self.statistic >= self.alarm_level:
             self.alarm_at = self.n
 
-    def _fields(self) -> State:
-        return {
-            "n": self.n,
-            "alarm_level": self.alarm_level,
-            "alarm_at": self.alarm_at,
-            "bets": self._bets.tolist(),
-        }
-
-    def _restore(self, state: State) -> None:
-        self.n = field(state, "n", int)
-        self._bets = numbers(state, "bets", self._bets.size)
-        self.alarm_level = field(state, "alarm_level", float)
-        self.alarm_at = None if state.get("alarm_at") is None else field(state, "alarm_at", int)
-
 
 class DecayDetector(Detector):
     """Alarm when the candidate, good so far, turns worse than `margin` below the incumbent.
@@ -75,9 +60,6 @@ class DecayDetector(Detector):
         margin: Loss that is tolerated, >= 0.
         horizon: Observations until the next review.
         alpha: Chance of a false alarm within the horizon.
-
-    Raises:
-        StatsInputError: A setting is out of range.
     """
 
     __slots__ = ("margin",)
@@ -90,11 +72,7 @@ class DecayDetector(Detector):
         self.margin = float(margin)
 
     def extend(self, differences: Floats) -> Self:
-        """Judge differences candidate - incumbent in [-1, 1], in query order.
-
-        Raises:
-            StatsInputError: One is NaN or out of range; none is counted then.
-        """
+        """Judge differences candidate - incumbent in [-1, 1], in query order."""
         scores = within(differences, -1, 1, name="differences").ravel()
         if not scores.size:
             return self
@@ -110,15 +88,6 @@ class DecayDetector(Detector):
         self._bets = np.exp(np.minimum(log_bets[-1], _LOG_CEILING))
         self.n += scores.size
         return self
-
-    def _fields(self) -> State:
-        return super()._fields() | {"margin": self.margin}
-
-    @classmethod
-    def _resumed(cls, state: State) -> Self:
-        made = cls(margin=field(state, "margin", float))
-        made._restore(state)
-        return made
 
 
 class Newest:

@@ -10,7 +10,7 @@ import numpy as np
 
 from shadoweval.evidence.decay import Detector
 from shadoweval.evidence.inputs import Floats, StatsInputError, at_least, finite, share
-from shadoweval.evidence.states import State, field, pack, unpack
+from shadoweval.evidence.states import Resumable, State, field, numbers, pack, unpack
 
 __all__ = ["DriftDetector"]
 
@@ -19,7 +19,7 @@ _MOST_BINS: Final = 256
 _FEWEST_REFERENCE: Final = 40
 
 
-class DriftDetector(Detector):
+class DriftDetector(Detector, Resumable):
     """Alarm when a scalar (distance to a centroid, score, length) stops looking like what came before.
 
     Each value gets its rank among all earlier ones as an online conformal p-value (Vovk, "Testing randomness online",
@@ -31,9 +31,6 @@ class DriftDetector(Detector):
         edges: Ascending bin edges, not taken from values that are counted later; ranks within a bin are drawn.
         horizon: Observations until the next review.
         alpha: Chance of a false alarm within the horizon.
-
-    Raises:
-        StatsInputError: The edges do not ascend, or a setting is out of range.
     """
 
     __slots__ = ("_counts", "_edges")
@@ -49,11 +46,7 @@ class DriftDetector(Detector):
 
     @classmethod
     def from_reference(cls, reference: Floats, *, horizon: int = 20_000, alpha: float = 0.05) -> Self:
-        """A detector that knows earlier values: the first half gives the edges, the second the first ranks.
-
-        Raises:
-            StatsInputError: Fewer than 40 values, or one is not finite.
-        """
+        """A detector that knows earlier values: the first half gives the edges, the second the first ranks."""
         values = finite(reference, "reference").ravel()
         if values.size < _FEWEST_REFERENCE:
             raise StatsInputError(f"A reference needs {_FEWEST_REFERENCE} values, got {values.size}.")
@@ -64,11 +57,7 @@ class DriftDetector(Detector):
         return made
 
     def learn(self, values: Floats) -> None:
-        """Count values to rank against, without judging them.
-
-        Raises:
-            StatsInputError: One is not finite.
-        """
+        """Count values to rank against, without judging them."""
         places = np.searchsorted(self._edges, finite(values, "values").ravel())
         self._counts += np.bincount(places, minlength=self._counts.size)
 
@@ -78,9 +67,6 @@ class DriftDetector(Detector):
         Args:
             value: The scalar.
             u: Uniform in [0, 1] and independent of the values, such as a hash of the query's id; breaks ties.
-
-        Raises:
-            StatsInputError: The value is not finite or u is out of range.
         """
         if not math.isfinite(value) or not 0 <= u <= 1:
             raise StatsInputError(f"Need a finite value and u in [0, 1], got {value!r} and {u!r}.")
@@ -99,7 +85,11 @@ class DriftDetector(Detector):
         return self
 
     def _fields(self) -> State:
-        return super()._fields() | {
+        return {
+            "n": self.n,
+            "alarm_level": self.alarm_level,
+            "alarm_at": self.alarm_at,
+            "bets": self._bets.tolist(),
             "edges": pack(self._edges),
             "size": int(self._edges.size),
             "counts": pack(self._counts),
@@ -109,6 +99,8 @@ class DriftDetector(Detector):
     def _resumed(cls, state: State) -> Self:
         size = field(state, "size", int)
         made = cls(unpack(field(state, "edges", str), size))
-        made._restore(state)
+        made.n, made.alarm_level = field(state, "n", int), field(state, "alarm_level", float)
+        made.alarm_at = None if state.get("alarm_at") is None else field(state, "alarm_at", int)
+        made._bets = numbers(state, "bets", made._bets.size)
         made._counts = unpack(field(state, "counts", str), size + 1)
         return made

@@ -74,9 +74,6 @@ class HistBet(Resumable):
         lo: Smallest possible score; the guarantee of `greater` and of the lower bound rests on it.
         hi: Largest possible score; the guarantee of `less` and of the upper bound rests on it.
         bins: Intervals of the histogram. 200 suit differences in [-1, 1]; skewed ranges such as money need thousands.
-
-    Raises:
-        StatsInputError: The range is empty or not finite, or `bins` is not a count.
     """
 
     __slots__ = ("_counts", "_scale", "bins", "hi", "lo", "n", "squares", "total")
@@ -113,46 +110,25 @@ class HistBet(Resumable):
 
     @property
     def mean(self) -> float:
-        """Mean of the scores.
-
-        Raises:
-            StatsInputError: There are none yet.
-        """
+        """Mean of the scores."""
         if not self.n:
             raise StatsInputError("No score yet, so there is no mean. Look at n first.")
         return self.total / self.n
 
     @property
     def variance(self) -> float:
-        """Sample variance of the scores (divisor n - 1).
-
-        Raises:
-            StatsInputError: There are fewer than two.
-        """
+        """Sample variance of the scores (divisor n - 1)."""
         if self.n < 2:
             raise StatsInputError(f"A variance needs two scores, there are {self.n}. Look at n first.")
         return max(self.squares - self.n * self.mean**2, 0.0) / (self.n - 1)
 
-    def extend(self, values: Floats, *, times: Ints | None = None) -> Self:
-        """Count an array of scores, all or none of them.
-
-        Args:
-            values: Scores, shape (n,).
-            times: How often each score occurred (from a `GROUP BY`), whole numbers >= 0; once each without it.
-
-        Raises:
-            StatsInputError: A score is NaN or out of range, or `times` are not counts of the same shape.
-        """
+    def extend(self, values: Floats) -> Self:
+        """Count an array of scores, shape (n,), all or none of them."""
         scores = np.asarray(values, dtype=np.float64).ravel()
         if not scores.size:
             return self
         if not (self.lo <= float(scores.min()) and float(scores.max()) <= self.hi):  # false for NaN too
             within(scores, self.lo, self.hi, name="scores")
-        if times is not None:
-            repeats = np.asarray(times).ravel()
-            if repeats.shape != scores.shape or repeats.dtype.kind not in "iu" or (repeats < 0).any():
-                raise StatsInputError(f"times must be {scores.size} whole numbers >= 0, one for each score.")
-            return self._extend_repeated(scores, repeats.astype(np.float64))
         if scores.size > _MANY and self.lo <= 0 <= self.hi:  # wins, losses and ties alone: counting them is faster
             kinds = list(dict.fromkeys((self.lo, 0.0, self.hi)))
             counted = np.array([float((scores == kind).sum()) for kind in kinds])
@@ -176,11 +152,7 @@ class HistBet(Resumable):
         return self
 
     def merge(self, other: Self) -> Self:
-        """Add the evidence of other scores on the same grid, in place.
-
-        Raises:
-            StatsInputError: The grids differ.
-        """
+        """Add the evidence of other scores on the same grid, in place."""
         if (self.lo, self.hi, self.bins) != (other.lo, other.hi, other.bins):
             raise StatsInputError(f"Cannot merge {other!r} into {self!r}: range and bins must be equal.")
         self._counts += other._counts
@@ -193,9 +165,6 @@ class HistBet(Resumable):
         """Log evidence that the mean is `greater` or `less` than the margin; reject at level a when >= ln(1 / a).
 
         Valid at any stopping time, for scores of any dependence whose running conditional mean obeys the null.
-
-        Raises:
-            StatsInputError: The margin leaves nothing to bet against.
         """
         return mixture_log_e(self._counts, margin, side, lo=self.lo, hi=self.hi)
 
@@ -258,9 +227,6 @@ def count_groups(values: Floats, groups: Ints, into: Sequence[Sequence[HistBet]]
         groups: Group of each score, negative for none; shape (n,), or (attributes, n) when each attribute sorts all the
             scores anew (its groups numbered after those of the attribute before).
         into: By group, the histograms that its scores count for; all have the same grid.
-
-    Raises:
-        StatsInputError: A score is NaN or out of range, or a group has no place.
     """
     grid = next((each for members in into for each in members), None)
     codes = np.atleast_2d(np.asarray(groups))

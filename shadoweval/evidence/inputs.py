@@ -36,11 +36,7 @@ class StatsInputError(ShadowEvalError, ValueError):
 
 
 def finite(values: Floats, name: str) -> FloatArray:
-    """The values as float64, any shape.
-
-    Raises:
-        StatsInputError: A value is NaN or infinite; the message names where.
-    """
+    """The values as float64, any shape."""
     array = np.asarray(values, dtype=np.float64)
     bad = ~np.isfinite(array)
     if bad.any():
@@ -53,11 +49,7 @@ def finite(values: Floats, name: str) -> FloatArray:
 
 
 def within(values: Floats, lo: float, hi: float, *, name: str) -> FloatArray:
-    """The values as float64, each in [lo, hi].
-
-    Raises:
-        StatsInputError: A value is not finite or outside the range.
-    """
+    """The values as float64, each in [lo, hi]."""
     array = finite(values, name)
     if array.size and (float(array.min()) < lo or float(array.max()) > hi):
         first = int(np.flatnonzero((array < lo) | (array > hi))[0])
@@ -69,11 +61,7 @@ def within(values: Floats, lo: float, hi: float, *, name: str) -> FloatArray:
 
 
 def paired(first: Floats, second: Floats, names: tuple[str, str]) -> tuple[FloatArray, FloatArray]:
-    """Two finite one-dimensional arrays of equal length.
-
-    Raises:
-        StatsInputError: A value is not finite, or the lengths differ.
-    """
+    """Two finite one-dimensional arrays of equal length."""
     a, b = finite(first, names[0]), finite(second, names[1])
     if a.ndim != 1 or a.shape != b.shape:
         raise StatsInputError(f"{names[0]} and {names[1]} must be pairs, but have shapes {a.shape} and {b.shape}.")
@@ -81,22 +69,14 @@ def paired(first: Floats, second: Floats, names: tuple[str, str]) -> tuple[Float
 
 
 def share(value: float, name: str) -> float:
-    """A number strictly between 0 and 1, such as a level or a quantile.
-
-    Raises:
-        StatsInputError: It is not.
-    """
+    """A number strictly between 0 and 1, such as a level or a quantile."""
     if not 0 < value < 1:
         raise StatsInputError(f"{name} must lie strictly between 0 and 1, got {value!r}.")
     return float(value)
 
 
 def at_least(value: float, lowest: float, *, name: str) -> float:
-    """A finite number not below `lowest`.
-
-    Raises:
-        StatsInputError: It is below, or not finite.
-    """
+    """A finite number not below `lowest`."""
     if not lowest <= value < float("inf"):
         raise StatsInputError(f"{name} must be a finite number of at least {lowest}, got {value!r}.")
     return value

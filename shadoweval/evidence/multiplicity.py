@@ -15,11 +15,7 @@ __all__ = ["e_bh", "e_closed", "mean_log_e"]
 
 
 def _log_e_values(log_e: Floats) -> FloatArray:
-    """The log e-values as an array, -inf and inf allowed.
-
-    Raises:
-        StatsInputError: There is none, or one is NaN.
-    """
+    """The log e-values as an array, -inf and inf allowed."""
     array = np.asarray(log_e, dtype=np.float64)
     if array.size == 0 or np.isnan(array).any():
         raise StatsInputError("Need at least one log e-value, and none may be NaN.")
@@ -27,11 +23,7 @@ def _log_e_values(log_e: Floats) -> FloatArray:
 
 
 def mean_log_e(log_e: Floats) -> float:
-    """Log of the mean of J e-values: an e-value under any dependence.
-
-    Raises:
-        StatsInputError: There is none, or one is NaN.
-    """
+    """Log of the mean of J e-values: an e-value under any dependence."""
     values = _log_e_values(log_e)
     return float(np.logaddexp.reduce(values + np.log(1.0 / values.size)))
 

@@ -27,9 +27,6 @@ def pairs_needed(variance: float, gap: float, *, alpha: float = 0.05, power: flo
         gap: True mean less the margin that it is tested against.
         alpha: One-sided level.
         power: Chance to find it.
-
-    Raises:
-        StatsInputError: The gap is zero, or an argument is out of range.
     """
     if gap == 0 or not math.isfinite(gap):
         raise StatsInputError(f"gap must be a number other than zero, got {gap!r}: no sample shows a gap of zero.")
@@ -49,11 +46,7 @@ class PlannedPairs:
 
 
 def planned_pairs(variance: float, gap: float) -> PlannedPairs:
-    """What to expect before any pair: HistBet needs 0.55 (half of the runs) to 1.65 (95 %) of the fixed sample.
-
-    Raises:
-        StatsInputError: The gap is zero or the variance negative.
-    """
+    """What to expect before any pair: HistBet needs 0.55 (half of the runs) to 1.65 (95 %) of the fixed sample."""
     fixed = pairs_needed(variance, gap)
     return PlannedPairs(fixed=fixed, half=math.ceil(_MEDIAN_FACTOR * fixed), most=math.ceil(_MOST_FACTOR * fixed))
 
@@ -95,9 +88,6 @@ def pairs_to_go(
         horizon: Pairs after which a future is given up.
         futures: How many to simulate.
         seed: Of the simulation; the same seed gives the same answer.
-
-    Raises:
-        StatsInputError: There is no score yet, or a setting is out of range.
     """
     if not evidence.n:
         raise StatsInputError("No score yet, so there is no past to draw a future from.")

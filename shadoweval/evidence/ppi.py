@@ -62,9 +62,6 @@ def ppi_mean(
         judged_only: The judge's scores on the pairs without label, shape (N,).
         alpha: One minus the coverage.
         weight: Trust in the judge in [0, 1]; estimated without it.
-
-    Raises:
-        StatsInputError: Fewer than two labels, nothing beside them, or a value that is not finite.
     """
     y, f = paired(labels, judged, ("labels", "judged"))
     rest = finite(judged_only, "judged_only").ravel()
@@ -87,9 +84,6 @@ class PredictionPowered(Resumable):
 
     Args:
         labelled_share: The chance p, the same for each pair and decided by a hash, that a pair gets a label.
-
-    Raises:
-        StatsInputError: The share is not in (0, 1].
     """
 
     __slots__ = ("_evidence", "_moments", "_refresh_at", "labelled_share", "weight")
@@ -122,9 +116,6 @@ class PredictionPowered(Resumable):
             judged: The judge's scores in [-1, 1], shape (n,).
             labels: People's scores in [-1, 1], shape (n,); any finite number where there is none.
             labelled: Which pairs have a label, shape (n,).
-
-        Raises:
-            StatsInputError: A score is not finite or out of range, or shapes differ.
         """
         f, y = paired(judged, labels, ("judged", "labels"))
         has = np.asarray(labelled, dtype=np.bool_)
@@ -170,11 +161,7 @@ class PredictionPowered(Resumable):
         return self.bound(alpha / 2, "lower"), self.bound(alpha / 2, "upper")
 
     def merge(self, other: Self) -> Self:
-        """Add the pairs of another stream, in place.
-
-        Raises:
-            StatsInputError: The labelled shares differ.
-        """
+        """Add the pairs of another stream, in place."""
         self._evidence.merge(other._evidence)
         self._moments += other._moments
         self._refresh()

@@ -69,11 +69,7 @@ class QuantileSketch:
 
     @classmethod
     def from_state(cls, rows: list[object]) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The rows are damaged.
-        """
+        """What `to_state` wrote."""
         made = cls()
         for row in rows:
             match row:
@@ -94,9 +90,6 @@ class PredictableQuantiles(Resumable):
 
     Args:
         levels: Quantile levels in (0, 1).
-
-    Raises:
-        StatsInputError: A level is out of range, or there is none.
     """
 
     __slots__ = ("_refresh_at", "_sketch", "current", "levels")

@@ -29,9 +29,6 @@ def mixture_radius(n: float, alpha: float, *, optimal_at: float = 1_000) -> floa
         n: Terms so far, at least 1.
         alpha: Chance that the mean ever leaves the sequence.
         optimal_at: Number of terms at which the sequence is tightest.
-
-    Raises:
-        StatsInputError: An argument is out of range.
     """
     at_least(n, 1, name="n")
     evidence = 2 * math.log(1 / share(alpha, "alpha"))
@@ -50,11 +47,7 @@ class MeanRatio:
         self.n = 0
 
     def extend(self, incumbent: Floats, candidate: Floats) -> Self:
-        """Count pairs of amounts.
-
-        Raises:
-            StatsInputError: An amount is not finite, or the lengths differ.
-        """
+        """Count pairs of amounts."""
         i, c = paired(incumbent, candidate, ("incumbent", "candidate"))
         self._sums += [c.sum(), i.sum(), c @ c, i @ i, c @ i]
         self.n += i.size
@@ -86,9 +79,5 @@ class MeanRatio:
         return {"n": self.n, "sums": self._sums.tolist()}
 
     def restore(self, state: State) -> None:
-        """Take up what `to_state` gave.
-
-        Raises:
-            StatsInputError: The state is damaged.
-        """
+        """Take up what `to_state` gave."""
         self.n, self._sums = field(state, "n", int), numbers(state, "sums", self._sums.size)

@@ -27,11 +27,7 @@ def pack(array: FloatArray) -> str:
 
 
 def unpack(text: str, size: int) -> FloatArray:
-    """The array that `pack` wrote, with exactly `size` finite values.
-
-    Raises:
-        StatsInputError: The text is damaged or has another size.
-    """
+    """The array that `pack` wrote, with exactly `size` finite values."""
     opener = zlib.decompressobj()
     try:  # never inflate more than was asked for, whatever the text claims
         raw = opener.decompress(base64.b85decode(text), 8 * size + 1)
@@ -46,11 +42,7 @@ def unpack(text: str, size: int) -> FloatArray:
 
 
 def field(state: Mapping[str, object], name: str, kind: type[T]) -> T:
-    """The field of a state, of the given type (an int serves as a float).
-
-    Raises:
-        StatsInputError: The field is missing or of another type.
-    """
+    """The field of a state, of the given type (an int serves as a float)."""
     value = state.get(name)
     if kind is float and type(value) is int:
         value = float(value)
@@ -63,11 +55,7 @@ def field(state: Mapping[str, object], name: str, kind: type[T]) -> T:
 
 
 def numbers(state: Mapping[str, object], name: str, size: int) -> FloatArray:
-    """The field of a state that lists exactly `size` finite numbers.
-
-    Raises:
-        StatsInputError: It does not.
-    """
+    """The field of a state that lists exactly `size` finite numbers."""
     values = [value for value in field(state, name, list) if isinstance(value, int | float)]
     array = np.array(values, dtype=np.float64)
     if array.shape != (size,) or not np.isfinite(array).all():
@@ -86,11 +74,7 @@ class Resumable(ABC):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """What `to_state` wrote.
-
-        Raises:
-            StatsInputError: The state is damaged, or of another class or version.
-        """
+        """What `to_state` wrote."""
         kind, version = field(state, "kind", str), field(state, "v", int)
         if (kind, version) != (cls.__name__, _VERSION):
             raise StatsInputError(

@@ -32,9 +32,6 @@ def worst_case_bound(lower: float, missing_share: float, *, lowest: float = -1.0
         lower: Lower bound of the mean over the pairs that came.
         missing_share: Share of the sampled queries without a pair, for reasons the candidate did not cause.
         lowest: The worst score.
-
-    Raises:
-        StatsInputError: The share is not in [0, 1] or the bound not finite.
     """
     _check(missing_share, lower)
     return (1 - missing_share) * lower + missing_share * lowest
@@ -44,9 +41,6 @@ def tipping_mean(lower: float, missing_share: float, *, margin: float) -> float:
     """The mean that the missing pairs would need to pull the bound down to -margin; -inf when none are missing.
 
     Below the worst score nothing can tip the finding. `margin` is the loss that is tolerated, >= 0; else as above.
-
-    Raises:
-        StatsInputError: The share is not in [0, 1] or the bound not finite.
     """
     _check(missing_share, lower)
     if missing_share == 0:
@@ -74,9 +68,6 @@ def sample_ratio_log_e(arrived: int, sent: int, planned: float, *, strength: flo
         sent: What was sent.
         planned: Share that should arrive, in (0, 1).
         strength: How near to the planned share the alternative is thought to be, in imagined observations.
-
-    Raises:
-        StatsInputError: Counts or settings are impossible.
     """
     if not 0 <= arrived <= sent:
         raise StatsInputError(f"{arrived!r} of {sent!r} cannot have arrived.")

@@ -191,9 +191,9 @@ def _level_claim(gate: Gate, metric: Metric) -> Claim:
     if not low < high:
         raise ExperimentError(f"'{gate.sentence}' needs cap=: the most that one query can count.")
     limit = _margin_inside(gate, (gate.margin - low) / (high - low), lo=0)
-    holds, breaks = _sides(gate)
+    sides: tuple[Side, Side] = ("less", "greater") if gate.kind == "at_most" else ("greater", "less")
     how = f"betting on the candidate's mean, each value counted within [{low:g}, {high:g}]"
-    return _one_sided(gate, metric, Level(scale_of(metric), low, high), margin=limit, sides=(holds, breaks), method=how)
+    return _one_sided(gate, metric, Level(scale_of(metric), low, high), margin=limit, sides=sides, method=how)
 
 
 def _one_sided(
@@ -211,10 +211,6 @@ def _one_sided(
     return Claim(
         gate=gate, metric=metric, variables=(variable,), holds=holds, breaks=breaks, method=method, source=source
     )
-
-
-def _sides(gate: Gate) -> tuple[Side, Side]:
-    return ("less", "greater") if gate.kind == "at_most" else ("greater", "less")
 
 
 def _quantile_claim(gate: Gate, metric: Metric, level: float) -> Claim:

@@ -38,7 +38,8 @@ class Simulate(msgspec.Struct, frozen=True):
         record = request.record if isinstance(request, KeyedRequest) else None
         if request.effect not in self.effects or record is None:
             return None
-        like = next((c for c in reversed(record.calls(request.name)) if _has_result(c)), None)
+        calls = reversed(record.calls(request.name))
+        like = next((call for call in calls if call.error is None and uncopyable(call.result) is None), None)
         if like is None and request.schema is not None:
             result = from_schema(request.schema, request.arguments, number=next(record.made_up))
         elif like is not None or request.name in record.shapes:
@@ -47,10 +48,6 @@ class Simulate(msgspec.Struct, frozen=True):
         else:
             return None
         return StubAnswer(answered="simulated", result=result)
-
-
-def _has_result(call: ToolCall) -> bool:
-    return call.error is None and uncopyable(call.result) is None
 
 
 def shape_of(result: Any) -> Any:
