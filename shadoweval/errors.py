@@ -72,6 +72,10 @@ __all__ = [
 ]
 
 
+_SHOWN = 200
+"""Characters of a wrong value that its error shows."""
+
+
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
@@ -119,7 +123,9 @@ class ArgumentError(ExperimentError, ValueError):
 
     def __init__(self, what: str, value: object, *, expected: str, mend: str = "") -> None:
         self.what, self.value, self.expected = what, value, expected
-        super().__init__(f"{what} must be {expected}, got {value!r}. {mend.strip()}".rstrip())
+        shown = repr(value)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        super().__init__(f"{what} must be {expected}, got {shown}. {mend.strip()}".rstrip())
 
 
 class UnknownArgumentError(ExperimentError, TypeError):

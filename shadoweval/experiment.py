@@ -19,13 +19,12 @@ def answer(question: str) -> str: ...
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from shadoweval.candidate.sandbox import Sandbox
 from shadoweval.capture.outcomes import Extract
@@ -36,9 +35,11 @@ from shadoweval.checks import (
     checked_function,
     checked_instance,
     checked_keywords,
+    checked_list,
     checked_mapping,
     checked_name,
     checked_number,
+    checked_scorer,
     checked_share,
     checked_target,
 )
@@ -56,6 +57,7 @@ from shadoweval.verdict.rules import Rules
 __all__ = ["Experiment"]
 
 Rule = Literal["paired", "kayenta"]
+_G = TypeVar("_G", Sandbox, Rules, Traffic)
 
 _MOVED: Final = {
     **dict.fromkeys(("stubs", "limits", "allow", "guard", "warm"), "It belongs to sandbox=Sandbox({name}=...)."),
@@ -112,18 +114,18 @@ class Experiment:
     ) -> None:
         self.name = checked_name(name, of="an experiment")
         self.candidates = checked_candidates(name, candidates)
-        self.metrics = _checked_metrics(name, scorers, gates)
-        self.scorers = tuple(scorers)
-        self.gates = tuple(gates)
+        self.scorers = tuple(checked_scorer(each) for each in checked_list("scorers", scorers))
+        self.gates = tuple(_checked_gate(each) for each in checked_list("gates", gates))
+        self.metrics = _checked_metrics(name, self.scorers, self.gates)
         self.incumbent = None if incumbent is None else checked_target(incumbent, what="incumbent")
         self.labels = None if labels is None else checked_file("labels", labels)
-        self.sandbox = checked_instance("sandbox", sandbox or Sandbox(), Sandbox, mend="Write Sandbox(...).")
-        self.rules = checked_instance("rules", rules or Rules(), Rules, mend="Write Rules(...).")
+        self.sandbox = _checked_group("sandbox", sandbox, Sandbox)
+        self.rules = _checked_group("rules", rules, Rules)
         self.rule = checked_choice("rule", rule, Rule)
         self.rerun = checked_share("rerun", rerun)
         self.outcome = checked_function("outcome", outcome)
         self.redact = checked_function("redact", redact)
-        traffic = checked_instance("traffic", traffic or Traffic(), Traffic, mend="Write Traffic(...).")
+        traffic = _checked_group("traffic", traffic, Traffic)
         self._transport = traffic.transport
         self._settings = None if settings is None else checked_instance("settings", settings, Settings)
         self._mounted: list[Mirror] = []
@@ -211,10 +213,12 @@ class Experiment:
             checked_function(f"mirror({name})", reader)
         if salt is not None:
             checked_instance("mirror(salt)", salt, str)
-        checked_mapping("mirror(versions)", versions or {})
+        versions = checked_mapping("mirror(versions)", {} if versions is None else versions)
+        for name, version in versions.items():
+            checked_instance(f"mirror(versions)[{name!r}]", version, str, mend=f"Write {str(version)!r}.")
         if entry is not None:
             checked_target(entry, what="entry")
-        checked_number("mirror(max_bytes)", max_bytes, low=1, whole=True)
+        max_bytes = checked_number("mirror(max_bytes)", max_bytes, low=1, whole=True)
         self.redact = self.redact or redact
         mirror = Mirror(
             experiment=self.name,
@@ -239,10 +243,12 @@ class Experiment:
         self._mounted.append(mirror)
         return mirror
 
+    @checked_keywords()
     def kill(self, reason: str = "") -> None:
         """Stop mirroring at once, here and wherever `home` is shared, and what is in flight in workers."""
         self.admission.switch.kill(reason)
 
+    @checked_keywords()
     def resume(self, reason: str = "") -> bool:
         """Take a kill back. False: something else still kills it."""
         return self.admission.switch.resume(reason)
@@ -268,30 +274,25 @@ class Experiment:
 def _checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:
     """All metrics by name; raises ExperimentError for two of a name, UnknownMetricError for a gate without one."""
     metrics: dict[str, Metric] = {}
-    for scorer in checked_instance("scorers", scorers, Sequence, mend="Write a list: scorers=[...]."):
-        for metric in _checked_scorer("scorers", scorer).metrics:
+    for scorer in scorers:
+        for metric in scorer.metrics:
+            checked_instance(f"each of {type(scorer).__name__}.metrics", metric, Metric, mend="Write Metric(name=...).")
             if metric.name in metrics:
                 raise ExperimentError(
                     f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one of them."
                 )
             metrics[metric.name] = metric
-    for gate in checked_instance("gates", gates, Sequence, mend="Write a list: gates=[...]."):
-        base = getattr(gate, "base", None)
-        if not isinstance(base, str):
-            raise ArgumentError("gates", gate, expected="a list of gates", mend="Write better('recall@5', by=0.02).")
-        if base not in metrics:
-            raise UnknownMetricError(base, experiment=experiment, known=metrics)
+    for gate in gates:
+        if gate.base not in metrics:
+            raise UnknownMetricError(gate.base, experiment=experiment, known=metrics)
     return metrics
 
 
-def _checked_scorer(what: str, scorer: Scorer) -> Scorer:
-    if hasattr(scorer, "metrics") and hasattr(scorer, "score"):
-        return scorer
-    mend = "A scorer has `metrics`, `version` and `score`; see protocols.Scorer."
-    if callable(scorer):
-        arguments = inspect.signature(scorer).parameters.values()
-        defaults = ", ".join(
-            f"{each.name}={each.default!r}" for each in arguments if isinstance(each.default, int | float)
-        )
-        mend = f"It is not called. Call it: {getattr(scorer, '__name__', 'it')}({defaults})."
-    raise ArgumentError(what, scorer, expected="a list of scorers", mend=mend)
+def _checked_group(what: str, options: _G | None, kind: type[_G]) -> _G:
+    return kind() if options is None else checked_instance(what, options, kind, mend=f"Write {kind.__name__}(...).")
+
+
+def _checked_gate(gate: Gate) -> Gate:
+    if not isinstance(gate, Gate):  # pyright: ignore[reportUnnecessaryIsInstance] - users' lists
+        raise ArgumentError("gates", gate, expected="a list of gates", mend="Write better('recall@5', by=0.02).")
+    return gate

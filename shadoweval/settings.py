@@ -29,7 +29,7 @@ class Settings:
     """Where spool, store, flags and kill files lie."""
 
     home: str = ".shadoweval"
-    """Folder for spool, kill files and, by default, the store."""
+    """Folder for spool, kill files and, by default, the store. Kept as text; a `Path` is taken too, as for `flags`."""
     store: str = ""
     """SQLAlchemy URL; empty: SQLite in `home`."""
     flags: str = ""
@@ -40,6 +40,9 @@ class Settings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, os.PathLike) and field.name in {"home", "flags"}:
+                value = os.fspath(value)
+                object.__setattr__(self, field.name, value)
             if not isinstance(value, str):
                 raise SettingsError(field.name, value, why="it is no text; write it in quotes")
         if self.retention:

@@ -1,9 +1,15 @@
 """A wrong name or value is an error where it is written: one row for each mistake that is easily made."""
 
+import enum
+import functools
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 
+import msgspec
+import numpy as np
 import pytest
 
 from shadoweval import (
@@ -14,6 +20,7 @@ from shadoweval import (
     Gauge,
     Limits,
     Live,
+    Refuse,
     Replay,
     Rules,
     Sandbox,
@@ -34,11 +41,13 @@ from shadoweval import (
     step,
     tool,
 )
+from shadoweval.adapters.asgi import Route, ShadowASGI
+from shadoweval.adapters.http import http_candidate
 from shadoweval.errors import ExperimentError, SettingsError, ShadowEvalError
-from shadoweval.protocols import Metric
+from shadoweval.protocols import FlagProvider, Metric, Transport
 from shadoweval.scoring import PairScorer, answer_quality, latency, overlap, ragas_metric, recall
 from shadoweval.settings import read_settings
-from shadoweval.traffic.ladder import Rung
+from shadoweval.traffic.ladder import RUNGS, Rung, checked
 
 
 def make(**changes):
@@ -51,6 +60,46 @@ NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - the mistake
 def answer(question):
     """What somebody passes where a name is meant."""
     return question
+
+
+async def async_answer(question):
+    """What can't be awaited where a plain function is meant."""
+    return question
+
+
+class AsyncCallable:
+    """An object that is called like `async_answer`."""
+
+    async def __call__(self, question):
+        """The question."""
+        return question
+
+
+class OneMethod:
+    """A flag provider that was not derived from `FlagProvider`."""
+
+    def mirrored(self, experiment, unit, attributes):
+        """Yes."""
+        return True
+
+
+class Versionless:
+    """A scorer that says no version."""
+
+    metrics = (Metric(name="m"),)
+
+    def score(self, pair):
+        """Nothing."""
+
+
+class Named(Versionless):
+    """A scorer whose metrics are names."""
+
+    metrics, version = ("m",), "1"
+
+
+def mounted(**options):
+    return ShadowASGI(answer, make().mirror(), **options)
 
 
 def mirror(**options):
@@ -92,7 +141,7 @@ MISTAKES = {
     "a list of candidates": (lambda: make(candidates=["app:new"]), r"candidates must be a Mapping.*\{'name'"),
     "a function as incumbent": (lambda: make(incumbent=answer), f"incumbent is a function.*write '{NAME}:answer'"),
     "a scorer not called": (lambda: make(scorers=[recall]), r"not called. Call it: recall\(k=5\)"),
-    "one scorer, no list": (lambda: make(scorers=recall()), r"scorers must be a Sequence.*scorers=\[\.\.\.\]"),
+    "one scorer, no list": (lambda: make(scorers=recall()), r"scorers must be a list.*scorers=\[\.\.\.\]"),
     "a gate among the scorers": (lambda: make(scorers=[better("m", by=1)]), "list of scorers.*protocols.Scorer"),
     "a metric's name as gate": (lambda: make(gates=["recall@5"]), r"list of gates.*better\('recall@5', by="),
     "a gate's metric misspelt": (
@@ -106,6 +155,18 @@ MISTAKES = {
     "settings that are none": (lambda: make(settings="shadoweval.toml"), "settings must be a Settings"),
     "rules as a mapping": (lambda: make(rules={"alpha": 0.1}), r"rules must be a Rules.*Write Rules\("),
     "rerun that is no number": (lambda: make(rerun=math.nan), "rerun must be a number from 0 to 1"),
+    "one gate, no list": (lambda: make(gates=better("m", by=1)), r"gates must be a list.*gates=\[\.\.\.\]"),
+    "a gate not called": (lambda: make(gates=[better]), r"gates must be a list of gates.*better\('recall@5'"),
+    "scorers by name": (lambda: make(scorers={"recall": recall()}), "scorers must be a list"),
+    "a scorer's class": (lambda: make(scorers=[PairScorer]), r"not called. Call it: PairScorer\(\.\.\.\)"),
+    "a scorer without a version": (lambda: make(scorers=[Versionless()]), "it has no version; see protocols.Scorer"),
+    "a scorer whose metrics are names": (lambda: make(scorers=[Named()]), r"each of Named.metrics must be a Metric"),
+    "an empty mapping as sandbox": (lambda: make(sandbox={}), r"sandbox must be a Sandbox.*Write Sandbox\("),
+    "no rules by False": (lambda: make(rules=False), "rules must be a Rules"),
+    "a target with two dots": (lambda: make(candidates={"c": "app..rag:answer"}), "not written as 'module:attribute'"),
+    "a target without an attribute": (lambda: make(candidates={"c": "app.rag:"}), "not written as 'module:attribute'"),
+    "an outcome that is async": (lambda: make(outcome=async_answer), "a function that is not async.*with 'def'"),
+    "candidates as a text": (lambda: make(candidates="app:new"), r"candidates must be a Mapping.*\{'name'"),
     # traffic
     "a budget misspelt": (lambda: Traffic(budget={"usdd": 20}), "no 'usdd'.*calls, tokens, usd.*Did you mean 'usd'"),
     "a budget as a text": (
@@ -150,6 +211,36 @@ MISTAKES = {
     "versions as a text": (lambda: mirror(versions="7"), r"mirror\(versions\) must be a Mapping"),
     "a salt that is a number": (lambda: mirror(salt=7), r"mirror\(salt\) must be a str"),
     "a clock that is a time": (lambda: mirror(clock=7), r"mirror\(clock\) must be a function"),
+    "attributes as a name": (lambda: mirror(attributes="plan"), r"mirror\(attributes\) must be a function"),
+    "attributes that are async": (lambda: mirror(attributes=async_answer), r"mirror\(attributes\).*not async"),
+    "a unit from an async object": (lambda: mirror(unit=AsyncCallable()), r"mirror\(unit\).*not async"),
+    "a version that is a number": (lambda: mirror(versions={"prompt": 7}), r"versions\)\['prompt'\].*Write '7'"),
+    "a kill's reason misspelt": (lambda: make().kill(reson="x"), "no argument 'reson'.*Did you mean 'reason'"),
+    "flags' class": (lambda: Traffic(flags=StaticFlags), r"a class. Call it: StaticFlags\(\.\.\.\)"),
+    "flags of one method": (lambda: Traffic(flags=OneMethod()), "must be a FlagProvider.*derive yours from it"),
+    "a gauge's name": (lambda: Gauge(name=3, read=answer, limit=1), "Gauge.name must be a str"),
+    "one gauge, no list": (
+        lambda: Breaker(gauges=Gauge(name="g", read=float, limit=1)),
+        r"Breaker\(gauges\) must be a list",
+    ),
+    "limits by False": (lambda: Breaker(False), r"Breaker\(limits\) must be a BreakerLimits"),
+    "a rung for less than no time": (
+        lambda: Rung(stage="dark", share=0, stay=timedelta(-1)),
+        "Rung.stay must be a span from 0 up",
+    ),
+    "a ladder that begins high": (lambda: checked(RUNGS[1:]), "begins with off and dark"),
+    "a ladder that goes down": (
+        lambda: checked((*RUNGS[:2], RUNGS[4], RUNGS[3], RUNGS[5])),
+        "a ladder that goes up.*Order them",
+    ),
+    # HTTP
+    "a route's methods": (lambda: Route(methods="GET", path="/ask"), "no argument 'methods'.*write method='POST'"),
+    "a list of methods": (lambda: Route(method=["GET"], path="/ask"), r"Route\(method\) must be a str"),
+    "a path without its slash": (lambda: Route(path="ask"), "must be a path.*Write '/ask'"),
+    "a path for a route": (lambda: mounted(routes=["/ask"]), r"each of ShadowASGI\(routes\).*Route\(path='/ask'\)"),
+    "one route, no list": (lambda: mounted(routes=Route(path="/ask")), r"ShadowASGI\(routes\) must be a list"),
+    "an app's option misspelt": (lambda: mounted(routs=[]), "no argument 'routs'.*Did you mean 'routes'"),
+    "a candidate's URL without a scheme": (lambda: http_candidate("next:8000"), "no base URL.*http://"),
     # limits
     "a negative deadline": (lambda: Limits(seconds=-1), "Limits.seconds must be a number above 0, got -1"),
     "a deadline as a text": (lambda: Limits(seconds="20"), "above 0, got '20'. Write 20, without quotes"),
@@ -163,7 +254,7 @@ MISTAKES = {
     "an effect misspelt": (lambda: Stubs(effects={"pay": "wriet"}), "one of 'read', 'write'.*Did you mean 'write'"),
     "a text where a list is meant: live": (lambda: Stubs(live="search"), r"Stubs.live must be a list.*\['search'\]"),
     "a result for a stand-in": (lambda: Stubs({"pay": "paid"}), r"Stubs.tools\['pay'\] must be a function or a policy"),
-    "a world, no list": (lambda: Stubs(worlds=EntityWorld({})), r"Stubs.worlds must be a Sequence.*worlds=\[\.\.\.\]"),
+    "a world, no list": (lambda: Stubs(worlds=EntityWorld({})), r"Stubs.worlds must be a list.*worlds=\[\.\.\.\]"),
     "no world": (lambda: Stubs(worlds=["shop.sqlite"]), "each of Stubs.worlds must be a World.*SqliteWorld"),
     "a function for its name": (lambda: Stubs(functions={"pay": answer}), f"is a function.*'{NAME}:answer'"),
     "a schema that is none": (lambda: Stubs(schemas={"pay": "object"}), r"Stubs.schemas\['pay'\] must be a Mapping"),
@@ -171,12 +262,16 @@ MISTAKES = {
     "a stub option misspelt": (lambda: Stubs(effect={}), "no argument 'effect'.*Did you mean 'effects'"),
     "a policy's tools as a text": (lambda: Live("search"), r"Live must be a list of texts.*\['search'\]"),
     "a policy's effect misspelt": (lambda: Simulate(effects=("wriet",)), "Did you mean 'write'"),
-    "one policy, no list": (lambda: Stubs(default=Replay()), r"Stubs.default must be a Sequence.*default=\[\.\.\.\]"),
+    "one policy, no list": (lambda: Stubs(default=Replay()), r"Stubs.default must be a list.*default=\[\.\.\.\]"),
     "a policy that is none": (
         lambda: Stubs(default=["replay"]),
         r"each of Stubs.default must be a function or a policy",
     ),
     "a policy's tools by place": (lambda: Replay("search"), "Replay must be True or False"),
+    "a policy not called": (lambda: Stubs(default=[Replay]), r"each of Stubs.default.*Replay\(\)"),
+    "a tool's policy not called": (lambda: Stubs({"pay": Refuse}), r"Stubs.tools\['pay'\].*Refuse\(\)"),
+    "a world's class": (lambda: Stubs(worlds=[EntityWorld]), r"a class. Call it: EntityWorld\("),
+    "live tools by mapping": (lambda: Stubs(live={"search": False}), "Stubs.live must be a list of texts"),
     "a world's tools as a text": (lambda: SqliteWorld(env="DB", tools="pay"), r"SqliteWorld.tools.*\['pay'\]"),
     "a world without a place": (lambda: SqliteWorld(tools=["pay"]), "needs env or engine"),
     "a world's engine": (lambda: SqliteWorld(tools=["pay"], engine="shop"), "SqliteWorld.engine is not written as"),
@@ -195,7 +290,17 @@ MISTAKES = {
     "a tool's name as a number": (lambda: tool(name=3), r"tool\(name\) must be a str"),
     "a retriever's field": (lambda: retriever(doc_id="id"), r"retriever\(doc_id\) must be a function"),
     "a retriever's option misspelt": (lambda: retriever(docid=None), "no argument 'docid'.*Did you mean 'doc_id'"),
+    "a retriever's name as a number": (lambda: retriever(name=3), r"retriever\(name\) must be a str"),
+    "a step's name as a number": (lambda: step(name=3), r"step\(name\) must be a str"),
+    "an async doc_id": (lambda: retriever(doc_id=async_answer), r"retriever\(doc_id\).*not async"),
     # scorers and gates
+    "whole ranks as a float": (lambda: recall(k=5.0), r"a whole number from 1 up, got 5.0. Write 5\."),
+    "a scorer's version as a number": (
+        lambda: PairScorer(metrics=(Metric(name="m"),), version=1, score_one=answer),
+        "PairScorer.version must be a str",
+    ),
+    "a gate over nothing": (lambda: better("", by=1), "needs the name of a metric"),
+    "a group that is a number": (lambda: better("m", by=1, group=3), r"group\) must be a str"),
     "no ranks": (lambda: recall(k=0), r"recall\(k\) must be a whole number from 1 up, got 0"),
     "ranks as a text": (lambda: recall("5"), "got '5'. Write 5, without quotes"),
     "a scorer's option misspelt": (lambda: recall(K=5), "no argument 'K'.*It has: k"),
@@ -244,7 +349,7 @@ MISTAKES = {
     "a verdict for an evaluation": (lambda: report("docs", "x.html"), "must be an Evaluation.*Pass what evaluate"),
     "a span that is none": (lambda: Settings(retention="a month"), "'retention' = 'a month'.*30m or 24h"),
     "a setting misspelt": (lambda: Settings(hom="x"), "no argument 'hom'.*Did you mean 'home'"),
-    "a setting that is no text": (lambda: Settings(home=Path()), "Setting 'home'.*it is no text"),
+    "a setting that is no text": (lambda: Settings(home=3), "Setting 'home'.*it is no text"),
 }
 
 
@@ -287,3 +392,158 @@ def test_what_is_right_passes():
 
     experiment.mirror(0.1, attributes=answer, unit=answer, control=0, entry="app.rag:old")
     assert experiment.sandbox.allow == ("localhost:8000", "[::1]:443")
+
+
+class Word(enum.StrEnum):
+    """Names that somebody keeps in an enum."""
+
+    TARGET = "app.rag:answer"
+    RULE = "kayenta"
+    EFFECT = "read"
+    METRIC = "recall@5"
+    NAME = "docs"
+
+
+class Sub(str):
+    """A text of a type of its own."""
+
+    __slots__ = ()
+
+
+class Flags(FlagProvider):
+    """The one method that has no default."""
+
+    def mirrored(self, experiment, unit, attributes):
+        """Yes."""
+        return True
+
+
+class Pipe(Transport):
+    """The two methods that have no default."""
+
+    def offer(self, frame):
+        """Taken."""
+
+    def close(self):
+        """Nothing to let go."""
+
+
+class MyScorer:
+    """A scorer that was not derived from anything."""
+
+    metrics, version = [Metric(name="m")], "1"
+
+    def score(self, pair):
+        """Nothing."""
+        return ()
+
+
+METHOD = SimpleNamespace(call=functools.partial(answer), bound=AsyncCallable().__init__)
+# What is right, though it is written in another type than the usual one.
+RIGHT = {
+    "numbers of NumPy": lambda: (
+        recall(k=np.int64(5)),
+        latency(cap=np.float32(2)),
+        Limits(seconds=np.float32(2), concurrency=np.int32(4), usd=np.float64(0.5), prices={"m": [np.float64(1), 2]}),
+        Rules(alpha=np.float32(0.1), min_units=np.uint8(30), share=np.float64(0.5)),
+        better("m", by=np.float32(0.02), cap=np.float64(3)),
+        mirror(sample=np.float64(0.1), control=np.float32(0), max_bytes=np.int64(1000)),
+        Metric(name="m", low=np.float64(0), high=np.int64(1)),
+        Traffic(budget={"usd": np.float64(3), "calls": np.int64(3)}),
+    ),
+    "whole numbers for numbers": lambda: (
+        Limits(seconds=1, grace=0),
+        Rules(min_hours=1, min_coverage=1),
+        mirror(sample=1),
+    ),
+    "a generator": lambda: make(
+        scorers=(recall(k=k) for k in (1, 5)), gates=(better(f"recall@{k}", by=0.1) for k in (1, 5))
+    ),
+    "tuples and sets": lambda: (
+        make(scorers={recall()}, gates=(better("recall@5", by=0.1),)),
+        Sandbox(allow={"localhost:1"}),
+        Stubs(live={"search"}, worlds=(EntityWorld({"a": answer}),), default=(Replay(),)),
+    ),
+    "views of mappings": lambda: (
+        make(scorers={"a": recall()}.values()),
+        Stubs(live={"search": answer}.keys()),
+        Sandbox(allow={"localhost:1": 1}.keys()),
+        Live({"search": answer}.keys()),
+    ),
+    "mappings of another type": lambda: (
+        make(candidates=MappingProxyType({"new": "app.rag:answer"})),
+        Stubs(effects=MappingProxyType({"pay": "write"})),
+        mirror(versions=MappingProxyType({"prompt": "7"})),
+    ),
+    "members of an enum": lambda: (
+        make(name=Word.NAME, candidates={Word.NAME: Word.TARGET}, rule=Word.RULE),
+        tool(effect=Word.EFFECT),
+        Stubs(effects={"pay": Word.EFFECT}),
+        make(scorers=[recall()], gates=[better(Word.METRIC, by=0.1)]),
+    ),
+    "a text's own type": lambda: make(name=Sub("docs"), candidates={Sub("new"): Sub("app:new")}, incumbent=Sub("a:b")),
+    "a class's method by name": lambda: make(candidates={"new": "a.b:C.method"}),
+    "names in other letters": lambda: make(candidates={"new": "dépôt.größe:réponse"}, incumbent="пакет:ответ"),
+    "a path, or its text": lambda: (
+        make(labels=Path(__file__)),
+        make(labels=__file__),
+        StaticFlags(Path("none")),
+        StaticFlags("none"),
+        Settings(home=Path("here"), flags=Path("flags.toml")),
+    ),
+    "callables": lambda: (
+        mirror(attributes=functools.partial(answer), unit=METHOD.call, text=str.strip, inputs=MyScorer().score),
+        make(outcome=functools.partial(answer), redact=lambda text, key: text),
+        retriever(doc_id=str),
+        retriever(async_answer),
+        tool(async_answer),
+        Stubs({"pay": async_answer, "ask": [functools.partial(answer), Refuse()]}),
+        Gauge(name="g", read=functools.partial(float, 1), limit=1),
+    ),
+    "what a protocol's defaults complete": lambda: Traffic(flags=Flags(), transport=Pipe()),
+    "a scorer derived from nothing": lambda: make(scorers=[MyScorer()], gates=[better("m", by=0.1)]),
+    "metrics in a list": lambda: PairScorer(metrics=[Metric(name="m")], version="1", score_one=answer),
+    "nothing where nothing is allowed": lambda: (
+        make(incumbent=None, labels=None, sandbox=None, traffic=None, rules=None, outcome=None, redact=None),
+        mirror(attributes=None, unit=None, text=None, inputs=None, versions=None, salt=None, entry=None, redact=None),
+        Limits(tokens=None, usd=None),
+        Stubs(None, default=None, effects=None, schemas=None, functions=None),
+        Traffic(flags=None, breaker=None, transport=None),
+        better("m", by=0, cap=None, group=None),
+    ),
+    "routes in a generator": lambda: mounted(routes=(Route(path=path) for path in ("/ask", "/é")), headers={"accept"}),
+}
+
+
+@pytest.mark.parametrize("write", RIGHT.values(), ids=RIGHT)
+def test_what_is_right_in_another_type_is_taken(write):
+    """Whoever checks refuses mistakes alone."""
+    write()
+
+
+def test_what_is_kept_can_be_sent():
+    """Numbers of NumPy and texts of other types are kept as plain ones: the wire format knows no others."""
+    gate = better(Sub("m"), by=np.float64(0.1), cap=np.float32(2))
+    limits = Limits(seconds=np.float64(2), concurrency=np.int64(3), prices={"m": (np.float64(1), 2)})
+    metric = Metric(name="m", failure_scores=np.float64(0))
+    live = Live(name for name in ("search",))
+    experiment = make(name=Sub("docs"), candidates={Word.NAME: Word.TARGET})
+
+    msgspec.msgpack.encode([gate, limits, metric, live, experiment.name, experiment.candidates])
+
+    assert live.tools == ("search",)
+
+
+def test_an_unusual_reason_kills_all_the_same(tmp_path):
+    """An exception as reason is written down as its text."""
+    experiment = make(settings=Settings(home=tmp_path / "home"))
+
+    experiment.kill(reason=ValueError("it burns"))
+
+    assert "it burns" in (tmp_path / "home" / "kill" / "docs").read_text(encoding="utf-8")
+
+
+def test_a_decimal_is_no_number():
+    """It does not mix with floats, so it is refused where it is written."""
+    with pytest.raises(ExperimentError, match="must be a number above 0"):
+        Limits(seconds=Decimal(2))

@@ -26,7 +26,14 @@ from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import asked, freeze_call
-from shadoweval.checks import checked_instance, checked_mapping, checked_number, checked_strings
+from shadoweval.checks import (
+    checked_instance,
+    checked_keywords,
+    checked_list,
+    checked_mapping,
+    checked_number,
+    checked_strings,
+)
 from shadoweval.errors import ArgumentError, ExperimentError, TooLargeError
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, alone, finish
@@ -58,6 +65,7 @@ class ClientGoneError(asyncio.CancelledError):
     """The client went away before it had the whole response."""
 
 
+@checked_keywords({"methods": "A route has one: write method='POST', and a route for each further one."})
 class Route:
     """Which requests are mirrored.
 
@@ -78,7 +86,7 @@ class Route:
             end = parameter.end()
         self._pattern = re.compile(pattern + re.escape(path[end:]))
         self._headers = {
-            name.lower().encode(): value.encode()
+            name.lower().encode(): checked_instance(f"Route(headers)[{name!r}]", value, str).encode()
             for name, value in checked_mapping("Route(headers)", headers or {}).items()
         }
 
@@ -102,6 +110,7 @@ def _path(scope: Mapping[str, Any]) -> str:
     return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
 
 
+@checked_keywords()
 class ShadowASGI:
     """Mirrors requests of an ASGI app.
 
@@ -134,8 +143,10 @@ class ShadowASGI:
         self.site = site_of(mirror, entry, extract=_extracted, text=None)
         self.plan = mirror.plan
         self.app, self.max_body = app, checked_number("ShadowASGI(max_body)", max_body, low=0, whole=True)
-        checked_instance("ShadowASGI(routes)", routes, Sequence, mend="Write [Route(path=...)].")
-        self.routes = tuple(checked_instance("each of ShadowASGI(routes)", route, Route) for route in routes)
+        self.routes = tuple(
+            checked_instance("each of ShadowASGI(routes)", route, Route, mend="Write Route(path='/ask').")
+            for route in checked_list("ShadowASGI(routes)", routes, mend="Write [Route(path='/ask')].")
+        )
         names = HEADERS if headers is None else checked_strings("ShadowASGI(headers)", headers)
         self.headers = frozenset(name.lower() for name in names)
         secret = sorted(self.headers & _NEVER)

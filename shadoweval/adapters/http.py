@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from shadoweval.adapters.openai.replies import part
 from shadoweval.capture.outcomes import answer_text
-from shadoweval.checks import checked_instance, checked_mapping, checked_number
+from shadoweval.checks import checked_instance, checked_keywords, checked_mapping, checked_number
 from shadoweval.errors import ExperimentError
 
 __all__ = ["ResponseRecord", "StatusError", "decoded_body", "http_candidate"]
@@ -138,6 +138,7 @@ class ResponseRecord:
         return {"status": self.status, "content_type": self.content_type, "body": body, "answer": _answer(body)}
 
 
+@checked_keywords()
 class http_candidate:  # noqa: N801 - used as a function; an instance, so that it can be named in a module
     """A candidate behind a URL: called with a query's mapping (see `adapters.asgi`), it gives the response's mapping.
 

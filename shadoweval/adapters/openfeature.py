@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
 
 from shadoweval._optional import require
-from shadoweval.checks import checked_number, checked_strings
+from shadoweval.checks import checked_keywords, checked_number, checked_strings
 from shadoweval.protocols import FlagProvider
 from shadoweval.traffic.flagfile import Loss
 
@@ -32,6 +32,7 @@ _Answer = TypeVar("_Answer")
 _NO: Final = frozenset({"ERROR", "STALE", "DISABLED"})
 
 
+@checked_keywords()
 class OpenFeatureFlags(FlagProvider):
     """A `FlagProvider` over OpenFeature; one evaluation a request.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.checks import (
-    checked_endpoint,
+    checked_fields,
     checked_instance,
     checked_keywords,
     checked_mapping,
@@ -22,6 +23,7 @@ from shadoweval.errors import ArgumentError
 __all__ = ["Limits", "Sandbox"]
 
 _MILLION: Final = 1e6
+_ENDPOINT: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\s/]+):(?P<port>\d{1,5})")
 
 
 @checked_keywords()
@@ -50,20 +52,17 @@ class Limits:
     """Cap of the recorded tool arguments and results of a run."""
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "start_seconds"):
-            checked_number(f"Limits.{name}", getattr(self, name), above=0)
-        checked_number("Limits.grace", self.grace, low=0)
-        for name in ("memory_bytes", "concurrency", "max_bytes"):
-            checked_number(f"Limits.{name}", getattr(self, name), low=1, whole=True)
-        for name in ("tokens", "usd"):
-            if getattr(self, name) is not None:
-                checked_number(f"Limits.{name}", getattr(self, name), low=0)
-        for model, price in checked_mapping("Limits.prices", self.prices).items():
+        checked_fields(self, "seconds", "start_seconds", above=0)
+        checked_fields(self, "grace", low=0)
+        checked_fields(self, "memory_bytes", "concurrency", "max_bytes", low=1, whole=True)
+        checked_fields(self, "tokens", "usd", low=0, optional=True)
+        checked_fields(self, "prices", check=checked_mapping)
+        for model, price in self.prices.items():
             if not isinstance(price, tuple | list) or len(price) != 2:  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison] - users' mappings
                 expected = "two numbers, dollars for a million tokens in and out"
                 raise ArgumentError(f"Limits.prices[{model!r}]", price, expected=expected, mend="Write (0.25, 2.0).")
-            for dollars in price:
-                checked_number(f"Limits.prices[{model!r}]", dollars, low=0)
+            dollars = tuple(checked_number(f"Limits.prices[{model!r}]", amount, low=0) for amount in price)
+            self.prices[model] = dollars  # pyright: ignore[reportIndexIssue] - our own dict
 
     def cost(self, model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:
         """Dollars of one model call; None where its price or its tokens are not known."""
@@ -98,7 +97,16 @@ class Sandbox:
         checked_instance("Sandbox.stubs", self.stubs, Stubs, mend="Write Stubs(...).")
         checked_instance("Sandbox.limits", self.limits, Limits, mend="Write Limits(...).")
         allow = checked_strings("Sandbox.allow", self.allow)
-        object.__setattr__(self, "allow", tuple(checked_endpoint("Sandbox.allow", name) for name in allow))
+        object.__setattr__(self, "allow", tuple(_checked_endpoint("Sandbox.allow", name) for name in allow))
         checked_truth("Sandbox.guard", self.guard)
         if self.warm is not None:
             checked_target(self.warm, what="Sandbox.warm")
+
+
+def _checked_endpoint(what: str, value: str) -> str:
+    """`"host:port"`."""
+    match = _ENDPOINT.fullmatch(value)
+    if not match or not 0 < int(match["port"]) < 1 << 16:
+        mend = "Write host and port, without scheme or path: 'api.openai.com:443'."
+        raise ArgumentError(what, value, expected="'host:port'", mend=mend)
+    return value

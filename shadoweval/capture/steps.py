@@ -15,12 +15,17 @@ from shadoweval.capture.entries import Step
 from shadoweval.capture.generators import Ranked
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wrappers import observed
-from shadoweval.checks import checked_choice, checked_function, checked_keywords, checked_truth
+from shadoweval.checks import checked_choice, checked_function, checked_instance, checked_keywords, checked_truth
 from shadoweval.errors import ArgumentError
 
 __all__ = ["record_hits", "record_model_call", "retriever", "step"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _checked_name(what: str, name: str | None) -> None:
+    if name is not None:
+        checked_instance(what, name, str)
 
 
 def _title(function: Callable[..., Any], name: str | None) -> str:
@@ -51,9 +56,10 @@ def retriever(
     Raises:
         ArgumentError: an argument that can't be used.
     """
-    checked_function("retriever()", function)
+    checked_function("retriever()", function, awaited=True)
     checked_function("retriever(doc_id)", doc_id)
     checked_truth("retriever(replace)", replace)
+    _checked_name("retriever(name)", name)
 
     def declare(declared: _F) -> _F:
         title = _title(declared, name)
@@ -79,6 +85,7 @@ def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) 
             "step()", kind, expected="a kind", mend="Write @step() above the function, with parentheses."
         )
     checked_choice("step()", kind, Literal["model", "other"])
+    _checked_name("step(name)", name)
 
     def declare(declared: _F) -> _F:
         return cast("_F", observed(declared, Step(kind, _title(declared, name))))
@@ -122,6 +129,9 @@ def record_model_call(
     """
     recorder = current.get()
     if recorder is not None:
-        since = (perf_counter() - duration if started is None else started) - recorder.began
-        tokens = (input_tokens, output_tokens, cost_usd)
-        recorder.add_step_row(("model", name, since, duration, *tokens, first_chunk, error, None, None))
+        try:
+            since = (perf_counter() - duration if started is None else started) - recorder.began
+            tokens = (input_tokens, output_tokens, cost_usd)
+            recorder.add_step_row(("model", name, since, duration, *tokens, first_chunk, error, None, None))
+        except Exception as fault:  # noqa: BLE001 - as above
+            recorder.fault = fault

@@ -56,8 +56,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         if not checked_instance("Metric.name", self.name, str).strip():
             raise ArgumentError("Metric.name", self.name, expected="a name", mend="Write for instance 'recall@5'.")
         for name in ("low", "high", "failure_scores"):
-            if getattr(self, name) is not None:
-                checked_number(f"Metric.{name}", getattr(self, name))
+            value = getattr(self, name)
+            if value is not None:
+                msgspec.structs.force_setattr(self, name, checked_number(f"Metric.{name}", value))
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ArgumentError("Metric.low", self.low, expected=f"below Metric.high, {self.high!r}")
         for name in ("higher_is_better", "like_with_like"):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from shadoweval.checks import checked_function, checked_instance
+from shadoweval.checks import checked_function, checked_instance, checked_list
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
 
@@ -29,8 +29,11 @@ class PairScorer(msgspec.Struct, frozen=True, kw_only=True):
     score_one: ScoreOne
 
     def __post_init__(self) -> None:
-        for metric in checked_instance("PairScorer.metrics", self.metrics, tuple, mend="Write (Metric(name=...),)."):
+        metrics = checked_list("PairScorer.metrics", self.metrics, mend="Write (Metric(name=...),).")
+        msgspec.structs.force_setattr(self, "metrics", metrics)
+        for metric in metrics:
             checked_instance("each of PairScorer.metrics", metric, Metric, mend="Write Metric(name=...).")
+        checked_instance("PairScorer.version", self.version, str, mend="Write for instance 'mine/1'.")
         checked_function("PairScorer.score_one", self.score_one)
 
     def score(self, pair: Pair) -> Iterator[PairScore]:

@@ -36,7 +36,7 @@ def _against_judgements(name: str, value: Callable[[Sequence[str], Judgements], 
 
 
 def _at(k: int, name: str, value: Callable[..., float]) -> PairScorer:
-    checked_number(f"{name}(k)", k, low=1, whole=True)
+    k = checked_number(f"{name}(k)", k, low=1, whole=True)
     return _against_judgements(f"{name}@{k}", partial(value, k=k))
 
 
@@ -124,5 +124,5 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
 @checked_keywords()
 def overlap(k: int = 5) -> Overlap:
     """`overlap@k`: Jaccard index of the first k documents of candidate and incumbent."""
-    checked_number("overlap(k)", k, low=1, whole=True)
+    k = checked_number("overlap(k)", k, low=1, whole=True)
     return Overlap(metrics=(Metric(name=f"overlap@{k}"),), version=f"overlap@{k}/1", k=k)

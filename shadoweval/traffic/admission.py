@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
-from shadoweval.checks import checked_budget, checked_instance, checked_keywords
+from shadoweval.checks import checked_instance, checked_keywords, checked_mapping, checked_number
+from shadoweval.errors import ExperimentError, closest
 from shadoweval.protocols import FlagProvider, Transport
 from shadoweval.settings import Settings
 from shadoweval.traffic.breaker import Breaker
@@ -18,6 +19,8 @@ from shadoweval.traffic.kill import KillSwitch
 from shadoweval.traffic.selftest import SelfTest
 
 __all__ = ["Admission", "Traffic"]
+
+_BUDGETS: Final = ("calls", "tokens", "usd")
 
 
 @checked_keywords()
@@ -46,7 +49,7 @@ class Traffic:
             checked_instance("Traffic.flags", self.flags, FlagProvider, mend=mend)
         if self.breaker is not None:
             checked_instance("Traffic.breaker", self.breaker, Breaker, mend="Write Breaker(BreakerLimits(...)).")
-        object.__setattr__(self, "budget", checked_budget(self.budget))
+        object.__setattr__(self, "budget", _checked_budget(self.budget))
         if self.transport is not None:
             mend = "Derive yours from it: the defaults do the rest."
             checked_instance("Traffic.transport", self.transport, Transport, mend=mend)
@@ -136,3 +139,15 @@ class Admission:
         if sampled is None or self.flags is None:
             return sampled
         return sampled * self.flags.share(self._experiment)
+
+
+def _checked_budget(budget: Mapping[str, float]) -> dict[str, float]:
+    """Amounts a day by name."""
+    amounts = checked_mapping("budget", budget)
+    for name, most in amounts.items():
+        if name not in _BUDGETS:
+            raise ExperimentError(
+                f"budget has no {name!r}. Give a number for {', '.join(_BUDGETS)}.{closest(name, _BUDGETS)}"
+            )
+        amounts[name] = checked_number(f"budget[{name!r}]", most, low=0)
+    return amounts

@@ -28,7 +28,7 @@ def audit_entry(
         "experiment": experiment,
         "old": old,
         "new": new,
-        "reason": reason,
+        "reason": str(reason),  # whatever it was given, a kill is not refused for its reason
     }
 
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from shadoweval.checks import checked_instance, checked_keywords, checked_number, checked_share
+from shadoweval.checks import checked_fields, checked_instance, checked_keywords, checked_list, checked_share
 from shadoweval.clock import Seconds
 from shadoweval.errors import ArgumentError, ShareError
 from shadoweval.traffic.gauges import Gauge, LoopLag
@@ -74,22 +74,21 @@ class BreakerLimits:
     """While half-open one in so many calls is let through."""
 
     def __post_init__(self) -> None:
-        quantiles = tuple(checked_instance("BreakerLimits.quantiles", self.quantiles, Sequence, mend="Write [0.95]."))
+        checked_fields(self, "quantiles", check=checked_list, mend="Write [0.95].")
+        quantiles = tuple(checked_share("BreakerLimits.quantiles", share) for share in self.quantiles)
         object.__setattr__(self, "quantiles", quantiles)
+        checked_fields(self, "rare", check=checked_share)
         for share in (*quantiles, self.rare):
-            if not 0 < checked_share("BreakerLimits.quantiles and .rare", share) < 1:
+            if not 0 < share < 1:
                 raise ShareError("BreakerLimits.quantiles and .rare, without the ends,", share)
         if not quantiles:
             raise ArgumentError(
                 "BreakerLimits.quantiles", quantiles, expected="at least one share", mend="Write [0.95]."
             )
-        for name in ("slower", "half_life", "rare_half_life", "z", "every", "pause", "longest"):
-            checked_number(f"BreakerLimits.{name}", getattr(self, name), above=0)
-        for name in ("enough", "probes", "thin"):
-            checked_number(f"BreakerLimits.{name}", getattr(self, name), low=1, whole=True)
-        for name in ("slack", "failures", "latency", "failure_rate"):
-            if getattr(self, name) is not None:
-                checked_number(f"BreakerLimits.{name}", getattr(self, name), low=0)
+        checked_fields(self, "slower", "half_life", "rare_half_life", "z", "every", "pause", "longest", above=0)
+        checked_fields(self, "enough", "probes", "thin", low=1, whole=True)
+        checked_fields(self, "slack", "failures", low=0)
+        checked_fields(self, "latency", "failure_rate", low=0, optional=True)
 
 
 @checked_keywords()
@@ -112,12 +111,11 @@ class Breaker:
         gauges: Sequence[Gauge] | None = None,
         clock: Seconds = time.monotonic,
     ) -> None:
-        self.limits = checked_instance("Breaker(limits)", limits or BreakerLimits(), BreakerLimits)
+        self.limits = BreakerLimits() if limits is None else checked_instance("Breaker(limits)", limits, BreakerLimits)
         self._default_gauges = gauges is None
         lag = Gauge(name="event loop lag in seconds", read=LoopLag(), limit=_LAG)
-        for gauge in gauges or ():
-            checked_instance("each of Breaker(gauges)", gauge, Gauge)
-        self.gauges = (lag,) if gauges is None else tuple(gauges)
+        given = (lag,) if gauges is None else checked_list("Breaker(gauges)", gauges, mend="Write gauges=[Gauge(...)].")
+        self.gauges = tuple(checked_instance("each of Breaker(gauges)", gauge, Gauge) for gauge in given)
         self.state: BreakerState = "closed"
         self.trips = 0
         """How often it opened."""

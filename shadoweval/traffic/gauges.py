@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from shadoweval.checks import checked_function, checked_keywords, checked_number
+from shadoweval.checks import checked_fields, checked_function, checked_instance, checked_keywords
 from shadoweval.clock import Seconds
 
 __all__ = ["Backlog", "Gauge", "LoopLag", "Throttling", "default_gauges"]
@@ -41,8 +41,9 @@ class Gauge:
     limit: float
 
     def __post_init__(self) -> None:
-        checked_function("Gauge.read", self.read)
-        checked_number("Gauge.limit", self.limit)
+        checked_fields(self, "name", check=checked_instance, kind=str)
+        checked_fields(self, "read", check=checked_function)
+        checked_fields(self, "limit")
 
     def beyond(self) -> str | None:
         """Why the value is not good; None: it is."""

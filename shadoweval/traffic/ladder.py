@@ -23,8 +23,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from shadoweval.buckets import within
-from shadoweval.checks import checked_choice, checked_instance, checked_keywords, checked_share
-from shadoweval.errors import LadderError
+from shadoweval.checks import checked_choice, checked_fields, checked_instance, checked_keywords, checked_share
+from shadoweval.errors import ArgumentError, LadderError
 from shadoweval.records import INCUMBENT, Arm, Verdict
 from shadoweval.traffic.flagfile import Moment, Share
 
@@ -46,9 +46,11 @@ class Rung:
     """A verdict counts when it was made at least so long after the rung was reached."""
 
     def __post_init__(self) -> None:
-        checked_choice("Rung.stage", self.stage, Stage)
-        checked_share("Rung.share", self.share)
+        checked_fields(self, "stage", check=checked_choice, literal=Stage)
+        checked_fields(self, "share", check=checked_share)
         checked_instance("Rung.stay", self.stay, timedelta, mend="Write timedelta(hours=24).")
+        if self.stay < timedelta(0):
+            raise ArgumentError("Rung.stay", self.stay, expected="a span from 0 up", mend="Write timedelta(hours=24).")
 
 
 RUNGS: Final = (
@@ -79,13 +81,15 @@ def checked(rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
     """A ladder that begins off and dark, ends full, and only goes up.
 
     Raises:
-        ValueError: it does not.
+        ArgumentError: it does not.
     """
     if [(rung.stage, rung.share) for rung in (*rungs[:2], *rungs[-1:])] != [("off", 0.0), ("dark", 0.0), ("full", 1.0)]:
-        raise ValueError("A ladder begins with off and dark at share 0 and ends with full at share 1.")
+        expected = "a ladder that begins with off and dark at share 0 and ends with full at share 1"
+        raise ArgumentError("rungs", rungs, expected=expected, mend="Take RUNGS as the pattern.")
     for low, high in pairwise(rungs[1:]):
         if _ORDER.index(high.stage) < _ORDER.index(low.stage) or not 0.0 <= low.share < high.share <= 1.0:
-            raise ValueError(f"A ladder goes up: {high.stage} at {high.share} can't follow {low.stage} at {low.share}.")
+            expected = f"a ladder that goes up: {high.stage} at {high.share} can't follow {low.stage} at {low.share}"
+            raise ArgumentError("rungs", rungs, expected=expected, mend="Order them by stage and share.")
     return rungs
 
 

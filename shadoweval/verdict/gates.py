@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Real
 from typing import Final, Literal, TypedDict, Unpack
 
 import msgspec
@@ -84,12 +85,14 @@ def _made(kind: GateKind, metric: str, margin: object, *, ratio: bool = False, *
     for name in ("critical", "dry_run"):
         checked_truth(f"{kind}({name})", options.get(name, False))
     if options.get("cap") is not None:
-        checked_number(f"{kind}({metric!r}, cap)", options.get("cap"), above=0)
-    if not checked_instance(f"the metric of {kind}()", metric, str) or metric != metric.strip():
+        options["cap"] = checked_number(f"{kind}({metric!r}, cap)", options.get("cap"), above=0)
+    if options.get("group") is not None:
+        checked_instance(f"{kind}({metric!r}, group)", options.get("group"), str)
+    if not checked_instance(f"the metric of {kind}()", metric, str) or not metric or metric != metric.strip():
         raise ExperimentError(f"{kind}() needs the name of a metric such as 'recall@5', got {metric!r}.")
-    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
+    if isinstance(margin, bool) or not isinstance(margin, Real) or not math.isfinite(margin):
         raise ExperimentError(f"{kind}({metric!r}) needs a finite number as its margin, got {margin!r}.")
-    gate = Gate(metric=metric, kind=kind, margin=float(margin), ratio=ratio, **options)
+    gate = Gate(metric=str.__str__(metric), kind=kind, margin=float(margin), ratio=ratio, **options)
     if gate.quantile is not None and not 0 < gate.quantile < 1:
         raise ExperimentError(f"{metric!r} asks for a quantile outside (0, 1). Write '.p50' up to '.p99.9'.")
     if kind in {"better", "no_worse"} and gate.margin < 0:

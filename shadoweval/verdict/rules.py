@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shadoweval.checks import checked_keywords, checked_number, checked_share, checked_truth
+from shadoweval.checks import checked_fields, checked_keywords, checked_share, checked_truth
 from shadoweval.errors import ArgumentError
 
 __all__ = ["Rules"]
@@ -44,15 +44,12 @@ class Rules:
         return self.alpha / self.candidates
 
     def __post_init__(self) -> None:
-        for name in ("min_coverage", "min_fidelity", "max_incumbent_failures"):
-            checked_share(f"Rules.{name}", getattr(self, name))
-        if not 0 < checked_share("Rules.alpha", self.alpha) < 1:
+        checked_fields(self, "alpha", "min_coverage", "min_fidelity", "max_incumbent_failures", check=checked_share)
+        checked_fields(self, "share", check=checked_share, optional=True)
+        if not 0 < self.alpha < 1:
             raise ArgumentError("Rules.alpha", self.alpha, expected="a number between 0 and 1", mend="Write 0.05.")
-        if self.share is not None and checked_share("Rules.share", self.share) == 0:
+        if self.share == 0:
             raise ArgumentError("Rules.share", self.share, expected="a number above 0, up to 1")
-        for name in ("candidates", "min_units"):
-            checked_number(f"Rules.{name}", getattr(self, name), low=1, whole=True)
-        if self.min_hours is not None:
-            checked_number("Rules.min_hours", self.min_hours, low=0)
-        for name in ("closed", "once"):
-            checked_truth(f"Rules.{name}", getattr(self, name))
+        checked_fields(self, "candidates", "min_units", low=1, whole=True)
+        checked_fields(self, "min_hours", low=0, optional=True)
+        checked_fields(self, "closed", "once", check=checked_truth)

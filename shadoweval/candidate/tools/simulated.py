@@ -30,8 +30,9 @@ class Simulate(msgspec.Struct, frozen=True):
     effects: tuple[Effect, ...] = ("write", "unknown")
 
     def __post_init__(self) -> None:
-        for effect in checked_strings("Simulate", self.effects):
-            checked_choice("each of Simulate", effect, Effect)
+        effects = checked_strings("Simulate", self.effects)
+        effects = tuple(checked_choice("each of Simulate", effect, Effect) for effect in effects)
+        msgspec.structs.force_setattr(self, "effects", effects)
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """A made-up result; None: nothing says what the tool's results look like."""

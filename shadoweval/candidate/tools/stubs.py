@@ -20,6 +20,7 @@ from shadoweval.checks import (
     checked_function,
     checked_instance,
     checked_keywords,
+    checked_list,
     checked_mapping,
     checked_strings,
     checked_target,
@@ -75,7 +76,7 @@ class Function(msgspec.Struct, frozen=True):
     function: Callable[..., Any]
 
     def __post_init__(self) -> None:
-        checked_function("Function", self.function)
+        checked_function("Function", self.function, awaited=True)
 
     def answer(self, request: ToolRequest) -> StubAnswer:
         """What the function returns."""
@@ -93,7 +94,7 @@ class Live(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.tools is not None:
-            checked_strings("Live", self.tools)
+            msgspec.structs.force_setattr(self, "tools", checked_strings("Live", self.tools))
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """The real result; None: not a read, or not allowed."""
@@ -113,7 +114,8 @@ class Refuse(msgspec.Struct, frozen=True):
 
 
 def _checked_policy(what: str, policy: Policy) -> Policy:
-    if not (callable(policy) or hasattr(policy, "answer")):
+    uncalled = isinstance(policy, type) and hasattr(policy, "answer")
+    if uncalled or not (callable(policy) or hasattr(policy, "answer")):
         mend = "Write a function that stands in for the tool, or Replay(), Simulate(), Live() or Refuse()."
         raise ArgumentError(what, policy, expected="a function or a policy", mend=mend)
     return policy
@@ -160,14 +162,14 @@ class Stubs:
                 _checked_policy(f"Stubs.tools[{tool!r}]", policy)
         self.default = None
         if default is not None:
-            mend = "Write a list: default=[...]."
-            policies = checked_instance("Stubs.default", default, Sequence, mend=mend)
+            policies = checked_list("Stubs.default", default)
             self.default = tuple(_checked_policy("each of Stubs.default", policy) for policy in policies)
-        self.effects: dict[str, Effect] = checked_mapping("Stubs.effects", effects or {})
-        for tool, effect in self.effects.items():
-            checked_choice(f"Stubs.effects[{tool!r}]", effect, Effect)
+        self.effects: dict[str, Effect] = {
+            tool: checked_choice(f"Stubs.effects[{tool!r}]", effect, Effect)
+            for tool, effect in checked_mapping("Stubs.effects", effects or {}).items()
+        }
         self.live = live if isinstance(live, bool) else checked_strings("Stubs.live", live)
-        self.worlds = tuple(checked_instance("Stubs.worlds", worlds, Sequence, mend="Write a list: worlds=[...]."))
+        self.worlds = checked_list("Stubs.worlds", worlds)
         for world in self.worlds:
             checked_instance("each of Stubs.worlds", world, World, mend="Write SqliteWorld(...) or EntityWorld(...).")
         self.schemas = {
