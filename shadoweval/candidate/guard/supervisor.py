@@ -82,8 +82,10 @@ class Supervisor:
 
     def handle_ready(self) -> tuple[Refusal, ...]:
         """Answer what waits, without waiting; the refusals since the last call."""
-        if self.finished or not self._selector.select(0):
-            return ()  # one system call: the pool asks after every run
+        # One system call where nothing waits, since the pool asks after every run. `finished` says nothing here: the
+        # kernel's end may be gone while the last reports still lie in the channel.
+        if self._selector.get_map() is None or not self._selector.select(0):
+            return ()
         refusals: list[Refusal] = []
         self._read_reports(refusals)
         for _ in range(_BATCH):
