@@ -234,12 +234,16 @@ def argument_data(arguments: Mapping[str, Any]) -> bytes:
     Tuples and sets become lists, objects mappings of their fields, dates texts. What is no data, or larger than 1 MiB,
     becomes a mapping with its type's name. Both arms do the same, so that equal calls have equal data.
     """
-    try:
-        raw = _encode_arguments(arguments)
-        if len(raw) <= _ARGUMENTS_CAP:  # a look at every text before costs all calls more than it saves a seldom one
-            return raw
-    except (OverflowError, TypeError, ValueError, RecursionError):  # one of them, see below
-        pass
+    for value in arguments.values():  # a text beyond the cap is not encoded only to be thrown away
+        if type(value) is str and len(value) > _ARGUMENTS_CAP:
+            break
+    else:
+        try:
+            raw = _encode_arguments(arguments)
+            if len(raw) <= _ARGUMENTS_CAP:
+                return raw
+        except (OverflowError, TypeError, ValueError, RecursionError):  # one of them, see below
+            pass
     return _encode_arguments({str(name): _argument(value) for name, value in arguments.items()})
 
 
