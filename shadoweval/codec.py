@@ -131,7 +131,10 @@ def _target_and_state(value: Any, path: str) -> tuple[str, Any]:
         if len(_readers) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
             _readers.clear()
         reader = _readers[kind] = _reader(kind, path)
-    return reader[0], reader[1](value)
+    try:
+        return reader[0], reader[1](value)
+    except AttributeError as error:  # a field that was never set
+        raise UncopyableError(path, str(error)) from None
 
 
 def _reader(kind: Any, path: str) -> _Reader:

@@ -51,10 +51,13 @@ def _fields(value: Any) -> Any:
     """
     kind = type(value)
     if kind in _models:
-        extra = value.__pydantic_extra__
+        extra = getattr(value, "__pydantic_extra__", None)  # one that was never initialised has none
         return {**value.__dict__, **extra} if extra else value.__dict__
     if kind in _scalars:
-        return value.item()
+        number = value.item()
+        if type(number) in _ATOMS:  # a datetime64 is a number or a date, by its unit
+            return number
+        raise NotImplementedError
     if hasattr(kind, "model_fields"):
         if hasattr(kind, "__pydantic_extra__"):
             if len(_models) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
@@ -64,6 +67,8 @@ def _fields(value: Any) -> Any:
     if hasattr(kind, "dtype") and not hasattr(kind, "__len__"):
         number = value.item()
         if type(number) in _ATOMS:
+            if len(_scalars) >= _MOST_TYPES:
+                _scalars.clear()
             _scalars.add(kind)
             return number
     raise NotImplementedError

@@ -146,6 +146,7 @@ def _reader(kind: Any) -> Callable[[Any], _Parts] | None:
     answering = next((base for base in kind.__mro__ if "__getattr__" in base.__dict__), None)
     if (
         not isinstance(fields, dict)
+        or issubclass(kind, Mapping)  # its items are asked, not its fields
         or kind.__getattribute__ is not object.__getattribute__
         or not kind.__dictoffset__
         or (answering is not None and answering.__module__ != "pydantic.main")
@@ -158,10 +159,13 @@ def _reader(kind: Any) -> Callable[[Any], _Parts] | None:
         return None
     names = [[name for name in role if name in fields] for role in (_TEXTS, _IDS, _SCORES, _METADATA)]
     if max(map(len, names)) > 1:  # the first that is not None
-        return lambda document: _parts_of_dict(document.__dict__)
-    parts = ", ".join(f"fields[{role[0]!r}]" if role else "None" for role in names)
-    # Only the fields that the type has, and no loop. A field that an instance lacks raises, and `hit_rows` has a look.
-    return eval(f"lambda document: (fields := document.__dict__) and ({parts})")  # noqa: S307 - names of fields only
+        parts = "parts_of_dict(fields)"
+    else:
+        parts = "(" + ", ".join(f"fields[{role[0]!r}]" if role else "None" for role in names) + ")"
+    # Only the fields that the type has, and no loop. An instance with attributes of its own, or without some field,
+    # gives what can't be unpacked, or raises: `hit_rows` has a look.
+    source = f"lambda document: {parts} if len(fields := document.__dict__) == {len(fields)} else ()"
+    return eval(source, {"parts_of_dict": _parts_of_dict, "len": len})  # noqa: S307 - names of fields only
 
 
 @functools.lru_cache

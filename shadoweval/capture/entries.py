@@ -66,8 +66,8 @@ class Tool:
         try:
             whole = not args and kwargs.keys() == self._keywords
             return argument_data(kwargs if whole else self.bind(*args, **kwargs))
-        except TypeError:  # they don't fit the tool, which is about to say so itself
-            return NOTHING
+        except TypeError:  # they don't fit the tool, which is about to say so itself; or a decorator adds what it lacks
+            return argument_data({"args": list(args), **kwargs} if args else kwargs)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller
             recorder.fault = fault
             return NOTHING
@@ -152,7 +152,8 @@ def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
 def _binder(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     """A function with the same parameters that returns them by name, so that Python itself binds a call, fast.
 
-    `self` and `cls` are left out, `*args` become a list under their name, `**kwargs` are merged in.
+    `self` and `cls` are left out, `*args` become a list under their name, `**kwargs` are merged in; where one of these
+    is called as a positional argument is, they are a mapping under their own name.
     """
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -169,8 +170,15 @@ def _binder(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
         if p.kind is _P.POSITIONAL_ONLY and (at + 1 == len(parameters) or parameters[at + 1].kind != p.kind):
             heads.append("/")
         if at or p.name not in {"self", "cls"}:
-            value = f"list({p.name})" if mark == "*" else p.name
-            parts.append(f"**{p.name}" if mark == "**" else f"{p.name!r}: {value}")
+            value = f"[*{p.name}]" if mark == "*" else p.name
+            parts.append(f"**{_merged(p, parameters)}" if mark == "**" else f"{p.name!r}: {value}")
     defaults = {p.name: p.default for p in parameters}
     source = f"lambda {', '.join(heads)}: {{{', '.join(parts)}}}"
-    return eval(source, {"defaults": defaults, "list": list})  # noqa: S307 - names of parameters only, as dataclasses do
+    return eval(source, {"defaults": defaults})  # noqa: S307 - names of parameters only, as dataclasses do
+
+
+def _merged(keywords: inspect.Parameter, parameters: list[inspect.Parameter]) -> str:
+    """The source of what is merged in of `**keywords`."""
+    name = keywords.name
+    alike = [p.name for p in parameters if p.kind in {_P.POSITIONAL_ONLY, _P.VAR_POSITIONAL}]
+    return f"({name} if {name}.keys().isdisjoint({alike!r}) else {{{name!r}: {name}}})" if alike else name

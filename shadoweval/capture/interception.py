@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from shadoweval.capture.documents import as_text
 from shadoweval.errors import ToolFailedError, ToolRefusedError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
-__all__ = ["ToolFailedError", "answered_result", "error_text", "interceptor", "set_interceptor"]
+__all__ = ["ToolFailedError", "answered_result", "error_text", "interceptor", "message_of", "set_interceptor"]
 
 
 class Interceptor(Protocol):
@@ -55,9 +56,17 @@ def interceptor() -> Interceptor | None:
     return installed.interceptor
 
 
+def message_of(error: BaseException) -> str:
+    """Its message as a text that can be encoded, whatever its class makes of it."""
+    try:
+        return as_text(str(error))
+    except Exception:  # noqa: BLE001 - a failure without a message is recorded all the same
+        return "(its message can't be read)"
+
+
 def error_text(error: BaseException) -> str:
     """`TypeName: message`, as records hold it; `answered_result` reads it."""
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {message_of(error)}"
 
 
 def answered_result(name: str, effect: Effect, answer: StubAnswer) -> Any:

@@ -11,6 +11,7 @@ import msgspec
 from shadoweval import codec
 from shadoweval.capture.copying import data_of
 from shadoweval.capture.documents import hit_rows
+from shadoweval.capture.interception import message_of
 from shadoweval.capture.recorder import Parts
 from shadoweval.errors import ToolRefusedError
 from shadoweval.records import Failure, FailureKind, Hit, Outcome
@@ -172,7 +173,7 @@ def failure_of(error: BaseException, parts: Parts | None = None) -> Failure:
     return Failure(
         kind=failure_kind(error),
         error_type=type(error).__name__,
-        message=str(error)[:_MESSAGE_CAP],
+        message=message_of(error)[:_MESSAGE_CAP],
         step=parts.failed_step if parts else "",
     )
 

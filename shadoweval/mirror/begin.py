@@ -48,7 +48,11 @@ def begin(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | N
         if draw() < site.sample:
             return _begun(site, ("", None, _NONE), args[site.skip :] if site.skip else args, kwargs)
         reason = "not_sampled"
-    outlet.ledger.count(reason)
+    try:
+        outlet.ledger.count(reason)
+    except BaseException as error:
+        if not Shield(site.plan.experiment, outlet.ledger, "decide").caught(error):
+            raise
     return None
 
 
@@ -98,8 +102,8 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
         drawn = draw()
         call.timed = drawn < 2.0 * plan.control
         if drawn < plan.control:
-            installed.watching += 1  # until `Call.ended`
             call.lost("control")
+            installed.watching += 1  # until `Call.ended`
             return call
         if call.bucket is None and not call.unit:  # sampled by chance: somewhere below the share
             call.bucket = draw() * plan.sample

@@ -79,7 +79,7 @@ class Call(Shield):
 
     def leave(self) -> None:
         """It does not run any more, or waits for its consumer."""
-        token = self.token
+        token, self.token = self.token, None
         try:
             if token is not None:
                 token.var.reset(token)
@@ -89,7 +89,7 @@ class Call(Shield):
     def ended(self) -> float:
         """The incumbent's time is over: whatever it started, and goes on, is no part of this call any more."""
         ended = perf_counter()
-        token = self.token
+        token, self.token = self.token, None  # a token that is used twice raises
         try:
             if token is not None:
                 token.var.reset(token)
@@ -113,7 +113,7 @@ class Call(Shield):
         try:
             if plan.observe is not None:
                 self._observe(failed=False)
-            if recorder is not None:
+            if recorder is not None and not self.over:
                 if plan.outcome is not None:
                     self.outcome = self._extracted(recorder, value)
                 else:
@@ -282,6 +282,7 @@ def finish(call: Call, value: Any = None, *, error: BaseException | None = None,
         chunks: What it streamed instead.
     """
     if call.over and call.recorder is not None:  # given up and counted meanwhile
+        call.ended()
         return
     call.enter()  # `Call` leaves at the end what it entered
     if error is not None:

@@ -11,6 +11,7 @@ from shadoweval import codec
 from shadoweval.adapters.asgi import Route, ShadowASGI
 from shadoweval.adapters.http import StatusError, decoded_body, http_candidate
 from shadoweval.capture import retriever
+from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import current
 from shadoweval.errors import ExperimentError
 
@@ -278,8 +279,10 @@ def test_a_request_that_the_app_did_not_read_is_counted(kept, mirror, counted):
 
     routes = [*ASK, Route(method="GET", path="/ask")]
     shadow = ShadowASGI(app, mirror, routes=routes)
+    watching = installed.watching
     asyncio.run(call(shadow, BODY))
     assert counted(mirror) == {"eligible": 1, "uncopyable": 1}
+    assert installed.watching == watching
     asyncio.run(call(shadow, b"", scope=scope_of(method="GET", query=b"q=1")))
     assert kept.only.served.outcome.answer == "early"
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from shadoweval import codec
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, carried, data_of, encode, packed, uncopyable
-from shadoweval.errors import CodecError, TooLargeError
+from shadoweval.errors import CodecError, TooLargeError, UncopyableError
 
 ATOMS = st.one_of(
     st.text(max_size=50), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False), st.booleans(), st.none()
@@ -205,3 +205,30 @@ def test_numpy_numbers_in_what_is_returned_are_numbers() -> None:
     assert not too_large
     assert msgspec.msgpack.decode(raw) == {"scores": [0.5, 3, 0.25]}
     assert data_of([np.zeros(3)], max_bytes=1000) == (None, False)
+
+
+def test_a_kind_of_number_that_may_be_a_date_is_told_by_its_value() -> None:
+    """A datetime64 of nanoseconds is an integer, one of days is no number; whichever was met first."""
+    day = {"at": np.datetime64("2020-01-01", "D")}
+    before = argument_data(day)
+    assert codec.thaw(argument_data({"at": np.datetime64(7, "ns")})) == {"at": 7}
+    assert argument_data(day) == before
+    assert UNCOPYABLE in codec.thaw(before)["at"]
+
+
+class Text(BaseModel):
+    text: str
+
+
+@dataclasses.dataclass
+class Unset:
+    here: int
+    missing: int = dataclasses.field(init=False, repr=False)
+
+
+def test_what_was_never_initialised_costs_only_itself() -> None:
+    """A model made by `__new__`, a field that was never set: no fault of the whole call."""
+    argument_data({"known": Text(text="a")})
+    assert codec.thaw(argument_data({"model": Text.__new__(Text)})) == {"model": {}}
+    with pytest.raises(UncopyableError, match="missing"):
+        packed(Unset(1), 1_000)

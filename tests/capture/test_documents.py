@@ -2,8 +2,9 @@
 
 import dataclasses
 import hashlib
+from collections import UserDict
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -174,3 +175,36 @@ def test_types_that_come_and_go_are_not_kept() -> None:
         assert recorded_rows([made("a", "t")]) == [("a", None, "t")]
     assert len(documents_module._readers) <= 1_001
     assert recorded_rows([{"id": "a", "text": "t"}]) == [("a", None, "t")]
+
+
+@dataclasses.dataclass
+class Bare:
+    text: str
+
+
+@dataclasses.dataclass
+class Two:
+    text: str | None = None
+    content: ClassVar[str] = "of the class"
+
+
+@dataclasses.dataclass
+class Items(UserDict[str, Any]):
+    text: str = "a field"
+
+    def __post_init__(self) -> None:
+        super().__init__(text="an item")
+
+
+def scored(document: Any) -> Any:
+    object.__setattr__(document, "score", 0.5)
+    return document
+
+
+@pytest.mark.parametrize(
+    "odd", [scored(Bare("b")), scored(Document(page_content="b")), Two(), scored(Two("b")), Items()]
+)
+def test_one_that_is_not_as_others_of_its_type_is_read_as_it_is(odd: Any) -> None:
+    """Attributes set later, values of the class, items beside fields: what a type's plan does not say."""
+    for documents in ([odd], [type(odd)("a") if type(odd) is not Document else Document(page_content="a"), odd]):
+        assert joined_hits([recorded_rows(documents)], 9) == joined_hits([hit_rows(documents)], 9)

@@ -1,6 +1,7 @@
 """Tools are recorded as they were called, and answered by whoever stands in for them."""
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Self
@@ -319,9 +320,73 @@ def test_a_wrong_call_is_the_tools_own_error() -> None:
             search("x", nonsense=1)
 
     (call,) = recorded(run)
-    assert call.arguments == {}
+    assert call.arguments == {"args": ["x"], "nonsense": 1}
     assert call.error is not None
     assert call.error.startswith("TypeError")
+
+
+def test_arguments_that_a_decorator_completes_are_recorded_as_they_were_passed() -> None:
+    """Its wrapper shows the signature of the inner function, which has one argument more."""
+
+    def connected(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return function("connection", *args, **kwargs)
+
+        return wrapper
+
+    @tool(effect="read")
+    @connected
+    def rows(connection: str, table: str) -> str:
+        return connection + table
+
+    calls = recorded(lambda: (rows("t"), rows(table="t")))
+    assert [call.arguments for call in calls] == [{"args": ["t"]}, {"table": "t"}]
+
+
+def test_names_that_occur_twice_lose_no_argument() -> None:
+    """A keyword may be called as a positional-only argument is, and a parameter as a builtin."""
+
+    @tool(effect="read")
+    def put(key: str, /, **fields: Any) -> None: ...
+
+    @tool(effect="read")
+    def many(*args: int, **options: Any) -> None: ...
+
+    @tool(effect="read")
+    def shadowed(list: str, *items: int) -> None: ...  # noqa: A002 - the point
+
+    calls = recorded(lambda: (put("k", key=2), put("k", other=2), many(1, args=2), shadowed("l", 1)))
+    assert [call.arguments for call in calls] == [
+        {"key": "k", "fields": {"key": 2}},
+        {"key": "k", "other": 2},
+        {"args": [1], "options": {"args": 2}},
+        {"list": "l", "items": [1]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "text"), [("half an emoji \ud83d", "half an emoji ?"), (None, "(its message can't be read)")]
+)
+def test_an_error_without_a_readable_message_is_recorded(message: str | None, text: str) -> None:
+    """A lone surrogate, or a class whose text raises."""
+
+    class OddError(Exception):
+        def __str__(self) -> str:
+            if message is None:
+                raise RuntimeError("no text")
+            return message
+
+    @tool(effect="read")
+    def odd() -> None:
+        raise OddError
+
+    def run() -> None:
+        with pytest.raises(OddError):
+            odd()
+
+    (call,) = recorded(run)
+    assert call.error == f"OddError: {text}"
 
 
 def test_signatures_of_every_shape_are_bound() -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from shadoweval.capture import retriever, tool
+from shadoweval.capture.interception import installed
 from shadoweval.capture.wire.drafts import finished
 from shadoweval.codec import decode_envelope, thaw
+from shadoweval.counters import Counters
 from shadoweval.mirror import Mirror
 from shadoweval.protocols import Transport
 
@@ -238,3 +240,50 @@ def test_an_observer_that_raises_is_a_fault_of_the_outcome() -> None:
 
     assert answer("q") == "q"
     assert counts(mirror) == {"eligible": 1, "fault_outcome": 1}
+
+
+@pytest.mark.parametrize("message", ["half an emoji \ud83d", None])
+def test_a_failure_without_a_readable_message_is_mirrored(message: str | None) -> None:
+    """Else only the calls that went well would be left."""
+
+    class OddError(Exception):
+        def __str__(self) -> str:
+            if message is None:
+                raise RuntimeError("no text")
+            return message
+
+    kept = Kept()
+    mirror = mirror_to(kept)
+
+    @mirror
+    def answer(question: str) -> str:
+        raise OddError
+
+    with pytest.raises(OddError):
+        answer("q")
+    assert counts(mirror) == {"eligible": 1, "mirrored": 1}
+    assert kept.envelopes[0].served.failure.error_type == "OddError"
+
+
+class Broken:
+    """A ledger that can't count."""
+
+    def __init__(self) -> None:
+        self.main, self.mirrored, self.control = Counters(), Counters(), Counters()
+
+    def count(self, reason: str) -> None:
+        raise OSError(reason)
+
+
+@pytest.mark.parametrize("control", [0.0, 1.0])
+@pytest.mark.parametrize("sample", [0.0, 1e-9, 1.0])
+def test_a_ledger_that_can_not_count_reaches_no_caller(sample: float, control: float) -> None:
+    """Nor does it leave tools and steps watched."""
+
+    class Uncounted(Kept):
+        ledger = Broken()
+
+    mirror = mirror_to(Uncounted(), sample=sample, control=control)
+    watching = installed.watching
+    assert mirror(lambda question: question)("q") == "q"
+    assert installed.watching == watching

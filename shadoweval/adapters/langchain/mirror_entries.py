@@ -135,8 +135,8 @@ class _Stream:
         with call.at("outcome"):
             if call.recorder is not None:
                 value = call.recorder.handler.final if self.graph else _joined(self.chunks)
-        if call.over:
-            call.leave()
+        if call.over and call.recorder is not None:  # given up and counted meanwhile
+            call.ended()
         elif self.count:
             call.streamed(JoinedChunks(value, self.count, call.site.plan))
         else:

@@ -42,9 +42,10 @@ _DAMAGE: Final = (
     KeyError,
     AttributeError,
     OverflowError,
+    RecursionError,
     UncopyableError,
 )
-"""What reading a draft with a wrong byte may raise."""
+"""What reading a draft with a wrong byte, or with a value nested deeper than is read here, may raise."""
 _decode: Final = msgspec.msgpack.Decoder().decode
 
 

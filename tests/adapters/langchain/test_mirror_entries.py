@@ -12,6 +12,7 @@ from langchain_core.runnables.utils import AddableDict
 from langgraph.graph import START, StateGraph
 
 from shadoweval.adapters.langchain import mirrored
+from shadoweval.capture.interception import installed
 from shadoweval.protocols import Transport
 from tests.adapters.langchain.runnables import (
     MADE,
@@ -217,3 +218,14 @@ def test_a_consumers_own_exception_is_no_failure_of_the_run(kept, mirror):
         chunks.throw(BoomError("mine"))
     assert clean()
     assert kept.only.served.failure.kind == "aborted"
+
+
+@pytest.mark.parametrize("how", ["stream", "astream"])
+def test_a_control_stream_ends(how, mirror_with, counted):
+    """Its duration is counted, and nobody watches tools for it any more."""
+    mirror = mirror_with(control=1.0)
+    watching = installed.watching
+    drive(mirrored(build_chain(), mirror), how, [{"q": "x"}])
+    assert counted(mirror) == {"eligible": 1, "control": 1}
+    assert sum(mirror.outlet.ledger.control.snapshot().values()) == 1
+    assert installed.watching == watching

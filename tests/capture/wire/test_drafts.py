@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -152,3 +153,13 @@ def test_a_clock_is_kept_to_the_microsecond() -> None:
     Mirror("drafts", drafts, control=0.0)(lambda question: question)("q")
     asked_at = codec.decode_envelope(finished(drafts.kept[0])).query.asked_at
     assert abs((asked_at - before).total_seconds()) < 10
+
+
+def test_a_value_nested_deeper_than_is_read_here_is_set_aside() -> None:
+    """The request path may have had more of the stack left than its reader has."""
+    drafts = Drafts()
+    told(drafts, lambda question: {"answer": "a", "marker": "zzz"}, "q")
+    whole = drafts.kept[0]
+    at = whole.index(b"\xa3zzz")
+    with pytest.raises(CorruptFrameError):
+        finished(whole[:at] + b"\x91" * 100_000 + whole[at:])
