@@ -191,7 +191,7 @@ def as_text(text: str) -> str:
 
 
 def writable(rows: Iterable[Any]) -> list[tuple[Any, ...]]:
-    """Rows of hits that can be encoded."""
+    """Rows whose texts can be encoded."""
     return [tuple(as_text(part) if isinstance(part, str) else part for part in row) for row in rows]
 
 

@@ -102,6 +102,7 @@ class Recorder:
     def tidy(self) -> None:
         """Something in it could not be encoded."""
         self.hits[:] = [writable(rows) for rows in self.hits]
+        self.log[:] = writable(self.log)
 
     def next_index(self) -> int:
         """An index for a step that others will lie in."""

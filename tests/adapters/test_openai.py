@@ -9,6 +9,7 @@ from openai.types.chat import ChatCompletion
 from shadoweval import codec
 from shadoweval.adapters.openai import mirrored_client, reply_of, watch
 from shadoweval.capture import Recorder, recording, tool
+from shadoweval.capture.interception import installed
 
 ASK = {"model": "m", "messages": [{"role": "user", "content": "what is a list"}]}
 TOOLS = [
@@ -295,3 +296,17 @@ def test_a_fault_of_the_capture_is_kept_from_the_caller(client, kept, mirror, co
     assert client.responses.create(model="m", input="hello").output_text == "echo: hello"
     assert not kept.frames
     assert counted(mirror) == {"eligible": 1, "fault_snapshot": 1}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_stream_that_nobody_reads_is_aborted(client, kept, mirror, counted, raw):
+    """Dropped before its first chunk: the call is counted, and nobody watches tools for it any more."""
+    watching = installed.watching
+    completions = mirrored_client(client, mirror).chat.completions
+    stream = (completions.with_raw_response if raw else completions).create(**ASK, stream=True)
+    (stream.http_response if raw else stream.response).close()
+    del stream
+    gc.collect()
+    assert counted(mirror) == {"eligible": 1, "mirrored": 1}
+    assert kept.only.served.failure.kind == "aborted"
+    assert installed.watching == watching

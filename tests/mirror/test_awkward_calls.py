@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shadoweval.capture import retriever, tool
+from shadoweval.capture import record_model_call, retriever, tool
 from shadoweval.capture.interception import installed
 from shadoweval.capture.wire.drafts import finished
 from shadoweval.codec import decode_envelope, thaw
@@ -287,3 +287,16 @@ def test_a_ledger_that_can_not_count_reaches_no_caller(sample: float, control: f
     watching = installed.watching
     assert mirror(lambda question: question)("q") == "q"
     assert installed.watching == watching
+
+
+def test_a_step_whose_error_can_not_be_encoded_costs_only_the_letter() -> None:
+    """A library's error text may end in half an emoji: the call is not lost for it."""
+    kept = Kept()
+
+    @mirror_to(kept)
+    def answer(question: str) -> str:
+        record_model_call("m", error="half an emoji \ud83d")
+        return question
+
+    assert answer("q") == "q"
+    assert [step.error for step in kept.envelopes[0].served.steps] == ["half an emoji ?"]

@@ -100,3 +100,7 @@ class _MirroredRequest:
         if self.model is not None:
             self.model.failed(error)
         finish(self.call, error=error)
+
+    def __del__(self) -> None:
+        """Nobody reads the stream, or parses the raw response, any more."""
+        self.failed(GeneratorExit())
