@@ -58,11 +58,7 @@ class ArmRunner:
         return self._queue.throttle
 
     async def start(self) -> Ready:
-        """Import the target.
-
-        Raises:
-            TargetError: it can't be imported or run.
-        """
+        """Import the target; raises what `ForkServerClient.start` raises."""
         ready = await self.fork_server.start()
         self._per_child = self.limits.concurrency if ready.concurrent else 1
         most = self._processes * self._per_child

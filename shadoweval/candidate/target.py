@@ -119,11 +119,7 @@ def _check_shape(target: str, value: Any) -> None:
 
 
 def warm_up(warm: str) -> None:
-    """Call `"module:attribute"`; nothing where it is empty.
-
-    Raises:
-        TargetError: it can't be imported, or it raised.
-    """
+    """Call `"module:attribute"`, nothing where it is empty; TargetError where it can't be imported, or raises."""
     if not warm:
         return
     hook, _ = _imported(warm)

@@ -28,17 +28,12 @@ _PINNED = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 
-
 _LOADING = threading.Lock()
 """Two threads that import torch at once may each see the other's half of it: its modules import each other."""
 
 
-class EmbeddingFunction(Protocol):
-    """Any callable from n texts to n vectors of one width, as lists or as an array; they need not be unit vectors."""
-
-    def __call__(self, texts: Sequence[str], /) -> Any:
-        """Embed the texts, in their order."""
-        ...
+EmbeddingFunction = Callable[[Sequence[str]], Any]
+"""From n texts to n vectors of one width, as lists or as an array; they need not be unit vectors."""
 
 
 @runtime_checkable

@@ -31,39 +31,35 @@ class ThinnedSample:
     """Every value at first, then every second, fourth, ... so that at most 8192 are kept; no randomness."""
 
     def __init__(self) -> None:
-        self._values: FloatArray = np.zeros(0)
+        self.values: FloatArray = np.zeros(0)
+        """Those that were kept, in query order."""
         self._stride = 1
         self.n = 0
 
     def extend(self, values: FloatArray) -> None:
         """Count values in query order."""
         while self.n + values.size > _KEPT * self._stride:
-            self._values = self._values[::2]
+            self.values = self.values[::2]
             self._stride *= 2
         taken = values[-self.n % self._stride :: self._stride]
-        self._values = np.concatenate([self._values, taken])
+        self.values = np.concatenate([self.values, taken])
         self.n += values.size
-
-    @property
-    def values(self) -> FloatArray:
-        """The values that were kept, in query order."""
-        return self._values
 
     def quantile(self, level: float) -> float | None:
         """The quantile of what was kept; None where there is nothing."""
-        return float(np.quantile(self._values, level)) if self._values.size else None
+        return float(np.quantile(self.values, level)) if self.values.size else None
 
     def quantiles(self) -> tuple[float, ...]:
         """Quantiles 0, 5, ..., 100 %."""
-        return tuple(np.quantile(self._values, _QUANTILES).tolist()) if self._values.size else ()
+        return tuple(np.quantile(self.values, _QUANTILES).tolist()) if self.values.size else ()
 
     def to_state(self) -> Mapping[str, Any]:
         """All of it as plain values."""
-        return {"values": self._values.tolist(), "stride": self._stride, "n": self.n}
+        return {"values": self.values.tolist(), "stride": self._stride, "n": self.n}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
-        self._values, self._stride, self.n = np.array(state["values"]), state["stride"], state["n"]
+        self.values, self._stride, self.n = np.array(state["values"]), state["stride"], state["n"]
 
 
 @dataclass(slots=True)

@@ -221,11 +221,7 @@ class MessageReader:
         self._messages: collections.deque[bytes] = collections.deque()
 
     def next(self) -> bytes | None:
-        """The next message's bytes, waiting for them; None: the other side is gone.
-
-        Raises:
-            CandidateError: see `Messages.feed`.
-        """
+        """The next message's bytes, waiting for them; None: the other side is gone. Raises what `feed` raises."""
         while not self._messages:
             content = self._channel.recv(READ_BYTES)
             if not content:
