@@ -17,7 +17,7 @@ def test_a_thinned_sample_does_not_depend_on_batches(sizes) -> None:
         sample.extend(values[start : start + size])
         start += size
     assert sample.n == 30_000
-    assert sample._values.tolist() == values[::4].tolist()
+    assert sample.values.tolist() == values[::4].tolist()
     assert sample.quantile(0.95) == pytest.approx(np.quantile(values[::4], 0.95))
 
 
