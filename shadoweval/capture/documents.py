@@ -7,6 +7,7 @@ metadata (or payload), then the SHA-256 of the text.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -142,7 +143,9 @@ def _reader(kind: Any) -> Callable[[Any], _Parts] | None:
     Not with slots, extra fields, or anything that answers for a name instead. To ask a pydantic model for a field that
     it has not costs ten times as much as to ask its `__dict__`.
     """
-    fields: Any = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", None)
+    fields: Any = getattr(kind, "model_fields", None)
+    if not fields and hasattr(kind, "__dataclass_fields__"):
+        fields = {field.name: field for field in dataclasses.fields(kind)}  # without class variables
     answering = next((base for base in kind.__mro__ if "__getattr__" in base.__dict__), None)
     if (
         not isinstance(fields, dict)

@@ -189,6 +189,12 @@ class Two:
 
 
 @dataclasses.dataclass
+class Tagged:
+    text: str
+    tag: ClassVar[str] = "a tag"
+
+
+@dataclasses.dataclass
 class Items(UserDict[str, Any]):
     text: str = "a field"
 
@@ -202,7 +208,8 @@ def scored(document: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "odd", [scored(Bare("b")), scored(Document(page_content="b")), Two(), scored(Two("b")), Items()]
+    "odd",
+    [scored(Bare("b")), scored(Document(page_content="b")), Two(), scored(Two("b")), Items(), scored(Tagged("b"))],
 )
 def test_one_that_is_not_as_others_of_its_type_is_read_as_it_is(odd: Any) -> None:
     """Attributes set later, values of the class, items beside fields: what a type's plan does not say."""
