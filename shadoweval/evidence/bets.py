@@ -91,10 +91,6 @@ def discordant_log_e(more: Floats, fewer: Floats) -> FloatArray:
 
     For pairs scored -1, 0 or 1 this is the histogram's e-value at margin 0, and McNemar's test as an e-process:
     among the pairs that differ, is a win a fair coin flip?
-
-    Args:
-        more: Pairs that went the way the alternative says.
-        fewer: Pairs that went the other way.
     """
     for_it, against = finite(more, "more"), finite(fewer, "fewer")
     return log_mixture(for_it[..., np.newaxis] * _GAIN + against[..., np.newaxis] * _LOSS)

@@ -31,11 +31,7 @@ def mean_log_e(log_e: Floats) -> float:
 def e_bh(log_e: Floats, q: float) -> BoolArray:
     """Which nulls the e-BH procedure rejects: their false discovery rate is at most q, under any dependence.
 
-    Use current e-values, not their running maxima: those carry no such guarantee.
-
-    Args:
-        log_e: Log e-values, shape (K,).
-        q: False discovery rate.
+    Use current e-values, shape (K,), not their running maxima: those carry no such guarantee.
     """
     values = _log_e_values(log_e)
     share(q, "q")

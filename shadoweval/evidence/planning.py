@@ -22,11 +22,7 @@ _SMALLEST_STEP, _STEP_GROWTH = 50, 0.02
 def pairs_needed(variance: float, gap: float, *, alpha: float = 0.05, power: float = 0.95) -> int:
     """Pairs for one look at a fixed sample: ceil((z_alpha + z_power)^2 variance / gap^2).
 
-    Args:
-        variance: Of the paired difference.
-        gap: True mean less the margin that it is tested against.
-        alpha: One-sided level.
-        power: Chance to find it.
+    The variance is that of the paired difference, the gap its true mean less the margin; alpha is one-sided.
     """
     if gap == 0 or not math.isfinite(gap):
         raise StatsInputError(f"gap must be a number other than zero, got {gap!r}: no sample shows a gap of zero.")

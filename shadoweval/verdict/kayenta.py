@@ -116,10 +116,8 @@ def opinion_of(
 ) -> Opinion:
     """Classify the metric of each comparing gate; the gates' groups are Kayenta's, a ratio the allowed effect size.
 
-    Args:
-        samples: By metric, the incumbent's and the candidate's values in query order.
-        metrics: What the scorers make.
-        gates: The gates; their other margins have no counterpart there.
+    Their other margins have no counterpart there. By metric, `samples` are the incumbent's and the candidate's values
+    in query order.
     """
     decrease = {metric.name for metric in metrics if metric.higher_is_better}
     results: dict[str, Classification] = {}
