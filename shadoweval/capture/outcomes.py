@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
@@ -38,12 +39,18 @@ def answer_text(value: Any) -> str | None:
         return answer if type(answer) is str else _mapped(value)
     if isinstance(value, str | Mapping):
         return str(value) if isinstance(value, str) else _mapped(cast("Mapping[Any, Any]", value))
-    content = getattr(value, "content", None)
+    content = None if _is_http_response(type(value)) else getattr(value, "content", None)
     if isinstance(content, str):
         return content
     if isinstance(content, list):
         return _blocks(cast("list[Any]", content))
     return None
+
+
+@functools.lru_cache
+def _is_http_response(kind: type) -> bool:
+    """A response of requests or httpx: to ask for its content would wait for it, and take it from its reader."""
+    return hasattr(kind, "iter_content") or hasattr(kind, "iter_bytes")
 
 
 def _mapped(value: Mapping[Any, Any]) -> str | None:

@@ -300,3 +300,21 @@ def test_a_step_whose_error_can_not_be_encoded_costs_only_the_letter() -> None:
 
     assert answer("q") == "q"
     assert [step.error for step in kept.envelopes[0].served.steps] == ["half an emoji ?"]
+
+
+@pytest.mark.parametrize("reader", ["iter_content", "iter_bytes"])
+def test_a_streamed_http_response_is_left_to_its_caller(reader: str) -> None:
+    """What requests and httpx return for `stream=True`: its content is read by whoever asks, and once."""
+
+    class Response:
+        @property
+        def content(self) -> bytes:
+            raise AssertionError("read by the mirror")
+
+    setattr(Response, reader, lambda _self: iter([b"data"]))
+    kept = Kept()
+    mirror = mirror_to(kept)
+    response = mirror(lambda question: Response())("q")
+    assert list(getattr(response, reader)()) == [b"data"]
+    assert counts(mirror) == {"eligible": 1, "mirrored": 1}
+    assert kept.envelopes[0].served.outcome.answer is None
