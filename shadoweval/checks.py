@@ -218,7 +218,7 @@ def checked_mapping(what: str, value: Any) -> dict[str, Any]:
 def checked_moment(what: str, value: object) -> datetime:
     """A time with its time zone."""
     if not isinstance(value, datetime) or value.utcoffset() is None:
-        mend = "Write datetime.now(UTC), or timedelta(hours=24) for how long ago."
+        mend = "Write datetime.now(UTC); where a span is taken too, timedelta(hours=24)."
         raise ArgumentError(what, value, expected="a datetime with a time zone", mend=mend)
     return value
 
@@ -227,7 +227,9 @@ def checked_file(what: str, value: object) -> Path:
     """A file that is there."""
     path = Path(checked_instance(what, cast("str | Path", value), (str, os.PathLike)))
     if not path.is_file():
-        where = f"There is no {str(path.absolute())!r}. "
+        where = (
+            f"{str(path.absolute())!r} is a folder. " if path.is_dir() else f"There is no {str(path.absolute())!r}. "
+        )
         mend = where + "Name it from the module's own place: Path(__file__).with_name(...)."
         raise ArgumentError(what, str(value), expected="a file that exists", mend=mend)
     return path
@@ -246,10 +248,10 @@ def checked_name(name: str, *, of: str) -> str:
 def checked_target(target: str, *, what: str = "the target") -> str:
     """`"module:attribute"`; raises TargetError. Whether it can be imported is found out where it runs."""
     if callable(target):
-        address = f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', type(target).__qualname__)}"
+        address = f"{getattr(target, '__module__', '')}:{getattr(target, '__qualname__', '')}"
         mend = f"It is imported in a process of its own, so it is named: write {address!r}."
         if not _TARGET.fullmatch(address):
-            mend = "It is imported in a process of its own: make it a function of a module, and name that."
+            mend = "It is imported in a process of its own: give it a name in a module, and write that."
         raise TargetError(repr(target), f"{what} is a function, not its name", mend=mend)
     if not _TARGET.fullmatch(checked_instance(what, target, str)):
         mend = "Write for instance 'app.rag:answer'."

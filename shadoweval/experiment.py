@@ -37,10 +37,12 @@ from shadoweval.checks import (
     checked_keywords,
     checked_list,
     checked_mapping,
+    checked_moment,
     checked_name,
     checked_number,
     checked_scorer,
     checked_share,
+    checked_strings,
     checked_target,
 )
 from shadoweval.errors import ArgumentError, ExperimentError, UnknownCandidateError, UnknownMetricError
@@ -211,11 +213,12 @@ class Experiment:
         readers = {"attributes": attributes, "unit": unit, "text": text, "inputs": inputs, "redact": redact}
         for name, reader in {**readers, "clock": clock}.items():
             checked_function(f"mirror({name})", reader)
+        checked_moment("mirror(clock)", clock())
         if salt is not None:
-            checked_instance("mirror(salt)", salt, str)
+            salt = str.__str__(checked_instance("mirror(salt)", salt, str))
         versions = checked_mapping("mirror(versions)", {} if versions is None else versions)
         for name, version in versions.items():
-            checked_instance(f"mirror(versions)[{name!r}]", version, str, mend=f"Write {str(version)!r}.")
+            (versions[name],) = checked_strings(f"mirror(versions)[{name!r}]", [version])
         if entry is not None:
             checked_target(entry, what="entry")
         max_bytes = checked_number("mirror(max_bytes)", max_bytes, low=1, whole=True)
@@ -278,9 +281,7 @@ def _checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence
         for metric in scorer.metrics:
             checked_instance(f"each of {type(scorer).__name__}.metrics", metric, Metric, mend="Write Metric(name=...).")
             if metric.name in metrics:
-                raise ExperimentError(
-                    f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one of them."
-                )
+                raise ExperimentError(f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one.")
             metrics[metric.name] = metric
     for gate in gates:
         if gate.base not in metrics:

@@ -45,6 +45,9 @@ class Settings:
                 object.__setattr__(self, field.name, value)
             if not isinstance(value, str):
                 raise SettingsError(field.name, value, why="it is no text; write it in quotes")
+        if self.store and "://" not in self.store:
+            why = f"it is no URL of a database; write for instance {'sqlite:///' + self.store!r}"
+            raise SettingsError("store", self.store, why=why)
         if self.retention:
             parse_span(self.retention, name="retention")
 

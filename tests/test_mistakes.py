@@ -36,6 +36,8 @@ from shadoweval import (
     evaluate,
     load_experiment,
     no_worse,
+    open_receiver,
+    open_store,
     report,
     retriever,
     step,
@@ -43,10 +45,13 @@ from shadoweval import (
 )
 from shadoweval.adapters.asgi import Route, ShadowASGI
 from shadoweval.adapters.http import http_candidate
+from shadoweval.adapters.openfeature import OpenFeatureFlags
 from shadoweval.errors import ExperimentError, SettingsError, ShadowEvalError
 from shadoweval.protocols import FlagProvider, Metric, Transport
-from shadoweval.scoring import PairScorer, answer_quality, latency, overlap, ragas_metric, recall
+from shadoweval.records import Hit, Labels, ToolCall
+from shadoweval.scoring import PairScorer, answer_quality, latency, overlap, ragas_metric, recall, tool_success
 from shadoweval.settings import read_settings
+from shadoweval.testing import NOON
 from shadoweval.traffic.ladder import RUNGS, Rung, checked
 
 
@@ -81,6 +86,14 @@ class OneMethod:
     def mirrored(self, experiment, unit, attributes):
         """Yes."""
         return True
+
+
+class AsyncFlags(FlagProvider):
+    """A provider that has to be awaited, which the request path does not."""
+
+    async def mirrored(self, experiment, unit, attributes):
+        """No, but who does not wait takes the coroutine for yes."""
+        return False
 
 
 class Versionless:
@@ -137,7 +150,7 @@ MISTAKES = {
         lambda: make(candidates={"c": answer}),
         f"candidate 'c' is a function.*'{NAME}:answer'",
     ),
-    "a lambda as candidate": (lambda: make(candidates={"c": lambda q: q}), "make it a function of a module"),
+    "a lambda as candidate": (lambda: make(candidates={"c": lambda q: q}), "give it a name in a module"),
     "a list of candidates": (lambda: make(candidates=["app:new"]), r"candidates must be a Mapping.*\{'name'"),
     "a function as incumbent": (lambda: make(incumbent=answer), f"incumbent is a function.*write '{NAME}:answer'"),
     "a scorer not called": (lambda: make(scorers=[recall]), r"not called. Call it: recall\(k=5\)"),
@@ -214,9 +227,11 @@ MISTAKES = {
     "attributes as a name": (lambda: mirror(attributes="plan"), r"mirror\(attributes\) must be a function"),
     "attributes that are async": (lambda: mirror(attributes=async_answer), r"mirror\(attributes\).*not async"),
     "a unit from an async object": (lambda: mirror(unit=AsyncCallable()), r"mirror\(unit\).*not async"),
-    "a version that is a number": (lambda: mirror(versions={"prompt": 7}), r"versions\)\['prompt'\].*Write '7'"),
+    "a version that is a number": (lambda: mirror(versions={"prompt": 7}), r"versions\)\['prompt'\] must be a str"),
     "a kill's reason misspelt": (lambda: make().kill(reson="x"), "no argument 'reson'.*Did you mean 'reason'"),
     "flags' class": (lambda: Traffic(flags=StaticFlags), r"a class. Call it: StaticFlags\(\.\.\.\)"),
+    "flags that are async": (lambda: Traffic(flags=AsyncFlags()), r"Traffic.flags.mirrored.*not async"),
+    "a clock without its zone": (lambda: mirror(clock=lambda: NAIVE), r"mirror\(clock\).*time zone"),
     "flags of one method": (lambda: Traffic(flags=OneMethod()), "must be a FlagProvider.*derive yours from it"),
     "a gauge's name": (lambda: Gauge(name=3, read=answer, limit=1), "Gauge.name must be a str"),
     "one gauge, no list": (
@@ -241,6 +256,18 @@ MISTAKES = {
     "one route, no list": (lambda: mounted(routes=Route(path="/ask")), r"ShadowASGI\(routes\) must be a list"),
     "an app's option misspelt": (lambda: mounted(routs=[]), "no argument 'routs'.*Did you mean 'routes'"),
     "a candidate's URL without a scheme": (lambda: http_candidate("next:8000"), "no base URL.*http://"),
+    "a name for what is mirrored": (lambda: mirror()("answer"), "what is mirrored must be a function"),
+    "an app's name": (
+        lambda: ShadowASGI("app", mirror(), routes=[]),
+        r"ShadowASGI\(app\) must be a function",
+    ),
+    "a mounting's option misspelt": (lambda: mirror().asgi(answer, route=[]), "no argument 'route'.*'routes'"),
+    "a header that is a number": (lambda: http_candidate("http://next", headers={"x": 3}), "'x'. must be a str"),
+    "a flag that is a number": (lambda: OpenFeatureFlags(3), r"OpenFeatureFlags\(flag\) must be a str"),
+    "a kill flag by True": (lambda: OpenFeatureFlags(kill=True), r"OpenFeatureFlags\(kill\) must be a str"),
+    "a client's name": (lambda: OpenFeatureFlags(client="x"), "an OpenFeature client"),
+    "a flag file's option misspelt": (lambda: StaticFlags("x", intervl=1), "Did you mean 'interval'"),
+    "a longest pause below the pause": (lambda: BreakerLimits(longest=1), "longest must be at least pause, 30"),
     # limits
     "a negative deadline": (lambda: Limits(seconds=-1), "Limits.seconds must be a number above 0, got -1"),
     "a deadline as a text": (lambda: Limits(seconds="20"), "above 0, got '20'. Write 20, without quotes"),
@@ -327,7 +354,31 @@ MISTAKES = {
     "critical as a text": (lambda: better("m", by=1, critical="yes"), r"better\(critical\) must be True or False"),
     "a cap as a text": (lambda: better("m", by=1, cap="30"), "above 0, got '30'. Write 30, without quotes"),
     "a scorer for a metric": (lambda: better(recall(), by=1), r"metric of better\(\) must be a str"),
+    "an option of a scorer that has none": (lambda: tool_success(k=3), "no argument 'k'"),
+    "a metric's field misspelt": (lambda: Metric(nam="m"), "no argument 'nam'.*Did you mean 'name'"),
+    "a scorer's field misspelt": (lambda: PairScorer(metric=()), "no argument 'metric'.*Did you mean 'metrics'"),
+    "a policy's field misspelt": (lambda: Live(tool=["a"]), "no argument 'tool'.*Did you mean 'tools'"),
+    "a world's path as a number": (lambda: SqliteWorld(env="DB", tools=["pay"], path=3), "SqliteWorld.path must be"),
     # rules and doors
+    "a store's name": (lambda: evaluate(make(), store="sqlite:///x"), r"evaluate\(store\) must be a Store.*open_store"),
+    "a window that lies ahead": (
+        lambda: evaluate(make(), since=timedelta(hours=-1)),
+        r"evaluate\(since\) must be how long ago",
+    ),
+    "a window that ends before it begins": (
+        lambda: evaluate(make(), since=NOON, until=NOON),
+        r"evaluate\(since\) must be before until",
+    ),
+    "an experiment for its name": (lambda: load_experiment(make()), "it is no name.*evals.support:support"),
+    "a name for what is opened": (lambda: open_store("docs"), r"must be an Experiment.*Pass the object"),
+    "a name for what is received": (lambda: open_receiver("docs"), r"must be an Experiment.*Pass the object"),
+    "a report's option misspelt": (lambda: report(None, "x", comand="x"), "Did you mean 'command'"),
+    "a store that is a path": (lambda: Settings(store="shadow.db"), "no URL.*'sqlite:///shadow.db'"),
+    "labels that are a folder": (lambda: make(labels="."), "is a folder"),
+    "a partial as candidate": (
+        lambda: make(candidates={"c": functools.partial(answer)}),
+        "give it a name in a module",
+    ),
     "a rule that is a percentage": (lambda: Rules(min_coverage=95), "Rules.min_coverage.*not a percentage"),
     "a level of 1": (lambda: Rules(alpha=1), "Rules.alpha must be a number between 0 and 1"),
     "units as a text": (lambda: Rules(min_units="200"), "got '200'. Write 200, without quotes"),
@@ -482,6 +533,7 @@ RIGHT = {
         make(scorers=[recall()], gates=[better(Word.METRIC, by=0.1)]),
     ),
     "a text's own type": lambda: make(name=Sub("docs"), candidates={Sub("new"): Sub("app:new")}, incumbent=Sub("a:b")),
+    "a salt's and a version's own type": lambda: mirror(salt=Sub("x"), versions={Sub("a"): Sub("b")})(answer),
     "a class's method by name": lambda: make(candidates={"new": "a.b:C.method"}),
     "names in other letters": lambda: make(candidates={"new": "dépôt.größe:réponse"}, incumbent="пакет:ответ"),
     "a path, or its text": lambda: (
@@ -547,3 +599,18 @@ def test_a_decimal_is_no_number():
     """It does not mix with floats, so it is refused where it is written."""
     with pytest.raises(ExperimentError, match="must be a number above 0"):
         Limits(seconds=Decimal(2))
+
+
+@pytest.mark.parametrize(
+    ("write", "complaint"),
+    [
+        (lambda: Hit(id="a", rank=0), r"from 1 up, got 0. Write enumerate\(documents, start=1\)"),
+        (lambda: ToolCall(name="pay", effect="reed"), "ToolCall.effect is one of .*'read'.*got 'reed'"),
+        (lambda: ToolCall(name="pay", answered="cached"), "got 'cached'"),
+        (lambda: Labels(relevant=["doc-7"]), r"a dict of grades.*\{'doc-7': 1\}"),
+    ],
+)
+def test_a_record_that_could_not_be_read_again_is_not_made(write, complaint):
+    """What pipelines and labels hand over is checked when it is made, as it is when it is decoded."""
+    with pytest.raises(ValueError, match=complaint):
+        write()

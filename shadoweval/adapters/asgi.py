@@ -27,6 +27,7 @@ from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import asked, freeze_call
 from shadoweval.checks import (
+    checked_function,
     checked_instance,
     checked_keywords,
     checked_list,
@@ -142,6 +143,7 @@ class ShadowASGI:
     ) -> None:
         self.site = site_of(mirror, entry, extract=_extracted, text=None)
         self.plan = mirror.plan
+        checked_function("ShadowASGI(app)", app, awaited=True)
         self.app, self.max_body = app, checked_number("ShadowASGI(max_body)", max_body, low=0, whole=True)
         self.routes = tuple(
             checked_instance("each of ShadowASGI(routes)", route, Route, mend="Write Route(path='/ask').")

@@ -174,7 +174,10 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
         self._timeout = checked_number("http_candidate(timeout)", timeout, above=0)
         self._max_bytes = checked_number("http_candidate(max_bytes)", max_bytes, low=0, whole=True)
         marks = {"X-Shadow": "1"} | ({"Shadow-Experiment": experiment} if experiment else {})
-        self._headers = {**checked_mapping("http_candidate(headers)", headers or {}), **marks}
+        own = checked_mapping("http_candidate(headers)", headers or {})
+        for name, value in own.items():
+            checked_instance(f"http_candidate(headers)[{name!r}]", value, str)
+        self._headers = {**own, **marks}
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send it.

@@ -21,7 +21,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
 
 from shadoweval._optional import require
-from shadoweval.checks import checked_keywords, checked_number, checked_strings
+from shadoweval.checks import checked_instance, checked_keywords, checked_number, checked_strings
+from shadoweval.errors import ArgumentError
 from shadoweval.protocols import FlagProvider
 from shadoweval.traffic.flagfile import Loss
 
@@ -68,6 +69,12 @@ class OpenFeatureFlags(FlagProvider):
         self._context = require("openfeature.evaluation_context", extra="flags", needed_for="OpenFeatureFlags")
         self._in_memory = require("openfeature.provider.in_memory_provider", extra="flags", needed_for="flags")
         self._client = api.get_client(domain) if client is None else client
+        for name, key in (("flag", flag), ("domain", domain), ("kill", kill)):
+            if key is not None:
+                checked_instance(f"OpenFeatureFlags({name})", key, str)
+        if not hasattr(self._client, "get_boolean_details"):
+            expected = "an OpenFeature client"
+            raise ArgumentError("OpenFeatureFlags(client)", client, expected=expected, mend="Write api.get_client().")
         self._flag, self._kill = flag, kill
         self._killed_by: str | None = None
         self._refused = _NO.union(checked_strings("OpenFeatureFlags(refused)", refused))

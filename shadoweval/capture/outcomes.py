@@ -15,7 +15,7 @@ from shadoweval.capture.documents import hit_rows
 from shadoweval.capture.interception import message_of
 from shadoweval.capture.recorder import Parts
 from shadoweval.errors import ToolRefusedError
-from shadoweval.records import Failure, FailureKind, Hit, Outcome
+from shadoweval.records import Failure, FailureKind, Hit, Outcome, ToolCall
 
 __all__ = ["Chunks", "Extract", "answer_text", "failure_of", "outcome_of", "outcome_of_chunks"]
 
@@ -149,6 +149,10 @@ def _outcome(answer: str | None, value: Any, *, parts: Parts, max_bytes: int) ->
 
 
 def _merged(extracted: Outcome, parts: Parts, max_bytes: int) -> Outcome:
+    wrong = [each for each in (*extracted.hits, *extracted.tool_calls) if not isinstance(each, Hit | ToolCall)]  # pyright: ignore[reportUnnecessaryIsInstance] - users'
+    if wrong or not isinstance(extracted.answer, str | None):  # pyright: ignore[reportUnnecessaryIsInstance] - users'
+        why = "the answer is a text or None, hits are Hit(...), tool calls ToolCall(...)"
+        raise TypeError(f"An Outcome that no worker could read: {why}; got {extracted!r:.200}.")
     copied, too_large = _data(extracted.value, max_bytes)
     return msgspec.structs.replace(
         extracted,

@@ -62,6 +62,7 @@ def retriever(
     _checked_name("retriever(name)", name)
 
     def declare(declared: _F) -> _F:
+        checked_function("what @retriever() declares", declared, awaited=True)
         title = _title(declared, name)
         rows_of = recorded_rows if doc_id is None else functools.partial(hit_rows, doc_id=doc_id)
 
@@ -88,6 +89,7 @@ def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) 
     _checked_name("step(name)", name)
 
     def declare(declared: _F) -> _F:
+        checked_function("what @step() declares", declared, awaited=True)
         return cast("_F", observed(declared, Step(kind, _title(declared, name))))
 
     return declare

@@ -18,7 +18,7 @@ from shadoweval.capture.generators import gathered
 from shadoweval.capture.interception import answered_result, error_text, installed
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wrappers import observed
-from shadoweval.checks import checked_choice, checked_instance, checked_keywords
+from shadoweval.checks import checked_choice, checked_function, checked_instance, checked_keywords
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
@@ -133,6 +133,7 @@ def tool(
         raise ArgumentError("tool()", function, expected="a function or keywords", mend=mend)
 
     def declare(declared: _F) -> _F:
+        checked_function("what @tool() declares", declared, awaited=True)
         title = name or getattr(declared, "__name__", type(declared).__name__)
         return cast("_F", _observed(declared, title, effect))
 

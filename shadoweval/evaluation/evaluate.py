@@ -14,7 +14,7 @@ import msgspec
 
 from shadoweval.checks import checked_instance, checked_keywords, checked_moment, checked_strings
 from shadoweval.clock import Clock, utc_now
-from shadoweval.errors import CorruptFrameError
+from shadoweval.errors import ArgumentError, CorruptFrameError
 from shadoweval.evaluation.cases import labels_of, read_cases
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.progress import Progress, purpose_of
@@ -94,6 +94,13 @@ def evaluate(
     for name, moment in (("since", since), ("until", until)):
         if moment is not None and not isinstance(moment, timedelta):
             checked_moment(f"evaluate({name})", moment)
+    if isinstance(since, timedelta) and since <= timedelta(0):
+        raise ArgumentError("evaluate(since)", since, expected="how long ago", mend="Write timedelta(hours=24).")
+    if isinstance(since, datetime) and until is not None and since >= until:
+        raise ArgumentError("evaluate(since)", since, expected=f"before until, {until!r}", mend="Exchange them.")
+    if store is not None and not hasattr(store, "look"):
+        mend = "Pass open_store(experiment), or name the store by Settings(store='sqlite:///...')."
+        raise ArgumentError("evaluate(store)", store, expected="a Store", mend=mend)
     now, sliding = clock(), isinstance(since, timedelta)
     scope = _Scope(
         now=now,

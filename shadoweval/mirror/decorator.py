@@ -12,8 +12,9 @@ import msgspec
 
 from shadoweval.capture.outcomes import Extract
 from shadoweval.capture.third_party import adapter
-from shadoweval.checks import checked_instance, checked_share, checked_target
+from shadoweval.checks import checked_instance, checked_keywords, checked_share, checked_target
 from shadoweval.counters import Counters
+from shadoweval.errors import ArgumentError
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.outlet import Outlet
 from shadoweval.mirror.plan import Plan, Reader, Site, now
@@ -109,7 +110,14 @@ class Mirror:
         )
 
     def __call__(self, function: _F) -> _F:
-        """The same function, mirrored."""
+        """The same function, mirrored.
+
+        Raises:
+            ArgumentError: no function.
+        """
+        if not callable(function) and not isinstance(cast("object", function), staticmethod | classmethod):
+            mend = "Decorate a function; see runnable(), client() and asgi() for what is none."
+            raise ArgumentError("what is mirrored", function, expected="a function", mend=mend)
         if isinstance(function, staticmethod | classmethod):
             wrap = type(cast("staticmethod[..., Any]", function))
             return cast("_F", wrap(self._wrapped(function.__func__)))
@@ -130,14 +138,17 @@ class Mirror:
         wrapper.__name__, wrapper.__qualname__ = named.__name__, named.__qualname__  # FastAPI names routes by it
         return functools.update_wrapper(wrapper, function)
 
+    @checked_keywords()
     def runnable(self, runnable: _R, *, entry: str | None = None) -> _R:
         """A LangChain Runnable or compiled graph, mirrored in all its entry methods; see `adapters.langchain`."""
         return adapter("mirror", "langchain_core")(runnable, self, entry=entry)
 
+    @checked_keywords()
     def client(self, client: _R, *, entry: str | None = None) -> _R:
         """An OpenAI client whose every chat completion and response is one query; see `adapters.openai`."""
         return adapter("mirror", "openai")(client, self, entry=entry)
 
+    @checked_keywords()
     def asgi(
         self,
         app: Any,

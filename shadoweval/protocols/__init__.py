@@ -8,11 +8,12 @@ implementation; a member with a body is a default, which comes with deriving fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from shadoweval.checks import checked_instance, checked_number, checked_truth
+from shadoweval.checks import checked_fields, checked_instance, checked_keywords, checked_truth
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols.store import Look, Store, Task
 from shadoweval.protocols.transport import Batch, CounterSet, Ledger, Receiver, Transport
@@ -38,7 +39,9 @@ __all__ = [
 ]
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
     """What a scorer makes: name, direction, range, and which arm it must be compared with."""
 
     name: str
@@ -55,14 +58,10 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not checked_instance("Metric.name", self.name, str).strip():
             raise ArgumentError("Metric.name", self.name, expected="a name", mend="Write for instance 'recall@5'.")
-        for name in ("low", "high", "failure_scores"):
-            value = getattr(self, name)
-            if value is not None:
-                msgspec.structs.force_setattr(self, name, checked_number(f"Metric.{name}", value))
+        checked_fields(self, "low", "high", "failure_scores", optional=True)
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ArgumentError("Metric.low", self.low, expected=f"below Metric.high, {self.high!r}")
-        for name in ("higher_is_better", "like_with_like"):
-            checked_truth(f"Metric.{name}", getattr(self, name))
+        checked_fields(self, "higher_is_better", "like_with_like", check=checked_truth)
 
 
 @runtime_checkable

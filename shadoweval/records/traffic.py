@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -22,7 +22,6 @@ __all__ = [
     "Labels",
     "Observation",
     "Outcome",
-    "Pair",
     "Place",
     "Query",
     "Refusal",
@@ -49,6 +48,9 @@ Arm = str
 """`"incumbent"` or a candidate's name."""
 
 INCUMBENT: Arm = "incumbent"
+
+_EFFECTS = get_args(Effect)
+_ANSWERED = get_args(Answered)
 
 
 def query_key(text: str) -> str:
@@ -94,6 +96,10 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     score: float | None = None
     text: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"Hit.rank must be from 1 up, got {self.rank!r}. Write enumerate(documents, start=1).")
+
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One call of a tool, in the order in which calls ended."""
@@ -109,6 +115,11 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     started: float = 0.0
     """Seconds since the query began."""
     duration: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.effect not in _EFFECTS or self.answered not in _ANSWERED:
+            wrong = self.effect if self.effect not in _EFFECTS else self.answered
+            raise ValueError(f"ToolCall.effect is one of {_EFFECTS}, .answered one of {_ANSWERED}; got {wrong!r}.")
 
     @property
     def writes(self) -> bool:
@@ -270,6 +281,10 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     reference: str | None = None
     expected_calls: tuple[ToolCall, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.relevant, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - users'
+            raise ValueError(f"Labels.relevant must be a dict of grades, got {self.relevant!r}. Write {{'doc-7': 1}}.")  # noqa: TRY004 - what a record's decoder takes for a wrong record
+
     def merged(self, later: Labels) -> Labels:
         """These labels with what `later` adds or replaces."""
         return Labels(
@@ -277,19 +292,3 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
             reference=self.reference if later.reference is None else later.reference,
             expected_calls=self.expected_calls if later.expected_calls is None else later.expected_calls,
         )
-
-
-class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Both observations of one query, and the incumbent's re-run where there is one."""
-
-    query: Query
-    served: Observation
-    candidate: Observation
-    rerun: Observation | None = None
-    """The incumbent again, in the worker: the like-with-like arm for latency, cost and noise."""
-    labels: Labels = Labels()
-
-    @property
-    def id(self) -> str:
-        """The query's id."""
-        return self.query.id

@@ -1,4 +1,4 @@
-"""What comes out of pairs: scores, coverage, results of gates and slices, verdict, evaluation."""
+"""Pairs and what comes out of them: scores, coverage, results of gates and slices, verdict, evaluation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from shadoweval.records.traffic import Labels, Observation, Refusal
+from shadoweval.records.traffic import Labels, Observation, Query, Refusal
 
 __all__ = [
     "Coverage",
@@ -18,6 +18,7 @@ __all__ = [
     "GateResult",
     "GateState",
     "MetricSummary",
+    "Pair",
     "PairScore",
     "Score",
     "Scored",
@@ -29,6 +30,22 @@ __all__ = [
 Decision = Literal["promote", "hold", "rollback"]
 
 GateState = Literal["holds", "broken", "open", "error"]
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Both observations of one query, and the incumbent's re-run where there is one."""
+
+    query: Query
+    served: Observation
+    candidate: Observation
+    rerun: Observation | None = None
+    """The incumbent again, in the worker: the like-with-like arm for latency, cost and noise."""
+    labels: Labels = Labels()
+
+    @property
+    def id(self) -> str:
+        """The query's id."""
+        return self.query.id
 
 
 class Scored(msgspec.Struct, frozen=True, array_like=True, tag="scored"):

@@ -16,7 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from shadoweval._optional import require
-from shadoweval.checks import checked_instance
+from shadoweval.checks import checked_instance, checked_keywords
 from shadoweval.records import Evaluation
 from shadoweval.reporting.view import page
 
@@ -48,6 +48,7 @@ def render(evaluation: Evaluation, *, command: str = "") -> str:
     )
 
 
+@checked_keywords()
 def report(evaluation: Evaluation, path: str | Path, *, command: str = "") -> Path:
     """Write the page to `path` (folders are made) and return it. A reader never sees half a file.
 

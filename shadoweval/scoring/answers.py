@@ -33,6 +33,7 @@ def _against_reference(name: str, similarity: Similarity, *, version: str) -> Pa
     return PairScorer(metrics=(Metric(name=name),), version=version, score_one=score_one)
 
 
+@checked_keywords()
 def exact_match() -> PairScorer:
     """`exact_match`: equal after SQuAD normalisation."""
     return _against_reference("exact_match", text_metrics.exact_match_of, version="exact_match/1")
@@ -51,6 +52,7 @@ def token_f1(*, any_script: bool = False) -> PairScorer:
     return _against_reference("token_f1", text_metrics.token_f1_of, version="token_f1/1")
 
 
+@checked_keywords()
 def rouge_l() -> PairScorer:
     """`rouge_l`: F1 of the longest common subsequence (Lin 2004)."""
     return _against_reference("rouge_l", lambda a, b: text_metrics.rouge_l_of(a, b).f1, version="rouge_l/1")

@@ -59,16 +59,19 @@ def _tokens(observation: Observation) -> float | None:
     return None if used == (None, None) else sum(n or 0 for n in used)
 
 
+@checked_keywords()
 def tokens() -> PairScorer:
     """`tokens`: input and output tokens of all model calls."""
     return _amount(_cheap("tokens", failure_scores=None), _tokens, missing="no model reported its tokens")
 
 
+@checked_keywords()
 def cost() -> PairScorer:
     """`cost`: USD of all model calls."""
     return _amount(_cheap("cost", failure_scores=None), lambda o: o.usage.cost_usd, missing="no model call has a price")
 
 
+@checked_keywords()
 def errors() -> PairScorer:
     """`errors`: 1 where the run failed, else 0."""
     metric = Metric(name="errors", higher_is_better=False, failure_scores=1.0)

@@ -8,10 +8,9 @@ away (`aborted`) has no score.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
-import msgspec
-
-from shadoweval.checks import checked_function, checked_instance, checked_list
+from shadoweval.checks import checked_fields, checked_function, checked_instance, checked_keywords, checked_list
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
 
@@ -21,7 +20,9 @@ ScoreOne = Callable[[Observation, Pair], Mapping[str, Score]]
 """Scores one observation of the pair: metric name -> score, for each metric of the scorer."""
 
 
-class PairScorer(msgspec.Struct, frozen=True, kw_only=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairScorer:
     """Scorer made of a function over one observation."""
 
     metrics: tuple[Metric, ...]
@@ -29,9 +30,8 @@ class PairScorer(msgspec.Struct, frozen=True, kw_only=True):
     score_one: ScoreOne
 
     def __post_init__(self) -> None:
-        metrics = checked_list("PairScorer.metrics", self.metrics, mend="Write (Metric(name=...),).")
-        msgspec.structs.force_setattr(self, "metrics", metrics)
-        for metric in metrics:
+        checked_fields(self, "metrics", check=checked_list, mend="Write (Metric(name=...),).")
+        for metric in self.metrics:
             checked_instance("each of PairScorer.metrics", metric, Metric, mend="Write Metric(name=...).")
         checked_instance("PairScorer.version", self.version, str, mend="Write for instance 'mine/1'.")
         checked_function("PairScorer.score_one", self.score_one)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shadoweval._optional import require
+from shadoweval.checks import checked_keywords
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
@@ -20,6 +21,7 @@ from shadoweval.scoring.pair_scorer import PairScorer
 __all__ = ["ragas_metric"]
 
 
+@checked_keywords()
 def ragas_metric(
     metric: Any, *, name: str | None = None, version: str, low: float = 0.0, high: float = 1.0
 ) -> PairScorer:

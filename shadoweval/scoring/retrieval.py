@@ -76,6 +76,7 @@ def average_precision(k: int = 10) -> PairScorer:
     return _at(k, "average_precision", rank_metrics.average_precision_of)
 
 
+@checked_keywords()
 def bpref() -> PairScorer:
     """`bpref`: how seldom documents judged irrelevant stand above relevant ones; unjudged ones play no part."""
     return _against_judgements("bpref", rank_metrics.bpref_of)

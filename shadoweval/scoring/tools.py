@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from shadoweval.checks import checked_keywords
 from shadoweval.codec import canonical
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, ToolCall, Unscored
@@ -13,6 +14,7 @@ from shadoweval.scoring.pair_scorer import PairScorer
 __all__ = ["tool_calls_f1", "tool_success", "writes_f1"]
 
 
+@checked_keywords()
 def tool_success() -> PairScorer:
     """`tool_success`: share of the tool calls that ended without an error; 1 where no call was made.
 
@@ -52,6 +54,7 @@ def _expected(name: str, *, writes_only: bool) -> PairScorer:
     return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
 
 
+@checked_keywords()
 def tool_calls_f1() -> PairScorer:
     """`tool_calls_f1`: calls made against `Labels.expected_calls`, as multisets of (tool, canonical arguments).
 
@@ -60,6 +63,7 @@ def tool_calls_f1() -> PairScorer:
     return _expected("tool_calls_f1", writes_only=False)
 
 
+@checked_keywords()
 def writes_f1() -> PairScorer:
     """`writes_f1`: as `tool_calls_f1`, over the calls that change the world alone."""
     return _expected("writes_f1", writes_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from shadoweval.checks import checked_instance, checked_keywords, checked_mapping, checked_number
+from shadoweval.checks import checked_function, checked_instance, checked_keywords, checked_mapping, checked_number
 from shadoweval.errors import ExperimentError, closest
 from shadoweval.protocols import FlagProvider, Transport
 from shadoweval.settings import Settings
@@ -47,6 +47,8 @@ class Traffic:
         if self.flags is not None:
             mend = "Write StaticFlags('flags.toml'), or derive yours from it: the defaults do the rest."
             checked_instance("Traffic.flags", self.flags, FlagProvider, mend=mend)
+            for name in ("mirrored", "loss", "kill_reason"):  # a coroutine is true, which would let everything through
+                checked_function(f"Traffic.flags.{name}", getattr(self.flags, name))
         if self.breaker is not None:
             checked_instance("Traffic.breaker", self.breaker, Breaker, mend="Write Breaker(BreakerLimits(...)).")
         object.__setattr__(self, "budget", _checked_budget(self.budget))

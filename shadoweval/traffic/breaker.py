@@ -86,6 +86,8 @@ class BreakerLimits:
                 "BreakerLimits.quantiles", quantiles, expected="at least one share", mend="Write [0.95]."
             )
         checked_fields(self, "slower", "half_life", "rare_half_life", "z", "every", "pause", "longest", above=0)
+        if self.longest < self.pause:
+            raise ArgumentError("BreakerLimits.longest", self.longest, expected=f"at least pause, {self.pause:g}")
         checked_fields(self, "enough", "probes", "thin", low=1, whole=True)
         checked_fields(self, "slack", "failures", low=0)
         checked_fields(self, "latency", "failure_rate", low=0, optional=True)

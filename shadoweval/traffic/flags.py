@@ -10,10 +10,11 @@ import itertools
 import logging
 import time
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
-from shadoweval.checks import checked_instance, checked_number
+from shadoweval.checks import checked_instance, checked_keywords, checked_number
 from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.errors import FlagFileError
 from shadoweval.protocols import FlagProvider
@@ -25,6 +26,7 @@ __all__ = ["StaticFlags"]
 _log: Final = logging.getLogger("shadoweval.traffic")
 
 
+@checked_keywords()
 class StaticFlags(FlagProvider):
     """A `FlagProvider` over a TOML file.
 
@@ -41,7 +43,7 @@ class StaticFlags(FlagProvider):
     def __init__(
         self, file: str | Path, *, interval: float = 0.1, clock: Clock = utc_now, seconds: Seconds = time.monotonic
     ) -> None:
-        file = checked_instance("StaticFlags(file)", file, (str, Path))
+        file = checked_instance("StaticFlags(file)", file, (str, PathLike))
         checked_number("StaticFlags(interval)", interval, low=0)
         self._file = PolledFile(Path(file), interval=interval, clock=seconds)
         self._clock = clock

@@ -49,9 +49,10 @@ class Gauge:
         """Why the value is not good; None: it is."""
         try:
             value = self.read()
+            good = value <= self.limit
         except Exception as error:  # noqa: BLE001 - users' functions; what can't be read can't be called good
             return f"{self.name} can't be read ({type(error).__name__}: {error})"
-        return None if value <= self.limit else f"{self.name} is {value:.4g}, allowed is {self.limit:.4g}"
+        return None if good else f"{self.name} is {value:.4g}, allowed is {self.limit:.4g}"
 
 
 def resident_bytes() -> float:

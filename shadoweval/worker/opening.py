@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shadoweval.checks import checked_instance
 from shadoweval.errors import SettingsError, TargetError, closest
 from shadoweval.experiment import Experiment
 from shadoweval.records import Arm
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["candidate_pool", "exclusive", "load_experiment", "open_receiver", "open_store"]
 
+_OBJECT = "Pass the object, not its name."
 _MEND = "Write module:name of an Experiment, for instance evals.support:support, and run it where the module lies."
 
 
@@ -57,6 +59,8 @@ def load_experiment(target: str) -> Experiment:
     Raises:
         TargetError: no such module or name, or no Experiment.
     """
+    if not isinstance(target, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users'
+        raise TargetError(repr(target), "it is no name", mend=_MEND)
     module, _, name = target.partition(":")
     if not name:
         raise TargetError(target, "it names no attribute", mend=_MEND)
@@ -81,6 +85,7 @@ def open_store(experiment: Experiment) -> SqlStore:
         StoreError, NewerDatabaseError: it can't be used.
         MissingExtraError: the extra `store` is not installed.
     """
+    checked_instance("open_store(experiment)", experiment, Experiment, mend=_OBJECT)
     from shadoweval.store import SqlStore  # noqa: PLC0415 - see the module's docstring
 
     if experiment.settings.store_url.startswith("sqlite:"):
@@ -90,6 +95,7 @@ def open_store(experiment: Experiment) -> SqlStore:
 
 def open_receiver(experiment: Experiment) -> SpoolReceiver:
     """The reading end of the experiment's spool."""
+    checked_instance("open_receiver(experiment)", experiment, Experiment, mend=_OBJECT)
     from shadoweval.transport import SpoolReceiver  # noqa: PLC0415 - see the module's docstring
 
     return SpoolReceiver(experiment.spool)

@@ -9,13 +9,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import msgspec
 
 from shadoweval import codec
 from shadoweval.capture import uncopyable
-from shadoweval.checks import checked_truth
+from shadoweval.checks import checked_keywords, checked_truth
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
@@ -201,7 +202,9 @@ def _gather(name: str, value: Any, into: set[_Identifier]) -> None:
             _gather(name, part, into)
 
 
-class Replay(msgspec.Struct, frozen=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True)
+class Replay:
     """The incumbent's recorded result; a call it did not make is passed on.
 
     A failed call fails again with the same error. A read is answered only where the same writes to what it is about

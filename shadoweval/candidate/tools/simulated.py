@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, cast
-
-import msgspec
 
 from shadoweval.candidate.tools.replay import KeyedRequest, parsed
 from shadoweval.capture import uncopyable
-from shadoweval.checks import checked_choice, checked_strings
+from shadoweval.checks import checked_choice, checked_keywords, checked_strings
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
 
@@ -20,7 +19,9 @@ _SIMULATED: Final = "simulated"
 _DEPTH: Final = 8
 
 
-class Simulate(msgspec.Struct, frozen=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True)
+class Simulate:
     """A result shaped like the tool's.
 
     From the incumbent's calls of the same tool, else from its output schema, else from what the tool's results in other
@@ -32,7 +33,7 @@ class Simulate(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         effects = checked_strings("Simulate", self.effects)
         effects = tuple(checked_choice("each of Simulate", effect, Effect) for effect in effects)
-        msgspec.structs.force_setattr(self, "effects", effects)
+        object.__setattr__(self, "effects", effects)
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """A made-up result; None: nothing says what the tool's results look like."""

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, closing, contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ class SqliteWorld:
         self.env, self.engine = checked_instance("SqliteWorld.env", env, str), engine
         if engine:
             checked_target(engine, what="SqliteWorld.engine")
+        if path is not None:
+            checked_instance("SqliteWorld.path", path, (str, PathLike))
         self.path, self.rewind = path, checked_function("SqliteWorld.rewind", rewind)
 
     def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenSqliteWorld:  # noqa: ARG002 - the protocol's

@@ -7,6 +7,7 @@ The order is: the incumbent's record, your function for the tool, worlds, a simu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -86,7 +87,9 @@ class Function(msgspec.Struct, frozen=True):
             return StubAnswer(answered="stubbed", error=f"{type(error).__name__}: {error}")
 
 
-class Live(msgspec.Struct, frozen=True):
+@checked_keywords()
+@dataclass(frozen=True, slots=True)
+class Live:
     """The tool itself, for declared reads only. A write is never run, whatever this says."""
 
     tools: tuple[str, ...] | None = None
@@ -94,7 +97,7 @@ class Live(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.tools is not None:
-            msgspec.structs.force_setattr(self, "tools", checked_strings("Live", self.tools))
+            object.__setattr__(self, "tools", checked_strings("Live", self.tools))
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
         """The real result; None: not a read, or not allowed."""
