@@ -84,7 +84,8 @@ class Supervisor:
         """Answer what waits, without waiting; the refusals since the last call."""
         # One system call where nothing waits, since the pool asks after every run. `finished` says nothing here: the
         # kernel's end may be gone while the last reports still lie in the channel.
-        if self._selector.get_map() is None or not self._selector.select(0):
+        closed = self._selector.get_map() is None  # pyright: ignore[reportUnnecessaryComparison] - typeshed forgets it
+        if closed or not self._selector.select(0):
             return ()
         refusals: list[Refusal] = []
         self._read_reports(refusals)
