@@ -51,7 +51,7 @@ from shadoweval.protocols import FlagProvider, Metric, Transport
 from shadoweval.records import Hit, Labels, ToolCall
 from shadoweval.scoring import PairScorer, answer_quality, latency, overlap, ragas_metric, recall, tool_success
 from shadoweval.settings import read_settings
-from shadoweval.testing import NOON
+from shadoweval.testing import NOON, MemoryTransport
 from shadoweval.traffic.ladder import RUNGS, Rung, checked
 
 
@@ -614,3 +614,13 @@ def test_a_record_that_could_not_be_read_again_is_not_made(write, complaint):
     """What pipelines and labels hand over is checked when it is made, as it is when it is decoded."""
     with pytest.raises(ValueError, match=complaint):
         write()
+
+
+def test_attributes_with_numbers_as_names_are_mirrored_under_their_text(tmp_path):
+    """A worker reads texts only."""
+    pipe = MemoryTransport()
+    experiment = make(traffic=Traffic(transport=pipe), settings=Settings(home=tmp_path))
+
+    experiment.mirror(control=0, attributes=lambda question: {1: question})(answer)("why")
+
+    assert [envelope.query.attributes for envelope in pipe.envelopes] == [{"1": "why"}]

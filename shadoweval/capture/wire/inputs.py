@@ -67,7 +67,10 @@ def attribute_data(attributes: Mapping[str, Any], *, max_bytes: int) -> msgspec.
         UncopyableError, TooLargeError: as `codec.plain`.
     """
     plain = dict(attributes)
-    return msgspec.Raw(encode(plain) if carried(plain) else encode(codec.plain(plain, max_bytes=max_bytes)))
+    if not carried(plain):  # a name that is no text would make the whole envelope unreadable in the worker
+        named = {name if isinstance(name, str) else str(name): part for name, part in plain.items()}
+        plain = codec.plain(named, max_bytes=max_bytes)
+    return msgspec.Raw(encode(plain))
 
 
 def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
