@@ -66,7 +66,7 @@ def attribute_data(attributes: Mapping[str, Any], *, max_bytes: int) -> msgspec.
     Raises:
         UncopyableError, TooLargeError: as `codec.plain`.
     """
-    plain: dict[Any, Any] = dict(attributes)
+    plain = cast("dict[Any, Any]", dict(attributes))
     if not carried(plain):  # a name that is no text would make the whole envelope unreadable in the worker
         named = {name if isinstance(name, str) else str(name): part for name, part in plain.items()}
         plain = codec.plain(named, max_bytes=max_bytes)
