@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ _LOCK: Final = 7_041_776_125
 """Key of PostgreSQL's advisory lock while the schema is made."""
 
 _BUSY_MS: Final = 10_000
+
+_making: Final = threading.Lock()
 
 _MENDS: Final = (
     ("disk is full", "Free space where the database lies; nothing that was stored is damaged."),
@@ -101,10 +104,20 @@ def open_engine(url: str) -> Engine:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file readable by its owner only: it will hold what users asked."""
+    """Make the file where there is none, readable by its owner only: it will hold what users asked.
+
+    A file that is there is never opened here. POSIX drops all of a process's locks on a file when the process closes
+    any descriptor of it: another thread's connection would go on without the locks that it counts on, and the database
+    be damaged (sqlite.org, "How To Corrupt An SQLite Database File", 2.2).
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with _making:  # nor may another thread's connection open it between our making and our closing it
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if not path.exists():  # the folder is a file; else another process was faster
+            raise StoreError(f"The store {str(path)!r} can't be made: {str(path.parent)!r} is no folder.") from None
     except OSError as error:
         raise StoreError(
             f"The store {str(path)!r} can't be opened: {error.strerror}. Check that this user may write to its folder."

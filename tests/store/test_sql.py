@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +42,39 @@ def path(tmp_path) -> Path:
 def store(path):
     with SqlStore(f"sqlite:///{path}") as opened:
         yield opened
+
+
+LEAVE_WAL = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=0.1)
+try:
+    print(*connection.execute("PRAGMA journal_mode=DELETE").fetchone())
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def test_opening_it_again_keeps_the_locks_of_who_has_it_open(path):
+    """Else another process could take the log away under a connection of this one, and the file would be damaged."""
+    with SqlStore(f"sqlite:///{path}") as first:
+        add_pair(first, 1)
+        connection = first._engine.connect()
+        connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema")
+        with SqlStore(f"sqlite:///{path}") as second:
+            add_pair(second, 2)
+        other = subprocess.run(
+            [sys.executable, "-c", LEAVE_WAL, str(path)], capture_output=True, text=True, check=True, timeout=60
+        )
+        connection.close()
+
+    assert other.stdout.strip() == "database is locked"
+
+
+def test_a_folder_that_is_a_file_is_an_error(tmp_path):
+    """It says which."""
+    (tmp_path / "home").write_text("no folder")
+    with pytest.raises(StoreError, match=r"home' is no folder"):
+        SqlStore(f"sqlite:///{tmp_path / 'home' / 'shadow.db'}")
 
 
 def observation(query: Query, arm: str, place="shadow") -> Observation:
