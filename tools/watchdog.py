@@ -25,7 +25,8 @@ from typing import BinaryIO
 
 HUNG = 124  # timeout(1)'s exit code
 MARK = "SHADOWEVAL_WATCHED_RUN"
-SECONDS_FOR_STACKS = 5
+SECONDS_FOR_STACKS = 5  # of one process
+SECONDS_FOR_ALL = 40
 
 
 def read_into(chunks: queue.SimpleQueue[bytes], output: BinaryIO) -> None:
@@ -65,6 +66,21 @@ def stop(group: int, run: str) -> None:
         if not pids:
             return
         time.sleep(0.1)
+
+
+def print_stacks(runner: int, run: str) -> None:
+    """Have each process say where it is, one after the other: at once they would write into each other's lines."""
+    if not (pids := processes_of(run)):
+        send(signal.SIGABRT, runner, [])
+        time.sleep(SECONDS_FOR_STACKS)
+    until = time.monotonic() + SECONDS_FOR_ALL
+    for pid in sorted(pids, key=runner.__eq__):  # the runner last: without it the others might end
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGABRT)
+            os.kill(pid, signal.SIGCONT)  # a stopped process takes the abort only when it goes on
+        latest = min(time.monotonic() + SECONDS_FOR_STACKS, until)
+        while pid in processes_of(run) and time.monotonic() < latest:
+            time.sleep(0.05)
 
 
 def ends(process: subprocess.Popen[bytes], *, silence: float) -> bool:
@@ -111,11 +127,7 @@ def watch(command: list[str], *, silence: float) -> int:
         ended = ends(process, silence=silence)
         if not ended:
             print(f"\nwatchdog: nothing printed for {silence:.0f} s; where every process is:", flush=True)
-            send(signal.SIGABRT, process.pid, [])
-            send(signal.SIGCONT, process.pid, [])  # a stopped process takes the abort only when it goes on
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=SECONDS_FOR_STACKS)
-            time.sleep(1)  # the runner is gone; its workers print at the same time
+            print_stacks(process.pid, run)
     finally:
         stop(process.pid, run)
         process.wait()
