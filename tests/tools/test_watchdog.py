@@ -111,8 +111,8 @@ def test_an_interrupted_run_says_what_it_knows(start):
     """Ctrl-C goes to the command, which ends by itself; what it still prints is shown, and its exit code is kept."""
     code = """
         import sys, time
-        print("up", flush=True)
         try:
+            print("up", flush=True)
             time.sleep(600)
         except KeyboardInterrupt:
             print("as far as it came")
