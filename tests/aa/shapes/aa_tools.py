@@ -1,0 +1,113 @@
+"""Tools, retrievers and steps of our own decorators."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from aa_rows import call, shape
+
+from shadoweval import retriever, step, tool
+
+
+@tool(effect="read")
+def look_up(order_id):
+    return {"id": order_id, "cents": 500}
+
+
+@tool(effect="write")
+def refund(order_id, cents):
+    return {"refunded": cents, "order": order_id}
+
+
+@tool(effect="read")
+async def weather(city):
+    await asyncio.sleep(0)
+    return f"rain in {city}"
+
+
+@dataclass
+class Order:
+    id: str
+    cents: int
+
+
+@tool(effect="read")
+def typed_order(order_id):
+    return Order(order_id, 5)
+
+
+@tool(effect="read")
+def span(order_id):
+    return (1, {order_id})
+
+
+@retriever
+def search(question, count):
+    return [{"id": f"d{n}", "text": f"{question} {n}", "score": 1 / (n + 1)} for n in range(count)]
+
+
+@step()
+def shorten(text):
+    return text[:20]
+
+
+@shape(call("o-1"), call("o-2"))
+def agent(order_id):
+    order = look_up(order_id)
+    return f"{refund(order_id, order['cents'])}"
+
+
+@shape()
+def rag(question):
+    return shorten(" ".join(hit["text"] for hit in search(question, 3)))
+
+
+@shape()
+async def gathered(question):
+    return f"{question} {await asyncio.gather(*(weather(city) for city in ('Oslo', 'Oslo', 'Rome')))}"
+
+
+@shape()
+def doubled(question):
+    return f"{question} {refund('o-1', 5)} {refund('o-1', 5)}"
+
+
+@shape(fault="a call whose arguments do not fit says another name in a shadow, and is recorded on one side")
+def failing_tool(question):
+    try:
+        look_up()
+    except TypeError as error:
+        return f"{question}: {error}"
+
+
+@shape(fault="a replayed result is a mapping where a record was returned")
+def record_from_a_tool(question):
+    return f"{question}: {typed_order('o-1').cents}"
+
+
+@shape(fault="a replayed tuple is a list")
+def tuple_from_a_tool(question):
+    return f"{question}: {span('o-1')!r}"
+
+
+@shape(fault="calls in an executor's threads are recorded nowhere")
+def executor(question):
+    with ThreadPoolExecutor(2) as pool:
+        return f"{question} {list(pool.map(look_up, ['o-1', 'o-2']))}"
+
+
+@shape(fault="calls in threads of one's own are recorded nowhere")
+def threads(question):
+    answers = []
+    own = [threading.Thread(target=lambda: answers.append(look_up("o-1"))) for _ in range(2)]
+    for thread in own:
+        thread.start()
+    for thread in own:
+        thread.join()
+    return f"{question} {answers}"
+
+
+@shape()
+async def to_thread(question):
+    return f"{question} {await asyncio.gather(*(asyncio.to_thread(look_up, 'o-1') for _ in range(3)))}"
