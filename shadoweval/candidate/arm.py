@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import logging
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -34,11 +34,9 @@ class ArmRunner:
     Args:
         spec: What its fork server imports, and how its children run.
         processes: Children at a time.
-        shapes: What results of writes look like, by tool; grows as envelopes come.
     """
 
-    def __init__(self, spec: Start, *, processes: int, shapes: dict[str, Any]) -> None:
-        self.shapes = shapes
+    def __init__(self, spec: Start, *, processes: int) -> None:
         self.arm, self.limits = spec.arm, spec.limits
         self.fork_server = ForkServerClient(spec)
         self._queue = RunQueue(processes)
@@ -93,7 +91,7 @@ class ArmRunner:
             return self._unrun(envelope, "error", str(error), error_type="TargetError")
 
     async def _run(self, envelope: Envelope, *, alone: bool) -> Observation:
-        epoch, frame, shapes = self._epoch, outgoing(envelope), self._unknown_shapes(envelope)
+        epoch, frame = self._epoch, outgoing(envelope)
         for retries in range(_RETRIES, -1, -1):
             await self._queue.enter(lambda: epoch != self._epoch or self._draining)
             try:
@@ -103,7 +101,7 @@ class ArmRunner:
                 if epoch != self._epoch:
                     return self._unrun(envelope, "killed", _CANCELLED)
                 self._numbers += 1
-                run, end = await child.ask(self._numbers, frame, shapes)
+                run, end = await child.ask(self._numbers, frame)
             except CandidateError as error:
                 if retries == 0:
                     return self._unrun(envelope, "crash", str(error))
@@ -120,13 +118,6 @@ class ArmRunner:
                 return self._lost(envelope, end, run=run, child=child)
             alone = True  # one of several that were in a child which died: alone, the culprit shows itself
         raise AssertionError
-
-    def _unknown_shapes(self, envelope: Envelope) -> dict[str, Any]:
-        """Shapes of results that the envelope does not show itself."""
-        if not self.shapes:
-            return self.shapes
-        known = {call.name for call in envelope.served.tool_calls}
-        return {name: shape for name, shape in self.shapes.items() if name not in known}
 
     async def _child(self, *, alone: bool) -> RemoteChild:
         if alone:

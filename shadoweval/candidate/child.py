@@ -94,7 +94,7 @@ class Child:
             return None
         fault = None
         try:
-            session = Session(self.setup.stubs, envelope, scratch=self.setup.scratch, shapes=request.shapes)
+            session = Session(self.setup.stubs, envelope, scratch=self.setup.scratch)
         except Exception as error:  # noqa: BLE001 - costs this run only
             fault, session = error, Session(Stubs(), envelope, scratch=self.setup.scratch)
         if self.setup.peak is not None and self.alone:

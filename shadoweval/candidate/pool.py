@@ -7,17 +7,15 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
-from shadoweval import capture
 from shadoweval.candidate.arm import ArmRunner
 from shadoweval.candidate.forkserver.wire import Ready, Start
 from shadoweval.candidate.guard import GuardPolicy, resolved
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import mismatch
-from shadoweval.candidate.tools.simulated import shape_of
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.capture import Extract
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
@@ -75,7 +73,6 @@ class CandidatePool:
         self._warm = warm or ""
         self._given_scratch, self._scratch = scratch, Path()
         self._runners: dict[tuple[Arm, str], ArmRunner] = {}
-        self._shapes: dict[str, Any] = {}
         self._draining = False
 
     async def __aenter__(self) -> Self:
@@ -126,7 +123,7 @@ class CandidatePool:
                 scratch=str(self._scratch),
                 warm=self._warm,
             )
-            runner = ArmRunner(spec, processes=self.processes, shapes=self._shapes)
+            runner = ArmRunner(spec, processes=self.processes)
             if self._draining:
                 runner.drain()
             self._runners[arm, target] = runner
@@ -145,15 +142,7 @@ class CandidatePool:
         target = self.targets.get(arm) or (envelope.query.entry if arm == INCUMBENT else "")
         if not target:
             raise UnknownCandidateError(arm, experiment=envelope.experiment, known=self.targets)
-        self._learn_shapes(envelope)
         return await self._runner(arm, target).run(envelope, alone=attempt > 1)
-
-    def _learn_shapes(self, envelope: Envelope) -> None:
-        """Of each tool that is no read, the first result that could be copied."""
-        for call in envelope.served.tool_calls:
-            usable = call.error is None and call.effect != "read" and capture.uncopyable(call.result) is None
-            if usable and call.name not in self._shapes:
-                self._shapes[call.name] = shape_of(call.result)
 
     async def cancel(self, arm: Arm | None = None) -> None:
         """Kill what is in flight or waits, of one arm or of all, at once. Those runs end as `killed`."""

@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -98,7 +98,7 @@ class RemoteChild:
         if supervisor is not None:
             self.loop.add_reader(supervisor.fileno(), self._supervised)
 
-    async def ask(self, number: int, envelope: bytes, shapes: dict[str, Any]) -> tuple[RemoteRun, Report | Ended]:
+    async def ask(self, number: int, envelope: bytes) -> tuple[RemoteRun, Report | Ended]:
         """Run an envelope."""
         run = RemoteRun(number, self.loop, self.limits.seconds + self.limits.grace)
         if self._hung_up:
@@ -110,7 +110,7 @@ class RemoteChild:
             self._memory_checked = True
             self.loop.call_later(_MEMORY_CHECK, self._check_memory)
         try:
-            run.sent = await self._send(framed(Request(number, envelope, shapes)))
+            run.sent = await self._send(framed(Request(number, envelope)))
             return run, await run.ending
         except asyncio.CancelledError:
             self.kill("killed", "the run was cancelled", number)

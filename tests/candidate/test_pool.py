@@ -399,8 +399,8 @@ def test_a_record_that_cannot_be_rebuilt_there_is_an_error_of_that_run():
     assert first.outcome.answer == after.outcome.answer
 
 
-def test_a_pool_learns_what_results_of_writes_look_like():
-    """A write that one query's record shows is simulated in the next, in whose record it is not."""
+def test_what_a_pool_saw_before_answers_no_tool():
+    """A write that one query's record shows is refused in the next, in whose record it is not, as in the one before."""
     shown = envelope(calls=[call("refund", {"order": "K-7"}, {"receipt_id": "R-7", "by": "ada"}, effect="write")])
 
     async def run():
@@ -410,7 +410,7 @@ def test_a_pool_learns_what_results_of_writes_look_like():
     before, _, after = asyncio.run(run())
     how = [[c.answered for c in o.tool_calls if c.name == "refund"] for o in (before, after)]
 
-    assert how == [["refused"] * 2, ["simulated"] * 2]
+    assert how == [["refused"] * 2, ["refused"] * 2]
     assert "ada" not in str(after.tool_calls)
 
 

@@ -107,8 +107,6 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
 
     id: int
     envelope: bytes
-    shapes: dict[str, Any] = {}
-    """Tool -> what results of it look like, for tools that this envelope's record does not have."""
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):

@@ -67,17 +67,9 @@ class Record:
     Args:
         calls: In the order in which they ended.
         effects: Tool -> effect, where the experiment says so.
-        shapes: Tool -> `simulate.shape_of` a result of another query.
     """
 
-    def __init__(
-        self,
-        calls: Iterable[ToolCall],
-        *,
-        effects: Mapping[str, Effect] | None = None,
-        shapes: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.shapes = shapes or {}
+    def __init__(self, calls: Iterable[ToolCall], *, effects: Mapping[str, Effect] | None = None) -> None:
         declared = effects or {}
         self._by_tool: dict[str, list[ToolCall]] = {}
         self._written: list[tuple[int, ToolCall]] = []

@@ -28,14 +28,12 @@ class Session:
     Thread-safe: agents call tools from pools of threads.
     """
 
-    def __init__(
-        self, stubs: Stubs, envelope: Envelope, *, scratch: Path, shapes: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, stubs: Stubs, envelope: Envelope, *, scratch: Path) -> None:
         self.stubs = stubs
         self.asked_at = envelope.query.asked_at
         """The time as of which memories are copied."""
         self.text = envelope.query.text
-        self.record = Record(envelope.served.tool_calls, effects=stubs.effects, shapes=shapes)
+        self.record = Record(envelope.served.tool_calls, effects=stubs.effects)
         self.worlds = [w.opened(self.record, envelope=envelope, scratch=scratch) for w in stubs.worlds]
         self.live_writes = 0
         """Writes that ran outside a world; 0 unless a policy broke the rules."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -13,22 +14,24 @@ from shadoweval.checks import checked_choice, checked_keywords, checked_strings
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
 
-__all__ = ["Simulate", "shape_of"]
+__all__ = ["Simulate"]
 
 _SIMULATED: Final = "simulated"
 _DEPTH: Final = 8
+_LETTER: Final = "0-9A-Za-z_\u00c0-\u0dff\u1e00-\u1fff\uac00-\ud7af"
+"""What words are made of in scripts that set words apart by spaces; in the others any place may be a word."""
 
 
 @checked_keywords()
 @dataclass(frozen=True, slots=True)
 class Simulate:
-    """A result shaped like the tool's.
+    """A result shaped like the tool's: from the incumbent's calls of it for the same query, else from its schema.
 
-    From the incumbent's calls of the same tool, else from its output schema, else from what the tool's results in other
-    queries looked like. Only writes by default: an acknowledged write misleads nobody, an invented read does.
+    Only of tools that are declared to write, by default: an acknowledged write misleads nobody, an invented read does,
+    and a tool of unknown effect may be a read. What a worker saw of other queries changes nothing.
     """
 
-    effects: tuple[Effect, ...] = ("write", "unknown")
+    effects: tuple[Effect, ...] = ("write",)
 
     def __post_init__(self) -> None:
         effects = checked_strings("Simulate", self.effects)
@@ -42,60 +45,89 @@ class Simulate:
             return None
         calls = reversed(record.calls(request.name))
         like = next((call for call in calls if call.error is None and uncopyable(call.result) is None), None)
-        if like is None and request.schema is not None:
-            result = from_schema(request.schema, request.arguments, number=next(record.made_up))
-        elif like is not None or request.name in record.shapes:
-            like = like or ToolCall(name=request.name, result=record.shapes[request.name])
+        if like is not None:
             result = from_recorded(like, request.arguments, number=next(record.made_up))
+        elif request.schema is not None:
+            result = from_schema(request.schema, request.arguments, number=next(record.made_up))
         else:
             return None
         return StubAnswer(answered="simulated", result=result)
 
 
-def shape_of(result: Any) -> Any:
-    """A result without what it says: the same names and types, lists empty."""
-    structure = parsed(result)
-    if structure is not None:
-        return json.dumps(shape_of(structure))
-    if isinstance(result, Mapping):
-        return {str(name): shape_of(value) for name, value in cast("Mapping[Any, Any]", result).items()}
-    if isinstance(result, bool) or result is None:
-        return result
-    blanks: dict[type, Any] = {str: _SIMULATED, int: 0, float: 0.0, list: [], tuple: []}
-    return blanks.get(type(result))
-
-
 def from_recorded(call: ToolCall, arguments: Mapping[str, Any], *, number: int = 1) -> Any:
-    """The recorded result with the candidate's arguments in the place of the incumbent's, and fresh identifiers."""
-    swaps = [
-        (old, arguments[name])
-        for name, old in call.arguments.items()
-        if name in arguments and old != arguments[name] and isinstance(old, str | int | float) and old != ""
-    ]
-    # Longer texts first, so that no text is replaced inside a longer one.
-    swaps.sort(key=lambda swap: len(str(swap[0])), reverse=True)
+    """The recorded result with the candidate's arguments in the place of the incumbent's, and fresh identifiers.
 
-    def swapped(value: Any, key: str) -> Any:
-        if isinstance(value, Mapping):
-            return {name: swapped(part, str(name)) for name, part in cast("Mapping[str, Any]", value).items()}
-        if isinstance(value, list | tuple):
-            parts = [swapped(part, key) for part in cast("list[Any]", value)]
-            return parts if isinstance(value, list) else tuple(parts)
-        if key in arguments:
-            return arguments[key]
-        if _names_identifier(key) and isinstance(value, str | int) and not isinstance(value, bool):
-            return _identifier(value, number)
-        for old, new in swaps:
-            if type(value) is type(old) and value == old:
-                return new
-            if isinstance(value, str) and isinstance(old, str) and old in value:
-                value = value.replace(old, str(new))
-        return value
-
+    All are exchanged at once, so that nothing is exchanged twice, and inside a text only whole words are.
+    """
+    exchange = _Exchange(call.arguments, arguments, number)
     structure = parsed(call.result)
     if structure is not None:  # a structure as JSON text, as agents get it from their frameworks
-        return json.dumps(swapped(structure, ""), ensure_ascii=False)
-    return swapped(call.result, "")
+        return json.dumps(exchange.applied(structure, ""), ensure_ascii=False)
+    return exchange.applied(call.result, "")
+
+
+class _Exchange:
+    """The candidate's arguments for the incumbent's, in one pass."""
+
+    def __init__(self, incumbent: Mapping[str, Any], candidate: Mapping[str, Any], number: int) -> None:
+        self._arguments, self._number = candidate, number
+        self._values = _exchanged(incumbent, candidate)
+        self._words = {old: str(new) for old, new in self._values if isinstance(old, str)}
+        self._inside = _whole_words(self._words)
+
+    def applied(self, value: Any, key: str) -> Any:
+        """What takes the place of a value that stands under a key."""
+        if key in self._arguments and _kind(value) == _kind(self._arguments[key]):
+            return self._arguments[key]
+        for old, new in self._values:
+            if type(value) is type(old) and value == old:
+                return new
+        if isinstance(value, Mapping):
+            return {name: self.applied(part, str(name)) for name, part in cast("Mapping[str, Any]", value).items()}
+        if isinstance(value, list | tuple):
+            parts = [self.applied(part, "") for part in cast("list[Any]", value)]
+            return parts if isinstance(value, list) else tuple(parts)
+        return self._scalar(value, key)
+
+    def _scalar(self, value: Any, key: str) -> Any:
+        if _names_identifier(key) and isinstance(value, str | int) and not isinstance(value, bool):
+            return _identifier(value, self._number)
+        if isinstance(value, str) and self._inside is not None:
+            return self._inside.sub(lambda match: self._words[match[0]], value)
+        return value
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "mapping"
+    return "sequence" if isinstance(value, list | tuple) else "scalar"
+
+
+def _exchanged(incumbent: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Values of the incumbent's arguments with the candidate's of the same name, where they differ.
+
+    Truth values, which stand for nothing but themselves, and values that would become two different ones are left out.
+    """
+    both = [
+        (old, candidate[name])
+        for name, old in incumbent.items()
+        if name in candidate and not isinstance(old, bool) and old not in ("", None)
+    ]
+    return [
+        (old, new)
+        for old, new in both
+        if new != old and all(other == new for same, other in both if type(same) is type(old) and same == old)
+    ]
+
+
+def _whole_words(texts: Iterable[str]) -> re.Pattern[str] | None:
+    """Finds the texts where they are no part of a longer word, number, name or address; None: there are none."""
+    # Longer ones first: of two that begin at one place the longer one is meant.
+    longest_first = sorted(texts, key=len, reverse=True)
+    if not longest_first:
+        return None
+    either = "|".join(map(re.escape, longest_first))
+    return re.compile(rf"(?<![{_LETTER}@-])(?<![{_LETTER}]\.)(?:{either})(?![{_LETTER}@-])(?!\.[{_LETTER}])")
 
 
 def _names_identifier(key: str) -> bool:

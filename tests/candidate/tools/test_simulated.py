@@ -5,7 +5,7 @@ from candidate_rig import call, envelope
 
 from shadoweval import Simulate, Stubs
 from shadoweval.candidate.tools.session import Session
-from shadoweval.candidate.tools.simulated import from_recorded, from_schema, shape_of
+from shadoweval.candidate.tools.simulated import from_recorded, from_schema
 
 PAID = call(
     "refund",
@@ -77,14 +77,21 @@ def test_a_recursive_schema_ends():
     assert json.dumps(from_schema(tree, {})).count("next") < 20
 
 
-@pytest.mark.parametrize(
-    ("effect", "answered"), [("write", "simulated"), ("unknown", "simulated"), ("read", "refused")]
-)
+@pytest.mark.parametrize(("effect", "answered"), [("write", "simulated"), ("unknown", "refused"), ("read", "refused")])
 def test_only_writes_are_simulated(effect, answered, tmp_path):
-    """An acknowledged write misleads nobody; an invented read would."""
+    """An acknowledged write misleads nobody; an invented read would, and what nobody declared may be a read."""
     opened = Session(Stubs(default=[Simulate()]), envelope(calls=[PAID]), scratch=tmp_path)
 
     assert opened.answer("refund", ASKED, effect=effect, live=None).answered == answered
+
+
+@pytest.mark.parametrize("effect", ["read", "unknown"])
+def test_reads_are_made_up_for_who_asks(effect, tmp_path):
+    """`Simulate(effects=...)` says so in so many words."""
+    stubs = Stubs(default=[Simulate(effects=("read", "write", "unknown"))])
+    opened = Session(stubs, envelope(calls=[PAID]), scratch=tmp_path)
+
+    assert opened.answer("refund", ASKED, effect=effect, live=None).answered == "simulated"
 
 
 def test_identifiers_differ_from_call_to_call(tmp_path):
@@ -106,23 +113,31 @@ def test_without_a_shape_nothing_is_simulated(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("result", "simulated"),
+    ("recorded", "asked", "result", "made"),
     [
-        ({"refund_id": 17, "to": "ada@mail.example", "lines": [1], "ok": True}, {"refund_id": -1, "to": "K-9"}),
-        ('{"refund_id": "R-17", "to": "ada@mail.example"}', '{"refund_id": "simulated-1", "to": "K-9"}'),
-        ("ada paid", "simulated"),
+        ({"frm": "Ben", "to": "Anna"}, {"frm": "Anna", "to": "Ben"}, "Ben to Anna", "Anna to Ben"),
+        ({"title": "at"}, {"title": "login bug"}, "Created: at", "Created: login bug"),
+        ({"title": "at"}, {"title": "login bug"}, {"status": "Created"}, {"status": "Created"}),
+        ({"order": "K-1"}, {"order": "K-2"}, "K-1, not K-12 or K-1-b. K-1.", "K-2, not K-12 or K-1-b. K-2."),
+        ({"who": "ann"}, {"who": "bob"}, "ann <ann@x.example>", "bob <ann@x.example>"),
+        ({"a": "x", "b": "x y"}, {"a": "1", "b": "x"}, "x y, x", "x, 1"),
+        ({"frm": "Ben", "to": "Ben"}, {"frm": "Ann", "to": "Cid"}, "Ben to Ben", "Ben to Ben"),
+        ({"frm": "Ben", "to": "Ben"}, {"frm": "Ann", "to": "Ben"}, "Ben to Ben", "Ben to Ben"),
+        ({"urgent": True}, {"urgent": False}, {"done": True}, {"done": True}),
+        ({"to": ["a"]}, {"to": ["b", "c"]}, {"to": ["a"], "sent": 1}, {"to": ["b", "c"], "sent": 1}),
+        ({"to": ["a"]}, {"to": ["b", "c"]}, {"recipients": ["a"]}, {"recipients": ["b", "c"]}),
+        ({"note": ""}, {"note": "x"}, {"text": "", "more": "a"}, {"text": "", "more": "a"}),
+        ({"who": "安娜"}, {"who": "本"}, "退款给安娜了", "退款给本了"),
+        ({"to": r"\g<0>"}, {"to": r"\1"}, r"to \g<0>", r"to \1"),
     ],
 )
-def test_shapes_of_other_queries_help_and_tell_nothing(tmp_path, result, simulated):
-    """A write that this incumbent never made gets a result of the form seen elsewhere, with no value of anybody's."""
-    shapes = {"refund": shape_of(result)}
-    assert "ada" not in str(shapes)
-    opened = Session(Stubs(), envelope(), scratch=tmp_path, shapes=shapes)
+def test_values_are_exchanged_whole_and_at_once(recorded, asked, result, made):
+    """No value is exchanged twice, none inside a longer word, and none that would become two different ones."""
+    assert from_recorded(call("act", recorded, result, effect="write"), asked) == made
 
-    answer = opened.answer("refund", {"to": "K-9"}, effect="write", live=None)
 
-    assert answer.answered == "simulated"
-    if isinstance(simulated, dict):
-        simulated = {**simulated, "lines": [], "ok": True}
-    assert answer.result == simulated
-    assert opened.answer("refund", {"to": "K-9"}, effect="read", live=None).answered == "refused"
+def test_what_a_worker_saw_before_changes_no_made_up_result(tmp_path):
+    """A write that this query's record does not know is refused, whatever earlier envelopes had."""
+    opened = Session(Stubs(), envelope(), scratch=tmp_path)
+
+    assert opened.answer("refund", {"to": "K-9"}, effect="write", live=None).answered == "refused"
