@@ -23,6 +23,8 @@ from shadoweval.errors import ArgumentError
 __all__ = ["Limits", "Sandbox"]
 
 _MILLION: Final = 1e6
+_DATE: Final = re.compile(r"[-@](\d{4}-\d\d(-\d\d)?|\d{8}|\d{4})$")
+"""End of the name of a dated version: `-2024-11-20`, `-20241022`, `@20241022`, `-0613`."""
 _ENDPOINT: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\s/]+):(?P<port>\d{1,5})")
 
 
@@ -42,8 +44,8 @@ class Limits:
     usd: float | None = None
     """Dollars of all model calls of a run together; of those that say what they cost, or that `prices` knows."""
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    """Model -> dollars for a million input tokens and for a million output tokens. The name as steps have it, or how it
-    begins; the longest that fits counts."""
+    """Model -> dollars for a million input tokens and for a million output tokens. The name as steps have it; it prices
+    that model's dated versions too (`gpt-4o` also `gpt-4o-2024-11-20`), and no other model whose name begins alike."""
     concurrency: int = 1
     """Envelopes that one child of an async candidate runs at a time; sync candidates always run one."""
     start_seconds: float = 300.0
@@ -66,10 +68,10 @@ class Limits:
 
     def cost(self, model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:
         """Dollars of one model call; None where its price or its tokens are not known."""
-        known = max((name for name in self.prices if model.startswith(name)), key=len, default=None)
-        if known is None or (tokens_in is None and tokens_out is None):
+        price = self.prices.get(model) or self.prices.get(_DATE.sub("", model))
+        if price is None or (tokens_in is None and tokens_out is None):
             return None
-        price_in, price_out = self.prices[known]
+        price_in, price_out = price
         return ((tokens_in or 0) * price_in + (tokens_out or 0) * price_out) / _MILLION
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from shadoweval.capture.documents import as_text
@@ -20,6 +20,10 @@ class Interceptor(Protocol):
 
     def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
         """The answer. `live()` runs the tool for real (a coroutine for an async tool: give it as the result)."""
+        ...
+
+    def happened(self, name: str, arguments: Mapping[str, Any], *, effect: Effect) -> None:
+        """A tool has run where nobody could have answered for it: at a model's provider."""
         ...
 
 

@@ -66,6 +66,7 @@ class Recorder:
         fault: What a fault of ours raised while recording.
         closed: The run is over; what it started may go on.
         handler: Through which a library tells of this run (see `third_party`); None: none has told anything.
+        requested: Tool calls that a model asked for, as its adapter keeps them; not set before there is one.
         streams: Tools and steps that yield, and have begun and not ended.
         first_chunk: Seconds until the first chunk.
         began: `time.perf_counter()` at the beginning.
@@ -82,6 +83,7 @@ class Recorder:
         "log",
         "max_items",
         "numbers",
+        "requested",
         "streams",
         "truncated",
     )
@@ -96,6 +98,7 @@ class Recorder:
         self.fault: BaseException | None = None
         self.handler: Any = None
         self.streams: list[Any] | None = None
+        self.requested: Any
         self.first_chunk: float | None = None
         self.began = time.perf_counter()
 
@@ -171,15 +174,17 @@ class Recorder:
         for stream in streams or ():
             stream.cut()
 
-    def called(self, since: int) -> set[str]:
-        """Names of the decorated tools that were called since the log had that length.
+    def own_calls(self, since: int) -> list[tuple[int, str, bytes]]:
+        """Calls of decorated tools that ended since the log had that length: position, name and arguments.
 
-        What a library's handler tells of has the index of its step: calls of one tool in parallel are no calls within
-        each other.
+        What a library's handler tells of has the index of its step: it is no call of a decorated tool.
         """
-        return {
-            entry[1] for entry in self.log[since:] if entry[0] == CALL and (len(entry) <= INDEX or entry[INDEX] is None)
-        }
+        log = self.log
+        return [
+            (at, entry[1], entry[3])
+            for at in range(since, len(log))
+            if (entry := log[at])[0] == CALL and (len(entry) <= INDEX or entry[INDEX] is None)
+        ]
 
     def add_hits(self, rows: Sequence[Any], *, replace: bool = False) -> None:
         """One retrieval's list; `replace`: it is the final one, such as a reranker's."""

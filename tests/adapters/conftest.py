@@ -27,6 +27,7 @@ def server(_running):
     """A fresh view of the server."""
     _running.seen.clear()
     _running.faults.clear()
+    _running.answers.clear()
     return _running
 
 

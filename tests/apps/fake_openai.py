@@ -20,6 +20,7 @@ class FakeOpenAI(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen = []
         self.faults = []  # HTTP statuses for the next requests
+        self.answers = []  # whole answers for the next requests, a list of events for a streamed one
         self.thread = threading.Thread(target=self.serve_forever, daemon=True)
         self.thread.start()
 
@@ -48,6 +49,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.faults:
             status = self.server.faults.pop(0)
             self._json({"error": {"message": f"injected {status}", "type": "x", "code": None, "param": None}}, status)
+        elif self.server.answers:
+            answer = self.server.answers.pop(0)
+            self._events([*answer, "[DONE]"]) if isinstance(answer, list) else self._json(answer)
         elif self.path.endswith("/chat/completions"):
             self._chat(body)
         elif self.path.endswith("/responses"):

@@ -192,7 +192,7 @@ def test_the_budget_ends_a_run():
 
 
 def test_prices_make_dollars_of_tokens():
-    """A provider says tokens only: the longest name that the model's begins with gives the price, and budgets hold."""
+    """A provider says tokens only: the model's own price counts, for its dated versions too, and budgets hold."""
     prices = {"large": (1.0, 1.0), "large-model": (1000.0, 2000.0), "other": (9.0, 9.0)}
     by_usd = run_one("unpriced", limits=Limits(usd=2.0, prices=prices))
     by_price = run_one("spender", limits=Limits(usd=2.0, prices=prices))
@@ -202,6 +202,10 @@ def test_prices_make_dollars_of_tokens():
     assert {step.cost_usd for step in by_price.steps} == {0.5}  # what the call itself says goes first
     assert Limits(prices=prices).cost("unknown", 1, 1) is None
     assert Limits(prices=prices).cost("large-model", None, None) is None
+    assert Limits(prices=prices).cost("large-model-2024-07-18", 1_000_000, 0) == 1000.0
+    assert Limits(prices=prices).cost("large-0613", 1_000_000, 0) == 1.0
+    assert Limits(prices=prices).cost("large-mini-2024-07-18", 1_000_000, 0) is None  # another model
+    assert Limits(prices=prices).cost("large-mini", 1_000_000, 0) is None
 
 
 def test_a_timeout_keeps_the_steps_that_were_made():

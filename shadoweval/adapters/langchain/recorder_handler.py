@@ -68,6 +68,8 @@ class RecordingHandler(BaseCallbackHandler):
         self.nodes = Nodes(recorder.next_index)
         self.first_tokens: dict[UUID, float] = {}
         self.tools: dict[UUID, tuple[bytes, int, Effect]] = {}
+        self.claimed: set[int] = set()
+        """Positions in the log of calls that `@tool` functions inside LangChain's tools have recorded."""
         self.recorded_error: BaseException | None = None
         """What a step failed with, so that what it is raised through does not fail with it again."""
         self.root: UUID | None = None
@@ -228,6 +230,14 @@ class RecordingHandler(BaseCallbackHandler):
         self.recorded_error = error
         self._tool_ended(run_id, None, error_text(error))
 
+    def _recorded_itself(self, name: str, arguments: bytes, log_length: int) -> bool:
+        """Whether a `@tool` function of that name has ended since; each stands for one call, best for an equal one."""
+        own = [call for call in self.recorder.own_calls(log_length) if call[1] == name and call[0] not in self.claimed]
+        if not own:
+            return False
+        self.claimed.add(next((at for at, _, sent in own if sent == arguments), own[0][0]))
+        return True
+
     def _tool_ended(self, run_id: UUID, result: Any, error: str | None) -> None:
         run, call = self.runs.pop(run_id, None), self.tools.pop(run_id, None)
         if run is None or call is None:
@@ -238,7 +248,11 @@ class RecordingHandler(BaseCallbackHandler):
         if parent in self.nodes.ends:
             self.nodes.ends[parent] = ended
         # A @tool function inside the LangChain tool, and whoever answers for an interceptor, record it themselves.
-        if installed.interceptor is not None or name in self.recorder.called(log_length) or is_delegate(result):
+        if (
+            installed.interceptor is not None
+            or is_delegate(result)
+            or self._recorded_itself(name, arguments, log_length)
+        ):
             return
         try:
             self.recorder.add_call(

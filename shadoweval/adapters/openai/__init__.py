@@ -5,6 +5,6 @@ No module of this folder imports openai: clients and responses are known by what
 
 from shadoweval.adapters.openai.mirror import mirrored_client
 from shadoweval.adapters.openai.recording import watch
-from shadoweval.adapters.openai.replies import reply_of
+from shadoweval.adapters.openai.replies import ModelFailedError, reply_of
 
-__all__ = ["mirrored_client", "reply_of", "watch"]
+__all__ = ["ModelFailedError", "mirrored_client", "reply_of", "watch"]

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from shadoweval.adapters.openai.recording import ModelCall, Observer, observed
-from shadoweval.adapters.openai.replies import Reply, reply_data
+from shadoweval.adapters.openai.replies import ModelFailedError, Reply, reply_data
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, finish
@@ -87,10 +87,10 @@ class _MirroredRequest:
         if model is not None and recorder is not None:
             model.ended(response)
             reply = model.reply or reply
-            with self.call.at("outcome"):
-                for tool_call in reply.tool_calls:
-                    recorder.add_call(tool_call.name, tool_call.arguments, None, started=perf_counter(), duration=0.0)
-        finish(self.call, (reply, self.chunks or None))
+        if reply.error is not None:
+            finish(self.call, error=ModelFailedError(reply.model, reply.error))
+        else:
+            finish(self.call, (reply, self.chunks or None))
 
     def failed(self, error: BaseException) -> None:
         """It failed, or its reader went away."""

@@ -16,11 +16,11 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from shadoweval.adapters.openai.replies import Reply, RequestedCall, StreamedReply, read_reply, results_in
+from shadoweval.adapters.openai.replies import Reply, StreamedReply, read_reply
+from shadoweval.adapters.openai.requested import expect_results, record_hosted, record_results
 from shadoweval.capture.interception import error_text
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.errors import ArgumentError
@@ -57,40 +57,13 @@ def watch(client: _C) -> _C:
     return observed(client, _recording)
 
 
-class _PendingCalls:
-    """Tool calls that the model asked for, whose results the next request may bring."""
-
-    __slots__ = ("calls", "log_length", "recorder", "since")
-
-    def __init__(self, recorder: Recorder, calls: tuple[RequestedCall, ...]) -> None:
-        self.recorder, self.calls = recorder, calls
-        self.log_length, self.since = len(recorder.log), perf_counter()
-
-    def record(self, results: Mapping[str, Any]) -> None:
-        """Record those that came back and were not recorded by the tool itself."""
-        recorder = self.recorder
-        recorded = recorder.called(self.log_length)
-        duration = perf_counter() - self.since
-        for call in self.calls:
-            if call.id in results and call.name not in recorded:
-                result = results[call.id]
-                recorder.add_call(call.name, dict(call.arguments), result, started=self.since, duration=duration)
-
-
-_pending: Final[ContextVar[_PendingCalls | None]] = ContextVar("shadoweval_openai_pending", default=None)
-
-
 def _recording(path: str, body: Mapping[str, Any]) -> Observer | None:
     recorder = current.get()
     if recorder is None:
         return None
     call = ModelCall(recorder, path, body)
     with _guarded(recorder):
-        pending = _pending.get()
-        if pending is not None:
-            _pending.set(None)
-            if pending.recorder is recorder:
-                pending.record(results_in(body))
+        record_results(recorder, body)
     return call
 
 
@@ -148,8 +121,10 @@ class ModelCall:
         self._over = True
         self.reply = reply
         recorder, duration = self.recorder, perf_counter() - self._began
+        error = error or reply.error
         if reply.tool_calls and error is None:
-            _pending.set(_PendingCalls(recorder, reply.tool_calls))
+            expect_results(recorder, reply.tool_calls)
+        record_hosted(recorder, reply.hosted)
         times = (self._began - recorder.began, duration)
         usage = (reply.input_tokens, reply.output_tokens, None)
         name = reply.model or self.model

@@ -64,6 +64,12 @@ class Interception:
             return StubAnswer(answered="live", result=live())
         return StubAnswer(answered="refused", error=f"{name!r} was called outside any run")
 
+    def happened(self, name: str, arguments: Mapping[str, Any], *, effect: Effect) -> None:
+        """Counted by the run as a live write, unless it only read."""
+        own = self.current()
+        if own is not None:
+            own.happened(name, arguments, effect=effect)
+
 
 def install(interception: Interception) -> None:
     """Make `interception` answer every tool call of this process, those of libraries that are imported later too."""

@@ -132,6 +132,14 @@ class Session:
         with self._lock:
             self._writes.append(write)
 
+    def happened(self, name: str, arguments: Mapping[str, Any], *, effect: Effect) -> None:
+        """A tool has run where no policy is asked: at a model's provider."""
+        if self.stubs.effects.get(name, effect) != "read":
+            write = WriteEffect(tool=name, arguments=_plain_arguments(arguments), entity="")
+            with self._lock:
+                self.live_writes += 1
+                self._writes.append(write)
+
     def writes(self) -> tuple[WriteEffect, ...]:
         """What the run wrote or would have written, in order."""
         if not self._writes:

@@ -1,0 +1,97 @@
+"""Single fields of what OpenAI-compatible servers send: from the SDK's objects and from plain JSON alike.
+
+Servers differ: content is a text or a list of parts, arguments are JSON text or an object, reasoning goes by three
+names. What is text of the answer follows the SDK: `message.content`, and `Response.output_text`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+__all__ = ["USAGE", "arguments_of", "items", "joined", "part", "reasoning_of", "text_of", "tokens_of", "tool_call_body"]
+
+_TEXT_PARTS: Final = frozenset({None, "text", "output_text"})
+_REASONING: Final = ("reasoning_content", "reasoning", "thinking")
+"""DeepSeek, vLLM and Qwen; OpenRouter, Groq and Ollama; Mistral's parts and some gateways."""
+USAGE: Final = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+
+
+def part(value: Any, *names: str) -> Any:
+    """A nested attribute or key; None where there is none."""
+    for name in names:
+        value = cast("Any", value).get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value
+
+
+def items(value: Any) -> Iterable[Any]:
+    """The elements of a list; none where it is no list."""
+    return cast("list[Any]", value) if isinstance(value, list | tuple) else ()
+
+
+def joined(texts: Iterable[str | None]) -> str | None:
+    """The texts, one after the other; None: there are none."""
+    known = [text for text in texts if text is not None]
+    return "".join(known) if known else None
+
+
+def text_of(content: Any) -> str | None:
+    """The text in a message's content, a text or a list of parts; reasoning, refusals and references are none."""
+    if content is None or isinstance(content, str):
+        return content
+    return joined(_text_of_part(each) for each in (items(content) or (content,)))
+
+
+def _text_of_part(piece: Any) -> str | None:
+    if isinstance(piece, str):
+        return piece
+    text = part(piece, "text") if part(piece, "type") in _TEXT_PARTS else None
+    return text if isinstance(text, str) else None
+
+
+def reasoning_of(message: Any) -> str | None:
+    """What the model thought before it answered, where the server tells: a field, or parts of the content."""
+    for name in _REASONING:
+        thought = text_of(part(message, name))
+        if thought:
+            return thought
+    parts = (each for each in items(part(message, "content")) if not isinstance(each, str))
+    return joined(text_of(part(each, "thinking") or part(each, "text")) for each in parts if _is_thought(each))
+
+
+def _is_thought(piece: Any) -> bool:
+    return part(piece, "type") in {"thinking", "reasoning", "reasoning_text"}
+
+
+def arguments_of(text: Any) -> dict[str, Any]:
+    """Arguments as the model wrote them; what is no JSON object stands under `arguments`."""
+    if isinstance(text, Mapping):
+        return dict(cast("Mapping[str, Any]", text))
+    try:
+        read: Any = json.loads(text or "{}")
+    except (TypeError, ValueError, RecursionError):
+        read = text
+    return cast("dict[str, Any]", read) if isinstance(read, dict) else {"arguments": read}
+
+
+def tool_call_body(call: Any) -> tuple[Any, Any]:
+    """Name and arguments of a tool call or of a piece of one: a function's, a custom tool's, or its own."""
+    custom = part(call, "custom")
+    if custom is not None:
+        return part(custom, "name"), part(custom, "input")
+    body = part(call, "function") or call
+    return part(body, "name"), part(body, "arguments")
+
+
+def tokens_of(usage: Any) -> dict[str, int | None]:
+    """Chat completions and embeddings say `prompt_tokens`, responses `input_tokens`."""
+    prompt, completion, given, taken = (_count(part(usage, name)) for name in USAGE)
+    return {
+        "input_tokens": given if prompt is None else prompt,
+        "output_tokens": taken if completion is None else completion,
+    }
+
+
+def _count(number: Any) -> int | None:
+    return number if isinstance(number, int) else None
