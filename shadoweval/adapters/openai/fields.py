@@ -84,13 +84,10 @@ def tool_call_body(call: Any) -> tuple[Any, Any]:
     return part(body, "name"), part(body, "arguments")
 
 
-def tokens_of(usage: Any) -> dict[str, int | None]:
-    """Chat completions and embeddings say `prompt_tokens`, responses `input_tokens`."""
+def tokens_of(usage: Any) -> tuple[int | None, int | None]:
+    """Tokens in and out. Chat completions and embeddings say `prompt_tokens`, responses `input_tokens`."""
     prompt, completion, given, taken = (_count(part(usage, name)) for name in USAGE)
-    return {
-        "input_tokens": given if prompt is None else prompt,
-        "output_tokens": taken if completion is None else completion,
-    }
+    return given if prompt is None else prompt, taken if completion is None else completion
 
 
 def _count(number: Any) -> int | None:

@@ -98,6 +98,7 @@ def read_reply(response: Any) -> Reply:
     function = part(message, "function_call")
     if function is not None:
         calls.append(_requested(None, function))
+    tokens_in, tokens_out = tokens_of(part(response, "usage"))
     text = text_of(part(message, "content") if message is not None else part(choice, "text"))
     return Reply(
         model=str(part(response, "model") or ""),
@@ -109,7 +110,8 @@ def read_reply(response: Any) -> Reply:
         hosted=tuple(_executed(call) for call in items(part(message, "executed_tools"))),
         finish_reason=part(choice, "finish_reason"),
         error=_error(part(choice, "error") or (part(response, "error") if choice is None else None)),
-        **tokens_of(part(response, "usage")),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
     )
 
 
@@ -140,6 +142,7 @@ def _read_output(response: Any) -> Reply:
     contents = [each for item in output if part(item, "type") == "message" for each in items(part(item, "content"))]
     status = part(response, "status")
     error = _error(part(response, "error"))
+    tokens_in, tokens_out = tokens_of(part(response, "usage"))
     return Reply(
         model=str(part(response, "model") or ""),
         text=joined(part(each, "text") for each in contents if part(each, "type") == "output_text"),
@@ -149,7 +152,8 @@ def _read_output(response: Any) -> Reply:
         hosted=tuple(_hosted(item) for item in output if _is_call(item) and part(item, "call_id") is None),
         finish_reason=status,
         error=error or (f"the response is {status}" if status in _FAILED else None),
-        **tokens_of(part(response, "usage")),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
     )
 
 

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import pickle
+import platform
 import resource
 import select
 import signal
@@ -66,6 +67,8 @@ def main(descriptor: int) -> None:
     if content is None:
         return
     start: Start = decode(content, Start)
+    # Asked for by the headers of many SDKs, and else found out by a subprocess, which a child may not start.
+    vars(platform.uname())["processor"] = platform.machine()
     interception = intercept.Interception()
     intercept.install(interception)
     try:

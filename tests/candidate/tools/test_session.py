@@ -1,10 +1,11 @@
 from collections import Counter
 
-from candidate_rig import call
+from candidate_rig import call, envelope
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadoweval.candidate.tools.session import compare_writes
+from shadoweval.candidate.tools.session import Session, compare_writes
+from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.records import WriteEffect
 
 
@@ -50,3 +51,13 @@ def test_the_counts_add_up(incumbent, candidate):
     assert counts["same"] + counts["extra"] + counts["duplicated"] == len(candidate)
     assert counts["same"] == (Counter(incumbent) & Counter(candidate)).total()
     assert counts["extra"] == len(set(candidate) - set(incumbent))
+
+
+def test_what_a_providers_tool_wrote_is_a_live_write(tmp_path):
+    """Nobody was asked, so it ran for real: counted and shown, unless the experiment says that it only reads."""
+    session = Session(Stubs(effects={"search": "read"}), envelope(), scratch=tmp_path)
+    session.happened("close_ticket", {"id": 7}, effect="unknown")
+    session.happened("search", {"query": "x"}, effect="unknown")
+    session.happened("web_search", {"query": "x"}, effect="read")
+    assert session.live_writes == 1
+    assert [(write.tool, write.arguments) for write in session.writes()] == [("close_ticket", {"id": 7})]
