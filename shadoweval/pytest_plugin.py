@@ -26,4 +26,4 @@ def shadow(request: pytest.FixtureRequest) -> Shadow:
     """
     from shadoweval.evaluation.suite import Shadow  # noqa: PLC0415 - a run that does not use the fixture loads nothing
 
-    return Shadow(report_folder=request.config.getoption("--shadow-report"))
+    return Shadow(report_folder=request.config.getoption("--shadow-report"), test=request.node.nodeid)

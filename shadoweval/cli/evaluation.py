@@ -11,7 +11,7 @@ from typing import Final
 
 from shadoweval.cli.control import say
 from shadoweval.clock import parse_span
-from shadoweval.errors import ShadowEvalError
+from shadoweval.errors import NewerDatabaseError, ShadowEvalError, StoreError
 from shadoweval.evaluation.alerts import LogNotifier, WebhookNotifier, notify_changes
 from shadoweval.evaluation.evaluate import evaluate as evaluate_stored
 from shadoweval.evaluation.schedule import repeat
@@ -36,12 +36,20 @@ def evaluate(options: argparse.Namespace) -> int:
     def once() -> None:
         newest[:] = [_evaluate_once(experiment, options, since=since)]
 
+    def at_its_time() -> None:
+        try:
+            once()
+        except NewerDatabaseError:
+            raise
+        except StoreError as error:  # a server that restarts, a writer that holds the file: the next look takes all up
+            say(f"this look is missed, the next one is due in {options.every}: {error}")
+
     with exclusive(experiment.settings.folder, f"evaluate-{experiment.name}.lock"):
         if options.every is None:
             once()
         else:
             every = parse_span(options.every, name="--every").total_seconds()
-            counts = repeat(once, every=every, stop=_stop_on_signal())
+            counts = repeat(at_its_time, every=every, stop=_stop_on_signal())
             say(f"{counts['runs']} runs, {counts['missed']} missed")
     return _exit_code(newest[0]) if newest else 0
 

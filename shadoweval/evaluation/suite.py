@@ -7,10 +7,14 @@ candidates are shadowed with, as if it had been served. From there on everything
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import hashlib
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -31,18 +35,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Shadow"]
 
+_LONGEST: Final = 150
+"""Characters of a report's name, of the 255 bytes that a file's may have."""
+
 
 class Shadow:
     """The pytest fixture: call it with an experiment and a case file, assert on the verdict.
 
     Args:
         report_folder: Where each call writes its HTML report; None: nowhere.
+        test: Name of the test, which names its reports, so that none is written over another test's.
     """
 
-    def __init__(self, *, report_folder: str | None = None) -> None:
+    def __init__(self, *, report_folder: str | None = None, test: str = "") -> None:
         self.evaluation: Evaluation | None = None
         """The evaluation of the last call."""
-        self._report_folder = report_folder
+        self._report_folder, self._test = report_folder, test
+        self._reports = 0
 
     def __call__(
         self,
@@ -66,8 +75,14 @@ class Shadow:
         name = candidate or next(iter(experiment.candidates))
         self.evaluation = run_suite(experiment, cases=cases, candidates=[name], processes=processes)
         if self._report_folder is not None:
-            report(self.evaluation, Path(self._report_folder) / f"{experiment.name}-{name}.html")
+            report(self.evaluation, Path(self._report_folder) / self._report_name(experiment.name, name))
         return self.evaluation.verdicts[0]
+
+    def _report_name(self, experiment: str, candidate: Arm) -> str:
+        self._reports += 1
+        again = f"-{self._reports}" if self._reports > 1 else ""
+        name = f"{self._test}-{experiment}-{candidate}" if self._test else f"{experiment}-{candidate}"
+        return f"{_file_name(name)}{again}.html"
 
 
 def run_suite(
@@ -86,11 +101,32 @@ def run_suite(
     suite = read_cases(_case_file(experiment, cases))
     folder = tempfile.TemporaryDirectory(prefix="shadow-suite-")
     with folder as path, SqlStore(f"sqlite:///{path}/suite.db") as store:
-        asyncio.run(_run(experiment, suite, store=store, names=names, processes=processes, clock=clock))
+        _complete(_run(experiment, suite, store=store, names=names, processes=processes, clock=clock))
         store.add_labels(labels_of(suite))
         evaluation = evaluate(experiment, candidates=names, once=True, store=store, clock=clock)
     note = f"A suite of {len(suite)} cases; arms: {', '.join(targets)}."
     return msgspec.structs.replace(evaluation, notes=(*evaluation.notes, note))
+
+
+def _complete(work: Coroutine[None, None, None]) -> None:
+    """Run it to its end, also where a loop runs already (an async test, a notebook): in a thread's own loop then."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1, thread_name_prefix="shadow-suite") as thread:
+        thread.submit(context.run, asyncio.run, work).result()
+
+
+def _file_name(name: str) -> str:
+    """The name without what file systems refuse, and short enough for them; different names stay different."""
+    name = name.replace("::", ".").replace("/", ".")
+    plain = re.sub(r"[^\w.-]+", "-", name)
+    if len(plain) <= _LONGEST and plain == name:
+        return plain
+    return f"{plain[-_LONGEST:]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _case_file(experiment: Experiment, cases: str | Path | None) -> Path:

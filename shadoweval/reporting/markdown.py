@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from shadoweval.records import Evaluation, GateResult, Verdict
 from shadoweval.reporting.view import number
 
 __all__ = ["markdown"]
 
+_PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
+"""What may be escaped by a backslash, each of it (CommonMark 0.31, section 2.4)."""
 _MARKS = {"holds": "✅", "broken": "❌", "open": "⏳", "error": "⚠️"}
 
 
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """A text that shows as it is written: no image, link, heading, table or tag, and nobody is mentioned."""
+    words = " ".join(text.split())
+    # GitHub looks for mentions after rendering, so that an escape does not hinder them; a word joiner does.
+    return _PUNCTUATION.sub(r"\\\g<0>", words).replace("@", "@\u2060")
 
 
 def _row(gate: GateResult) -> str:

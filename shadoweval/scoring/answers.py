@@ -54,8 +54,16 @@ def token_f1(*, any_script: bool = False) -> PairScorer:
 
 @checked_keywords()
 def rouge_l() -> PairScorer:
-    """`rouge_l`: F1 of the longest common subsequence (Lin 2004)."""
-    return _against_reference("rouge_l", lambda a, b: text_metrics.rouge_l_of(a, b).f1, version="rouge_l/1")
+    """`rouge_l`: F1 of the longest common subsequence (Lin 2004).
+
+    ASCII texts are split as google-research/rouge does; texts in any other script by `text_metrics.unicode_tokens`.
+    """
+
+    def similarity(answer: str, reference: str) -> float:
+        tokens = text_metrics.script_tokens(answer, reference)
+        return text_metrics.rouge_l_of(answer, reference, tokens=tokens).f1
+
+    return _against_reference("rouge_l", similarity, version="rouge_l/2")
 
 
 def _cosine() -> Similarity:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["exact_match_of", "rouge_l_of", "token_f1_of", "unicode_tokens"]
+__all__ = ["exact_match_of", "rouge_l_of", "script_tokens", "token_f1_of", "unicode_tokens"]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -46,6 +46,11 @@ def rouge_tokens(text: str) -> list[str]:
     Other letters separate words ("Röntgen" is "r", "ntgen"), so use `unicode_tokens` where they matter.
     """
     return _NOT_ROUGE.sub(" ", text.lower()).split()
+
+
+def script_tokens(answer: str, gold: str) -> Callable[[str], list[str]]:
+    """How to split these two: `rouge_tokens` where both are ASCII, which it was made for, else `unicode_tokens`."""
+    return rouge_tokens if answer.isascii() and gold.isascii() else unicode_tokens
 
 
 def unicode_tokens(text: str) -> list[str]:

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import closing
 
 import pytest
 
@@ -144,6 +146,29 @@ def test_every_so_often_until_stopped(project):
 
     assert process.returncode == 2
     assert "1 runs, 0 missed" in out
+
+
+@pytest.mark.slow
+def test_a_store_that_is_held_costs_one_look(project):
+    """While another process writes for longer than a look waits, that look is missed; the next sees all."""
+    serve(3)
+    shadoweval("worker", "toyapp:toy", "--until-idle")
+    with closing(sqlite3.connect(project / ".shadoweval" / "shadow.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "shadoweval", "evaluate", "toyapp:toy", "--every", "1s"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": "."},
+        )
+        assert "this look is missed" in process.stdout.readline()
+        other.execute("ROLLBACK")
+    while "after 3 pairs" not in (line := process.stdout.readline()):
+        assert line, "it ended"
+
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 3
 
 
 def test_kill_and_resume(project, capsys):

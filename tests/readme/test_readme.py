@@ -65,7 +65,9 @@ def test_the_suite_runs_under_pytest(tmp_path):
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "html" / "support-policy-first.html").exists()
+    (written,) = (tmp_path / "html").iterdir()
+    assert written.name.startswith("test_suite.py.test_")
+    assert written.name.endswith("-support-policy-first.html")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

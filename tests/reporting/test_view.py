@@ -1,11 +1,14 @@
 """What the report says, as data, and the files made of it."""
 
+import html
 import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
+from markdown_it import MarkdownIt
 
 from shadoweval.records import Scored, Unscored
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
@@ -146,6 +149,32 @@ def test_markdown_escapes_tables():
 
     assert text.splitlines()[0] == "## documentation / hybrid: HOLD"
     assert "**critical**" in text
+
+
+SPECIAL = ["![x](http://evil.example/p.png)", "<img src=x>", "[a](http://e.example)", "# head", "`code`", "a|b",
+           "*b* _c_",
+           "1. one", "&amp;", "a\n\n# head", "https://e.example www.e.example"]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", SPECIAL)
+def test_markdown_shows_words_as_they_are(words):
+    """Nothing in a user's or candidate's text makes an image, a link, a heading, a table's edge or a tag."""
+    one = evaluation()
+    verdict = msgspec.structs.replace(one.verdicts[0], reasons=(words,), notices=(words,), gates=())
+    page = MarkdownIt("gfm-like", {"linkify": False}).render(
+        markdown(msgspec.structs.replace(one, verdicts=(verdict,)))
+    )
+
+    assert not re.search("<(img|a|em|strong|code|h1|ol)[ >]", page)
+    assert page.count(html.escape(" ".join(words.split()))) == 2
+
+
+def test_markdown_calls_nobody():
+    """Who is named in a text is not notified."""
+    one = evaluation()
+    verdict = msgspec.structs.replace(one.verdicts[0], reasons=("ask @anna",))
+
+    assert "@anna" not in markdown(msgspec.structs.replace(one, verdicts=(verdict,)))
 
 
 def test_charts_escape_labels():
