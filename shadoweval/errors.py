@@ -161,7 +161,7 @@ class TargetError(ExperimentError):
     """A `"module:attribute"` that can't be imported, or whose object has the wrong shape."""
 
     def __init__(self, target: str, why: str, *, mend: str) -> None:
-        self.target, self.why = target, why
+        self.target, self.why, self.mend = target, why, mend
         super().__init__(f"Can't use {target!r}: {why}. {mend}")
 
 

@@ -42,10 +42,12 @@ PROMISES = {
     "worker/test_redacted_observations.py": "what candidates answer is redacted before it is stored",
 }
 PROMISE_FOLDERS = {
+    "aa": "the same pipeline as both arms",
     "apps": "whole applications with real libraries",
     "contracts": "one suite for each Protocol",
     "evals": "the case files",
     "faults": "injected faults through several rooms",
+    "hostile": "candidates that do what none should, from decorator to verdict",
     "readme": "README's code",
     "typing": "what type checkers say",
 }

@@ -10,12 +10,13 @@ from typing import Final
 
 import msgspec
 
+from shadoweval.candidate.causes import Cause, blamed, unproven, with_refusals
 from shadoweval.candidate.forkserver.client import ForkServerClient
 from shadoweval.candidate.forkserver.wire import Ready, Report, Start, outgoing
 from shadoweval.candidate.remote_child import Ended, RemoteChild, RemoteRun
 from shadoweval.candidate.throttle import RunQueue, Throttle
 from shadoweval.errors import CandidateError, TargetError
-from shadoweval.records import Envelope, Failure, FailureKind, Observation, Usage
+from shadoweval.records import NO_GUARD, Envelope, Failure, FailureKind, Observation, Usage
 
 __all__ = ["ArmRunner"]
 
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 _CANCELLED: Final = "the pool was told to stop what is in flight"
 _ANNOUNCEMENT: Final = 5.0
 """Seconds in which a first child says how it is contained."""
+_NO_PROCESS: Final = Cause("no process could be had from the fork server, so nothing was run")
 _RETRIES: Final = 2
 """How often a run that lost its child through no fault of its own, or met a rate limit, is run again."""
 
@@ -39,6 +41,7 @@ class ArmRunner:
     def __init__(self, spec: Start, *, processes: int) -> None:
         self.arm, self.limits = spec.arm, spec.limits
         self.fork_server = ForkServerClient(spec)
+        self._unjudged = (NO_GUARD,) if spec.guard is None else tuple(map(str, spec.guard.allow))
         self._queue = RunQueue(processes)
         self.containment = ""
         """What holds its processes, in words."""
@@ -88,7 +91,8 @@ class ArmRunner:
         except TargetError as error:  # an entry of the incumbent's, or a target that changed on disk
             if self.fork_server.ready is None:
                 self._unusable = error
-            return self._unrun(envelope, "error", str(error), error_type="TargetError")
+            cause = Cause(f"{error.target!r} can't be imported, so nothing was run", error.mend)
+            return self._unrun(envelope, "error", str(error), error_type="TargetError", cause=cause)
 
     async def _run(self, envelope: Envelope, *, alone: bool) -> Observation:
         epoch, frame = self._epoch, outgoing(envelope)
@@ -104,7 +108,7 @@ class ArmRunner:
                 run, end = await child.ask(self._numbers, frame)
             except CandidateError as error:
                 if retries == 0:
-                    return self._unrun(envelope, "crash", str(error))
+                    return self._unrun(envelope, "crash", str(error), cause=_NO_PROCESS)
                 continue
             finally:
                 self._queue.leave()
@@ -173,12 +177,16 @@ class ArmRunner:
 
     def _observed(self, envelope: Envelope, seen: Observation, *, run: RemoteRun, child: RemoteChild) -> Observation:
         """The child's observation, with what the pool knows better: candidate code may have written the report."""
+        failure = seen.failure
+        if failure is not None and unproven(failure):
+            seen = msgspec.structs.replace(seen, failure=with_refusals(failure, (*seen.refusals, *run.refusals)))
         if (
             seen.query_id == envelope.query.id
             and seen.arm == self.arm
             and seen.place == "shadow"
             and not run.refusals
             and seen.containment == child.containment
+            and seen.unjudged == self._unjudged
         ):
             return seen
         return msgspec.structs.replace(
@@ -188,10 +196,11 @@ class ArmRunner:
             place="shadow",
             refusals=(*seen.refusals, *run.refusals),
             containment=child.containment,
+            unjudged=self._unjudged,
         )
 
     def _lost(self, envelope: Envelope, end: Ended, *, run: RemoteRun, child: RemoteChild) -> Observation:
-        lost = self._unrun(envelope, end.kind, end.message)
+        lost = self._unrun(envelope, end.kind, end.message, cause=None if end.guilty else Cause(end.message))
         duration = asyncio.get_running_loop().time() - run.began
         return msgspec.structs.replace(
             lost,
@@ -200,14 +209,23 @@ class ArmRunner:
             usage=Usage(peak_memory=end.peak_memory),
             refusals=tuple(run.refusals),
             containment=child.containment,
+            unjudged=self._unjudged,
         )
 
-    def _unrun(self, envelope: Envelope, kind: FailureKind, message: str, *, error_type: str = "") -> Observation:
+    def _unrun(
+        self,
+        envelope: Envelope,
+        kind: FailureKind,
+        message: str,
+        *,
+        error_type: str = "",
+        cause: Cause | None = None,
+    ) -> Observation:
         return Observation(
             query_id=envelope.query.id,
             arm=self.arm,
             place="shadow",
-            failure=Failure(kind=kind, message=message, error_type=error_type),
+            failure=blamed(Failure(kind=kind, message=message, error_type=error_type), cause),
             started_at=dt.datetime.now(dt.UTC),
             duration=0.0,
             versions=self.fork_server.ready.versions if self.fork_server.ready else {},

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
+from shadoweval.candidate.causes import Cause
 from shadoweval.candidate.footprint import ProcessState, SchedStat
 from shadoweval.candidate.forkserver.wire import READ_BYTES, MessageReader, Messages, Report, Request, decode, send
 from shadoweval.candidate.run import Run, arguments_of, rate_limit
@@ -111,7 +112,8 @@ class Child:
             stop=self.stop,
         )
         if fault is not None:
-            self.report(Report(request.id, run.raised(fault)))
+            why = f"the stubs can't be opened: {type(fault).__name__}"
+            self.report(Report(request.id, run.raised(fault, Cause(why, "mend the world in Stubs(worlds=[...])"))))
             return None
         self.setup.interception.running.add(session)
         return run
@@ -164,7 +166,9 @@ class Child:
         try:
             return run.returned(value, chunks=chunks, extract=self.setup.extract)
         except Exception as fault:  # noqa: BLE001 - `extract` and the value's own methods are the user's
-            return run.raised(fault)
+            where = self.setup.extract is not None
+            cause = Cause(f"outcome= raised {type(fault).__name__}", "mend Experiment(outcome=...)") if where else None
+            return run.raised(fault, cause)
 
     def report(self, report: Report) -> None:
         """Send a report; a fork that the candidate made must not speak for it."""
@@ -264,7 +268,13 @@ def unbegun(fault: Exception) -> Observation:
         query_id="",
         arm="",
         place="shadow",
-        failure=Failure(kind="error", error_type=type(fault).__name__, message=f"nothing was run: {fault}"),
+        failure=Failure(
+            kind="error",
+            error_type=type(fault).__name__,
+            message=f"nothing was run: {fault}",
+            owner="shadow",
+            cause=f"nothing was run: {type(fault).__name__}",
+        ),
         started_at=dt.datetime.now(dt.UTC),
         duration=0.0,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import thread as executor_threads
 from typing import Any, Final
 
-__all__ = ["CpuMeter", "ProcessState", "SchedStat"]
+__all__ = ["CpuMeter", "OutOfMemoryKills", "ProcessState", "SchedStat"]
 
 _NEGLIGIBLE: Final = 1e-4
 """Seconds that are not worth the system calls which would tell whether they were waited for a processor."""
@@ -85,6 +86,47 @@ def _children() -> float:
     """Seconds of a processor's time of those children that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+class OutOfMemoryKills:
+    """How many processes of this one's memory group the kernel has killed since this was made, for lack of memory.
+
+    cgroups(7): `oom_kill` in version 2's memory.events, or in version 1's memory.oom_control.
+    """
+
+    def __init__(self) -> None:
+        self._before = self._count()
+
+    def risen(self) -> bool:
+        """Whether there were any; no where nobody knows."""
+        return self._count() > self._before
+
+    def _count(self) -> int:
+        for path in _memory_events():
+            try:
+                with open(path, encoding="ascii") as events:  # noqa: PTH123 - once a child
+                    return next((int(line.split()[1]) for line in events if line.startswith("oom_kill ")), 0)
+            except (OSError, ValueError):
+                continue
+        return 0
+
+
+@functools.cache
+def _memory_events() -> tuple[str, ...]:
+    """Where the count may stand: below this process's group, or, where a container hides that, at the root."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as groups:  # noqa: PTH123 - text, as the kernel has it
+            rows = [line.rstrip("\n").split(":", 2) for line in groups]
+    except OSError:
+        return ()
+    paths: list[str] = []
+    for _number, controllers, group in rows:
+        if not controllers:
+            paths += [f"/sys/fs/cgroup{group}/memory.events", "/sys/fs/cgroup/memory.events"]
+        elif "memory" in controllers.split(","):
+            old = "/sys/fs/cgroup/memory"
+            paths += [f"{old}{group}/memory.oom_control", f"{old}/memory.oom_control"]
+    return tuple(paths)
 
 
 class ProcessState:

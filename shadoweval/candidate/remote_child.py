@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from shadoweval.candidate.footprint import OutOfMemoryKills
 from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Report, Request, decode, framed
 from shadoweval.candidate.guard import Supervisor
 from shadoweval.candidate.sandbox import Limits
@@ -37,7 +38,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     kind: FailureKind
     message: str
     guilty: bool
-    """Whether this run is known to be the reason; if not, it may be run again."""
+    """Whether this run is known to be the reason; if not, it may be run again, and in the end the shadow failed."""
     peak_memory: int | None = None
 
 
@@ -92,6 +93,7 @@ class RemoteChild:
         self._buffer, self._writing = Messages(), asyncio.Lock()
         self._kill_reason: tuple[FailureKind, str, int | None] | None = None
         self._died: Died | None = None
+        self._out_of_memory = OutOfMemoryKills()
         self._hung_up = self._memory_checked = False
         self._deadline_timer: asyncio.TimerHandle | None = None
         self.loop.add_reader(channel, self._readable)
@@ -277,8 +279,11 @@ class RemoteChild:
             why = "the process that it was forked from is gone, and took it along"
             return Ended(kind="crash", message=why, guilty=False)
         kind, message, signal_number = _cause(self._died, self.memory)
-        # A SIGKILL that is not ours may be anyone's, so the run is given another chance.
-        outside = kind == "crash" and signal_number == signal.SIGKILL
+        if kind == "crash" and signal_number == signal.SIGKILL and self._out_of_memory.risen():
+            kind, message = "out_of_memory", "the kernel killed its process, since its memory group was full"
+        # A SIGKILL that is neither ours, nor its own, nor for memory may be anyone's: the run has another chance.
+        own = self.supervisor is not None and self.supervisor.killed_itself
+        outside = kind == "crash" and signal_number == signal.SIGKILL and not own
         return Ended(kind=kind, message=message, guilty=alone and run.sent and not outside, peak_memory=peak)
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
+from shadoweval.candidate.causes import Cause, blamed, cause_of, chain
 from shadoweval.candidate.footprint import CpuMeter, SchedStat
-from shadoweval.candidate.guard import RefusedError
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.tools.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
@@ -29,6 +29,10 @@ _KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
 """Unit of ru_maxrss."""
 _COST: Final = 2
 """Where a step's row has its dollars, behind its tokens in and out."""
+_RATE_LIMIT: Final = Cause(
+    "a rate limit (HTTP 429)",
+    "SHADOWEVAL_CANDIDATE_X=... in the worker's environment gives candidates a key X with a quota of their own",
+)
 
 
 class _BudgetedRecorder(capture.Recorder):
@@ -133,16 +137,17 @@ class Run:
             outcome = capture.outcome_of_chunks(chunks, parts=parts, extract=extract)
         return self._observed(parts, duration, outcome=outcome)
 
-    def raised(self, error: BaseException) -> Observation:
-        """The observation of a run that raised; what is no Exception is an error like any other."""
+    def raised(self, error: BaseException, cause: Cause | None = None) -> Observation:
+        """The observation of a run that raised; what is no Exception is an error like any other.
+
+        `cause`: what of the shadow raised, where that is known; else the exception tells (`causes.cause_of`).
+        """
         duration = self._end()
         parts = self.recorder.parts()
         failure = _failure(error, parts)
         if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
             failure = msgspec.structs.replace(failure, kind="error")
-        elif isinstance(error, RefusedError):
-            failure = msgspec.structs.replace(failure, kind="refused")
-        return self._observed(parts, duration, failure=failure)
+        return self._observed(parts, duration, failure=blamed(failure, cause or cause_of(error) or _limited(error)))
 
     def stopped(self, kind: FailureKind, message: str) -> Observation:
         """The observation of a run that was ended from outside its own code."""
@@ -166,6 +171,7 @@ class Run:
     ) -> Observation:
         if outcome is not None and outcome.tool_calls:
             outcome = msgspec.structs.replace(outcome, tool_calls=tuple(map(self._declared, outcome.tool_calls)))
+        calls = () if failure is None else tuple(map(self._declared, parts.tool_calls))
         usage = parts.usage
         if self.alone:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
@@ -186,6 +192,7 @@ class Run:
             live_writes=self.session.live_writes,
             writes=self.session.writes(),
             waited=(self._waited, self._first_waited),
+            calls=calls,
         )
 
     def _declared(self, call: ToolCall) -> ToolCall:
@@ -217,16 +224,26 @@ def rate_limit(error: BaseException | None, recorder: capture.Recorder) -> tuple
     """
     if error is None and not recorder.log:
         return False, None
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        facts = vars(error)
-        response: Any = facts.get("response")
-        status = facts.get("status_code", getattr(type(error), "status_code", getattr(response, "status_code", None)))
-        if status == _TOO_MANY or type(error).__name__ == "RateLimitError":
-            return True, _retry_after(response)
-        error = error.__cause__ or error.__context__
+    limited, response = (False, None) if error is None else _limit_of(error)
+    if limited:
+        return True, _retry_after(response)
     return any(row[8] and _LIMITED.search(row[8]) for row in recorder.steps), None
+
+
+def _limit_of(error: BaseException) -> tuple[bool, Any]:
+    """Whether a rate limit is behind an exception, and the response that said so."""
+    for part in chain(error):
+        facts = vars(part)
+        response: Any = facts.get("response")
+        status = facts.get("status_code", getattr(type(part), "status_code", getattr(response, "status_code", None)))
+        if status == _TOO_MANY or type(part).__name__ == "RateLimitError":
+            return True, response
+    return False, None
+
+
+def _limited(error: BaseException) -> Cause | None:
+    """A rate limit as the cause of an end: candidates share quotas with others, so it says nothing about this one."""
+    return _RATE_LIMIT if _limit_of(error)[0] else None
 
 
 def _retry_after(response: Any) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,7 @@ from shadoweval.codec import thaw
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.experiment import Experiment
-from shadoweval.records import Pair, PairScore, Unscored
+from shadoweval.records import Pair, PairScore, Scored, Unscored
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import facts_of
 from shadoweval.verdict.trial import STATE_VERSION, Trial
@@ -43,7 +44,20 @@ def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
                 )
                 for metric in scorer.metrics
             ]
-    return scores
+    return [_without_unscored(each, pair) for each in scores]
+
+
+def _without_unscored(score: PairScore, pair: Pair) -> PairScore:
+    """The score without the arms that say nothing about their pipeline, whatever the scorer makes of them."""
+    runs = {"incumbent": pair.served, "candidate": pair.candidate, "noise": pair.rerun}
+    reasons = {arm: run.unscored for arm, run in runs.items() if run is not None and run.failed and run.unscored}
+    changes: dict[str, Any] = {
+        arm: Unscored(reason)
+        for arm, reason in reasons.items()
+        # Like with like, the incumbent's score is its re-run's, whatever became of what was served.
+        if isinstance(getattr(score, arm), Scored) and not (arm == "incumbent" and score.incumbent == score.noise)
+    }
+    return msgspec.structs.replace(score, **changes) if changes else score
 
 
 def purpose_of(experiment: Experiment) -> str:

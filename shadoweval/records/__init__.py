@@ -4,11 +4,13 @@ Durations are seconds (float, monotonic clock), times are aware UTC datetimes, s
 Records are arrays on the wire: a later version may only append fields that have a default.
 """
 
+from shadoweval.records.failures import *
 from shadoweval.records.traffic import *
 from shadoweval.records.verdict import *
 
 __all__ = [
     "INCUMBENT",
+    "NO_GUARD",
     "Answered",
     "Arm",
     "Coverage",
@@ -19,6 +21,7 @@ __all__ = [
     "Example",
     "Failure",
     "FailureKind",
+    "FailureOwner",
     "GateResult",
     "GateState",
     "Hit",

@@ -10,21 +10,20 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from shadoweval.records.failures import Failure, FailureOwner, Refusal
+
 __all__ = [
     "INCUMBENT",
     "Answered",
     "Arm",
     "Effect",
     "Envelope",
-    "Failure",
-    "FailureKind",
     "Hit",
     "Labels",
     "Observation",
     "Outcome",
     "Place",
     "Query",
-    "Refusal",
     "Step",
     "ToolCall",
     "Usage",
@@ -40,9 +39,6 @@ Answered = Literal["live", "replayed", "stubbed", "world", "simulated", "refused
 
 Place = Literal["served", "shadow"]
 """Where an observation was made: in the request path, or in a worker."""
-
-FailureKind = Literal["error", "timeout", "crash", "out_of_memory", "refused", "budget", "aborted", "killed"]
-"""`aborted`: the caller went away (disconnect, cancellation); such a pair is not scored."""
 
 Arm = str
 """`"incumbent"` or a candidate's name."""
@@ -159,16 +155,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The captured text was cut at its cap (what the user got was not)."""
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Why there is no outcome."""
-
-    kind: FailureKind
-    error_type: str = ""
-    message: str = ""
-    step: str = ""
-    """Name of the first step that failed; empty where none did."""
-
-
 class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What a run consumed; None where it was not measured."""
 
@@ -177,16 +163,6 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     cost_usd: float | None = None
     cpu_seconds: float | None = None
     peak_memory: int | None = None
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Something a candidate tried and was not allowed to do."""
-
-    kind: str
-    """`tool`, or the guarded event such as `socket.connect`, `open.write`, `process`."""
-    detail: str = ""
-    layer: str = ""
-    count: int = 1
 
 
 class WriteEffect(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -224,6 +200,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Turn at which a conversation left the incumbent's history; later turns are not compared."""
     waited: tuple[float, float] = (0.0, 0.0)
     """Seconds of `duration`, and of `first_chunk`, in which a shadow was ready and other work had the processor."""
+    calls: tuple[ToolCall, ...] = ()
+    """Tool calls of a run that failed; those of one that answered are in its outcome."""
+    unjudged: tuple[str, ...] = ()
+    """Where it could write with nobody judging what: endpoints that the sandbox allows, or `NO_GUARD`."""
 
     def __post_init__(self) -> None:
         if (self.outcome is None) == (self.failure is None):
@@ -245,9 +225,31 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.failure is not None
 
     @property
+    def owner(self) -> FailureOwner | None:
+        """Whose doing the failure was; None: it answered.
+
+        As the record says; else the caller's where the caller went away from what was served, the shadow's where a
+        shadow was stopped from outside or refused, and else the arm's own.
+        """
+        if self.failure is None or self.failure.owner is not None:
+            return self.failure and self.failure.owner
+        if self.failure.kind in {"aborted", "killed", "refused"}:
+            return "caller" if self.failure.kind == "aborted" and self.place == "served" else "shadow"
+        return "incumbent" if self.arm == INCUMBENT else "candidate"
+
+    @property
+    def unscored(self) -> str:
+        """Why it says nothing about its arm, so that no metric scores it; empty: it does."""
+        if self.owner == "caller":
+            return "aborted: the caller went away"
+        if self.owner == "shadow" and self.failure is not None:
+            return f"ended by the shadow: {self.failure.cause or self.failure.kind}"
+        return ""
+
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """Tool calls of the outcome; none where it failed."""
-        return self.outcome.tool_calls if self.outcome else ()
+        """Tool calls, of a run that failed too."""
+        return self.outcome.tool_calls if self.outcome else self.calls
 
     @property
     def hits(self) -> tuple[Hit, ...]:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from shadoweval.records.traffic import Labels, Observation, Query, Refusal
+from shadoweval.records.failures import Refusal
+from shadoweval.records.traffic import Labels, Observation, Query
 
 __all__ = [
     "Coverage",

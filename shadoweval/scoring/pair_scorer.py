@@ -1,8 +1,8 @@
 """From a score of one observation to a score of a pair.
 
 A `PairScorer` holds one function that scores one observation; both arms, and the incumbent's re-run, go through it.
-A failed run scores what it costs the user (`Metric.failure_scores`), it is never left out; a run whose caller went
-away (`aborted`) has no score.
+A failed run scores what it costs the user (`Metric.failure_scores`), it is never left out; a run that its caller gave
+up, or that the shadow ended, says nothing about its pipeline and has no score.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class PairScorer:
     def _arm(self, observation: Observation, pair: Pair) -> dict[str, Score]:
         if observation.failure is None:
             return self._valued(observation, pair)
-        if observation.failure.kind == "aborted":
-            return {metric.name: Unscored("aborted: the caller went away") for metric in self.metrics}
+        if observation.unscored:
+            return {metric.name: Unscored(observation.unscored) for metric in self.metrics}
         return {metric.name: _failed(metric, observation) for metric in self.metrics}
 
     def _valued(self, observation: Observation, pair: Pair) -> dict[str, Score]:

@@ -35,11 +35,12 @@ def dump_observation(observation: Observation) -> bytes:
 def with_plain_values(observation: Observation) -> Observation:
     """The observation with its values as `codec.plain` writes them, so that they keep their types in any record."""
     outcome = observation.outcome
-    if outcome is not None:
-        calls = tuple(msgspec.structs.replace(call, result=_plain(call.result)) for call in outcome.tool_calls)
-        outcome = msgspec.structs.replace(outcome, value=_plain(outcome.value), tool_calls=calls)
-        observation = msgspec.structs.replace(observation, outcome=outcome)
-    return observation
+    calls = tuple(msgspec.structs.replace(call, result=_plain(call.result)) for call in observation.tool_calls)
+    if outcome is None:
+        return msgspec.structs.replace(observation, calls=calls) if calls else observation
+    return msgspec.structs.replace(
+        observation, outcome=msgspec.structs.replace(outcome, value=_plain(outcome.value), tool_calls=calls)
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from shadoweval.store.erasure import not_erased
 __all__ = ["TaskQueue", "insert_envelopes", "insert_observation"]
 
 _MOST_ATTEMPTS: Final = 3
-"""A task that so many workers took without bringing a result is given up as a crash."""
+"""A task that so many workers took without bringing a result is given up, as the shadow's failure."""
 
 
 class TaskQueue:
@@ -50,7 +50,7 @@ class TaskQueue:
         """Take open tasks for `seconds`, oldest query first, the arms of a query in random order.
 
         A lease that ran out is open again with a higher attempt; after three attempts it is closed with a failure
-        (`crash`), which is scored as such.
+        (`crash`) that is the shadow's: nobody knows why its workers ended.
         """
         now, taken = self._clock(), list[Task]()
         with transaction(self._engine, write=True) as connection:
@@ -208,11 +208,14 @@ def _lease(connection: Connection, row: Any, *, owner: str, until: datetime) -> 
 
 
 def _give_up(connection: Connection, row: Any, *, seconds: float, now: datetime) -> None:
-    """Close a poisonous task with a failure, so that it is scored and no longer holds the watermark back."""
+    """Close a poisonous task with a failure, so that it no longer holds the watermark back."""
     failure = Failure(
         kind="crash",
         error_type="GivenUp",
         message=f"{row.attempt} workers took it and none brought a result back before its lease ran out.",
+        owner="shadow",
+        cause=f"{row.attempt} workers ended, or lost their lease, in mid-run",
+        mend="stop workers with SIGTERM, which lets runs end, and give them time to",
     )
     observation = Observation(
         query_id=row.query_id,

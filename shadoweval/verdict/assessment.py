@@ -15,6 +15,7 @@ from shadoweval.evidence.slices import FEWEST_UNITS
 from shadoweval.evidence.variables import Level
 from shadoweval.records import Coverage, GateResult, MetricSummary, SliceResult, Verdict
 from shadoweval.verdict.claims import Claim
+from shadoweval.verdict.conduct import ended_notices
 from shadoweval.verdict.decide import Decided, GateEvidence, awaited, decide, looks_of
 from shadoweval.verdict.explain import HOURS_TO_GO, hours_to_go, with_outlook
 from shadoweval.verdict.rules import Rules
@@ -67,7 +68,7 @@ def assess(
         why=cast("Literal['proven', 'broken', 'error', 'inconclusive']", outcome.why),
         reasons=reasons,
         gates=results,
-        notices=(*outcome.notices, *_reversals(trial)),
+        notices=(*outcome.notices, *ended_notices(trial, rules), *_reversals(trial)),
         pairs=trial.pairs,
         units=max((gate.n for gate in decided.gates), default=0),
         live_writes=trial.facts.live_writes,

@@ -85,7 +85,7 @@ def decide(
     """
     counted = trial.closed() if rules.once or rules.closed else trial
     unsound = problems(trial, coverage, rules, now=now, candidate=candidate)
-    missing = missing_share(coverage)
+    missing = missing_share(coverage, trial)
     gates = tuple(weigh(claim, rules=rules, missing=missing) for claim in counted.claims)
     named = {problem.metric: problem.sentence for problem in reversed(unsound)}
     outcome = conclude(gates, rules, problems=named)

@@ -16,11 +16,17 @@ from shadoweval.evidence.inputs import IntArray
 from shadoweval.evidence.slices import AttributeColumn
 from shadoweval.records import Arm, Observation, Pair, Query
 
-__all__ = ["Facts", "PairFacts", "attribute_columns", "facts_of"]
+__all__ = ["MEND", "Facts", "PairFacts", "attribute_columns", "facts_of"]
 
+MEND: Final = "\0"
+"""Between a cause and the line that mends it, in one text, so that they are counted together."""
+_UNFAITHFUL: Final = frozenset({"simulated", "refused"})
 _LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
 _SCRIPT_SAMPLE: Final = 200
-_COUNTS: Final = ("live_writes", "incumbent_failed", "candidate_failed", "aborted")
+_COUNTS: Final = ("live_writes", "incumbent_failed", "candidate_failed", "aborted", "reruns")
+_COUNTERS: Final = ("fidelity", "unfaithful", "ended", "reruns_ended", "unjudged")
+_MOST_CAUSES: Final = 100
+"""Causes that are counted by name; a path or a port that is another each time must not fill the memory."""
 _NUMBERS: Final = ("highest_bucket", *_COUNTS, "latest_lead")
 
 
@@ -46,8 +52,19 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
     live_writes: int = 0
     incumbent_failed: bool = False
     candidate_failed: bool = False
+    """Each by its own doing."""
     aborted: bool = False
     """The caller went away; the pair is counted, and not judged."""
+    rerun: bool = False
+    """Whether the incumbent was run again."""
+    ended: tuple[str, ...] = ()
+    """What of the shadow ended a run of the pair, each with the line that mends it behind `MEND`."""
+    rerun_ended: tuple[str, ...] = ()
+    """The same of the incumbent's re-run."""
+    unfaithful: dict[str, int] = {}
+    """Tool calls of the candidate that were made up or refused, as `send_mail refused`."""
+    unjudged: tuple[str, ...] = ()
+    """Where the shadows could write with nobody judging what."""
 
 
 def facts_of(pair: Pair) -> PairFacts:
@@ -71,10 +88,26 @@ def facts_of(pair: Pair) -> PairFacts:
         salt=query.salt,
         bucket=query.bucket,
         live_writes=pair.candidate.live_writes + (pair.rerun.live_writes if pair.rerun else 0),
-        incumbent_failed=served.failed,
-        candidate_failed=pair.candidate.failed,
-        aborted=served.failure is not None and served.failure.kind == "aborted",
+        incumbent_failed=served.owner == "incumbent",
+        candidate_failed=pair.candidate.owner == "candidate",
+        aborted=served.owner == "caller",
+        rerun=pair.rerun is not None,
+        ended=(*_ended(pair.candidate), *(f"the incumbent's run: {cause}" for cause in _ended(served))),
+        rerun_ended=() if pair.rerun is None else _ended(pair.rerun),
+        unfaithful=_unfaithful(pair.candidate),
+        unjudged=pair.candidate.unjudged,
     )
+
+
+def _ended(run: Observation) -> tuple[str, ...]:
+    if run.owner != "shadow" or run.failure is None:
+        return ()
+    return (f"{run.failure.cause or run.failure.kind}{MEND}{run.failure.mend}",)
+
+
+def _unfaithful(run: Observation) -> dict[str, int]:
+    calls = Counter(f"{call.name} {call.answered}" for call in run.tool_calls if call.answered in _UNFAITHFUL)
+    return dict(calls)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +116,11 @@ class Facts:
 
     versions: dict[str, dict[str, set[str]]] = field(default_factory=dict[str, dict[str, set[str]]])
     fidelity: Counter[str] = field(default_factory=Counter[str])
+    unfaithful: Counter[str] = field(default_factory=Counter[str])
+    ended: Counter[str] = field(default_factory=Counter[str])
+    reruns_ended: Counter[str] = field(default_factory=Counter[str])
+    unjudged: Counter[str] = field(default_factory=Counter[str])
+    reruns: int = 0
     salts: set[str] = field(default_factory=set[str])
     highest_bucket: float = 0.0
     live_writes: int = 0
@@ -98,6 +136,15 @@ class Facts:
             for name, version in versions.items():
                 self.versions.setdefault(arm, {}).setdefault(name, set()).add(version)
         self.fidelity.update(facts.fidelity)
+        for counter, names in (
+            (self.unfaithful, facts.unfaithful),
+            (self.ended, facts.ended),
+            (self.reruns_ended, facts.rerun_ended),
+            (self.unjudged, facts.unjudged),
+        ):
+            if names:
+                _count(counter, names)
+        self.reruns += facts.rerun
         self.salts.add(facts.salt)
         self.highest_bucket = max(self.highest_bucket, facts.bucket)
         self.live_writes += facts.live_writes
@@ -111,7 +158,8 @@ class Facts:
         for arm, versions in other.versions.items():
             for name, values in versions.items():
                 self.versions.setdefault(arm, {}).setdefault(name, set()).update(values)
-        self.fidelity.update(other.fidelity)
+        for name in _COUNTERS:
+            _count(getattr(self, name), getattr(other, name))
         self.salts |= other.salts
         self.highest_bucket = max(self.highest_bucket, other.highest_bucket)
         for name in _COUNTS:
@@ -122,7 +170,7 @@ class Facts:
         """All of it as plain values."""
         return {
             "versions": {arm: {name: sorted(seen) for name, seen in by.items()} for arm, by in self.versions.items()},
-            "fidelity": dict(self.fidelity),
+            "counters": {name: dict(getattr(self, name)) for name in _COUNTERS},
             "salts": sorted(self.salts),
             "numbers": [getattr(self, name) for name in _NUMBERS],
         }
@@ -130,9 +178,16 @@ class Facts:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
         self.versions = {arm: {name: set(seen) for name, seen in by.items()} for arm, by in state["versions"].items()}
-        self.fidelity, self.salts = Counter(state["fidelity"]), set(state["salts"])
+        for name in _COUNTERS:
+            setattr(self, name, Counter(state["counters"][name]))
+        self.salts = set(state["salts"])
         for name, value in zip(_NUMBERS, state["numbers"], strict=True):
             setattr(self, name, value)
+
+
+def _count(counter: Counter[str], more: Mapping[str, int] | Sequence[str]) -> None:
+    for name, n in more.items() if isinstance(more, Mapping) else ((name, 1) for name in more):
+        counter[name if name in counter or len(counter) < _MOST_CAUSES else "other causes"] += n
 
 
 def length_of(text: str) -> str:

@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from shadoweval.counters import ALIKE
 from shadoweval.evidence.bets import discordant_log_e
 from shadoweval.evidence.validity import control_log_e, sample_ratio_log_e
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
+from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems, ended_share
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import MetricCounts
 from shadoweval.verdict.trial import Trial
@@ -37,20 +36,11 @@ _ERRING: Final = 0.05
 _NOT_LOST_LATER: Final = frozenset({"aborted", "killed"})
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something wrong with the evidence."""
-
-    name: str
-    sentence: str
-    metric: str = ""
-    """The metric it is about; empty: the whole trial."""
-
-
 def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, candidate: str) -> tuple[Problem, ...]:
     """All that is wrong with the evidence, the whole trial's before single metrics'; arguments as of `decide`."""
     return (
         *_traffic(trial, coverage, rules),
-        *_conduct(trial, rules),
+        *conduct_problems(trial, rules),
         *_clock(trial, rules, now=now),
         *_versions(trial, candidate),
         *_scores(trial),
@@ -109,45 +99,6 @@ def _sampling(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Proble
             name="sample_ratio",
             sentence=f"{sent} of {offered} queries were sampled, which does not fit the planned share {rules.share:g} "
             "(sample-ratio mismatch). Something picks queries beside the sampling: find it before judging.",
-        )
-
-
-def _conduct(trial: Trial, rules: Rules) -> Iterator[Problem]:
-    facts = trial.facts
-    if facts.live_writes:
-        yield Problem(
-            name="live_writes",
-            sentence=f"The candidate made {facts.live_writes} live writes. A shadow may make none: stop it and declare "
-            "the tool's effect.",
-        )
-    calls = sum(facts.fidelity.values())
-    unlike = facts.fidelity["simulated"] + facts.fidelity["refused"]
-    if calls and 1 - unlike / calls < rules.min_fidelity:
-        yield Problem(
-            name="fidelity",
-            sentence=f"{unlike} of the candidate's {calls} tool calls were simulated or refused; at least "
-            f"{rules.min_fidelity:.0%} must be answered faithfully. Declare reads as reads, or add stubs for the rest.",
-        )
-    if trial.pairs and facts.incumbent_failed > rules.max_incumbent_failures * trial.pairs:
-        yield Problem(
-            name="incumbent_fails",
-            sentence=f"The incumbent failed in {facts.incumbent_failed} of {trial.pairs} pairs: there is nothing to "
-            "compare with. Mend the incumbent first.",
-        )
-    if trial.pairs and facts.candidate_failed == trial.pairs:
-        yield Problem(
-            name="candidate_fails",
-            sentence=f"The candidate failed in all {trial.pairs} pairs. Look at its first failure: it is probably "
-            "set up wrongly.",
-        )
-    judged = {m.name for m in trial.metrics if m.failure_scores is not None} & {
-        g.base for g in trial.gates if not g.dry_run
-    }
-    if facts.candidate_failed and not judged and trial.gates:
-        yield Problem(
-            name="failures_unjudged",
-            sentence=f"The candidate failed {facts.candidate_failed} times and no gate's metric counts failures. Add "
-            "no_worse('errors', by=...).",
         )
 
 
@@ -211,6 +162,8 @@ def _of_metric(metric: Metric, counts: MetricCounts, *, compared: bool, metrics:
     name = metric.name
     reasons = ", ".join(f"{reason} ({n})" for reason, n in counts.unscored.most_common(3))
     scored = counts.both if compared else counts.candidate_scored
+    if not scored and all(ENDED in reason for reason in counts.unscored) and counts.unscored:
+        return  # nothing is wrong with the scorer: the shadow ended all runs, which is said elsewhere
     if not scored:
         yield Problem(
             name="missing_metric",
@@ -249,9 +202,14 @@ def _unequal_log_e(metric: Metric, counts: MetricCounts) -> float:
     lacking = [counts.only_incumbent, counts.only_candidate]
     if metric.failure_scores is None:
         for number, arm in enumerate(("candidate", "incumbent")):
-            failed = sum(n for reason, n in counts.unscored.items() if reason.startswith(f"{arm}: failed: "))
-            lacking[number] = max(0, lacking[number] - failed)
+            lacking[number] -= _count_of(counts, f"{arm}: failed: ")
+    for number, arm in enumerate(("candidate", "incumbent")):  # the shadow's own failures are a problem of their own
+        lacking[number] = max(0, lacking[number] - _count_of(counts, f"{arm}: {ENDED}"))
     return float(max(discordant_log_e(lacking, lacking[::-1]))) - math.log(2)
+
+
+def _count_of(counts: MetricCounts, reason: str) -> int:
+    return sum(n for each, n in counts.unscored.items() if each.startswith(reason))
 
 
 def _controls(trial: Trial) -> Iterator[Problem]:
@@ -267,12 +225,16 @@ def _controls(trial: Trial) -> Iterator[Problem]:
             )
 
 
-def missing_share(coverage: Coverage) -> float:
-    """Share of the sampled queries that have no pair, for reasons that no candidate caused."""
+def missing_share(coverage: Coverage, trial: Trial | None = None) -> float:
+    """Share of the sampled queries that have no pair, for reasons that no candidate caused.
+
+    With the `trial` of the pairs, those that the shadow ended are missing as well.
+    """
     before = sum(_lost(coverage).values())
     failed = sum(n for reason, n in coverage.failed.items() if reason not in _NOT_LOST_LATER)
     sampled = before + failed + coverage.paired
-    return (before + failed) / sampled if sampled else 0.0
+    missing = (before + failed) / sampled if sampled else 0.0
+    return missing if trial is None else missing + (1 - missing) * ended_share(trial)
 
 
 def _lost(coverage: Coverage) -> dict[str, int]:

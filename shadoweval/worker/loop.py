@@ -147,19 +147,19 @@ class Worker:
 
     async def _run(self, task: Task) -> None:
         observation = await self._pool.run(task.envelope, arm=task.arm, attempt=task.attempt)
-        if self.experiment.redact is not None:
-            observation = redacted_observation(observation, self.experiment.redact)
         self._charge(observation)  # also of a run that was broken off: its tokens are gone
         failure = observation.failure
         if failure is not None and failure.kind == "killed":
             self.counts["killed"] += 1
             self._store.release(task)
             return
+        if self.experiment.redact is not None:
+            observation = redacted_observation(observation, self.experiment.redact)
         new = self._store.add_observation(observation)
         self.counts["observations"] += new
         if new and self._on_observation is not None:
             self._on_observation(task.envelope, observation)
-        self.counts["failed"] += failure is not None
+        self.counts["failed"] += observation.failed
 
     def _charge(self, observation: Observation) -> None:
         used = observation.usage

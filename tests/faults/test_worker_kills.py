@@ -86,7 +86,8 @@ def test_a_killed_worker_loses_and_doubles_nothing(project, kills):
     assert (funnel.eligible, funnel.mirrored, funnel.paired, funnel.gap) == (served, served, served, 0)
     right = [pair for pair in pairs if not pair.candidate.failed]
     assert all(pair.candidate.outcome.answer == pair.query.text.upper() for pair in right)
-    assert len(pairs) - len(right) <= kills // 3  # a task that three workers died over is given up, and scored as such
+    assert len(pairs) - len(right) <= kills // 3  # a task that three workers died over is given up
+    assert all(pair.candidate.owner == "shadow" for pair in pairs if pair.candidate.failed)
 
 
 def test_the_reading_end_is_free_again(project):

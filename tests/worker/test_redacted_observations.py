@@ -82,7 +82,7 @@ def test_every_text_of_a_candidates_run_is_redacted(tmp_path):
 
 
 def test_what_could_not_be_redacted_is_not_kept(tmp_path):
-    """A redactor that raises costs the run, whose fault it is not: left out and counted, never stored as it was."""
+    """A redactor that raises costs the run, which is the shadow's failure then: counted, never stored as it was."""
 
     def raising(text, key):
         raise LookupError(text)
@@ -90,8 +90,12 @@ def test_what_could_not_be_redacted_is_not_kept(tmp_path):
     found, raw, funnel = shadowed(experiment(tmp_path, redact=raising))
 
     assert MAIL.encode() not in raw
-    assert found == {}
-    assert funnel.failed == {"aborted": 1}
+    assert {run.owner for run in found.values()} == {"shadow"}
+    assert {run.failure.cause for run in found.values()} == {"redact= raised LookupError"}
+    assert [(run.outcome, run.calls, run.steps, run.writes, run.refusals) for run in found.values()] == [
+        (None, (), (), (), ())
+    ] * 2
+    assert (funnel.failed, funnel.paired) == ({}, 1)
 
 
 def test_without_a_redactor_runs_are_kept_as_they_were(tmp_path):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import struct
@@ -26,7 +27,7 @@ from shadoweval.candidate.guard.rules import (
     PathAt,
 )
 
-__all__ = ["Caller", "Rulings"]
+__all__ = ["Caller", "Rulings", "sends_kill"]
 
 _Arguments = tuple[int, ...]
 _MODE = {"mknod": 1, "mknodat": 2}
@@ -140,6 +141,11 @@ def _other_process(name: str, arguments: _Arguments, caller: Caller) -> str | No
         target = arguments[1] if target == _ONE_PROCESS[name] else 0
     own = os.path.exists(f"/proc/{caller.thread}/task/{target & 0xFFFFFFFF}")
     return None if own else f"{name} {' '.join(str(argument & 0xFFFFFFFF) for argument in arguments[:3])}"
+
+
+def sends_kill(name: str, arguments: _Arguments) -> bool:
+    """Whether a call sends SIGKILL; one that may go on is aimed at the caller itself."""
+    return name in _SIGNAL and arguments[_SIGNAL[name]] & 0xFFFFFFFF == signal.SIGKILL
 
 
 _PATH_MAX = 4096

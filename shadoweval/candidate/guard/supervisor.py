@@ -20,7 +20,7 @@ import msgspec
 
 from shadoweval.candidate.guard.policy import Containment, GuardPolicy
 from shadoweval.candidate.guard.rules import KIND
-from shadoweval.candidate.guard.rulings import Caller, Rulings
+from shadoweval.candidate.guard.rulings import Caller, Rulings, sends_kill
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, native_numbers
 from shadoweval.records import Refusal
 
@@ -50,6 +50,7 @@ class Supervisor:
         candidate_fd: the candidate's end, for `contain(policy, on_refusal=...)`.
         containment: what holds the candidate, once it said so.
         finished: the candidate is gone.
+        killed_itself: it has sent SIGKILL to itself, so far as it asked: whoever else did is unknown.
     """
 
     def __init__(self, policy: GuardPolicy) -> None:
@@ -65,6 +66,7 @@ class Supervisor:
         self._caller: Caller | None = None
         self.containment: Containment | None = None
         self.finished = False
+        self.killed_itself = False
 
     @property
     def candidate_fd(self) -> int:
@@ -178,6 +180,7 @@ class Supervisor:
             detail = f"{name} (can't be read: {error.strerror})"
             return Refusal(kind=KIND.get(name, "kernel"), detail=detail, layer="notify")
         refused = self._rulings.refuses(name, arguments, caller)
+        self.killed_itself |= refused is None and sends_kill(name, arguments)
         return Refusal(kind=refused[0], detail=refused[1][:500], layer="notify") if refused else None
 
     def _caller_of(self, thread: int) -> Caller:

@@ -46,6 +46,8 @@ _DAMAGE: Final = (
     UncopyableError,
 )
 """What reading a draft with a wrong byte, or with a value nested deeper than is read here, may raise."""
+_OF_SHADOWS: Final = ((), 0, (), (), None, (0.0, 0.0))
+"""Fields of an observation between `versions` and `calls`, as they are of what was served."""
 _decode: Final = msgspec.msgpack.Decoder().decode
 
 
@@ -93,4 +95,6 @@ def _envelope(draft: list[Any]) -> tuple[Any, ...]:
         failure = (*failure, failed_step(steps))
     query = (name, text, inputs, entry, unit, attributes, asked_at, position, salt)
     did = (outcome, failure, steps, asked_at, duration, first, usage_row(steps), versions)
+    if failure is not None:
+        did = (*did, *_OF_SHADOWS, call_rows(log, began))
     return (experiment, query, (name, INCUMBENT, "served", *did))

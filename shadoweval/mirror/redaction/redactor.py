@@ -27,6 +27,7 @@ DROPPED: Final = "[DROPPED]"
 
 
 _TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT, _PAIRS = 1, 2, 3, 4, 5, 6
+_CALLS: Final = Observation.__struct_fields__.index("calls")
 _ATOMS: Final = frozenset({int, float, bool, type(None), datetime})
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b"))
 
@@ -146,6 +147,8 @@ def redacted_frame(frame: bytes, redact: Redactor) -> bytes:
         outcome[3] = redacted(value, redact)
     if failure is not None:
         failure[2] = redact(failure[2], "message")
+    if len(served) > _CALLS:
+        served[_CALLS] = [_redacted_call(call, redact) for call in served[_CALLS]]
     for step in served[5]:
         if len(step) > 8 and step[8] is not None:
             step[8] = redact(step[8], "error")
@@ -160,15 +163,23 @@ def _redacted_call(call: list[Any], redact: Redactor) -> list[Any]:
 def redacted_observation(observation: Observation, redact: Redactor) -> Observation:
     """What a shadow did, with the same texts redacted as in a served observation's frame.
 
-    Never raises: what could not be redacted is not kept. The run then counts as broken off from outside, since it is no
-    fault of the candidate's.
+    Never raises: what could not be redacted is not kept. The run is then the shadow's failure, since it is no fault of
+    the candidate's.
     """
     try:
         return _redacted_observation(observation, _checked(redact))
     except Exception as error:  # noqa: BLE001 - a redactor is the user's own; its message may hold what it was given
-        failure = Failure(kind="aborted", error_type=type(error).__name__, message="redaction failed")
+        name = type(error).__name__
+        failure = Failure(
+            kind="error",
+            error_type=name,
+            message="redaction failed",
+            owner="shadow",
+            cause=f"redact= raised {name}",
+            mend="mend Experiment(redact=...): it must take every text",
+        )
         return msgspec.structs.replace(
-            observation, outcome=None, failure=failure, steps=(), refusals=(), writes=(), versions={}
+            observation, outcome=None, failure=failure, steps=(), refusals=(), writes=(), versions={}, calls=()
         )
 
 
@@ -178,13 +189,28 @@ def _redacted_observation(observation: Observation, redact: Redactor) -> Observa
     return replace(
         observation,
         outcome=None if outcome is None else _redacted_outcome(outcome, redact),
-        failure=None if failure is None else replace(failure, message=redact(failure.message, "message")),
+        failure=None if failure is None else _redacted_failure(failure, redact),
         steps=tuple(replace(s, error=None if s.error is None else redact(s.error, "error")) for s in observation.steps),
         refusals=tuple(replace(r, detail=redact(r.detail, "detail")) for r in observation.refusals),
         writes=tuple(
             replace(w, arguments=_redacted_values(w.arguments, redact, named=True), entity=redact(w.entity, "entity"))
             for w in observation.writes
         ),
+        calls=tuple(_redacted_tool_call(call, redact) for call in observation.calls),
+    )
+
+
+def _redacted_failure(failure: Failure, redact: Redactor) -> Failure:
+    texts = {name: redact(text, name) for name in ("message", "cause", "mend") if (text := getattr(failure, name))}
+    return msgspec.structs.replace(failure, **texts)
+
+
+def _redacted_tool_call(call: ToolCall, redact: Redactor) -> ToolCall:
+    return msgspec.structs.replace(
+        call,
+        arguments=_redacted_values(call.arguments, redact, named=True),
+        result=_redacted_values(call.result, redact),
+        error=None if call.error is None else redact(call.error, "error"),
     )
 
 
@@ -194,19 +220,11 @@ def _redacted_outcome(outcome: Outcome, redact: Redactor) -> Outcome:
     def hit(original: Hit) -> Hit:
         return replace(original, text=None if original.text is None else redact(original.text, "text"))
 
-    def call(made: ToolCall) -> ToolCall:
-        return replace(
-            made,
-            arguments=_redacted_values(made.arguments, redact, named=True),
-            result=_redacted_values(made.result, redact),
-            error=None if made.error is None else redact(made.error, "error"),
-        )
-
     return replace(
         outcome,
         answer=None if outcome.answer is None else redact(outcome.answer, "answer"),
         hits=tuple(map(hit, outcome.hits)),
-        tool_calls=tuple(map(call, outcome.tool_calls)),
+        tool_calls=tuple(_redacted_tool_call(call, redact) for call in outcome.tool_calls),
         value=_redacted_values(outcome.value, redact),
     )
 

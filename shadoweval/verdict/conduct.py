@@ -1,0 +1,140 @@
+"""What the runs of a trial did and what became of them: failures by whose they are, refusals, live writes.
+
+The candidate's failures are judged by the gates. The shadow's are missing evidence: never proof, and never harmless.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from shadoweval.verdict.facts import MEND
+from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.trial import Trial
+
+__all__ = ["ENDED", "Problem", "conduct_problems", "ended_notices", "ended_share"]
+
+ENDED: Final = "ended by the shadow: "
+"""How the reason of a score begins that is missing since the shadow ended the run (`Observation.unscored`)."""
+_SHOWN: Final = 3
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something wrong with the evidence."""
+
+    name: str
+    sentence: str
+    metric: str = ""
+    """The metric it is about; empty: the whole trial."""
+
+
+def conduct_problems(trial: Trial, rules: Rules) -> Iterator[Problem]:
+    """What is wrong with the runs, each as a sentence that says how to mend it."""
+    facts = trial.facts
+    if facts.live_writes:
+        yield Problem(
+            name="live_writes",
+            sentence=f"The candidate made {facts.live_writes} live writes. A shadow may make none: stop it and declare "
+            "the tool's effect.",
+        )
+    yield from _ended(trial, rules)
+    yield from _unfaithful(trial, rules)
+    if trial.pairs and facts.incumbent_failed > rules.max_incumbent_failures * trial.pairs:
+        yield Problem(
+            name="incumbent_fails",
+            sentence=f"The incumbent failed in {facts.incumbent_failed} of {trial.pairs} pairs: there is nothing to "
+            "compare with. Mend the incumbent first.",
+        )
+    if trial.pairs and facts.candidate_failed == trial.pairs:
+        yield Problem(
+            name="candidate_fails",
+            sentence=f"The candidate failed in all {trial.pairs} pairs. Look at its first failure: it is probably "
+            "set up wrongly.",
+        )
+    judged = {m.name for m in trial.metrics if m.failure_scores is not None} & {
+        g.base for g in trial.gates if not g.dry_run
+    }
+    if facts.candidate_failed and not judged and trial.gates:
+        yield Problem(
+            name="failures_unjudged",
+            sentence=f"The candidate failed {facts.candidate_failed} times and no gate's metric counts failures. Add "
+            "no_worse('errors', by=...).",
+        )
+
+
+def _unfaithful(trial: Trial, rules: Rules) -> Iterator[Problem]:
+    calls = sum(trial.facts.fidelity.values())
+    unlike = trial.facts.fidelity["simulated"] + trial.facts.fidelity["refused"]
+    if calls and 1 - unlike / calls < rules.min_fidelity:
+        yield Problem(
+            name="fidelity",
+            sentence=f"{unlike} of the candidate's {calls} tool calls were simulated or refused "
+            f"({_named(trial.facts.unfaithful)}); at least {rules.min_fidelity:.0%} must be answered faithfully. "
+            "Declare reads as reads, or add stubs for the rest.",
+        )
+
+
+def ended_share(trial: Trial) -> float:
+    """Share of the pairs of which the shadow ended a run."""
+    return trial.facts.ended.total() / trial.pairs if trial.pairs else 0.0
+
+
+def _ended(trial: Trial, rules: Rules) -> Iterator[Problem]:
+    if ended_share(trial) > 1 - rules.min_coverage:
+        yield Problem(
+            name="ended_by_shadow",
+            sentence=f"{_ended_sentence(trial)} Too many to judge without them.",
+        )
+    if _reruns_share(trial) > 1 - rules.min_coverage and _needs_reruns(trial):
+        yield Problem(name="reruns_ended", sentence=_reruns_sentence(trial))
+
+
+def ended_notices(trial: Trial, rules: Rules) -> tuple[str, ...]:
+    """What the shadow ended, where it is too little to hold for it."""
+    notices: list[str] = []
+    if 0 < ended_share(trial) <= 1 - rules.min_coverage:
+        notices.append(_ended_sentence(trial))
+    if trial.facts.reruns_ended and not (_reruns_share(trial) > 1 - rules.min_coverage and _needs_reruns(trial)):
+        notices.append(_reruns_sentence(trial))
+    return tuple(notices)
+
+
+def _ended_sentence(trial: Trial) -> str:
+    ended = trial.facts.ended
+    return (
+        f"The shadow, not the candidate, ended {ended.total()} of {trial.pairs} runs: {_named(ended)}. "
+        f"They are unscored.{_mends(ended)}"
+    )
+
+
+def _reruns_share(trial: Trial) -> float:
+    return trial.facts.reruns_ended.total() / trial.facts.reruns if trial.facts.reruns else 0.0
+
+
+def _needs_reruns(trial: Trial) -> bool:
+    compared = {metric.name for metric in trial.metrics if metric.like_with_like}
+    return any(gate.base in compared and not gate.dry_run for gate in trial.gates)
+
+
+def _reruns_sentence(trial: Trial) -> str:
+    ended = trial.facts.reruns_ended
+    return (
+        f"The shadow ended {ended.total()} of {trial.facts.reruns} re-runs of the incumbent, with which latency, cost "
+        f"and noise are compared: {_named(ended)}.{_mends(ended)}"
+    )
+
+
+def _named(causes: Counter[str]) -> str:
+    """The most frequent by name."""
+    ranked = causes.most_common()
+    rest = sum(n for _, n in ranked[_SHOWN:])
+    shown = [f"{cause.partition(MEND)[0]} ({n})" for cause, n in ranked[:_SHOWN]]
+    return ", ".join([*shown, *([f"others ({rest})"] if rest else [])])
+
+
+def _mends(causes: Counter[str]) -> str:
+    lines = dict.fromkeys(cause.partition(MEND)[2] for cause, _ in causes.most_common(_SHOWN))
+    return "".join(f" To mend it: {line}." for line in lines if line)

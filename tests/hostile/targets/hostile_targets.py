@@ -1,0 +1,191 @@
+"""An incumbent, and candidates that do what no candidate should, or what only a shadow can't let them do."""
+
+import asyncio
+import concurrent.futures
+import os
+import pathlib
+import signal
+import time
+import urllib.request
+
+import shadoweval
+
+CLOSED = "http://127.0.0.1:9/v1"
+"""Nobody listens there, and no row allows it."""
+
+
+@shadoweval.tool(effect="write")
+def send_mail(to, body):
+    return "sent"
+
+
+@shadoweval.tool(effect="write")
+def refund(order, cents):
+    return "refunded"
+
+
+@shadoweval.tool(effect="read")
+def look(order):
+    return {"total": 990}
+
+
+@shadoweval.tool(effect="read")
+def weather(city):
+    return "sunny"
+
+
+def incumbent(q):
+    look(f"K-{q}")
+    refund(f"K-{q}", 100)
+    send_mail(f"u{q}@x.example", "done")
+    return f"done {q}"
+
+
+def plain(q):
+    return f"done {q}"
+
+
+def same(q):
+    return plain(q)
+
+
+def raises(q):
+    raise ValueError(q)
+
+
+def exits(q):
+    os._exit(7)
+
+
+def kills_itself(q):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hangs(q):
+    time.sleep(600)
+
+
+def mails(q):
+    """Writes what the incumbent never wrote; right in production."""
+    send_mail("x", q)
+    return f"done {q}"
+
+
+async def mails_async(q):
+    send_mail("x", q)
+    return f"done {q}"
+
+
+def mails_stream(q):
+    yield "done "
+    send_mail("x", q)
+    yield q
+
+
+def mails_in_thread(q):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(send_mail, "x", q).result()
+
+
+async def mails_in_group(q):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(send_mail, "x", q))
+    return f"done {q}"
+
+
+def mails_and_hides_it(q):
+    """Raises an error of its own for what was refused, as many libraries do."""
+    try:
+        send_mail("x", q)
+    except Exception as error:
+        raise RuntimeError("no mail today") from error
+
+
+def mails_and_keeps_the_text(q):
+    """Has lost the refusal itself when it gives up."""
+    problems = []
+    try:
+        send_mail("x", q)
+    except Exception as error:
+        problems.append(str(error))
+    if problems:
+        raise RuntimeError(f"all channels failed: {problems}")
+
+
+def mails_and_goes_on(q):
+    """A refusal that is survived."""
+    try:
+        send_mail("x", q)
+    except Exception:
+        return f"done {q}"
+
+
+def mails_then_breaks(q):
+    """Survives the refusal, and fails by itself."""
+    mails_and_goes_on(q)
+    raise KeyError("total")
+
+
+def other_order(q):
+    """The same calls in another order: the read comes after the write that the record has behind it."""
+    send_mail(f"u{q}@x.example", "done")
+    refund(f"K-{q}", 100)
+    look(f"K-{q}")
+    return f"done {q}"
+
+
+def half_connect(q):
+    if int(q) % 2:
+        urllib.request.urlopen(CLOSED)
+    return f"done {q}"
+
+
+def looks_up_a_name(q):
+    urllib.request.urlopen("https://api.model.example/v1")
+    return f"done {q}"
+
+
+def starts_a_process(q):
+    os.system("true")
+    return f"done {q}"
+
+
+def writes_a_file(q):
+    with pathlib.Path(f"/var/tmp/shadoweval-hostile-{q}").open("w") as file:
+        file.write(q)
+    return f"done {q}"
+
+
+def asks_for_the_weather(q):
+    weather("Oslo")
+    return f"done {q}"
+
+
+def third_is_unspeakable(q):
+    """A third of its answers holds what the redactor can't take."""
+    return f"done {q}" if int(q) % 3 else "a \N{SNOWMAN}"
+
+
+def cannot_redact_snowmen(text, key):
+    if "\N{SNOWMAN}" in text:
+        raise LookupError(text)
+    return text
+
+
+def read_answer(value):
+    """`outcome=`: what the candidate returns is not what the incumbent does."""
+    return shadoweval.records.Outcome(answer=value.removeprefix("done "))
+
+
+def a_number(q):
+    return int(q)
+
+
+def stand_in(to, body):
+    """For `send_mail`."""
+    return "queued"
+
+
+def takes_a_moment(q):
+    time.sleep(0.05)
+    return f"done {q}"

@@ -1,0 +1,98 @@
+"""No candidate of a hostile set is promoted or rolled back for the wrong reason, and the text says the right one.
+
+To add one: write the candidate as a function into `targets/hostile_targets.py` (or into a module of its own beside it,
+where its import is what is hostile) and a row below:
+
+    Row(candidate="half_connect", decision="hold", says=("the guard refused a connection to '127.0.0.1:9' (30)",))
+
+Each row goes the whole way in some seconds: the incumbent is mirrored, a worker runs the candidate under the guard,
+`evaluate` decides, and `says` must stand in what is printed.
+"""
+
+import pytest
+
+from shadoweval import Limits, Sandbox, Stubs
+
+from .conftest import Row, Shadowed, parameters
+
+REFUSED_MAIL = ("ended 60 of 60 runs: the tool 'send_mail' was refused (60)", "Stubs({'send_mail': ")
+BROKEN = ("proven broken: errors is no worse by 0.2",)
+NOT_OURS = ("The shadow",)
+
+ROWS = [
+    # An honest one, by which the set shows that it would promote.
+    Row(candidate="same", decision="promote", silent=NOT_OURS),
+    Row(candidate="incumbent", incumbent="incumbent", decision="promote", silent=NOT_OURS),
+    # The candidate's own failures.
+    Row(candidate="raises", decision="rollback", says=BROKEN, silent=NOT_OURS),
+    Row(candidate="exits", decision="rollback", says=BROKEN, silent=NOT_OURS, calls=40),
+    Row(candidate="kills_itself", decision="rollback", says=BROKEN, silent=NOT_OURS, calls=40),
+    Row(
+        candidate="hangs",
+        decision="rollback",
+        says=BROKEN,
+        silent=NOT_OURS,
+        calls=40,
+        experiment={"sandbox": Sandbox(limits=Limits(seconds=0.05))},
+    ),
+    Row(candidate="mails_then_breaks", decision="rollback", says=(*BROKEN, "send_mail refused"), silent=NOT_OURS),
+    # What the stubs refused.
+    Row(candidate="mails", decision="hold", says=REFUSED_MAIL),
+    Row(candidate="mails_async", decision="hold", says=REFUSED_MAIL),
+    Row(candidate="mails_stream", decision="hold", says=REFUSED_MAIL),
+    Row(candidate="mails_in_thread", decision="hold", says=REFUSED_MAIL),
+    Row(candidate="mails_in_group", decision="hold", says=REFUSED_MAIL),
+    Row(candidate="mails_and_hides_it", decision="hold", says=REFUSED_MAIL),
+    Row(candidate="mails_and_keeps_the_text", decision="hold", says=REFUSED_MAIL),
+    Row(candidate="mails_and_goes_on", decision="hold", says=("60 of the candidate's 60", "send_mail refused (60)")),
+    Row(candidate="asks_for_the_weather", decision="hold", says=("the tool 'weather' was refused", "live=['weather']")),
+    Row(
+        candidate="other_order",
+        incumbent="incumbent",
+        decision="hold",
+        says=("the tool 'look' was refused (60)", "Stubs(live=['look'])"),
+    ),
+    # What the guard refused.
+    Row(
+        candidate="half_connect",
+        decision="hold",
+        says=("30 of 60 runs: the guard refused a connection to '127.0.0.1:9' (30)", "Sandbox(allow=['127.0.0.1:9'])"),
+    ),
+    Row(candidate="looks_up_a_name", decision="hold", says=("'api.model.example", "Sandbox(allow=['api.model.example")),
+    Row(candidate="starts_a_process", decision="hold", says=("the guard refused process (60)",)),
+    Row(candidate="writes_a_file", decision="hold", says=("the guard refused to write in '/var/tmp' (60)",)),
+    # What raised around it.
+    Row(
+        candidate="third_is_unspeakable",
+        decision="hold",
+        says=("ended 20 of 60 runs: redact= raised LookupError (20)", "Experiment(redact=...)"),
+        experiment={"redact": __import__("hostile_targets").cannot_redact_snowmen},
+    ),
+    Row(
+        candidate="a_number",
+        decision="hold",
+        says=("ended 60 of 60 runs: outcome= raised AttributeError (60)",),
+        experiment={"outcome": __import__("hostile_targets").read_answer},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", parameters(ROWS))
+def test_a_hostile_candidate_gets_the_verdict_it_deserves(row, tmp_path):
+    """Decision and sentence are right."""
+    (verdict,) = Shadowed(row, tmp_path).judged().verdicts
+
+    text = str(verdict)
+    assert verdict.decision == row.decision, text
+    assert [part for part in row.says if part not in text] == [], text
+    assert [part for part in row.silent if part in text] == [], text
+
+
+def test_stubs_mend_what_was_refused(tmp_path):
+    """The line that the text names makes the same candidate judgeable."""
+    stubs = Stubs({"send_mail": __import__("hostile_targets").stand_in})
+    row = Row(candidate="mails", decision="promote", experiment={"sandbox": Sandbox(stubs=stubs)})
+
+    (verdict,) = Shadowed(row, tmp_path).judged().verdicts
+
+    assert verdict.promotes, verdict
