@@ -173,6 +173,7 @@ class Experiment:
         attributes: Callable[..., Mapping[str, Any]] | None = None,
         unit: Callable[..., str | None] | None = None,
         text: Callable[..., str] | None = None,
+        key: Callable[..., str] | None = None,
         inputs: Callable[..., Any] | None = None,
         versions: Mapping[str, str] | None = None,
         control: float = 0.05,
@@ -184,15 +185,16 @@ class Experiment:
     ) -> Mirror:
         """Decorator that mirrors calls of a function, coroutine, generator or async generator.
 
-        `attributes`, `unit`, `text` and `inputs` are called with the call's own arguments.
+        `attributes`, `unit`, `text`, `key` and `inputs` are called with the call's own arguments.
 
         Args:
             sample: Share of the units that is mirrored, from 0 to 1.
             attributes: Gives what slices and targeting go by.
             unit: Gives the user or session. All of a unit's queries are mirrored, or none.
-            text: Gives the question as a person would read it.
-            inputs: Gives what a candidate is called with: a mapping of keyword arguments, or the only argument; by
-                default all of the call's. Leaves out what can't be copied: a database session, an HTTP request.
+            text: Gives the question as people and labels have it; by default it is looked for by name.
+            key: Gives what the query is known by; by default all arguments.
+            inputs: Gives what a candidate is called with, a mapping of keyword arguments or the only argument, without
+                what can't be copied: a database session, an HTTP request. By default all of the call's.
             versions: What decides the answer, by name: prompt, model, index.
             control: Share of the sampled calls that is left alone, to compare durations with.
             salt: Which units are sampled; by default the experiment's name.
@@ -203,15 +205,13 @@ class Experiment:
             clock: The time of day, aware.
 
         Raises:
-            ArgumentError, ShareError: an argument that can't be used.
-            TargetError: `entry` is no `"module:attribute"`.
+            ArgumentError, ShareError, TargetError: an argument that can't be used.
         """
         if callable(sample):
-            raise ArgumentError(
-                "mirror()", sample, expected="given a share", mend="Write @experiment.mirror(sample=0.1)."
-            )
-        readers = {"attributes": attributes, "unit": unit, "text": text, "inputs": inputs, "redact": redact}
-        for name, reader in {**readers, "clock": clock}.items():
+            mend = "Write @experiment.mirror(sample=0.1)."
+            raise ArgumentError("mirror()", sample, expected="given a share", mend=mend)
+        readers = {"attributes": attributes, "unit": unit, "text": text, "key": key, "inputs": inputs}
+        for name, reader in {**readers, "redact": redact, "clock": clock}.items():
             checked_function(f"mirror({name})", reader)
         checked_moment("mirror(clock)", clock())
         if salt is not None:
@@ -233,6 +233,7 @@ class Experiment:
             attributes=attributes,
             unit=unit,
             text=text,
+            key=key,
             inputs=inputs,
             outcome=self.outcome,
             versions=versions,

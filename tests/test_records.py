@@ -54,10 +54,10 @@ def test_scores_round_trip_as_value_or_reason():
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
-    [("How do I  sort?", "how do i sort?", True), ("Straße", "STRASSE", True), ("sort?", "sort", False)],
+    [("How do I  sort?", " How do I sort?", True), ("U.S.", "u.s.", False), ("sort?", "sort", False)],
 )
 def test_duplicate_queries_share_a_key(one, other, same):
-    """Case and spacing do not make another question."""
+    """Spacing does not make another question; case may."""
     keys = [Query(id=str(i), text=text, asked_at=NOON).key for i, text in enumerate((one, other))]
 
     assert (keys[0] == keys[1]) is same
@@ -66,7 +66,7 @@ def test_duplicate_queries_share_a_key(one, other, same):
 def test_the_unit_of_inference():
     """A session is one unit; without one each distinct question is."""
     assert Query(id="1", text="a", unit="session-7", asked_at=NOON).cluster == "session-7"
-    assert Query(id="1", text="a", asked_at=NOON).cluster == Query(id="2", text=" A", asked_at=NOON).cluster
+    assert Query(id="1", text="a", asked_at=NOON).cluster == Query(id="2", text=" a", asked_at=NOON).cluster
 
 
 def test_unknown_effects_count_as_writes():

@@ -25,7 +25,7 @@ from shadoweval.adapters.http import ResponseRecord, StatusError, decoded_body
 from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.recorder import current
-from shadoweval.capture.wire.inputs import asked, freeze_call
+from shadoweval.capture.wire.inputs import freeze_call
 from shadoweval.checks import (
     checked_function,
     checked_instance,
@@ -116,8 +116,8 @@ class ShadowASGI:
     """Mirrors requests of an ASGI app.
 
     A request is decided on before the app runs, so the mirror's `unit` and `attributes` see it without its body;
-    `text` sees all of it. A response of status 500 or more is a failure, one that the client did not wait for is
-    `aborted`.
+    `text` and `key` see all of it. A response of status 500 or more is a failure, one that the client did not wait
+    for is `aborted`.
 
     Args:
         app: The app.
@@ -141,7 +141,7 @@ class ShadowASGI:
         max_body: int = 1 << 20,
         entry: str | None = None,
     ) -> None:
-        self.site = site_of(mirror, entry, extract=_extracted, text=None)
+        self.site = site_of(mirror, entry, extract=_extracted, text=None, key=None)
         self.plan = mirror.plan
         checked_function("ShadowASGI(app)", app, awaited=True)
         self.app, self.max_body = app, checked_number("ShadowASGI(max_body)", max_body, low=0, whole=True)
@@ -250,7 +250,8 @@ class _Exchange:
         body = decoded_body(bytes(self.body), self.head["headers"].get("content-type", ""))
         request = {**self.head, "body": body}
         call.inputs = freeze_call((request,), {}, max_bytes=plan.max_bytes + self.shadow.max_body)
-        call.text = str(plan.text(request)) if plan.text is not None else asked((body,), {})
+        text = None if plan.text is None else str(plan.text(request))
+        call.text = text if plan.key is None else (text, str(plan.key(request)))
         self.body = bytearray()
 
     def sending(self, send: Send) -> Send:

@@ -107,4 +107,6 @@ def _candidate(name: str, funnel: Coverage) -> str:
     failed = ", ".join(f"{n:,} {reason}" for reason, n in funnel.failed.items())
     tail = f", failed: {failed}" if failed else ""
     gap = f", NOT ACCOUNTED FOR: {funnel.gap}" if funnel.gap else ""
-    return f"  {name}: {funnel.paired:,} paired ({funnel.distinct:,} different), {funnel.waiting:,} waiting{tail}{gap}"
+    alike = f"\n  ALARM: {funnel.alike}" if funnel.alike else ""
+    paired = f"{funnel.paired:,} paired ({funnel.distinct:,} different)"
+    return f"  {name}: {paired}, {funnel.waiting:,} waiting{tail}{gap}{alike}"

@@ -3,18 +3,22 @@
     {"id": "doc-001", "query": "how do I read a file line by line?", "relevant": {"topic:with": 2}, "reference": "..."}
 
 `query` is required. `inputs` holds the keyword arguments of the pipeline; without it the pipeline is called with the
-query's text. `relevant` maps document ids to grades (0: judged, not relevant), `expected_calls` lists the right tool
-calls, `attributes` are what slices go by, `unit` names the user or session.
+query's text. What people said is joined to live queries that have the same inputs or ask the same text, letter by
+letter; where cases share a text, by their inputs alone. `relevant` maps document ids to grades (0: judged, not
+relevant), `expected_calls` lists the right tool calls, `attributes` are what slices go by, `unit` names the user or
+session.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from shadoweval.capture.wire.questions import arguments_by_name, identity_of
 from shadoweval.clock import Clock, utc_now
 from shadoweval.codec import freeze
 from shadoweval.errors import CaseFileError
@@ -60,6 +64,16 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Arguments of the pipeline as the mirror would have taken them."""
         return freeze(((self.query,), {}) if self.inputs is None else ((), self.inputs))
 
+    @property
+    def identity(self) -> str:
+        """`Query.identity` of the query that it makes."""
+        return identity_of(arguments_by_name(self.frozen_inputs, ()))
+
+    @property
+    def shown(self) -> str:
+        """Its question, and its inputs where it names them, to be told by."""
+        return f"query {self.query!r}" + ("" if self.inputs is None else f" with inputs {self.inputs!r:.200}")
+
 
 _decode = msgspec.json.Decoder(Case).decode
 
@@ -69,11 +83,12 @@ def read_cases(path: str | Path) -> tuple[Case, ...]:
 
     Raises:
         CaseFileError: no such file; a line that is no JSON, lacks `query` or has an unknown field; an id or a query
-            that stands twice. It names the line; nothing is skipped in silence.
+            with the same inputs that stands twice. It names the line; nothing is skipped in silence.
     """
     file = Path(path)
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Only newlines end a line: JSON may hold U+2028 and other separators as they are.
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CaseFileError(str(file), 0, f"can't be read: {error}") from error
     cases: list[Case] = []
@@ -82,9 +97,10 @@ def read_cases(path: str | Path) -> tuple[Case, ...]:
         if not line.strip():
             continue
         case = _case(line, path=str(file), number=number)
-        for name in (f"id {case.id!r}" if case.id else "", f"query {case.query!r}"):
-            if name and name in seen:
-                raise CaseFileError(str(file), number, f"{name} stands in line {seen[name]} already; keep one of them")
+        names = [(case.id, f"id {case.id!r}")] if case.id else []
+        for name, shown in (*names, (f"\0{_known_by(case)}", case.shown)):
+            if name in seen:
+                raise CaseFileError(str(file), number, f"{shown} stands in line {seen[name]} already; keep one of them")
             seen[name] = number
         cases.append(case)
     if not cases:
@@ -106,8 +122,15 @@ def _case(line: str, *, path: str, number: int) -> Case:
 
 
 def labels_of(cases: tuple[Case, ...]) -> Mapping[str, Labels]:
-    """Labels by `Query.key`, so that they find the same question in live traffic."""
-    return {query_key(case.query): case.labels for case in cases}
+    """Labels by `Query.text_key`, where no other case has it, and by `Query.key` where inputs are named."""
+    sharing = Counter(query_key(case.query) for case in cases)
+    by_text = {query_key(case.query): case.labels for case in cases if sharing[query_key(case.query)] == 1}
+    return {**by_text, **{_known_by(case): case.labels for case in cases}}
+
+
+def _known_by(case: Case) -> str:
+    """What no two cases of a file may share: texts that labels can't tell apart, or equal inputs."""
+    return query_key(case.query) if case.inputs is None else case.identity
 
 
 def queries_of(cases: tuple[Case, ...], *, entry: str, clock: Clock = utc_now) -> Iterator[Query]:
@@ -121,4 +144,5 @@ def queries_of(cases: tuple[Case, ...], *, entry: str, clock: Clock = utc_now) -
             unit=case.unit,
             attributes=dict(case.attributes),
             asked_at=clock(),
+            identity=case.identity,
         )

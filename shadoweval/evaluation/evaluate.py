@@ -145,8 +145,8 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     progress.add(look.pairs, keep=lambda scores: store.add_scores(experiment.name, candidate, scores))
     if purpose:
         look.save(progress.to_state(), purpose=purpose)
-    coverage = msgspec.structs.replace(look.coverage, distinct=progress.trial.distinct)
     trial, now, rules = progress.trial, scope.now, scope.rules
+    coverage = msgspec.structs.replace(look.coverage, distinct=trial.distinct, texts=len(trial.facts.texts))
     assessment = assess(trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     if experiment.rule == "kayenta":
         assessment = by_kayenta(assessment, trial, coverage=coverage, now=now, rules=rules)
@@ -160,6 +160,7 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
     for result in results.values():
         costs |= dict(result.runs.costs)
         versions |= result.runs.versions
+    alike = {f"Warning: {result.coverage.alike}": None for result in results.values() if result.coverage.alike}
     once_valid = scope.sliding and not (scope.rules.closed or scope.rules.once)
     return Evaluation(
         id=f"{scope.now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
@@ -179,7 +180,7 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
         costs=costs,
         write_sets={name: dict(result.runs.writes) for name, result in results.items()},
         looks=looks,
-        notes=(*((_SLIDES,) if once_valid else ()), *alarm),
+        notes=(*((_SLIDES,) if once_valid else ()), *alarm, *alike),
     )
 
 

@@ -9,10 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval.capture.copying import encode
+from shadoweval.capture.documents import as_text
 from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.third_party import connections, with_trace
-from shadoweval.capture.wire.inputs import asked, attribute_data, call_inputs, chosen
+from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen
 from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.plan import Site
 from shadoweval.mirror.sampling import draw, ids, request_id
@@ -111,11 +112,14 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
         if plan.inputs is not None:
             args, kwargs = chosen(plan.inputs(*args, **kwargs))
         only = args[0] if len(args) == 1 and not kwargs else None
-        if type(only) is str and len(only) <= plan.max_bytes and plan.text is None:  # the commonest of all
-            call.text, call.inputs = only, (args, kwargs)
+        if type(only) is str and len(only) <= plan.max_bytes:  # the commonest of all
+            call.inputs = args, kwargs
         else:
             call.inputs = call_inputs(args, kwargs, max_bytes=plan.max_bytes)
-            call.text = asked(args, kwargs) if plan.text is None else str(plan.text(*args, **kwargs))
+        if plan.text is not None:
+            call.text = as_text(str(plan.text(*args, **kwargs)))
+        if plan.key is not None:
+            call.text = call.text, as_text(str(plan.key(*args, **kwargs)))
         attributes = with_trace(attributes)
         call.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
         call.started_at = site.clock()

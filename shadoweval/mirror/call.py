@@ -63,6 +63,7 @@ class Call(Shield):
         self.over = self.done = False
         self.token: Token[Any] | None = None
         self.inputs: Any = None
+        self.text: Any = None
         self.outcome: Any = None
         self.failure: tuple[str, str, str] | None = None
 
@@ -222,7 +223,7 @@ class Call(Shield):
         from shadoweval.mirror.redaction.redactor import redacted_frame  # noqa: PLC0415 - loaded with the redactor
 
         self.point = "redact"
-        return redacted_frame(frame, redact)
+        return redacted_frame(frame, redact, names=None if type(self.text) is tuple else self.site.names)
 
     def _draft(self, recorder: Recorder, duration: float) -> tuple[Any, ...]:
         """In the order of `capture.wire.drafts`."""

@@ -47,7 +47,8 @@ class Mirror:
         control: Share of the sampled calls that is left alone, to compare durations with.
         attributes: Query attributes from the call's arguments.
         unit: User or session from the call's arguments; sampling and statistics go by it.
-        text: The question as text from the call's arguments; by default see `call.asked`.
+        text: The question as text from the call's arguments; by default see `capture.wire.questions`.
+        key: What the query is known by, from the call's arguments; by default all of them.
         inputs: What a candidate is called with, from the call's arguments: a mapping of keyword arguments, or the only
             argument; by default all of them. Leaves out what can't be copied: a database session, an HTTP request.
         outcome: The outcome from the returned value; by default see `capture.outcomes.answer_text`.
@@ -76,6 +77,7 @@ class Mirror:
         attributes: Reader | None = None,
         unit: Reader | None = None,
         text: Reader | None = None,
+        key: Reader | None = None,
         inputs: Reader | None = None,
         outcome: Extract | None = None,
         versions: Mapping[str, str] | None = None,
@@ -99,6 +101,7 @@ class Mirror:
             attributes=attributes,
             unit=unit,
             text=text,
+            key=key,
             inputs=inputs,
             outcome=outcome,
             redact=redact,
@@ -124,7 +127,9 @@ class Mirror:
         return cast("_F", self._wrapped(function))
 
     def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        site = Site(self.plan, self.entry or _entry(function), method=_is_method(function))
+        method = _is_method(function)
+        names = _positional(function)[1 if method else 0 :]
+        site = Site(self.plan, self.entry or _entry(function), method=method, names=names)
         kind = _kind_shown_by(function)
         if inspect.isasyncgenfunction(kind):
             wrapper = over_async_generator(site, function)
@@ -219,6 +224,16 @@ def _is_method(function: Callable[..., Any]) -> bool:
         return False
     first = next(iter(inspect.signature(function, follow_wrapped=False).parameters), None)
     return first in {"self", "cls"}
+
+
+def _positional(function: Callable[..., Any]) -> list[str]:
+    """Names of its positional parameters."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # a builtin without one
+        return []
+    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return [p.name for p in parameters if p.kind in positional]
 
 
 def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import time
 from typing import Any
@@ -33,6 +33,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Reader | None
     unit: Reader | None
     text: Reader | None
+    key: Reader | None
     inputs: Reader | None
     outcome: Extract | None
     redact: Redactor | None
@@ -57,9 +58,10 @@ class Site:
         plan: What its mirror does with each call.
         entry: Where a candidate's process finds it, `"module:attribute"`.
         method: Its first argument is the instance or class, and no part of the input.
+        names: Of its positional arguments, as far as they have any.
     """
 
-    def __init__(self, plan: Plan, entry: str, *, method: bool) -> None:
+    def __init__(self, plan: Plan, entry: str, *, method: bool, names: Sequence[str] = ()) -> None:
         self.plan, self.entry = plan, entry
         self.outlet = plan.outlet
         self.skip = 1 if method else 0
@@ -68,4 +70,5 @@ class Site:
         self.by_chance = plan.unit is plan.attributes is plan.decide is None
         self.salted, self.first_out = f"{plan.salt}:".encode(), first_out(plan.sample)
         self.clock: Any = time if plan.clock is now else plan.clock
-        self.raw = msgspec.Raw(encode((plan.experiment, entry, plan.salt, plan.versions)))
+        self.names = () if plan.inputs is not None else tuple(names)  # what `inputs` gives has its own names, or none
+        self.raw = msgspec.Raw(encode((plan.experiment, entry, plan.salt, plan.versions, self.names)))

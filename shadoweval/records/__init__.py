@@ -5,6 +5,7 @@ Records are arrays on the wire: a later version may only append fields that have
 """
 
 from shadoweval.records.failures import *
+from shadoweval.records.keys import all_alike, query_key
 from shadoweval.records.traffic import *
 from shadoweval.records.verdict import *
 
@@ -43,5 +44,6 @@ __all__ = [
     "Usage",
     "Verdict",
     "WriteEffect",
+    "all_alike",
     "query_key",
 ]

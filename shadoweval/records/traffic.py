@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from shadoweval.records.failures import Failure, FailureOwner, Refusal
+from shadoweval.records.keys import query_key, short_hash
 
 __all__ = [
     "INCUMBENT",
@@ -28,7 +28,6 @@ __all__ = [
     "ToolCall",
     "Usage",
     "WriteEffect",
-    "query_key",
 ]
 
 Effect = Literal["read", "write", "unknown"]
@@ -49,18 +48,12 @@ _EFFECTS = get_args(Effect)
 _ANSWERED = get_args(Answered)
 
 
-def query_key(text: str) -> str:
-    """Hash of the text without case and spacing: equal for duplicate queries; labels may go by it."""
-    normal = " ".join(text.casefold().split())
-    return hashlib.sha256(normal.encode()).hexdigest()[:16]
-
-
 class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What was asked, with its attributes."""
 
     id: str
     text: str
-    """The question as a person would read it; display, slices and duplicate detection use it."""
+    """The question as a person would read it, for display, slices and labels; not what the query is known by."""
     inputs: bytes = b""
     """`codec.freeze((args, kwargs))` as they were before the incumbent ran."""
     entry: str = ""
@@ -72,10 +65,17 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     bucket: float = 0.0
     """Where the unit fell in [0, 1) under `salt`; mirrored because it lay below the share."""
     salt: str = ""
+    identity: str = ""
+    """Hash of the arguments by name, in canonical form, or of what `mirror(key=)` gave."""
 
     @property
     def key(self) -> str:
-        """Hash of the text without case and spacing: equal for duplicate queries."""
+        """Equal for the same query asked again: what was passed is the same. Without inputs, the text's `query_key`."""
+        return self.identity or (short_hash(self.inputs) if self.inputs else self.text_key)
+
+    @property
+    def text_key(self) -> str:
+        """`query_key` of the text, under which labels are looked for too."""
         return query_key(self.text)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from shadoweval.records.failures import Refusal
+from shadoweval.records.keys import all_alike
 from shadoweval.records.traffic import Labels, Observation, Query
 
 __all__ = [
@@ -91,6 +92,13 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     paired: int
     distinct: int = 0
     """Distinct queries among the pairs."""
+    texts: int = 0
+    """Distinct texts among them."""
+
+    @property
+    def alike(self) -> str:
+        """See `all_alike`."""
+        return all_alike(self.paired, queries=self.distinct, texts=self.texts)
 
     @property
     def gap(self) -> int:

@@ -57,9 +57,9 @@ def merge_labels(connection: Connection, labels: Mapping[str, Labels], now: date
 
 
 def _labels_changed(connection: Connection, names: Collection[str]) -> None:
-    """Labels by these query ids or keys came or changed."""
+    """Labels by these query ids, keys or texts' keys came or changed."""
     progress, envelope = tables.Progress, tables.Envelope
-    for column in (envelope.key, envelope.query_id):  # one after the other, each by its index
+    for column in (envelope.key, envelope.text_key, envelope.query_id):  # one after the other, each by its index
         seen = select(col(envelope.query_id)).where(
             col(column).in_(names),
             col(envelope.experiment) == col(progress.experiment),

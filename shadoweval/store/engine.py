@@ -26,7 +26,7 @@ from shadoweval.errors import NewerDatabaseError, StoreError
 
 __all__ = ["empty_log", "open_engine", "transaction"]
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """All schemas that this version knows, oldest first: the files in `migrations/versions/`."""
 
 _LOCK: Final = 7_041_776_125

@@ -92,17 +92,20 @@ def purge_before(connection: Connection, before: datetime) -> int:
 def _delete_envelopes(connection: Connection, condition: Any) -> Collection[str]:
     """Delete envelopes (tasks, observations and scores go with them) and the labels that nothing needs any more."""
     envelope, label = tables.Envelope, tables.Label
-    columns = (col(envelope.query_id), col(envelope.key), col(envelope.experiment))
+    columns = (col(envelope.query_id), col(envelope.key), col(envelope.text_key), col(envelope.experiment))
     rows = connection.execute(select(*columns).where(condition)).all()
     _count_erased(connection, Counter(row.experiment for row in rows))
     if not rows:
         return set()
     connection.execute(delete(envelope).where(condition))
     drop_progress(connection)
-    names = [*(row.query_id for row in rows), *{row.key for row in rows}]
-    still_asked = select(col(envelope.key)).where(col(envelope.key) == col(label.name))
+    names = {name for row in rows for name in (row.query_id, row.key, row.text_key) if name}
+    still_asked = [
+        select(col(column)).where(col(column) == col(label.name)).exists()
+        for column in (envelope.key, envelope.text_key)
+    ]
     for chunk in tables.in_chunks(names):
-        connection.execute(delete(label).where(col(label.name).in_(chunk), ~still_asked.exists()))
+        connection.execute(delete(label).where(col(label.name).in_(chunk), *(~asked for asked in still_asked)))
     return {row.query_id for row in rows}
 
 

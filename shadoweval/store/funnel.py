@@ -28,18 +28,18 @@ def count_funnel(connection: Connection, window: Window) -> Coverage:
     begins with what is stored: `eligible == mirrored`.
     """
     counted = _counted(connection, window, waiting=False)
-    keys = next((keys for fate, _count, keys in counted if fate == _PAIRED), 0)
-    fates = {fate: count for fate, count, _keys in counted}
-    return msgspec.structs.replace(coverage_of(connection, window, fates), distinct=keys)
+    keys, texts = next(((row[2], row[3]) for row in counted if row[0] == _PAIRED), (0, 0))
+    fates = {row[0]: row[1] for row in counted}
+    return msgspec.structs.replace(coverage_of(connection, window, fates), distinct=keys, texts=texts)
 
 
 def count_fates(connection: Connection, window: Window, *, waiting: bool = False) -> Counter[str]:
     """Queries of the window by what became of them; with `waiting` a pair is not counted as one yet."""
-    return Counter({fate: count for fate, count, _keys in _counted(connection, window, waiting=waiting)})
+    return Counter({row[0]: row[1] for row in _counted(connection, window, waiting=waiting)})
 
 
 def coverage_of(connection: Connection, window: Window, fates: Mapping[str, int]) -> Coverage:
-    """The funnel of queries that came to these ends; `distinct` is left at 0."""
+    """The funnel of queries that came to these ends; `distinct` and `texts` are left at 0."""
     fates = Counter(fates)
     aside = tables.Aside
     inside = and_(col(aside.experiment) == window.experiment, window.spans(aside.at))
@@ -61,8 +61,8 @@ def coverage_of(connection: Connection, window: Window, fates: Mapping[str, int]
     )
 
 
-def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[tuple[str, int, int]]:
-    """Each end, how many envelopes came to it, and how many different queries are among them."""
+def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[tuple[str, int, int, int]]:
+    """Each end, how many envelopes came to it, and how many different queries and texts are among them."""
     envelope, run, task = tables.Envelope, tables.Observation, tables.Task
     whole = replace(window, before=None)
     held = literal(value=waiting) if window.before is None else query_order(envelope) >= window.before
@@ -77,14 +77,15 @@ def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[t
         else_="not_run",
     ).label("fate")
     rows = (
-        select(fate, col(envelope.key))
+        select(fate, col(envelope.key), col(envelope.text_key))
         .outerjoin(run, shadow_of(envelope, run, window.candidate))
         .outerjoin(task, and_(col(task.query_id) == col(envelope.query_id), col(task.arm) == window.candidate))
         .where(whole.of(envelope, damaged=True))
         .subquery()
     )
-    counted = select(rows.c.fate, func.count(), func.count(distinct(rows.c.key))).group_by(rows.c.fate)
-    return [(fate, count, keys) for fate, count, keys in connection.execute(counted).all()]
+    different = (func.count(distinct(rows.c.key)), func.count(distinct(rows.c.text_key)))
+    counted = select(rows.c.fate, func.count(), *different).group_by(rows.c.fate)
+    return [(fate, count, keys, texts) for fate, count, keys, texts in connection.execute(counted).all()]
 
 
 def _counters(connection: Connection, window: Window) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,6 +101,7 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
                 col(envelope.query_id),
                 col(envelope.asked_at),
                 col(envelope.key),
+                col(envelope.text_key),
                 col(envelope.frame),
                 run.record.label("run"),  # type: ignore[union-attr]
                 rerun.record.label("rerun"),  # type: ignore[union-attr]
@@ -138,8 +140,13 @@ def shadow_of(envelope: Any, observation: Any, arm: Arm) -> Any:
     )
 
 
+def _names(row: Any) -> tuple[str, str, str]:
+    """Under which a query's labels may stand; what the later ones say counts more."""
+    return row.text_key, row.key, row.query_id
+
+
 def _labels(engine: Engine, queries: list[Any]) -> dict[str, Labels]:
-    names = {query.query_id for query in queries} | {query.key for query in queries}
+    names = {name for query in queries for name in _names(query) if name}
     label = tables.Label
     with transaction(engine) as connection:
         rows = connection.execute(select(col(label.name), col(label.record)).where(col(label.name).in_(names))).all()
@@ -160,7 +167,7 @@ def _pair(row: Any, labels: dict[str, Labels]) -> Pair | None:
             served=envelope.served,
             candidate=load(row.run, Observation),
             rerun=None if row.rerun is None else load(row.rerun, Observation),
-            labels=labels.get(row.key, Labels()).merged(labels.get(row.query_id, Labels())),
+            labels=functools.reduce(Labels.merged, (labels.get(name, Labels()) for name in _names(row))),
         )
     except CorruptFrameError:
         return None

@@ -60,6 +60,7 @@ class Envelope(_Table, table=True):
     asked_at: datetime
     entry: str
     key: str = Field(index=True)
+    text_key: str = Field(default="", index=True)
     cluster: str
     unit: str = Field(index=True)
     duration: float
@@ -115,7 +116,7 @@ class Score(_Table, table=True):
 
 
 class Label(_Table, table=True):
-    """What people said about a query (by its id) or about all queries of the same text (by their key)."""
+    """What people said about a query (by its id), or about all with the same inputs (`key`) or text (`text_key`)."""
 
     name: str = Field(primary_key=True)
     at: datetime

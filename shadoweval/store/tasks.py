@@ -122,6 +122,7 @@ def _envelope_row(envelope: Envelope) -> dict[str, Any]:
         "asked_at": query.asked_at,
         "entry": query.entry,
         "key": query.key,
+        "text_key": query.text_key,
         "cluster": query.cluster,
         "unit": query.unit,
         "duration": served.duration,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +27,7 @@ _COUNTS: Final = ("live_writes", "incumbent_failed", "candidate_failed", "aborte
 _COUNTERS: Final = ("fidelity", "unfaithful", "ended", "reruns_ended", "unjudged")
 _MOST_CAUSES: Final = 100
 """Causes that are counted by name; a path or a port that is another each time must not fill the memory."""
+_SEVERAL: Final = 2
 _NUMBERS: Final = ("highest_bucket", *_COUNTS, "latest_lead")
 
 
@@ -36,6 +37,8 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
     query_id: str
     key: str
     """`Query.key`: equal for duplicate queries."""
+    text_key: str = ""
+    """`Query.text_key`: equal for what reads the same."""
     unit: str = ""
     """User or session; empty: the query stands alone."""
     asked_at: datetime
@@ -79,6 +82,7 @@ def facts_of(pair: Pair) -> PairFacts:
     return PairFacts(
         query_id=query.id,
         key=query.key,
+        text_key=query.text_key,
         unit=query.unit,
         asked_at=query.asked_at,
         ran_at=pair.candidate.started_at,
@@ -129,6 +133,9 @@ class Facts:
     aborted: int = 0
     latest_lead: float = 0.0
     """Largest number of seconds by which a candidate began before its query was asked."""
+    units: set[str] = field(default_factory=set[str])
+    texts: set[str] = field(default_factory=set[str])
+    """Units of inference and texts' keys, two at most: whether there is more than one."""
 
     def count(self, facts: PairFacts) -> None:
         """Count one pair."""
@@ -147,6 +154,8 @@ class Facts:
         self.reruns += facts.rerun
         self.salts.add(facts.salt)
         self.highest_bucket = max(self.highest_bucket, facts.bucket)
+        _keep_two(self.units, (facts.unit or facts.key,))
+        _keep_two(self.texts, (facts.text_key,))
         self.live_writes += facts.live_writes
         self.incumbent_failed += facts.incumbent_failed
         self.candidate_failed += facts.candidate_failed
@@ -161,6 +170,8 @@ class Facts:
         for name in _COUNTERS:
             _count(getattr(self, name), getattr(other, name))
         self.salts |= other.salts
+        _keep_two(self.units, other.units)
+        _keep_two(self.texts, other.texts)
         self.highest_bucket = max(self.highest_bucket, other.highest_bucket)
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -172,6 +183,8 @@ class Facts:
             "versions": {arm: {name: sorted(seen) for name, seen in by.items()} for arm, by in self.versions.items()},
             "counters": {name: dict(getattr(self, name)) for name in _COUNTERS},
             "salts": sorted(self.salts),
+            "units": sorted(self.units),
+            "texts": sorted(self.texts),
             "numbers": [getattr(self, name) for name in _NUMBERS],
         }
 
@@ -181,6 +194,7 @@ class Facts:
         for name in _COUNTERS:
             setattr(self, name, Counter(state["counters"][name]))
         self.salts = set(state["salts"])
+        self.units, self.texts = set(state["units"]), set(state["texts"])
         for name, value in zip(_NUMBERS, state["numbers"], strict=True):
             setattr(self, name, value)
 
@@ -188,6 +202,13 @@ class Facts:
 def _count(counter: Counter[str], more: Mapping[str, int] | Sequence[str]) -> None:
     for name, n in more.items() if isinstance(more, Mapping) else ((name, 1) for name in more):
         counter[name if name in counter or len(counter) < _MOST_CAUSES else "other causes"] += n
+
+
+def _keep_two(values: set[str], more: Iterable[str]) -> None:
+    for value in more:
+        if len(values) == _SEVERAL:
+            return
+        values.add(value)
 
 
 def length_of(text: str) -> str:

@@ -15,7 +15,7 @@ from shadoweval.counters import ALIKE
 from shadoweval.evidence.bets import discordant_log_e
 from shadoweval.evidence.validity import control_log_e, sample_ratio_log_e
 from shadoweval.protocols import Metric
-from shadoweval.records import Coverage
+from shadoweval.records import Coverage, all_alike
 from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems, ended_share
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import MetricCounts
@@ -73,7 +73,14 @@ def _traffic(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Problem
             sentence=f"The funnel does not add up: {coverage.gap} queries are unaccounted for. Look for mirrors whose "
             "counters are not collected, or that were restarted on another folder.",
         )
+    yield from _alike(trial)
     yield from _sampling(trial, coverage, rules)
+
+
+def _alike(trial: Trial) -> Iterator[Problem]:
+    """Queries that all count as one: nothing can be learned from them, however many there are."""
+    if len(trial.facts.units) == 1 and (alike := all_alike(trial.pairs, queries=1, texts=1)):
+        yield Problem(name="one_unit", sentence=alike[0].upper() + alike[1:])
 
 
 def _sampling(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from shadoweval.codec import decode_envelope
 from shadoweval.errors import CodecError
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Receiver, Store
-from shadoweval.records import INCUMBENT, Arm, Envelope
+from shadoweval.records import INCUMBENT, Arm, Envelope, all_alike
 from shadoweval.transport.receiver import wipe_settled
 
 __all__ = ["Ingestion", "arms_of"]
@@ -39,6 +39,11 @@ class Ingestion:
     ) -> None:
         self.counts: Counter[str] = Counter() if counts is None else counts
         self._experiment, self._store, self._receiver = experiment, store, receiver
+        self._calls = 0
+        self._units: set[str] = set()
+        self._texts: set[str] = set()
+        """Of the calls so far, two at most: whether there is more than one."""
+        self._alike = ""
 
     def step(self) -> int:
         """Move one batch. Returns how many frames were taken: 0 where none wait, or another process is reading."""
@@ -53,6 +58,7 @@ class Ingestion:
                 envelopes.append(decode_envelope(frame))
             except CodecError as error:
                 self._set_aside(frame, str(error))
+        self._look_at_queries(envelopes)
         added = self._store.add_envelopes(
             envelopes, arms={envelope.id: arms_of(self._experiment, envelope) for envelope in envelopes}
         )
@@ -62,6 +68,18 @@ class Ingestion:
         if added < len(envelopes):  # some are of users who were erased, or came twice
             wipe_settled(self._experiment.spool)
         return len(batch.frames) + len(batch.corrupt)
+
+    def _look_at_queries(self, envelopes: Sequence[Envelope]) -> None:
+        """Warn once where all calls until now count, or read, as one query."""
+        for envelope in envelopes:
+            for values, value in ((self._units, envelope.query.cluster), (self._texts, envelope.query.text_key)):
+                if len(values) <= 1:
+                    values.add(value)
+        self._calls += len(envelopes)
+        alike = all_alike(self._calls, queries=len(self._units), texts=len(self._texts))
+        if alike and not self._alike:
+            log.warning("queries can't be told apart: %s", alike, extra={"experiment": self._experiment.name})
+        self._alike = alike
 
     def drain(self) -> int:
         """Move all that waits. Returns how many frames were taken."""

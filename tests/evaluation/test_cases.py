@@ -1,5 +1,7 @@
 """Case files."""
 
+import json
+
 import pytest
 
 from shadoweval.codec import thaw
@@ -26,7 +28,7 @@ def test_reads_what_people_said(tmp_path):
     """Judgements, references and expected calls come back as labels by the query's key."""
     labels = labels_of(read_cases(written(tmp_path, GOOD)))
 
-    assert labels[query_key("WHY?")].relevant == {"d1": 2, "d2": 0}
+    assert labels[query_key("why?")].relevant == {"d1": 2, "d2": 0}
     assert labels[query_key("refund 7")].expected_calls[0].arguments == {"order": 7}
 
 
@@ -60,6 +62,34 @@ def test_names_the_line(tmp_path, text, line, complaint):
 
     assert caught.value.line == line
     assert caught.value.path.endswith("cases.jsonl")
+
+
+def test_cases_that_differ_in_case_or_inputs_keep_their_own_labels(tmp_path):
+    """What labels go by tells cases apart as the pipeline does; where a text says it not, the inputs do."""
+    text = (
+        '{"query": "How?", "reference": "first"}\n{"query": "how?", "reference": "second"}\n'
+        '{"query": "quote", "inputs": {"kg": 1}, "reference": "a"}\n'
+        '{"query": "quote", "inputs": {"kg": 2}, "reference": "b"}\n'
+    )
+    cases = read_cases(written(tmp_path, text))
+    labels = labels_of(cases)
+
+    queries = list(queries_of(cases, entry="m:f"))
+    found = [labels.get(query.key) or labels[query.text_key] for query in queries]
+    assert [label.reference for label in found] == ["first", "second", "a", "b"]
+    assert labels[query_key("How?")].reference == "first"
+    assert query_key("quote") not in labels
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e"])
+def test_only_newlines_end_a_line(tmp_path, separator):
+    """JSON may hold other separators as they are, and an editor may write a byte-order mark and CRLF."""
+    file = tmp_path / "cases.jsonl"
+    query = f"one{separator}two"
+    line = f'{{"query": "{query}"}}' if ord(separator) > 0x1F else json.dumps({"query": query})
+    file.write_text(f'\ufeff{line}\r\n{{"query": "next"}}\r\n', encoding="utf-8", newline="")
+
+    assert [case.query for case in read_cases(file)] == [query, "next"]
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -11,7 +11,6 @@ import pytest
 
 from shadoweval import codec
 from shadoweval.capture import outcome_of, record_model_call, retriever, tool
-from shadoweval.capture.wire.inputs import asked
 from shadoweval.mirror import Mirror
 from shadoweval.records import Outcome
 
@@ -347,23 +346,6 @@ def test_sampling_goes_by_unit(mirror_with: Callable[..., Mirror], kept: Any) ->
         seen[envelope.query.unit] = seen.get(envelope.query.unit, 0) + 1
     assert seen
     assert set(seen.values()) == {10}
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs", "text"),
-    [
-        (("hello", 3), {}, "hello"),
-        ((3,), {"query": "hello"}, "hello"),
-        (({"question": "hello"},), {}, "hello"),
-        (({"messages": [("system", "be kind"), ("user", "hello")]},), {}, "hello"),
-        (([{"role": "user", "content": "hello"}],), {}, "hello"),
-        ((), {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]}, "hello"),
-        ((object(),), {}, ""),
-    ],
-)
-def test_the_question_is_found_in_the_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], text: str) -> None:
-    """The text a person would read."""
-    assert asked(args, kwargs) == text
 
 
 def test_ids_are_unique_and_the_same_for_both_records(mirror: Mirror, kept: Any) -> None:

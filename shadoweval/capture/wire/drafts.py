@@ -7,6 +7,7 @@ the order of `draft`'s fields; it begins with `MAGIC`, by which it is told from 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from shadoweval import codec
 from shadoweval.buckets import bucket
 from shadoweval.capture.copying import encode, encode_value
 from shadoweval.capture.wire.inputs import freeze_call
+from shadoweval.capture.wire.questions import arguments_by_name, identity_of, question_of
 from shadoweval.capture.wire.rows import call_rows, failed_step, joined_hits, step_rows, usage_row
 from shadoweval.errors import CorruptFrameError, UncopyableError
 from shadoweval.records import INCUMBENT
@@ -30,9 +32,10 @@ _HEAD: Final = encode((MAGIC,) * _FIELDS)[: 3 + 2 + len(MAGIC)]
 _FRAME: Final = b"SE" + bytes([codec.SCHEMA])
 
 encode_draft: Final = encode_value
-"""The draft of (MAGIC, (experiment, entry, salt, versions), prefix and number of the id, unit, text, inputs or
-arguments, attributes, time of day, bucket or None, duration, first chunk, outcome or (answer, value, chunks, cut),
-failure, began, log, hits, most hits, truncated, cap of the input and of the answer)."""
+"""The draft of (MAGIC, (experiment, entry, salt, versions, names of positional arguments), prefix and number of the id,
+unit, text or None or (text or None, the user's key), inputs or arguments, attributes, time of day, bucket or None,
+duration, first chunk, outcome or (answer, value, chunks, cut), failure, began, log, hits, most hits, truncated, cap of
+the input and of the answer)."""
 
 _DAMAGE: Final = (
     msgspec.DecodeError,
@@ -74,13 +77,14 @@ def _envelope(draft: list[Any]) -> tuple[Any, ...]:
     """The parts of an envelope in the order of the fields of its records."""
     _, site, prefix, number, unit, text, inputs, attributes, asked_at, position, duration, first, *rest = draft
     outcome, failure, began, log, hits, most, truncated, cap = rest
-    experiment, entry, salt, versions = site
+    experiment, entry, salt, versions, *names = site
     if type(asked_at) is float:
         asked_at = datetime.fromtimestamp(asked_at, UTC)
     if type(inputs) is list:
         inputs = freeze_call(tuple(inputs[0]), inputs[1], max_bytes=cap)
     if position is None:
         position = bucket(salt, unit)
+    text, identity = _question(text, inputs, *names)
     name = f"{prefix}{number}"
     steps = step_rows(log, began)
     if type(outcome) is list:
@@ -93,8 +97,22 @@ def _envelope(draft: list[Any]) -> tuple[Any, ...]:
         outcome = msgspec.Raw(outcome)
     if failure is not None:
         failure = (*failure, failed_step(steps))
-    query = (name, text, inputs, entry, unit, attributes, asked_at, position, salt)
+    query = (name, text, inputs, entry, unit, attributes, asked_at, position, salt, identity)
     did = (outcome, failure, steps, asked_at, duration, first, usage_row(steps), versions)
     if failure is not None:
         did = (*did, *_OF_SHADOWS, call_rows(log, began))
     return (experiment, query, (name, INCUMBENT, "served", *did))
+
+
+def _question(text: Any, inputs: bytes, names: Sequence[str] = ()) -> tuple[str, str]:
+    """The question's text, and the query's identity."""
+    key: str | None = None
+    if type(text) is list:
+        text, key = text
+    try:
+        arguments = arguments_by_name(inputs, names)
+        if text is None:
+            text = question_of(arguments)
+        return text, identity_of(arguments if key is None else {"key": key})
+    except _DAMAGE:  # arguments nested deeper than is read here, or in a form that this version does not know
+        return text or "", "" if key is None else identity_of({"key": key})

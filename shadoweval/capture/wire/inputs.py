@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import msgspec
 
 from shadoweval import codec
 from shadoweval.capture.copying import carried, encode
-from shadoweval.capture.outcomes import answer_text
 from shadoweval.errors import TooLargeError
 
-__all__ = ["asked", "attribute_data", "call_inputs", "chosen", "freeze_call"]
+__all__ = ["attribute_data", "call_inputs", "chosen", "freeze_call"]
 
-_QUESTIONS: Final = ("question", "query", "input")
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _TUPLE: Final = 1
 _Extension: Final = msgspec.msgpack.Ext
@@ -71,38 +69,3 @@ def attribute_data(attributes: Mapping[str, Any], *, max_bytes: int) -> msgspec.
         named = {name if isinstance(name, str) else str(name): part for name, part in plain.items()}
         plain = codec.plain(named, max_bytes=max_bytes)
     return msgspec.Raw(encode(plain))
-
-
-def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """The question as a person would read it.
-
-    The first argument that is text, else the keyword `question`, `query` or `input`, else the last message's text.
-    """
-    for value in args:
-        if type(value) is str:
-            return value
-    for name in _QUESTIONS:
-        value = kwargs.get(name)
-        if isinstance(value, str):
-            return value
-    for value in (*args, *kwargs.values()):
-        text = _in_message(value)
-        if text is not None:
-            return text
-    return ""
-
-
-def _in_message(value: Any) -> str | None:
-    if isinstance(value, Mapping):
-        mapping = cast("Mapping[str, Any]", value)
-        for name in _QUESTIONS:
-            if isinstance(mapping.get(name), str):
-                return mapping[name]
-        messages = mapping.get("messages")
-        return None if messages is None else _in_message(messages)
-    if isinstance(value, list | tuple) and value:
-        last: Any = cast("Sequence[Any]", value)[-1]
-        if isinstance(last, tuple) and len(cast("tuple[Any, ...]", last)) == 2:
-            return str(last[1])
-        return answer_text(last)
-    return None

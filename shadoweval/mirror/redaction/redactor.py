@@ -6,7 +6,7 @@ text to send instead. The same text always becomes the same, so that replays and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -14,6 +14,7 @@ import msgspec
 
 from shadoweval import codec
 from shadoweval.capture.copying import encode
+from shadoweval.capture.wire.questions import arguments_by_name, identity_of
 from shadoweval.errors import CodecError
 from shadoweval.mirror.redaction.secret_forms import redact_secrets
 from shadoweval.mirror.redaction.secret_names import is_secret_name
@@ -28,6 +29,8 @@ DROPPED: Final = "[DROPPED]"
 
 _TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT, _PAIRS = 1, 2, 3, 4, 5, 6
 _CALLS: Final = Observation.__struct_fields__.index("calls")
+_IDENTITY: Final = 9
+"""Index of `Query.identity`."""
 _ATOMS: Final = frozenset({int, float, bool, type(None), datetime})
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b"))
 
@@ -125,10 +128,11 @@ def _redacted_inputs(frozen: bytes, redact: Redactor) -> bytes:
     return encode(msgspec.msgpack.Ext(_TUPLE, encode(clean)))
 
 
-def redacted_frame(frame: bytes, redact: Redactor) -> bytes:
+def redacted_frame(frame: bytes, redact: Redactor, *, names: Sequence[str] | None = ()) -> bytes:
     """An envelope's frame with its texts redacted: question, inputs, attributes, answer, hits, tool calls, errors.
 
-    What links records stays: ids, names of experiment, entry, tools and steps, the unit, versions.
+    What links records stays: ids, names of experiment, entry, tools and steps, the unit, versions. The query's identity
+    is that of its redacted inputs, positional ones by `names`; None: it is the user's own key, and stays.
 
     Raises:
         TypeError: the redactor gave something else than a text.
@@ -138,6 +142,8 @@ def redacted_frame(frame: bytes, redact: Redactor) -> bytes:
     query[1] = redact(query[1], "")
     query[2] = _redacted_inputs(query[2], redact)
     query[5] = _redacted_fields(query[5], redact, "")
+    if names is not None and len(query) > _IDENTITY:
+        query[_IDENTITY] = identity_of(arguments_by_name(query[2], names)) if query[2] else ""
     outcome, failure = served[3], served[4]
     if outcome is not None:
         answer, hits, calls, value = outcome[:4]

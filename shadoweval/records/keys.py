@@ -1,0 +1,49 @@
+"""Short hashes by which queries and texts are known."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+__all__ = ["all_alike", "query_key", "short_hash"]
+
+_MANY: Final = 20
+
+
+def query_key(text: str) -> str:
+    """Hash of a text, by which labels find the queries that ask it: as it reads, but for spacing and normal form (NFC).
+
+    Case counts: a pipeline may answer `US` and `us` differently.
+    """
+    import unicodedata  # noqa: PLC0415 - the request path needs no key
+
+    normal = unicodedata.normalize("NFC", " ".join(text.split()))
+    return short_hash(normal.encode("utf-8", "replace"))
+
+
+def short_hash(data: bytes) -> str:
+    """The first 64 bits of the SHA-256, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def all_alike(calls: int, *, queries: int, texts: int) -> str:
+    """What is wrong where many calls count or read as one query; empty: nothing.
+
+    Args:
+        calls: How many.
+        queries: How many different queries they are (`Query.key`, or the unit where there is one).
+        texts: How many different texts they have.
+    """
+    if calls < _MANY:
+        return ""
+    if queries == 1:
+        return (
+            f"all {calls} calls are one query: their inputs, or what unit= or key= gives, are the same, so they count "
+            "as one. Let mirror(inputs=...) give what was asked, or mirror(key=...) what tells queries apart."
+        )
+    if texts == 1:
+        return (
+            f"all {calls} calls read the same, so no label by text can tell them apart. "
+            "Let mirror(text=...) give the question."
+        )
+    return ""
