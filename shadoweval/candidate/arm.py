@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import datetime as dt
 import logging
@@ -11,16 +12,21 @@ from typing import Final
 import msgspec
 
 from shadoweval.candidate.causes import Cause, blamed, unproven, with_refusals
+from shadoweval.candidate.cold_start import GIVEN_UP, ColdStart
 from shadoweval.candidate.forkserver.client import ForkServerClient
 from shadoweval.candidate.forkserver.wire import Ready, Report, Start, outgoing
-from shadoweval.candidate.remote_child import Ended, RemoteChild, RemoteRun
+from shadoweval.candidate.guard import advice
+from shadoweval.candidate.remote_child import RemoteChild
+from shadoweval.candidate.remote_run import Ended, RemoteRun
 from shadoweval.candidate.throttle import RunQueue, Throttle
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.records import NO_GUARD, Envelope, Failure, FailureKind, Observation, Usage
+from shadoweval.seldom import Seldom
 
 __all__ = ["ArmRunner"]
 
 _log = logging.getLogger(__name__)
+_seldom: Final = Seldom()
 
 _CANCELLED: Final = "the pool was told to stop what is in flight"
 _ANNOUNCEMENT: Final = 5.0
@@ -51,7 +57,22 @@ class ArmRunner:
         self._epoch = self._numbers = 0
         self._draining = False
         self._unusable: TargetError | None = None
+        self._cold_start = ColdStart(spec.limits)
+        self._because = "it is the first one"
+        """Why the next process will have been begun."""
+        self.given_up: collections.Counter[str] = collections.Counter()
+        """Why processes were given up that could have served further runs, and how many."""
+        self.late: collections.Counter[str] = collections.Counter()
+        """What was refused between runs, with the option that would allow it: it is charged to none of them."""
         self._spare: asyncio.Task[RemoteChild] | None = None
+
+    @property
+    def conduct(self) -> tuple[str, ...]:
+        """Why processes were given up, and what was refused between runs, in sentences."""
+        return (
+            *(f"{n:,} processes were given up: {why}" for why, n in self.given_up.most_common()),
+            *(f"refused {n:,} times between runs: {what}" for what, n in self.late.most_common()),
+        )
 
     @property
     def throttle(self) -> Throttle:
@@ -105,7 +126,10 @@ class ArmRunner:
                 if epoch != self._epoch:
                     return self._unrun(envelope, "killed", _CANCELLED)
                 self._numbers += 1
-                run, end = await child.ask(self._numbers, frame)
+                seconds = self._cold_start.seconds() if child.because else self.limits.seconds
+                run, end = await child.ask(self._numbers, frame, seconds=seconds)
+                failure = end.observation.failure if isinstance(end, Report) else end
+                child.first_seconds = self._cold_start.ended(run, failure, first=child.first_seconds)
             except CandidateError as error:
                 if retries == 0:
                     return self._unrun(envelope, "crash", str(error), cause=_NO_PROCESS)
@@ -125,13 +149,16 @@ class ArmRunner:
 
     async def _child(self, *, alone: bool) -> RemoteChild:
         if alone:
-            return await self._new_child()
+            child = await self._new_child()
+            child.because = "it was tried before, and has a process of its own"
+            return child
         child = self._least_busy()
         if child is None:
             async with self._forking:
                 child = self._least_busy()
                 if child is None:
                     child = await self._new_child()
+                    child.because = self._because
                     if child.open:
                         self._children.append(child)
         return child
@@ -161,8 +188,15 @@ class ArmRunner:
         return None
 
     def _ended(self, child: RemoteChild) -> None:
+        for refusal in child.late:
+            self.late[f"{refusal.kind} {refusal.detail!r}; if it is needed, {advice(refusal)}"] += 1
         if child in self._children:
             self._children.remove(child)
+            self._because = f"{GIVEN_UP} {child.unclean or 'it died'}"
+            if child.unclean:
+                self.given_up[child.unclean] += 1
+                if _seldom.due((self.arm, child.unclean)):
+                    _log.warning("a candidate's process was given up", extra={"arm": self.arm, "why": child.unclean})
 
     def _throttled(self, report: Report) -> bool:
         if not report.throttled:
@@ -187,6 +221,7 @@ class ArmRunner:
             and not run.refusals
             and seen.containment == child.containment
             and seen.unjudged == self._unjudged
+            and not (run.cold or seen.cold)
         ):
             return seen
         return msgspec.structs.replace(
@@ -197,6 +232,7 @@ class ArmRunner:
             refusals=(*seen.refusals, *run.refusals),
             containment=child.containment,
             unjudged=self._unjudged,
+            cold=run.cold,
         )
 
     def _lost(self, envelope: Envelope, end: Ended, *, run: RemoteRun, child: RemoteChild) -> Observation:
@@ -210,6 +246,7 @@ class ArmRunner:
             refusals=tuple(run.refusals),
             containment=child.containment,
             unjudged=self._unjudged,
+            cold=run.cold,
         )
 
     def _unrun(

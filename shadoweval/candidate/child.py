@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import datetime as dt
 import inspect
 import os
 import signal
@@ -18,21 +17,24 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.causes import Cause
-from shadoweval.candidate.footprint import ProcessState, SchedStat
+from shadoweval.candidate.footprint import SchedStat
 from shadoweval.candidate.forkserver.wire import READ_BYTES, MessageReader, Messages, Report, Request, decode, send
-from shadoweval.candidate.run import Run, arguments_of, rate_limit
+from shadoweval.candidate.leftovers import ProcessState, Scratch
+from shadoweval.candidate.run import Run, arguments_of, collected, rate_limit, unbegun
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import Target
 from shadoweval.candidate.tools import intercept
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.errors import CodecError
-from shadoweval.records import Arm, Failure, FailureKind, Observation
+from shadoweval.records import Arm, FailureKind, Observation
 
-__all__ = ["Child", "ChildSetup", "ConcurrentChild", "unbegun"]
+__all__ = ["Child", "ChildSetup", "ConcurrentChild"]
 
 _COMPLETE: Final = frozenset({str, dict, list, tuple, type(None)})
 """Types of values that need no test whether they are to be awaited or iterated: the tests cost three calls."""
+_SOON: Final = 0.001
+"""Seconds: timers are never set to nothing, which would switch them off."""
 _RESET_PEAK: Final = b"5"
 """Written to /proc/self/clear_refs: peak memory begins anew (proc(5))."""
 
@@ -64,22 +66,24 @@ class Child:
         self.pid = os.getpid()
         self.run: Run | None = None
         self.runner = asyncio.Runner()
-        self.before = ProcessState()
+        self.state, self.scratch = ProcessState(), Scratch(setup.scratch)
         os.register_at_fork(after_in_child=channel.close)  # a fork of the candidate's neither speaks nor keeps it open
 
     def serve(self) -> None:
         """Serve; returns when the pool hangs up."""
-        signal.signal(signal.SIGALRM, self._overdue)
         reader = MessageReader(self.channel)
         while (content := reader.next()) is not None:
+            self.state.begin()
             run = self._opened(decode(content, Request))
             if run is None:
                 continue
             # Not switched off after the run: without a run the signal does nothing, and the next run sets it anew,
             # before it is `self.run`, so that the last one's can't end it.
-            signal.setitimer(signal.ITIMER_REAL, self.setup.limits.seconds)
+            signal.signal(signal.SIGALRM, self._overdue)
+            signal.setitimer(signal.ITIMER_REAL, run.next_look())
             self.run = run
-            value, chunks, error = self._called(run)
+            # In a context of its own: what the candidate sets there is gone at the next run.
+            value, chunks, error = contextvars.copy_context().run(self._called, run)
             self.run = None
             if run.claimed():  # a thread of the run is reporting that it is over its budget, and ends this process
                 threading.Event().wait()
@@ -88,6 +92,7 @@ class Child:
 
     def _opened(self, request: Request) -> Run | None:
         """The run of a request; None: it can't begin, which is reported."""
+        capture.set_interceptor(self.setup.interception)  # whatever the run before has made of it
         try:
             envelope = codec.decode_envelope(request.envelope)
         except CodecError as error:  # such as a recorded result of a class that is not installed here
@@ -109,6 +114,7 @@ class Child:
             versions=self.setup.target.versions,
             alone=self.alone,
             schedstat=self.setup.schedstat,
+            seconds=request.seconds,
             stop=self.stop,
         )
         if fault is not None:
@@ -119,7 +125,7 @@ class Child:
         return run
 
     def _called(self, run: Run) -> tuple[Any, list[Any] | None, BaseException | None]:
-        token = intercept.session.set(run.session)
+        intercept.session.set(run.session)
         try:
             with capture.recording(run.recorder):
                 args, kwargs = arguments_of(run.envelope)
@@ -138,17 +144,16 @@ class Child:
                 return value, None, None
         except BaseException as error:  # noqa: BLE001 - SystemExit and its like end the run, not this process
             return None, None, error
-        finally:
-            intercept.session.reset(token)
 
     def _finish(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> bool:
         """Report a run; whether this process takes no further one."""
         observation = self._observed(run, value=value, chunks=chunks, error=error)
         self.closed(run.session)
-        retiring = isinstance(error, MemoryError) or self._unclean()
+        unclean = "a run was out of memory" if isinstance(error, MemoryError) else self._unclean()
         throttled, retry_after = rate_limit(error, run.recorder)
-        self.report(Report(run.number, observation, throttled, retry_after, retiring))
-        return retiring
+        self.report(Report(run.number, observation, throttled, retry_after, unclean, self.state.leftovers))
+        self.state.rest()
+        return bool(unclean)
 
     def closed(self, session: Session) -> None:
         """The session's run is over."""
@@ -156,9 +161,12 @@ class Child:
         with contextlib.suppress(Exception):  # a world of the user's that fails to close changes no result
             session.close()
 
-    def _unclean(self) -> bool:
-        left = asyncio.all_tasks(self.runner.get_loop()) if self.setup.target.concurrent else ()
-        return bool(left) or self.before.changed()
+    def _unclean(self) -> str:
+        """Why this process takes no further run; empty: it does."""
+        late = self.setup.interception.late
+        if late:
+            return f"{late[0]!r} was called after its run; wait for what calls it before the call returns"
+        return self.state.left_behind() or self.scratch.emptied()
 
     def _observed(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> Observation:
         if error is not None:
@@ -178,13 +186,17 @@ class Child:
 
     def _overdue(self, signum: int, frame: Any) -> None:  # noqa: ARG002 - a signal handler's signature
         run = self.run
-        if run is not None:
-            self.stop(run, "timeout", overdue(self.setup.limits))
+        if run is None:
+            return
+        if run.left() > 0:
+            signal.setitimer(signal.ITIMER_REAL, max(run.next_look(), _SOON))
+        else:
+            self.stop(run, "timeout", self.setup.limits.overdue(run.seconds))
 
     def stop(self, run: Run, kind: FailureKind, message: str) -> None:
         """Report the run as it stands and end this process: its code can't be trusted to stop by itself."""
         if not run.claimed():
-            self.report(Report(run.number, run.stopped(kind, message), retiring=True))
+            self.report(Report(run.number, run.stopped(kind, message), unclean=f"a run was ended: {message}"))
         os._exit(0)
 
 
@@ -198,6 +210,7 @@ class ConcurrentChild(Child):
         self.loop = self.runner.get_loop()
         self.buffer = Messages()
         self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.timers: dict[int, asyncio.TimerHandle] = {}
         self._sending = threading.Lock()
         self._over = asyncio.Event()
 
@@ -215,13 +228,15 @@ class ConcurrentChild(Child):
             self._over.set()
             return
         for frame in self.buffer.feed(content):
+            if not self.tasks:
+                self.state.begin()
             run = self._opened(decode(frame, Request))
             if run is not None:
                 self.tasks[run.number] = self.loop.create_task(self._task(run))
 
     async def _task(self, run: Run) -> None:
         intercept.session.set(run.session)
-        timer = self.loop.call_later(self.setup.limits.seconds, self.stop, run, "timeout", overdue(self.setup.limits))
+        self._look(run)
         value, chunks, error = None, None, None
         try:
             with capture.recording(run.recorder):
@@ -229,13 +244,20 @@ class ConcurrentChild(Child):
                 value, chunks = await collected(self.setup.target.call(*args, **kwargs), run)
         except BaseException as raised:  # noqa: BLE001 - SystemExit and its like end the run, not this process
             error = raised
-        timer.cancel()
+        self.timers.pop(run.number).cancel()
         self.tasks.pop(run.number, None)
         if not run.claimed() and self._finish(run, value=value, chunks=chunks, error=error) and not self.tasks:
             self._over.set()
 
-    def _unclean(self) -> bool:
-        return not self.tasks and self.before.changed()
+    def _look(self, run: Run) -> None:
+        """End the run if it is overdue, else look again later."""
+        if run.left() > 0:
+            self.timers[run.number] = self.loop.call_later(run.next_look(), self._look, run)
+        else:
+            self.stop(run, "timeout", self.setup.limits.overdue(run.seconds))
+
+    def _unclean(self) -> str:
+        return "" if self.tasks else super()._unclean()
 
     def report(self, report: Report) -> None:
         """Send a report, from whichever thread."""
@@ -260,37 +282,3 @@ class ConcurrentChild(Child):
     def _abandon(self, task: asyncio.Task[None]) -> None:
         if not task.done():
             os._exit(1)  # the pool gives the other runs to another process
-
-
-def unbegun(fault: Exception) -> Observation:
-    """The observation of a run that could not begin; the pool fills in whose it is."""
-    return Observation(
-        query_id="",
-        arm="",
-        place="shadow",
-        failure=Failure(
-            kind="error",
-            error_type=type(fault).__name__,
-            message=f"nothing was run: {fault}",
-            owner="shadow",
-            cause=f"nothing was run: {type(fault).__name__}",
-        ),
-        started_at=dt.datetime.now(dt.UTC),
-        duration=0.0,
-    )
-
-
-def overdue(limits: Limits) -> str:
-    """What a timeout says."""
-    return f"no answer within {limits.seconds:g} s"
-
-
-async def collected(value: Any, run: Run) -> tuple[Any, list[Any] | None]:
-    """What an awaitable returns, or the chunks of an async generator."""
-    if not inspect.isasyncgen(value):
-        return await value, None
-    chunks: list[Any] = []
-    async for chunk in value:
-        run.chunk()
-        chunks.append(chunk)
-    return None, chunks

@@ -1,17 +1,14 @@
-"""What a run does to its process: processor time used and waited for, and what it leaves behind."""
+"""What a run does to its process: processor time, used and waited for."""
 
 from __future__ import annotations
 
 import functools
 import os
 import resource
-import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import thread as executor_threads
-from typing import Any, Final
+from typing import Final
 
-__all__ = ["CpuMeter", "OutOfMemoryKills", "ProcessState", "SchedStat"]
+__all__ = ["CpuMeter", "OutOfMemoryKills", "SchedStat"]
 
 _NEGLIGIBLE: Final = 1e-4
 """Seconds that are not worth the system calls which would tell whether they were waited for a processor."""
@@ -127,49 +124,3 @@ def _memory_events() -> tuple[str, ...]:
             old = "/sys/fs/cgroup/memory"
             paths += [f"{old}{group}/memory.oom_control", f"{old}/memory.oom_control"]
     return tuple(paths)
-
-
-class ProcessState:
-    """What a run can leave behind that the next one would meet: threads, processes, working folder, environment."""
-
-    def __init__(self) -> None:
-        self.threads, self.folder, self.environment = _own_threads(), _folder(), dict(_environment())
-
-    def changed(self) -> bool:
-        """Whether the process is no longer as it was."""
-        return (
-            _own_threads() > self.threads
-            or _has_offspring()
-            or _folder() != self.folder
-            or _environment() != self.environment
-        )
-
-
-def _own_threads() -> int:
-    """Threads that are no hands of an executor."""
-    if threading.active_count() == 1:
-        return 1
-    workers: Any = getattr(executor_threads, "_threads_queues", {})
-    return sum(thread not in workers for thread in threading.enumerate())
-
-
-def _has_offspring() -> bool:
-    """Whether a process that the run started is still there."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:  # those that have ended are nobody's concern any more
-            pass
-    except ChildProcessError:
-        return False
-    return True
-
-
-def _environment() -> Mapping[Any, Any]:
-    """The environment, as bytes where Python holds it so: decoding it took half of a short run's time."""
-    return getattr(os.environ, "_data", os.environ)
-
-
-def _folder() -> bytes:
-    try:
-        return os.getcwdb()  # noqa: PTH109 - a Path costs more than the look, on every run
-    except OSError:
-        return b""

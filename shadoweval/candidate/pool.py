@@ -183,6 +183,11 @@ class CandidatePool:
             if runner.fork_server.ready is not None
         }
 
+    @property
+    def conduct(self) -> dict[Arm, tuple[str, ...]]:
+        """Of each arm, why processes were given up, and what was refused between runs; empty where nothing was."""
+        return {arm: runner.conduct for (arm, _), runner in self._runners.items() if runner.conduct}
+
 
 def _made_scratch(inside: Path | None) -> Path:
     return Path(tempfile.mkdtemp(prefix="shadoweval-", dir=inside)).resolve()

@@ -12,48 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from shadoweval.candidate.footprint import OutOfMemoryKills
 from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Report, Request, decode, framed
-from shadoweval.candidate.guard import Supervisor
+from shadoweval.candidate.guard import Supervisor, advice
+from shadoweval.candidate.remote_run import Ended, RemoteRun, cause_of
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.errors import CandidateError
 from shadoweval.records import FailureKind, Refusal
 
-__all__ = ["Ended", "RemoteChild", "RemoteRun"]
+__all__ = ["RemoteChild"]
 
 _MEMORY_CHECK: Final = 0.05
 """Seconds between looks at a busy child's memory."""
 _DEATH_NOTICE: Final = 2.0
 """Seconds in which the fork server may still say what a child died of."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_FULL: Final = 0.9
-"""Share of its memory cap above which a death by signal is taken for lack of memory."""
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that brought no report, since its child is gone."""
-
-    kind: FailureKind
-    message: str
-    guilty: bool
-    """Whether this run is known to be the reason; if not, it may be run again, and in the end the shadow failed."""
-    peak_memory: int | None = None
-
-
-class RemoteRun:
-    """One run in a child, which is killed when the run has lasted `seconds`."""
-
-    __slots__ = ("began", "deadline", "ending", "number", "refusals", "sent")
-
-    def __init__(self, number: int, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self.number = number
-        self.ending: asyncio.Future[Report | Ended] = loop.create_future()
-        self.began = loop.time()
-        self.deadline = self.began + seconds
-        self.sent = False
-        self.refusals: list[Refusal] = []
 
 
 class RemoteChild:
@@ -86,6 +59,14 @@ class RemoteChild:
         self.runs: dict[int, RemoteRun] = {}
         self.open = True
         """Whether it takes further runs."""
+        self.because = "it is the first one"
+        """Why there is this process, until its first run has ended; then empty."""
+        self.first_seconds = 0.0
+        """How long its first run took, until the next one has ended."""
+        self.unclean = ""
+        """Why it was given up."""
+        self.late: list[Refusal] = []
+        """What was refused while no run was in flight: it is charged to none."""
         self.containment: tuple[str, ...] = ()
         self.containment_text = ""
         self.contained: asyncio.Future[None] = self.loop.create_future()
@@ -94,29 +75,35 @@ class RemoteChild:
         self._kill_reason: tuple[FailureKind, str, int | None] | None = None
         self._died: Died | None = None
         self._out_of_memory = OutOfMemoryKills()
-        self._hung_up = self._memory_checked = False
+        self._hung_up = self._memory_checked = self._leftovers = False
         self._deadline_timer: asyncio.TimerHandle | None = None
         self.loop.add_reader(channel, self._readable)
         if supervisor is not None:
             self.loop.add_reader(supervisor.fileno(), self._supervised)
 
-    async def ask(self, number: int, envelope: bytes) -> tuple[RemoteRun, Report | Ended]:
-        """Run an envelope."""
-        run = RemoteRun(number, self.loop, self.limits.seconds + self.limits.grace)
+    async def ask(self, number: int, envelope: bytes, *, seconds: float) -> tuple[RemoteRun, Report | Ended]:
+        """Run an envelope. `seconds`: its deadline."""
+        run = RemoteRun(number, seconds=seconds, grace=self.limits.grace, cold=self.because)
         if self._hung_up:
             return run, Ended(kind="crash", message="its process was gone before it began", guilty=False)
         self.runs[number] = run
-        if self._deadline_timer is None:
-            self._deadline_timer = self.loop.call_at(run.deadline, self._check_deadlines)
+        self._set_timer(run.deadline)
         if not self._memory_checked:
             self._memory_checked = True
             self.loop.call_later(_MEMORY_CHECK, self._check_memory)
         try:
-            run.sent = await self._send(framed(Request(number, envelope)))
+            run.sent = await self._send(framed(Request(number, envelope, seconds)))
             return run, await run.ending
         except asyncio.CancelledError:
             self.kill("killed", "the run was cancelled", number)
             raise
+
+    def _set_timer(self, deadline: float) -> None:
+        if self._deadline_timer is not None:
+            if self._deadline_timer.when() <= deadline:
+                return
+            self._deadline_timer.cancel()  # of a first run, which had more time
+        self._deadline_timer = self.loop.call_at(deadline, self._check_deadlines)
 
     def _check_deadlines(self) -> None:
         """Kill for the sake of a run that is overdue; else look again when the next one may be.
@@ -128,10 +115,10 @@ class RemoteChild:
             return
         next_run = min(self.runs.values(), key=lambda run: run.deadline)
         if next_run.deadline <= self.loop.time():
-            message = f"no answer within {self.limits.seconds:g} s, and it had to be killed"
+            message = f"{self.limits.overdue(next_run.seconds)}, and it had to be killed"
             self.kill("timeout", message, next_run.number)
         else:
-            self._deadline_timer = self.loop.call_at(next_run.deadline, self._check_deadlines)
+            self._set_timer(next_run.deadline)
 
     async def _send(self, message: bytes) -> bool:
         """Send a message; False: the child was gone before."""
@@ -168,7 +155,9 @@ class RemoteChild:
         run = self.runs.pop(report.id, None)
         if run is None:
             raise CandidateError(f"A report of run {report.id}, which is not in flight.")
-        if report.retiring:
+        self.because, self._leftovers = "", report.leftovers
+        if report.unclean:
+            self.unclean = report.unclean
             self._shut()
         self._supervised(run)
         if not run.ending.done():
@@ -181,14 +170,30 @@ class RemoteChild:
             return
         refusals = supervisor.handle_ready()
         if refusals:
-            for run in (*self.runs.values(), *((completed,) if completed else ())):
+            runs = (*self.runs.values(), *((completed,) if completed else ()))
+            for run in runs:
                 run.refusals.extend(refusals)
+            if not runs and self.contained.done():
+                self._acted_late(refusals)
         if not self.containment and supervisor.containment is not None:
             self.containment = supervisor.containment.lines()
             self.containment_text = supervisor.containment.describe()
             self.contained.set_result(None)
         if supervisor.finished:
             self.loop.remove_reader(supervisor.fileno())
+
+    def _acted_late(self, refusals: tuple[Refusal, ...]) -> None:
+        """A thread was refused something while no run was in flight.
+
+        Those that runs left cost the process; those of libraries that were imported (exporters) would try again in
+        any other one.
+        """
+        self.late.extend(refusals)
+        if self._leftovers:
+            first = refusals[0]
+            self.unclean = f"{first.kind} {first.detail!r} was tried after its run; {advice(first)}"
+            self._shut()
+            self._kill_group()
 
     def _check_memory(self) -> None:
         self._memory_checked = bool(self.runs) and not self._hung_up
@@ -208,6 +213,7 @@ class RemoteChild:
         """Kill the child and its group at once. `number`: the run that is the reason; None: the whole child."""
         if self._kill_reason is None and not self._hung_up:
             self._kill_reason = (kind, message, number)
+            self.unclean = self.unclean or f"a run was ended: {message}"
         self._shut()
         self._kill_group()
 
@@ -278,21 +284,10 @@ class RemoteChild:
         if self._died is None:
             why = "the process that it was forked from is gone, and took it along"
             return Ended(kind="crash", message=why, guilty=False)
-        kind, message, signal_number = _cause(self._died, self.memory)
+        kind, message, signal_number = cause_of(self._died, self.memory)
         if kind == "crash" and signal_number == signal.SIGKILL and self._out_of_memory.risen():
             kind, message = "out_of_memory", "the kernel killed its process, since its memory group was full"
         # A SIGKILL that is neither ours, nor its own, nor for memory may be anyone's: the run has another chance.
         own = self.supervisor is not None and self.supervisor.killed_itself
         outside = kind == "crash" and signal_number == signal.SIGKILL and not own
         return Ended(kind=kind, message=message, guilty=alone and run.sent and not outside, peak_memory=peak)
-
-
-def _cause(died: Died, memory: int) -> tuple[FailureKind, str, int]:
-    """Kind of failure, in words, and the signal that it died of, or 0."""
-    status = os.waitstatus_to_exitcode(died.status)
-    if status >= 0:
-        return "crash", f"its process exited with status {status} in mid-run", 0
-    name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-    if died.peak_memory > memory * _FULL:
-        return "out_of_memory", f"its process died of {name} at {died.peak_memory >> 20:,} MiB", -status
-    return "crash", f"its process died of {name}", -status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import re
 import resource
 import sys
@@ -20,7 +21,7 @@ from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.tools.session import Session
 from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
 
-__all__ = ["Run", "arguments_of", "rate_limit"]
+__all__ = ["Run", "arguments_of", "collected", "rate_limit", "unbegun"]
 
 _TOO_MANY: Final = 429
 _LIMITED: Final = re.compile(r"^\w*RateLimit\w*: |\b429\b")
@@ -83,6 +84,7 @@ class Run:
         versions: What decides the answer.
         alone: Whether it has the process to itself, so that the process's CPU time and memory are its own.
         schedstat: How long the process waited for a processor; None: nobody knows. Not asked where it is not alone.
+        seconds: Its deadline; 0: the limits'.
         stop: Called with a failure's kind and message when the run has to be ended from outside its own code.
     """
 
@@ -97,10 +99,12 @@ class Run:
         versions: dict[str, str],
         alone: bool,
         schedstat: SchedStat | None = None,
+        seconds: float = 0.0,
         stop: Callable[[Run, FailureKind, str], None],
     ) -> None:
         self.envelope, self.number, self.arm, self.alone = envelope, number, arm, alone
         self.session, self.versions = session, versions
+        self.seconds = seconds or limits.seconds
         self.recorder = _BudgetedRecorder(limits, lambda why: stop(self, "budget", why))
         self.first_chunk: float | None = None
         self._claim = threading.Lock()
@@ -120,6 +124,19 @@ class Run:
     def claimed(self) -> bool:
         """Whether someone has begun to report this run before; the first caller gets False and must report it."""
         return not self._claim.acquire(blocking=False)
+
+    def left(self) -> float:
+        """Seconds until it is overdue; none or less: it is."""
+        loading = self.first_chunk is None and not self.recorder.log
+        allowed = self.recorder.limits.deadline(self.seconds, loading=loading)
+        return allowed - (time.perf_counter() - self._began)
+
+    def next_look(self) -> float:
+        """Seconds after which it is to be asked again what is left."""
+        limits = self.recorder.limits
+        spent = time.perf_counter() - self._began
+        first = limits.deadline(self.seconds, loading=False)
+        return first - spent if spent < first else min(self.left(), limits.seconds)
 
     def chunk(self) -> None:
         """A chunk of a stream is there."""
@@ -217,6 +234,17 @@ def arguments_of(envelope: Envelope) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(args), dict(kwargs)
 
 
+async def collected(value: Any, run: Run) -> tuple[Any, list[Any] | None]:
+    """What an awaitable returns, or the chunks of an async generator."""
+    if not inspect.isasyncgen(value):
+        return await value, None
+    chunks: list[Any] = []
+    async for chunk in value:
+        run.chunk()
+        chunks.append(chunk)
+    return None, chunks
+
+
 def rate_limit(error: BaseException | None, recorder: capture.Recorder) -> tuple[bool, float | None]:
     """Whether the run met a rate limit (HTTP status 429), and the server's Retry-After in seconds.
 
@@ -251,3 +279,21 @@ def _retry_after(response: Any) -> float | None:
         return float(response.headers["retry-after"])
     except (AttributeError, KeyError, TypeError, ValueError):  # none, or a date
         return None
+
+
+def unbegun(fault: Exception) -> Observation:
+    """The observation of a run that could not begin; the pool fills in whose it is."""
+    return Observation(
+        query_id="",
+        arm="",
+        place="shadow",
+        failure=Failure(
+            kind="error",
+            error_type=type(fault).__name__,
+            message=f"nothing was run: {fault}",
+            owner="shadow",
+            cause=f"nothing was run: {type(fault).__name__}",
+        ),
+        started_at=dt.datetime.now(dt.UTC),
+        duration=0.0,
+    )

@@ -25,6 +25,9 @@ __all__ = ["Limits", "Sandbox"]
 _MILLION: Final = 1e6
 _DATE: Final = re.compile(r"[-@](\d{4}-\d\d(-\d\d)?|\d{8}|\d{4})$")
 """End of the name of a dated version: `-2024-11-20`, `-20241022`, `@20241022`, `-0613`."""
+_LOADING: Final = 10.0
+_LOADING_LEAST: Final = 20.0
+_LOADED: Final = 4.0
 _ENDPOINT: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\s/]+):(?P<port>\d{1,5})")
 
 
@@ -34,7 +37,8 @@ class Limits:
     """Caps of one run. What exceeds them is stopped and reported, and costs no other run anything."""
 
     seconds: float = 30.0
-    """Deadline. A run that does not stop by itself is killed `grace` later."""
+    """Deadline. A run that does not stop by itself is killed `grace` later. The first run of a process has
+    `first_seconds`, since it may load a model that the next ones have."""
     grace: float = 0.25
     """Seconds in which an overdue run may still say which step it hung in, before it is killed."""
     memory_bytes: int = 2 << 30
@@ -49,7 +53,7 @@ class Limits:
     concurrency: int = 1
     """Envelopes that one child of an async candidate runs at a time; sync candidates always run one."""
     start_seconds: float = 300.0
-    """How long importing a target and its `warm` hook may take."""
+    """How long importing a target and its `warm` hook may take, and at most the first run of a process."""
     max_bytes: int = 1 << 20
     """Cap of the recorded tool arguments and results of a run."""
 
@@ -65,6 +69,24 @@ class Limits:
                 raise ArgumentError(f"Limits.prices[{model!r}]", price, expected=expected, mend="Write (0.25, 2.0).")
             dollars = tuple(checked_number(f"Limits.prices[{model!r}]", amount, low=0) for amount in price)
             self.prices[model] = dollars  # pyright: ignore[reportIndexIssue] - our own dict
+
+    @property
+    def first_seconds(self) -> float:
+        """Deadline of a process's first run while nobody knows how long loading takes.
+
+        Ten times `seconds`, no less than 20 and no more than `start_seconds`. A run that has called a model, a tool or
+        a retriever has loaded, and is overdue after four times `seconds`.
+        """
+        return max(self.seconds, min(self.start_seconds, max(_LOADING * self.seconds, _LOADING_LEAST)))
+
+    def deadline(self, seconds: float, *, loading: bool) -> float:
+        """Deadline of a run that was given `seconds`."""
+        return seconds if loading else min(seconds, _LOADED * self.seconds)
+
+    def overdue(self, seconds: float) -> str:
+        """What a timeout says of a run that was given `seconds`."""
+        words = f"no answer within {self.seconds:g} s"
+        return words if seconds <= self.seconds else f"{words}, nor in the longer time of a process's first run"
 
     def cost(self, model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:
         """Dollars of one model call; None where its price or its tokens are not known."""

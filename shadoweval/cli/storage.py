@@ -13,6 +13,7 @@ from shadoweval.protocols import Receiver, Store
 from shadoweval.records import Coverage
 from shadoweval.traffic.kill_audit import KillAuditor
 from shadoweval.transport.segments import trouble
+from shadoweval.worker.monitor import read_processes
 from shadoweval.worker.opening import open_receiver, open_store
 from shadoweval.worker.retention import erase_unit, purge_before, retention_of
 
@@ -81,8 +82,10 @@ def status_lines(experiment: Experiment, *, store: Store, receiver: Receiver) ->
     silence = experiment.admission.selftest.check(counters)
     if silence is not None:
         yield f"  {'silent, as asked' if silence.meant else 'ALARM'}: {silence}"
+    processes = read_processes(experiment.settings.folder, experiment.name)
     for name in experiment.candidates:
         yield _candidate(name, store.funnel(experiment.name, name))
+        yield from (f"    {sentence}" for sentence in processes.get(name, ()))
     for evaluation in store.evaluations(experiment.name):
         for verdict in evaluation.verdicts:
             when = f"{evaluation.created_at:%Y-%m-%d %H:%M:%S} UTC"

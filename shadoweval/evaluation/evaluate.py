@@ -150,6 +150,9 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     assessment = assess(trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     if experiment.rule == "kayenta":
         assessment = by_kayenta(assessment, trial, coverage=coverage, now=now, rules=rules)
+    verdict = assessment.verdict
+    verdict = msgspec.structs.replace(verdict, notices=(*verdict.notices, *progress.runs.notices))
+    assessment = msgspec.structs.replace(assessment, verdict=verdict)
     return _Result(assessment=assessment, examples=progress.examples, runs=progress.runs, coverage=coverage)
 
 

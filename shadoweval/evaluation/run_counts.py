@@ -1,4 +1,4 @@
-"""What a report counts of the runs beside their scores: refusals, containment, versions, money, writes."""
+"""What a report counts of the runs beside their scores: refusals, containment, processes, versions, money, writes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
+from shadoweval.candidate.cold_start import GIVEN_UP
 from shadoweval.candidate.tools.session import compare_writes
 from shadoweval.records import Effect, Observation, Pair, Refusal
 
 __all__ = ["RunCounts"]
 
 _SHOWN: Final = 50
+_REASONS: Final = 3
 
 
 class RunCounts:
@@ -23,6 +25,7 @@ class RunCounts:
         self.writes: Counter[str] = Counter({"same": 0, "missing": 0, "extra": 0, "duplicated": 0})
         self._refused: Counter[tuple[str, str, str]] = Counter()
         self._layers: Counter[str] = Counter()
+        self._cold: Counter[str] = Counter()
         self._runs = 0
         self._versions: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
@@ -32,6 +35,8 @@ class RunCounts:
         for refusal in pair.candidate.refusals:
             self._refused[refusal.kind, refusal.detail, refusal.layer] += refusal.count
         self._layers.update(pair.candidate.containment)
+        if pair.candidate.cold:
+            self._cold[pair.candidate.cold] += 1
         arms = {"incumbent": pair.served, pair.candidate.arm: pair.candidate, "incumbent again": pair.rerun}
         for arm, observation in arms.items():
             if observation is not None:
@@ -51,6 +56,7 @@ class RunCounts:
             "writes": dict(self.writes),
             "refused": [[*refused, count] for refused, count in self._refused.items()],
             "layers": dict(self._layers),
+            "cold": dict(self._cold),
             "runs": self._runs,
             "versions": {arm: {name: sorted(v) for name, v in seen.items()} for arm, seen in self._versions.items()},
         }
@@ -60,6 +66,7 @@ class RunCounts:
         self.costs, self.writes = Counter(state["costs"]), Counter(state["writes"])
         self._refused = Counter({(kind, detail, layer): count for kind, detail, layer, count in state["refused"]})
         self._layers, self._runs = Counter(state["layers"]), state["runs"]
+        self._cold = Counter(state.get("cold", {}))
         for arm, seen in state["versions"].items():
             for name, versions in seen.items():
                 self._versions[arm][name] = set(versions)
@@ -83,6 +90,12 @@ class RunCounts:
             share = "all" if n == self._runs else f"{n} of {self._runs}"
             layers[name] = f"missing in {share} runs: {why}" if missing else f"in force in {share} runs"
         return layers or {"guard": "none was in force: the candidate ran as any process of this user"}
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Why runs began in new processes, the most frequent first; the first process of all goes without saying."""
+        given_up = ((why, n) for why, n in self._cold.most_common(_REASONS) if GIVEN_UP in why)
+        return tuple(f"{n:,} of {self._runs:,} runs began in a new process, since {why}" for why, n in given_up)
 
     @property
     def versions(self) -> dict[str, dict[str, str]]:

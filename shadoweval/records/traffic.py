@@ -204,6 +204,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Tool calls of a run that failed; those of one that answered are in its outcome."""
     unjudged: tuple[str, ...] = ()
     """Where it could write with nobody judging what: endpoints that the sandbox allows, or `NO_GUARD`."""
+    cold: str = ""
+    """Why the process was new, in which this was the first run; its seconds count nowhere. Empty: it was not new."""
 
     def __post_init__(self) -> None:
         if (self.outcome is None) == (self.failure is None):

@@ -16,9 +16,16 @@ from shadoweval.scoring.pair_scorer import PairScorer
 __all__ = ["cost", "errors", "first_chunk", "latency", "tokens"]
 
 
-def _amount(metric: Metric, measured: Callable[[Observation], float | None], *, missing: str) -> PairScorer:
+_COLD = "cold: the first run of a process, which may load what later ones have"
+
+
+def _amount(
+    metric: Metric, measured: Callable[[Observation], float | None], *, missing: str, timed: bool = False
+) -> PairScorer:
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
         del pair
+        if timed and observation.cold:
+            return {metric.name: Unscored(_COLD)}
         value = measured(observation)
         return {metric.name: Unscored(missing) if value is None else Scored(float(value))}
 
@@ -45,13 +52,14 @@ def latency(*, cap: float = 30.0) -> PairScorer:
     Args:
         cap: what a failed run scores, in seconds; the candidate's deadline is a good value.
     """
-    return _amount(_cheap("latency", failure_scores=cap), lambda o: o.latency, missing="not timed")
+    return _amount(_cheap("latency", failure_scores=cap), lambda o: o.latency, missing="not timed", timed=True)
 
 
 @checked_keywords()
 def first_chunk(*, cap: float = 30.0) -> PairScorer:
     """`first_chunk`: seconds until a stream's first chunk; unscored where the pipeline does not stream."""
-    return _amount(_cheap("first_chunk", failure_scores=cap), lambda o: o.first_chunk_latency, missing="not a stream")
+    metric = _cheap("first_chunk", failure_scores=cap)
+    return _amount(metric, lambda o: o.first_chunk_latency, missing="not a stream", timed=True)
 
 
 def _tokens(observation: Observation) -> float | None:

@@ -135,7 +135,7 @@ class Worker:
         limits = self.experiment.sandbox.limits
         tasks = list(
             self._store.lease(
-                self.experiment.name, limit=room, seconds=limits.seconds + limits.grace + 60, owner=self._owner
+                self.experiment.name, limit=room, seconds=limits.first_seconds + limits.grace + 60, owner=self._owner
             )
         )
         random.shuffle(tasks)

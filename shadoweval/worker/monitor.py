@@ -6,19 +6,23 @@ their breakers go by.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.experiment import Experiment
+from shadoweval.records import Arm
 from shadoweval.traffic.gauges import Backlog, Throttling
 from shadoweval.traffic.kill_audit import KillAuditor
 from shadoweval.transport.spool import CAP_BYTES, weight
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "read_processes"]
 
 log: Final = logging.getLogger(__name__)
 _SELFTEST_EVERY: Final = 60.0
@@ -28,15 +32,22 @@ _BACKLOG_EVERY: Final = 5.0
 class Monitor:
     """Monitors one experiment, step by step.
 
-    `counters` gives the sum of all mirroring processes' (`Receiver.counters`).
+    `counters` gives the sum of all mirroring processes' (`Receiver.counters`), `processes` sentences about each arm's,
+    which are kept for `shadoweval status`.
     """
 
     def __init__(
-        self, experiment: Experiment, *, counters: Callable[[], Mapping[str, int]], seconds: Seconds = time.monotonic
+        self,
+        experiment: Experiment,
+        *,
+        counters: Callable[[], Mapping[str, int]],
+        processes: Callable[[], Mapping[Arm, Sequence[str]]] = dict,
+        seconds: Seconds = time.monotonic,
     ) -> None:
         self._experiment, self._counters, self._seconds = experiment, counters, seconds
         self._auditor = KillAuditor(experiment.admission.switch, clock=seconds)
         self._feedback = Feedback(experiment, seconds=seconds)
+        self._processes, self._written = processes, dict[Arm, Sequence[str]]()
         self._tested = -float("inf")
         self._alarm = ""
 
@@ -47,11 +58,20 @@ class Monitor:
         if not 0.0 <= self._seconds() - self._tested < _SELFTEST_EVERY:
             self._tested = self._seconds()
             self._test()
+            self._keep_processes()
+
+    def _keep_processes(self) -> None:
+        processes = dict(self._processes())
+        if processes != self._written:
+            self._written = processes
+            with contextlib.suppress(OSError):  # a full disk: the worker says it at its end
+                write_processes(self._experiment.settings.folder, self._experiment.name, processes)
 
     def end(self, *, throttles: int) -> None:
         """The last step, which leaves nothing unwritten."""
         self.step(throttles=throttles, oldest=None)
         self._auditor.settle()
+        self._keep_processes()
 
     def _test(self) -> None:
         silence = self._experiment.admission.selftest.check(self._counters())
@@ -60,6 +80,22 @@ class Monitor:
             alarm = {"experiment": self._experiment.name, "shadow": True, "alarm": str(silence)}
             log.warning("nothing is mirrored", extra=alarm)
         self._alarm = reason
+
+
+def write_processes(folder: Path, name: str, processes: Mapping[Arm, Sequence[str]]) -> None:
+    """Keep what a worker says about the processes of each arm."""
+    path = folder / f"processes-{name}.json"
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(processes), encoding="utf-8")
+    fresh.replace(path)
+
+
+def read_processes(folder: Path, name: str) -> dict[Arm, list[str]]:
+    """What the last worker of this host said about the processes of each arm; empty where none did."""
+    try:
+        return json.loads((folder / f"processes-{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 class Feedback:

@@ -26,7 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval.candidate import guard
-from shadoweval.candidate.child import Child, ChildSetup, ConcurrentChild, unbegun
+from shadoweval.candidate.child import Child, ChildSetup, ConcurrentChild
 from shadoweval.candidate.footprint import SchedStat
 from shadoweval.candidate.forkserver.wire import (
     Broken,
@@ -43,6 +43,7 @@ from shadoweval.candidate.forkserver.wire import (
 from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.guard.inherited import die_with_parent, in_use
 from shadoweval.candidate.guard.syscalls import libc
+from shadoweval.candidate.run import unbegun
 from shadoweval.candidate.target import load_target, warm_up
 from shadoweval.candidate.tools import functions, intercept
 from shadoweval.candidate.tools.stubs import Stubs

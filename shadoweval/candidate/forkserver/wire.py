@@ -107,6 +107,8 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
 
     id: int
     envelope: bytes
+    seconds: float = 0.0
+    """The run's deadline; 0: that of the limits."""
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
@@ -117,8 +119,10 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     throttled: bool = False
     """It met a rate limit."""
     retry_after: float | None = None
-    retiring: bool = False
-    """The child takes no further request."""
+    unclean: str = ""
+    """Why the child takes no further request; empty: it does."""
+    leftovers: bool = False
+    """Whether threads that runs have left are still there, asleep."""
 
 
 encode: Final = msgspec.msgpack.Encoder().encode

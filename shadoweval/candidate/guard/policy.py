@@ -20,6 +20,7 @@ __all__ = [
     "Layer",
     "Missing",
     "RefusedError",
+    "advice",
     "inside",
     "normal_address",
     "real_path",
@@ -132,8 +133,19 @@ class RefusedError(PermissionError):
         super().__init__(
             errno.EPERM,
             f"{refusal.kind} {refusal.detail!r} was refused: this run is a shadow, it may not change anything. "
-            "Name what it needs in the GuardPolicy (allow, unix_sockets, writable) or work inside the scratch folder.",
+            f"If it needs this, write {advice(refusal)}; or work inside the scratch folder (tempfile).",
         )
+
+
+def advice(refusal: Refusal) -> str:
+    """The option that would allow what was refused."""
+    if refusal.kind in {"socket.connect", "socket.send", "socket.resolve"}:
+        unix = refusal.detail.startswith("unix:")
+        host = refusal.detail if refusal.kind != "socket.resolve" else f"{refusal.detail}:443"
+        return f"Sandbox(unix_sockets=[{refusal.detail[5:]!r}])" if unix else f"Sandbox(allow=[{host!r}])"
+    if refusal.kind in {"open.write", "file.change"}:
+        return f"Sandbox(writable=[{refusal.detail.rpartition(' ')[2]!r}])"
+    return "stubs for the tool that does it (docs/stubs.md)"
 
 
 def normal_address(address: str) -> str:

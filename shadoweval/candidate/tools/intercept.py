@@ -43,6 +43,8 @@ class Interception:
         """Tool -> its arguments as the tool would see them; set by those who know its schema."""
         self.structured: set[str] = set()
         """Tools whose results are no text: of a recorded result that is JSON text they return what it says."""
+        self.late: list[str] = []
+        """Tools that were called by what a run had left behind, after its end; each call was refused."""
 
     def current(self) -> Session | None:
         """The run that the calling code belongs to."""
@@ -55,6 +57,8 @@ class Interception:
         """The session's answer; outside any run only declared reads run."""
         own = self.current()
         if own is not None:
+            if own.closed:
+                self.late.append(name)
             answer = own.answer(name, arguments, effect=effect, live=live, normal=self.normals.get(name))
             if name in self.structured and answer.answered in {"replayed", "simulated"}:
                 structure = parsed(answer.result)
