@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from shadoweval.candidate.sandbox import Sandbox
 from shadoweval.capture.outcomes import Extract
@@ -45,16 +45,19 @@ from shadoweval.checks import (
     checked_strings,
     checked_target,
 )
-from shadoweval.errors import ArgumentError, ExperimentError, UnknownCandidateError, UnknownMetricError
+from shadoweval.errors import ArgumentError, ExperimentError, UnknownCandidateError
 from shadoweval.mirror import Mirror
 from shadoweval.mirror.decorator import MAX_BYTES
 from shadoweval.mirror.plan import now
-from shadoweval.protocols import Metric, Redactor, Scorer, Transport
+from shadoweval.protocols import Redactor, Scorer, Transport
 from shadoweval.records import INCUMBENT, Arm
 from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.admission import Admission, Traffic
-from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.gates import Gate, checked_gate, checked_metrics
 from shadoweval.verdict.rules import Rules
+
+if TYPE_CHECKING:
+    from shadoweval.scoring.writes import Writes
 
 __all__ = ["Experiment"]
 
@@ -75,7 +78,7 @@ class Experiment:
     Args:
         name: Names spool, kill file and reports; letters, digits, `.`, `_`, `-`.
         candidates: Name -> `"module:attribute"`; they run in processes of their own, so they are named, not passed.
-        scorers: What is scored.
+        scorers: What is scored; `scoring.writes()` is among them whether it is named or not.
         gates: What must hold. Their metrics must be made by `scorers`.
         incumbent: `"module:attribute"`; needed only where nothing was mirrored (pytest, `calibrate` on a case file).
         labels: Case file whose judgements and references are joined to live queries by their text. It has to be there.
@@ -116,12 +119,12 @@ class Experiment:
     ) -> None:
         self.name = checked_name(name, of="an experiment")
         self.candidates = checked_candidates(name, candidates)
-        self.scorers = tuple(checked_scorer(each) for each in checked_list("scorers", scorers))
-        self.gates = tuple(_checked_gate(each) for each in checked_list("gates", gates))
-        self.metrics = _checked_metrics(name, self.scorers, self.gates)
+        self.sandbox = _checked_group("sandbox", sandbox, Sandbox)
+        self._named_scorers = tuple(checked_scorer(each) for each in checked_list("scorers", scorers))
+        self.gates = tuple(checked_gate(each) for each in checked_list("gates", gates))
+        self.metrics = checked_metrics(name, self._named_scorers, self.gates)
         self.incumbent = None if incumbent is None else checked_target(incumbent, what="incumbent")
         self.labels = None if labels is None else checked_file("labels", labels)
-        self.sandbox = _checked_group("sandbox", sandbox, Sandbox)
         self.rules = _checked_group("rules", rules, Rules)
         self.rule = checked_choice("rule", rule, Rule)
         self.rerun = checked_share("rerun", rerun)
@@ -142,6 +145,21 @@ class Experiment:
     def settings(self) -> Settings:
         """Where things lie, read at first use."""
         return self._settings or read_settings()
+
+    @cached_property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """What is scored: the scorers that were named, and `scoring.writes()`."""
+        from shadoweval.scoring.writes import with_writes  # noqa: PLC0415 - who mirrors scores nothing
+
+        return with_writes(self._named_scorers, self.writes)
+
+    @cached_property
+    def writes(self) -> Writes:
+        """Who compares writes, by the effects and arguments that the stubs declare."""
+        from shadoweval.scoring.writes import Writes  # noqa: PLC0415 - who mirrors scores nothing
+
+        stubs, like_with_like = self.sandbox.stubs, self.metrics["writes"].like_with_like
+        return Writes(effects=stubs.effects, compare=stubs.compare, like_with_like=like_with_like)
 
     @property
     def spool(self) -> Path:
@@ -275,26 +293,5 @@ class Experiment:
         return min(shares, default=None)
 
 
-def _checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:
-    """All metrics by name; raises ExperimentError for two of a name, UnknownMetricError for a gate without one."""
-    metrics: dict[str, Metric] = {}
-    for scorer in scorers:
-        for metric in scorer.metrics:
-            checked_instance(f"each of {type(scorer).__name__}.metrics", metric, Metric, mend="Write Metric(name=...).")
-            if metric.name in metrics:
-                raise ExperimentError(f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one.")
-            metrics[metric.name] = metric
-    for gate in gates:
-        if gate.base not in metrics:
-            raise UnknownMetricError(gate.base, experiment=experiment, known=metrics)
-    return metrics
-
-
 def _checked_group(what: str, options: _G | None, kind: type[_G]) -> _G:
     return kind() if options is None else checked_instance(what, options, kind, mend=f"Write {kind.__name__}(...).")
-
-
-def _checked_gate(gate: Gate) -> Gate:
-    if not isinstance(gate, Gate):  # pyright: ignore[reportUnnecessaryIsInstance] - users' lists
-        raise ArgumentError("gates", gate, expected="a list of gates", mend="Write better('recall@5', by=0.02).")
-    return gate

@@ -41,7 +41,7 @@ def _make(tmp_path):
         ({"rerun": 1.5}, ShareError, "rerun must be a number from 0 to 1"),
         ({"rerun": "20%"}, ShareError, "not a percentage"),
         ({"scorers": [recall(5), recall(5)]}, ExperimentError, "two scorers for 'recall@5'"),
-        ({"gates": [better("recall@5", by=0.1)]}, UnknownMetricError, "They make: none"),
+        ({"gates": [better("recall@5", by=0.1)]}, UnknownMetricError, "They make: 'writes'"),
         ({"scorers": [recall(5)], "gates": [better("recal@5", by=0.1)]}, UnknownMetricError, "Did you mean 'recall@5'"),
     ],
 )
@@ -89,7 +89,7 @@ def test_quantile_gates_belong_to_their_metric(make):
     """A gate over latency.p95 needs the scorer of latency."""
     experiment = make(scorers=[latency()], gates=[at_most("latency.p95", ratio=1.1)])
 
-    assert list(experiment.metrics) == ["latency"]
+    assert list(experiment.metrics) == ["latency", "writes"]
 
 
 def test_targets_by_name(make):

@@ -18,6 +18,7 @@ from shadoweval.evidence.histbet import HistBet
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, PairScore, Scored
+from shadoweval.verdict.writes import WRITES
 
 __all__ = ["calibrate"]
 
@@ -108,7 +109,9 @@ def _reruns(
         if pair.rerun is None or pair.served.failed or pair.rerun.failed:
             continue
         itself = msgspec.structs.replace(pair, candidate=msgspec.structs.replace(pair.rerun, arm=INCUMBENT))
-        scores = {each.metric: both for each in score(experiment, itself) if (both := _both(experiment, each))}
+        wrote = bool(experiment.writes.compared(itself).tools)
+        made = [each for each in score(experiment, itself) if wrote or each.metric != WRITES]
+        scores = {each.metric: both for each in made if (both := _both(experiment, each))}
         yield scores, (pair.served.latency, pair.rerun.latency)
 
 

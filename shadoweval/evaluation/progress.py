@@ -22,6 +22,7 @@ from shadoweval.records import Pair, PairScore, Scored, Unscored
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import facts_of
 from shadoweval.verdict.trial import STATE_VERSION, Trial
+from shadoweval.verdict.writes import WRITES
 
 __all__ = ["Progress", "purpose_of", "score"]
 
@@ -80,7 +81,7 @@ class Progress:
         self.trial = Trial(list(experiment.metrics.values()), experiment.gates)
         leading = experiment.metrics[experiment.gates[0].base] if experiment.gates else None
         self.examples = Examples(leading)
-        self.runs = RunCounts(effects=experiment.sandbox.stubs.effects)
+        self.runs = RunCounts()
         self.conversations = Conversations()
 
     def add(self, pairs: Iterable[Pair], *, keep: KeepScores) -> None:
@@ -92,15 +93,16 @@ class Progress:
         for each in pairs:
             pair = self.conversations.marked(each)
             scores = score(self._experiment, pair)
-            self.examples.see(pair, scores)
-            self.runs.add(pair)
+            writes = self._experiment.writes.compared(pair)
+            self.examples.see(pair, scores if writes.tools else [each for each in scores if each.metric != WRITES])
+            self.runs.add(pair, writes)
             portion += scores
             if len(portion) >= _KEPT_AT_ONCE:
                 keep(portion)
                 portion = []
             facts = facts_of(pair)
             attributes = {**facts.attributes, **circumstances(pair, floor=self._experiment.rules.min_fidelity)}
-            yield msgspec.structs.replace(facts, attributes=attributes), scores
+            yield msgspec.structs.replace(facts, attributes=attributes, writes=writes), scores
         if portion:
             keep(portion)
 

@@ -7,30 +7,29 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shadoweval.candidate.cold_start import GIVEN_UP
-from shadoweval.candidate.tools.session import compare_writes
-from shadoweval.records import Effect, Observation, Pair, Refusal
+from shadoweval.records import Observation, Pair, Refusal, WriteComparison
 
 __all__ = ["RunCounts"]
 
 _SHOWN: Final = 50
 _REASONS: Final = 3
+_NOTHING: Final = WriteComparison()
 
 
 class RunCounts:
     """Counts over a stream of pairs."""
 
-    def __init__(self, *, effects: Mapping[str, Effect] | None = None) -> None:
-        self._effects = effects
+    def __init__(self) -> None:
         self.costs: Counter[str] = Counter()
-        self.writes: Counter[str] = Counter({"same": 0, "missing": 0, "extra": 0, "duplicated": 0})
+        self.writes: Counter[str] = Counter(_NOTHING.counts)
         self._refused: Counter[tuple[str, str, str]] = Counter()
         self._layers: Counter[str] = Counter()
         self._cold: Counter[str] = Counter()
         self._runs = 0
         self._versions: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
-    def add(self, pair: Pair) -> None:
-        """Count one pair."""
+    def add(self, pair: Pair, writes: WriteComparison = _NOTHING) -> None:
+        """Count one pair, and its writes."""
         self._runs += 1
         for refusal in pair.candidate.refusals:
             self._refused[refusal.kind, refusal.detail, refusal.layer] += refusal.count
@@ -41,7 +40,7 @@ class RunCounts:
         for arm, observation in arms.items():
             if observation is not None:
                 self._add_run(arm, observation)
-        self.writes.update(compare_writes(pair.served.tool_calls, pair.candidate.writes, effects=self._effects))
+        self.writes.update(writes.counts)
 
     def _add_run(self, arm: str, observation: Observation) -> None:
         for name, version in observation.versions.items():

@@ -8,6 +8,7 @@ from shadoweval.records.failures import *
 from shadoweval.records.keys import all_alike, query_key
 from shadoweval.records.traffic import *
 from shadoweval.records.verdict import *
+from shadoweval.records.writes import *
 
 __all__ = [
     "INCUMBENT",
@@ -43,6 +44,7 @@ __all__ = [
     "Unscored",
     "Usage",
     "Verdict",
+    "WriteComparison",
     "WriteEffect",
     "all_alike",
     "query_key",

@@ -247,7 +247,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """USD by ledger: incumbent, candidate, judge, rerun."""
     notes: tuple[str, ...] = ()
     write_sets: dict[str, dict[str, int]] = {}
-    """By candidate: same, missing, extra, duplicated writes against the incumbent's."""
+    """By candidate: writes against the incumbent's, by kind (see `WriteComparison`)."""
     looks: int = 1
 
 

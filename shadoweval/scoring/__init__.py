@@ -20,6 +20,7 @@ from shadoweval.scoring.retrieval import (
     recall,
 )
 from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
+from shadoweval.scoring.writes import writes
 
 __all__ = [
     "Embedder",
@@ -48,5 +49,6 @@ __all__ = [
     "tokens",
     "tool_calls_f1",
     "tool_success",
+    "writes",
     "writes_f1",
 ]

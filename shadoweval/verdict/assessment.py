@@ -21,6 +21,7 @@ from shadoweval.verdict.explain import HOURS_TO_GO, hours_to_go, with_outlook
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import noise_floor, summary_of
 from shadoweval.verdict.trial import Trial
+from shadoweval.verdict.writes import WRITES, notice_of_writes
 
 __all__ = ["Assessment", "assess"]
 
@@ -68,14 +69,27 @@ def assess(
         why=cast("Literal['proven', 'broken', 'error', 'inconclusive']", outcome.why),
         reasons=reasons,
         gates=results,
-        notices=(*outcome.notices, *ended_notices(trial, rules), *_reversals(trial)),
+        notices=(
+            *notice_of_writes(trial.facts.writes, rules),
+            *outcome.notices,
+            *ended_notices(trial, rules),
+            *_reversals(trial),
+        ),
         pairs=trial.pairs,
         units=max((gate.n for gate in decided.gates), default=0),
         live_writes=trial.facts.live_writes,
         fidelity=dict(trial.facts.fidelity),
         alpha=rules.alpha,
     )
-    summaries = [
+    return Assessment(
+        verdict=verdict, summaries=_summaries(trial, floors, rules=rules), slices=_slices(trial, alpha=rules.alpha)
+    )
+
+
+def _summaries(trial: Trial, floors: Mapping[str, float | None], *, rules: Rules) -> tuple[MetricSummary, ...]:
+    """Of each metric, but of `writes` only where something was written or a gate asks for it."""
+    asked = trial.facts.writes.pairs or any(gate.base == WRITES for gate in trial.gates)
+    return tuple(
         summary_of(
             metric,
             trial.counts[metric.name],
@@ -85,8 +99,8 @@ def assess(
             floor=floors[metric.name],
         )
         for metric in trial.metrics
-    ]
-    return Assessment(verdict=verdict, summaries=tuple(summaries), slices=_slices(trial, alpha=rules.alpha))
+        if metric.name != WRITES or asked
+    )
 
 
 def _slices(trial: Trial, *, alpha: float) -> tuple[SliceResult, ...]:

@@ -14,6 +14,7 @@ import msgspec
 from shadoweval.verdict.facts import MEND
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
+from shadoweval.verdict.writes import doubtful_writes
 
 __all__ = ["ENDED", "Problem", "conduct_problems", "ended_notices", "ended_share"]
 
@@ -54,6 +55,9 @@ def conduct_problems(trial: Trial, rules: Rules) -> Iterator[Problem]:
             sentence=f"The candidate failed in all {trial.pairs} pairs. Look at its first failure: it is probably "
             "set up wrongly.",
         )
+    writes = doubtful_writes(facts.writes, trial.gates, rules)
+    if writes:
+        yield Problem(name="writes", sentence=writes)
     judged = {m.name for m in trial.metrics if m.failure_scores is not None} & {
         g.base for g in trial.gates if not g.dry_run
     }

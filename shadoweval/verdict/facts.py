@@ -14,7 +14,8 @@ import numpy as np
 
 from shadoweval.evidence.inputs import IntArray
 from shadoweval.evidence.slices import AttributeColumn
-from shadoweval.records import Arm, Observation, Pair, Query
+from shadoweval.records import Arm, Observation, Pair, Query, WriteComparison
+from shadoweval.verdict.writes import WriteFacts
 
 __all__ = ["MEND", "Facts", "PairFacts", "attribute_columns", "facts_of"]
 
@@ -68,6 +69,8 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Tool calls of the candidate that were made up or refused, as `send_mail refused`."""
     unjudged: tuple[str, ...] = ()
     """Where the shadows could write with nobody judging what."""
+    writes: WriteComparison | None = None
+    """What the candidate wrote beside what was served; None: not compared."""
 
 
 def facts_of(pair: Pair) -> PairFacts:
@@ -131,6 +134,7 @@ class Facts:
     incumbent_failed: int = 0
     candidate_failed: int = 0
     aborted: int = 0
+    writes: WriteFacts = field(default_factory=WriteFacts)
     latest_lead: float = 0.0
     """Largest number of seconds by which a candidate began before its query was asked."""
     units: set[str] = field(default_factory=set[str])
@@ -159,6 +163,7 @@ class Facts:
         self.live_writes += facts.live_writes
         self.incumbent_failed += facts.incumbent_failed
         self.candidate_failed += facts.candidate_failed
+        self.writes.count(facts.writes)
         if facts.ran_at is not None:
             self.latest_lead = max(self.latest_lead, (facts.asked_at - facts.ran_at).total_seconds())
 
@@ -173,6 +178,7 @@ class Facts:
         _keep_two(self.units, other.units)
         _keep_two(self.texts, other.texts)
         self.highest_bucket = max(self.highest_bucket, other.highest_bucket)
+        self.writes.merge(other.writes)
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.latest_lead = max(self.latest_lead, other.latest_lead)
@@ -185,6 +191,7 @@ class Facts:
             "salts": sorted(self.salts),
             "units": sorted(self.units),
             "texts": sorted(self.texts),
+            "writes": self.writes.to_state(),
             "numbers": [getattr(self, name) for name in _NUMBERS],
         }
 
@@ -195,6 +202,7 @@ class Facts:
             setattr(self, name, Counter(state["counters"][name]))
         self.salts = set(state["salts"])
         self.units, self.texts = set(state["units"]), set(state["texts"])
+        self.writes.restore(state["writes"])
         for name, value in zip(_NUMBERS, state["numbers"], strict=True):
             setattr(self, name, value)
 

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from numbers import Real
 from typing import Final, Literal, TypedDict, Unpack
 
 import msgspec
 
 from shadoweval.checks import checked_instance, checked_keywords, checked_number, checked_truth
-from shadoweval.errors import ExperimentError, MissingMarginError
+from shadoweval.errors import ArgumentError, ExperimentError, MissingMarginError, UnknownMetricError
+from shadoweval.protocols import Metric, Scorer
 
-__all__ = ["Gate", "at_least", "at_most", "better", "no_worse"]
+__all__ = ["Gate", "at_least", "at_most", "better", "checked_gate", "checked_metrics", "no_worse"]
 
 GateKind = Literal["better", "no_worse", "at_most", "at_least"]
 
@@ -167,3 +169,31 @@ def at_least(metric: str, value: float | None = None, **options: Unpack[_Options
     if value is None:
         raise MissingMarginError("at_least", metric, mend=f"at_least({metric!r}, 0.8), with your own number")
     return _made("at_least", metric, value, **options)
+
+
+def checked_gate(gate: Gate) -> Gate:
+    """A gate of a user's list."""
+    if not isinstance(gate, Gate):  # pyright: ignore[reportUnnecessaryIsInstance] - users' lists
+        raise ArgumentError("gates", gate, expected="a list of gates", mend="Write better('recall@5', by=0.02).")
+    return gate
+
+
+def checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[Gate]) -> dict[str, Metric]:
+    """All metrics by name, `writes` among them.
+
+    Raises:
+        ExperimentError: two of a name.
+        UnknownMetricError: a gate without one.
+    """
+    metrics: dict[str, Metric] = {}
+    for scorer in scorers:
+        for metric in scorer.metrics:
+            checked_instance(f"each of {type(scorer).__name__}.metrics", metric, Metric, mend="Write Metric(name=...).")
+            if metric.name in metrics:
+                raise ExperimentError(f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one.")
+            metrics[metric.name] = metric
+    metrics.setdefault("writes", Metric(name="writes"))
+    for gate in gates:
+        if gate.base not in metrics:
+            raise UnknownMetricError(gate.base, experiment=experiment, known=metrics)
+    return metrics

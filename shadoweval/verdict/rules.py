@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from shadoweval.checks import checked_fields, checked_keywords, checked_share, checked_truth
+from shadoweval.checks import checked_choice, checked_fields, checked_keywords, checked_share, checked_truth
 from shadoweval.errors import ArgumentError
 
 __all__ = ["Rules"]
@@ -30,6 +31,9 @@ class Rules:
     """Share of the candidate's tool calls that must not have been simulated or refused."""
     max_incumbent_failures: float = 0.5
     """More failures of the incumbent than this leave nothing to compare with."""
+    writes: Literal["judged", "waived"] = "judged"
+    """Where an arm called tools that write, a gate must judge what the candidate writes; `waived`: you judge it
+    elsewhere, and nothing here holds the verdict for it."""
     share: float | None = None
     """The sampling share that was planned; None: not checked."""
     closed: bool = False
@@ -53,3 +57,4 @@ class Rules:
         checked_fields(self, "candidates", "min_units", low=1, whole=True)
         checked_fields(self, "min_hours", low=0, optional=True)
         checked_fields(self, "closed", "once", check=checked_truth)
+        checked_choice("Rules.writes", self.writes, Literal["judged", "waived"])

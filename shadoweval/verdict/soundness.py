@@ -20,6 +20,7 @@ from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems, ended_s
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import MetricCounts
 from shadoweval.verdict.trial import Trial
+from shadoweval.verdict.writes import WRITES, self_contradiction
 
 __all__ = ["Problem", "missing_share", "problems"]
 
@@ -226,7 +227,9 @@ def _controls(trial: Trial) -> Iterator[Problem]:
             yield Problem(
                 name="control",
                 metric=metric,
-                sentence=f"{metric} differs between the incumbent and its own re-run by {mean.mean:+.4f} of its range "
+                sentence=self_contradiction(mean.mean, mean.n)
+                if metric == WRITES
+                else f"{metric} differs between the incumbent and its own re-run by {mean.mean:+.4f} of its range "
                 f"(n={mean.n}): the comparison is biased before any candidate comes in. Look for a judge that prefers "
                 "a position, a cache, or a world that changed in between.",
             )

@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 from candidate_rig import call, envelope
 
 from shadoweval import EntityWorld, Live, Refuse, Replay, Simulate, SqliteWorld
-from shadoweval.candidate.tools.replay import KeyedRequest, Record, call_key
+from shadoweval.candidate.tools.replay import KeyedRequest, Record
 from shadoweval.candidate.tools.stubs import Function
+from shadoweval.capture.identity import call_key
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Answered
 from shadoweval.testing import FixedStub

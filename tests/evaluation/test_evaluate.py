@@ -14,6 +14,7 @@ from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.records import Envelope, Failure, Refusal, ToolCall, WriteEffect
 from shadoweval.scoring import errors, recall
+from shadoweval.scoring.writes import Writes
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock, make_observation, make_pair, make_query
@@ -201,19 +202,19 @@ class TestExamples:
 
 class TestRunCounts:
     def test_compares_writes(self):
-        """Same, missing, extra and repeated writes are told apart by tool and arguments."""
+        """Writes that are the same, have another argument or are repeated are told apart by tool and arguments."""
         served = [ToolCall(name="refund", arguments={"n": n}, effect="write") for n in (1, 2)]
         writes = [("refund", 1), ("refund", 1), ("refund", 3)]
         runs = RunCounts()
 
-        runs.add(
-            make_pair(
-                served={"calls": served},
-                shadow={"writes": tuple(WriteEffect(tool=t, arguments={"n": n}) for t, n in writes)},
-            )
+        pair = make_pair(
+            served={"calls": served},
+            shadow={"writes": tuple(WriteEffect(tool=t, arguments={"n": n}) for t, n in writes)},
         )
+        runs.add(pair, Writes().compared(pair))
 
-        assert dict(runs.writes) == {"same": 1, "missing": 1, "extra": 1, "duplicated": 1}
+        counted = {"same": 1, "changed": 1, "missing": 0, "extra": 0, "duplicated": 1, "reordered": 0}
+        assert dict(runs.writes) == counted
 
     def test_counts_refusals_and_layers(self):
         """What was refused is summed by kind, and a missing layer keeps its reason."""

@@ -11,7 +11,7 @@ Each row goes the whole way in some seconds: the incumbent is mirrored, a worker
 
 import pytest
 
-from shadoweval import Limits, Sandbox, Stubs
+from shadoweval import Limits, Rules, Sandbox, Stubs, no_worse
 
 from .conftest import Row, Shadowed, parameters
 
@@ -22,7 +22,13 @@ NOT_OURS = ("The shadow",)
 ROWS = [
     # An honest one, by which the set shows that it would promote.
     Row(candidate="same", decision="promote", silent=NOT_OURS),
-    Row(candidate="incumbent", incumbent="incumbent", decision="promote", silent=NOT_OURS),
+    Row(
+        candidate="incumbent",
+        incumbent="incumbent",
+        decision="promote",
+        silent=NOT_OURS,
+        experiment={"gates": [no_worse("errors", by=0.2), no_worse("writes", by=0.2)]},
+    ),
     # The candidate's own failures.
     Row(candidate="raises", decision="rollback", says=BROKEN, silent=NOT_OURS),
     Row(candidate="exits", decision="rollback", says=BROKEN, silent=NOT_OURS, calls=40),
@@ -89,10 +95,13 @@ def test_a_hostile_candidate_gets_the_verdict_it_deserves(row, tmp_path):
 
 
 def test_stubs_mend_what_was_refused(tmp_path):
-    """The line that the text names makes the same candidate judgeable."""
+    """The line that the text names makes the same candidate judgeable; that it writes more has to be meant."""
     stubs = Stubs({"send_mail": __import__("hostile_targets").stand_in})
-    row = Row(candidate="mails", decision="promote", experiment={"sandbox": Sandbox(stubs=stubs)})
+    meant = Rules(min_hours=0, min_units=20, writes="waived")
+    row = Row(candidate="mails", decision="promote", experiment={"sandbox": Sandbox(stubs=stubs), "rules": meant})
 
     (verdict,) = Shadowed(row, tmp_path).judged().verdicts
 
     assert verdict.promotes, verdict
+    assert "WRITES DIFFER in 60 of the 60 pairs" in str(verdict)
+    assert "send_mail although the incumbent made no such call (60)" in str(verdict)

@@ -21,8 +21,9 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture
-from shadoweval.candidate.tools.replay import Normal, parsed
+from shadoweval.candidate.tools.replay import Normal
 from shadoweval.candidate.tools.session import Session
+from shadoweval.capture.identity import parsed
 from shadoweval.capture.third_party import TABLE, adapter
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect

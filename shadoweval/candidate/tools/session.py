@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,14 +11,14 @@ from typing import Any, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record, call_key
+from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
-from shadoweval.records import Effect, Envelope, Refusal, ToolCall, WriteEffect
+from shadoweval.records import Effect, Envelope, Refusal, WriteEffect
 
-__all__ = ["Session", "compare_writes"]
+__all__ = ["Session"]
 
 
 class Session:
@@ -33,7 +32,7 @@ class Session:
         self.asked_at = envelope.query.asked_at
         """The time as of which memories are copied."""
         self.text = envelope.query.text
-        self.record = Record(envelope.served.tool_calls, effects=stubs.effects)
+        self.record = Record(envelope.served.tool_calls, effects=stubs.effects, compare=stubs.compare)
         self.worlds = [w.opened(self.record, envelope=envelope, scratch=scratch) for w in stubs.worlds]
         self.live_writes = 0
         """Writes that ran outside a world; 0 unless a policy broke the rules."""
@@ -61,7 +60,7 @@ class Session:
         effect = self.stubs.effects.get(name, effect)
         if normal is not None:
             self.record.index(name, normal=normal)
-        key = call_key(normal(arguments) if normal else arguments)
+        key = self.record.key(name, normal(arguments) if normal else arguments)
         with self._lock:
             occurrence = self._times[name, key] = self._times.get((name, key), 0) + 1
         request = KeyedRequest(
@@ -185,29 +184,3 @@ def _plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
         except UncopyableError as error:
             plain[name] = repr(error)
     return plain
-
-
-def compare_writes(
-    incumbent: Iterable[ToolCall],
-    candidate: Iterable[WriteEffect],
-    *,
-    effects: Mapping[str, Effect] | None = None,
-) -> dict[str, int]:
-    """Writes of one query, counted as `same`, `missing`, `extra` and `duplicated`.
-
-    Compared as multisets over tool and canonical arguments: incumbent = same + missing, candidate = same + extra +
-    duplicated, where `extra` are writes that the incumbent did not make at all, and `duplicated` those made more often
-    than by the incumbent, or more than once where it made none. Calls of the incumbent that failed wrote nothing.
-    `effects` (tool -> effect) wins over what the calls say.
-    """
-    declared = effects or {}
-    wrote = Counter(
-        (call.name, call_key(call.arguments))
-        for call in incumbent
-        if call.error is None and declared.get(call.name, call.effect) != "read"
-    )
-    writes = Counter((write.tool, call_key(write.arguments)) for write in candidate)
-    extra = sum(key not in wrote for key in writes)
-    same = (wrote & writes).total()
-    missing, duplicated = wrote.total() - same, writes.total() - same - extra
-    return {"same": same, "missing": missing, "extra": extra, "duplicated": duplicated}

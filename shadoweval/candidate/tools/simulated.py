@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from shadoweval.candidate.tools.replay import KeyedRequest, parsed
+from shadoweval.candidate.tools.replay import KeyedRequest
 from shadoweval.capture import uncopyable
+from shadoweval.capture.identity import parsed
 from shadoweval.checks import checked_choice, checked_keywords, checked_strings
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
-from shadoweval.candidate.tools.replay import Record, Replay
-from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.capture.tools import said_effect
 from shadoweval.checks import (
     checked_choice,
@@ -30,6 +28,9 @@ from shadoweval.checks import (
 from shadoweval.errors import ArgumentError, ExperimentError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope
+
+if TYPE_CHECKING:
+    from shadoweval.candidate.tools.replay import Record
 
 __all__ = ["Function", "Live", "OpenWorld", "Policy", "Refuse", "Stubs", "effect_of"]
 
@@ -143,6 +144,8 @@ class Stubs:
         functions: Tool -> `"module:qualname"` of a plain function that is to be answered as a tool, though it is not
             declared one: those of an OpenAI function-calling loop, for instance. `effects` says what it does.
         simulate: Whether writes that nothing else answers get a simulated result; else they are refused.
+        compare: Tool -> names of the arguments by which two of its calls are the same, in the record and where writes
+            are compared: `{"send_mail": ["to"]}` where the body may be worded otherwise. Of other tools all count.
 
     It travels to the candidate's process by pickle, so functions must be importable: no lambdas, no closures.
     """
@@ -158,6 +161,7 @@ class Stubs:
         schemas: Mapping[str, Mapping[str, Any]] | None = None,
         functions: Mapping[str, str] | None = None,
         simulate: bool = True,
+        compare: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.tools: dict[str, Policy | Sequence[Policy]] = checked_mapping("Stubs.tools", tools or {})
         for tool, own in self.tools.items():
@@ -183,6 +187,10 @@ class Stubs:
         for tool, target in self.functions.items():
             checked_target(target, what=f"Stubs.functions[{tool!r}]")
         self.simulate = checked_truth("Stubs.simulate", simulate)
+        self.compare = {
+            tool: checked_strings(f"Stubs.compare[{tool!r}]", names)
+            for tool, names in checked_mapping("Stubs.compare", compare or {}).items()
+        }
 
     @property
     def exclusive(self) -> bool:
@@ -207,6 +215,9 @@ class Stubs:
 
     def order(self, tool: str) -> tuple[Policy, ...]:
         """The policies for a tool, without worlds and the final refusal."""
+        from shadoweval.candidate.tools.replay import Replay  # noqa: PLC0415 - who only mirrors answers no tool
+        from shadoweval.candidate.tools.simulated import Simulate  # noqa: PLC0415
+
         own = self.tools.get(tool)
         if isinstance(own, Sequence):
             return tuple(own)

@@ -146,7 +146,7 @@ def test_stubs_travel(tmp_path):
 def test_the_documentation_runs():
     """Every block of the page on stubs is code that works."""
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         space = {}
         exec(compile(block, str(DOCS), "exec"), space)

@@ -1,0 +1,90 @@
+"""Which tool call was it, and what was it about? One rule for replay, worlds and the comparison of writes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from shadoweval import codec
+from shadoweval.errors import UncopyableError
+
+__all__ = ["Identifier", "call_key", "chosen", "identifiers", "parsed", "touched"]
+
+_IDENTIFYING: Final = re.compile(r"[\d@]")
+_JSON: Final = frozenset({str, int, float, bool, type(None)})
+
+Identifier = tuple[str, Any]
+"""Name, empty for a text, and value of something that calls may have in common."""
+
+
+def chosen(arguments: Mapping[str, Any], names: Sequence[str] | None) -> Mapping[str, Any]:
+    """The arguments that a call is compared by: those named, or all where none is named or there."""
+    return {name: arguments[name] for name in names or () if name in arguments} or arguments
+
+
+def call_key(arguments: Mapping[str, Any]) -> str:
+    """`codec.canonical`, with objects and what stayed encoded of them (msgpack extensions) by their bytes."""
+    if _JSON.issuperset(map(type, arguments.values())):
+        return codec.canonical(arguments)
+    return codec.canonical({name: _comparable(value) for name, value in arguments.items()})
+
+
+def _comparable(value: Any) -> Any:
+    if type(value) in _JSON:
+        return value
+    if isinstance(value, Mapping):
+        return {key: _comparable(part) for key, part in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_comparable(part) for part in cast("list[Any]", value)]
+    if isinstance(value, set | frozenset):
+        return sorted((_comparable(part) for part in cast("set[Any]", value)), key=repr)
+    try:
+        return msgspec.msgpack.encode(value if isinstance(value, msgspec.msgpack.Ext) else codec.plain(value)).hex()
+    except UncopyableError:
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def touched(arguments: Mapping[str, Any], result: Any) -> set[Identifier]:
+    """Identifiers in a call: texts with a digit or an @ wherever they are, whole numbers under the argument's name."""
+    identifiers: set[Identifier] = set()
+    for name, value in arguments.items():
+        _gather(name, value, identifiers)
+    structure = parsed(result)
+    _gather("", result if structure is None else structure, identifiers)
+    return identifiers
+
+
+def parsed(result: Any) -> Any:
+    """The object or array in a JSON text, as agents get it from their frameworks; None: no such text."""
+    if not isinstance(result, str) or not result.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(result)
+    except ValueError:
+        return None
+
+
+def identifiers(arguments: Mapping[str, Any]) -> Iterable[Identifier]:
+    """`touched` of a read. Values that are no identifiers may be among them: no write has them."""
+    if _JSON.issuperset(map(type, arguments.values())):
+        return [("" if type(value) is str else name, value) for name, value in arguments.items()]
+    return touched(arguments, None)
+
+
+def _gather(name: str, value: Any, into: set[Identifier]) -> None:
+    if isinstance(value, str):
+        if _IDENTIFYING.search(value):
+            into.add(("", value))
+    elif isinstance(value, int):
+        if not isinstance(value, bool):
+            into.add((name, value))
+    elif isinstance(value, Mapping):
+        for key, part in cast("Mapping[Any, Any]", value).items():
+            _gather(str(key), part, into)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in cast("Iterable[Any]", value):
+            _gather(name, part, into)
