@@ -3,7 +3,8 @@
     python benchmarks/containment.py [--rounds 15] [--json out.json]
 
 A warm process forks one child per measurement, in shuffled order: bare, guarded, guarded without the audit hook. Ratios
-are medians over the rounds of (guarded / bare of the same round). Set-up is the time `contain` takes in a fresh child.
+are medians over the rounds of (guarded / bare of the same round). A guarded one contains itself as a fork server does,
+and forks the child that is measured; set-up is the time in which that one narrows itself.
 """
 # Paths are text here, as they are for system calls.
 # ruff: noqa: PTH100, PTH116, PTH123
@@ -33,7 +34,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from shadoweval.candidate.guard import Endpoint, GuardPolicy, Supervisor, contain, prepare
+from shadoweval.candidate.guard import Endpoint, GuardPolicy, Supervisor, contain
 from shadoweval.candidate.guard.policy import DEFAULT_LAYERS
 
 MODES = {
@@ -149,17 +150,24 @@ def fault_us() -> float:
     return (2 * copied - start - time.process_time()) / (len(PAGES) / 4096) * 1e6
 
 
-def child(mode: str, policy: GuardPolicy, *, channel: int, report: int) -> None:
+def child(mode: str, policy: GuardPolicy, *, channel: int, go: int, report: int) -> None:
     """Measure, report, end."""
     measured: dict[str, float] = {}
     if MODES[mode] is not None:
-        own = msgspec.structs.replace(policy, keep_fds=(1, 2, report), layers=MODES[mode])
+        guard = contain(msgspec.structs.replace(policy, layers=MODES[mode]), on_refusal=channel)
+        os.read(go, 1)
+        with guard.forking():
+            pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+            os._exit(0)
         start, used, faults = (
             time.perf_counter(),
             time.process_time(),
             resource.getrusage(resource.RUSAGE_SELF).ru_minflt,
         )
-        contain(own, on_refusal=channel)
+        guard.close_inherited((1, 2, report))
+        guard.narrow(policy)
         measured["set-up ms"] = (time.perf_counter() - start) * 1e3
         measured["set-up cpu ms"] = (time.process_time() - used) * 1e3
         faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
@@ -173,19 +181,26 @@ def child(mode: str, policy: GuardPolicy, *, channel: int, report: int) -> None:
 
 def measure(mode: str, policy: GuardPolicy) -> dict[str, float]:
     """Fork one child and serve it."""
-    supervisor = Supervisor(policy)
-    reading, writing = os.pipe()
+    supervisor = Supervisor(policy, phase="importing", child_policy=lambda _pid: policy)
+    (reading, writing), (waiting, go) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
-            child(mode, policy, channel=supervisor.candidate_fd, report=writing)
+            child(mode, policy, channel=supervisor.candidate_fd, go=waiting, report=writing)
         os._exit(1)
     os.close(writing)
+    os.close(waiting)
     supervisor.release()
+    told = 0
     while not supervisor.finished:
         select.select([supervisor], [], [], 1.0)
         for refusal in supervisor.handle_ready():
             print("refused:", refusal)
+        if supervisor.containment is not None and not told:
+            supervisor.serve()
+            supervisor.expect_forks(1)
+            told = os.write(go, b"g")
+    os.close(go)
     os.waitpid(pid, 0)
     with os.fdopen(reading) as answer:
         measured = json.load(answer)
@@ -257,7 +272,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
-    prepare()
     gc.collect()
     gc.freeze()
     figures = summary(run(options.rounds, options.seed))

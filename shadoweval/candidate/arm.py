@@ -97,8 +97,8 @@ class ArmRunner:
         with contextlib.suppress(CandidateError, TimeoutError):
             child = await asyncio.shield(spare)
             await asyncio.wait_for(asyncio.shield(child.contained), _ANNOUNCEMENT)
-            if child.containment_text:
-                return child.containment_text
+            if child.seen.text:
+                return child.seen.text
         return "the guard can't be put in force: nothing will run"
 
     async def run(self, envelope: Envelope, *, alone: bool) -> Observation:
@@ -219,7 +219,7 @@ class ArmRunner:
             and seen.arm == self.arm
             and seen.place == "shadow"
             and not run.refusals
-            and seen.containment == child.containment
+            and seen.containment == child.seen.containment
             and seen.unjudged == self._unjudged
             and not (run.cold or seen.cold)
         ):
@@ -230,7 +230,7 @@ class ArmRunner:
             arm=self.arm,
             place="shadow",
             refusals=(*seen.refusals, *run.refusals),
-            containment=child.containment,
+            containment=child.seen.containment,
             unjudged=self._unjudged,
             cold=run.cold,
         )
@@ -244,7 +244,7 @@ class ArmRunner:
             duration=duration,
             usage=Usage(peak_memory=end.peak_memory),
             refusals=tuple(run.refusals),
-            containment=child.containment,
+            containment=child.seen.containment,
             unjudged=self._unjudged,
             cold=run.cold,
         )

@@ -175,10 +175,10 @@ class CandidatePool:
     def remarks(self) -> dict[Arm, tuple[str, ...]]:
         """For the log at start-up: what contains an arm's processes, and what is unusual about them.
 
-        Unusual are threads, for instance, that its libraries started at import.
+        Unusual are threads, for instance, that its libraries started at import, and what the import was refused.
         """
         return {
-            arm: (runner.containment, *runner.fork_server.ready.remarks)
+            arm: (runner.containment, *runner.fork_server.ready.remarks, *runner.fork_server.refused)
             for (arm, _), runner in self._runners.items()
             if runner.fork_server.ready is not None
         }

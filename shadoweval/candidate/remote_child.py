@@ -14,7 +14,7 @@ from typing import Final
 
 from shadoweval.candidate.footprint import OutOfMemoryKills
 from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Report, Request, decode, framed
-from shadoweval.candidate.guard import Supervisor, advice
+from shadoweval.candidate.guard import ChildSeen, Supervisor, advice
 from shadoweval.candidate.remote_run import Ended, RemoteRun, cause_of
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.errors import CandidateError
@@ -54,7 +54,7 @@ class RemoteChild:
         on_end: Callable[[RemoteChild], None],
     ) -> None:
         self.pid, self.channel, self.limits, self.memory = pid, channel, limits, memory
-        self.supervisor, self.scratch, self.on_end = supervisor, scratch, on_end
+        self.seen, self.scratch, self.on_end = ChildSeen(supervisor, pid), scratch, on_end
         self.loop = asyncio.get_running_loop()
         self.runs: dict[int, RemoteRun] = {}
         self.open = True
@@ -67,10 +67,8 @@ class RemoteChild:
         """Why it was given up."""
         self.late: list[Refusal] = []
         """What was refused while no run was in flight: it is charged to none."""
-        self.containment: tuple[str, ...] = ()
-        self.containment_text = ""
         self.contained: asyncio.Future[None] = self.loop.create_future()
-        """Done when `containment` is known, or the child is gone."""
+        """Done when it is known what holds the child, or the child is gone."""
         self._buffer, self._writing = Messages(), asyncio.Lock()
         self._kill_reason: tuple[FailureKind, str, int | None] | None = None
         self._died: Died | None = None
@@ -78,14 +76,14 @@ class RemoteChild:
         self._hung_up = self._memory_checked = self._leftovers = False
         self._deadline_timer: asyncio.TimerHandle | None = None
         self.loop.add_reader(channel, self._readable)
-        if supervisor is not None:
-            self.loop.add_reader(supervisor.fileno(), self._supervised)
+        self.noticed()
 
     async def ask(self, number: int, envelope: bytes, *, seconds: float) -> tuple[RemoteRun, Report | Ended]:
         """Run an envelope. `seconds`: its deadline."""
         run = RemoteRun(number, seconds=seconds, grace=self.limits.grace, cold=self.because)
         if self._hung_up:
             return run, Ended(kind="crash", message="its process was gone before it began", guilty=False)
+        self._charge(read=False)  # what came before is not this run's
         self.runs[number] = run
         self._set_timer(run.deadline)
         if not self._memory_checked:
@@ -159,28 +157,23 @@ class RemoteChild:
         if report.unclean:
             self.unclean = report.unclean
             self._shut()
-        self._supervised(run)
+        self._charge(run)
         if not run.ending.done():
             run.ending.set_result(report)
 
-    def _supervised(self, completed: RemoteRun | None = None) -> None:
-        """Answer what the guard asks; refusals belong to every run that is in flight, or is just completed."""
-        supervisor = self.supervisor
-        if supervisor is None:
-            return
-        refusals = supervisor.handle_ready()
-        if refusals:
-            runs = (*self.runs.values(), *((completed,) if completed else ()))
-            for run in runs:
-                run.refusals.extend(refusals)
-            if not runs and self.contained.done():
-                self._acted_late(refusals)
-        if not self.containment and supervisor.containment is not None:
-            self.containment = supervisor.containment.lines()
-            self.containment_text = supervisor.containment.describe()
+    def _charge(self, completed: RemoteRun | None = None, *, read: bool = True) -> None:
+        """Refusals belong to every run that is in flight, or is just completed."""
+        runs = (*self.runs.values(), *((completed,) if completed else ()))
+        late = self.seen.charge([run.refusals for run in runs], read=read)
+        if late:
+            self._acted_late(late)
+
+    def noticed(self) -> None:
+        """It may have said what holds it, or was refused something."""
+        if not self.runs:
+            self._charge()
+        if self.seen.announced() and not self.contained.done():
             self.contained.set_result(None)
-        if supervisor.finished:
-            self.loop.remove_reader(supervisor.fileno())
 
     def _acted_late(self, refusals: tuple[Refusal, ...]) -> None:
         """A thread was refused something while no run was in flight.
@@ -242,9 +235,8 @@ class RemoteChild:
         self.channel.close()
         self._shut()
         self._kill_group()
-        if self.supervisor is not None:
-            self.loop.remove_reader(self.supervisor.fileno())
-            self.supervisor.close()
+        self._charge()
+        self.seen.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
         if self._died is not None:
             self._conclude()
@@ -288,6 +280,5 @@ class RemoteChild:
         if kind == "crash" and signal_number == signal.SIGKILL and self._out_of_memory.risen():
             kind, message = "out_of_memory", "the kernel killed its process, since its memory group was full"
         # A SIGKILL that is neither ours, nor its own, nor for memory may be anyone's: the run has another chance.
-        own = self.supervisor is not None and self.supervisor.killed_itself
-        outside = kind == "crash" and signal_number == signal.SIGKILL and not own
+        outside = kind == "crash" and signal_number == signal.SIGKILL and not self.seen.killed_itself
         return Ended(kind=kind, message=message, guilty=alone and run.sent and not outside, peak_memory=peak)

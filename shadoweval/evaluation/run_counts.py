@@ -82,12 +82,17 @@ class RunCounts:
 
     @property
     def containment(self) -> dict[str, str]:
-        """Layer -> in how many of the runs it was in force, or why it was missing."""
+        """Layer -> in how many of the runs it was in force, or why it was missing; and what was refused beside runs."""
         layers: dict[str, str] = {}
         for layer, n in self._layers.items():
             name, missing, why = layer.partition(" missing: ")
+            outside, refused, act = layer.partition(" refused: ")
             share = "all" if n == self._runs else f"{n} of {self._runs}"
-            layers[name] = f"missing in {share} runs: {why}" if missing else f"in force in {share} runs"
+            if refused:
+                before = f"{layers[outside]}; " if outside in layers else "refused, and no run's doing: "
+                layers[outside] = f"{before}{act}"
+            else:
+                layers[name] = f"missing in {share} runs: {why}" if missing else f"in force in {share} runs"
         return layers or {"guard": "none was in force: the candidate ran as any process of this user"}
 
     @property

@@ -90,9 +90,9 @@ def test_async_candidates_run_under_the_guard():
 def test_where_the_guard_fails_nothing_runs(tmp_path, monkeypatch):
     """A child that can't be contained runs no candidate code, and says so for each envelope."""
     (tmp_path / "sabotage.py").write_text(
-        "from shadoweval.candidate import guard\n"
-        "def contain(*args, **kwargs): raise OSError('no such layer here')\n"
-        "def warm(): guard.contain = contain\n"
+        "from shadoweval.candidate.guard import Guard\n"
+        "def narrow(*args, **kwargs): raise OSError('no such layer here')\n"
+        "def warm(): Guard.narrow = narrow\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 

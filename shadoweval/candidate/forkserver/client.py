@@ -9,10 +9,14 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from shadoweval.candidate.forkserver.refused import broken_by_refusals, remarks
 from shadoweval.candidate.forkserver.wire import (
     READ_BYTES,
     Broken,
@@ -32,7 +36,8 @@ from shadoweval.priority import idling
 __all__ = ["ForkServerClient"]
 
 _RUN: Final = (
-    "import sys; sys.path[:] = {path!r}; from shadoweval.candidate.forkserver.server import main; main({descriptor})"
+    "import sys; sys.path[:] = {path!r}; "
+    "from shadoweval.candidate.forkserver.server import main; main({descriptor}, {on_refusal})"
 )
 _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
@@ -57,10 +62,8 @@ def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
 class _PendingFork:
     """A fork that was asked for."""
 
-    def __init__(
-        self, channel: socket.socket, supervisor: Supervisor | None, on_end: Callable[[RemoteChild], None]
-    ) -> None:
-        self.channel, self.supervisor, self.on_end = channel, supervisor, on_end
+    def __init__(self, channel: socket.socket, on_end: Callable[[RemoteChild], None]) -> None:
+        self.channel, self.on_end = channel, on_end
         self.child: asyncio.Future[RemoteChild] = asyncio.get_running_loop().create_future()
 
 
@@ -68,7 +71,9 @@ class ForkServerClient:
     """Has children of one target: `spec` says what the fork server imports, and how its children run."""
 
     def __init__(self, spec: Start) -> None:
-        self.spec, self.limits = spec, spec.limits
+        self.spec, self.limits = _with_own_scratch(spec), spec.limits
+        self.supervisor: Supervisor | None = None
+        """Who watches the fork server and its children; None: there is no guard."""
         self.ready: Ready | None = None
         self.children: dict[int, RemoteChild] = {}
         """Children by pid, until they are known to be dead."""
@@ -112,16 +117,22 @@ class ForkServerClient:
                 return CandidateError(f"The candidate's fork server died while it was started again ({status}).")
             why = f"its process died while importing it ({status})"
             mend = "Import it in a shell to see where."
+        error = TargetError(self.spec.target, why, mend=mend) if why else error
         self._stop_server()
-        return TargetError(self.spec.target, why, mend=mend) if why else error
+        if isinstance(error, TargetError) and self.supervisor is not None:
+            return broken_by_refusals(error, tuple(self.supervisor.at_import))
+        return error
 
     def _spawn(self, theirs: socket.socket) -> None:
-        code = _RUN.format(path=[os.path.abspath(entry) for entry in sys.path], descriptor=theirs.fileno())  # noqa: PTH100 - as the import system does
+        supervisor = self.supervisor = self._new_supervisor()
+        on_refusal = -1 if supervisor is None else supervisor.candidate_fd
+        path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 - as the import system does
+        code = _RUN.format(path=path, descriptor=theirs.fileno(), on_refusal=on_refusal)
         environment = {**dict.fromkeys(_ONE_CORE, "1"), "TOKENIZERS_PARALLELISM": "false", **os.environ}
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
                 [sys.executable, "-c", code],
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), on_refusal)[: 1 if supervisor is None else 2],
                 env=_own_settings({**environment, "SHADOWEVAL_SHADOW": "1"}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -129,6 +140,26 @@ class ForkServerClient:
                 start_new_session=not idling(),
                 process_group=0 if idling() else None,
             )
+        if supervisor is not None:
+            supervisor.release()
+            supervisor.start()
+
+    def _new_supervisor(self) -> Supervisor | None:
+        """The supervisor of the next fork server: the last one's children are gone."""
+        if self.spec.guard is None:
+            return None
+        loop = asyncio.get_running_loop()
+
+        def notice(pid: int) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._noticed, pid)
+
+        return Supervisor(self.spec.guard, phase="importing", on_event=notice)
+
+    def _noticed(self, pid: int) -> None:
+        child = self.children.get(pid)
+        if child is not None:
+            child.noticed()
 
     async def _greet(self, channel: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -146,6 +177,8 @@ class ForkServerClient:
         answer: Ready | Broken = decode(frames[0], Ready | Broken)
         if isinstance(answer, Broken):
             raise TargetError(answer.target, answer.why, mend=answer.mend)
+        if self.supervisor is not None:
+            self.supervisor.serve()
         self.ready, self._channel = answer, channel
         loop.add_reader(channel, self._readable)
 
@@ -178,13 +211,15 @@ class ForkServerClient:
                 child.died(message)
             return
         assert self.ready is not None
+        if self.supervisor is not None:
+            self.supervisor.expect_forks(-1)
         fork = self._pending.popleft()
         child = self.children[message.pid] = RemoteChild(
             message.pid,
             fork.channel,
             limits=self.limits,
             memory=self.ready.memory + self.limits.memory_bytes,
-            supervisor=fork.supervisor,
+            supervisor=self.supervisor,
             scratch=Path(self.spec.scratch) / str(message.pid),
             on_end=fork.on_end,
         )
@@ -205,18 +240,21 @@ class ForkServerClient:
             raise CandidateError("The candidate's fork server died before it could fork.")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        supervisor = None if self.spec.guard is None else Supervisor(self.spec.guard)
-        fork = _PendingFork(ours, supervisor, on_end)
+        fork = _PendingFork(ours, on_end)
         self._pending.append(fork)
-        descriptors = [theirs.fileno(), *(() if supervisor is None else (supervisor.candidate_fd,))]
+        if self.supervisor is not None:
+            self.supervisor.expect_forks(1)
         with theirs:
             try:
-                socket.send_fds(self._channel, [_FORK], descriptors)
+                socket.send_fds(self._channel, [_FORK], [theirs.fileno()])
             except OSError:
                 self._lose_server()
-        if supervisor is not None:
-            supervisor.release()
         return await fork.child
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What was refused in the fork server and is no run's doing, in words, with the line that would allow it."""
+        return remarks(self.supervisor)
 
     def _lose_server(self) -> None:
         """It is gone, and its children with it; the next fork starts another."""
@@ -228,8 +266,6 @@ class ForkServerClient:
         pending_forks, self._pending = self._pending, collections.deque()
         for fork in pending_forks:
             fork.channel.close()
-            if fork.supervisor is not None:
-                fork.supervisor.close()
             if not fork.child.done():
                 fork.child.set_exception(CandidateError("The candidate's fork server died before it had forked."))
         children, self.children = list(self.children.values()), {}
@@ -244,9 +280,18 @@ class ForkServerClient:
             self._process.kill()
             self._process.wait()
             self._process = None
+        if self.supervisor is not None:
+            self.supervisor.close()
 
     def close(self) -> None:
         """Kill the fork server and all children."""
         for child in list(self.children.values()):
             child.kill("killed", "the pool was closed")
         self._lose_server()
+
+
+def _with_own_scratch(spec: Start) -> Start:
+    """The spec with a scratch folder that no other target's processes may write to."""
+    scratch = tempfile.mkdtemp(dir=spec.scratch)
+    guard = spec.guard and msgspec.structs.replace(spec.guard, scratch=scratch)
+    return msgspec.structs.replace(spec, scratch=scratch, guard=guard)

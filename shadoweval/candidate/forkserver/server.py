@@ -1,7 +1,8 @@
 """A process that has the candidate imported and warm, and forks children from it in milliseconds.
 
-It runs no candidate code after the import, opens nothing, and stays single-threaded where the candidate's libraries
-let it; where they started threads, idle ones are harmless to a fork, since a child has only the forking thread.
+It is under the guard before it imports anything of the user's. It runs no candidate code after the import, opens
+nothing, and stays single-threaded where the candidate's libraries let it; where they started threads, idle ones are
+harmless to a fork, since a child has only the forking thread.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ import select
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +27,8 @@ import msgspec
 from shadoweval.candidate import guard
 from shadoweval.candidate.child import Child, ChildSetup, ConcurrentChild
 from shadoweval.candidate.footprint import SchedStat
+from shadoweval.candidate.forkserver.offspring import ignore_signal, kill, offspring
+from shadoweval.candidate.forkserver.places import lead_caches, lead_temporary
 from shadoweval.candidate.forkserver.wire import (
     Broken,
     Died,
@@ -40,7 +41,7 @@ from shadoweval.candidate.forkserver.wire import (
     decode,
     send,
 )
-from shadoweval.candidate.guard import GuardPolicy
+from shadoweval.candidate.guard import Guard
 from shadoweval.candidate.guard.inherited import die_with_parent, in_use
 from shadoweval.candidate.guard.syscalls import libc
 from shadoweval.candidate.run import unbegun
@@ -55,11 +56,16 @@ __all__ = ["main"]
 _PAGE: Final = resource.getpagesize()
 _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
 _FORK: Final = b"f"
-_FDS: Final = 2
+_FDS: Final = 1
 
 
-def main(descriptor: int) -> None:
-    """Serve the pool's end of `descriptor` until it is closed."""
+def main(descriptor: int, on_refusal: int) -> None:
+    """Serve the pool's end of `descriptor` until it is closed.
+
+    Args:
+        descriptor: of the channel to the pool.
+        on_refusal: of the channel to its supervisor; -1: there is no guard.
+    """
     channel = socket.socket(fileno=descriptor)
     with contextlib.suppress(OSError, AttributeError):  # not Linux
         die_with_parent(os.getppid())
@@ -70,24 +76,22 @@ def main(descriptor: int) -> None:
     start: Start = decode(content, Start)
     # Asked for by the headers of many SDKs, and else found out by a subprocess, which a child may not start.
     vars(platform.uname())["processor"] = platform.machine()
+    server = _ForkServer(channel, start)
     interception = intercept.Interception()
-    intercept.install(interception)
     try:
+        server.contain(on_refusal)  # before anything of the user's is imported
+        intercept.install(interception)
         target = load_target(start.target)
         stubs, extract = _unpacked(start)
         functions.redirect(stubs.functions, effects=stubs.effects)
         warm_up(start.warm)
-        if start.guard is not None:
-            _prepare_guard(start)
     except TargetError as error:
         send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
         return
     interception.effects = stubs.effects
     interception.structured = {tool for tool, function in stubs.functions.items() if functions.structured(function)}
     remarks = _calm()
-    step_back()
-    send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), remarks))
-    setup = ChildSetup(
+    server.setup = ChildSetup(
         target=target,
         arm=start.arm,
         limits=start.limits,
@@ -96,7 +100,8 @@ def main(descriptor: int) -> None:
         interception=interception,
         scratch=Path(start.scratch),
     )
-    _ForkServer(channel, setup, start.guard).serve()
+    send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), remarks))
+    server.serve()
 
 
 def _unpacked(start: Start) -> tuple[Stubs, Any]:
@@ -105,14 +110,6 @@ def _unpacked(start: Start) -> tuple[Stubs, Any]:
     except Exception as error:
         why = f"its stubs can't be imported in its process: {type(error).__name__}: {error}"
         raise TargetError(start.target, why, mend="Define them in an importable module.") from error
-
-
-def _prepare_guard(start: Start) -> None:
-    try:
-        guard.prepare()
-    except Exception as error:
-        why = f"the guard can't be prepared: {type(error).__name__}: {error}"
-        raise TargetError(start.target, why, mend="See docs/containment.md for what it needs.") from error
 
 
 def _calm() -> list[str]:
@@ -137,17 +134,39 @@ def _resident() -> int:
 class _ForkServer:
     """Forks on request, reaps, and tells the pool who died of what."""
 
-    def __init__(self, channel: socket.socket, setup: ChildSetup, guard_policy: GuardPolicy | None) -> None:
-        self.channel, self.setup = channel, setup
-        self.guard_policy, self.pid = guard_policy, os.getpid()
+    setup: ChildSetup
+
+    def __init__(self, channel: socket.socket, start: Start) -> None:
+        self.channel, self.start, self.pid = channel, start, os.getpid()
+        self.guard: Guard | None = None
         self.children: set[int] = set()
-        self.own = _offspring()
+        self.own = set[int]()
         """What the target's import started, such as a server of its own."""
         self.woken, self.wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.descriptors: list[int] | None = None
+        """What the child that is being forked was sent; None: no child of ours is."""
+        self.fault: Exception | None = None
+        """Why a child could not be contained."""
+
+    def contain(self, on_refusal: int) -> None:
+        """Put this process under the guard, and have each child narrow itself before any other hook of a fork."""
+        os.register_at_fork(after_in_child=self._begin_child)
+        step_back()
+        policy, target = self.start.guard, self.start.target
+        try:
+            lead_caches(Path(self.start.scratch))
+            if policy is not None:
+                self.guard = guard.contain(policy, on_refusal=on_refusal)
+        except (OSError, CandidateError) as error:
+            why = f"the guard can't be put in force: {error}"
+            raise TargetError(target, why, mend="See docs/containment.md for what it needs.") from error
 
     def serve(self) -> None:
         """Serve until the pool hangs up, then leave nobody behind."""
-        signal.signal(signal.SIGCHLD, _ignore_signal)
+        self.own = offspring()
+        if self.guard is not None:
+            self.guard.begin_serving()
+        signal.signal(signal.SIGCHLD, ignore_signal)
         signal.set_wakeup_fd(self.wake, warn_on_full_buffer=False)
         poller = select.poll()
         poller.register(self.channel, select.POLLIN)
@@ -160,8 +179,8 @@ class _ForkServer:
             if self.channel.fileno() in ready and not self._serve_request():
                 break
         for pid in self.children:
-            _kill(os.killpg, pid)
-            _kill(os.kill, pid)  # it may have left its group
+            kill(os.killpg, pid)
+            kill(os.kill, pid)  # it may have left its group
         for pid in self.children:
             os.waitpid(pid, 0)
         os._exit(0)
@@ -173,7 +192,7 @@ class _ForkServer:
             return False
         if content != _FORK:
             return False
-        pid = os.fork()
+        pid = self._fork(descriptors)
         if pid == 0:
             self._become_child(descriptors)
         for descriptor in descriptors:
@@ -181,6 +200,16 @@ class _ForkServer:
         self.children.add(pid)
         send(self.channel, Forked(pid))
         return True
+
+    def _fork(self, descriptors: list[int]) -> int:
+        self.descriptors = descriptors
+        try:
+            if self.guard is None:
+                return os.fork()
+            with self.guard.forking():
+                return os.fork()
+        finally:
+            self.descriptors = None
 
     def _reap(self) -> None:
         while True:
@@ -192,50 +221,60 @@ class _ForkServer:
                 break
             if pid in self.children:
                 self.children.discard(pid)
-                _kill(os.killpg, pid)  # the rest of its group
+                if self.guard is None or not self.guard.kernel:
+                    kill(os.killpg, pid)  # the rest of its group: under the kernel's layers there is none
                 send(self.channel, Died(pid, status, usage.ru_maxrss * 1024))
-        for pid in _offspring() - self.children - self.own:
-            _kill(os.kill, pid)
+        for pid in offspring() - self.children - self.own:
+            kill(os.kill, pid)
+
+    def _begin_child(self) -> None:
+        """First of all in a child, before hooks that the candidate's libraries have for it: contain it."""
+        if self.descriptors is None:  # a fork by someone else, where no layer of the kernel's refuses it
+            return
+        try:
+            self._narrow(self.descriptors)
+        except Exception as fault:  # noqa: BLE001 - a hook that raises is passed over; this fails closed, and says why
+            self.fault = fault
+
+    def _narrow(self, descriptors: list[int]) -> None:
+        """Take from this process what a candidate must not have."""
+        with contextlib.suppress(OSError, AttributeError):  # not Linux
+            die_with_parent(self.pid)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if self.guard is None:
+            for own in (self.channel.detach(), self.woken, self.wake):
+                os.close(own)
+        else:
+            self.channel.detach()
+            self.guard.close_inherited(descriptors)
+        set_apart()
+        scratch = self.setup.scratch / str(os.getpid())
+        scratch.mkdir(parents=True, exist_ok=True)
+        lead_temporary(scratch)
+        peak = schedstat = None
+        with contextlib.suppress(OSError):  # not on this system
+            peak = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            schedstat = SchedStat()
+        self.setup = msgspec.structs.replace(self.setup, scratch=scratch, peak=peak, schedstat=schedstat)
+        if self.guard is None or self.start.guard is None:
+            _cap_memory(self.setup.limits.memory_bytes)
+        else:
+            self.guard.narrow(self.start.guard.for_child(os.getpid()))
 
     def _become_child(self, descriptors: list[int]) -> None:
         """Serve as a candidate's process; never returns."""
         try:
-            with contextlib.suppress(OSError, AttributeError):  # not Linux
-                die_with_parent(self.pid)
-            set_apart()
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for own in (self.channel.detach(), self.woken, self.wake):
-                os.close(own)
             channel = socket.socket(fileno=descriptors[0])
-            try:
-                setup = self._contained(descriptors)
-            except Exception as fault:  # noqa: BLE001 - fail closed, and say why
-                _decline(channel, fault)
+            if self.fault is not None:
+                _decline(channel, self.fault)
                 return
+            setup = self.setup
             concurrent = setup.target.concurrent and setup.limits.concurrency > 1
             (ConcurrentChild if concurrent else Child)(setup, channel).serve()
         finally:
             os._exit(0)
-
-    def _contained(self, descriptors: list[int]) -> ChildSetup:
-        """Take from this process what a candidate must not have."""
-        scratch = self.setup.scratch / str(os.getpid())
-        scratch.mkdir(parents=True, exist_ok=True)
-        os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
-        peak = schedstat = None
-        with contextlib.suppress(OSError):  # not on this system
-            peak = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
-            schedstat = SchedStat()
-        setup = msgspec.structs.replace(self.setup, scratch=scratch, peak=peak, schedstat=schedstat)
-        if self.guard_policy is None:
-            _cap_memory(setup.limits.memory_bytes)
-            return setup
-        own = (peak, None if schedstat is None else schedstat.descriptor)
-        keep = (descriptors[0], *(number for number in own if number is not None))
-        policy = msgspec.structs.replace(self.guard_policy, keep_fds=keep, scratch=str(scratch))
-        guard.contain(policy, on_refusal=descriptors[1])
-        return setup
 
 
 def _decline(channel: socket.socket, fault: Exception) -> None:
@@ -252,21 +291,3 @@ def _cap_memory(spare: int) -> None:
     with contextlib.suppress(OSError, ValueError):  # no such limit here: the pool watches resident memory too
         cap = in_use()[1] + spare
         resource.setrlimit(resource.RLIMIT_DATA, (cap, cap))
-
-
-def _ignore_signal(signum: int, frame: Any) -> None:
-    """A handler, since ignored signals wake nobody."""
-
-
-def _offspring() -> set[int]:
-    """This process's children, orphans of candidates among them: they come to their subreaper."""
-    try:
-        listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
-    except OSError:
-        return set()
-    return {int(pid) for pid in listed.split()}
-
-
-def _kill(kill: Callable[[int, int], None], pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        kill(pid, signal.SIGKILL)

@@ -1,7 +1,18 @@
-"""What a candidate's process puts itself under before any candidate code runs. See docs/containment.md."""
+"""What a fork server and its children are put under before any candidate code is imported. See docs/containment.md."""
 
-from shadoweval.candidate.guard.entry import contain, prepare
+from shadoweval.candidate.guard.entry import Guard, contain
 from shadoweval.candidate.guard.policy import Endpoint, GuardPolicy, RefusedError, advice, resolved
+from shadoweval.candidate.guard.seen import ChildSeen
 from shadoweval.candidate.guard.supervisor import Supervisor
 
-__all__ = ["Endpoint", "GuardPolicy", "RefusedError", "Supervisor", "advice", "contain", "prepare", "resolved"]
+__all__ = [
+    "ChildSeen",
+    "Endpoint",
+    "Guard",
+    "GuardPolicy",
+    "RefusedError",
+    "Supervisor",
+    "advice",
+    "contain",
+    "resolved",
+]

@@ -1,7 +1,7 @@
 """The audit hook (PEP 578): refuses what Python code tries, early and with a name. It is no sandbox.
 
-It can't see what native code does and can't be removed again, so it belongs into a candidate's process only, above the
-kernel's layers. Events: <https://docs.python.org/3/library/audit_events.html>.
+It can't see what native code does and can't be removed again, so it belongs into a fork server and what it forks only,
+above the kernel's layers. Events: <https://docs.python.org/3/library/audit_events.html>.
 """
 # Paths are text here, as they are for system calls.
 # ruff: noqa: PTH117
@@ -16,7 +16,15 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from shadoweval.candidate.guard.landlock import DEVICES
-from shadoweval.candidate.guard.policy import GuardPolicy, RefusedError, inside, normal_address, real_path, spelled
+from shadoweval.candidate.guard.policy import (
+    OWN_SETTINGS,
+    GuardPolicy,
+    RefusedError,
+    inside,
+    normal_address,
+    real_path,
+    spelled,
+)
 from shadoweval.candidate.guard.rules import WRITE_FLAGS
 from shadoweval.records import Refusal
 
@@ -39,15 +47,30 @@ _NOT_FOLLOWING = {"os.mkdir": (0,), "os.rmdir": (0,), "os.remove": (0,), "os.ren
 
 
 class Checks:
-    """One method per family of events, bound to the policy."""
+    """One method per family of events, bound to the policy.
+
+    Args:
+        policy: what is allowed.
+        report: told of each refusal before the error is raised; must not itself do what is refused.
+
+    Attributes:
+        forking: this process is forking a child of its own.
+    """
 
     def __init__(self, policy: GuardPolicy, report: Callable[[Refusal], None]) -> None:
+        self.forking = self._narrowed = False
         self._roots = policy.writable_roots()
+        self._files = frozenset((*DEVICES, *OWN_SETTINGS))
         self._addresses = policy.addresses()
         self._names = {(endpoint.host.lower(), endpoint.port) for endpoint in policy.allow}
         self._hosts = {name for name, _ in self._names} | {"", "localhost"}
         self._unix_sockets = frozenset(policy.unix_sockets)
         self._report = report
+
+    def narrow(self, policy: GuardPolicy) -> None:
+        """Hold to a child's policy from now on; it starts no process, and signals nobody but itself."""
+        self._roots, self._files = policy.writable_roots(), frozenset(DEVICES)
+        self.forking, self._narrowed = False, True
 
     def table(self, *, files_by_kernel: bool) -> dict[str, _Check]:
         """Event to check; with the kernel's file layers, SQLite may open for reading what it may not write."""
@@ -56,7 +79,7 @@ class Checks:
         table |= {"socket.bind": self._bind, "socket.getaddrinfo": self._name, "socket.gethostbyname": self._name}
         table["socket.gethostbyaddr"] = self._name
         for event in _PROCESS_EVENTS:
-            table[event] = lambda arguments, event=event: self._refuse("process", f"{event} {_plain(arguments)}")
+            table[event] = lambda arguments, event=event: self._process(event, arguments)
         for event, positions in (_FOLLOWING | _NOT_FOLLOWING).items():
             table[event] = self._changer(event, positions)
         if not files_by_kernel:
@@ -74,7 +97,7 @@ class Checks:
     def _open(self, arguments: tuple[Any, ...]) -> None:
         path, _, flags = arguments
         if isinstance(flags, int) and flags & WRITE_FLAGS and not isinstance(path, int):  # noqa: SIM102 (what is asked, then what is refused)
-            if path is None or not (self._writable(path, follow=True) or os.fsdecode(path) in DEVICES):
+            if path is None or not (self._writable(path, follow=True) or os.fsdecode(path) in self._files):
                 self._refuse("open.write", _plain(path))
 
     def _changer(self, event: str, positions: tuple[int, ...]) -> _Check:
@@ -116,12 +139,18 @@ class Checks:
         if name not in self._hosts and not _numeric(name):
             self._refuse("socket.resolve", name)
 
+    def _process(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "os.fork" or not self.forking:
+            self._refuse("process", f"{event} {_plain(arguments)}")
+
     def _kill(self, arguments: tuple[Any, ...]) -> None:
-        if arguments[0] != os.getpid() and arguments[1] != 0:
+        # A fork server signals its children, and the kernel's layers see to it that these are its own.
+        if self._narrowed and arguments[0] != os.getpid() and arguments[1] != 0:
             self._refuse("signal", f"kill {arguments[0]} {arguments[1]}")
 
     def _kill_group(self, arguments: tuple[Any, ...]) -> None:
-        self._refuse("signal", f"killpg {arguments[0]} {arguments[1]}")
+        if self._narrowed:
+            self._refuse("signal", f"killpg {arguments[0]} {arguments[1]}")
 
     def _database(self, arguments: tuple[Any, ...]) -> None:
         name = os.fsdecode(arguments[0])
@@ -148,15 +177,14 @@ def _plain(value: Any) -> str:
     return os.fsdecode(value) if isinstance(value, (str, bytes)) else repr(value)
 
 
-def install(policy: GuardPolicy, report: Callable[[Refusal], None], *, files_by_kernel: bool) -> None:
-    """Refuse from now on, in every thread of this process, until it ends.
+def install(checks: Checks, *, files_by_kernel: bool) -> None:
+    """Refuse from now on, in every thread of this process and what it forks, until it ends.
 
     Args:
-        policy: what is allowed.
-        report: told of each refusal before the error is raised; must not itself do what is refused.
+        checks: what is refused.
         files_by_kernel: the kernel guards files too, so what native code opens needs no guess here.
     """
-    table = Checks(policy, report).table(files_by_kernel=files_by_kernel)
+    table = checks.table(files_by_kernel=files_by_kernel)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event in table:

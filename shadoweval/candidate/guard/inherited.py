@@ -1,31 +1,38 @@
 """What a child takes over from its parent: descriptors, its parent's life, memory, the network."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH115, PTH208
+# ruff: noqa: PTH115, PTH116, PTH208
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Iterable
 
 from shadoweval.candidate.guard.policy import GuardPolicy
 from shadoweval.candidate.guard.syscalls import libc, syscall
 
 __all__ = [
-    "MAX_NAMED",
+    "FIRST_INHERITED",
     "PLACEHOLDER",
     "cap_memory",
     "close_inherited",
+    "cut_connections",
     "die_with_parent",
+    "free_lowest_number",
     "in_use",
     "leave_network",
     "let_parent_look",
+    "occupy_low_numbers",
 ]
 
 # An anonymous file that takes the numbers of inherited descriptors, so that a write through one is seen and named.
 PLACEHOLDER = "shadoweval-inherited"
-MAX_NAMED = 100  # the most numbers that one filter rule compares
+# What is opened before a child is forked gets numbers from here on (a power of two), what the child opens lies below:
+# so one filter, installed before either is opened, can tell writes through an inherited descriptor from others.
+FIRST_INHERITED = 256
+_LEAST_LIMIT = 4 * FIRST_INHERITED  # of RLIMIT_NOFILE: below it numbers are too few to leave a quarter of them free
 _PDEATHSIG, _PTRACER, _ANY = 1, 0x59616D61, -1  # PR_SET_PDEATHSIG, PR_SET_PTRACER, PR_SET_PTRACER_ANY
 # Address space that is reserved but is no memory: thread stacks, malloc arenas, files mapped for reading.
 _RESERVED_BYTES = 4 << 30
@@ -38,7 +45,11 @@ def _open_descriptors() -> list[int]:
     return list(range(256))
 
 
-def _silence(standard: Iterable[int]) -> None:
+def _silence(standard: list[int]) -> None:
+    device = os.stat(os.devnull).st_rdev
+    standard = [number for number in standard if not _is_device(number, device)]
+    if not standard:
+        return
     null = os.open(os.devnull, os.O_RDWR)
     for number in standard:
         if number != null:
@@ -47,43 +58,90 @@ def _silence(standard: Iterable[int]) -> None:
         os.close(null)
 
 
+def _is_device(number: int, device: int) -> bool:
+    try:
+        return os.fstat(number).st_rdev == device
+    except OSError:
+        return False
+
+
+def _placeholder() -> int:
+    """A descriptor that nothing can be written through (O_PATH), of a file that is nowhere."""
+    memory = os.memfd_create(PLACEHOLDER)
+    try:
+        return os.open(f"/proc/self/fd/{memory}", os.O_PATH | os.O_CLOEXEC)
+    finally:
+        os.close(memory)
+
+
+def occupy_low_numbers() -> str:
+    """Put placeholders on all free numbers below `FIRST_INHERITED`, until `close_inherited` frees them in a child.
+
+    Returns:
+        Why it can't be done; empty if it is.
+    """
+    import resource  # noqa: PLC0415 (not on Windows)
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_LIMIT:
+        return f"at most {limit} files may be open, and naming inherited ones takes {_LEAST_LIMIT}"
+    target = _placeholder()
+    while target < FIRST_INHERITED:  # each copy takes the lowest free number
+        target = os.dup(target)
+    os.close(target)
+    return ""
+
+
+def cut_connections() -> None:
+    """End every connection that this process has to somebody outside; pairs of sockets within it stay."""
+    for number in _open_descriptors():
+        with contextlib.suppress(OSError), socket.socket(fileno=number) as end:
+            try:
+                if end.getpeername():
+                    end.shutdown(socket.SHUT_RDWR)
+            finally:
+                end.detach()
+
+
+def free_lowest_number() -> None:
+    """Free one number below `FIRST_INHERITED` that `occupy_low_numbers` took."""
+    for number in range(3, FIRST_INHERITED):
+        with contextlib.suppress(OSError):
+            if PLACEHOLDER in os.readlink(f"/proc/self/fd/{number}"):
+                os.close(number)
+                return
+
+
 def close_inherited(keep: Iterable[int], *, named: bool) -> tuple[tuple[int, str], ...]:
     """Close every descriptor but `keep`; the other standard streams lead to the null device.
 
     Args:
         keep: numbers that stay.
-        named: put a placeholder in the place of each, so that the kernel can tell writes through it from others.
+        named: put a placeholder in the place of each from `FIRST_INHERITED` on, so that the kernel can tell writes
+            through it from others.
 
     Returns:
-        What was closed, as (number, what it was), standard streams left out.
+        What was replaced, as (number, what it was).
     """
     keep = frozenset(keep)
-    closed: list[tuple[int, str]] = []
+    start = 3
+    for number in sorted({number for number in keep if 3 <= number < FIRST_INHERITED} | {FIRST_INHERITED}):
+        os.closerange(start, number)
+        start = number + 1
+    replaced: list[tuple[int, str]] = []
     for number in sorted(set(_open_descriptors()) - keep):
-        with contextlib.suppress(OSError):
-            target = os.readlink(f"/proc/self/fd/{number}") if named else ""
-            if number > 2:
-                os.fstat(number)  # the listing's own descriptor is gone by now
+        if number >= FIRST_INHERITED:
+            with contextlib.suppress(OSError):
+                replaced.append((number, os.readlink(f"/proc/self/fd/{number}") if named else ""))
                 os.close(number)
-                closed.append((number, target))
-    _silence(number for number in range(3) if number not in keep)
-    if named and closed:
-        _put_placeholder([number for number, _ in closed[:MAX_NAMED]])
-    return tuple(closed)
-
-
-def _put_placeholder(numbers: list[int]) -> None:
-    memory = os.memfd_create(PLACEHOLDER)
-    target = os.open(f"/proc/self/fd/{memory}", os.O_PATH | os.O_CLOEXEC)
-    for number in numbers:
-        if number not in {memory, target}:
-            os.dup2(target, number, inheritable=False)
-    if memory in numbers:
-        os.dup2(target, memory, inheritable=False)
-    else:
-        os.close(memory)
-    if target not in numbers:
-        os.close(target)
+    _silence([number for number in range(3) if number not in keep])
+    if not named or not replaced:
+        return ()
+    target = _placeholder()
+    for number, _ in replaced:
+        os.dup2(target, number, inheritable=False)
+    os.close(target)
+    return tuple(replaced)
 
 
 def die_with_parent(parent: int) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from shadoweval.records import Refusal
 
 __all__ = [
+    "OWN_SETTINGS",
     "Containment",
     "Endpoint",
     "GuardPolicy",
@@ -32,6 +33,11 @@ Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify
 ALL_LAYERS: tuple[Layer, ...] = ("descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit")
 # Without "netns": making a network namespace takes milliseconds, and longer while others are torn down.
 DEFAULT_LAYERS: tuple[Layer, ...] = tuple(layer for layer in ALL_LAYERS if layer != "netns")
+
+
+# Files that a child opens for writing before it narrows itself, by the supervisor's hand: Landlock can't know whose
+# they are. By one the peak of its memory begins anew, by the other its session lets others go first.
+OWN_SETTINGS = ("/proc/self/clear_refs", "/proc/self/autogroup")
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -59,8 +65,8 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
         allow: egress is an allow-list, empty by default (loopback included).
         unix_sockets: paths of Unix sockets that may be connected to.
         writable: further existing files, folders or devices that may be opened for writing.
-        memory_bytes: what may be allocated on top of what the process holds when the guard begins; None: no cap.
-        keep_fds: descriptors that stay open, as they are numbered in the candidate; all others are closed.
+        memory_bytes: what a child may allocate on top of what it was forked with; None: no cap.
+        keep_fds: descriptors that may send messages without being asked about.
         layers: the layers to try; those left out are reported as missing.
     """
 
@@ -75,6 +81,10 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def writable_roots(self) -> tuple[str, ...]:
         """`scratch` and `writable` as real paths, for `inside`."""
         return tuple(os.path.realpath(path) for path in (self.scratch, *self.writable))
+
+    def for_child(self, pid: int) -> GuardPolicy:
+        """What the child `pid` of a fork server with this policy may touch: a folder of its own inside `scratch`."""
+        return msgspec.structs.replace(self, scratch=f"{self.scratch}/{pid}")
 
     def addresses(self) -> frozenset[tuple[str, int]]:
         """Every (numeric address, port) that may be talked to."""

@@ -10,6 +10,8 @@ import os
 from functools import cache
 from typing import NamedTuple
 
+from shadoweval.candidate.guard.inherited import FIRST_INHERITED
+
 __all__ = [
     "ADDRESSED",
     "AT_FDCWD",
@@ -26,6 +28,7 @@ __all__ = [
     "common_rules",
     "own_rules",
     "unasked",
+    "unasked_in_child",
 ]
 
 AT_FDCWD = -100
@@ -104,6 +107,7 @@ INHERITABLE = {
     "vmsplice": 0, "dup": 0, "dup2": 0, "dup3": 0, "fcntl": 0, "copy_file_range": 2, "ftruncate": 0, "fallocate": 0,
     "sendto": 0, "sendmsg": 0, "sendmmsg": 0,
 }  # fmt: skip
+_SIGNALS = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
 # Calls whose first argument must be one of the candidate's own threads.
 OWN_THREADS = ("tkill", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
 
@@ -127,7 +131,7 @@ KIND: dict[str, str] = {
     **dict.fromkeys(PATHS, "file.change"),
     **dict.fromkeys(OPENS, "open.write"),
     **ADDRESSED,
-    **dict.fromkeys(("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), "signal"),
+    **dict.fromkeys(("tkill", *_SIGNALS), "signal"),
     **dict.fromkeys(("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"), "process"),
     **dict.fromkeys(("setpriority", "ioprio_set", "prlimit64", "clone"), "process"),
     "socket": "socket.create",
@@ -139,14 +143,18 @@ KIND: dict[str, str] = {
 FilterRules = dict[str, tuple[Match, ...]]
 
 
-def own_rules(keep: tuple[int, ...], closed: tuple[int, ...]) -> FilterRules:
-    """Call name to tests for what depends on this very process; a call is refused (or asked about) if any test matches.
+def own_rules(keep: tuple[int, ...], *, inherited: bool) -> FilterRules:
+    """Call name to tests for descriptors by number; a call is refused (or asked about) if any test matches.
 
     Args:
         keep: descriptors that may send messages unasked, the supervisor's channel among them.
-        closed: descriptors that stand for inherited ones.
+        inherited: whether numbers from `FIRST_INHERITED` on are looked at.
     """
-    rules: FilterRules = {name: (Match(argument, closed),) for name, argument in INHERITABLE.items() if closed}
+    high = ~(FIRST_INHERITED - 1) & 0xFFFFFFFF
+    at_or_above: FilterRules = {
+        name: (Match(argument, (0,), high, negate=True),) for name, argument in INHERITABLE.items()
+    }
+    rules = at_or_above if inherited else FilterRules()
     rules["sendto"] = (*rules.get("sendto", ()), *(Match(4, (0,), negate=True, high=high) for high in (False, True)))
     return rules | dict.fromkeys(("sendmsg", "sendmmsg"), (Match(0, keep, negate=True),) if keep else ())
 
@@ -161,22 +169,26 @@ def common_rules() -> FilterRules:
     rules |= {"ioctl": (Match(1, _IOCTLS),), "clone": (Match(0, (0,), _CLONE_THREAD),)}
     rules |= {name: (Match(0, (0,), negate=True),) for name in (*OWN_THREADS, "prlimit64")}
     rules |= dict.fromkeys(("setpriority", "ioprio_set"), (Match(0, (0,), negate=True), Match(1, (0,), negate=True)))
-    return rules | {name: () for name in KIND if name not in rules and name not in own_rules((), ())}
+    return rules | {name: () for name in KIND if name not in rules and name not in own_rules((), inherited=False)}
 
 
 def unasked(rules: FilterRules, *, ports: bool, landlock: bool) -> FilterRules:
     """The rules where nobody reads paths and addresses: TCP by Landlock's `ports`, no datagrams, no Unix sockets.
 
-    What `landlock` decides is left to it, all else is refused whole.
+    What `landlock` decides is left to it, all else is refused whole, but for what a fork server does itself: it forks,
+    and signals its children. `unasked_in_child` takes that away from these.
     """
-    rules = {name: tests for name, tests in rules.items() if not (landlock and name in _LANDLOCK_DECIDES)}
-    if ports:
-        rules.pop("connect", None)
-    own = Match(0, (os.getpid(),), negate=True)
-    rules |= dict.fromkeys(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), (own,))
+    left_out = {"clone", *_SIGNALS, *(_LANDLOCK_DECIDES if landlock else ()), *(("connect",) if ports else ())}
+    rules = {name: tests for name, tests in rules.items() if name not in left_out}
     streams, datagrams = (2, 10), 2
     rules["socket"] = (Match(0, streams, negate=True), Match(1, (datagrams, 3, 5), 0xF), Match(2, (0, 6), negate=True))
     rules["socketpair"] = (Match(1, (datagrams,), 0xF),)
     rules["sendmsg"] = (Match(2, (_FAST_OPEN,), _FAST_OPEN),)
     rules["sendmmsg"] = (Match(3, (_FAST_OPEN,), _FAST_OPEN),)
     return rules
+
+
+def unasked_in_child() -> FilterRules:
+    """What a child of the fork server is refused on top of `unasked`: processes, and signals to others than itself."""
+    own = Match(0, (os.getpid(),), negate=True)
+    return dict.fromkeys(_SIGNALS, (own,)) | {"clone": common_rules()["clone"]}

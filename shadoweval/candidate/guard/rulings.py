@@ -36,13 +36,22 @@ _ONE_PROCESS = {"setpriority": 0, "ioprio_set": 1}  # PRIO_PROCESS, IOPRIO_WHO_P
 
 
 class Rulings:
-    """The policy, applied to one call at a time. Whatever it has no rule for is refused."""
+    """The policy, applied to one call at a time. Whatever it has no rule for is refused.
 
-    def __init__(self, policy: GuardPolicy) -> None:
-        self._roots = policy.writable_roots()
-        self._addresses = policy.addresses()
-        self._unix_sockets = frozenset(policy.unix_sockets)
+    Args:
+        policy: what is allowed; None: nothing that changes anything.
+
+    Attributes:
+        inherited: what the caller's inherited descriptors were, by number.
+        forks_expected: how many children the caller was asked to fork and has not told of yet.
+    """
+
+    def __init__(self, policy: GuardPolicy | None) -> None:
+        self._roots = policy.writable_roots() if policy else ()
+        self._addresses = policy.addresses() if policy else frozenset[tuple[str, int]]()
+        self._unix_sockets = frozenset(policy.unix_sockets if policy else ())
         self.inherited: Mapping[int, str] = {}
+        self.forks_expected = 0
 
     def refuses(self, name: str, arguments: _Arguments, caller: Caller) -> tuple[str, str] | None:
         """Kind and detail of the refusal, or None: the call may go on."""
@@ -65,15 +74,18 @@ class Rulings:
             return self._change
         if name in _SIGNAL or name in OWN_THREADS or name in _ONE_PROCESS or name == "prlimit64":
             return _other_process
-        if name == "socket":
-            return _socket
-        return _continued if name in INHERITABLE else _always
+        other = {"clone": self._clone, "socket": _socket}
+        return other.get(name, _continued if name in INHERITABLE else _always)
 
     def _inherited(self, name: str, arguments: _Arguments, caller: Caller) -> str:
         number = arguments[INHERITABLE[name]] & 0xFFFFFFFF if name in INHERITABLE else -1
         if number in self.inherited and caller.is_placeholder(number):
             return f"{name} {number} ({self.inherited[number]})"
         return ""
+
+    def _clone(self, name: str, _arguments: _Arguments, caller: Caller) -> str | None:
+        """A process by the thread that the pool asks for one; more than once, since a signal begins the call anew."""
+        return None if self.forks_expected > 0 and caller.thread == caller.process else name
 
     def _open(self, name: str, arguments: _Arguments, caller: Caller) -> str | None:
         if name == "openat2":
@@ -140,12 +152,22 @@ def _other_process(name: str, arguments: _Arguments, caller: Caller) -> str | No
     if name in _ONE_PROCESS:
         target = arguments[1] if target == _ONE_PROCESS[name] else 0
     own = os.path.exists(f"/proc/{caller.thread}/task/{target & 0xFFFFFFFF}")
+    if name == "kill" and not own:
+        own = _parent(abs(_signed(target))) == caller.process  # a fork server ends its children and their groups
     return None if own else f"{name} {' '.join(str(argument & 0xFFFFFFFF) for argument in arguments[:3])}"
 
 
 def sends_kill(name: str, arguments: _Arguments) -> bool:
     """Whether a call sends SIGKILL; one that may go on is aimed at the caller itself."""
     return name in _SIGNAL and arguments[_SIGNAL[name]] & 0xFFFFFFFF == signal.SIGKILL
+
+
+def _parent(process: int) -> int:
+    try:
+        with open(f"/proc/{process}/stat", "rb") as stat:  # noqa: PTH123 - while a call waits
+            return int(stat.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return -1
 
 
 _PATH_MAX = 4096
@@ -158,15 +180,15 @@ Peer = tuple[str, int]  # numeric address and port; a Unix socket's path and -1;
 
 
 class Caller:
-    """A process whose thread waits for an answer.
+    """A process, one of whose threads waits for an answer.
 
     Its memory can change while we look (another of its threads may write there), so what is read here names and guards
     accidents; Landlock judges the real objects.
     """
 
-    def __init__(self, thread: int) -> None:
-        self.thread = thread
-        self._memory = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, process: int) -> None:
+        self.process = self.thread = process
+        self._memory = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
         """Let go of its memory."""

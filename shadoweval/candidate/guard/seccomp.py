@@ -15,7 +15,7 @@ from functools import cache
 from shadoweval.candidate.guard.rules import NO_SUCH_CALL, Match, common_rules
 from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, libc, native_numbers, syscall
 
-__all__ = ["ASK", "ask_available", "common_part", "compiled_tail", "install", "program", "refuse_with"]
+__all__ = ["ASK", "ask_available", "common_part", "install", "program", "refuse"]
 
 ALLOW, ASK = 0x7FFF0000, 0x7FC00000  # SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF
 _ERRNO = 0x00050000
@@ -128,3 +128,13 @@ def install(code: bytes, *, ask: bool) -> int:
             if error.errno != errno.EINVAL:
                 raise
     return syscall("seccomp", _SET_MODE_FILTER, flags[-1], fprog)
+
+
+def refuse(rules: Mapping[str, tuple[Match, ...]]) -> None:
+    """Install `rules` where nobody is asked: what they match fails with EPERM.
+
+    Raises:
+        OSError: the kernel takes no filter.
+    """
+    action = refuse_with(errno.EPERM)
+    install(program({}, action, tail=compiled_tail(rules, action)), ask=False)

@@ -1,7 +1,7 @@
-"""The parent's side: answer the kernel's questions about a candidate and count every refusal.
+"""The pool's side: answer the kernel's questions about a fork server and its children, and count every refusal.
 
-Sources: seccomp_unotify(2), `include/uapi/linux/seccomp.h`. Asked per call that may change something (connect, open for
-writing, sendmsg, unlink, ...); reading, computing and threads never ask.
+Asked per call that may change something (connect, open for writing, sendmsg, unlink, ...); reading, computing and
+threads never ask.
 """
 
 from __future__ import annotations
@@ -9,193 +9,285 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import platform
-import select
 import selectors
 import socket
-import struct
-import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 
+from shadoweval.candidate.guard.listener import Listener, Question
 from shadoweval.candidate.guard.policy import Containment, GuardPolicy
+from shadoweval.candidate.guard.reports import Report, Reports
 from shadoweval.candidate.guard.rules import KIND
-from shadoweval.candidate.guard.rulings import Caller, Rulings, sends_kill
-from shadoweval.candidate.guard.syscalls import AUDIT_ARCH, native_numbers
+from shadoweval.candidate.guard.rulings import sends_kill
+from shadoweval.candidate.guard.standin import stand_in
+from shadoweval.candidate.guard.watched import Phase, Watched
 from shadoweval.records import Refusal
-
-if sys.platform != "win32":
-    import fcntl
 
 __all__ = ["Supervisor"]
 
-MESSAGE_MAX = 1 << 16
-_NOTIFICATION = struct.Struct("=QII iIQ 6Q")  # id, pid, flags, nr, arch, instruction pointer, arguments
-_RESPONSE = struct.Struct("=QqiI")  # id, value, error, flags
-_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
-_RECEIVE, _SEND, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104  # ioctls of the listener
-_SYNC_WAKE_UP = 1
-_BATCH = 64  # questions answered per visit, so that one candidate can't hold up a pool
-_WAIT_SECONDS = 2  # how long a candidate waits to report a refusal to a parent that does not read
-
-_containment, _refusal = msgspec.msgpack.Decoder(Containment), msgspec.msgpack.Decoder(Refusal)
+_BATCH = 64  # questions answered per visit, so that one candidate can't hold up the others' reports
+_KINDS = 50  # different refusals that are told apart where they are no run's doing
 
 
 class Supervisor:
-    """Answers for one candidate. Poll `fileno()`, call `handle_ready()`.
+    """Answers for one fork server and its children, in a thread of its own once it is `start`ed.
 
-    While nobody does, the candidate's guarded calls wait; after `close` they fail (the kernel answers ENOSYS).
+    Without the thread, poll `fileno()` and call `handle_ready()`. While nobody answers, guarded calls wait; after
+    `close` they fail (the kernel answers ENOSYS).
+
+    Args:
+        policy: what the fork server may do while it imports. A child may do the same in a folder of its own.
+        phase: of the process that contains itself first; "child" where it is no fork server, but the candidate itself.
+        child_policy: what a child may do, by its pid.
+        on_event: called with the pid of a child that says what holds it, or is refused something, from any thread.
 
     Attributes:
-        candidate_fd: the candidate's end, for `contain(policy, on_refusal=...)`.
-        containment: what holds the candidate, once it said so.
-        finished: the candidate is gone.
-        killed_itself: it has sent SIGKILL to itself, so far as it asked: whoever else did is unknown.
+        containment: what holds the fork server, once it said so.
+        finished: the fork server and its children are gone.
+        at_import: what was refused while it imported.
+        left_over: what was refused to threads that an import left behind; no run's doing.
     """
 
-    def __init__(self, policy: GuardPolicy) -> None:
-        kind = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
-        self._channel, self._candidate = socket.socketpair(socket.AF_UNIX, kind)
-        self._channel.setblocking(False)
-        self._candidate.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _WAIT_SECONDS, 0))
+    def __init__(
+        self,
+        policy: GuardPolicy,
+        *,
+        phase: Phase = "child",
+        child_policy: Callable[[int], GuardPolicy] | None = None,
+        on_event: Callable[[int], object] = lambda _pid: None,
+    ) -> None:
+        self._reports = Reports()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._channel, selectors.EVENT_READ)
-        self._names = {number: name for name, number in native_numbers().items()}
-        self._rulings = Rulings(policy)
-        self._listener = -1
-        self._caller: Caller | None = None
+        self._selector.register(self._reports, selectors.EVENT_READ)
+        self._policy = policy
+        self._phase: Phase = phase
+        self._child_policy, self._on_event = child_policy or policy.for_child, on_event
+        self._lock = threading.Lock()
+        self._listener: Listener | None = None
+        self._server: Watched | None = None
+        self._processes: dict[int, Watched] = {}
+        self._of_thread: dict[int, int] = {}
+        self._thread: threading.Thread | None = None
+        self._wake: socket.socket | None = None
+        self._closed = False
         self.containment: Containment | None = None
         self.finished = False
-        self.killed_itself = False
+        self.at_import: Counter[Refusal] = Counter()
+        self.left_over: Counter[Refusal] = Counter()
 
     @property
     def candidate_fd(self) -> int:
-        """Number of the candidate's end in this process; -1 after `release`."""
-        return self._candidate.fileno()
+        """Number of the candidate's end in this process, for `contain(on_refusal=...)`; -1 after `release`."""
+        return self._reports.candidate.fileno()
 
     def release(self) -> None:
-        """Close this process's copy of the candidate's end, once the candidate (or the fork server) has it."""
-        self._candidate.close()
+        """Close this process's copy of the candidate's end, once the fork server has it."""
+        self._reports.candidate.close()
 
     def fileno(self) -> int:
         """Readable whenever `handle_ready` has something to do (epoll or kqueue)."""
         descriptor: int = self._selector.fileno()  # type: ignore[attr-defined] (both selectors have it)
         return descriptor
 
+    def start(self) -> None:
+        """Answer in a thread of its own from now on: nothing that this process does keeps a candidate waiting."""
+        self._wake, woken = socket.socketpair()
+        self._selector.register(woken, selectors.EVENT_READ)
+        self._thread = threading.Thread(
+            target=self._answer_always, args=(woken,), name="shadoweval-supervisor", daemon=True
+        )
+        self._thread.start()
+
+    def _answer_always(self, woken: socket.socket) -> None:
+        with woken:
+            while not self._closed and (self._listener is not None or self._reports.fileno() >= 0):
+                self._selector.select()
+                self.handle_ready()
+
+    def serve(self) -> None:
+        """The fork server has imported everything: from now on it forks what it is asked for, and does nothing else."""
+        with self._lock:
+            self._phase = "serving"
+            if self._server is not None:
+                self._server.serve()
+
+    def expect_forks(self, more: int) -> None:
+        """The fork server is asked for `more` children, or (-1) has told of one."""
+        with self._lock:
+            if self._server is not None:
+                self._server.rulings.forks_expected += more
+
+    def take(self, pid: int, *, read: bool = True) -> tuple[Refusal, ...]:
+        """What was refused to a child since the last call.
+
+        Args:
+            pid: of the child.
+            read: look for reports that it has sent; what the kernel asked about is known without.
+        """
+        if not read:
+            watched = self._processes.get(pid)
+            if watched is None or not watched.refusals:
+                return ()
+        with self._lock:
+            self._read_reports([])
+            watched = self._processes.get(pid)
+            return watched.take() if watched is not None else ()
+
+    def containment_of(self, pid: int) -> Containment | None:
+        """What holds a child, once it said so."""
+        watched = self._processes.get(pid)
+        return None if watched is None else watched.containment
+
+    def forget(self, pid: int) -> bool:
+        """A child is gone; whether it has sent SIGKILL to itself."""
+        with self._lock:
+            watched = self._processes.pop(pid, None)
+            if watched is None:
+                return False
+            watched.close()
+            self._of_thread = {thread: of for thread, of in self._of_thread.items() if of != pid}
+            return watched.killed_itself
+
+    def lines(self) -> tuple[str, ...]:
+        """What was refused and is no run's doing, as observations hold it beside the layers."""
+        at_import = [f"import refused: {refusal.kind} {refusal.detail}" for refusal in tuple(self.at_import)]
+        left_over = [f"leftover threads refused: {refusal.kind} {refusal.detail}" for refusal in tuple(self.left_over)]
+        return (*at_import, *left_over)
+
     def handle_ready(self) -> tuple[Refusal, ...]:
-        """Answer what waits, without waiting; the refusals since the last call."""
-        # One system call where nothing waits, since the pool asks after every run. `finished` says nothing here: the
-        # kernel's end may be gone while the last reports still lie in the channel.
-        closed = self._selector.get_map() is None  # pyright: ignore[reportUnnecessaryComparison] - typeshed forgets it
-        if closed or not self._selector.select(0):
-            return ()
+        """Answer what waits, without waiting; the refusals since the last call, whosever they are."""
         refusals: list[Refusal] = []
-        self._read_reports(refusals)
-        for _ in range(_BATCH):
-            if self._listener < 0 or not self._answer_one(refusals):
-                break
+        with self._lock:
+            # `finished` says nothing here: the kernel's end may be gone while the last reports are still unread.
+            if self._closed:
+                return ()
+            self._read_reports(refusals)
+            for _ in range(_BATCH):
+                if self._listener is None or not self._answer_one(self._listener, refusals):
+                    break
         return tuple(refusals)
 
     def close(self) -> None:
         """Let go of the candidate; guarded calls that it still makes fail."""
-        self.finished = True
-        for channel in (self._channel, self._candidate):
-            channel.close()
-        self._drop_listener()
+        with self._lock:
+            self._closed = self.finished = True
+            self._reports.close()
+            self._drop_listener()
+            for watched in self._processes.values():
+                watched.close()
+        if self._wake is not None:
+            self._wake.close()
+        if self._thread is not None:
+            self._thread.join()
         self._selector.close()
 
     def _read_reports(self, refusals: list[Refusal]) -> None:
-        while self._channel.fileno() >= 0:
+        while self._reports.fileno() >= 0:
             try:
-                message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_MAX, 1)
-            except BlockingIOError:
+                report = self._reports.receive()
+            except EOFError:
+                self._selector.unregister(self._reports)
+                self._reports.close()
+                self.finished = self._listener is None
                 return
-            except ConnectionError:
-                message, descriptors = b"", []
-            if not message:
-                self._selector.unregister(self._channel)
-                self._channel.close()
-                self.finished = self._listener < 0
+            if report is None:
                 return
-            self._take(message, descriptors, refusals)
+            if not self._announced(report):
+                self._refused(report.sender, report.refusal(), refusals)
 
-    def _take(self, message: bytes, descriptors: list[int], refusals: list[Refusal]) -> None:
-        """Take one report. Candidate code can write here too, so nothing but the first record is believed."""
-        if self.containment is None:
-            with contextlib.suppress(msgspec.MsgspecError):
-                self.containment = _containment.decode(message)
-                self._rulings.inherited = dict(self.containment.inherited)
-                for listener in descriptors:
-                    self._listen(listener)
-                return
-        for descriptor in descriptors:
-            os.close(descriptor)
-        try:
-            refusal = _refusal.decode(message)
-        except msgspec.MsgspecError:
-            refusal = Refusal(kind="ipc", detail="a forged report", layer="notify")
-        refusals.append(Refusal(kind=refusal.kind, detail=refusal.detail, layer=refusal.layer))  # each counts once
-
-    def _listen(self, listener: int) -> None:
-        self._listener = listener
-        with contextlib.suppress(OSError):  # Linux 6.6 and later: hand over without waking another core
-            fcntl.ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
-        self._selector.register(listener, selectors.EVENT_READ)
-
-    def _answer_one(self, refusals: list[Refusal]) -> bool:
-        """Receive, judge, answer one question; False if there is none."""
-        poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
-        ready = poll.poll(0)
-        if not ready:
+    def _announced(self, report: Report) -> bool:
+        """Whether it says what holds a process. Candidates can write too: of each the first record only is believed."""
+        watched = self._watched(report.sender) if self._server is not None else None
+        if watched is not None and (watched.phase != "child" or watched.containment is not None):
             return False
-        if not ready[0][1] & select.POLLIN:
+        try:
+            containment = report.containment()
+        except msgspec.MsgspecError:
+            return False
+        if watched is not None:
+            watched.announced(containment, self._child_policy(watched.pid))
+            self._on_event(watched.pid)
+            return True
+        self.containment = containment
+        self._server = self._processes[report.sender] = self._new(report.sender, self._phase)
+        for listener in report.descriptors:
+            self._listener = Listener(listener)
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        return True
+
+    def _watched(self, pid: int) -> Watched:
+        watched = self._processes.get(pid)
+        if watched is None:  # what is not the server was forked from it
+            watched = self._processes[pid] = self._new(pid, "child")
+        return watched
+
+    def _new(self, pid: int, phase: Phase) -> Watched:
+        scratch = (self._child_policy(pid) if phase == "child" else self._policy).scratch
+        return Watched(pid, self._policy, phase, scratch=scratch)
+
+    def _refused(self, pid: int, refusal: Refusal, refusals: list[Refusal]) -> None:
+        refusals.append(refusal)
+        watched = self._watched(pid)
+        if watched.phase == "child":
+            watched.refusals.append(refusal)
+            self._on_event(pid)
+        else:
+            _count(self.at_import if watched.phase == "importing" else self.left_over, refusal)
+
+    def _answer_one(self, listener: Listener, refusals: list[Refusal]) -> bool:
+        """Receive, judge, answer one question; False if there is none."""
+        try:
+            question = listener.receive()
+        except EOFError:
             self._drop_listener()
             self.finished = True
             return False
-        question = bytearray(_NOTIFICATION.size)
+        if not isinstance(question, Question):
+            return question
         try:
-            fcntl.ioctl(self._listener, _RECEIVE, question)
+            watched = self._watched(self._process_of(question.thread))
+            caller = watched.caller(question.thread)
+            if watched.containment is None and watched.phase == "child":
+                self._read_reports(refusals)  # it may have narrowed itself since
         except OSError as error:
-            return error.errno in {errno.ENOENT, errno.EINTR}  # the thread that asked was killed
-        number, thread, _, call, arch, _, *arguments = _NOTIFICATION.unpack(question)
-        refusal = self._refusal(thread, self._name(call, arch), tuple(arguments))
-        answer = (number, 0, -errno.EPERM, 0) if refusal else (number, 0, 0, _CONTINUE)
-        try:
-            fcntl.ioctl(self._listener, _SEND, _RESPONSE.pack(*answer))
-        except OSError:
-            return True  # gone or interrupted meanwhile: the act did not happen, and is asked again if it is repeated
-        if refusal:
-            refusals.append(refusal)
+            detail = f"{question.call} (can't be read: {error.strerror})"
+            refusals.append(Refusal(kind=KIND.get(question.call, "kernel"), detail=detail, layer="notify"))
+            _count(self.left_over, refusals[-1])
+            listener.fail(question, errno.EPERM)
+            return True
+        refused = watched.rulings.refuses(question.call, question.arguments, caller)
+        if refused is None:
+            watched.killed_itself |= sends_kill(question.call, question.arguments)
+            listener.allow(question)
+        elif watched.phase == "serving" or not stand_in(listener, question, watched):
+            refusal = Refusal(kind=refused[0], detail=refused[1][:500], layer="notify")
+            self._refused(watched.pid, refusal, refusals)  # before the answer: the run's report may follow at once
+            listener.fail(question, errno.EPERM)
         return True
 
-    def _name(self, call: int, arch: int) -> str:
-        known = arch == AUDIT_ARCH[platform.machine()] and call in self._names
-        return self._names[call] if known else f"call {call} of architecture {arch:#x}"
-
-    def _refusal(self, thread: int, name: str, arguments: tuple[int, ...]) -> Refusal | None:
-        try:
-            caller = self._caller_of(thread)
-        except OSError as error:
-            detail = f"{name} (can't be read: {error.strerror})"
-            return Refusal(kind=KIND.get(name, "kernel"), detail=detail, layer="notify")
-        refused = self._rulings.refuses(name, arguments, caller)
-        self.killed_itself |= refused is None and sends_kill(name, arguments)
-        return Refusal(kind=refused[0], detail=refused[1][:500], layer="notify") if refused else None
-
-    def _caller_of(self, thread: int) -> Caller:
-        """The candidate; its memory stays the same one for all its threads, since it can't exec."""
-        if self._caller is None:
-            self._caller = Caller(thread)
-        self._caller.thread = thread
-        return self._caller
+    def _process_of(self, thread: int) -> int:
+        """The process that a thread belongs to; OSError where nobody can tell."""
+        if thread in self._processes:
+            return thread
+        pid = self._of_thread.get(thread)
+        if pid is None or not os.path.exists(f"/proc/{pid}/task/{thread}"):  # noqa: PTH110 - while a call waits
+            with open(f"/proc/{thread}/status", "rb") as status:  # noqa: PTH123 - while a call waits
+                pid = next(int(line.split()[1]) for line in status if line.startswith(b"Tgid:"))
+            self._of_thread[thread] = pid
+        return pid
 
     def _drop_listener(self) -> None:
-        if self._listener >= 0:
+        if self._listener is not None:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(self._listener)
-            os.close(self._listener)
-            self._listener = -1
-        if self._caller is not None:
-            self._caller.close()
-            self._caller = None
+            self._listener.close()
+            self._listener = None
+
+
+def _count(counter: Counter[Refusal], refusal: Refusal) -> None:
+    if refusal not in counter and len(counter) >= _KINDS:
+        refusal = Refusal(kind=refusal.kind, detail="and others", layer=refusal.layer)
+    counter[refusal] += 1

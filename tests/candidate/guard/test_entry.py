@@ -52,7 +52,7 @@ class Child:
         self.world = world
         self.facts.scratch = policy.pop("scratch", self.facts.scratch)
         self.policy = policy_for(self.facts, **policy)
-        self.supervisor = Supervisor(self.policy)
+        self.supervisor = Supervisor(self.policy, child_policy=lambda _pid: self.policy)
         request = {"name": name, "world": self.facts, "policy": self.policy}
         self.pid, self.result, self.witness = fork_server.fork(request, self.supervisor)
         self.refusals = []
@@ -74,6 +74,11 @@ class Child:
                     self.refusals += self.supervisor.handle_ready()
                 return message
         raise TimeoutError
+
+    @property
+    def containment(self):
+        """What the supervisor believes to hold it."""
+        return self.supervisor.containment_of(self.pid)
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -160,6 +165,7 @@ def test_candidate_dies_with_its_parent(world):
     """When the fork server is killed, the kernel kills its candidates."""
     own = ForkServer(REGISTRY)
     child = Child(own, world, "wait")
+    child.supervisor.start()
     try:
         assert select.select([child.witness], [], [], 30)[0]
         own.process.kill()
@@ -182,8 +188,8 @@ def test_supervisor_gets_the_record(start):
     """The parent has the candidate's own account of what holds it."""
     child = start("run_asyncio")
     child.next()
-    assert child.supervisor.containment.layers == DEFAULT_LAYERS
-    assert [entry.layer for entry in child.supervisor.containment.missing] == ["netns"]
+    assert child.containment.layers == DEFAULT_LAYERS
+    assert [entry.layer for entry in child.containment.missing] == ["netns"]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +287,7 @@ def test_without_notify_and_landlock_everything_is_refused(start, world):
 def test_closed_supervisor_fails_closed(start):
     """When the supervisor is gone, guarded calls fail."""
     child = start("try_at_the_second_word")
-    while child.supervisor.containment is None:
+    while child.containment is None:
         child.supervisor.handle_ready()
     child.supervisor.close()
     child.result.send(b"g")
@@ -293,7 +299,7 @@ def test_forged_reports_are_not_believed(start):
     """A candidate that writes to its supervisor's channel can neither break it nor change its own record."""
     child = start("forge_reports")
     assert child.next() == "42"
-    assert child.supervisor.containment.layers == DEFAULT_LAYERS
+    assert child.containment.layers == DEFAULT_LAYERS
     assert [refusal.kind for refusal in child.refusals].count("ipc") == 2
 
 

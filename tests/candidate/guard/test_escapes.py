@@ -1,4 +1,7 @@
-"""Each way of changing the world happens without the guard; under it, it is refused and counted."""
+"""Each way of changing the world happens without the guard; under it, it is refused and counted.
+
+The guarded ones are forked by a server that was contained before it imported them, as a candidate's are.
+"""
 # Other systems can't import the probes, so the skip comes first.
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the layers below Python are Linux's", allow_module_level=True)
 
-from shadoweval.candidate.guard import Supervisor
+from shadoweval.candidate.guard import Endpoint, GuardPolicy, Supervisor
 from shadoweval.records import Refusal
 from tests.candidate.guard.fork_server import ForkServer, policy_for
 from tests.candidate.guard.probes import MISSING, load
@@ -26,6 +29,7 @@ from tests.candidate.guard.world import World
 NOT_CONTAINED = {"write_to_a_mapped_file": "a shared mapping from before the guard is written without a system call"}
 NOT_COUNTED = {
     "raw_clone3": "answered ENOSYS in the kernel, or each start of a thread would be counted",
+    "posix_semaphore": "led to the scratch folder, or no progress bar could be imported",
     "io_uring": "answered ENOSYS in the kernel, or each uvloop would be counted: it asks and goes on without",
 }
 
@@ -47,14 +51,20 @@ class Field:
     """World and fork server, for one probe after the other."""
 
     def __init__(self, folder) -> None:
-        self.world, self.fork_server = World(folder), ForkServer("tests.candidate.guard.probes")
+        self.world, self.policy = World(folder), GuardPolicy(scratch=str(folder))
+        registry = "tests.candidate.guard.probes"
+        self.free = ForkServer(registry)
+        ends = (self.world.tcp, self.world.udp)
+        wide = GuardPolicy(scratch=str(folder), allow=tuple(Endpoint(*end.getsockname()) for end in ends))
+        self.supervisor = Supervisor(wide, phase="importing", child_policy=lambda _pid: self.policy)
+        self.contained = ForkServer(registry, policy=wide, supervisor=self.supervisor)
 
     def run(self, name: str, *, guarded: bool) -> Run:
         """Fork, let it prepare, look, let it act, look again."""
         facts, run = self.world.fresh(), Run()
-        policy = policy_for(facts) if guarded else None
-        supervisor = Supervisor(policy) if policy else None
-        pid, result, witness = self.fork_server.fork({"name": name, "world": facts, "policy": policy}, supervisor)
+        self.policy = policy_for(facts)
+        request = {"name": name, "world": facts, "policy": self.policy if guarded else None}
+        pid, result, witness = (self.contained if guarded else self.free).fork(request, None)
         try:
             while not select.select([result], [], [], 0.005)[0]:
                 self.world.answer()
@@ -63,38 +73,38 @@ class Field:
                 return Run(outcome=started.decode())
             before = self.world.look()
             result.send(b"g")
-            self.watch(run, before, sources=(result, witness, supervisor))
+            self.watch(run, before, sources=(result, witness, pid if guarded else None))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             result.close()
             os.close(witness)
-            if supervisor:
-                supervisor.close()
+            self.supervisor.forget(pid)
             self.world.restore()
         return run
 
     def watch(self, run: Run, before, *, sources) -> None:
         """Until something changed (without a guard), or the child ended and all was quiet (with one)."""
-        result, witness, supervisor = sources
+        result, witness, guarded = sources
         limit, ended = time.monotonic() + 8, False
         while time.monotonic() < limit:
-            waiting = [witness, *([] if ended else [result]), *([supervisor] if supervisor else [])]
-            select.select(waiting, [], [], 0.02)
-            if supervisor:
-                run.refusals += supervisor.handle_ready()
+            select.select([witness, *([] if ended else [result])], [], [], 0.02)
+            if guarded:
+                run.refusals += self.supervisor.take(guarded)
             if not ended and select.select([result], [], [], 0)[0]:
                 ended = True
                 run.outcome = result.recv(65536).decode() or "gone"
-                if supervisor:
-                    run.refusals += supervisor.handle_ready()  # reported before the outcome was
-                limit = time.monotonic() + (0.03 if supervisor else 10.0)
+                if guarded:
+                    run.refusals += self.supervisor.take(guarded)  # reported before the outcome was
+                limit = time.monotonic() + (0.03 if guarded else 10.0)
             run.changed = differences(before, self.world.look(), witness)
-            if run.changed and not supervisor:
+            if run.changed and not guarded:
                 return
 
     def close(self) -> None:
-        self.fork_server.close()
+        self.free.close()
+        self.contained.close()
+        self.supervisor.close()
         self.world.close()
 
 

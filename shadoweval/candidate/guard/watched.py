@@ -1,0 +1,65 @@
+"""One process that the supervisor watches: what it may do by now, and what it was refused."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shadoweval.candidate.guard.policy import Containment, GuardPolicy
+from shadoweval.candidate.guard.rulings import Caller, Rulings
+from shadoweval.records import Refusal
+
+__all__ = ["Phase", "Watched"]
+
+Phase = Literal["importing", "serving", "child"]
+
+
+class Watched:
+    """A fork server or a child of it.
+
+    Attributes:
+        phase: a server that is importing does what the policy allows; one that serves forks what it is asked for, and
+            signals its own children; a child does what the policy allows to it.
+        scratch: its folder.
+        containment: what holds it, once it said so.
+        refusals: since they were last taken.
+        killed_itself: it has sent SIGKILL to itself.
+    """
+
+    def __init__(self, pid: int, policy: GuardPolicy, phase: Phase, *, scratch: str) -> None:
+        self.pid, self.phase, self.scratch = pid, phase, scratch
+        self.rulings = Rulings(policy)
+        self.containment: Containment | None = None
+        self.refusals: list[Refusal] = []
+        self.killed_itself = False
+        self._caller: Caller | None = None
+
+    def caller(self, thread: int) -> Caller:
+        """The process by its asking thread; its memory stays the same one, since it can't exec."""
+        if self._caller is None:
+            self._caller = Caller(self.pid)
+        self._caller.thread = thread
+        return self._caller
+
+    def serve(self) -> None:
+        """The import is over: what threads that it left behind try is refused from now on."""
+        self.phase, self.rulings = "serving", Rulings(None)
+
+    def announced(self, containment: Containment, policy: GuardPolicy) -> None:
+        """It said what holds it, and may do no more than `policy` from now on."""
+        self.containment = containment
+        if self.phase == "child":
+            self.rulings = Rulings(policy)
+            self.rulings.inherited = dict(containment.inherited)
+
+    def take(self) -> tuple[Refusal, ...]:
+        """The refusals since the last call."""
+        if not self.refusals:
+            return ()
+        refusals, self.refusals = tuple(self.refusals), []
+        return refusals
+
+    def close(self) -> None:
+        """It is gone."""
+        if self._caller is not None:
+            self._caller.close()
+            self._caller = None
