@@ -54,7 +54,7 @@ def test_refusal_is_a_permission_error():
     assert isinstance(error, PermissionError)
     assert error.errno == errno.EPERM
     assert "'10.0.0.1:5432'" in str(error)
-    assert "GuardPolicy" in str(error)
+    assert "Sandbox(allow=['10.0.0.1:5432'])" in str(error)
 
 
 def test_description_warns_where_native_code_is_free():
