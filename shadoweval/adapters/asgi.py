@@ -1,46 +1,24 @@
-"""ASGI: HTTP requests of an app as queries, and a candidate behind a URL.
+"""ASGI: HTTP requests of an app as queries.
 
     app.add_middleware(ShadowASGI, mirror=support.mirror(sample=0.1), routes=[Route(method="POST", path="/ask")])
 
 Messages pass through as they are: the app gets every byte of a request as it arrives, the client every byte of a
 response before it is recorded. Websockets, lifespan and other routes are not touched. This module imports no framework.
-
-The query's input is one mapping: `method`, `path`, `query` (name -> values), `headers` (those of the allow-list) and
-`body` (decoded where it is JSON, text where it is text, None where there is none). The outcome's value is a mapping of
-`status`, `content_type`, `body` and `answer`.
+What query and outcome hold: `adapters.exchanges`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from time import perf_counter
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final, cast
-from urllib.parse import parse_qs
 
-import msgspec
-
-from shadoweval.adapters.http import ResponseRecord, StatusError, decoded_body
-from shadoweval.capture.copying import encode
-from shadoweval.capture.outcomes import outcome_of
+from shadoweval.adapters.exchanges import ClientGoneError, Exchange, Mount, Route
 from shadoweval.capture.recorder import current
-from shadoweval.capture.wire.inputs import freeze_call
-from shadoweval.checks import (
-    checked_function,
-    checked_instance,
-    checked_keywords,
-    checked_list,
-    checked_mapping,
-    checked_number,
-    checked_strings,
-)
-from shadoweval.errors import ArgumentError, ExperimentError, TooLargeError
-from shadoweval.mirror.begin import begin
-from shadoweval.mirror.call import Call, alone, finish
-from shadoweval.mirror.decorator import Mirror, site_of
-from shadoweval.mirror.plan import Plan
-from shadoweval.records import Outcome
+from shadoweval.checks import checked_function, checked_keywords
+from shadoweval.errors import ArgumentError
+from shadoweval.mirror.call import alone
+from shadoweval.mirror.decorator import Mirror
 
 __all__ = ["ClientGoneError", "Route", "ShadowASGI"]
 
@@ -50,69 +28,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-HEADERS: Final = ("content-type", "accept", "accept-language")
-_NEVER: Final = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-auth-token"}
-)
-_PARAMETER: Final = re.compile(r"\{(\w+)(:path)?\}")
 _FROM_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
-_FAILED: Final = 500
-_LONGEST_TRACEPARENT: Final = 256
-_decode: Final = msgspec.msgpack.Decoder().decode
-_GONE: Final = "The client went away before it had the whole response."
-
-
-class ClientGoneError(asyncio.CancelledError):
-    """The client went away before it had the whole response."""
-
-
-@checked_keywords({"methods": "A route has one: write method='POST', and a route for each further one."})
-class Route:
-    """Which requests are mirrored.
-
-    Args:
-        method: HTTP method.
-        path: As Starlette writes it: `/threads/{id}/ask`, `/files/{rest:path}`. Without the mount's prefix.
-        headers: Values that these headers must have.
-    """
-
-    def __init__(self, *, method: str = "POST", path: str, headers: Mapping[str, str] | None = None) -> None:
-        self.method = checked_instance("Route(method)", method, str).upper()
-        self.path = checked_instance("Route(path)", path, str)
-        if not path.startswith("/"):
-            raise ArgumentError("Route(path)", path, expected="a path", mend=f"Write {'/' + path!r}.")
-        pattern, end = "", 0
-        for parameter in _PARAMETER.finditer(path):
-            pattern += re.escape(path[end : parameter.start()]) + ("(?:.*)" if parameter[2] else "(?:[^/]+)")
-            end = parameter.end()
-        self._pattern = re.compile(pattern + re.escape(path[end:]))
-        self._headers = {
-            name.lower().encode(): checked_instance(f"Route(headers)[{name!r}]", value, str).encode()
-            for name, value in checked_mapping("Route(headers)", headers or {}).items()
-        }
-
-    def matches(self, scope: Mapping[str, Any]) -> bool:
-        """Whether a request's scope is one of them."""
-        if scope["method"] != self.method or not self._pattern.fullmatch(_path(scope)):
-            return False
-        if not self._headers:
-            return True
-        headers = _headers(scope)
-        return all(headers.get(name) == value for name, value in self._headers.items())
-
-
-def _headers(scope: Mapping[str, Any]) -> dict[bytes, bytes]:
-    """Those of a request, by name in lower case; of a name that stands twice the last."""
-    return {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
-
-
-def _path(scope: Mapping[str, Any]) -> str:
-    path, root = str(scope["path"]), str(scope.get("root_path") or "")
-    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+_WSGI: Final = 2
+"""Arguments of a WSGI app: environ and start_response."""
 
 
 @checked_keywords()
-class ShadowASGI:
+class ShadowASGI(Mount):
     """Mirrors requests of an ASGI app.
 
     A request is decided on before the app runs, so the mirror's `unit` and `attributes` see it without its body;
@@ -123,13 +45,16 @@ class ShadowASGI:
         app: The app.
         mirror: How.
         routes: Which requests.
-        headers: Names of the request headers to copy, by default `HEADERS`; those that carry credentials can't be.
+        headers: Names of the request headers to copy, by default `exchanges.HEADERS`; those that carry credentials
+            can't be, those that say how the body is written always are.
         max_body: Bytes of a request's body. The app gets a larger one like any other; it is counted as `too_large`.
         entry: `"module:attribute"` of a function that takes the query's mapping, for re-runs of the incumbent.
 
     Raises:
-        ExperimentError: a header that carries credentials, or an argument that can't be used.
+        ExperimentError: a header that carries credentials, or an argument that can't be used; a WSGI app.
     """
+
+    what = "ShadowASGI"
 
     def __init__(
         self,
@@ -141,37 +66,23 @@ class ShadowASGI:
         max_body: int = 1 << 20,
         entry: str | None = None,
     ) -> None:
-        self.site = site_of(mirror, entry, extract=_extracted, text=None, key=None)
-        self.plan = mirror.plan
+        super().__init__(mirror, routes=routes, headers=headers, max_body=max_body, entry=entry)
+        if _is_wsgi(app):
+            mend = "Write app.wsgi_app = ShadowWSGI(app.wsgi_app, ...) (adapters.wsgi), or mirror.wsgi(...)."
+            raise ArgumentError("ShadowASGI(app)", app, expected="an ASGI app, and this is one of WSGI", mend=mend)
         checked_function("ShadowASGI(app)", app, awaited=True)
-        self.app, self.max_body = app, checked_number("ShadowASGI(max_body)", max_body, low=0, whole=True)
-        self.routes = tuple(
-            checked_instance("each of ShadowASGI(routes)", route, Route, mend="Write Route(path='/ask').")
-            for route in checked_list("ShadowASGI(routes)", routes, mend="Write [Route(path='/ask')].")
-        )
-        names = HEADERS if headers is None else checked_strings("ShadowASGI(headers)", headers)
-        self.headers = frozenset(name.lower() for name in names)
-        secret = sorted(self.headers & _NEVER)
-        if secret:
-            raise ExperimentError(f"Header {secret[0]!r} carries credentials, so it is never copied. Take it out.")
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""
-        if scope["type"] != "http" or not any(route.matches(scope) for route in self.routes):
+        exchange = self.exchange(scope) if scope["type"] == "http" and self.concerns(scope) else None
+        if exchange is None:
             await self.app(scope, receive, send)
             return
-        head = self._head(scope)
-        call = begin(self.site, (head,), {})
-        if call is None:
-            await self.app(scope, receive, send)
-            return
-        _keep_trace(call, scope)
-        exchange = _Exchange(call, head, self)
-        exchange.body_expected = _expects_body(scope)
-        recorder = call.recorder
-        token = alone.set(call) if recorder is None else current.set(recorder)
+        recorder = exchange.call.recorder
+        token = alone.set(exchange.call) if recorder is None else current.set(recorder)
         try:
-            await self.app(scope, exchange.receiving(receive), exchange.sending(send))
+            await self.app(scope, _receiving(exchange, receive), _sending(exchange, send))
         except BaseException as error:
             exchange.end(error)
             raise
@@ -179,121 +90,50 @@ class ShadowASGI:
             token.var.reset(cast("Any", token))
         exchange.end(None)
 
-    def _head(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in _headers(scope).items()}
-        headers = {name: value for name, value in named.items() if name in self.headers}
-        query = parse_qs(bytes(scope.get("query_string") or b"").decode("latin-1"), keep_blank_values=True)
-        return {"method": scope["method"], "path": _path(scope), "query": query, "headers": headers, "body": None}
+
+def _is_wsgi(app: Any) -> bool:
+    """Whether an app is called as WSGI's are: a Flask app, or a function of two arguments."""
+    if hasattr(app, "wsgi_app"):
+        return True
+    try:
+        parameters = inspect.signature(app).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return (
+        len([each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]) == _WSGI
+    )
 
 
-def _keep_trace(call: Call, scope: Mapping[str, Any]) -> None:
-    """Keep the request's `traceparent` (W3C Trace Context) as an attribute, where no active span has given one."""
-    header = _headers(scope).get(b"traceparent", b"")
-    if not header or len(header) > _LONGEST_TRACEPARENT or call.recorder is None:
-        return
-    with call.at("snapshot"):
-        attributes: dict[str, Any] = _decode(call.attributes)
-        call.attributes = msgspec.Raw(encode({"traceparent": header.decode("latin-1"), **attributes}))
+def _receiving(exchange: Exchange, receive: Receive) -> Receive:
+    """`receive`, observed."""
+
+    async def received() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            exchange.gone = True
+        else:
+            exchange.received(message.get("body", b""), more=message.get("more_body", False))
+        return message
+
+    return received
 
 
-def _expects_body(scope: Mapping[str, Any]) -> bool:
-    headers = _headers(scope)
-    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+def _sending(exchange: Exchange, send: Send) -> Send:
+    """`send`, observed when the client has the message."""
 
-
-def _extracted(plan: Plan, response: ResponseRecord) -> Outcome:
-    """The outcome of a response; a mirror's own `outcome=` gets the response's mapping."""
-    outcome = outcome_of(response.data(), extract=plan.outcome, max_bytes=plan.max_bytes)
-    truncated = outcome.truncated or response.truncated
-    return msgspec.structs.replace(outcome, chunks=response.chunks, truncated=truncated)
-
-
-class _Exchange:
-    """One mirrored request and its response."""
-
-    def __init__(self, call: Call, head: dict[str, Any], shadow: ShadowASGI) -> None:
-        self.call, self.head, self.shadow = call, head, shadow
-        self.body = bytearray()
-        self.body_expected = False
-        self.complete = call.recorder is None  # nothing of a control call is copied
-        self.gone = False
-        self.over = False
-        self.response = ResponseRecord(shadow.plan.max_bytes)
-
-    def receiving(self, receive: Receive) -> Receive:
-        """`receive`, observed."""
-
-        async def received() -> Message:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                self.gone = True
-            elif not self.complete:
-                with self.call.at("snapshot"):
-                    self._received(message)
-            return message
-
-        return received
-
-    def _received(self, message: Message) -> None:
-        self.body += message.get("body", b"")
-        self.complete = not message.get("more_body", False)
-        if len(self.body) > self.shadow.max_body:
-            self.complete = True
-            self.body = bytearray()
-            raise TooLargeError("the request's body", cap=self.shadow.max_body)
-        if self.complete:
-            self._snapshot()
-
-    def _snapshot(self) -> None:
-        """The whole request has arrived: copy it before the app does anything with it."""
-        call, plan = self.call, self.shadow.plan
-        body = decoded_body(bytes(self.body), self.head["headers"].get("content-type", ""))
-        request = {**self.head, "body": body}
-        call.inputs = freeze_call((request,), {}, max_bytes=plan.max_bytes + self.shadow.max_body)
-        text = None if plan.text is None else str(plan.text(request))
-        call.text = text if plan.key is None else (text, str(plan.key(request)))
-        self.body = bytearray()
-
-    def sending(self, send: Send) -> Send:
-        """`send`, observed when the client has the message."""
-
-        async def sent(message: Message) -> None:
-            try:
-                await send(message)
-            except OSError:  # what servers raise when nobody listens any more (ASGI 2.4)
-                self.gone = True
-                raise
-            if not self.over:
-                with self.call.at("outcome"):
-                    self._sent(message)
-
-        return sent
-
-    def _sent(self, message: Message) -> None:
-        kind, response, recorder = message["type"], self.response, self.call.recorder
-        more = bool(message.get("more_body", False))
+    async def sent(message: Message) -> None:
+        try:
+            await send(message)
+        except OSError:  # what servers raise when nobody listens any more (ASGI 2.4)
+            exchange.gone = True
+            raise
+        kind = message["type"]
         if kind == "http.response.start":
-            response.started(message["status"], message.get("headers", ()))
-        elif kind == "http.response.body" and recorder is not None:
-            piece = message.get("body", b"")
-            if piece and more and recorder.first_chunk is None:
-                recorder.first_chunk = perf_counter() - recorder.began
-            response.add(piece, more=more)
+            exchange.started(message["status"], message.get("headers", ()))
+        elif kind == "http.response.body":
+            exchange.sent(message.get("body", b""), more=bool(message.get("more_body", False)))
         elif kind in _FROM_FILES:
-            response.unseen()
-        if not more and (kind == "http.response.body" or kind in _FROM_FILES):
-            self._finish(ClientGoneError(_GONE) if self.gone else response.failure)
+            exchange.response.unseen("the server sends it from a file")
+            exchange.sent(b"", more=bool(message.get("more_body", False)))
 
-    def end(self, error: BaseException | None) -> None:
-        """The app returned or raised; what it still did after its response is not part of the call."""
-        if self.over:
-            return
-        if self.gone:
-            error = ClientGoneError(_GONE)
-        self._finish(error or StatusError(_FAILED, "the app returned without a complete response"))
-
-    def _finish(self, error: BaseException | None) -> None:
-        self.over = True
-        if self.body_expected and not self.complete:
-            self.call.lost("uncopyable")  # the app did not read the request, so there is nothing to ask a candidate
-        finish(self.call, self.response, error=error)
+    return sent

@@ -7,21 +7,23 @@ next_release = http_candidate("http://next.internal:8000", experiment="support")
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-from shadoweval.adapters.openai.replies import part
-from shadoweval.capture.outcomes import answer_text
+from shadoweval.capture.responses import BrokenBodyError, ResponseRecord, StatusError, decoded_body, kind_of
 from shadoweval.checks import checked_instance, checked_keywords, checked_mapping, checked_number
-from shadoweval.errors import ExperimentError
+from shadoweval.errors import ExperimentError, ShadowEvalError
 
-__all__ = ["ResponseRecord", "StatusError", "decoded_body", "http_candidate"]
+__all__ = ["NotSentError", "ResponseRecord", "StatusError", "decoded_body", "http_candidate"]
 
-_FAILED: Final = 500
-_MESSAGE_CAP: Final = 500
-_DONE: Final = "[DONE]"
+UNQUOTED: Final = "/%:@!$&'()*+,;=~-._"
+"""What stands in a path as it is (RFC 3986, 3.3)."""
+_TOO_MANY: Final = 429
+_RECORDED: Final = "mirror with inputs= or a redactor that leaves the request as it was"
+_SLOWER: Final = "raise its limit for requests that carry X-Shadow, or run fewer processes"
+
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
     | {"transfer-encoding", "upgrade", "host", "content-length", "accept-encoding", "expect"}
@@ -29,122 +31,22 @@ _HOP_BY_HOP: Final = frozenset(
 """Headers of a connection (RFC 9110, 7.6.1) and of a body as it was encoded: the new request has its own."""
 
 
-class StatusError(Exception):
-    """A response of status 500 or more: the user got no answer."""
+class NotSentError(ShadowEvalError):
+    """A recorded request that can't be sent to a candidate as its client sent it, and so is not sent."""
 
-    def __init__(self, status: int, body: str) -> None:
-        self.status, self.body = status, body
-        super().__init__(f"HTTP {status}: {body[:_MESSAGE_CAP]}")
-
-
-def decoded_body(body: bytes, content_type: str) -> Any:
-    """A body as data: JSON, lines of JSON or an event stream decoded, else text, else bytes; None where it is empty."""
-    if not body:
-        return None
-    kind = content_type.partition(";")[0].strip().lower()
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        return body
-    if kind == "text/event-stream":
-        return [_json_or_text(event) for event in _events(text) if event != _DONE]
-    if kind in {"application/x-ndjson", "application/jsonl"}:
-        return [_json_or_text(line) for line in text.splitlines() if line.strip()]
-    return _json_or_text(text) if kind == "application/json" or kind.endswith("+json") else text
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _events(text: str) -> list[str]:
-    """The data of each event (WHATWG HTML, 9.2.6): its `data` lines joined."""
-    events: list[str] = []
-    lines: list[str] = []
-    for line in (*text.replace("\r\n", "\n").split("\n"), ""):
-        if line.startswith("data:"):
-            lines.append(line[5:].removeprefix(" "))
-        elif not line and lines:
-            events.append("\n".join(lines))
-            lines = []
-    return events
-
-
-def _answer(body: Any) -> str | None:
-    """The answer in a body; in a list of events that of each, joined."""
-    if not isinstance(body, list):
-        return answer_text(body)
-    texts = [text for event in cast("list[Any]", body) if (text := _event_text(event)) is not None]
-    return "".join(texts) if texts else None
-
-
-def _event_text(event: Any) -> str | None:
-    if isinstance(event, int | float):
-        return str(event)  # a token that happens to be a number
-    choices: Any = part(event, "choices")
-    if isinstance(choices, list) and choices:  # chat completion chunks, as OpenAI's API streams them
-        return part(choices[0], "delta", "content")
-    return answer_text(event)
-
-
-class ResponseRecord:
-    """A response, as far as it has been sent; of its body `max_bytes` are kept."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.status = 0
-        self.content_type = ""
-        self.chunks: int | None = None
-        self.truncated = False
-        self._body = bytearray()
-        self._count = 0
-
-    def started(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Status and headers are there."""
-        by_name = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in headers}
-        self.status, self.content_type = status, by_name.get(b"content-type", "")
-        if by_name.get(b"content-encoding", "identity") != "identity":
-            self.unseen()
-
-    def add(self, piece: bytes, *, more: bool = False) -> None:
-        """A piece of the body; `more`: others follow, so it is a stream."""
-        if piece:
-            self._count += 1
-        if more:
-            self.chunks = 0
-        if self.chunks is not None:
-            self.chunks = self._count
-        if self.max_bytes - len(self._body) < len(piece):
-            self.truncated = True
-        self._body += piece[: max(self.max_bytes - len(self._body), 0)]
-
-    def unseen(self) -> None:
-        """Its body can't be read here: compressed, or sent by the server from a file."""
-        self.truncated, self.max_bytes = True, 0
-
-    @property
-    def failure(self) -> StatusError | None:
-        """What the response says went wrong with the server."""
-        if self.status < _FAILED:
-            return None
-        return StatusError(self.status, bytes(self._body).decode("utf-8", "replace"))
-
-    def data(self) -> dict[str, Any]:
-        """The response as data."""
-        body = decoded_body(bytes(self._body), self.content_type)
-        return {"status": self.status, "content_type": self.content_type, "body": body, "answer": _answer(body)}
+    def __init__(self, why: str) -> None:
+        self.why, self.shadow_cause = why, (f"the request could not be sent: {why}", _RECORDED)
+        super().__init__(f"The request is not sent, since it would not be the client's: {why}.")
 
 
 @checked_keywords()
 class http_candidate:  # noqa: N801 - used as a function; an instance, so that it can be named in a module
     """A candidate behind a URL: called with a query's mapping (see `adapters.asgi`), it gives the response's mapping.
 
-    Every request carries `X-Shadow: 1` and, with `experiment`, `Shadow-Experiment`, by which the service can keep its
-    hands off the world. Headers of the incumbent's own connection are not sent on, redirects not followed. The worker
-    needs `Sandbox(allow=["host:port"])`.
+    A request is sent as the client sent it, or not at all; JSON may be written otherwise. It carries `X-Shadow: 1` and,
+    with `experiment`, `Shadow-Experiment`, by which the service can keep its hands off the world. Headers of the
+    incumbent's own connection are not sent on, redirects not followed. The worker needs `Sandbox(allow=["host:port"])`.
+    A status from 300 on is an answer only where the incumbent's was the same; else it is a failure.
 
     Args:
         base_url: `http://` or `https://`, host, and a prefix for paths.
@@ -183,11 +85,13 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
         """Send it.
 
         Raises:
-            StatusError: the response has status 500 or more.
+            NotSentError: the recorded request can't be sent as it was.
+            StatusError: the response has status 500 or more, or 429.
+            BrokenBodyError, StreamedError: its body is cut or broken, or its stream tells of an error.
             OSError, http.client.HTTPException: there was no response.
         """
-        path = self._prefix + quote(str(request["path"]), safe="/%:@!$&'()*+,;=~-._")
-        query = urlencode(request.get("query") or {}, doseq=True)
+        path = self._prefix + str(request.get("raw_path") or quote(str(request["path"]), safe=UNQUOTED))
+        query = request.get("query_string") or urlencode(request.get("query") or {}, doseq=True)
         recorded = request.get("headers", {})
         body = _encoded(request.get("body"), str(recorded.get("content-type", "")))
         headers = {name: value for name, value in recorded.items() if name.lower() not in _HOP_BY_HOP} | self._headers
@@ -198,16 +102,38 @@ class http_candidate:  # noqa: N801 - used as a function; an instance, so that i
             record = ResponseRecord(self._max_bytes)
             record.started(response.status, [(n.encode(), v.encode("latin-1")) for n, v in response.getheaders()])
             record.add(response.read(self._max_bytes + 1))
+            if response.length and not record.truncated:
+                raise BrokenBodyError(f"The body is cut: {response.length:,} bytes more were announced.")
         finally:
             connection.close()
+        if record.unreadable:
+            raise BrokenBodyError(f"The response can't be read: {record.unreadable}, which nobody asked for.")
         if record.failure is not None:
             raise record.failure
-        return record.data()
+        data = record.data()
+        if response.status == _TOO_MANY:
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            limited = StatusError(response.status, str(data["body"]), headers=headers)
+            limited.shadow_cause = (f"{self._host} limits the rate of requests", _SLOWER)
+            raise limited
+        return data
 
 
 def _encoded(body: Any, content_type: str) -> bytes | None:
+    """A request's body as its client sent it; JSON by its values."""
     if body is None or isinstance(body, bytes):
         return body
-    if isinstance(body, str) and "json" not in content_type:
-        return body.encode()
-    return json.dumps(body).encode()
+    kind = kind_of(content_type)
+    try:
+        if kind == "json":
+            return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        if kind == "lines" and isinstance(body, list):
+            lines = (json.dumps(line, ensure_ascii=False, allow_nan=False) for line in cast("list[Any]", body))
+            return "".join(f"{line}\n" for line in lines).encode()
+        if isinstance(body, str):
+            return body.encode()
+    except (ValueError, TypeError) as error:
+        raise NotSentError(f"its body is not written as JSON again: {error}") from error
+    if not content_type:  # no client's: a case file's, or a function's
+        return json.dumps(body).encode()
+    raise NotSentError(f"a {type(body).__name__} is not the body of a request with content type {content_type!r}")

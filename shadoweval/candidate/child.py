@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import inspect
 import os
 import signal
 import socket
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,22 +17,24 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.causes import Cause
+from shadoweval.candidate.consumption import Consumed, adriven, consuming, driven
 from shadoweval.candidate.footprint import SchedStat
 from shadoweval.candidate.forkserver.wire import READ_BYTES, MessageReader, Messages, Report, Request, decode, send
 from shadoweval.candidate.leftovers import ProcessState, Scratch
-from shadoweval.candidate.run import Run, arguments_of, collected, rate_limit, unbegun
+from shadoweval.candidate.rate_limits import rate_limit
+from shadoweval.candidate.run import Run, arguments_of, unbegun
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import Target
 from shadoweval.candidate.tools import intercept
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.capture.failures import Failures
+from shadoweval.capture.outcomes import settled
 from shadoweval.errors import CodecError
 from shadoweval.records import Arm, FailureKind, Observation
 
 __all__ = ["Child", "ChildSetup", "ConcurrentChild"]
 
-_COMPLETE: Final = frozenset({str, dict, list, tuple, type(None)})
-"""Types of values that need no test whether they are to be awaited or iterated: the tests cost three calls."""
 _SOON: Final = 0.001
 """Seconds: timers are never set to nothing, which would switch them off."""
 _RESET_PEAK: Final = b"5"
@@ -47,6 +49,7 @@ class ChildSetup(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     stubs: Stubs
     extract: capture.Extract | None
+    failures: Failures | None
     interception: intercept.Interception
     scratch: Path
     peak: int | None = None
@@ -83,11 +86,11 @@ class Child:
             signal.setitimer(signal.ITIMER_REAL, run.next_look())
             self.run = run
             # In a context of its own: what the candidate sets there is gone at the next run.
-            value, chunks, error = contextvars.copy_context().run(self._called, run)
+            consumed, error = contextvars.copy_context().run(self._called, run)
             self.run = None
             if run.claimed():  # a thread of the run is reporting that it is over its budget, and ends this process
                 threading.Event().wait()
-            if self._finish(run, value=value, chunks=chunks, error=error):
+            if self._finish(run, consumed, error):
                 os._exit(0)
 
     def _opened(self, request: Request) -> Run | None:
@@ -124,30 +127,25 @@ class Child:
         self.setup.interception.running.add(session)
         return run
 
-    def _called(self, run: Run) -> tuple[Any, list[Any] | None, BaseException | None]:
+    def _called(self, run: Run) -> tuple[Consumed, BaseException | None]:
         intercept.session.set(run.session)
         try:
             with capture.recording(run.recorder):
                 args, kwargs = arguments_of(run.envelope)
                 value = self.setup.target.call(*args, **kwargs)
-                if type(value) in _COMPLETE:
-                    return value, None, None
-                if inspect.isgenerator(value):
-                    chunks: list[Any] = []
-                    for chunk in value:
-                        run.chunk()
-                        chunks.append(chunk)
-                    return None, chunks, None
-                if inspect.isawaitable(value) or inspect.isasyncgen(value):
-                    finished = self.runner.run(collected(value, run), context=contextvars.copy_context())
-                    return *finished, None
-                return value, None, None
+                if settled(value):
+                    return Consumed(value), None
+                steps = consuming(value, run.chunk, responses=self.setup.extract is None)
+                return driven(steps, self._awaited), None
         except BaseException as error:  # noqa: BLE001 - SystemExit and its like end the run, not this process
-            return None, None, error
+            return Consumed(None), error
 
-    def _finish(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> bool:
+    def _awaited(self, awaitable: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(awaitable, context=contextvars.copy_context())
+
+    def _finish(self, run: Run, consumed: Consumed, error: BaseException | None) -> bool:
         """Report a run; whether this process takes no further one."""
-        observation = self._observed(run, value=value, chunks=chunks, error=error)
+        observation = self._observed(run, consumed, error)
         self.closed(run.session)
         unclean = "a run was out of memory" if isinstance(error, MemoryError) else self._unclean()
         throttled, retry_after = rate_limit(error, run.recorder)
@@ -168,14 +166,15 @@ class Child:
             return f"{late[0]!r} was called after its run; wait for what calls it before the call returns"
         return self.state.left_behind() or self.scratch.emptied()
 
-    def _observed(self, run: Run, *, value: Any, chunks: list[Any] | None, error: BaseException | None) -> Observation:
-        if error is not None:
-            return run.raised(error)
+    def _observed(self, run: Run, consumed: Consumed, error: BaseException | None) -> Observation:
         try:
-            return run.returned(value, chunks=chunks, extract=self.setup.extract)
-        except Exception as fault:  # noqa: BLE001 - `extract` and the value's own methods are the user's
-            where = self.setup.extract is not None
-            cause = Cause(f"outcome= raised {type(fault).__name__}", "mend Experiment(outcome=...)") if where else None
+            if error is not None:
+                return run.raised(error, failures=self.setup.failures)
+            return run.returned(consumed, extract=self.setup.extract, failures=self.setup.failures)
+        except Exception as fault:  # noqa: BLE001 - `extract`, `failures` and the value's own methods are the user's
+            hooks = {"outcome=": self.setup.extract, "failures=": self.setup.failures}
+            which = " or ".join(name for name, hook in hooks.items() if hook is not None)
+            cause = Cause(f"{which} raised {type(fault).__name__}", f"mend Experiment({which}...)") if which else None
             return run.raised(fault, cause)
 
     def report(self, report: Report) -> None:
@@ -237,16 +236,17 @@ class ConcurrentChild(Child):
     async def _task(self, run: Run) -> None:
         intercept.session.set(run.session)
         self._look(run)
-        value, chunks, error = None, None, None
+        consumed, error = Consumed(None), None
         try:
             with capture.recording(run.recorder):
                 args, kwargs = arguments_of(run.envelope)
-                value, chunks = await collected(self.setup.target.call(*args, **kwargs), run)
+                value = self.setup.target.call(*args, **kwargs)
+                consumed = await adriven(consuming(value, run.chunk, responses=self.setup.extract is None))
         except BaseException as raised:  # noqa: BLE001 - SystemExit and its like end the run, not this process
             error = raised
         self.timers.pop(run.number).cancel()
         self.tasks.pop(run.number, None)
-        if not run.claimed() and self._finish(run, value=value, chunks=chunks, error=error) and not self.tasks:
+        if not run.claimed() and self._finish(run, consumed, error) and not self.tasks:
             self._over.set()
 
     def _look(self, run: Run) -> None:

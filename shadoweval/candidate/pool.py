@@ -18,6 +18,7 @@ from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import mismatch
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.capture import Extract
+from shadoweval.capture.failures import Failures
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
 from shadoweval.records import INCUMBENT, Arm, Envelope, Observation
 
@@ -44,6 +45,7 @@ class CandidatePool:
         processes: Children an arm has at a time.
         scratch: Folder for throw-away files; a temporary one by default.
         extract: The experiment's way from a returned value to the outcome; must be importable.
+        failures: What the experiment counts as a failure; must be importable.
 
     Raises:
         TargetError: on entering, a target that can't be imported, or can't be called as the incumbent is.
@@ -61,6 +63,7 @@ class CandidatePool:
         processes: int = 1,
         scratch: Path | None = None,
         extract: Extract | None = None,
+        failures: Failures | None = None,
     ) -> None:
         self.targets, self.limits, self.guard, self.processes = dict(targets), limits, guard, processes
         self.stubs = stubs or Stubs()
@@ -69,7 +72,7 @@ class CandidatePool:
                 f"A world of the stubs needs a process to itself, but limits.concurrency is {limits.concurrency}. "
                 "Set it to 1 and raise processes instead."
             )
-        self._packed = self.stubs.packed(extract)
+        self._packed = self.stubs.packed(extract, failures)
         self._warm = warm or ""
         self._given_scratch, self._scratch = scratch, Path()
         self._runners: dict[tuple[Arm, str], ArmRunner] = {}

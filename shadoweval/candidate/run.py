@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import inspect
-import re
 import resource
 import sys
 import threading
@@ -15,25 +13,24 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
-from shadoweval.candidate.causes import Cause, blamed, cause_of, chain
+from shadoweval.candidate.causes import Cause, blamed, cause_of
+from shadoweval.candidate.consumption import Consumed
 from shadoweval.candidate.footprint import CpuMeter, SchedStat
+from shadoweval.candidate.rate_limits import limited_by
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.tools.session import Session
-from shadoweval.records import Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
+from shadoweval.capture.chunks import outcome_of_chunks
+from shadoweval.capture.failures import Failures, answered_by, failed_by, failure_of
+from shadoweval.capture.outcomes import joined
+from shadoweval.capture.responses import worse_status
+from shadoweval.records import INCUMBENT, Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
 
-__all__ = ["Run", "arguments_of", "collected", "rate_limit", "unbegun"]
+__all__ = ["Run", "arguments_of", "unbegun"]
 
-_TOO_MANY: Final = 429
-_LIMITED: Final = re.compile(r"^\w*RateLimit\w*: |\b429\b")
-"""Text of a step's error."""
 _KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
 """Unit of ru_maxrss."""
 _COST: Final = 2
 """Where a step's row has its dollars, behind its tokens in and out."""
-_RATE_LIMIT: Final = Cause(
-    "a rate limit (HTTP 429)",
-    "SHADOWEVAL_CANDIDATE_X=... in the worker's environment gives candidates a key X with a quota of their own",
-)
 
 
 class _BudgetedRecorder(capture.Recorder):
@@ -144,27 +141,51 @@ class Run:
             self._first_waited = self._meter.waited(self._meter.worked())
             self.first_chunk = time.perf_counter() - self._began
 
-    def returned(self, value: Any, *, chunks: list[Any] | None, extract: capture.Extract | None) -> Observation:
-        """The observation of a run that returned a value or a stream."""
+    def returned(
+        self, consumed: Consumed, *, extract: capture.Extract | None, failures: Failures | None
+    ) -> Observation:
+        """The observation of a run that returned a value or a stream.
+
+        Raises:
+            Exception: what `extract` and `failures` raise.
+        """
+        if failures is not None:
+            text = None if consumed.chunks is None else joined(consumed.chunks)[0]
+            failed = failed_by(text or consumed.chunks or consumed.value, failures)
+            if failed is not None:
+                return self.raised(failed)
+        worse = None if self.arm == INCUMBENT else worse_status(consumed.value, self.envelope.served)
+        if worse is not None:
+            return self.raised(worse)
         duration = self._end()
         parts = self.recorder.parts()
-        if chunks is None:
-            outcome = capture.outcome_of(value, parts=parts, extract=extract)
+        if consumed.chunks is None:
+            outcome = capture.outcome_of(consumed.value, parts=parts, extract=extract)
+            if consumed.chunk_count is not None:
+                outcome = msgspec.structs.replace(outcome, chunks=consumed.chunk_count)
         else:
-            outcome = capture.outcome_of_chunks(chunks, parts=parts, extract=extract)
+            outcome = outcome_of_chunks(consumed.chunks, parts=parts, extract=extract)
         return self._observed(parts, duration, outcome=outcome)
 
-    def raised(self, error: BaseException, cause: Cause | None = None) -> Observation:
+    def raised(
+        self, error: BaseException, cause: Cause | None = None, *, failures: Failures | None = None
+    ) -> Observation:
         """The observation of a run that raised; what is no Exception is an error like any other.
 
         `cause`: what of the shadow raised, where that is known; else the exception tells (`causes.cause_of`).
         """
         duration = self._end()
         parts = self.recorder.parts()
+        cause = cause or cause_of(error) or limited_by(error)
+        answer = None if cause is not None else answered_by(error, failures)
+        if answer is not None:
+            return self.returned(Consumed(answer), extract=None, failures=None)
         failure = _failure(error, parts)
-        if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
+        served = self.envelope.served.failure
+        alike = served is not None and (served.kind, served.error_type) == (failure.kind, failure.error_type)
+        if failure.kind == "aborted" and not alike:  # nobody waits for a shadow, so nobody can have gone away
             failure = msgspec.structs.replace(failure, kind="error")
-        return self._observed(parts, duration, failure=blamed(failure, cause or cause_of(error) or _limited(error)))
+        return self._observed(parts, duration, failure=blamed(failure, cause))
 
     def stopped(self, kind: FailureKind, message: str) -> Observation:
         """The observation of a run that was ended from outside its own code."""
@@ -220,7 +241,7 @@ class Run:
 
 def _failure(error: BaseException, parts: capture.Parts) -> Failure:
     try:
-        return capture.failure_of(error, parts)
+        return failure_of(error, parts)
     except Exception as fault:  # noqa: BLE001 - an exception's own __str__ may fail in any way
         message = f"its message can't be shown: {type(fault).__name__}"
         return Failure(kind="error", error_type=type(error).__name__, message=message, step=parts.failed_step)
@@ -232,53 +253,6 @@ def arguments_of(envelope: Envelope) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (envelope.query.text,), {}
     args, kwargs = codec.thaw(envelope.query.inputs)
     return tuple(args), dict(kwargs)
-
-
-async def collected(value: Any, run: Run) -> tuple[Any, list[Any] | None]:
-    """What an awaitable returns, or the chunks of an async generator."""
-    if not inspect.isasyncgen(value):
-        return await value, None
-    chunks: list[Any] = []
-    async for chunk in value:
-        run.chunk()
-        chunks.append(chunk)
-    return None, chunks
-
-
-def rate_limit(error: BaseException | None, recorder: capture.Recorder) -> tuple[bool, float | None]:
-    """Whether the run met a rate limit (HTTP status 429), and the server's Retry-After in seconds.
-
-    It is behind the error that ended the run, or behind a step's, after which the candidate went on.
-    """
-    if error is None and not recorder.log:
-        return False, None
-    limited, response = (False, None) if error is None else _limit_of(error)
-    if limited:
-        return True, _retry_after(response)
-    return any(row[8] and _LIMITED.search(row[8]) for row in recorder.steps), None
-
-
-def _limit_of(error: BaseException) -> tuple[bool, Any]:
-    """Whether a rate limit is behind an exception, and the response that said so."""
-    for part in chain(error):
-        facts = vars(part)
-        response: Any = facts.get("response")
-        status = facts.get("status_code", getattr(type(part), "status_code", getattr(response, "status_code", None)))
-        if status == _TOO_MANY or type(part).__name__ == "RateLimitError":
-            return True, response
-    return False, None
-
-
-def _limited(error: BaseException) -> Cause | None:
-    """A rate limit as the cause of an end: candidates share quotas with others, so it says nothing about this one."""
-    return _RATE_LIMIT if _limit_of(error)[0] else None
-
-
-def _retry_after(response: Any) -> float | None:
-    try:
-        return float(response.headers["retry-after"])
-    except (AttributeError, KeyError, TypeError, ValueError):  # none, or a date
-        return None
 
 
 def unbegun(fault: Exception) -> Observation:

@@ -2,7 +2,7 @@
 
 from shadoweval.capture.copying import UNCOPYABLE, uncopyable
 from shadoweval.capture.interception import ToolFailedError, interceptor, set_interceptor
-from shadoweval.capture.outcomes import Extract, failure_of, outcome_of, outcome_of_chunks
+from shadoweval.capture.outcomes import Extract, outcome_of
 from shadoweval.capture.recorder import Parts, Recorder, recording
 from shadoweval.capture.steps import record_hits, record_model_call, retriever, step
 from shadoweval.capture.tools import acall_tool, call_tool, tool
@@ -15,10 +15,8 @@ __all__ = [
     "ToolFailedError",
     "acall_tool",
     "call_tool",
-    "failure_of",
     "interceptor",
     "outcome_of",
-    "outcome_of_chunks",
     "record_hits",
     "record_model_call",
     "recording",

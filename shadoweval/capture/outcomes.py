@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import sys
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -12,18 +12,39 @@ import msgspec
 from shadoweval import codec
 from shadoweval.capture.copying import data_of
 from shadoweval.capture.documents import hit_rows
-from shadoweval.capture.interception import message_of
 from shadoweval.capture.recorder import Parts
-from shadoweval.errors import ToolRefusedError
-from shadoweval.records import Failure, FailureKind, Hit, Outcome, ToolCall
+from shadoweval.records import Hit, Outcome, ToolCall
 
-__all__ = ["Chunks", "Extract", "answer_text", "failure_of", "outcome_of", "outcome_of_chunks"]
+__all__ = [
+    "ATOMS", "Chunks", "Extract", "answer_text", "chunk_text", "data", "joined", "joined_texts", "outcome_of",
+    "outcome_with", "records", "settled", "settled_types",
+]  # fmt: skip
 
 Extract = Callable[[Any], Outcome | str | Mapping[str, Any]]
 """An experiment's own way from the returned value to the outcome."""
 
 _ANSWERS: Final = ("answer", "output", "content", "text")
-_MESSAGE_CAP: Final = 2_000
+_TWO: Final = 2
+_SYLLABLE: Final = 3
+ATOMS: Final = frozenset({str, int, float, bool, bytes, type(None)})
+records: Final[set[type]] = set()
+"""Types of records whose fields lie in a `__dict__`."""
+settled_types: Final[set[type]] = {*ATOMS, dict, list, tuple, set, frozenset}
+"""Types that were met in a value and have nothing to come; what lies deeper is found when it can't be copied."""
+
+
+def settled(value: Any) -> bool:
+    """Whether nothing in a value is to come, by types alone; False may only mean that `deferred.parts_of` must look."""
+    kind = type(value)
+    if kind is dict:
+        return settled_types.issuperset(map(type, value.values()))
+    if kind is tuple:
+        return settled_types.issuperset(map(type, value))
+    if kind is list:
+        return not value or type(value[0]) in settled_types
+    if kind in records:
+        return settled_types.issuperset(map(type, value.__dict__.values()))
+    return kind in ATOMS
 
 
 def answer_text(value: Any) -> str | None:
@@ -75,18 +96,8 @@ def _block(part: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def joined(chunks: Sequence[Any]) -> tuple[str | None, Any]:
-    """Answer and value of a stream: texts joined; the value is None where the text says it all, else the list."""
-    try:
-        return "".join(chunks), None
-    except TypeError:
-        pass
-    texts = [answer_text(chunk) for chunk in chunks]
-    answer = None if any(text is None for text in texts) or not texts else "".join(cast("list[str]", texts))
-    return answer, list(chunks)
-
-
-def _data(value: Any, max_bytes: int) -> tuple[Any, bool]:
+def data(value: Any, max_bytes: int) -> tuple[Any, bool]:
+    """A value as data, None where it can't be copied; and whether it was left out for its size."""
     raw, too_large = data_of(value, max_bytes=max_bytes)
     return (None if raw is None else msgspec.msgpack.decode(raw)), too_large
 
@@ -105,13 +116,13 @@ def outcome_of(
     """
     parts = parts or Parts()
     if extract is None:
-        return _outcome(answer_text(value), value, parts=parts, max_bytes=max_bytes)
+        return outcome_with(answer_text(value), value, parts=parts, max_bytes=max_bytes)
     extracted = extract(value)
     if isinstance(extracted, Outcome):
         return _merged(extracted, parts, max_bytes)
     if isinstance(extracted, str):
-        return _outcome(extracted, value, parts=parts, max_bytes=max_bytes)
-    outcome = _outcome(answer_text(extracted), extracted, parts=parts, max_bytes=max_bytes)
+        return outcome_with(extracted, value, parts=parts, max_bytes=max_bytes)
+    outcome = outcome_with(answer_text(extracted), extracted, parts=parts, max_bytes=max_bytes)
     if "hits" not in extracted:
         return outcome
     return msgspec.structs.replace(
@@ -119,26 +130,9 @@ def outcome_of(
     )
 
 
-def outcome_of_chunks(
-    chunks: Sequence[Any],
-    *,
-    parts: Parts | None = None,
-    extract: Extract | None = None,
-    max_bytes: int = codec.MAX_BYTES,
-) -> Outcome:
-    """The outcome of a stream. `extract` gets the joined text where there is one, else the chunks as data."""
-    answer, value = joined(chunks)
-    if extract is not None:
-        if answer is None:
-            value = [chunk if type(chunk) is str else _data(chunk, max_bytes)[0] for chunk in chunks]
-        outcome = outcome_of(answer if answer is not None else value, parts=parts, extract=extract, max_bytes=max_bytes)
-    else:
-        outcome = _outcome(answer, value, parts=parts or Parts(), max_bytes=max_bytes)
-    return msgspec.structs.replace(outcome, chunks=len(chunks))
-
-
-def _outcome(answer: str | None, value: Any, *, parts: Parts, max_bytes: int) -> Outcome:
-    copied, too_large = _data(value, max_bytes)
+def outcome_with(answer: str | None, value: Any, *, parts: Parts, max_bytes: int) -> Outcome:
+    """The outcome of a run with this answer and value that recorded `parts`."""
+    copied, too_large = data(value, max_bytes)
     return Outcome(
         answer=answer,
         hits=parts.hits,
@@ -153,7 +147,7 @@ def _merged(extracted: Outcome, parts: Parts, max_bytes: int) -> Outcome:
     if wrong or not isinstance(extracted.answer, str | None):  # pyright: ignore[reportUnnecessaryIsInstance] - users'
         why = "the answer is a text or None, hits are Hit(...), tool calls ToolCall(...)"
         raise TypeError(f"An Outcome that no worker could read: {why}; got {extracted!r:.200}.")
-    copied, too_large = _data(extracted.value, max_bytes)
+    copied, too_large = data(extracted.value, max_bytes)
     return msgspec.structs.replace(
         extracted,
         hits=extracted.hits or parts.hits,
@@ -163,30 +157,52 @@ def _merged(extracted: Outcome, parts: Parts, max_bytes: int) -> Outcome:
     )
 
 
-def _is_cancellation(error: BaseException) -> bool:
-    loaded = sys.modules.get("asyncio")  # who has not loaded it has nothing that it could cancel
-    return loaded is not None and isinstance(error, loaded.CancelledError)
+def chunk_text(chunk: Any) -> str | None:
+    """The text that a chunk of a stream adds to the answer; None where it has none.
+
+    Chunks of OpenAI's chat completions have it in `choices[0].delta.content`; of those without any it is empty.
+    """
+    text = answer_text(chunk)
+    if text is not None:
+        return text
+    choices = _part(chunk, "choices")
+    if not isinstance(choices, list):
+        return None
+    delta = _part(cast("list[Any]", choices)[0], "delta") if choices else None
+    content = _part(delta, "content")
+    return content if isinstance(content, str) else ""
 
 
-def failure_kind(error: BaseException) -> FailureKind:
-    """The kind of failure that an exception of a run is."""
-    if isinstance(error, GeneratorExit | KeyboardInterrupt) or _is_cancellation(error):
-        return "aborted"
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, MemoryError):
-        return "out_of_memory"
-    return "refused" if isinstance(error, ToolRefusedError) else "error"
+def _part(value: Any, name: str) -> Any:
+    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
-def failure_of(error: BaseException, parts: Parts | None = None) -> Failure:
-    """The failure of a run that raised `error`."""
-    return Failure(
-        kind=failure_kind(error),
-        error_type=type(error).__name__,
-        message=message_of(error)[:_MESSAGE_CAP],
-        step=parts.failed_step if parts else "",
-    )
+def joined(chunks: Sequence[Any]) -> tuple[str | None, Any]:
+    """Answer and value of a stream: texts joined; the value is None where the text says it all, else the list."""
+    if all(isinstance(chunk, str) for chunk in chunks):
+        return joined_texts(chunks), None
+    texts = [chunk_text(chunk) for chunk in chunks]
+    answer = None if any(text is None for text in texts) or not texts else joined_texts(cast("list[str]", texts))
+    return answer, list(chunks)
+
+
+def joined_texts(texts: Sequence[str]) -> str:
+    """The answer that texts of chunks make: the last one where each replaces the one before, else all of them."""
+    return texts[-1] if replacing(texts) else "".join(texts)
+
+
+def replacing(texts: Sequence[str]) -> bool:
+    """Whether each text is the whole answer so far, the one before it and more, as Gradio's functions yield them.
+
+    Two that grow once may be pieces that happen to begin alike, unless the first is no mere syllable.
+    """
+    if len(texts) < _TWO or not texts[-1].startswith(texts[0]):
+        return False  # pieces end here
+    grown = [text for text in texts if text]
+    if any(not after.startswith(before) for before, after in itertools.pairwise(grown)):
+        return False
+    growths = sum(len(after) > len(before) for before, after in itertools.pairwise(grown))
+    return growths >= _TWO or (growths == 1 and len(grown[0]) >= _SYLLABLE)
 
 
 class Chunks:
@@ -211,7 +227,7 @@ class Chunks:
         self.count += 1
         if type(chunk) is str:
             self.left -= len(chunk)
-            if self.left >= 0:
+            if self.left >= 0 or self._replaced(chunk):
                 self.texts.append(chunk)
                 if not self.only_text:
                     self.parts.append(chunk)
@@ -221,6 +237,15 @@ class Chunks:
             return
         self.truncated = True
 
+    def _replaced(self, chunk: str) -> bool:
+        """Over the cap: whether the chunk is the whole answer so far, so that those before it need not be kept."""
+        texts = [text for text in self.texts if text]
+        if not self.only_text or len(chunk) > self.max_bytes >> 1 or not texts or not replacing([*texts, chunk]):
+            return False
+        self.texts, self.parts = [texts[0], texts[-1]], []
+        self.left = self.max_bytes - len(texts[0]) - len(texts[-1]) - len(chunk)
+        return self.left >= 0
+
     def _add_other(self, chunk: Any) -> None:
         if self.only_text:
             self.only_text = False
@@ -229,12 +254,12 @@ class Chunks:
         self.truncated |= too_large
         self.left -= len(bytes(raw)) if raw is not None else 1
         self.parts.append(raw)
-        self.texts.append(answer_text(chunk))
+        self.texts.append(chunk_text(chunk))
 
     def joined(self) -> tuple[str | None, Any]:
         """Answer (None where some chunk has no text) and value (None where the answer says it all)."""
         texts = [text for text in self.texts if text is not None]
-        answer = "".join(texts) if len(texts) == len(self.texts) and (texts or not self.parts) else None
+        answer = joined_texts(texts) if len(texts) == len(self.texts) and (texts or not self.parts) else None
         return answer, (None if self.only_text else self.parts)
 
     def data(self) -> list[Any]:

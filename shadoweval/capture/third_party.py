@@ -27,6 +27,7 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
         "asgi": "asgi:ShadowASGI",
         "langchain_core": "langchain:mirrored",
         "openai": "openai:mirrored_client",
+        "wsgi": "wsgi:ShadowWSGI",
     },
     # Called with the library's module in a candidate's process, right after the module has run.
     "candidate": {

@@ -15,7 +15,7 @@ import msgspec
 from shadoweval.capture.copying import data_of, encode, within
 from shadoweval.capture.documents import as_text
 from shadoweval.capture.interception import installed
-from shadoweval.capture.outcomes import Chunks, answer_text, failure_of, outcome_of
+from shadoweval.capture.outcomes import Chunks, answer_text, outcome_of
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.drafts import MAGIC, encode_draft, finished
 from shadoweval.capture.wire.inputs import freeze_call
@@ -24,7 +24,7 @@ from shadoweval.mirror.plan import Site
 from shadoweval.mirror.sampling import ids
 from shadoweval.mirror.shield import Shield
 
-__all__ = ["Call", "alone", "finish"]
+__all__ = ["Call", "alone"]
 
 _FRAME: Final = 4
 
@@ -111,6 +111,8 @@ class Call(Shield):
         """The incumbent returned: hand over what it did."""
         ended = self.ended()
         recorder, plan = self.recorder, self.site.plan
+        if plan.failures is not None and self._declared_failed(value):
+            return
         try:
             if plan.observe is not None:
                 self._observe(failed=False)
@@ -147,15 +149,23 @@ class Call(Shield):
         recorder = self.recorder
         with self:
             if recorder is None or not self.over:
-                self._observe(failed=_suffers(error))
-                if recorder is not None:
+                from shadoweval.capture.failures import answered_by, failure_kind, failure_of  # noqa: PLC0415 - few calls raise
+
+                answer = answered_by(error, self.site.plan.failures)
+                self._observe(failed=answer is None and failure_kind(error) != "aborted")
+                if recorder is not None and answer is not None:
+                    self.outcome = (answer_text(answer), answer, None, False)
+                elif recorder is not None:
                     failure = failure_of(error)
                     self.failure = (failure.kind, failure.error_type, failure.message)
+                if recorder is not None:
                     self._hand_over(recorder, ended - recorder.began)
                 self._timed(ended)
 
     def streamed(self, chunks: Chunks) -> None:
         """The incumbent's stream ended by itself."""
+        if self.site.plan.failures is not None and self._declared_failed(chunks):
+            return
         ended = self.ended()
         recorder = self.recorder
         with self:
@@ -165,6 +175,22 @@ class Call(Shield):
                     self.outcome = self._outcome_of_stream(recorder, chunks)
                     self._hand_over(recorder, ended - recorder.began)
                 self._timed(ended)
+
+    def _declared_failed(self, value: Any) -> bool:
+        """Whether the experiment's own `failures` sees a failure in a value, or raises: then the call is over."""
+        with self.at("outcome"):
+            if isinstance(value, Chunks):
+                answer = value.joined()[0]
+                value = value.data() if answer is None else answer
+            from shadoweval.capture.failures import failed_by  # noqa: PLC0415 - few experiments have `failures`
+
+            failure = failed_by(value, self.site.plan.failures)
+            if failure is None:
+                return False
+            self.raised(failure)
+            return True
+        self.ended()
+        return True
 
     def _observe(self, *, failed: bool) -> None:
         """Tell the breaker how the incumbent fares, with all that we have added to its call so far."""
@@ -261,34 +287,14 @@ class Call(Shield):
         if type(self.outcome) is tuple:
             answer, value, chunks, cut = self.outcome
             if chunks is None:
-                value, too_large = data_of(value, max_bytes=cap)
-                cut |= too_large
+                data, too_large = data_of(value, max_bytes=cap)
+                if data is None and not too_large and value is not None:
+                    from shadoweval.capture.deferred import refuse_parts  # noqa: PLC0415 - few values can't be copied
+
+                    self.point = "snapshot"  # what its caller consumes later is no answer of nothing
+                    refuse_parts(value)
+                    self.point = "encode"
+                value, cut = data, cut | too_large
             if answer is not None:
                 answer, cut = as_text(answer[:cap]), cut or len(answer) > cap
             self.outcome = (answer, value, chunks, cut)
-
-
-def _suffers(error: BaseException) -> bool:
-    """Whether the incumbent failed; a caller that went away says nothing about it."""
-    return failure_of(error).kind != "aborted"
-
-
-def finish(call: Call, value: Any = None, *, error: BaseException | None = None, chunks: Chunks | None = None) -> None:
-    """Hand over what the incumbent did, in whichever context its end is told.
-
-    Args:
-        call: Begun, and never entered in the context of its incumbent's caller.
-        value: What it returned.
-        error: What it raised instead.
-        chunks: What it streamed instead.
-    """
-    if call.over and call.recorder is not None:  # given up and counted meanwhile
-        call.ended()
-        return
-    call.enter()  # `Call` leaves at the end what it entered
-    if error is not None:
-        call.raised(error)
-    elif chunks is not None:
-        call.streamed(chunks)
-    else:
-        call.returned(value)

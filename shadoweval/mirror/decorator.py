@@ -6,27 +6,30 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-import msgspec
-
-from shadoweval.capture.outcomes import Extract
+from shadoweval.capture.outcomes import Extract, settled
 from shadoweval.capture.third_party import adapter
-from shadoweval.checks import checked_instance, checked_keywords, checked_share, checked_target
+from shadoweval.checks import checked_keywords, checked_share
 from shadoweval.counters import Counters
 from shadoweval.errors import ArgumentError
 from shadoweval.mirror.begin import begin
+from shadoweval.mirror.call import Call
 from shadoweval.mirror.outlet import Outlet
 from shadoweval.mirror.plan import Plan, Reader, Site, now
 from shadoweval.mirror.streams import over_async_generator, over_generator
 from shadoweval.protocols import Redactor, Transport
-from shadoweval.records import Outcome
 
-__all__ = ["Mirror", "site_of"]
+if TYPE_CHECKING:
+    from shadoweval.capture.failures import Failures
+
+__all__ = ["Mirror"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _R = TypeVar("_R")
 MAX_BYTES = 1024 * 1024
+_APPS: Final = {"wsgi_app": "wsgi(app.wsgi_app, routes=[...])", "add_middleware": "asgi(app, routes=[...])"}
+"""What apps have and functions have not: Flask's, and Starlette's or FastAPI's."""
 
 
 class Mirror:
@@ -52,6 +55,7 @@ class Mirror:
         inputs: What a candidate is called with, from the call's arguments: a mapping of keyword arguments, or the only
             argument; by default all of them. Leaves out what can't be copied: a database session, an HTTP request.
         outcome: The outcome from the returned value; by default see `capture.outcomes.answer_text`.
+        failures: Says whether what was returned or raised is a failure; by default see `capture.failures`.
         versions: What decides the answer, by name: prompt, model, index.
         redact: Takes secrets out of every text before it leaves the process; `redact_secrets`, or your own.
         clock: The time of day.
@@ -80,6 +84,7 @@ class Mirror:
         key: Reader | None = None,
         inputs: Reader | None = None,
         outcome: Extract | None = None,
+        failures: Failures | None = None,
         versions: Mapping[str, str] | None = None,
         redact: Redactor | None = None,
         clock: Callable[[], datetime] = now,
@@ -104,6 +109,7 @@ class Mirror:
             key=key,
             inputs=inputs,
             outcome=outcome,
+            failures=failures,
             redact=redact,
             versions=dict(versions or {}),
             clock=clock,
@@ -121,6 +127,10 @@ class Mirror:
         if not callable(function) and not isinstance(cast("object", function), staticmethod | classmethod):
             mend = "Decorate a function; see runnable(), client() and asgi() for what is none."
             raise ArgumentError("what is mirrored", function, expected="a function", mend=mend)
+        door = next((door for trait, door in _APPS.items() if hasattr(function, trait)), "")
+        if door:
+            mend = f"Mirror its routes by mirror.{door}, or decorate the function behind one."
+            raise ArgumentError("what is mirrored", function, expected="a function, and this is an app", mend=mend)
         if isinstance(function, staticmethod | classmethod):
             wrap = type(cast("staticmethod[..., Any]", function))
             return cast("_F", wrap(self._wrapped(function.__func__)))
@@ -167,32 +177,23 @@ class Mirror:
         shadow: Any = adapter("mirror", "asgi")
         return shadow(app, self, routes=routes, headers=headers, max_body=max_body, entry=entry)
 
+    @checked_keywords()
+    def wsgi(
+        self,
+        app: Any,
+        *,
+        routes: Sequence[Any],
+        headers: Iterable[str] | None = None,
+        max_body: int = MAX_BYTES,
+        entry: str | None = None,
+    ) -> Any:
+        """A WSGI app (Flask, Django) whose matching routes are mirrored; see `adapters.wsgi.ShadowWSGI`."""
+        shadow: Any = adapter("mirror", "wsgi")
+        return shadow(app, self, routes=routes, headers=headers, max_body=max_body, entry=entry)
+
     def close(self) -> None:
         """Close the transport; what was handed over stays."""
         self.outlet.close()
-
-
-def site_of(
-    mirror: Mirror, entry: str | None, *, extract: Callable[[Plan, Any], Outcome] | None = None, **changes: Any
-) -> Site:
-    """Where the calls of something that is no function begin.
-
-    Args:
-        mirror: How they are mirrored.
-        entry: `"module:attribute"` of it, for re-runs of the incumbent; None: as the mirror says, else nowhere.
-        extract: The outcome of what a call gives, from the mirror's own plan and it.
-        changes: Other fields of the plan that are not the mirror's.
-
-    Raises:
-        ArgumentError: not a mirror.
-        TargetError: `entry` is not written as `"module:attribute"`.
-    """
-    checked_instance("mirror", mirror, Mirror, mend="Write experiment.mirror(...), with its parentheses.")
-    if entry is not None:
-        checked_target(entry, what="entry")
-    if extract is not None:
-        changes["outcome"] = functools.partial(extract, mirror.plan)
-    return Site(msgspec.structs.replace(mirror.plan, **changes), entry or mirror.entry or "", method=False)
 
 
 def _named(function: Callable[..., Any]) -> Any:
@@ -236,6 +237,12 @@ def _positional(function: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.kind in positional]
 
 
+def _passed_on(call: Call, value: Any) -> Any:
+    from shadoweval.mirror.returned import passed_on  # noqa: PLC0415 - with the first value that is consumed later
+
+    return passed_on(call, value)
+
+
 def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
     def mirrored(*args: Any, **kwargs: Any) -> Any:
         call = begin(site, args, kwargs)
@@ -247,8 +254,10 @@ def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., An
         except BaseException as error:
             call.raised(error)
             raise
-        call.returned(value)
-        return value
+        if type(value) is str or settled(value):
+            call.returned(value)
+            return value
+        return _passed_on(call, value)
 
     return mirrored
 
@@ -264,7 +273,9 @@ def _over_coroutine(site: Site, function: Callable[..., Any]) -> Callable[..., A
         except BaseException as error:
             call.raised(error)
             raise
-        call.returned(value)
-        return value
+        if type(value) is str or settled(value):
+            call.returned(value)
+            return value
+        return _passed_on(call, value)
 
     return mirrored

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,9 @@ from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import Extract
 from shadoweval.mirror.outlet import Outlet
 from shadoweval.protocols import Redactor
+
+if TYPE_CHECKING:
+    from shadoweval.capture.failures import Failures
 
 __all__ = ["Plan", "Reader", "Site", "now"]
 
@@ -36,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     key: Reader | None
     inputs: Reader | None
     outcome: Extract | None
+    failures: Failures | None
     redact: Redactor | None
     versions: dict[str, str]
     clock: Callable[[], datetime]

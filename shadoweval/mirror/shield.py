@@ -50,8 +50,8 @@ class Shield:
         try:
             reason = self._reason(error)
             self.lost(reason)
-            if reason.startswith("fault"):
-                _warn(self.experiment, self.point, error)
+            if reason.startswith("fault") or reason == "uncopyable":
+                _warn(self.experiment, reason, error)
         except Exception:  # noqa: BLE001, S110 - a log handler that raises, or no memory left: nobody is left to be told
             pass
         return True
@@ -74,13 +74,15 @@ class Shield:
         return f"fault_{self.point}"
 
 
-def _warn(experiment: str, point: str, error: BaseException) -> None:
-    if not _said.due((experiment, point)):
+def _warn(experiment: str, reason: str, error: BaseException) -> None:
+    if not _said.due((experiment, reason)):
         return
-    facts = {"experiment": experiment, "point": point, "error_type": type(error).__name__}
+    facts = {"experiment": experiment, "reason": reason, "error_type": type(error).__name__}
+    if reason == "uncopyable":  # it says what could not be copied, and that is no fault of ours
+        _log.warning(
+            "A call was served but not mirrored: %s Further ones are counted as uncopyable only", error, extra=facts
+        )
+        return
     _log.warning(
-        "A call was served but not mirrored; further ones are counted as fault_%s only",
-        point,
-        extra=facts,
-        exc_info=error,
+        "A call was served but not mirrored; further ones are counted as %s only", reason, extra=facts, exc_info=error
     )

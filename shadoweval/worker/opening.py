@@ -120,4 +120,5 @@ def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: in
         warm=experiment.sandbox.warm,
         processes=processes,
         extract=experiment.outcome,
+        failures=experiment.failures,
     )

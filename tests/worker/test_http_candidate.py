@@ -1,6 +1,7 @@
 """An app mirrored by its requests, and a candidate behind a URL: from the request to the stored pair."""
 
 import asyncio
+import gzip
 import json
 import sys
 import threading
@@ -14,6 +15,8 @@ import pytest
 
 from shadoweval import Experiment, Limits, Sandbox
 from shadoweval.adapters.asgi import Route, ShadowASGI
+from shadoweval.adapters.http import NotSentError, _encoded
+from shadoweval.capture.responses import request_body
 from shadoweval.settings import Settings
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import candidate_pool, open_receiver, open_store
@@ -26,6 +29,22 @@ new = http_candidate("http://127.0.0.1:{port}/v2", experiment="support", headers
 """
 SECRETS = [(b"authorization", b"Bearer s3cret"), (b"cookie", b"session=s3cret")]
 HOP_BY_HOP = {"keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-connection", "proxy-authorization"}
+
+
+REPLIES = {
+    "break": (500, "text/plain", b"no"),
+    "redirect": (307, "text/plain", b""),
+    "credentials": (401, "text/plain", b"who are you"),
+    "limited": (429, "text/plain", b"slower"),
+    "missing": (404, "text/plain", b"no such thread"),
+    "cut": (200, "application/json", b'{"answer": "ne'),
+    "broken": (200, "application/json", b'{"answer": '),
+    "gzip": (200, "application/json", gzip.compress(b'{"answer": "unpacked"}')),
+    "br": (200, "application/json", b"\x00"),
+    "error in stream": (200, "text/event-stream", b'data: {"text": "a"}\n\nevent: error\ndata: down\n\n'),
+    "error in data": (200, "text/event-stream", b'data: {"error": {"message": "down"}}\n\n'),
+}
+"""What it says to some questions; to others their answer."""
 
 
 @dataclass
@@ -50,9 +69,13 @@ def release() -> Iterator[Release]:
             if question == "hang":
                 state.over.wait(60)
             answer = json.dumps({"answer": f"next: {question}"}).encode()
-            self.send_response(500 if question == "break" else 200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(answer)))
+            status, kind, body = REPLIES.get(question, (200, "application/json", answer))
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body) + 9 * (question == "cut")))
+            if question in {"gzip", "br"}:
+                self.send_header("content-encoding", question)
+            answer = body
             self.end_headers()
             with suppress(BrokenPipeError):  # whoever asked was killed meanwhile
                 self.wfile.write(answer)
@@ -198,6 +221,59 @@ def test_a_release_that_fails_or_hangs_costs_its_own_runs_only(experiment_of):
     assert took < 50  # the server would have kept it for 60 s
     assert pairs["why"].candidate.outcome.answer == "next: why"
     assert all(pair.served.failure is None for pair in pairs.values())
+
+
+def test_no_exception_is_not_success(experiment_of):
+    """A reply that refuses, redirects, is cut or broken, or tells of an error in its stream is no answer."""
+    with release() as served:
+        experiment = experiment_of(served.port, allow=[f"127.0.0.1:{served.port}"])
+        pairs = shadowed(experiment, *(question for question in REPLIES if question != "break"), "why")
+    failures = {question: pair.candidate.failure for question, pair in pairs.items()}
+    assert {question: failure and (failure.error_type, failure.owner) for question, failure in failures.items()} == {
+        "redirect": ("StatusError", None),
+        "credentials": ("StatusError", "shadow"),
+        "limited": ("StatusError", "shadow"),
+        "missing": ("StatusError", None),
+        "cut": ("BrokenBodyError", None),
+        "broken": ("BrokenBodyError", None),
+        "gzip": None,
+        "br": ("BrokenBodyError", None),
+        "error in stream": ("StreamedError", None),
+        "error in data": ("StreamedError", None),
+        "why": None,
+    }
+    assert "headers={'authorization'" in failures["credentials"].mend
+    assert pairs["gzip"].candidate.outcome.answer == "unpacked"
+
+
+WRITTEN = {
+    "JSON": (b'{"question": "Gr\xc3\xbc\xc3\x9fe", "n": [1, 2.5, null]}', "application/json"),
+    "no JSON": (b"{question: how}", "application/json"),
+    "not a number": (b'{"n": NaN}', "application/json"),
+    "a JSON text": (b'"how"', "application/json"),
+    "lines": (b'{"a": 1}\n{"a": 2}\n', "application/x-ndjson"),
+    "text": (b"how?\r\n", "text/plain"),
+    "form": (b"a=1&b=%20x", "application/x-www-form-urlencoded"),
+    "bytes": (b"\xff\xfe\x00", "application/octet-stream"),
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_a_body_is_sent_on_as_it_was_written(kind):
+    """The same bytes; of JSON the same values."""
+    body, content_type = WRITTEN[kind]
+    sent = _encoded(request_body(body, content_type), content_type)
+    if kind in {"JSON", "a JSON text"}:
+        assert json.loads(sent) == json.loads(body)
+    else:
+        assert sent == body
+
+
+def test_what_would_be_another_request_is_not_sent():
+    """Its failure names the shadow."""
+    with pytest.raises(NotSentError, match="is not the body of a request") as caught:
+        _encoded({"question": "How?"}, "multipart/form-data; boundary=x")
+    assert caught.value.shadow_cause[1]
 
 
 def test_a_release_that_is_gone_is_a_failed_observation(experiment_of):

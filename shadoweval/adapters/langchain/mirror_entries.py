@@ -17,8 +17,7 @@ from langchain_core.messages import BaseMessageChunk
 from langchain_core.runnables.config import var_child_runnable_config
 
 from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
-from shadoweval.capture.copying import data_of
-from shadoweval.capture.outcomes import Chunks, answer_text
+from shadoweval.capture.chunks import WholeValue
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call
 from shadoweval.mirror.plan import Plan, Site
@@ -68,26 +67,13 @@ def thread_config(config: Any) -> dict[str, Any]:
     return {}
 
 
-class JoinedChunks(Chunks):
+class JoinedChunks(WholeValue):
     """A stream's chunks, which langchain_core has joined into one value."""
 
-    __slots__ = ("read", "value")
+    __slots__ = ()
 
     def __init__(self, value: Any, count: int, plan: Plan) -> None:
-        super().__init__(plan.max_bytes)
-        self.value, self.read = value, plan.outcome is None
-        self.count = count
-
-    def joined(self) -> tuple[str | None, Any]:
-        """Answer and value, as of a call that returned the value; an experiment's own reading gets `data`."""
-        if not self.read:
-            return None, None
-        copied, self.truncated = data_of(self.value, max_bytes=self.max_bytes)
-        return answer_text(self.value), copied
-
-    def data(self) -> Any:
-        """The value itself."""
-        return self.value
+        super().__init__(value, count, max_bytes=plan.max_bytes, read=plan.outcome is None)
 
 
 class _Stream:

@@ -23,7 +23,8 @@ from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import freeze_call
 from shadoweval.mirror.begin import begin
-from shadoweval.mirror.call import Call, alone, finish
+from shadoweval.mirror.call import Call, alone
+from shadoweval.mirror.finish import finish
 from shadoweval.mirror.plan import Site
 
 __all__ = ["ContextState", "Invocation", "MirrorHandler"]

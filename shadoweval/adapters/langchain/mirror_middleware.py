@@ -23,8 +23,9 @@ from shadoweval.adapters.langchain.mirror_entries import thread_config
 from shadoweval.adapters.langchain.mirror_runnable import run_site
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.begin import begin
-from shadoweval.mirror.call import Call, alone, finish
+from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.decorator import Mirror
+from shadoweval.mirror.finish import finish
 
 __all__ = ["ShadowMiddleware"]
 

@@ -22,7 +22,8 @@ from langchain_core.runnables.utils import Input, Output
 from shadoweval.adapters.langchain.mirror_entries import astreamed, begun, raised, returned, streamed
 from shadoweval.adapters.langchain.mirror_handler import ContextState, Invocation, MirrorHandler
 from shadoweval.checks import checked_instance
-from shadoweval.mirror.decorator import Mirror, site_of
+from shadoweval.mirror.decorator import Mirror
+from shadoweval.mirror.mounting import site_of
 from shadoweval.mirror.plan import Reader, Site
 
 __all__ = ["mirrored", "run_site"]

@@ -20,8 +20,10 @@ from shadoweval.adapters.openai.recording import ModelCall, Observer, observed
 from shadoweval.adapters.openai.replies import ModelFailedError, Reply, reply_data
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.mirror.begin import begin
-from shadoweval.mirror.call import Call, finish
-from shadoweval.mirror.decorator import Mirror, site_of
+from shadoweval.mirror.call import Call
+from shadoweval.mirror.decorator import Mirror
+from shadoweval.mirror.finish import finish
+from shadoweval.mirror.mounting import site_of
 from shadoweval.mirror.plan import Plan
 from shadoweval.records import Outcome
 
@@ -43,7 +45,7 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
         ArgumentError: not an OpenAI client, or not a mirror.
         TargetError: `entry` is not written as `"module:attribute"`.
     """
-    site = site_of(mirror, entry, extract=_extracted)
+    site = site_of(mirror, entry, extract=_extracted, value_of=lambda answer: reply_data(answer[0]))
 
     def observer_of(path: str, body: Mapping[str, Any]) -> Observer | None:
         call = begin(site, (), dict(body)) if path in _PATHS else None

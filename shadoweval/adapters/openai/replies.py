@@ -31,7 +31,6 @@ __all__ = [
     "Reply",
     "RequestedCall",
     "StreamedReply",
-    "part",
     "read_reply",
     "reply_data",
     "reply_of",

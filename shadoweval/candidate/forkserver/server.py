@@ -82,7 +82,7 @@ def main(descriptor: int, on_refusal: int) -> None:
         server.contain(on_refusal)  # before anything of the user's is imported
         intercept.install(interception)
         target = load_target(start.target)
-        stubs, extract = _unpacked(start)
+        stubs, (extract, failures) = _unpacked(start)
         functions.redirect(stubs.functions, effects=stubs.effects)
         warm_up(start.warm)
     except TargetError as error:
@@ -97,6 +97,7 @@ def main(descriptor: int, on_refusal: int) -> None:
         limits=start.limits,
         stubs=stubs,
         extract=extract,
+        failures=failures,
         interception=interception,
         scratch=Path(start.scratch),
     )

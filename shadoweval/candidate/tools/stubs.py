@@ -197,8 +197,8 @@ class Stubs:
         """Whether a process can serve only one query at a time under these stubs."""
         return any(world.exclusive for world in self.worlds)
 
-    def packed(self, extract: Callable[[Any], Any] | None = None) -> bytes:
-        """These stubs, and a function beside them, as bytes for a process of ours.
+    def packed(self, *functions: Callable[[Any], Any] | None) -> bytes:
+        """These stubs, and functions beside them, as bytes for a process of ours.
 
         Raises:
             ExperimentError: a function that the other process can't import.
@@ -206,7 +206,7 @@ class Stubs:
         import pickle  # noqa: PLC0415 - the worker's
 
         try:
-            return pickle.dumps((self, extract))
+            return pickle.dumps((self, functions))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ExperimentError(
                 f"The stubs can't be sent to the candidate's process: {error}. Use functions of a module, no lambdas "

@@ -1,0 +1,277 @@
+"""What a pipeline returns and its caller consumes later: streams, futures, responses with a body to come.
+
+What holds one of them directly is among it (`{"answer": stream, "sources": [...]}`). `parts_of` finds them without
+touching them; whoever watches or consumes them puts others in their place by `substituted`. How a type is consumed is
+read off its class, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import itertools
+import sys
+import types
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple, cast
+
+import msgspec
+
+from shadoweval.capture.outcomes import ATOMS, records, settled, settled_types
+from shadoweval.errors import UncopyableError
+
+__all__ = ["Part", "astepped", "like", "parts_of", "refuse_parts", "stepped", "substituted", "unwatchable"]
+
+Manner = Literal[
+    "data", "fields", "generator", "async generator", "coroutine", "future", "iterator", "async iterator", "awaitable",
+    "stream", "response", "download", "file", "context", "async context",
+]  # fmt: skip
+"""How a value is consumed. `data` is no more to come; `fields`: what lies in it may be. `stream`: it hands on what its
+attribute `_iterator` gives, as streams of OpenAI's and Anthropic's SDKs do."""
+
+_DATA: Final = (
+    str, bytes, bytearray, memoryview, int, float, complex, Mapping, Sequence, AbstractSet, Enum, BaseException, type,
+)  # fmt: skip
+_FIELDS: Final = ("__dataclass_fields__", "model_fields", "__struct_fields__", "__attrs_attrs__")
+"""What classes of records have: dataclasses, pydantic's, msgspec's and attrs'."""
+_CLASSES: Final[Mapping[str, Manner]] = {
+    "starlette.responses:Response": "response",
+    "django.http.response:HttpResponseBase": "response",
+    "werkzeug.sansio.response:Response": "response",
+    "aiohttp.web_response:StreamResponse": "response",
+}
+_TRAITS: Final[tuple[tuple[str, Manner], ...]] = (
+    ("add_done_callback", "future"),
+    ("__next__", "iterator"),
+    ("__anext__", "async iterator"),
+    ("__await__", "awaitable"),
+    ("iter_content", "download"),
+    ("iter_bytes", "download"),
+    ("readinto", "file"),
+    ("readlines", "file"),
+    ("__aiter__", "async iterator"),
+    ("__enter__", "context"),
+    ("__aenter__", "async context"),
+)
+"""Methods that say how a value is consumed, the most telling first."""
+_KINDS: Final[Mapping[type, Manner]] = {
+    types.GeneratorType: "generator",
+    types.AsyncGeneratorType: "async generator",
+    types.CoroutineType: "coroutine",
+    **dict.fromkeys((dict, list, tuple), "fields"),
+}
+_MOST_TYPES: Final = 1_000
+_DEPTH: Final = 2
+_DEEPEST: Final = 20
+
+
+class Part(NamedTuple):
+    """Something in a value that is consumed later, the value itself perhaps."""
+
+    manner: Manner
+    value: Any
+
+
+def parts_of(value: Any) -> list[Part]:
+    """Everything in a value that its caller consumes later."""
+    if settled(value):
+        return []
+    parts: list[Part] = []
+    _collect(value, parts, _DEPTH)
+    return parts
+
+
+def _collect(value: Any, parts: list[Part], depth: int) -> None:
+    kind = type(value)
+    manner = _manner(kind)
+    if manner not in {"data", "fields"}:
+        if manner in {"iterator", "async iterator"} and "_iterator" in getattr(value, "__dict__", ()):
+            manner = "stream"
+        if all(part.value is not value for part in parts):
+            parts.append(Part(manner, value))
+        return
+    if len(settled_types) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
+        settled_types.difference_update([each for each in settled_types if each.__module__ != "builtins"])
+        records.clear()
+    settled_types.add(kind)
+    if manner == "fields" and hasattr(value, "__dict__") and not issubclass(kind, dict | list | tuple):
+        records.add(kind)
+    if manner == "fields" and depth > 0:
+        for member in _members(value).values():
+            if type(member) not in ATOMS:
+                _collect(member, parts, depth - 1)
+
+
+def _members(value: Any) -> Mapping[Any, Any]:
+    """What lies directly in a value, by key, index or name."""
+    if isinstance(value, dict):
+        return cast("dict[Any, Any]", value)
+    if isinstance(value, list | tuple):
+        return dict(enumerate(cast("Sequence[Any]", value)))
+    named = getattr(value, "__dict__", None)
+    if named is not None:
+        return named
+    kind = type(value)
+    names = getattr(kind, "__struct_fields__", None) or getattr(kind, "__dataclass_fields__", None)
+    names = names or [field.name for field in getattr(kind, "__attrs_attrs__", ())]
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+
+@functools.lru_cache(maxsize=_MOST_TYPES)
+def _manner(kind: type) -> Manner:
+    if kind in _KINDS:
+        return _KINDS[kind]
+    if issubclass(kind, dict | list | tuple) or any(hasattr(kind, name) for name in _FIELDS):
+        return "fields"
+    if issubclass(kind, _DATA) or hasattr(kind, "__fspath__"):
+        return "data"
+    for base in kind.__mro__:
+        named = _CLASSES.get(f"{base.__module__}:{base.__qualname__}")
+        if named is not None:
+            return named
+    for name, manner in _TRAITS:
+        if hasattr(kind, name):
+            return manner
+    return "iterator" if _only_iterates(kind) else "data"
+
+
+def _only_iterates(kind: type) -> bool:
+    """Whether it can be gone through, and does not know how long it is: its chunks are made on the way."""
+    return hasattr(kind, "__iter__") and not hasattr(kind, "__len__") and not hasattr(kind, "__array__")
+
+
+def refuse_parts(value: Any) -> None:
+    """Nothing, of a value in which nothing is to come, however deep; for values that can't be copied.
+
+    Raises:
+        UncopyableError: something is, where nobody can watch it.
+    """
+    parts: list[Part] = []
+    with contextlib.suppress(RecursionError):
+        _collect(value, parts, _DEEPEST)
+    for part in parts:
+        raise unwatchable(part.value)
+
+
+def substituted(value: Any, others: Mapping[int, Any], *, fresh: bool) -> Any:
+    """A value with others in the place of its parts, which are named by `id`.
+
+    What can be changed is changed in place, so that it stays the same object; `fresh`: nothing is, it is copied.
+
+    Raises:
+        UncopyableError: a tuple of a class of its own, which can't be made anew.
+    """
+    if id(value) in others:
+        return others[id(value)]
+    members = _members(value) if _manner(type(value)) == "fields" else {}
+    changes: dict[Any, Any] = {}
+    for key, member in members.items():
+        if type(member) not in ATOMS:
+            other = substituted(member, others, fresh=fresh)
+            if other is not member:
+                changes[key] = other
+    if not changes:
+        return value
+    if isinstance(value, tuple):
+        return _tuple_with(cast("tuple[Any, ...]", value), changes)
+    target = copy.copy(value) if fresh else value
+    for key, other in changes.items():
+        _put(target, key, other)
+    return target
+
+
+def _put(target: Any, key: Any, other: Any) -> None:
+    if isinstance(target, dict | list):
+        cast("dict[Any, Any]", target)[key] = other
+    elif isinstance(target, msgspec.Struct):
+        msgspec.structs.force_setattr(target, key, other)
+    elif "__dict__" in dir(type(target)) or hasattr(target, "__dict__"):
+        vars(target)[key] = other  # neither validated nor refused, should the class be frozen
+    else:
+        object.__setattr__(target, key, other)
+
+
+def _tuple_with(value: tuple[Any, ...], changes: Mapping[int, Any]) -> Any:
+    members = [changes.get(index, member) for index, member in enumerate(value)]
+    if type(value) is tuple:
+        return tuple(members)
+    if hasattr(value, "_make"):
+        return cast("Any", value)._make(members)
+    raise UncopyableError("the returned value", f"nothing can be put into a {type(value).__name__}")
+
+
+def _same(chunk: Any) -> Any:
+    return chunk
+
+
+def _always(_chunk: Any) -> bool:
+    return True
+
+
+def _never(_chunk: Any) -> bool:
+    return False
+
+
+_LIKE: Final[Mapping[type, Callable[[Iterator[Any]], Iterator[Any]]]] = {
+    map: lambda chunks: map(_same, chunks),
+    filter: lambda chunks: filter(_always, chunks),
+    itertools.chain: itertools.chain,
+    itertools.islice: lambda chunks: itertools.islice(chunks, None),
+    itertools.takewhile: lambda chunks: itertools.takewhile(_always, chunks),
+    itertools.dropwhile: lambda chunks: itertools.dropwhile(_never, chunks),
+    itertools.filterfalse: lambda chunks: itertools.filterfalse(_never, chunks),
+}
+
+
+def like(value: Any, chunks: Iterator[Any]) -> Any:
+    """An iterator of the same builtin type that gives these chunks.
+
+    Raises:
+        UncopyableError: there is none: a zip's chunks are tuples that it makes itself, say.
+    """
+    made = _LIKE.get(type(value))
+    if made is None:
+        raise unwatchable(value)
+    return made(chunks)
+
+
+def unwatchable(value: Any) -> UncopyableError:
+    """What is said of a returned value that nobody can watch while its caller consumes it."""
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    why = (
+        f"its caller consumes the {name} later, which nobody can watch without changing it; "
+        "mirror the generator that makes its chunks, or return one"
+    )
+    return UncopyableError("the returned value", why)
+
+
+def stepped(value: Any) -> Generator[Any, Any, Any]:
+    """A generator over an iterator or iterable that is none, closed with it."""
+    if isinstance(value, types.GeneratorType):
+        return cast("Generator[Any, Any, Any]", value)
+    return _each(value)
+
+
+def _each(chunks: Any) -> Generator[Any, None, None]:
+    yield from iter(chunks)
+
+
+def astepped(value: Any) -> AsyncGenerator[Any, Any]:
+    """As `stepped`, of an async iterator or iterable."""
+    if isinstance(value, types.AsyncGeneratorType):
+        return cast("AsyncGenerator[Any, Any]", value)
+    return _aeach(value)
+
+
+async def _aeach(chunks: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None and sys.exc_info()[0] is GeneratorExit:
+            await close()
