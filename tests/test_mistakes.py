@@ -131,6 +131,11 @@ MISTAKES = {
         lambda: make(limits=Limits()),
         r"no argument 'limits'.*sandbox=Sandbox\(limits=\.\.\.\)",
     ),
+    "a layer of the guard misspelt": (
+        lambda: Sandbox(layers=["seccom"]),
+        "one of 'descriptors'.*Did you mean 'seccomp'",
+    ),
+    "a writable place that is no list": (lambda: Sandbox(writable="/cache"), r"Sandbox.writable.*Write \['/cache'\]"),
     "a sandbox's option misspelt": (lambda: Sandbox(alow=[]), "no argument 'alow'.*Did you mean 'allow'"),
     "a sandbox where limits are meant": (lambda: make(sandbox=Limits()), r"sandbox must be a Sandbox.*Write Sandbox\("),
     "limits where a sandbox is meant": (

@@ -15,6 +15,7 @@ from typing import Final
 from shadoweval.candidate.footprint import OutOfMemoryKills
 from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Report, Request, decode, framed
 from shadoweval.candidate.guard import ChildSeen, Supervisor, advice
+from shadoweval.candidate.held_memory import HeldMemory
 from shadoweval.candidate.remote_run import Ended, RemoteRun, cause_of
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.errors import CandidateError
@@ -26,7 +27,6 @@ _MEMORY_CHECK: Final = 0.05
 """Seconds between looks at a busy child's memory."""
 _DEATH_NOTICE: Final = 2.0
 """Seconds in which the fork server may still say what a child died of."""
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class RemoteChild:
@@ -74,6 +74,7 @@ class RemoteChild:
         self._died: Died | None = None
         self._out_of_memory = OutOfMemoryKills()
         self._hung_up = self._memory_checked = self._leftovers = False
+        self._held = HeldMemory(pid, scratch, memory=memory)
         self._deadline_timer: asyncio.TimerHandle | None = None
         self.loop.add_reader(channel, self._readable)
         self.noticed()
@@ -189,18 +190,16 @@ class RemoteChild:
             self._kill_group()
 
     def _check_memory(self) -> None:
-        self._memory_checked = bool(self.runs) and not self._hung_up
-        if not self._memory_checked:
+        """Kill a child that holds too much; looks go on while runs are in flight, and once after the last."""
+        self._memory_checked = bool(self.runs)
+        if self._hung_up:
             return
-        try:
-            with open(f"/proc/{self.pid}/statm", "rb") as statm:  # noqa: PTH123 - twenty times a second
-                resident = int(statm.read().split()[1]) * _PAGE
-        except OSError:
-            return
-        if resident > self.memory:
+        if self._memory_checked:
+            self.loop.call_later(_MEMORY_CHECK, self._check_memory)
+        excess = self._held.excess(whole=not self._memory_checked)
+        if excess:
             cap = f"{self.limits.memory_bytes >> 20:,} MiB"
-            self.kill("out_of_memory", f"{resident >> 20:,} MiB resident, more than {cap} on top of where it began")
-        self.loop.call_later(_MEMORY_CHECK, self._check_memory)
+            self.kill("out_of_memory", f"{excess}, more than {cap} on top of where it began")
 
     def kill(self, kind: FailureKind, message: str, number: int | None = None) -> None:
         """Kill the child and its group at once. `number`: the run that is the reason; None: the whole child."""

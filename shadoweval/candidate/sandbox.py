@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.checks import (
+    checked_choice,
     checked_fields,
     checked_instance,
     checked_keywords,
@@ -20,8 +21,10 @@ from shadoweval.checks import (
 )
 from shadoweval.errors import ArgumentError
 
-__all__ = ["Limits", "Sandbox"]
+__all__ = ["Layer", "Limits", "Sandbox"]
 
+Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit"]
+"""What the guard is made of, from the outside in; docs/containment.md says what each stops."""
 _MILLION: Final = 1e6
 _DATE: Final = re.compile(r"[-@](\d{4}-\d\d(-\d\d)?|\d{8}|\d{4})$")
 """End of the name of a dated version: `-2024-11-20`, `-20241022`, `@20241022`, `-0613`."""
@@ -112,6 +115,13 @@ class Sandbox:
     """Deadline, memory, tokens and dollars of one run."""
     allow: Sequence[str] = ()
     """`"host:port"` that candidates may connect to (model endpoint, vector store); the guard refuses others."""
+    unix_sockets: Sequence[str] = ()
+    """Paths of Unix sockets that candidates may connect to (a local database's)."""
+    writable: Sequence[str] = ()
+    """Files, folders and devices that candidates may write to beside their scratch folder (a GPU's `/dev/nvidia0`).
+    They have to be there. What lands there is not undone, and not counted as a write."""
+    layers: Sequence[str] | None = None
+    """Layers of the guard to try; None: all but `netns` (docs/containment.md)."""
     guard: bool = True
     """Whether candidates run under the guard. Off only where it can't work; the report says so."""
     warm: str | None = None
@@ -122,6 +132,13 @@ class Sandbox:
         checked_instance("Sandbox.limits", self.limits, Limits, mend="Write Limits(...).")
         allow = checked_strings("Sandbox.allow", self.allow)
         object.__setattr__(self, "allow", tuple(_checked_endpoint("Sandbox.allow", name) for name in allow))
+        for name in ("unix_sockets", "writable"):
+            object.__setattr__(self, name, checked_strings(f"Sandbox.{name}", getattr(self, name)))
+        if self.layers is not None:
+            layers = checked_strings("Sandbox.layers", self.layers)
+            object.__setattr__(
+                self, "layers", tuple(checked_choice("each of Sandbox.layers", x, Layer) for x in layers)
+            )
         checked_truth("Sandbox.guard", self.guard)
         if self.warm is not None:
             checked_target(self.warm, what="Sandbox.warm")

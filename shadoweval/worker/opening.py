@@ -13,13 +13,17 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from shadoweval.checks import checked_instance
-from shadoweval.errors import SettingsError, TargetError, closest
+from shadoweval.errors import ExperimentError, SettingsError, TargetError, closest
 from shadoweval.experiment import Experiment
 from shadoweval.records import Arm
 
 if TYPE_CHECKING:
+    from shadoweval.candidate.guard import GuardPolicy
     from shadoweval.candidate.pool import CandidatePool
+    from shadoweval.candidate.sandbox import Sandbox
     from shadoweval.store import SqlStore
     from shadoweval.transport import SpoolReceiver
 
@@ -107,18 +111,39 @@ def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: in
     Raises:
         UnknownCandidateError: an arm that the experiment does not have.
     """
-    from shadoweval.candidate.guard import Endpoint, GuardPolicy, resolved  # noqa: PLC0415 - see the module's docstring
     from shadoweval.candidate.pool import CandidatePool  # noqa: PLC0415 - see the module's docstring
 
-    addresses = (address.rpartition(":") for address in experiment.sandbox.allow)
-    allow = tuple(Endpoint(host.strip("[]"), int(port)) for host, _, port in addresses)
     return CandidatePool(
         {arm: experiment.target(arm) for arm in arms},
         limits=experiment.sandbox.limits,
         stubs=experiment.sandbox.stubs,
-        guard=resolved(GuardPolicy(scratch="", allow=allow)) if experiment.sandbox.guard else None,
+        guard=_policy(experiment.sandbox) if experiment.sandbox.guard else None,
         warm=experiment.sandbox.warm,
         processes=processes,
         extract=experiment.outcome,
         failures=experiment.failures,
     )
+
+
+def _policy(sandbox: Sandbox) -> GuardPolicy:
+    """What candidates may touch.
+
+    Raises:
+        ExperimentError: a writable place that is not there, which the kernel could not tell from others.
+    """
+    from shadoweval.candidate.guard import Endpoint, GuardPolicy, resolved  # noqa: PLC0415 - see the module's docstring
+
+    for place in sandbox.writable:
+        if not Path(place).exists():
+            why = f"Sandbox(writable=...) names {place!r}, which is not there."
+            raise ExperimentError(f"{why} Make it before the worker starts, or name the folder in which it will be.")
+    addresses = (address.rpartition(":") for address in sandbox.allow)
+    policy = GuardPolicy(
+        scratch="",
+        allow=tuple(Endpoint(host.strip("[]"), int(port)) for host, _, port in addresses),
+        unix_sockets=tuple(sandbox.unix_sockets),
+        writable=tuple(str(Path(place).absolute()) for place in sandbox.writable),
+    )
+    if sandbox.layers is not None:
+        policy = msgspec.structs.replace(policy, layers=tuple(sandbox.layers))
+    return resolved(policy)

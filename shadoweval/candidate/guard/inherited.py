@@ -34,6 +34,7 @@ PLACEHOLDER = "shadoweval-inherited"
 FIRST_INHERITED = 256
 _LEAST_LIMIT = 4 * FIRST_INHERITED  # of RLIMIT_NOFILE: below it numbers are too few to leave a quarter of them free
 _PDEATHSIG, _PTRACER, _ANY = 1, 0x59616D61, -1  # PR_SET_PDEATHSIG, PR_SET_PTRACER, PR_SET_PTRACER_ANY
+DESCRIPTORS = 1024  # the most that a candidate may have open: the soft limit of nearly every system
 # Address space that is reserved but is no memory: thread stacks, malloc arenas, files mapped for reading.
 _RESERVED_BYTES = 4 << 30
 
@@ -173,9 +174,10 @@ def in_use() -> tuple[int, int]:
 
 
 def cap_memory(policy: GuardPolicy) -> None:
-    """Cap what is allocated from now on at `policy.memory_bytes`; no core dumps.
+    """Cap what is allocated from now on at `policy.memory_bytes`, and each file; no core dumps.
 
-    RLIMIT_DATA counts private writable memory (Linux 4.7 and later); shared memory is bounded by the address space.
+    RLIMIT_DATA counts private writable memory (Linux 4.7 and later); shared memory is bounded by the address space,
+    files of memory (memfd_create) by RLIMIT_FSIZE, buffers of sockets and pipes by the number of descriptors.
 
     Raises:
         OSError: no /proc, so the memory in use is not known.
@@ -186,11 +188,15 @@ def cap_memory(policy: GuardPolicy) -> None:
     if policy.memory_bytes is None:
         return
     space, data = in_use()
-    caps = {resource.RLIMIT_DATA: data, resource.RLIMIT_AS: space + _RESERVED_BYTES}
-    for limit, used in caps.items():
+    caps = {
+        resource.RLIMIT_DATA: data + policy.memory_bytes,
+        resource.RLIMIT_AS: space + _RESERVED_BYTES + policy.memory_bytes,
+        resource.RLIMIT_FSIZE: policy.memory_bytes,
+        resource.RLIMIT_NOFILE: DESCRIPTORS,
+    }
+    for limit, most in caps.items():
         hard = resource.getrlimit(limit)[1]
-        cap = used + policy.memory_bytes
-        cap = cap if hard == resource.RLIM_INFINITY else min(cap, hard)
+        cap = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (cap, cap))
 
 

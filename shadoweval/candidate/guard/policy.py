@@ -7,10 +7,11 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterable
-from typing import Literal
+from typing import get_args
 
 import msgspec
 
+from shadoweval.candidate.sandbox import Layer
 from shadoweval.records import Refusal
 
 __all__ = [
@@ -29,8 +30,7 @@ __all__ = [
     "spelled",
 ]
 
-Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit"]
-ALL_LAYERS: tuple[Layer, ...] = ("descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit")
+ALL_LAYERS: tuple[Layer, ...] = get_args(Layer)
 # Without "netns": making a network namespace takes milliseconds, and longer while others are torn down.
 DEFAULT_LAYERS: tuple[Layer, ...] = tuple(layer for layer in ALL_LAYERS if layer != "netns")
 
@@ -154,7 +154,9 @@ def advice(refusal: Refusal) -> str:
         host = refusal.detail if refusal.kind != "socket.resolve" else f"{refusal.detail}:443"
         return f"Sandbox(unix_sockets=[{refusal.detail[5:]!r}])" if unix else f"Sandbox(allow=[{host!r}])"
     if refusal.kind in {"open.write", "file.change"}:
-        return f"Sandbox(writable=[{refusal.detail.rpartition(' ')[2]!r}])"
+        place = refusal.detail if refusal.kind == "open.write" else refusal.detail.rpartition(" ")[2]
+        place = place if os.path.exists(place) else os.path.dirname(place)  # noqa: PTH110, PTH120 - texts, as above
+        return f"Sandbox(writable=[{place!r}])"
     return "stubs for the tool that does it (docs/stubs.md)"
 
 
