@@ -104,11 +104,9 @@ def _storage(declare: _Declare) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    import logging  # noqa: PLC0415 - as much as all the rest together, and `--help` does not need it
+    from shadoweval.cli.logs import log_to_stderr  # noqa: PLC0415 - `logging` is as much as all the rest together
 
-    logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(verbose=options.verbose)
     try:
         run: Callable[[Any], int] = getattr(import_module(options.module), options.command)
         if hasattr(options, "experiment"):
@@ -125,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception:  # noqa: BLE001 - Python would end with 1, which means rollback
-        import traceback  # noqa: PLC0415 - as `logging`
+        import traceback  # noqa: PLC0415 - nothing else needs it
 
         traceback.print_exc()
         return _CANNOT

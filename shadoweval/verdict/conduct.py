@@ -141,4 +141,4 @@ def _named(causes: Counter[str]) -> str:
 
 def _mends(causes: Counter[str]) -> str:
     lines = dict.fromkeys(cause.partition(MEND)[2] for cause, _ in causes.most_common(_SHOWN))
-    return "".join(f" To mend it: {line}." for line in lines if line)
+    return "".join(f" To mend it: {line.rstrip('.')}." for line in lines if line)

@@ -1,0 +1,27 @@
+"""How log lines of a command look: the message, then its facts (`extra=`), which a plain format leaves out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+__all__ = ["log_to_stderr"]
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "shadow"}
+"""Attributes of every record, and the mark by which telemetry tells ours."""
+
+
+class _WithFacts(logging.Formatter):
+    """`WARNING logger: message (arm='new', why='it left a thread at work')`."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        facts = ", ".join(f"{name}={value!r}" for name, value in vars(record).items() if name not in _PLAIN)
+        line = super().formatMessage(record)
+        return f"{line} ({facts})" if facts else line
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Show warnings on stderr, with `verbose` all that happens; unless the program has set up logging already."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_WithFacts("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
