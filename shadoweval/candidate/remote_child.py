@@ -205,7 +205,8 @@ class RemoteChild:
         """Kill the child and its group at once. `number`: the run that is the reason; None: the whole child."""
         if self._kill_reason is None and not self._hung_up:
             self._kill_reason = (kind, message, number)
-            self.unclean = self.unclean or f"a run was ended: {message}"
+            if kind != "killed":  # which is our own doing: the pool is closed, or told to stop
+                self.unclean = self.unclean or f"a run was ended: {message}"
         self._shut()
         self._kill_group()
 

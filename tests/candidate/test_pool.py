@@ -365,6 +365,18 @@ def test_nothing_is_left_behind(tmp_path):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_the_end_of_a_pool_is_no_news(caplog):
+    """A pool that is closed as it should be gives up no process, and warns of nothing."""
+
+    async def run():
+        async with pool_of("process") as pool:
+            await pool.run(envelope(), arm="new")
+        return pool.conduct
+
+    assert asyncio.run(run()).get("new", ()) == ()
+    assert caplog.records == []
+
+
 def test_stubs_that_cannot_travel_are_told_at_once():
     """A lambda can't be imported by the candidate's process, so the pool is not made."""
     with pytest.raises(ExperimentError, match="no lambdas"):
