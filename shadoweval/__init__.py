@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from shadoweval.candidate.sandbox import Limits, Sandbox
     from shadoweval.candidate.tools.entity_world import EntityWorld
+    from shadoweval.candidate.tools.instance_world import InstanceWorld
     from shadoweval.candidate.tools.replay import Replay
     from shadoweval.candidate.tools.simulated import Simulate
     from shadoweval.candidate.tools.sqlite_world import SqliteWorld
@@ -42,6 +43,7 @@ __all__ = [
     "Experiment",
     "Gauge",
     "Hit",
+    "InstanceWorld",
     "Labels",
     "Limits",
     "Live",
@@ -84,6 +86,7 @@ __all__ = [
 _HOMES: Final = {
     "shadoweval.candidate.sandbox": ("Limits", "Sandbox"),
     "shadoweval.candidate.tools.entity_world": ("EntityWorld",),
+    "shadoweval.candidate.tools.instance_world": ("InstanceWorld",),
     "shadoweval.candidate.tools.replay": ("Replay",),
     "shadoweval.candidate.tools.simulated": ("Simulate",),
     "shadoweval.candidate.tools.sqlite_world": ("SqliteWorld",),

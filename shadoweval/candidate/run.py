@@ -23,7 +23,7 @@ from shadoweval.capture.chunks import outcome_of_chunks
 from shadoweval.capture.failures import Failures, answered_by, failed_by, failure_of
 from shadoweval.capture.outcomes import joined
 from shadoweval.capture.responses import worse_status
-from shadoweval.records import INCUMBENT, Arm, Envelope, Failure, FailureKind, Observation, Outcome, ToolCall
+from shadoweval.records import INCUMBENT, Arm, Envelope, Failure, FailureKind, Observation, Outcome
 
 __all__ = ["Run", "arguments_of", "unbegun"]
 
@@ -208,8 +208,8 @@ class Run:
         failure: Failure | None = None,
     ) -> Observation:
         if outcome is not None and outcome.tool_calls:
-            outcome = msgspec.structs.replace(outcome, tool_calls=tuple(map(self._declared, outcome.tool_calls)))
-        calls = () if failure is None else tuple(map(self._declared, parts.tool_calls))
+            outcome = msgspec.structs.replace(outcome, tool_calls=tuple(map(self.session.declared, outcome.tool_calls)))
+        calls = () if failure is None else tuple(map(self.session.declared, parts.tool_calls))
         usage = parts.usage
         if self.alone:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
@@ -232,11 +232,6 @@ class Run:
             waited=(self._waited, self._first_waited),
             calls=calls,
         )
-
-    def _declared(self, call: ToolCall) -> ToolCall:
-        """The call with the effect that the experiment declares, where it does."""
-        effect = self.session.stubs.effects.get(call.name, call.effect)
-        return call if effect == call.effect else msgspec.structs.replace(call, effect=effect)
 
 
 def _failure(error: BaseException, parts: capture.Parts) -> Failure:

@@ -12,10 +12,23 @@ import msgspec
 from shadoweval import codec
 from shadoweval.errors import UncopyableError
 
-__all__ = ["Identifier", "call_key", "chosen", "identifiers", "parsed", "touched"]
+__all__ = [
+    "Identifier",
+    "call_key",
+    "chosen",
+    "given_out",
+    "identifiers",
+    "names_identifier",
+    "parsed",
+    "touched",
+    "whole_words",
+]
 
 _IDENTIFYING: Final = re.compile(r"[\d@]")
 _JSON: Final = frozenset({str, int, float, bool, type(None)})
+
+_LETTER: Final = "0-9A-Za-z_\u00c0-\u0dff\u1e00-\u1fff\uac00-\ud7af"
+"""What words are made of in scripts that set words apart by spaces; in the others any place may be a word."""
 
 Identifier = tuple[str, Any]
 """Name, empty for a text, and value of something that calls may have in common."""
@@ -88,3 +101,33 @@ def _gather(name: str, value: Any, into: set[Identifier]) -> None:
     elif isinstance(value, list | tuple | set | frozenset):
         for part in cast("Iterable[Any]", value):
             _gather(name, part, into)
+
+
+def whole_words(texts: Iterable[str]) -> re.Pattern[str] | None:
+    """Finds the texts where they are no part of a longer word, number, name or address; None: there are none."""
+    # Longer ones first: of two that begin at one place the longer one is meant.
+    longest_first = sorted(texts, key=len, reverse=True)
+    if not longest_first:
+        return None
+    either = "|".join(map(re.escape, longest_first))
+    return re.compile(rf"(?<![{_LETTER}@-])(?<![{_LETTER}]\.)(?:{either})(?![{_LETTER}@-])(?!\.[{_LETTER}])")
+
+
+def names_identifier(key: str) -> bool:
+    """Whether what stands under a key identifies something."""
+    lowered = key.lower()
+    return lowered in {"id", "uuid", "number"} or lowered.endswith(("_id", "_uuid", "_number"))
+
+
+def given_out(result: Any, name: str = "") -> Iterable[Identifier]:
+    """Identifiers that a call gave out: what stands under a name of identifiers in its result."""
+    structure = parsed(result)
+    result = result if structure is None else structure
+    if isinstance(result, Mapping):
+        for key, part in cast("Mapping[Any, Any]", result).items():
+            yield from given_out(part, str(key))
+    elif isinstance(result, list | tuple):
+        for part in cast("Iterable[Any]", result):
+            yield from given_out(part, name)
+    elif names_identifier(name):
+        yield from touched({name: result}, None)

@@ -20,7 +20,7 @@ from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.experiment import Experiment
 from shadoweval.records import Pair, PairScore, Scored, Unscored
 from shadoweval.verdict.columns import ScoredPair
-from shadoweval.verdict.facts import facts_of
+from shadoweval.verdict.facts import UNFAITHFUL, facts_of
 from shadoweval.verdict.trial import STATE_VERSION, Trial
 from shadoweval.verdict.writes import WRITES
 
@@ -130,7 +130,7 @@ def circumstances(pair: Pair, *, floor: float) -> dict[str, str]:
     """Attributes of a pair that slices tell apart: how faithful its world was, and whether its history still held."""
     attributes: dict[str, str] = {}
     calls = sum(pair.candidate.fidelity.values())
-    made_up = pair.candidate.fidelity.get("simulated", 0) + pair.candidate.fidelity.get("refused", 0)
+    made_up = sum(pair.candidate.fidelity.get(how, 0) for how in UNFAITHFUL)
     if calls:
         attributes["fidelity"] = "below the floor" if 1 - made_up / calls < floor else "above the floor"
     if pair.candidate.diverged_at is not None:

@@ -7,27 +7,30 @@ implementation; a member with a body is a default, which comes with deriving fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
-
-import msgspec
 
 from shadoweval.checks import checked_fields, checked_instance, checked_keywords, checked_truth
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols.store import Look, Store, Task
+from shadoweval.protocols.tools import OpenWorld, Recorded, StubAnswer, StubPolicy, ToolRequest, World
 from shadoweval.protocols.transport import Batch, CounterSet, Ledger, Receiver, Transport
 from shadoweval.records import Answered, Effect, Pair, PairScore, Verdict
 
 __all__ = [
+    "Answered",
     "Batch",
     "CounterSet",
+    "Effect",
     "FlagProvider",
     "Ledger",
     "Look",
     "Metric",
     "Notifier",
+    "OpenWorld",
     "Receiver",
+    "Recorded",
     "Redactor",
     "Scorer",
     "Store",
@@ -36,6 +39,7 @@ __all__ = [
     "Task",
     "ToolRequest",
     "Transport",
+    "World",
 ]
 
 
@@ -80,36 +84,6 @@ class Scorer(Protocol):
 
     def score(self, pair: Pair) -> Iterable[PairScore]:
         """One PairScore for each of `metrics`."""
-        ...
-
-
-class ToolRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate's call of a tool, before it is answered."""
-
-    name: str
-    arguments: dict[str, Any]
-    effect: Effect
-    occurrence: int
-    """How many times the candidate has made this call (tool and canonical arguments), this one included."""
-    live: Callable[[], Any] | None = None
-    """Runs the tool for real; None where that is impossible."""
-    schema: Mapping[str, Any] | None = None
-    """JSON schema of the tool's output where it declares one."""
-
-
-class StubAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """How a tool call was answered. With `error` the candidate sees a failing tool."""
-
-    answered: Answered
-    result: Any = None
-    error: str | None = None
-
-
-class StubPolicy(Protocol):
-    """Answers a candidate's tool call, or passes it on to the next policy."""
-
-    def answer(self, request: ToolRequest) -> StubAnswer | None:
-        """The answer, or None: this policy has none."""
         ...
 
 

@@ -33,8 +33,8 @@ __all__ = [
 Effect = Literal["read", "write", "unknown"]
 """What a tool does to the world; `unknown` counts as `write`."""
 
-Answered = Literal["live", "replayed", "stubbed", "world", "simulated", "refused"]
-"""How a tool call was answered."""
+Answered = Literal["live", "replayed", "stubbed", "world", "simulated", "refused", "altered"]
+"""How a tool call was answered; `altered`: live, where the incumbent had written for the same query."""
 
 Place = Literal["served", "shadow"]
 """Where an observation was made: in the request path, or in a worker."""

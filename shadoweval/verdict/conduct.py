@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from shadoweval.verdict.facts import MEND
+from shadoweval.verdict.facts import MEND, UNFAITHFUL
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.writes import doubtful_writes
@@ -71,13 +71,13 @@ def conduct_problems(trial: Trial, rules: Rules) -> Iterator[Problem]:
 
 def _unfaithful(trial: Trial, rules: Rules) -> Iterator[Problem]:
     calls = sum(trial.facts.fidelity.values())
-    unlike = trial.facts.fidelity["simulated"] + trial.facts.fidelity["refused"]
+    unlike = sum(trial.facts.fidelity[how] for how in UNFAITHFUL)
     if calls and 1 - unlike / calls < rules.min_fidelity:
         yield Problem(
             name="fidelity",
-            sentence=f"{unlike} of the candidate's {calls} tool calls were simulated or refused "
+            sentence=f"{unlike} of the candidate's {calls} tool calls were simulated, refused or altered "
             f"({_named(trial.facts.unfaithful)}); at least {rules.min_fidelity:.0%} must be answered faithfully. "
-            "Declare reads as reads, or add stubs for the rest.",
+            "Declare reads as reads, or add stubs or a world for the rest.",
         )
 
 

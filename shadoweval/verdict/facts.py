@@ -14,14 +14,15 @@ import numpy as np
 
 from shadoweval.evidence.inputs import IntArray
 from shadoweval.evidence.slices import AttributeColumn
-from shadoweval.records import Arm, Observation, Pair, Query, WriteComparison
+from shadoweval.records import Answered, Arm, Observation, Pair, Query, WriteComparison
 from shadoweval.verdict.writes import WriteFacts
 
-__all__ = ["MEND", "Facts", "PairFacts", "attribute_columns", "facts_of"]
+__all__ = ["MEND", "UNFAITHFUL", "Facts", "PairFacts", "attribute_columns", "facts_of"]
 
 MEND: Final = "\0"
 """Between a cause and the line that mends it, in one text, so that they are counted together."""
-_UNFAITHFUL: Final = frozenset({"simulated", "refused"})
+UNFAITHFUL: Final[frozenset[Answered]] = frozenset({"simulated", "refused", "altered"})
+"""How calls are answered that say little about production."""
 _LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
 _SCRIPT_SAMPLE: Final = 200
 _COUNTS: Final = ("live_writes", "incumbent_failed", "candidate_failed", "aborted", "reruns")
@@ -113,7 +114,7 @@ def _ended(run: Observation) -> tuple[str, ...]:
 
 
 def _unfaithful(run: Observation) -> dict[str, int]:
-    calls = Counter(f"{call.name} {call.answered}" for call in run.tool_calls if call.answered in _UNFAITHFUL)
+    calls = Counter(f"{call.name} {call.answered}" for call in run.tool_calls if call.answered in UNFAITHFUL)
     return dict(calls)
 
 

@@ -140,6 +140,8 @@ class Shadowed:
         (verdict,), coverage = self.evaluation.verdicts, self.evaluation.coverage[ARM]
         if verdict.rolls_back:
             yield f"said to be worse:\n{verdict}"
+        if "WRITES DIFFER" in str(verdict):
+            yield f"writes are said to differ:\n{verdict}"
         if coverage.gap or coverage.failed or coverage.waiting:
             yield f"the funnel has lost something: {coverage}"
         if verdict.live_writes or verdict.decision.upper() not in self.html.upper():

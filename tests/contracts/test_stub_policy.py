@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 
 from candidate_rig import call, envelope
 
-from shadoweval import EntityWorld, Live, Refuse, Replay, Simulate, SqliteWorld
+from shadoweval import EntityWorld, InstanceWorld, Live, Refuse, Replay, Simulate, SqliteWorld
 from shadoweval.candidate.tools.replay import KeyedRequest, Record
 from shadoweval.candidate.tools.stubs import Function
 from shadoweval.capture.identity import call_key
@@ -23,6 +23,11 @@ RECORD = Record([call("pay", {"n": 1}, {"id": 3, "n": 1}, effect="write"), call(
 
 def modelled(world, n):
     world["paid"] = n
+    return {"paid": n}
+
+
+def modelled_dict(state, n):
+    state["paid"] = n
     return {"paid": n}
 
 
@@ -43,6 +48,9 @@ POLICIES = {
     "Live": lambda *_: Live(),
     "Refuse": lambda *_: Refuse(),
     "EntityWorld": lambda *_: EntityWorld({"pay": modelled}).opened(RECORD, envelope=envelope(), scratch=Path()),
+    "InstanceWorld": lambda *_: InstanceWorld({}, tools={"pay": modelled_dict}).opened(
+        RECORD, envelope=envelope(), scratch=Path()
+    ),
     "SqliteWorld": sqlite_world,
     "FixedStub": lambda *_: FixedStub({"pay": "paid"}),
 }

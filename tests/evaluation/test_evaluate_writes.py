@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent / "targets"))
 
 import wrong_writers as shop
 
-from shadoweval import Experiment, Rules, Sandbox, Settings, Stubs, evaluate, no_worse
+from shadoweval import Experiment, InstanceWorld, Rules, Sandbox, Settings, Stubs, evaluate, no_worse
 from shadoweval.records import INCUMBENT
 from shadoweval.reporting.html import report
 from shadoweval.reporting.markdown import markdown
@@ -36,6 +36,7 @@ WRONG = {
 STANDING_IN = Stubs(
     {"look_up": shop.looked_up, "refund": shop.refunded, "close_order": shop.closed, "send_mail": shop.sent}
 )
+IN_A_WORLD = Stubs(worlds=[InstanceWorld(shop.Desk, tools=["refund", "close_order", "send_mail"])], live=["look_up"])
 GATES = [no_worse("errors", by=0.2), no_worse("writes", by=0.2)]
 
 
@@ -73,7 +74,7 @@ def verdicts_of(experiment, store):
     return {verdict.candidate: verdict for verdict in evaluate(experiment, store=store, closed=True).verdicts}
 
 
-@pytest.mark.parametrize("stubs", [STANDING_IN, None], ids=["stand-ins", "defaults"])
+@pytest.mark.parametrize("stubs", [STANDING_IN, None, IN_A_WORLD], ids=["stand-ins", "defaults", "world"])
 def test_wrong_writes_are_not_promoted_and_the_same_are(tmp_path, stubs):
     """Gated, every wrong candidate is stopped and its fault is named; who writes the same is promoted."""
     experiment = experiment_of(tmp_path, *WRONG, "same", stubs=stubs)
@@ -140,6 +141,17 @@ def test_few_writes_among_many_queries_are_seen(tmp_path):
 
     assert (verdict.decision, verdict.why) == ("hold", "error"), verdict
     assert "In 45 of the 45 pairs in which an arm wrote, the candidate wrote otherwise" in str(verdict)
+
+
+def test_live_reads_that_show_the_incumbents_writes_are_not_faithful(tmp_path):
+    """Read again after the incumbent's refund: marked, counted, and held where it is more than a few."""
+    experiment = experiment_of(tmp_path, "looks_twice", stubs=Stubs(live=["look_up"]))
+    with serve(experiment) as store:
+        verdict = verdicts_of(experiment, store)["looks_twice"]
+
+    assert (verdict.fidelity["altered"], verdict.fidelity["live"]) == (75, 25)
+    assert (verdict.decision, verdict.why) == ("hold", "error"), verdict
+    assert "simulated, refused or altered" in str(verdict)
 
 
 def test_the_scorer_may_be_named(tmp_path):

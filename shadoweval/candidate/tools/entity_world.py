@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMappin
 from pathlib import Path
 from typing import Any, Final, cast
 
-from shadoweval.candidate.tools.replay import KeyedRequest, Record
-from shadoweval.candidate.tools.stubs import OpenWorld
+from shadoweval.candidate.tools.instance_world import made_for
+from shadoweval.candidate.tools.replay import KeyedRequest
 from shadoweval.checks import checked_function, checked_keywords, checked_mapping
-from shadoweval.protocols import StubAnswer, ToolRequest
+from shadoweval.protocols import OpenWorld, Recorded, StubAnswer, ToolRequest, World
 from shadoweval.records import Envelope
 
 __all__ = ["EntityWorld"]
@@ -90,7 +90,7 @@ class WorldState(OverlayMapping):
 
 
 @checked_keywords()
-class EntityWorld:
+class EntityWorld(World):
     """Tools modelled by functions of yours over entities that you name by key.
 
     ::
@@ -110,7 +110,9 @@ class EntityWorld:
 
     Args:
         tools: Tool -> function of the state and the tool's arguments.
-        base: Called once a query for what was there before; read-only. Its cost should not grow with its size.
+        base: Called once a query for what was there when it was asked; read-only. It gets the envelope if it has a
+            parameter for it: `envelope.query.asked_at`, `.unit` and `.attributes` say when and in whose conversation,
+            `envelope.served` what the incumbent did. Its cost should not grow with its size.
     """
 
     exclusive = False
@@ -119,22 +121,22 @@ class EntityWorld:
         self,
         tools: Mapping[str, Callable[..., Any]],
         *,
-        base: Callable[[], Mapping[Any, Any]] | None = None,
+        base: Callable[..., Mapping[Any, Any]] | None = None,
     ) -> None:
         self.tools: dict[str, Callable[..., Any]] = checked_mapping("EntityWorld.tools", tools)
         for tool, function in self.tools.items():
             checked_function(f"EntityWorld.tools[{tool!r}]", function)
         self.base = checked_function("EntityWorld.base", base)
 
-    def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenEntityWorld:  # noqa: ARG002 - the protocol's
+    def opened(self, record: Recorded, *, envelope: Envelope, scratch: Path) -> OpenEntityWorld:  # noqa: ARG002 - the protocol's
         """The world of one query."""
-        return OpenEntityWorld(self.tools, self.base() if self.base else {}, record=record)
+        return OpenEntityWorld(self.tools, made_for(envelope, self.base) if self.base else {}, record=record)
 
 
 class OpenEntityWorld(OpenWorld):
     """`EntityWorld` during one query."""
 
-    def __init__(self, tools: Mapping[str, Callable[..., Any]], base: Mapping[Any, Any], *, record: Record) -> None:
+    def __init__(self, tools: Mapping[str, Callable[..., Any]], base: Mapping[Any, Any], *, record: Recorded) -> None:
         self._tools, self._record = tools, record
         self._numbers = [0]
         self._state = OverlayMapping(base)

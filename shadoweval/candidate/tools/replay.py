@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shadoweval.capture import uncopyable
-from shadoweval.capture.identity import Identifier, call_key, chosen, identifiers, touched
+from shadoweval.capture.identity import Identifier, call_key, chosen, given_out, identifiers, touched, whole_words
 from shadoweval.checks import checked_keywords, checked_truth
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
@@ -62,6 +62,10 @@ class Record:
         self._mine: dict[Identifier, list[tuple[int, tuple[str, str]]]] = {}
         """The candidate's writes, numbered, as tool and key, by what they are about."""
         self._writes = 0
+        self._own: Counter[tuple[str, str]] = Counter()
+        """All of the candidate's writes."""
+        self._marks: set[tuple[str, str]] = set()
+        """Live reads, by tool and arguments, that showed the incumbent's writes."""
         self.made_up = itertools.count(1)
         """Numbers for identifiers that `Simulate` makes up, different from call to call."""
 
@@ -94,12 +98,14 @@ class Record:
     def wrote(self, request: KeyedRequest, result: Any) -> None:
         """The candidate has written, as far as it can see."""
         self._writes += 1
+        self._own[request.name, request.key] += 1
         for identifier in touched(request.arguments, result):
             self._mine.setdefault(identifier, []).append((self._writes, (request.name, request.key)))
 
     def same_world(self, call: ToolCall, request: ToolRequest) -> bool:
-        """Whether a recorded read saw what the candidate's would see: the same writes to what it is about came before.
+        """Whether a recorded call met what the candidate's would meet: the same writes to what it is about came before.
 
+        What the incumbent wrote while the call was under way may have come before it or after.
         A write is about what a read is about where they share an identifier, see `touched`.
         """
         if not self._written and not self._mine:
@@ -108,10 +114,72 @@ class Record:
         about = [key for key in identifiers(request.arguments) if key in theirs or key in mine]
         if not about:
             return True
-        here = self._positions[id(call)]
-        before = {position: written for key in about for position, written in theirs.get(key, ()) if position < here}
+        written = {position: other for key in about for position, other in theirs.get(key, ())}
         own = {number: written for key in about for number, written in mine.get(key, ())}
-        return Counter((call.name, self._key(call)) for call in before.values()) == Counter(own.values())
+        return self._between(call, written, Counter(own.values()))
+
+    def _between(self, call: ToolCall, written: Mapping[int, ToolCall], own: Counter[tuple[str, str]]) -> bool:
+        """Whether the candidate's writes are those that ended before the call, and perhaps some beside it."""
+        here = self._positions[id(call)]
+        before, beside = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for position, other in written.items():
+            if other is not call and _overlap(other, call):
+                beside[other.name, self._key(other)] += 1
+            elif position < here:
+                before[other.name, self._key(other)] += 1
+        return before <= own <= before + beside
+
+    def in_step(self, request: ToolRequest) -> bool:
+        """Whether it repeats a call, and just the same was written before in both arms, so that its result is true.
+
+        A read that names nothing (`list_open()`) may be about everything that was written.
+        """
+        call = self.find(request)
+        if call is None or not self.same_world(call, request):
+            return False
+        if request.effect != "read" or touched(request.arguments, None):
+            return True
+        return self._between(call, dict(self._written), self._own)
+
+    @property
+    def wrote_anything(self) -> bool:
+        """Whether the incumbent wrote for this query."""
+        return bool(self._written)
+
+    def altered(self, request: ToolRequest, result: Any = None) -> bool:
+        """Whether a read of now shows what the incumbent wrote and the candidate did not.
+
+        It does where it is about what was written (see `touched`), or where its result names an argument of the write,
+        or an identifier that the write gave out.
+        """
+        asked = set(identifiers(request.arguments))
+        text = str(result)
+        about = [
+            key
+            for key in self._theirs
+            if key in asked or (key in self._named and (inside := whole_words([key[1]])) and inside.search(text))
+        ]
+        theirs = {position: call for key in about for position, call in self._theirs[key]}
+        own = {number: written for key in about for number, written in self._mine.get(key, ())}
+        return Counter((call.name, self._key(call)) for call in theirs.values()) != Counter(own.values())
+
+    def mark(self, request: ToolRequest) -> None:
+        """A live read showed the incumbent's writes."""
+        self._marks.add((request.name, call_key(request.arguments)))
+
+    def marked(self, call: ToolCall) -> bool:
+        """Whether it is such a read."""
+        return bool(self._marks) and (call.name, call_key(call.arguments)) in self._marks
+
+    @functools.cached_property
+    def _named(self) -> set[Identifier]:
+        """Texts by which results tell of the incumbent's writes; dates and amounts in their results are none."""
+        return {
+            (name, value)
+            for _, call in self._written
+            for name, value in (*touched(call.arguments, None), *given_out(call.result))
+            if not name
+        }
 
     @functools.cached_property
     def _theirs(self) -> dict[Identifier, list[tuple[int, ToolCall]]]:
@@ -136,10 +204,10 @@ class Record:
 class Replay:
     """The incumbent's recorded result; a call it did not make is passed on.
 
-    A failed call fails again with the same error. A read is answered only where the same writes to what it is about
+    A failed call fails again with the same error. A call is answered only where the same writes to what it is about
     came before it in both arms, so that the candidate sees neither the incumbent's later writes nor a world without
-    its own. With `repeat_reads`, a read that the candidate repeats more often than the incumbent did gets the last
-    recorded result again.
+    its own, and gets no result of a write that came to a world that was another. With `repeat_reads`, a read that the
+    candidate repeats more often than the incumbent did gets the last recorded result again.
     """
 
     repeat_reads: bool = False
@@ -155,9 +223,14 @@ class Replay:
         call = record.find(request, again=self.repeat_reads and request.effect == "read")
         if call is None or call.answered == "refused" or uncopyable(call.result) is not None:
             return None
-        if request.effect == "read" and not record.same_world(call, request):
+        if not record.same_world(call, request):
             return None
         return StubAnswer(answered="replayed", result=_fresh(call.result), error=call.error)
+
+
+def _overlap(one: ToolCall, other: ToolCall) -> bool:
+    """Whether they were under way at the same time."""
+    return one.started < other.started + other.duration and other.started < one.started + one.duration
 
 
 def _fresh(value: Any) -> Any:

@@ -16,7 +16,7 @@ from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
-from shadoweval.records import Effect, Envelope, Refusal, WriteEffect
+from shadoweval.records import Effect, Envelope, Refusal, ToolCall, WriteEffect
 
 __all__ = ["Session"]
 
@@ -145,6 +145,13 @@ class Session:
             return ()
         with self._lock:
             return tuple(self._writes)
+
+    def declared(self, call: ToolCall) -> ToolCall:
+        """A recorded call with the effect that the experiment declares, and marked where it read what was altered."""
+        effect = self.stubs.effects.get(call.name, call.effect)
+        if call.answered == "live" and self.record.marked(call):
+            return msgspec.structs.replace(call, effect=effect, answered="altered")
+        return call if effect == call.effect else msgspec.structs.replace(call, effect=effect)
 
     def refusals(self) -> tuple[Refusal, ...]:
         """Tools that were refused."""

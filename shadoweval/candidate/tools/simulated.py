@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from shadoweval.candidate.tools.replay import KeyedRequest
 from shadoweval.capture import uncopyable
-from shadoweval.capture.identity import parsed
+from shadoweval.capture.identity import names_identifier, parsed, whole_words
 from shadoweval.checks import checked_choice, checked_keywords, checked_strings
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
@@ -19,8 +18,6 @@ __all__ = ["Simulate"]
 
 _SIMULATED: Final = "simulated"
 _DEPTH: Final = 8
-_LETTER: Final = "0-9A-Za-z_\u00c0-\u0dff\u1e00-\u1fff\uac00-\ud7af"
-"""What words are made of in scripts that set words apart by spaces; in the others any place may be a word."""
 
 
 @checked_keywords()
@@ -74,7 +71,7 @@ class _Exchange:
         self._arguments, self._number = candidate, number
         self._values = _exchanged(incumbent, candidate)
         self._words = {old: str(new) for old, new in self._values if isinstance(old, str)}
-        self._inside = _whole_words(self._words)
+        self._inside = whole_words(self._words)
 
     def applied(self, value: Any, key: str) -> Any:
         """What takes the place of a value that stands under a key."""
@@ -91,7 +88,7 @@ class _Exchange:
         return self._scalar(value, key)
 
     def _scalar(self, value: Any, key: str) -> Any:
-        if _names_identifier(key) and isinstance(value, str | int) and not isinstance(value, bool):
+        if names_identifier(key) and isinstance(value, str | int) and not isinstance(value, bool):
             return _identifier(value, self._number)
         if isinstance(value, str) and self._inside is not None:
             return self._inside.sub(lambda match: self._words[match[0]], value)
@@ -121,21 +118,6 @@ def _exchanged(incumbent: Mapping[str, Any], candidate: Mapping[str, Any]) -> li
     ]
 
 
-def _whole_words(texts: Iterable[str]) -> re.Pattern[str] | None:
-    """Finds the texts where they are no part of a longer word, number, name or address; None: there are none."""
-    # Longer ones first: of two that begin at one place the longer one is meant.
-    longest_first = sorted(texts, key=len, reverse=True)
-    if not longest_first:
-        return None
-    either = "|".join(map(re.escape, longest_first))
-    return re.compile(rf"(?<![{_LETTER}@-])(?<![{_LETTER}]\.)(?:{either})(?![{_LETTER}@-])(?!\.[{_LETTER}])")
-
-
-def _names_identifier(key: str) -> bool:
-    lowered = key.lower()
-    return lowered in {"id", "uuid", "number"} or lowered.endswith(("_id", "_uuid", "_number"))
-
-
 def _identifier(like: str | int, number: int) -> str | int:
     """One that no real system gave out: a text says so, a number is negative."""
     return f"{_SIMULATED}-{number}" if isinstance(like, str) else -number
@@ -162,8 +144,8 @@ def from_schema(schema: Mapping[str, Any], arguments: Mapping[str, Any], *, numb
         if kind == "object":
             properties = cast("Mapping[str, Mapping[str, Any]]", part.get("properties", {}))
             return {name: made(inside, name, depth + 1) for name, inside in properties.items()}
-        text = f"{_SIMULATED}-{number}" if _names_identifier(key) else _SIMULATED
-        count = -number if _names_identifier(key) else part.get("minimum", 0)
+        text = f"{_SIMULATED}-{number}" if names_identifier(key) else _SIMULATED
+        count = -number if names_identifier(key) else part.get("minimum", 0)
         return {"string": text, "integer": count, "number": count, "boolean": True, "array": []}.get(str(kind))
 
     return made(schema, "", 0)

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadoweval._optional import require
-from shadoweval.candidate.tools.replay import Record
-from shadoweval.candidate.tools.stubs import OpenWorld
 from shadoweval.checks import checked_function, checked_instance, checked_keywords, checked_strings, checked_target
 from shadoweval.errors import ExperimentError
-from shadoweval.protocols import StubAnswer, ToolRequest
+from shadoweval.protocols import OpenWorld, Recorded, StubAnswer, ToolRequest, World
 from shadoweval.records import Envelope
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ __all__ = ["SqliteWorld"]
 
 
 @checked_keywords()
-class SqliteWorld:
+class SqliteWorld(World):
     """A copy of an SQLite database for each query, in which the tools themselves run, writes included.
 
     Whatever finds the database by the environment variable `env`, or connects by the SQLAlchemy engine `engine`, gets
@@ -70,7 +68,7 @@ class SqliteWorld:
             checked_instance("SqliteWorld.path", path, (str, PathLike))
         self.path, self.rewind = path, checked_function("SqliteWorld.rewind", rewind)
 
-    def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenSqliteWorld:  # noqa: ARG002 - the protocol's
+    def opened(self, record: Recorded, *, envelope: Envelope, scratch: Path) -> OpenSqliteWorld:  # noqa: ARG002 - the protocol's
         """The copy for one query.
 
         Raises:

@@ -6,10 +6,10 @@ The order is: the incumbent's record, your function for the tool, worlds, a simu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -26,50 +26,13 @@ from shadoweval.checks import (
     checked_truth,
 )
 from shadoweval.errors import ArgumentError, ExperimentError
-from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
-from shadoweval.records import Effect, Envelope
+from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest, World
+from shadoweval.records import Effect
 
 if TYPE_CHECKING:
     from shadoweval.candidate.tools.replay import Record
 
-__all__ = ["Function", "Live", "OpenWorld", "Policy", "Refuse", "Stubs", "effect_of"]
-
-
-class OpenWorld(Protocol):
-    """A world during one query; the methods with a body are what a subclass need not say."""
-
-    def answer(self, request: ToolRequest) -> StubAnswer | None:
-        """The answer out of this world; None: it knows nothing of this call."""
-        ...
-
-    def precedes(self, request: ToolRequest) -> bool:
-        """Whether `answer` comes before the incumbent's record, since the candidate has changed what it asks for."""
-        ...
-
-    def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:
-        """Called for every write, whoever answered it."""
-
-    def entity(self, request: ToolRequest) -> str:  # noqa: ARG002 - for those that can say
-        """What the write touched; empty where the world can't say."""
-        return ""
-
-    def close(self) -> None:
-        """The query is over: throw everything away."""
-        ...
-
-
-@runtime_checkable
-class World(Protocol):
-    """Makes a throw-away copy of a part of the world for each query."""
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether a process can hold only one such world at a time."""
-        ...
-
-    def opened(self, record: Record, *, envelope: Envelope, scratch: Path) -> OpenWorld:
-        """The copy for one query."""
-        ...
+__all__ = ["Function", "Live", "Policy", "Refuse", "Stubs", "effect_of"]
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -91,12 +54,19 @@ class Function(msgspec.Struct, frozen=True):
 @checked_keywords()
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The tool itself, for declared reads only. A write is never run, whatever this says."""
+    """The tool itself, for declared reads only. A write is never run, whatever this says.
+
+    It reads the world of now, the incumbent's writes for this very query among it. A read about what the incumbent
+    wrote and the candidate did not, or whose result tells of it, is marked as `altered`, which lowers fidelity.
+    """
 
     tools: tuple[str, ...] | None = None
     """Names of the tools that may run; None: every declared read."""
+    altered: Literal["marked", "refused"] = "marked"
+    """What becomes of a read that shows the incumbent's writes; an async tool is refused by its arguments alone."""
 
     def __post_init__(self) -> None:
+        checked_choice("Live(altered)", self.altered, Literal["marked", "refused"])
         if self.tools is not None:
             object.__setattr__(self, "tools", checked_strings("Live", self.tools))
 
@@ -106,7 +76,30 @@ class Live:
             return None
         if self.tools is not None and request.name not in self.tools:
             return None
-        return StubAnswer(answered="live", result=request.live())
+        record: Record | None = getattr(request, "record", None)
+        if record is None or not record.wrote_anything:
+            return StubAnswer(answered="live", result=request.live())
+        return self._beside_writes(request, request.live, record=record)
+
+    def _beside_writes(self, request: ToolRequest, live: Callable[[], Any], *, record: Record) -> StubAnswer | None:
+        """The real result after the incumbent has written something, perhaps what this is about."""
+        if self.altered == "refused" and record.altered(request):
+            return None
+        result = live()
+        if inspect.isawaitable(result):
+            return StubAnswer(answered="live", result=_marked(result, request, record=record))
+        if record.altered(request, result):
+            if self.altered == "refused":
+                return None
+            record.mark(request)
+        return StubAnswer(answered="live", result=result)
+
+
+async def _marked(awaited: Awaitable[Any], request: ToolRequest, *, record: Record) -> Any:
+    result = await awaited
+    if record.altered(request, result):
+        record.mark(request)
+    return result
 
 
 class Refuse(msgspec.Struct, frozen=True):
@@ -178,7 +171,12 @@ class Stubs:
         self.live = live if isinstance(live, bool) else checked_strings("Stubs.live", live)
         self.worlds = checked_list("Stubs.worlds", worlds)
         for world in self.worlds:
-            checked_instance("each of Stubs.worlds", world, World, mend="Write SqliteWorld(...) or EntityWorld(...).")
+            checked_instance(
+                "each of Stubs.worlds",
+                world,
+                World,
+                mend="Write InstanceWorld(...) or another world.",
+            )
         self.schemas = {
             tool: checked_mapping(f"Stubs.schemas[{tool!r}]", schema)
             for tool, schema in checked_mapping("Stubs.schemas", schemas or {}).items()

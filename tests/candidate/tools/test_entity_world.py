@@ -184,3 +184,15 @@ def test_memory_grows_with_what_is_written():
     tracemalloc.stop()
 
     assert used < 100_000
+
+
+def as_asked(envelope):
+    return {("tickets", "T-5"): {"ticket_id": "T-5", "summary": envelope.query.text}}
+
+
+def test_the_base_may_go_by_the_envelope(tmp_path):
+    """The state as of the query, and per conversation: `base` gets the envelope if it asks for it."""
+    stubs = Stubs(worlds=[EntityWorld(TOOLS, base=as_asked)])
+    opened = Session(stubs, envelope("about this"), scratch=tmp_path)
+
+    assert ask(opened, "get_ticket", ticket_id="T-5") == ("world", {"ticket_id": "T-5", "summary": "about this"})

@@ -2,6 +2,7 @@ import asyncio
 import datetime as dt
 import threading
 
+import msgspec
 import pytest
 from candidate_rig import call, envelope
 
@@ -224,3 +225,49 @@ def test_replay_runs_nothing(tmp_path):
     opened.answer("look", ORDER, effect="read", live=live)
     opened.answer("look", {"order": "K-9"}, effect="read", live=live)
     asyncio.run(asyncio.sleep(0))
+
+
+REFUND = call("refund", ORDER, {"refund_id": "R-1"}, effect="write")
+CLOSE = call("close", ORDER, "closed", effect="write")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "answered"),
+    [
+        ([REFUND, CLOSE], ["refund", "close"], ["replayed", "replayed"]),
+        ([REFUND, CLOSE], ["close", "refund"], ["refused", "replayed"]),
+        ([REFUND, CLOSE], ["close"], ["refused"]),
+        ([REFUND, call("mail", {"to": "a@x.example"}, "sent", effect="write")], ["mail"], ["replayed"]),
+    ],
+    ids=["the same", "the other way round", "one left out", "about something else"],
+)
+def test_writes_are_replayed_in_the_same_world_only(tmp_path, recorded, asked, answered):
+    """What a write gave is true only where the same had been written before it to what it is about."""
+    opened = session(recorded, tmp_path)
+    arguments = {c.name: c.arguments for c in recorded}
+
+    assert [ask(opened, name, arguments[name], "write")[0] for name in asked] == answered
+
+
+@pytest.mark.parametrize(
+    "order", [["refund", "close", "look"], ["close", "refund", "look"], ["look", "refund", "close"]]
+)
+def test_calls_that_overlapped_may_have_come_in_any_order(tmp_path, order):
+    """An agent's parallel calls end as they like; each has its own result in a shadow that runs them otherwise."""
+    recorded = [
+        msgspec.structs.replace(c, started=0.1 * n, duration=1.0)
+        for n, c in enumerate([REFUND, CLOSE, call("look", ORDER, "seen")])
+    ]
+    opened = session(recorded, tmp_path)
+    effects = {c.name: c.effect for c in recorded}
+
+    assert [ask(opened, name, ORDER, effects[name])[0] for name in order] == ["replayed"] * 3
+
+
+def test_calls_are_known_by_the_arguments_that_count(tmp_path):
+    """A mail that is worded otherwise is the recorded one, where the body is said not to count."""
+    recorded = [call("mail", {"to": "a", "body": "x"}, "sent", effect="write")]
+    opened = session(recorded, tmp_path, compare={"mail": ["to"]})
+
+    assert ask(opened, "mail", {"to": "a", "body": "y"}, "write") == ("replayed", "sent")
+    assert ask(opened, "mail", {"to": "b", "body": "x"}, "write")[0] == "refused"

@@ -1,3 +1,4 @@
+import asyncio
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,7 +147,7 @@ def test_stubs_travel(tmp_path):
 def test_the_documentation_runs():
     """Every block of the page on stubs is code that works."""
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     for block in blocks:
         space = {}
         exec(compile(block, str(DOCS), "exec"), space)
@@ -205,3 +206,55 @@ def test_the_record_and_the_shadow_read_a_tool_alike(facts, effect):
 
     assert [call.effect for call in recorder.parts().tool_calls] == [effect]
     assert effect_of(tool) == effect
+
+
+REFUNDED = call("refund", {"order": "K-1", "cents": 990}, {"refund_id": "R-7", "date": "2026-11-30"}, effect="write")
+LIVE_READS = {
+    "about what was written": ("look", {"order": "K-1"}, {"total": 990}, True),
+    "about something else": ("look", {"order": "K-2"}, {"total": 990, "date": "2026-11-30"}, False),
+    "whose result names what was written": ("orders", {"customer": "ada"}, ["K-1", "K-2"], True),
+    "whose result names what the write gave out": ("refunds", {}, {"list": [{"id": "R-7"}]}, True),
+    "whose result names it in a text": ("orders", {"customer": "ada"}, "K-1: refunded. K-2: open", True),
+    "whose result names a longer one": ("orders", {"customer": "ada"}, "K-11, XK-1", False),
+    "of what nobody writes": ("policy", {"about": "refunds"}, "within 30 days", False),
+}
+
+
+def live_read(opened, name, arguments, result, *, waits):
+    async def later():
+        return result
+
+    answer = opened.answer(name, arguments, effect="read", live=later if waits else lambda: result)
+    if waits and answer.answered == "live":
+        assert asyncio.run(answer.result) == result
+    return answer
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("row", LIVE_READS)
+def test_live_reads_of_what_the_incumbent_wrote_are_marked(row, waits, tmp_path):
+    """They show its write, which this candidate has not made."""
+    name, arguments, result, altered = LIVE_READS[row]
+    opened = Session(Stubs(live=True), envelope(calls=[REFUNDED]), scratch=tmp_path)
+
+    assert live_read(opened, name, arguments, result, waits=waits).answered == "live"
+    assert opened.record.marked(call(name, arguments)) == altered
+
+
+def test_a_live_read_after_the_same_write_is_faithful(tmp_path):
+    """Production shows what the candidate has done too."""
+    opened = Session(Stubs(live=True), envelope(calls=[REFUNDED]), scratch=tmp_path)
+    opened.answer("refund", REFUNDED.arguments, effect="write", live=None)
+    live_read(opened, "look", {"order": "K-1"}, {"total": 0}, waits=False)
+
+    assert not opened.record.marked(call("look", {"order": "K-1"}))
+
+
+@pytest.mark.parametrize(("row", "waits"), [(row, False) for row in LIVE_READS] + [("about what was written", True)])
+def test_live_reads_of_what_the_incumbent_wrote_may_be_refused(row, waits, tmp_path):
+    """A policy of one's own says so."""
+    name, arguments, result, altered = LIVE_READS[row]
+    stubs = Stubs(default=[Live(altered="refused")])
+    opened = Session(stubs, envelope(calls=[REFUNDED]), scratch=tmp_path)
+
+    assert live_read(opened, name, arguments, result, waits=waits).answered == ("refused" if altered else "live")

@@ -125,6 +125,33 @@ def other_words(question):
     return "refunded"
 
 
+def looks_twice(question):
+    """Reads an order again, of which production's answer has the incumbent's refund in it by then."""
+    look_up(parts(question)[1])
+    return served(question)
+
+
+class Desk:
+    """The shop as a world of its own."""
+
+    def __init__(self):
+        self.refunds = []
+        self.closed = set()
+        self.mails = []
+
+    def refund(self, order, cents):
+        self.refunds.append((order, cents))
+        return {"refund_id": len(self.refunds), "order": order, "cents": cents}
+
+    def close_order(self, order):
+        self.closed.add(order)
+        return "closed"
+
+    def send_mail(self, to, body):
+        self.mails.append(to)
+        return "sent"
+
+
 # Stand-ins.
 
 
