@@ -127,7 +127,8 @@ class ArmRunner:
                     return self._unrun(envelope, "killed", _CANCELLED)
                 self._numbers += 1
                 seconds = self._cold_start.seconds() if child.because else self.limits.seconds
-                run, end = await child.ask(self._numbers, frame, seconds=seconds)
+                loading = self.limits.start_seconds if child.because and self.fork_server.spec.each else 0.0
+                run, end = await child.ask(self._numbers, frame, seconds=seconds, loading=loading)
                 failure = end.observation.failure if isinstance(end, Report) else end
                 child.first_seconds = self._cold_start.ended(run, failure, first=child.first_seconds)
             except CandidateError as error:

@@ -44,18 +44,25 @@ _RESET_PEAK: Final = b"5"
 class ChildSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What a child was forked with."""
 
-    target: Target
     arm: Arm
     limits: Limits
-    stubs: Stubs
-    extract: capture.Extract | None
-    failures: Failures | None
     interception: intercept.Interception
     scratch: Path
+    loaded: Target | None = None
+    """None: it is not loaded yet."""
+    stubs: Stubs = Stubs()
+    extract: capture.Extract | None = None
+    failures: Failures | None = None
     peak: int | None = None
     """Descriptor of /proc/self/clear_refs."""
     schedstat: SchedStat | None = None
     """How long it waited for a processor."""
+
+    @property
+    def target(self) -> Target:
+        """What is run."""
+        assert self.loaded is not None
+        return self.loaded
 
 
 class Child:

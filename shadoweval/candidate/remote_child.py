@@ -79,9 +79,11 @@ class RemoteChild:
         self.loop.add_reader(channel, self._readable)
         self.noticed()
 
-    async def ask(self, number: int, envelope: bytes, *, seconds: float) -> tuple[RemoteRun, Report | Ended]:
-        """Run an envelope. `seconds`: its deadline."""
-        run = RemoteRun(number, seconds=seconds, grace=self.limits.grace, cold=self.because)
+    async def ask(
+        self, number: int, envelope: bytes, *, seconds: float, loading: float = 0.0
+    ) -> tuple[RemoteRun, Report | Ended]:
+        """Run an envelope. `seconds`: its deadline; `loading`: what the process may take before it begins."""
+        run = RemoteRun(number, seconds=seconds, grace=self.limits.grace + loading, cold=self.because)
         if self._hung_up:
             return run, Ended(kind="crash", message="its process was gone before it began", guilty=False)
         self._charge(read=False)  # what came before is not this run's

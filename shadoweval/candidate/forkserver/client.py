@@ -9,13 +9,11 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from shadoweval.candidate.forkserver.beginning import environment, loading_in_each_child, with_own_scratch
 from shadoweval.candidate.forkserver.refused import broken_by_refusals, remarks
 from shadoweval.candidate.forkserver.wire import (
     READ_BYTES,
@@ -39,24 +37,9 @@ _RUN: Final = (
     "import sys; sys.path[:] = {path!r}; "
     "from shadoweval.candidate.forkserver.server import main; main({descriptor}, {on_refusal})"
 )
-_ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""Pools of native threads do not survive a fork, and a candidate is given one core."""
-_OWN: Final = "SHADOWEVAL_CANDIDATE_"
 _FORK: Final = b"f"
 _END_SECONDS: Final = 0.5
 """Seconds in which a fork server may end in good order."""
-
-
-def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment with `SHADOWEVAL_CANDIDATE_X` in the place of `X`; an empty one takes X away.
-
-    So candidates get a key with a rate limit and a bill of its own, and none of production's passwords.
-    """
-    own = {
-        name.removeprefix(_OWN): value for name, value in environment.items() if name.startswith(_OWN) and name != _OWN
-    }
-    shared = {name: value for name, value in environment.items() if name not in own and not name.startswith(_OWN)}
-    return shared | {name: value for name, value in own.items() if value}
 
 
 class _PendingFork:
@@ -71,7 +54,7 @@ class ForkServerClient:
     """Has children of one target: `spec` says what the fork server imports, and how its children run."""
 
     def __init__(self, spec: Start) -> None:
-        self.spec, self.limits = _with_own_scratch(spec), spec.limits
+        self.spec, self.limits = with_own_scratch(spec), spec.limits
         self.supervisor: Supervisor | None = None
         """Who watches the fork server and its children; None: there is no guard."""
         self.ready: Ready | None = None
@@ -94,16 +77,25 @@ class ForkServerClient:
         async with self._starting:
             if self._channel is not None and self.ready is not None:
                 return self.ready
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
-            self._spawn(theirs)
-            try:
-                await asyncio.wait_for(self._greet(ours), self.limits.start_seconds)
-            except BaseException as error:  # noqa: BLE001 - each ends as an error that says what to do, or as itself
-                ours.close()
-                raise self._start_error(error) from None
-            assert self.ready is not None
+            ready = await self._started()
+            if ready.uncarried and not self.spec.each:
+                self._lose_server()
+                self.spec = loading_in_each_child(self.spec, ready)
+                await self._started()
+                ready.remarks.append(f"each process imports and warms up for itself: loading made {ready.uncarried}")
+            if self.ready is None or not self.spec.each or ready.uncarried:
+                self.ready = ready
             return self.ready
+
+    async def _started(self) -> Ready:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._spawn(theirs)
+        try:
+            return await asyncio.wait_for(self._greet(ours), self.limits.start_seconds)
+        except BaseException as error:  # noqa: BLE001 - each ends as an error that says what to do, or as itself
+            ours.close()
+            raise self._start_error(error) from None
 
     def _start_error(self, error: BaseException) -> BaseException:
         """What is wrong with a fork server that did not start; it is ended."""
@@ -128,12 +120,11 @@ class ForkServerClient:
         on_refusal = -1 if supervisor is None else supervisor.candidate_fd
         path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 - as the import system does
         code = _RUN.format(path=path, descriptor=theirs.fileno(), on_refusal=on_refusal)
-        environment = {**dict.fromkeys(_ONE_CORE, "1"), "TOKENIZERS_PARALLELISM": "false", **os.environ}
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
                 [sys.executable, "-c", code],
                 pass_fds=(theirs.fileno(), on_refusal)[: 1 if supervisor is None else 2],
-                env=_own_settings({**environment, "SHADOWEVAL_SHADOW": "1"}),
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -161,7 +152,7 @@ class ForkServerClient:
         if child is not None:
             child.noticed()
 
-    async def _greet(self, channel: socket.socket) -> None:
+    async def _greet(self, channel: socket.socket) -> Ready:
         loop = asyncio.get_running_loop()
         self._buffer = Messages()
         try:
@@ -179,8 +170,9 @@ class ForkServerClient:
             raise TargetError(answer.target, answer.why, mend=answer.mend)
         if self.supervisor is not None:
             self.supervisor.serve()
-        self.ready, self._channel = answer, channel
+        self._channel = channel
         loop.add_reader(channel, self._readable)
+        return answer
 
     def _exit_status(self) -> str:
         if self._process is None:
@@ -288,10 +280,3 @@ class ForkServerClient:
         for child in list(self.children.values()):
             child.kill("killed", "the pool was closed")
         self._lose_server()
-
-
-def _with_own_scratch(spec: Start) -> Start:
-    """The spec with a scratch folder that no other target's processes may write to."""
-    scratch = tempfile.mkdtemp(dir=spec.scratch)
-    guard = spec.guard and msgspec.structs.replace(spec.guard, scratch=scratch)
-    return msgspec.structs.replace(spec, scratch=scratch, guard=guard)

@@ -27,13 +27,13 @@ def lead_caches(scratch: Path) -> None:
             os.environ.setdefault(name, str(cached))
     cached = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     caches = scratch / "caches"
-    caches.mkdir()
+    caches.mkdir(exist_ok=True)  # a server before this one may have died
     with contextlib.suppress(OSError):  # there is none, or it can't be read
         for entry in cached.iterdir():
             (caches / entry.name).symlink_to(entry)
     os.environ["XDG_CACHE_HOME"] = str(caches)
     temporary = scratch / "import"
-    temporary.mkdir()
+    temporary.mkdir(exist_ok=True)
     lead_temporary(temporary)
 
 

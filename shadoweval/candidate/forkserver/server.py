@@ -2,31 +2,28 @@
 
 It is under the guard before it imports anything of the user's. It runs no candidate code after the import, opens
 nothing, and stays single-threaded where the candidate's libraries let it; where they started threads, idle ones are
-harmless to a fork, since a child has only the forking thread.
+harmless to a fork, since a child has only the forking thread. Where a fork can't carry what loading makes
+(`loading.ready`), the pool starts a server that imports nothing, and each child loads for itself, contained, once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
-import pickle
 import platform
 import resource
 import select
 import signal
 import socket
-import sys
-import threading
-import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from shadoweval.candidate import guard
 from shadoweval.candidate.child import Child, ChildSetup, ConcurrentChild
 from shadoweval.candidate.footprint import SchedStat
+from shadoweval.candidate.forkserver.loading import load, ready
 from shadoweval.candidate.forkserver.offspring import ignore_signal, kill, offspring
 from shadoweval.candidate.forkserver.places import lead_caches, lead_temporary
 from shadoweval.candidate.forkserver.wire import (
@@ -34,7 +31,6 @@ from shadoweval.candidate.forkserver.wire import (
     Died,
     Forked,
     MessageReader,
-    Ready,
     Report,
     Request,
     Start,
@@ -45,9 +41,7 @@ from shadoweval.candidate.guard import Guard
 from shadoweval.candidate.guard.inherited import die_with_parent, in_use
 from shadoweval.candidate.guard.syscalls import libc
 from shadoweval.candidate.run import unbegun
-from shadoweval.candidate.target import load_target, warm_up
-from shadoweval.candidate.tools import functions, intercept
-from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.candidate.tools import intercept
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.priority import set_apart, step_back
 
@@ -76,69 +70,27 @@ def main(descriptor: int, on_refusal: int) -> None:
     start: Start = decode(content, Start)
     # Asked for by the headers of many SDKs, and else found out by a subprocess, which a child may not start.
     vars(platform.uname())["processor"] = platform.machine()
-    server = _ForkServer(channel, start)
     interception = intercept.Interception()
+    limits, scratch = start.limits, Path(start.scratch)
+    setup = ChildSetup(arm=start.arm, limits=limits, interception=interception, scratch=scratch)
+    server = _ForkServer(channel, start, setup)
     try:
         server.contain(on_refusal)  # before anything of the user's is imported
         intercept.install(interception)
-        target = load_target(start.target)
-        stubs, (extract, failures) = _unpacked(start)
-        functions.redirect(stubs.functions, effects=stubs.effects)
-        warm_up(start.warm)
+        if not start.each:
+            server.setup = load(start, server.setup)
     except TargetError as error:
         send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
         return
-    interception.effects = stubs.effects
-    interception.structured = {tool for tool, function in stubs.functions.items() if functions.structured(function)}
-    remarks = _calm()
-    server.setup = ChildSetup(
-        target=target,
-        arm=start.arm,
-        limits=start.limits,
-        stubs=stubs,
-        extract=extract,
-        failures=failures,
-        interception=interception,
-        scratch=Path(start.scratch),
-    )
-    send(channel, Ready(target.concurrent, _resident(), target.versions, target.parameters(), remarks))
+    send(channel, ready(server.setup))
     server.serve()
-
-
-def _unpacked(start: Start) -> tuple[Stubs, Any]:
-    try:
-        return pickle.loads(start.stubs)  # noqa: S301 - written by the pool that started this process
-    except Exception as error:
-        why = f"its stubs can't be imported in its process: {type(error).__name__}: {error}"
-        raise TargetError(start.target, why, mend="Define them in an importable module.") from error
-
-
-def _calm() -> list[str]:
-    """Leave as little for a fork to break as possible; says what could not be helped."""
-    if "torch" in sys.modules:
-        torch: Any = sys.modules["torch"]
-        torch.set_num_threads(1)  # a pool of OpenMP threads does not survive a fork
-    warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
-    gc.collect()
-    gc.freeze()  # collections in children touch no page of what was imported (CPython docs, gc.freeze)
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
-    return [f"threads at fork: {', '.join(others)}"] if others else []
-
-
-def _resident() -> int:
-    try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class _ForkServer:
     """Forks on request, reaps, and tells the pool who died of what."""
 
-    setup: ChildSetup
-
-    def __init__(self, channel: socket.socket, start: Start) -> None:
-        self.channel, self.start, self.pid = channel, start, os.getpid()
+    def __init__(self, channel: socket.socket, start: Start, setup: ChildSetup) -> None:
+        self.channel, self.start, self.setup, self.pid = channel, start, setup, os.getpid()
         self.guard: Guard | None = None
         self.children: set[int] = set()
         self.own = set[int]()
@@ -260,7 +212,7 @@ class _ForkServer:
             schedstat = SchedStat()
         self.setup = msgspec.structs.replace(self.setup, scratch=scratch, peak=peak, schedstat=schedstat)
         if self.guard is None or self.start.guard is None:
-            _cap_memory(self.setup.limits.memory_bytes)
+            _cap_memory(self.setup.limits.memory_bytes + self.start.load_bytes)
         else:
             self.guard.narrow(self.start.guard.for_child(os.getpid()))
 
@@ -269,18 +221,22 @@ class _ForkServer:
         try:
             channel = socket.socket(fileno=descriptors[0])
             if self.fault is not None:
-                _decline(channel, self.fault)
+                _decline(channel, f"the guard could not be put in force: {self.fault}")
                 return
-            setup = self.setup
+            try:
+                setup = load(self.start, self.setup) if self.start.each else self.setup
+            except TargetError as error:
+                _decline(channel, str(error))
+                return
             concurrent = setup.target.concurrent and setup.limits.concurrency > 1
             (ConcurrentChild if concurrent else Child)(setup, channel).serve()
         finally:
             os._exit(0)
 
 
-def _decline(channel: socket.socket, fault: Exception) -> None:
+def _decline(channel: socket.socket, why: str) -> None:
     """Run nothing, and say for each request why."""
-    refusal = CandidateError(f"the guard could not be put in force: {fault}")
+    refusal = CandidateError(why)
     reader = MessageReader(channel)
     while (content := reader.next()) is not None:
         request: Request = decode(content, Request)

@@ -55,6 +55,10 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     scratch: str
     warm: str = ""
     """What is called once before children are forked."""
+    each: bool = False
+    """Whether each child imports and warms up for itself, since a fork can't carry what that makes."""
+    load_bytes: int = 0
+    """What loading takes, which is on top of a child's memory cap then."""
 
 
 class Parameter(msgspec.Struct, frozen=True, array_like=True):
@@ -77,6 +81,10 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     """None: it has no signature to compare."""
     remarks: list[str] = []
     """What is unusual about it, in words."""
+    uncarried: str = ""
+    """Why a fork can't carry what it has loaded; empty: it can."""
+    data: int = 0
+    """Bytes of private writable memory, which loading has taken."""
 
 
 class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):

@@ -1,0 +1,51 @@
+"""What a fork server begins with: its environment, and the spec of what it imports."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from shadoweval.candidate.forkserver.wire import Ready, Start
+
+__all__ = ["environment", "loading_in_each_child", "with_own_scratch"]
+
+_ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Pools of native threads do not survive a fork, and a candidate is given one core."""
+_OWN: Final = "SHADOWEVAL_CANDIDATE_"
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, with one core for native code, and a candidate's own settings."""
+    one_core = {**dict.fromkeys(_ONE_CORE, "1"), "TOKENIZERS_PARALLELISM": "false"}
+    return _own_settings({**one_core, **os.environ, "SHADOWEVAL_SHADOW": "1"})
+
+
+def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with `SHADOWEVAL_CANDIDATE_X` in the place of `X`; an empty one takes X away.
+
+    So candidates get a key with a rate limit and a bill of its own, and none of production's passwords.
+    """
+    own = {
+        name.removeprefix(_OWN): value for name, value in environment.items() if name.startswith(_OWN) and name != _OWN
+    }
+    shared = {name: value for name, value in environment.items() if name not in own and not name.startswith(_OWN)}
+    return shared | {name: value for name, value in own.items() if value}
+
+
+def loading_in_each_child(spec: Start, ready: Ready) -> Start:
+    """The spec of a fork server that imports nothing; what loading takes is on top of a child's memory."""
+    guard = spec.guard
+    if guard is not None and guard.memory_bytes is not None:
+        guard = msgspec.structs.replace(guard, memory_bytes=guard.memory_bytes + ready.data)
+    return msgspec.structs.replace(spec, each=True, load_bytes=ready.data, guard=guard)
+
+
+def with_own_scratch(spec: Start) -> Start:
+    """The spec with a scratch folder that no other target's processes may write to."""
+    scratch = tempfile.mkdtemp(dir=spec.scratch)
+    guard = spec.guard and msgspec.structs.replace(spec.guard, scratch=scratch)
+    return msgspec.structs.replace(spec, scratch=scratch, guard=guard)
