@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from shadoweval.candidate.sandbox import Sandbox
+from shadoweval.capture.document_parts import HitId, checked_hit_id
 from shadoweval.capture.outcomes import Extract
 from shadoweval.checks import (
     checked_candidates,
@@ -82,16 +83,13 @@ class Experiment:
         sandbox: How candidates run: stubs, limits, the guard and what it allows.
         traffic: When mirroring stops (flags, breaker, budget), and the way out of the request path.
         rules: Error rates, and the floors below which nothing is promoted; see `Rules`.
-        rule: How the verdict is reached: `paired`, or `kayenta` for the verdicts of Spinnaker's judge, with a warning
-            where they are unsound.
-        rerun: Share of the queries on which the worker runs the incumbent again: noise floor, and the arm that
-            seconds and dollars are compared with.
-        outcome: Called with what either arm returned: its answer, as text or `Outcome`. Importable (a function of a
-            module), since candidates need it too; None: texts, messages and mappings with an answer are understood.
+        rule: How the verdict is reached: `paired`, or `kayenta` as Spinnaker's judge, with a warning where unsound.
+        rerun: Share of the queries on which the incumbent is run again: noise floor, and the arm for seconds and cost.
+        outcome: Called with what either arm returned: its answer, as text or `Outcome`. Importable, for candidates.
         failures: Called with what either arm returned or raised: True or a message: it failed; False: it did not; None:
             as usual (`capture.failures`). Importable, as `outcome`.
-        redact: Takes secrets out of every text before it leaves the mirror's process, and out of what candidates answer
-            before it is stored: `redact_secrets`, or `(text, key) -> text`. Importable, as `outcome`.
+        hit_id: What labels call a retrieved document: a path (`"metadata.doc_id"`), or a function to import.
+        redact: Takes secrets out of every text that is sent or stored: `redact_secrets`, or `(text, key) -> text`.
         settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use.
 
     Raises:
@@ -114,6 +112,7 @@ class Experiment:
         rerun: float = 0.2,
         outcome: Extract | None = None,
         failures: Failures | None = None,
+        hit_id: HitId | str | None = None,
         redact: Redactor | None = None,
         settings: Settings | None = None,
     ) -> None:
@@ -130,6 +129,7 @@ class Experiment:
         self.rerun = checked_share("rerun", rerun)
         self.outcome = checked_function("outcome", outcome)
         self.failures = checked_function("failures", failures)
+        self.hit_id, self._hit_id = hit_id, checked_hit_id("hit_id", hit_id)
         self.redact = checked_function("redact", redact)
         traffic = _checked_group("traffic", traffic, Traffic)
         self._transport, self._mounted = traffic.transport, list[Mirror]()
@@ -215,8 +215,7 @@ class Experiment:
             salt: Which units are sampled; by default the experiment's name.
             max_bytes: Cap of the input, of the returned value and of all tool calls, each.
             entry: `"module:attribute"` of the incumbent where it is not where it was defined.
-            redact: Becomes the experiment's own where that has none; a worker knows it only if it imports the module of
-                this mounting: `Experiment(redact=...)` is the better place.
+            redact: Becomes the experiment's own where that has none; `Experiment(redact=...)` is the better place.
             clock: The time of day, aware.
 
         Raises:
@@ -236,7 +235,6 @@ class Experiment:
             (versions[name],) = checked_strings(f"mirror(versions)[{name!r}]", [version])
         if entry is not None:
             checked_target(entry, what="entry")
-        max_bytes = checked_number("mirror(max_bytes)", max_bytes, low=1, whole=True)
         self.redact = self.redact or redact
         mirror = Mirror(
             experiment=self.name,
@@ -252,9 +250,10 @@ class Experiment:
             inputs=inputs,
             outcome=self.outcome,
             failures=self.failures,
+            hit_id=self._hit_id,
             versions=versions,
             redact=redact or self.redact,
-            max_bytes=max_bytes,
+            max_bytes=checked_number("mirror(max_bytes)", max_bytes, low=1, whole=True),
             observe=self.admission.breaker.observe,
             charge=self.admission.charge,
             entry=entry,

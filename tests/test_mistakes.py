@@ -320,11 +320,12 @@ MISTAKES = {
     "a step without parentheses": (lambda: step(answer), r"step\(\) must be a kind.*@step\(\)"),
     "a step's kind misspelt": (lambda: step("modle"), "one of 'model', 'other'.*Did you mean 'model'"),
     "a tool's name as a number": (lambda: tool(name=3), r"tool\(name\) must be a str"),
-    "a retriever's field": (lambda: retriever(doc_id="id"), r"retriever\(doc_id\) must be a function"),
-    "a retriever's option misspelt": (lambda: retriever(docid=None), "no argument 'docid'.*Did you mean 'doc_id'"),
+    "a retriever's field": (lambda: retriever(hit_id="."), r"retriever\(hit_id\) must be a path.*'metadata.doc_id'"),
+    "a retriever's field by its old name": (lambda: retriever(doc_id=str), "no argument 'doc_id'.*It is called hit_id"),
+    "a retriever's option misspelt": (lambda: retriever(hitid=None), "no argument 'hitid'.*Did you mean 'hit_id'"),
     "a retriever's name as a number": (lambda: retriever(name=3), r"retriever\(name\) must be a str"),
     "a step's name as a number": (lambda: step(name=3), r"step\(name\) must be a str"),
-    "an async doc_id": (lambda: retriever(doc_id=async_answer), r"retriever\(doc_id\).*not async"),
+    "an async hit_id": (lambda: retriever(hit_id=async_answer), r"retriever\(hit_id\).*not async"),
     # scorers and gates
     "whole ranks as a float": (lambda: recall(k=5.0), r"a whole number from 1 up, got 5.0. Write 5\."),
     "a scorer's version as a number": (
@@ -551,7 +552,7 @@ RIGHT = {
     "callables": lambda: (
         mirror(attributes=functools.partial(answer), unit=METHOD.call, text=str.strip, inputs=MyScorer().score),
         make(outcome=functools.partial(answer), redact=lambda text, key: text),
-        retriever(doc_id=str),
+        retriever(hit_id=str),
         retriever(async_answer),
         tool(async_answer),
         Stubs({"pay": async_answer, "ask": [functools.partial(answer), Refuse()]}),

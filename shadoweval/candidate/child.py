@@ -28,6 +28,7 @@ from shadoweval.candidate.target import Target
 from shadoweval.candidate.tools import intercept
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.capture.document_parts import HitId
 from shadoweval.capture.failures import Failures
 from shadoweval.capture.outcomes import settled
 from shadoweval.errors import CodecError
@@ -52,6 +53,7 @@ class ChildSetup(msgspec.Struct, frozen=True, kw_only=True):
     """None: it is not loaded yet."""
     stubs: Stubs = Stubs()
     extract: capture.Extract | None = None
+    hit_id: HitId | None = None
     failures: Failures | None = None
     peak: int | None = None
     """Descriptor of /proc/self/clear_refs."""
@@ -127,6 +129,7 @@ class Child:
             seconds=request.seconds,
             stop=self.stop,
         )
+        run.recorder.hit_id = self.setup.hit_id
         if fault is not None:
             why = f"the stubs can't be opened: {type(fault).__name__}"
             self.report(Report(request.id, run.raised(fault, Cause(why, "mend the world in Stubs(worlds=[...])"))))

@@ -18,6 +18,7 @@ from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import mismatch
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.capture import Extract
+from shadoweval.capture.document_parts import HitId
 from shadoweval.capture.failures import Failures
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
 from shadoweval.records import INCUMBENT, Arm, Envelope, Observation
@@ -45,6 +46,7 @@ class CandidatePool:
         processes: Children an arm has at a time.
         scratch: Folder for throw-away files; a temporary one by default.
         extract: The experiment's way from a returned value to the outcome; must be importable.
+        hit_id: The experiment's way to what a retrieved document is known by; as `extract`, or a path.
         failures: What the experiment counts as a failure; must be importable.
 
     Raises:
@@ -64,6 +66,7 @@ class CandidatePool:
         scratch: Path | None = None,
         extract: Extract | None = None,
         failures: Failures | None = None,
+        hit_id: HitId | str | None = None,
     ) -> None:
         self.targets, self.limits, self.guard, self.processes = dict(targets), limits, guard, processes
         self.stubs = stubs or Stubs()
@@ -72,7 +75,7 @@ class CandidatePool:
                 f"A world of the stubs needs a process to itself, but limits.concurrency is {limits.concurrency}. "
                 "Set it to 1 and raise processes instead."
             )
-        self._packed = self.stubs.packed(extract, failures)
+        self._packed = self.stubs.packed(extract, failures, hit_id)
         self._warm = warm or ""
         self._given_scratch, self._scratch = scratch, Path()
         self._runners: dict[tuple[Arm, str], ArmRunner] = {}

@@ -1,35 +1,44 @@
 """From whatever a retriever returns to hits: identity, score and text of each document.
 
-Document identity is not standard: `Document.id` is often None and the id lies in the metadata. It is looked for in
-this order: the user's `doc_id`, attribute or key `id`, `_id`, `doc_id`, then `_id`, `id`, `doc_id`, `source` of the
-metadata (or payload), then the SHA-256 of the text.
+Document identity is not standard. The user's `hit_id` says what it is; else it is looked for under the names in
+`document_parts`, where an application's own id in the metadata comes before one that a store has made up. A document
+with a text alone is known by its text; one whose identity can't be told says so, and is not scored.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
+from shadoweval.capture.document_parts import (
+    ALL_IDS,
+    ALL_METADATA,
+    ALL_SCORES,
+    ALL_TEXTS,
+    IDS,
+    INNER,
+    METADATA,
+    OWN_IDS,
+    PLACES,
+    SCORES,
+    TEXTS,
+    HitId,
+    is_made_up,
+    is_number,
+)
 from shadoweval.capture.wire.rows import HitRow
 
-__all__ = ["DocId", "as_text", "hit_rows", "recorded_rows", "writable"]
+__all__ = ["as_text", "hit_rows", "recorded_rows", "writable"]
 
-DocId = Callable[[Any], str]
 _Row = tuple[str | None, float | None, str | None]
 
-_IDS: Final = ("id", "_id", "doc_id")
-_METADATA_IDS: Final = ("_id", "id", "doc_id", "source")
-_SCORES: Final = ("score", "relevance_score", "_score")
-_TEXTS: Final = ("page_content", "text", "content")
-_METADATA: Final = ("metadata", "payload")
-_UNUSUAL: Final = frozenset((*_METADATA_IDS[:-1], *_SCORES))
+_METADATA_IDS: Final = (*OWN_IDS, *ALL_IDS, *PLACES)
+_UNUSUAL: Final = frozenset((*ALL_IDS, *PLACES, *ALL_SCORES)) - {"source"}
 """What metadata may have besides `source` that matters."""
-_NAMES: Final = frozenset((*_IDS, *_SCORES, *_TEXTS, *_METADATA))
-_NO_METADATA: Final[dict[str, Any]] = {}
-_LISTS: Final = ("points", "documents", "hits", "nodes", "matches", "results")
+_OWN: Final = frozenset(OWN_IDS)
+_NAMES: Final = frozenset((*IDS, *SCORES, *TEXTS, *METADATA))
+_OTHERS: Final = frozenset((*ALL_IDS, *ALL_SCORES, *ALL_TEXTS, *ALL_METADATA, *PLACES, *INNER)) - _NAMES
 _TEXT_CAP: Final = 65_536
 _MOST_TYPES: Final = 1_000
 
@@ -49,9 +58,8 @@ def recorded_rows(documents: Any) -> Sequence[Any]:
 def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR0911, PLR0912 - the request path: each function more is paid for once a document
     """Identity, score and text of documents of the common kinds; None: `hit_rows` must have a look.
 
-    Common are lists of texts, dictionaries, dataclasses and pydantic models (LangChain's `Document` and Qdrant's points
-    among them), or of pairs of one of these and a score. The rows say what those of `hit_rows` do, without ranks; where
-    the identity is the hash of the text it is None, and whoever reads the record works it out.
+    Common are lists of texts, dictionaries, dataclasses and pydantic models, or of pairs of one of these and a score.
+    The rows say what those of `hit_rows` do, without ranks; where the identity is the text's it is None.
     """
     rows: list[_Row] = []
     for document in documents:
@@ -61,7 +69,7 @@ def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR09
                 return None
             document, score = document  # noqa: PLW2901 - a pair's first is the document
             if type(score) is not float:
-                if not _is_number(type(score)):
+                if not is_number(type(score)):
                     return None
                 score = float(score)
             kind = type(document)
@@ -78,12 +86,13 @@ def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR09
                 if type(metadata) is not dict:
                     return None
                 if not _UNUSUAL.isdisjoint(metadata):
-                    if score is None and not metadata.keys().isdisjoint(_SCORES):
-                        return None
+                    identity = _identity_in(metadata, identity, scored=score is not None)
                     if identity is None:
-                        identity = _identity_in(metadata)
+                        return None
                 elif identity is None:
                     identity = metadata.get("source")
+            if kind is dict and None in (score, identity, text) and not _OTHERS.isdisjoint(document):
+                return None
             if identity is not None and type(identity) is not str:
                 identity = str(identity)
             if score is not None and type(score) is not float:
@@ -94,12 +103,15 @@ def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR09
     return rows
 
 
-def _identity_in(metadata: dict[str, Any]) -> Any:
-    for name in _METADATA_IDS:
-        identity = metadata.get(name)
-        if identity is not None:
-            return identity
-    return None
+def _identity_in(metadata: dict[str, Any], identity: Any, *, scored: bool) -> Any:
+    """The document's identity, its own or that in its metadata; None: `hit_rows` must have a look."""
+    if not scored and not metadata.keys().isdisjoint(ALL_SCORES):
+        return None
+    if not _OWN.isdisjoint(metadata) and is_made_up(identity):  # the application's own comes before
+        return None
+    if identity is not None:
+        return identity
+    return next((found for name in _METADATA_IDS if (found := metadata.get(name)) is not None), None)
 
 
 def _parts_of_dict(fields: dict[str, Any]) -> _Parts:
@@ -155,12 +167,13 @@ def _reader(kind: Any) -> Callable[[Any], _Parts] | None:
         or (answering is not None and answering.__module__ != "pydantic.main")
         or getattr(kind, "model_config", {}).get("extra") == "allow"
         or not _NAMES.isdisjoint(getattr(kind, "__private_attributes__", ()))
+        or not _OTHERS.isdisjoint(fields)
     ):
         return None
     # A property or method of that name is no field; a dataclass's default is what its instances have anyway.
     if any(name not in fields or hasattr(type(getattr(kind, name)), "__get__") for name in _NAMES & set(dir(kind))):
         return None
-    names = [[name for name in role if name in fields] for role in (_TEXTS, _IDS, _SCORES, _METADATA)]
+    names = [[name for name in role if name in fields] for role in (TEXTS, IDS, SCORES, METADATA)]
     if max(map(len, names)) > 1:  # the first that is not None
         parts = "parts_of_dict(fields)"
     else:
@@ -171,21 +184,16 @@ def _reader(kind: Any) -> Callable[[Any], _Parts] | None:
     return eval(source, {"parts_of_dict": _parts_of_dict, "len": len})  # noqa: S307 - names of fields only
 
 
-@functools.lru_cache
-def _is_number(kind: type) -> bool:
-    """Whether it can be a score. Numpy's numbers are none of Python's, but say what float they are; arrays do too."""
-    return issubclass(kind, int | float) or (hasattr(kind, "__float__") and not hasattr(kind, "__len__"))
-
-
-def hit_rows(documents: Any, doc_id: DocId | None = None) -> list[HitRow]:
+def hit_rows(documents: Any, hit_id: HitId | None = None) -> list[HitRow]:
     """Rows in the order of Hit's fields, ranks from 1.
 
     Args:
-        documents: Documents (strings, mappings, objects or (document, score) pairs) in ranked order, or an object or
-            mapping that holds them under a common name such as `points` or `documents`.
-        doc_id: Identity of one document.
+        documents: Documents in ranked order (texts, mappings, objects, rows, pairs with a score), or what holds them.
+        hit_id: Identity of one document.
     """
-    return [_row(document, rank, doc_id) for rank, document in enumerate(_ranked(documents), 1)]
+    from shadoweval.capture.document_shapes import ranked, row_of  # noqa: PLC0415 - most documents are of common kinds
+
+    return [row_of(document, rank, hit_id) for rank, document in enumerate(ranked(documents), 1)]
 
 
 def as_text(text: str) -> str:
@@ -196,52 +204,3 @@ def as_text(text: str) -> str:
 def writable(rows: Iterable[Any]) -> list[tuple[Any, ...]]:
     """Rows whose texts can be encoded."""
     return [tuple(as_text(part) if isinstance(part, str) else part for part in row) for row in rows]
-
-
-def _ranked(documents: Any) -> Iterable[Any]:
-    if isinstance(documents, list | tuple):
-        return cast("Iterable[Any]", documents)
-    for name in _LISTS:
-        inner = _part(documents, name)
-        if isinstance(inner, list | tuple):
-            return cast("Iterable[Any]", inner)
-    # A generator is its caller's to consume: it has no hits to show.
-    return () if documents is None or isinstance(documents, Iterator | AsyncIterator) else (documents,)
-
-
-def _part(document: Any, name: str) -> Any:
-    if isinstance(document, Mapping):
-        return cast("Mapping[str, Any]", document).get(name)
-    return getattr(document, name, None)
-
-
-def _row(document: Any, rank: int, doc_id: DocId | None) -> HitRow:
-    score: Any = None
-    if isinstance(document, tuple):
-        pair = cast("tuple[Any, ...]", document)
-        if len(pair) == 2 and _is_number(type(pair[1])):
-            document, score = pair
-    text = document if isinstance(document, str) else _first(document, _TEXTS)
-    text = str(text) if text is not None else None
-    metadata = _part(document, "metadata") or _part(document, "payload")
-    if score is None:
-        score = _first(document, _SCORES)
-        score = _first(metadata, _SCORES) if score is None else score
-    identity = doc_id(document) if doc_id is not None else _identity(document, metadata, text)
-    number = float(score) if score is not None else None
-    return (str(identity), rank, number, text[:_TEXT_CAP] if text is not None else None)
-
-
-def _first(document: Any, names: Iterable[str]) -> Any:
-    if document is None:
-        return None
-    return next((part for name in names if (part := _part(document, name)) is not None), None)
-
-
-def _identity(document: Any, metadata: Any, text: str | None) -> Any:
-    identity = None if isinstance(document, str) else _first(document, _IDS)
-    if identity is None:
-        identity = _first(metadata, _METADATA_IDS)
-    if identity is None:
-        identity = hashlib.sha256((text if text is not None else repr(document)).encode("utf-8", "replace")).hexdigest()
-    return identity

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, Final, Literal, Protocol
 
 from shadoweval.capture.copying import argument_data, packed
+from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.wire.rows import CALL
 from shadoweval.errors import UncopyableError
@@ -121,7 +122,11 @@ class Step:
         try:
             rows_of = self.rows_of
             if rows_of is not None:
-                recorder.add_hits(result if type(result) is Rows else rows_of(result), replace=self.replace)
+                if recorder.hit_id is not None and rows_of is recorded_rows:
+                    rows = hit_rows(result, recorder.hit_id)
+                else:
+                    rows = rows_of(result)
+                recorder.add_hits(result if type(result) is Rows else rows, replace=self.replace)
             if len(recorder.log) < recorder.max_items:
                 recorder.log.append(row)
             else:

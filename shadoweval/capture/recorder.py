@@ -56,6 +56,7 @@ class Recorder:
     Args:
         max_bytes: Cap of all tool results together.
         max_items: Cap of the number of tool calls and steps together, and of hits.
+        hit_id: The experiment's way to what a document is known by; None: see `documents`.
 
     Attributes:
         log: Entries (see `capture.wire.rows`).
@@ -78,6 +79,7 @@ class Recorder:
         "fault",
         "first_chunk",
         "handler",
+        "hit_id",
         "hits",
         "left",
         "log",
@@ -88,7 +90,7 @@ class Recorder:
         "truncated",
     )
 
-    def __init__(self, max_bytes: int = 1 << 20, max_items: int = 1000) -> None:
+    def __init__(self, max_bytes: int = 1 << 20, max_items: int = 1000, *, hit_id: Any = None) -> None:
         self.log: list[Sequence[Any]] = []
         self.hits: list[Sequence[Any]] = []
         self.numbers: itertools.count[int] | None = None
@@ -97,6 +99,7 @@ class Recorder:
         self.truncated = self.closed = False
         self.fault: BaseException | None = None
         self.handler: Any = None
+        self.hit_id: Any = hit_id
         self.streams: list[Any] | None = None
         self.requested: Any
         self.first_chunk: float | None = None

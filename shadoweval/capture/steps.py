@@ -10,7 +10,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Literal, TypeVar, cast, overload
 
-from shadoweval.capture.documents import DocId, hit_rows, recorded_rows
+from shadoweval.capture.document_parts import HitId, checked_hit_id, chosen_by
+from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.entries import Step
 from shadoweval.capture.generators import Ranked
 from shadoweval.capture.recorder import Recorder, current
@@ -35,13 +36,15 @@ def _title(function: Callable[..., Any], name: str | None) -> str:
 @overload
 def retriever(function: _F, /) -> _F: ...
 @overload
-def retriever(*, doc_id: DocId | None = None, replace: bool = False, name: str | None = None) -> Callable[[_F], _F]: ...
-@checked_keywords()
+def retriever(
+    *, hit_id: HitId | str | None = None, replace: bool = False, name: str | None = None
+) -> Callable[[_F], _F]: ...
+@checked_keywords({"doc_id": "It is called hit_id."})
 def retriever(
     function: _F | None = None,
     /,
     *,
-    doc_id: DocId | None = None,
+    hit_id: HitId | str | None = None,
     replace: bool = False,
     name: str | None = None,
 ) -> _F | Callable[[_F], _F]:
@@ -49,7 +52,8 @@ def retriever(
 
     Args:
         function: The retriever, when the decorator is used without parentheses.
-        doc_id: Identity of a document; by default see `documents`.
+        hit_id: What a document is known by, as the labels call it: a function of a document, or the path to it, such
+            as `"metadata.doc_id"`. By default the experiment's, else see `documents`.
         replace: Its list replaces those of earlier retrievers (a reranker's does); else lists are joined.
         name: Name in records; the function's own by default.
 
@@ -57,17 +61,17 @@ def retriever(
         ArgumentError: an argument that can't be used.
     """
     checked_function("retriever()", function, awaited=True)
-    checked_function("retriever(doc_id)", doc_id)
+    own_id = checked_hit_id("retriever(hit_id)", hit_id)
     checked_truth("retriever(replace)", replace)
     _checked_name("retriever(name)", name)
 
     def declare(declared: _F) -> _F:
         checked_function("what @retriever() declares", declared, awaited=True)
         title = _title(declared, name)
-        rows_of = recorded_rows if doc_id is None else functools.partial(hit_rows, doc_id=doc_id)
+        rows_of = recorded_rows if own_id is None else functools.partial(hit_rows, hit_id=own_id)
 
         def taking(recorder: Recorder) -> Ranked:
-            return Ranked(lambda documents: hit_rows(documents, doc_id), recorder.max_items)
+            return Ranked(lambda documents: hit_rows(documents, own_id or recorder.hit_id), recorder.max_items)
 
         return cast("_F", observed(declared, Step("retrieval", title, rows_of=rows_of, replace=replace), taking=taking))
 
@@ -95,13 +99,16 @@ def step(kind: Literal["model", "other"] = "other", *, name: str | None = None) 
     return declare
 
 
-def record_hits(docs: Any, *, doc_id: DocId | None = None, replace: bool = False) -> None:
+def record_hits(docs: Any, *, hit_id: HitId | str | None = None, replace: bool = False) -> None:
     """Record a ranked list of documents where no function returns it. Nothing happens outside a recording."""
     recorder = current.get()
     if recorder is not None:
         try:
-            rows = recorded_rows(docs) if doc_id is None else hit_rows(docs, doc_id)
+            own_id = recorder.hit_id if hit_id is None else chosen_by(hit_id)
+            rows = recorded_rows(docs) if own_id is None else hit_rows(docs, own_id)
             recorder.add_hits(rows, replace=replace)
+            if not rows:  # a search that found nothing is not the same as no search
+                recorder.add_step("retrieval", "record_hits", started=perf_counter(), duration=0.0)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
             recorder.fault = fault
 

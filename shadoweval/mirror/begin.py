@@ -15,7 +15,7 @@ from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.third_party import connections, with_trace
 from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen
 from shadoweval.mirror.call import Call, alone
-from shadoweval.mirror.plan import Site
+from shadoweval.mirror.plan import Plan, Site
 from shadoweval.mirror.sampling import draw, ids, request_id
 from shadoweval.mirror.shield import Shield
 
@@ -116,19 +116,23 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
             call.inputs = args, kwargs
         else:
             call.inputs = call_inputs(args, kwargs, max_bytes=plan.max_bytes)
-        if plan.text is not None:
-            call.text = as_text(str(plan.text(*args, **kwargs)))
-        if plan.key is not None:
-            call.text = call.text, as_text(str(plan.key(*args, **kwargs)))
+        if plan.text is not None or plan.key is not None:
+            call.text = _question(plan, args, kwargs)
         attributes = with_trace(attributes)
         call.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
         call.started_at = site.clock()
         if connections.waiting:
             connections.connect()
-        call.recorder = Recorder(plan.max_bytes)
+        call.recorder = Recorder(plan.max_bytes, hit_id=plan.hit_id)
         installed.watching += 1  # until `Call.ended`
     except BaseException as error:
         if not call.caught(error):
             raise
         return None
     return call
+
+
+def _question(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the user's own readers say of it, as a draft has it."""
+    text = None if plan.text is None else as_text(str(plan.text(*args, **kwargs)))
+    return text if plan.key is None else (text, as_text(str(plan.key(*args, **kwargs))))

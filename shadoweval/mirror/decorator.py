@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from shadoweval.capture.document_parts import HitId
 from shadoweval.capture.outcomes import Extract, settled
 from shadoweval.capture.third_party import adapter
 from shadoweval.checks import checked_keywords, checked_share
@@ -56,6 +57,7 @@ class Mirror:
             argument; by default all of them. Leaves out what can't be copied: a database session, an HTTP request.
         outcome: The outcome from the returned value; by default see `capture.outcomes.answer_text`.
         failures: Says whether what was returned or raised is a failure; by default see `capture.failures`.
+        hit_id: Gives what a retrieved document is known by; by default see `capture.documents`.
         versions: What decides the answer, by name: prompt, model, index.
         redact: Takes secrets out of every text before it leaves the process; `redact_secrets`, or your own.
         clock: The time of day.
@@ -85,6 +87,7 @@ class Mirror:
         inputs: Reader | None = None,
         outcome: Extract | None = None,
         failures: Failures | None = None,
+        hit_id: HitId | None = None,
         versions: Mapping[str, str] | None = None,
         redact: Redactor | None = None,
         clock: Callable[[], datetime] = now,
@@ -110,6 +113,7 @@ class Mirror:
             inputs=inputs,
             outcome=outcome,
             failures=failures,
+            hit_id=hit_id,
             redact=redact,
             versions=dict(versions or {}),
             clock=clock,

@@ -11,6 +11,7 @@ import msgspec
 
 from shadoweval.buckets import first_out
 from shadoweval.capture.copying import encode
+from shadoweval.capture.document_parts import HitId
 from shadoweval.capture.outcomes import Extract
 from shadoweval.mirror.outlet import Outlet
 from shadoweval.protocols import Redactor
@@ -40,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Reader | None
     outcome: Extract | None
     failures: Failures | None
+    hit_id: HitId | None
     redact: Redactor | None
     versions: dict[str, str]
     clock: Callable[[], datetime]

@@ -5,7 +5,19 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-__all__ = ["all_alike", "query_key", "short_hash"]
+__all__ = ["BY_LABELLED_IDS", "TEXT_HASH", "UNREADABLE", "all_alike", "query_key", "short_hash", "text_identity"]
+
+BY_LABELLED_IDS: Final = frozenset(
+    {
+        *("recall", "precision", "hit_rate", "mrr", "ndcg", "average_precision", "bpref", "judged"),
+    }
+)
+"""Metrics, without their rank, that go by the ids of documents which labels name."""
+TEXT_HASH: Final = "sha256:"
+"""Begins the id of a hit that has a text and nothing else to be known by."""
+UNREADABLE: Final = "unreadable:"
+"""Begins the id of a hit whose identity could not be told; after it stands the type of the document."""
+_LONGEST_NAME: Final = 128
 
 _MANY: Final = 20
 
@@ -19,6 +31,13 @@ def query_key(text: str) -> str:
 
     normal = unicodedata.normalize("NFC", " ".join(text.split()))
     return short_hash(normal.encode("utf-8", "replace"))
+
+
+def text_identity(text: str) -> str:
+    """What a hit is known by that is a text alone: a name, such as `doc-17`, is itself; else the text's hash."""
+    if 0 < len(text) <= _LONGEST_NAME and text.isascii() and not any(map(str.isspace, text)):
+        return text
+    return TEXT_HASH + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def short_hash(data: bytes) -> str:

@@ -1,28 +1,74 @@
 """How good the retrieved documents are: against judgements, or, without any, against the incumbent's.
 
 Judgements come with the case file or later as labels (`Labels.relevant`, document id -> grade, 0: not relevant). A
-query that nobody judged is unscored, with that reason. Formulas and conventions: `rank_metrics`.
+query that nobody judged is unscored, with that reason; so is a run of which no retrieval was recorded, or whose hits
+can't be told by an id. Formulas and conventions: `rank_metrics`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
 from shadoweval.checks import checked_keywords, checked_number
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.records.keys import BY_LABELLED_IDS, TEXT_HASH, UNREADABLE
 from shadoweval.scoring import rank_metrics
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.rank_metrics import Judgements, Unjudged
 
-__all__ = ["average_precision", "bpref", "hit_rate", "judged", "mrr", "ndcg", "overlap", "precision", "recall"]
+__all__ = [
+    "NO_RETRIEVAL",
+    "average_precision",
+    "bpref",
+    "by_retrieval",
+    "hit_rate",
+    "judged",
+    "mrr",
+    "ndcg",
+    "overlap",
+    "precision",
+    "recall",
+]
+
+
+def by_retrieval(metric: str) -> bool:
+    """Whether a metric goes by what was retrieved."""
+    return metric.partition("@")[0] in {*BY_LABELLED_IDS, "overlap"}
 
 
 def _ranking(observation: Observation) -> tuple[str, ...]:
     return tuple(hit.id for hit in sorted(observation.hits, key=lambda hit: hit.rank))
+
+
+NO_RETRIEVAL: Final = (
+    "no retrieval was recorded; put @retriever above the function that searches, or call record_hits(documents)"
+)
+"""Why a run has no hits to score. A vector store that is called directly (`similarity_search`) tells nobody."""
+_ONLY_TEXTS: Final = "the hits have no id, only texts; say what labels call them by hit_id='metadata.doc_id'"
+
+
+def _unknown(observation: Observation) -> str | None:
+    """Why nothing is known of what a run retrieved; None: it is, or the run searched and found nothing."""
+    if not observation.hits and all(step.kind != "retrieval" for step in observation.steps):
+        return NO_RETRIEVAL
+    for hit in observation.hits:
+        if hit.id.startswith(UNREADABLE):
+            kind = hit.id.removeprefix(UNREADABLE)
+            return f"what a hit is known by can't be told from a {kind}; say it by hit_id='metadata.doc_id'"
+    return None
+
+
+def _unknown_to_labels(observation: Observation, judgements: Judgements) -> str | None:
+    """As `_unknown`; hits known by their text alone are none that labels could name."""
+    texts = bool(observation.hits) and all(hit.id.startswith(TEXT_HASH) for hit in observation.hits)
+    if texts and judgements.grades.keys().isdisjoint(_ranking(observation)):
+        return _ONLY_TEXTS
+    return _unknown(observation)
 
 
 def _against_judgements(name: str, value: Callable[[Sequence[str], Judgements], float]) -> PairScorer:
@@ -30,6 +76,9 @@ def _against_judgements(name: str, value: Callable[[Sequence[str], Judgements], 
         judgements = rank_metrics.read_judgements(pair.labels.relevant)
         if isinstance(judgements, Unjudged):
             return {name: Unscored(judgements.value)}
+        unknown = _unknown_to_labels(observation, judgements)
+        if unknown is not None:
+            return {name: Unscored(unknown)}
         return {name: Scored(value(_ranking(observation), judgements))}
 
     return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
@@ -119,6 +168,9 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
             return Unscored("the served run failed, there is nothing to agree with")
         if other.failed:
             return Scored(0.0)
+        unknown = _unknown(served) or _unknown(other)
+        if unknown is not None:
+            return Unscored(unknown)
         return Scored(rank_metrics.jaccard_of(_ranking(served), _ranking(other), k=self.k))
 
 

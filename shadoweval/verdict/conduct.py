@@ -30,6 +30,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     metric: str = ""
     """The metric it is about; empty: the whole trial."""
+    void: bool = False
+    """What the metric says of the candidate is no evidence, not even against it."""
 
 
 def conduct_problems(trial: Trial, rules: Rules) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ rollback > hold (error) > hold (inconclusive) > promote.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,9 +88,10 @@ def decide(
     missing = missing_share(coverage, trial)
     gates = tuple(weigh(claim, rules=rules, missing=missing) for claim in counted.claims)
     named = {problem.metric: problem.sentence for problem in reversed(unsound)}
-    outcome = conclude(gates, rules, problems=named)
+    void = {problem.metric for problem in unsound if problem.void}
+    outcome = conclude(gates, rules, problems=named, void=void)
     if outcome.decision == "promote" or (all_reasons and outcome.why == "inconclusive"):
-        outcome = conclude(gates, rules, problems=named, barriers=barriers(trial, rules))
+        outcome = conclude(gates, rules, problems=named, void=void, barriers=barriers(trial, rules))
     return Decided(outcome=outcome, gates=gates, problems=unsound, trial=counted)
 
 
@@ -134,15 +135,18 @@ def conclude(
     rules: Rules,
     *,
     problems: Mapping[str, str],
+    void: Collection[str] = (),
     barriers: Sequence[str] = (),
 ) -> Outcome:
     """The decision over all gates.
 
-    `problems` says what is wrong with the evidence, metric -> sentence, "" for the whole trial; `barriers` are further
-    reasons not to promote yet.
+    `problems` says what is wrong with the evidence, metric -> sentence, "" for the whole trial; gates on `void` metrics
+    prove nothing, not even against the candidate; `barriers` are further reasons not to promote yet.
     """
     deciding = [number for number, gate in enumerate(gates) if not gate.claim.gate.dry_run]
-    broken, alarm = _broken(gates, deciding, rules)
+    counting = [number for number in deciding if gates[number].claim.metric.name not in void]
+    broken, alarm = _broken(gates, counting, rules)
+    broken = {number for number in broken if gates[number].claim.metric.name not in void}
     judged = [
         _state(gate, rules, broken=number in broken, problem=problems.get(gate.claim.metric.name, ""))
         for number, gate in enumerate(gates)

@@ -15,6 +15,7 @@ import numpy as np
 from shadoweval.evidence.inputs import IntArray
 from shadoweval.evidence.slices import AttributeColumn
 from shadoweval.records import Answered, Arm, Observation, Pair, Query, WriteComparison
+from shadoweval.verdict.labelled_hits import LabelledHits
 from shadoweval.verdict.writes import WriteFacts
 
 __all__ = ["MEND", "UNFAITHFUL", "Facts", "PairFacts", "attribute_columns", "facts_of"]
@@ -58,6 +59,10 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
     incumbent_failed: bool = False
     candidate_failed: bool = False
     """Each by its own doing."""
+    judged: tuple[str, ...] = ()
+    """Ids that the query's labels name."""
+    hits: dict[str, tuple[str, ...]] = {}
+    """Ids of what each of `incumbent` and `candidate` retrieved, where labels name some."""
     aborted: bool = False
     """The caller went away; the pair is counted, and not judged."""
     rerun: bool = False
@@ -87,6 +92,8 @@ def facts_of(pair: Pair) -> PairFacts:
         query_id=query.id,
         key=query.key,
         text_key=query.text_key,
+        judged=tuple(pair.labels.relevant),
+        hits=_ids(pair) if pair.labels.relevant else {},
         unit=query.unit,
         asked_at=query.asked_at,
         ran_at=pair.candidate.started_at,
@@ -118,6 +125,11 @@ def _unfaithful(run: Observation) -> dict[str, int]:
     return dict(calls)
 
 
+def _ids(pair: Pair) -> dict[str, tuple[str, ...]]:
+    arms = {"incumbent": pair.served, "candidate": pair.candidate}
+    return {arm: tuple(hit.id for hit in run.hits) for arm, run in arms.items() if run.hits}
+
+
 @dataclass(slots=True, kw_only=True)
 class Facts:
     """Counts over a batch that the checks of the evidence need; batches add up."""
@@ -141,6 +153,7 @@ class Facts:
     units: set[str] = field(default_factory=set[str])
     texts: set[str] = field(default_factory=set[str])
     """Units of inference and texts' keys, two at most: whether there is more than one."""
+    labelled: LabelledHits = field(default_factory=LabelledHits)
 
     def count(self, facts: PairFacts) -> None:
         """Count one pair."""
@@ -161,6 +174,7 @@ class Facts:
         self.highest_bucket = max(self.highest_bucket, facts.bucket)
         _keep_two(self.units, (facts.unit or facts.key,))
         _keep_two(self.texts, (facts.text_key,))
+        self.labelled.count(facts.judged, facts.hits)
         self.live_writes += facts.live_writes
         self.incumbent_failed += facts.incumbent_failed
         self.candidate_failed += facts.candidate_failed
@@ -178,6 +192,7 @@ class Facts:
         self.salts |= other.salts
         _keep_two(self.units, other.units)
         _keep_two(self.texts, other.texts)
+        self.labelled.merge(other.labelled)
         self.highest_bucket = max(self.highest_bucket, other.highest_bucket)
         self.writes.merge(other.writes)
         for name in _COUNTS:
@@ -193,6 +208,7 @@ class Facts:
             "units": sorted(self.units),
             "texts": sorted(self.texts),
             "writes": self.writes.to_state(),
+            "labelled": self.labelled.to_state(),
             "numbers": [getattr(self, name) for name in _NUMBERS],
         }
 
@@ -204,6 +220,7 @@ class Facts:
         self.salts = set(state["salts"])
         self.units, self.texts = set(state["units"]), set(state["texts"])
         self.writes.restore(state["writes"])
+        self.labelled.restore(state["labelled"])
         for name, value in zip(_NUMBERS, state["numbers"], strict=True):
             setattr(self, name, value)
 

@@ -16,6 +16,7 @@ from shadoweval.evidence.bets import discordant_log_e
 from shadoweval.evidence.validity import control_log_e, sample_ratio_log_e
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, all_alike
+from shadoweval.records.keys import BY_LABELLED_IDS
 from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems, ended_share
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import MetricCounts
@@ -162,6 +163,9 @@ def _scores(trial: Trial) -> Iterator[Problem]:
     for metric in trial.metrics:
         gates = [gate for gate in trial.gates if gate.base == metric.name]
         if gates:
+            if metric.name.partition("@")[0] in BY_LABELLED_IDS:
+                for _arm, sentence in trial.facts.labelled.unknown():
+                    yield Problem(name="unknown_ids", metric=metric.name, sentence=sentence, void=True)
             compared = any(gate.compares for gate in gates)
             yield from _of_metric(metric, trial.counts[metric.name], compared=compared, metrics=len(trial.metrics))
 

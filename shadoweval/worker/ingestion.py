@@ -13,6 +13,7 @@ from shadoweval.errors import CodecError
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Receiver, Store
 from shadoweval.records import INCUMBENT, Arm, Envelope, all_alike
+from shadoweval.scoring.retrieval import NO_RETRIEVAL, by_retrieval
 from shadoweval.transport.receiver import wipe_settled
 
 __all__ = ["Ingestion", "arms_of"]
@@ -20,6 +21,7 @@ __all__ = ["Ingestion", "arms_of"]
 log: Final = logging.getLogger(__name__)
 
 _BATCH: Final = 500
+_MANY: Final = 20
 
 
 def arms_of(experiment: Experiment, envelope: Envelope) -> Sequence[Arm]:
@@ -44,6 +46,8 @@ class Ingestion:
         self._texts: set[str] = set()
         """Of the calls so far, two at most: whether there is more than one."""
         self._alike = ""
+        self._retrieved = not any(by_retrieval(metric) for metric in experiment.metrics)
+        """Whether any call has recorded a retrieval, or nothing is scored that needs one."""
 
     def step(self) -> int:
         """Move one batch. Returns how many frames were taken: 0 where none wait, or another process is reading."""
@@ -70,12 +74,17 @@ class Ingestion:
         return len(batch.frames) + len(batch.corrupt)
 
     def _look_at_queries(self, envelopes: Sequence[Envelope]) -> None:
-        """Warn once where all calls until now count, or read, as one query."""
+        """Warn once where all calls until now count, or read, as one query, or none has retrieved what is scored."""
         for envelope in envelopes:
             for values, value in ((self._units, envelope.query.cluster), (self._texts, envelope.query.text_key)):
                 if len(values) <= 1:
                     values.add(value)
+            if envelope.served.hits or any(step.kind == "retrieval" for step in envelope.served.steps):
+                self._retrieved = True
         self._calls += len(envelopes)
+        if not self._retrieved and self._calls >= _MANY:
+            self._retrieved = True
+            log.warning("none of the first %d calls recorded a retrieval: %s", self._calls, NO_RETRIEVAL)
         alike = all_alike(self._calls, queries=len(self._units), texts=len(self._texts))
         if alike and not self._alike:
             log.warning("queries can't be told apart: %s", alike, extra={"experiment": self._experiment.name})

@@ -122,6 +122,7 @@ def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: in
         processes=processes,
         extract=experiment.outcome,
         failures=experiment.failures,
+        hit_id=experiment.hit_id,
     )
 
 

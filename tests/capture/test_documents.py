@@ -17,7 +17,7 @@ from shadoweval.capture import documents as documents_module
 from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.wire.rows import joined_hits
 
-SHA = hashlib.sha256(b"the text").hexdigest()
+SHA = "sha256:" + hashlib.sha256(b"the text").hexdigest()
 
 
 def document(**parts: Any) -> SimpleNamespace:

@@ -259,7 +259,7 @@ def test_faults_inside_tools_and_retrievers_are_not_felt() -> None:
     """A document whose id can't be read, an argument that can't be compared: the call is dropped, the tool works."""
     from shadoweval.capture import retriever, tool
 
-    @retriever(doc_id=breaks)
+    @retriever(hit_id=breaks)
     def find(question: str) -> list[dict[str, str]]:
         return [{"id": "a"}]
 

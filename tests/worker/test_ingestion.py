@@ -9,7 +9,7 @@ from shadoweval import Experiment, Settings, Traffic, evaluate, no_worse
 from shadoweval.cli.storage import status_lines
 from shadoweval.codec import decode_envelope
 from shadoweval.records import Envelope
-from shadoweval.scoring import token_f1
+from shadoweval.scoring import recall, token_f1
 from shadoweval.store import SqlStore
 from shadoweval.testing import MemoryTransport, make_observation
 from shadoweval.transport import SpoolReceiver, SpoolTransport
@@ -27,7 +27,7 @@ def experiment_of(tmp_path: Any, **options: Any) -> Experiment:
     return Experiment(
         name="support",
         candidates={"new": "m:f"},
-        scorers=[token_f1()],
+        scorers=options.pop("scorers", [token_f1()]),
         gates=[no_worse("token_f1", by=0.1)],
         settings=Settings(home=tmp_path),
         rules=Rules(min_hours=0.0),
@@ -114,3 +114,19 @@ def test_calls_that_all_read_the_same_are_said_loudly(tmp_path, store, caplog):
     assert "ALARM: all 30 calls read the same" in "\n".join(status_lines(experiment, store=store, receiver=receiver))
     evaluation = evaluate(experiment, store=store, closed=True)
     assert any("mirror(text=...)" in note for note in evaluation.notes)
+
+
+def test_answers_without_any_retrieval_are_said_loudly(tmp_path, store, caplog):
+    """Where recall is scored and nobody records what was found, the first calls say so, not the verdict weeks later."""
+    experiment = experiment_of(
+        tmp_path,
+        scorers=[recall(k=5), token_f1()],
+        traffic=Traffic(transport=SpoolTransport(tmp_path / "support")),
+    )
+    answer = experiment.mirror(control=0.0)(lambda query: "x")
+    for number in range(30):
+        answer(f"q{number}")
+    Ingestion(experiment, store=store, receiver=SpoolReceiver(tmp_path / "support")).drain()
+
+    assert "none of the first 30 calls recorded a retrieval" in caplog.text
+    assert "@retriever" in caplog.text

@@ -19,7 +19,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from shadoweval.adapters.langchain.recorder_events import Nodes, node_name, origin_of_error, run_name, used_tokens
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
-from shadoweval.capture.documents import recorded_rows
+from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.tools import said_effect
@@ -195,7 +195,8 @@ class RecordingHandler(BaseCallbackHandler):
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **event: Any) -> None:
         """It returned documents."""
         try:
-            self.recorder.add_hits(recorded_rows(documents))
+            hit_id = self.recorder.hit_id
+            self.recorder.add_hits(recorded_rows(documents) if hit_id is None else hit_rows(documents, hit_id))
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault
         self._end(run_id)

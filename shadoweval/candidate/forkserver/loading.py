@@ -23,6 +23,7 @@ from shadoweval.candidate.guard.inherited import in_use
 from shadoweval.candidate.target import load_target, warm_up
 from shadoweval.candidate.tools import functions
 from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.capture.document_parts import chosen_by
 from shadoweval.errors import TargetError
 
 __all__ = ["load", "ready"]
@@ -39,13 +40,14 @@ def load(start: Start, setup: ChildSetup) -> ChildSetup:
         TargetError: something can't be imported, or `warm` raised.
     """
     target = load_target(start.target)
-    stubs, (extract, failures) = _unpacked(start)
+    stubs, (extract, failures, hit_id) = _unpacked(start)
     functions.redirect(stubs.functions, effects=stubs.effects)
     warm_up(start.warm)
     setup.interception.effects = stubs.effects
     structured = {tool for tool, function in stubs.functions.items() if functions.structured(function)}
     setup.interception.structured = structured
-    return msgspec.structs.replace(setup, loaded=target, stubs=stubs, extract=extract, failures=failures)
+    hits = None if hit_id is None else chosen_by(hit_id)
+    return msgspec.structs.replace(setup, loaded=target, stubs=stubs, extract=extract, failures=failures, hit_id=hits)
 
 
 def _unpacked(start: Start) -> tuple[Stubs, Any]:

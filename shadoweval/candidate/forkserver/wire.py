@@ -49,7 +49,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     arm: Arm
     limits: Limits
     stubs: bytes
-    """Pickled `(Stubs, (extract, failures))`."""
+    """Pickled `(Stubs, (extract, failures, hit_id))`."""
     guard: GuardPolicy | None
     """What children may touch; None: no guard."""
     scratch: str

@@ -195,7 +195,7 @@ class Stubs:
         """Whether a process can serve only one query at a time under these stubs."""
         return any(world.exclusive for world in self.worlds)
 
-    def packed(self, *functions: Callable[[Any], Any] | None) -> bytes:
+    def packed(self, *functions: Callable[[Any], Any] | str | None) -> bytes:
         """These stubs, and functions beside them, as bytes for a process of ours.
 
         Raises:

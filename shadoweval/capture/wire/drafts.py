@@ -17,7 +17,6 @@ from shadoweval import codec
 from shadoweval.buckets import bucket
 from shadoweval.capture.copying import encode, encode_value
 from shadoweval.capture.wire.inputs import freeze_call
-from shadoweval.capture.wire.questions import arguments_by_name, identity_of, question_of
 from shadoweval.capture.wire.rows import call_rows, failed_step, joined_hits, step_rows, usage_row
 from shadoweval.errors import CorruptFrameError, UncopyableError
 from shadoweval.records import INCUMBENT
@@ -106,6 +105,12 @@ def _envelope(draft: list[Any]) -> tuple[Any, ...]:
 
 def _question(text: Any, inputs: bytes, names: Sequence[str] = ()) -> tuple[str, str]:
     """The question's text, and the query's identity."""
+    from shadoweval.capture.wire.questions import (  # noqa: PLC0415 - readers', not the request path's
+        arguments_by_name,
+        identity_of,
+        question_of,
+    )
+
     key: str | None = None
     if type(text) is list:
         text, key = text

@@ -8,7 +8,6 @@ lists for tuples, is the same log.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -16,6 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import codec
+from shadoweval.records.keys import text_identity
 
 __all__ = ["CALL", "INDEX", "HitRow", "StepRow", "call_rows", "failed_step", "joined_hits", "step_rows", "usage_row"]
 
@@ -73,7 +73,7 @@ def _step(kind: str, name: str, *, times: tuple[float, float], rest: tuple[Any, 
 def joined_hits(lists: Sequence[Sequence[Sequence[Any]]], most: int) -> list[HitRow]:
     """The hits of all retrievals: first occurrence of each document, ranks from 1.
 
-    A hit is a row as `Hit` has it, or an id, a score and a text in ranked order; no id: the hash of the text.
+    A hit is a row as `Hit` has it, or an id, a score and a text in ranked order; no id: `text_identity`.
     """
     if len(lists) == 1:
         return [_hit(row, rank) for rank, row in enumerate(lists[0][:most], 1)]
@@ -90,7 +90,7 @@ def _hit(row: Sequence[Any], rank: int) -> HitRow:
         return cast("HitRow", tuple(row))
     identity, score, text = row
     if identity is None:
-        identity = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+        identity = text_identity(text)
     return (identity, rank, score, text)
 
 
