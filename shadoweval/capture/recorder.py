@@ -8,9 +8,11 @@ together is worked out by whoever reads them (`capture.wire.rows`). Everything i
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
+from sys import modules
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -32,7 +34,9 @@ from shadoweval.capture.wire.rows import (
 from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
-__all__ = ["Parts", "Recorder", "current", "recording"]
+__all__ = ["Parts", "Recorder", "carried", "current", "recording"]
+
+_numbering: Final = threading.Lock()
 
 _Kind = Literal["model", "retrieval", "tool", "other"]
 
@@ -113,7 +117,8 @@ class Recorder:
     def next_index(self) -> int:
         """An index for a step that others will lie in."""
         if self.numbers is None:
-            self.numbers = itertools.count()
+            with _numbering:  # two threads must not begin to count
+                self.numbers = self.numbers or itertools.count()
         return next(self.numbers)
 
     def add_step(self, kind: _Kind, name: str, *, started: float, duration: float, error: str | None = None) -> None:
@@ -239,6 +244,8 @@ _NOTHING: Final = Parts()
 _decode_calls: Final = msgspec.msgpack.Decoder(tuple[ToolCall, ...]).decode
 
 current: Final[ContextVar[Recorder | None]] = ContextVar("shadoweval_recorder", default=None)
+carried: Final[list[ContextVar[Any]]] = [current]
+"""Variables that belong to a run, in whichever thread its work goes on."""
 
 
 def active() -> Recorder | None:
@@ -255,7 +262,7 @@ class _Recording:
         self._recorder = recorder
 
     def __enter__(self) -> Recorder:
-        if connections.waiting:
+        if connections.modules != len(modules):
             connections.connect()
         installed.watching += 1
         self._token: Token[Recorder | None] = current.set(self._recorder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -19,7 +20,12 @@ _TRACING: Final = "opentelemetry.trace"
 
 TABLE: Final[Mapping[str, Mapping[str, str]]] = {
     # Called without arguments, once, when a recording begins in a process that has loaded the library.
-    "recorder": {"langchain_core.runnables.base": "langchain.recorder_hook:register"},
+    "recorder": {
+        "concurrent.futures.thread": "threads:carry_executors",
+        "langchain_core.runnables.base": "langchain.recorder_hook:register",
+        "multiprocessing.pool": "threads:carry_pools",
+        "threading": "threads:carry_threads",
+    },
     # Called with a query's attributes, which it gives back with the trace that the query is a part of.
     "trace": {_TRACING: "opentelemetry:traced"},
     # Called by the methods of `Mirror` that mount it over something which is no function.
@@ -51,22 +57,27 @@ class _Connections:
     """Libraries that tell recordings what they do.
 
     Attributes:
-        waiting: Those that don't yet; empty: there is nothing left to look for when a recording begins.
+        waiting: Those that don't yet.
+        modules: How many modules were loaded when it was looked last: as long as there are no more, nobody need look.
     """
 
-    __slots__ = ("waiting",)
+    __slots__ = ("modules", "waiting")
 
     def __init__(self) -> None:
         self.waiting = tuple(TABLE["recorder"])
+        self.modules = -1
 
     def connect(self) -> None:
-        """Connect those that were loaded meanwhile; at most one lookup in `sys.modules` for each that was not."""
-        for library in self.waiting:
-            if library in sys.modules:
-                adapter("recorder", library)()
-                self.waiting = tuple(name for name in self.waiting if name != library)
+        """Connect those that were loaded meanwhile, each once."""
+        with _lock:
+            self.modules = len(sys.modules)
+            for library in self.waiting:
+                if library in sys.modules:
+                    self.waiting = tuple(name for name in self.waiting if name != library)
+                    adapter("recorder", library)()
 
 
+_lock: Final = threading.RLock()
 connections: Final = _Connections()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
+from sys import modules
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from shadoweval.capture.copying import encode
 from shadoweval.capture.documents import as_text
 from shadoweval.capture.interception import installed
-from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.recorder import Recorder, carried, current
 from shadoweval.capture.third_party import connections, with_trace
 from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen
 from shadoweval.mirror.call import Call, alone
@@ -24,6 +25,7 @@ __all__ = ["begin"]
 _EMPTY: Final = msgspec.Raw(encode({}))
 _NONE: Final[Mapping[str, Any]] = {}
 _running, _control = current.get, alone.get
+carried.append(alone)
 _Decision = tuple[str, float | None, Mapping[str, Any]]
 
 
@@ -121,7 +123,7 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
         attributes = with_trace(attributes)
         call.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
         call.started_at = site.clock()
-        if connections.waiting:
+        if connections.modules != len(modules):
             connections.connect()
         call.recorder = Recorder(plan.max_bytes, hit_id=plan.hit_id)
         installed.watching += 1  # until `Call.ended`

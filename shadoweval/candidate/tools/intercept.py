@@ -2,18 +2,17 @@
 
 `@tool` functions ask capture's interceptor. LangChain's tools are patched where they are loaded: their classes' `_run`
 and `_arun`, below validation and callbacks and above everything that calls them, so that ToolNode, nested graphs,
-closures and raw threads are covered alike. Threads inherit the context of whoever starts them (as Python 3.14 does
-under `-X thread_inherit_context`), so that a call from a thread is known to belong to its run.
+closures and raw threads are covered alike. Work in other threads is known to belong to its run as in production
+(`adapters.threads`).
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextvars
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
@@ -24,7 +23,8 @@ from shadoweval import capture
 from shadoweval.candidate.tools.replay import Normal
 from shadoweval.candidate.tools.session import Session
 from shadoweval.capture.identity import parsed
-from shadoweval.capture.third_party import TABLE, adapter
+from shadoweval.capture.recorder import carried
+from shadoweval.capture.third_party import TABLE, adapter, connections
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -79,7 +79,9 @@ class Interception:
 def install(interception: Interception) -> None:
     """Make `interception` answer every tool call of this process, those of libraries that are imported later too."""
     capture.set_interceptor(interception)
-    _inherit_context()
+    carried.append(session)
+    importlib.import_module("concurrent.futures.thread")  # so that its work is carried from the beginning
+    connections.connect()
     sys.meta_path.insert(0, _PatchOnImport())
 
 
@@ -113,20 +115,3 @@ class _PatchOnImport(importlib.abc.MetaPathFinder):
 
             loader.exec_module = exec_module
         return spec
-
-
-def _inherit_context() -> None:
-    start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
-
-    def start_inheriting(self: threading.Thread) -> None:
-        context, run = contextvars.copy_context(), self.run
-        self.run = lambda: context.run(run)
-        start(self)
-
-    def submit_inheriting(
-        executor: concurrent.futures.ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> concurrent.futures.Future[Any]:
-        return submit(executor, contextvars.copy_context().run, function, *args, **kwargs)
-
-    threading.Thread.start = start_inheriting
-    concurrent.futures.ThreadPoolExecutor.submit = submit_inheriting

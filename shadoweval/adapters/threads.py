@@ -1,0 +1,95 @@
+"""Work that a run hands to other threads belongs to the run: its tools, retrievers and steps are recorded there too.
+
+Python gives a new thread an empty context, and the work of an executor the context of whoever began its thread. So what
+starts work is wrapped, once a process, when the first recording begins after its module was loaded:
+`Thread.start` (of `Timer` and other subclasses too), `ThreadPoolExecutor.submit` (which `map` and `run_in_executor`
+call) and the methods of `multiprocessing.pool.ThreadPool`. Outside a recording they do what they did. Inside one only
+our own variables come along, no variable of the application. The threads of pools themselves, which serve many runs,
+get nothing.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread
+import functools
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final
+
+from shadoweval.capture.recorder import carried
+
+__all__ = ["carry_executors", "carry_pools", "carry_threads"]
+
+_POOLS: Final = ("concurrent.futures.thread", "multiprocessing.pool", "anyio.")
+"""Modules, or their beginning, whose threads wait for work of anybody's."""
+_METHODS: Final = (*("apply", "apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered"),)
+
+
+def _with_run(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called as a part of the run that this context belongs to; itself outside a run."""
+    belonging: list[tuple[ContextVar[Any], Any]] = [
+        (variable, value) for variable in carried if (value := variable.get()) is not None
+    ]
+    if not belonging:
+        return function
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        tokens = [(variable, variable.set(value)) for variable, value in belonging]
+        try:
+            return function(*args, **kwargs)
+        finally:
+            for variable, token in reversed(tokens):
+                variable.reset(token)
+
+    return called
+
+
+def carry_threads() -> None:
+    """Threads that a run starts."""
+    start = threading.Thread.start
+
+    @functools.wraps(start)
+    def started(self: threading.Thread) -> None:
+        serves = f"{getattr(getattr(self, '_target', None), '__module__', '')}", type(self).__module__
+        if not any(module.startswith(_POOLS) for module in serves):
+            run = self.run
+            ours = _with_run(run)
+            if ours is not run:
+
+                def once() -> None:
+                    del self.run  # what refers to itself would be kept until the garbage is collected
+                    ours()
+
+                self.run = once
+        start(self)
+
+    threading.Thread.start = started
+
+
+def carry_executors() -> None:
+    """Work that a run submits to an executor of threads."""
+    pool = concurrent.futures.thread.ThreadPoolExecutor
+    submit = pool.submit
+
+    @functools.wraps(submit)
+    def submitted(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return submit(self, _with_run(fn), *args, **kwargs)
+
+    pool.submit = submitted
+
+
+def carry_pools() -> None:
+    """Work that a run gives to a pool of threads; to one of processes it goes as it is."""
+    pool = sys.modules["multiprocessing.pool"].ThreadPool
+    for name in _METHODS:
+        setattr(pool, name, _giving(getattr(pool, name)))
+
+
+def _giving(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def given(self: Any, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return method(self, _with_run(func), *args, **kwargs)
+
+    return given
