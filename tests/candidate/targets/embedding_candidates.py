@@ -23,3 +23,9 @@ def embeds(question):
     if question == "crash":
         os._exit(1)
     return ",".join(f"{value:.4f}" for value in model().encode([question])[0][:8])
+
+
+def embeds_with_progress(question):
+    """Starts tqdm's monitor, as every progress bar does."""
+    vector = model().encode([question], show_progress_bar=True)[0]
+    return f"{os.getpid()} {vector[0]:.4f}"
