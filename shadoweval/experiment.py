@@ -192,6 +192,7 @@ class Experiment:
         text: Callable[..., str] | None = None,
         key: Callable[..., str] | None = None,
         inputs: Callable[..., Any] | None = None,
+        ignore: Sequence[str] = (),
         versions: Mapping[str, str] | None = None,
         control: float = 0.05,
         salt: str | None = None,
@@ -210,6 +211,7 @@ class Experiment:
             key: Gives what the query is known by; by default all arguments.
             inputs: Gives what a candidate is called with, a mapping of keyword arguments or the only argument, without
                 what can't be copied: a database session, an HTTP request. By default all of the call's.
+            ignore: Names of arguments that no candidate gets, as a shorter way than `inputs`: `["request", "say"]`.
             versions: What decides the answer, by name: prompt, model, index.
             control: Share of the sampled calls that is left alone, to compare durations with.
             salt: Which units are sampled; by default the experiment's name.
@@ -222,8 +224,7 @@ class Experiment:
             ArgumentError, ShareError, TargetError: an argument that can't be used.
         """
         if callable(sample):
-            mend = "Write @experiment.mirror(sample=0.1)."
-            raise ArgumentError("mirror()", sample, expected="given a share", mend=mend)
+            raise ArgumentError("mirror()", sample, expected="a share", mend="Write @experiment.mirror(sample=0.1).")
         readers = {"attributes": attributes, "unit": unit, "text": text, "key": key, "inputs": inputs}
         for name, reader in {**readers, "redact": redact, "clock": clock}.items():
             checked_function(f"mirror({name})", reader)
@@ -248,6 +249,7 @@ class Experiment:
             text=text,
             key=key,
             inputs=inputs,
+            ignore=ignore,
             outcome=self.outcome,
             failures=self.failures,
             hit_id=self._hit_id,
@@ -274,9 +276,9 @@ class Experiment:
 
     def _opened_transport(self) -> Transport:
         if self._transport is None:
-            from shadoweval.transport import open_transport  # noqa: PLC0415 - no file before the first mirrored call
+            from shadoweval.transport import shared_transport  # noqa: PLC0415 - no file before the first mirrored call
 
-            self._transport = open_transport(self.spool)
+            self._transport = shared_transport(self.spool)
         return self._transport
 
     def _counted(self) -> Counter[str]:

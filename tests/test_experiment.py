@@ -1,5 +1,7 @@
 """The one definition."""
 
+from pathlib import Path
+
 import pytest
 
 from shadoweval import Experiment, Traffic, at_most, better, no_worse
@@ -158,3 +160,22 @@ def test_kill_stops_and_resume_starts(make):
     assert experiment.resume()
     answer("two")
     assert len(transport.frames) == 1
+
+
+def test_a_process_has_one_way_out_for_a_home_and_a_name(tmp_path):
+    """A script that runs again at each interaction makes an experiment each time, without files and processes."""
+    folder = Path("/proc/self/fd")
+    settings = Settings(home=str(tmp_path / "home"))
+
+    def interaction(number):
+        app = Experiment(name="app", candidates={"c": "x:y"}, settings=settings)
+        assert app.mirror(control=0.0)(lambda question: question)(f"q{number}") == f"q{number}"
+        return app
+
+    kept = [interaction(0)]
+    opened = len(list(folder.iterdir())) if folder.exists() else 0
+    kept += [interaction(number) for number in range(1, 20)]
+    assert len({id(app._opened_transport()) for app in kept}) == 1
+    assert not folder.exists() or len(list(folder.iterdir())) <= opened + 1
+    assert kept[-1]._counted()["mirrored"] == 20
+    kept[0]._opened_transport().close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
@@ -28,7 +29,9 @@ class Target:
         self.name = name
         self.runnable = hasattr(value, "ainvoke") and hasattr(value, "invoke")
         # ainvoke runs what is async and what is not; invoke fails on tools and nodes that are async only.
-        self.call: Callable[..., Any] = value.ainvoke if self.runnable else value
+        self.ignored: tuple[str, ...] = getattr(getattr(value, "_mirrored_call", value), "ignored_by_mirror", ())
+        call = _with_nothing_for(value, self.ignored) if self.ignored else value
+        self.call: Callable[..., Any] = value.ainvoke if self.runnable else call
         self.concurrent = self.runnable or _is_async(value)
         self.versions = _versions(name, value, module)
 
@@ -40,11 +43,33 @@ class Target:
             parameters = inspect.signature(self.call).parameters.values()
         except (TypeError, ValueError):
             return None
+        parameters = [p for p in parameters if p.name not in self.ignored]
         return [Parameter(p.name, int(p.kind), p.default is not p.empty or p.kind in _STARRED) for p in parameters]
 
 
+def _with_nothing_for(function: Callable[..., Any], ignored: Sequence[str]) -> Callable[..., Any]:
+    """An incumbent whose mirror ignores some arguments, called without them: they are their defaults, else None."""
+    absent = [
+        (position, parameter, None if parameter.default is parameter.empty else parameter.default)
+        for position, parameter in enumerate(inspect.signature(function).parameters.values())
+        if parameter.name in ignored
+    ]
+
+    @functools.wraps(function)
+    def filled(*args: Any, **kwargs: Any) -> Any:
+        given = list(args)
+        for position, parameter, value in absent:
+            if given and position <= len(given) and parameter.kind is not parameter.KEYWORD_ONLY:
+                given.insert(position, value)
+            else:
+                kwargs[parameter.name] = value
+        return function(*given, **kwargs)
+
+    return filled
+
+
 def _is_async(value: Any) -> bool:
-    inner = value if inspect.isroutine(value) else getattr(value, "func", type(value).__call__)
+    inner = value if inspect.isroutine(value) else getattr(value, "func", value.__call__)
     return any(test(inner) for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction))
 
 

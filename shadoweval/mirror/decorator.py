@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+import msgspec
+
 from shadoweval.capture.document_parts import HitId
 from shadoweval.capture.outcomes import Extract, settled
 from shadoweval.capture.third_party import adapter
-from shadoweval.checks import checked_keywords, checked_share
+from shadoweval.checks import checked_keywords, checked_share, checked_strings
 from shadoweval.counters import Counters
 from shadoweval.errors import ArgumentError
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call
 from shadoweval.mirror.outlet import Outlet
-from shadoweval.mirror.plan import Plan, Reader, Site, now
+from shadoweval.mirror.plan import (
+    PLAIN,
+    Plan,
+    Reader,
+    Site,
+    entry_of,
+    is_method,
+    kind_shown_by,
+    named_part,
+    now,
+    positional,
+)
 from shadoweval.mirror.streams import over_async_generator, over_generator
 from shadoweval.protocols import Redactor, Transport
 
@@ -29,6 +43,7 @@ __all__ = ["Mirror"]
 _F = TypeVar("_F", bound=Callable[..., Any])
 _R = TypeVar("_R")
 MAX_BYTES = 1024 * 1024
+_RETRYING: Final = frozenset({"tenacity", "backoff", "retrying", "stamina"})
 _APPS: Final = {"wsgi_app": "wsgi(app.wsgi_app, routes=[...])", "add_middleware": "asgi(app, routes=[...])"}
 """What apps have and functions have not: Flask's, and Starlette's or FastAPI's."""
 
@@ -85,6 +100,7 @@ class Mirror:
         text: Reader | None = None,
         key: Reader | None = None,
         inputs: Reader | None = None,
+        ignore: Sequence[str] = (),
         outcome: Extract | None = None,
         failures: Failures | None = None,
         hit_id: HitId | None = None,
@@ -96,7 +112,9 @@ class Mirror:
         charge: Callable[[], Any] | None = None,
         entry: str | None = None,
     ) -> None:
-        self.experiment = experiment
+        self.experiment, self.ignore = experiment, checked_strings("mirror(ignore)", ignore)
+        if self.ignore and inputs is not None:
+            raise ArgumentError("mirror(ignore)", ignore, expected="given without inputs=", mend="Keep one of them.")
         self.outlet = Outlet(experiment, transport, counters)
         self.entry = entry
         self.plan = Plan(
@@ -135,16 +153,25 @@ class Mirror:
         if door:
             mend = f"Mirror its routes by mirror.{door}, or decorate the function behind one."
             raise ArgumentError("what is mirrored", function, expected="a function, and this is an app", mend=mend)
+        if not isinstance(function, PLAIN):
+            from shadoweval.mirror.manners import refuse_runnable  # noqa: PLC0415 - few are no functions
+
+            refuse_runnable(function)
         if isinstance(function, staticmethod | classmethod):
             wrap = type(cast("staticmethod[..., Any]", function))
             return cast("_F", wrap(self._wrapped(function.__func__)))
         return cast("_F", self._wrapped(function))
 
     def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        method = _is_method(function)
-        names = _positional(function)[1 if method else 0 :]
-        site = Site(self.plan, self.entry or _entry(function), method=method, names=names)
-        kind = _kind_shown_by(function)
+        method = is_method(function)
+        names = positional(function)[1 if method else 0 :]
+        names = [name for name in names if name not in self.ignore]
+        site = Site(self.plan, self.entry or entry_of(function), method=method, names=names)
+        if self.ignore:
+            from shadoweval.mirror.manners import without  # noqa: PLC0415 - few need it
+
+            site.plan = msgspec.structs.replace(self.plan, inputs=without(function, self.ignore, method=method))
+        kind = kind_shown_by(function)
         if inspect.isasyncgenfunction(kind):
             wrapper = over_async_generator(site, function)
         elif inspect.isgeneratorfunction(kind):
@@ -153,9 +180,16 @@ class Mirror:
             wrapper = _over_coroutine(site, function)
         else:
             wrapper = _over_function(site, function)
-        named = _named(function)
+        named = named_part(function)
         wrapper.__name__, wrapper.__qualname__ = named.__name__, named.__qualname__  # FastAPI names routes by it
-        return functools.update_wrapper(wrapper, function)
+        functools.update_wrapper(wrapper, function)
+        if self.ignore:
+            vars(wrapper)["ignored_by_mirror"] = self.ignore
+        if isinstance(function, PLAIN):
+            return wrapper
+        from shadoweval.mirror.manners import like_object  # noqa: PLC0415 - few are no functions
+
+        return like_object(function, wrapper)
 
     @checked_keywords()
     def runnable(self, runnable: _R, *, entry: str | None = None) -> _R:
@@ -200,45 +234,12 @@ class Mirror:
         self.outlet.close()
 
 
-def _named(function: Callable[..., Any]) -> Any:
-    """What has a name: the function, that of a partial, a callable object's class."""
-    inner = function
-    while isinstance(inner, functools.partial):
-        inner = cast("functools.partial[Any]", inner).func
-    return inner if hasattr(inner, "__qualname__") else type(inner)
+def _look_for_retries(site: Site) -> None:
+    if not any(library in sys.modules for library in _RETRYING):
+        return
+    from shadoweval.mirror.manners import tell_of_retries  # noqa: PLC0415 - where one of these libraries is loaded
 
-
-def _entry(function: Callable[..., Any]) -> str:
-    named = _named(function)
-    return f"{named.__module__}:{named.__qualname__}"
-
-
-def _kind_shown_by(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A callable object's kind is that of its `__call__`."""
-    inner = function
-    while isinstance(inner, functools.partial):
-        inner = cast("functools.partial[Any]", inner).func
-    if inspect.isroutine(inner) or isinstance(inner, type):
-        return function
-    return type(inner).__call__
-
-
-def _is_method(function: Callable[..., Any]) -> bool:
-    """Whether the first argument is the instance or class. Bound methods and partials have theirs bound already."""
-    if not inspect.isfunction(function):
-        return False
-    first = next(iter(inspect.signature(function, follow_wrapped=False).parameters), None)
-    return first in {"self", "cls"}
-
-
-def _positional(function: Callable[..., Any]) -> list[str]:
-    """Names of its positional parameters."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (ValueError, TypeError):  # a builtin without one
-        return []
-    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    return [p.name for p in parameters if p.kind in positional]
+    tell_of_retries(site.entry)
 
 
 def _passed_on(call: Call, value: Any) -> Any:
@@ -257,6 +258,7 @@ def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., An
             value = function(*args, **kwargs)
         except BaseException as error:
             call.raised(error)
+            _look_for_retries(site)
             raise
         if type(value) is str or settled(value):
             call.returned(value)
@@ -276,6 +278,7 @@ def _over_coroutine(site: Site, function: Callable[..., Any]) -> Callable[..., A
             value = await function(*args, **kwargs)
         except BaseException as error:
             call.raised(error)
+            _look_for_retries(site)
             raise
         if type(value) is str or settled(value):
             call.returned(value)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import time
-from typing import TYPE_CHECKING, Any
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -19,7 +22,12 @@ from shadoweval.protocols import Redactor
 if TYPE_CHECKING:
     from shadoweval.capture.failures import Failures
 
-__all__ = ["Plan", "Reader", "Site", "now"]
+__all__ = [
+    "PLAIN", "Plan", "Reader", "Site", "entry_of", "is_method", "kind_shown_by", "named_part", "now", "positional",
+]  # fmt: skip
+
+PLAIN: Final = (FunctionType, MethodType, BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, type)
+"""What has no manners beyond a function's."""
 
 Reader = Callable[..., Any]
 """Gets the call's own arguments."""
@@ -78,3 +86,49 @@ class Site:
         self.clock: Any = time if plan.clock is now else plan.clock
         self.names = () if plan.inputs is not None else tuple(names)  # what `inputs` gives has its own names, or none
         self.raw = msgspec.Raw(encode((plan.experiment, entry, plan.salt, plan.versions, self.names)))
+
+
+def named_part(function: Callable[..., Any]) -> Any:
+    """What has a name: the function, that of a partial, a callable object's class."""
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = cast("functools.partial[Any]", inner).func
+    return inner if hasattr(inner, "__qualname__") else type(inner)
+
+
+def entry_of(function: Callable[..., Any]) -> str:
+    """Where a candidate's process finds a function, `"module:attribute"`."""
+    named = named_part(function)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def kind_shown_by(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A callable object's kind is that of its `__call__`."""
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = cast("functools.partial[Any]", inner).func
+    if inspect.isroutine(inner) or isinstance(inner, type):
+        return function
+    return inner.__call__
+
+
+def is_method(function: Callable[..., Any]) -> bool:
+    """Whether the first argument is the instance or class. Bound methods and partials have theirs bound already."""
+    if isinstance(function, PLAIN) and not inspect.isfunction(function):
+        return False
+    if not hasattr(type(function), "__get__"):  # a callable object; what `functools.cache` makes is bound as a function
+        return False
+    if not inspect.isfunction(function):
+        return positional(function)[:1] in (["self"], ["cls"])
+    first = next(iter(inspect.signature(function, follow_wrapped=False).parameters), None)
+    return first in {"self", "cls"}
+
+
+def positional(function: Callable[..., Any]) -> list[str]:
+    """Names of its positional parameters."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # a builtin without one
+        return []
+    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return [p.name for p in parameters if p.kind in positional]

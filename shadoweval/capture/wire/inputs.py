@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -11,7 +11,7 @@ from shadoweval import codec
 from shadoweval.capture.copying import carried, encode
 from shadoweval.errors import TooLargeError
 
-__all__ = ["attribute_data", "call_inputs", "chosen", "freeze_call"]
+__all__ = ["Arguments", "attribute_data", "call_inputs", "chosen", "freeze_call"]
 
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _TUPLE: Final = 1
@@ -53,8 +53,17 @@ def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int
     return codec.freeze((args, kwargs), max_bytes=max_bytes)
 
 
+class Arguments(NamedTuple):
+    """What is left of a call's arguments."""
+
+    positional: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+
 def chosen(own: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments from what a user's `inputs` gave: keyword arguments, or the only one."""
+    if type(own) is Arguments:
+        return own
     return ((), dict(cast("Mapping[str, Any]", own))) if isinstance(own, Mapping) else ((own,), {})
 
 

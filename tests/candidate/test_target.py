@@ -1,0 +1,31 @@
+"""What a target is called with."""
+
+import sys
+
+from shadoweval.candidate.target import Target
+from shadoweval.mirror import Mirror
+from shadoweval.testing import MemoryTransport
+
+
+def handle(request, question, *, say, lang="en"):
+    return (request, question, say, lang)
+
+
+def test_an_incumbent_is_called_without_what_its_mirror_ignores():
+    """They are their defaults, else None, and no part of what a candidate's signature is compared with."""
+    decorated = Mirror("slack", MemoryTransport(), ignore=["request", "say", "lang"])(handle)
+    target = Target("app:handle", decorated, sys.modules[__name__])
+    assert target.call("How?") == target.call(question="How?") == (None, "How?", None, "en")
+    assert [parameter.name for parameter in target.parameters()] == ["question"]
+
+
+class Bot:
+    async def __call__(self, question):
+        return question
+
+
+def test_a_mirrored_object_is_run_as_the_object_would_be():
+    """In a loop, where its calls are awaited."""
+    bot = Mirror("bot", MemoryTransport())(Bot())
+    assert Target("app:bot", bot, sys.modules[__name__]).concurrent
+    assert not Target("app:bot", Mirror("bot", MemoryTransport())(len), sys.modules[__name__]).concurrent
