@@ -3,8 +3,10 @@
     agent = create_agent(model, tools, middleware=[ShadowMiddleware(support.mirror(sample=0.1)), ...])
 
 First in the list, so that it sees what retries and fallbacks below it make of an error. A query's input is the agent's
-state before the turn, the history of its thread included, so that a candidate needs no memory of it. A turn whose
-stream is abandoned is never told to middleware: it is counted as aborted when `MAX_OPEN` newer ones have begun.
+state before the turn, the history of its thread included, so that a candidate needs no memory of it.
+
+Middleware is not told of a turn that ends elsewhere: in another middleware's hook, at the recursion limit, because its
+stream is abandoned. Of these a callback handler is told, which only graphs get (`turn_ends`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from langgraph.errors import GraphBubbleUp
 
 from shadoweval.adapters.langchain.mirror_entries import thread_config
 from shadoweval.adapters.langchain.mirror_runnable import run_site
+from shadoweval.adapters.langchain.turn_ends import expect_end, register
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, alone
@@ -59,6 +62,7 @@ class ShadowMiddleware(AgentMiddleware):
         self._calls: OrderedDict[str, Call] = OrderedDict()
         self._lock = threading.Lock()
         self._turns = 0
+        register()
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """A turn begins."""
@@ -73,6 +77,7 @@ class ShadowMiddleware(AgentMiddleware):
             oldest = self._calls.popitem(last=False)[1] if len(self._calls) > MAX_OPEN else None
         if oldest is not None:
             finish(oldest, error=GeneratorExit())
+        expect_end(key, self._failed)
         return {_KEY: key}
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
@@ -107,6 +112,13 @@ class ShadowMiddleware(AgentMiddleware):
         with self._lock:
             return self._calls.pop(state.get(_KEY, ""), None)
 
+    def _failed(self, key: str, error: BaseException) -> None:
+        """The run that a turn lies in has failed, or was given up."""
+        with self._lock:
+            call = self._calls.pop(key, None)
+        if call is not None:
+            finish(call, error=error)
+
     @contextmanager
     def _inside(self, state: Any) -> Generator[None]:
         """What runs here belongs to the turn; an error that comes out ends the turn, unless it only interrupts it."""
@@ -114,6 +126,7 @@ class ShadowMiddleware(AgentMiddleware):
         if call is None:
             yield
             return
+        expect_end(state.get(_KEY, ""), self._failed)  # a turn that was interrupted goes on in another run
         token = alone.set(call) if call.recorder is None else current.set(call.recorder)
         try:
             yield

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool as lc_tool
@@ -102,13 +103,67 @@ def test_inside_a_mirrored_graph_it_is_nested(kept, mirror_with, counted):
     assert len(kept.frames) == 1
 
 
-def test_abandoned_turns_are_forgotten_and_counted(kept, mirror, monkeypatch, counted):
-    """Turns whose end nobody tells don't pile up: beyond the cap the oldest is aborted."""
-    monkeypatch.setattr("shadoweval.adapters.langchain.mirror_middleware.MAX_OPEN", 2)
+def test_an_abandoned_turn_is_aborted_at_once(kept, mirror, counted):
+    """Its run tells that it was given up; no newer turn has to begin for that."""
     made = agent(mirror)
     for _ in range(3):
         chunks = made.stream(ASK)
         next(chunks)
         chunks.close()
-    assert [envelope.served.failure.kind for envelope in kept.envelopes] == ["aborted"]
+    assert [envelope.served.failure.kind for envelope in kept.envelopes] == ["aborted"] * 3
+    assert counted(mirror) == {"eligible": 3, "mirrored": 3}
+
+
+def test_interrupted_turns_do_not_pile_up(kept, mirror, monkeypatch, counted):
+    """Beyond the cap the oldest is aborted."""
+    monkeypatch.setattr("shadoweval.adapters.langchain.mirror_middleware.MAX_OPEN", 1)
+
+    @lc_tool("count_stock")
+    def approved(item: str) -> str:
+        """How many there are, once somebody agrees."""
+        return f"7 of {item}" if interrupt("may I?") else "no"
+
+    made = agent(mirror, tools=[approved], checkpointer=InMemorySaver())
+    made.invoke(ASK, {"configurable": {"thread_id": "a"}})
+    assert kept.frames == []
+    for thread in ("answered at once", "interrupted too"):
+        made.invoke(ASK, {"configurable": {"thread_id": thread}})
+    oldest, answered = (envelope.served for envelope in kept.envelopes)
+    assert (answered.outcome.answer, oldest.failure.kind) == ("there are 7", "aborted")
+    assert counted(mirror) == {"eligible": 2, "mirrored": 2}
+
+
+class Failing(AgentMiddleware):
+    """Another middleware that fails outside of model and tools."""
+
+    def before_model(self, state, runtime):
+        del state, runtime
+        raise KeyError("no such thread")
+
+    async def abefore_model(self, state, runtime):
+        return self.before_model(state, runtime)
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream", "ainvoke", "astream"])
+def test_a_turn_that_fails_outside_of_model_and_tools_is_a_failure(how, kept, mirror, counted):
+    """In another middleware's hook, say: its run's end tells of it."""
+    made = create_agent(Model(messages=iter([])), [], middleware=[ShadowMiddleware(mirror), Failing()])
+
+    async def awaited():
+        if how == "ainvoke":
+            return await made.ainvoke(ASK)
+        return [chunk async for chunk in made.astream(ASK)]
+
+    with pytest.raises(KeyError, match="no such thread"):
+        asyncio.run(awaited()) if how[0] == "a" else list(getattr(made, how)(ASK))
+    assert kept.only.served.failure.error_type == "KeyError"
     assert counted(mirror) == {"eligible": 1, "mirrored": 1}
+
+
+def test_a_turn_that_takes_too_many_steps_is_a_failure(kept, mirror):
+    """The recursion limit is nobody's model call."""
+    from langgraph.errors import GraphRecursionError
+
+    with pytest.raises(GraphRecursionError):
+        agent(mirror).invoke(ASK, {"recursion_limit": 2})
+    assert kept.only.served.failure.error_type == "GraphRecursionError"
