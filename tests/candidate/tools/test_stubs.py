@@ -138,9 +138,9 @@ def test_stubs_travel(tmp_path):
     import pickle
 
     stubs = Stubs({"look": [Replay(), Live()]}, live=True, effects={"x": "read"}, schemas={"y": {"type": "null"}})
-    unpacked, extract = pickle.loads(stubs.packed())
+    unpacked, functions = pickle.loads(stubs.packed())
 
-    assert extract is None
+    assert functions == ()
     assert vars(unpacked) == vars(stubs)
 
 
