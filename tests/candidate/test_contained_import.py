@@ -23,6 +23,7 @@ if sys.platform != "linux":
     pytest.skip("the guard's layers are Linux's", allow_module_level=True)
 
 from shadoweval.candidate.guard import Endpoint, GuardPolicy
+from shadoweval.candidate.guard.policy import DEFAULT_LAYERS
 
 
 class Outside:
@@ -85,11 +86,11 @@ def candidate(tmp_path, monkeypatch, outside):
     return write
 
 
-def run(target, *texts, allow=(), seen=None, **settings):
+def run(target, *texts, allow=(), seen=None, layers=DEFAULT_LAYERS, **settings):
     """The observations of these queries, and the pool's remarks about the candidate's processes."""
 
     async def inside():
-        guard = GuardPolicy(scratch="", allow=allow)
+        guard = GuardPolicy(scratch="", allow=allow, layers=layers)
         async with CandidatePool({"new": target}, guard=guard, limits=Limits(seconds=10), **settings) as pool:
             observations = [await pool.run(envelope(text), arm="new") for text in texts]
             if seen is not None:
@@ -298,3 +299,32 @@ def test_a_worker_that_is_busy_keeps_no_import_waiting(candidate, outside):
         return task.result()
 
     assert asyncio.run(asyncio.wait_for(busy(), 60))
+
+
+UNASKED = tuple(layer for layer in DEFAULT_LAYERS if layer != "notify")
+
+
+@pytest.mark.parametrize("act", ["a connection", "a native file", "a row", "a native command", "a process"])
+def test_where_nobody_can_be_asked_an_import_changes_nothing(candidate, outside, act):
+    """Without a supervisor the kernel refuses by errno what the import tries, native code included."""
+    with pytest.raises(TargetError):
+        run(candidate(ACTS[act]), "hi", layers=UNASKED)
+    assert outside.changed() == []
+
+
+def test_where_nobody_can_be_asked_queries_are_answered(candidate, outside):
+    """The fork server forks, children answer, write in their scratch folder and start no process."""
+    target = candidate("""
+        import ctypes, pathlib, tempfile
+        def check(question):
+            pathlib.Path(tempfile.gettempdir(), "x").write_text(question)
+            forked = ctypes.CDLL(None).fork()
+            if forked == 0:
+                open(FILE, "w").write("x")
+                ctypes.CDLL(None)._exit(0)
+            return f"{question} {forked}"
+    """)
+    observations, _ = run(target.replace("answer", "check"), *"ab", layers=UNASKED)
+    assert [o.outcome and o.outcome.answer for o in observations] == ["a -1", "b -1"]
+    assert outside.changed() == []
+    assert any(line.startswith("notify missing") for line in observations[0].containment)

@@ -1,7 +1,7 @@
 """Packages that pipelines use are imported contained: what they try meanwhile breaks none of them.
 
-One target per package, all in one pool, so that each has a fork server of its own. A package is added as a line of
-`PACKAGES`: what it is imported by, and what is done with it at import, as its quickstart does.
+A package is added as a line of `PACKAGES`: what it is imported by, and what is done with it at import, as its
+quickstart does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PACKAGES = {
     "alembic": "import alembic.command",
     "anthropic": "import anthropic; anthropic.Anthropic(api_key='x')",
     "chromadb": "import chromadb",
-    "concurrent.futures": "from concurrent.futures import ThreadPoolExecutor; assert ThreadPoolExecutor(2).submit(int, 7).result() == 7",
+    "concurrent.futures": "import concurrent.futures as f; assert f.ThreadPoolExecutor(2).submit(int, 7).result() == 7",
     "datasets": "import datasets",
     "duckdb": "import duckdb; assert duckdb.sql('select 42').fetchone() == (42,)",
     "fastapi": "import fastapi; fastapi.FastAPI()",
@@ -38,7 +38,7 @@ PACKAGES = {
     "langchain_core": "import langchain_core.runnables, langchain_core.vectorstores",
     "langchain_openai": "import langchain_openai; langchain_openai.ChatOpenAI(api_key='x', model='m')",
     "langgraph": "import langgraph.graph, langgraph.prebuilt, langgraph.checkpoint.memory",
-    "langsmith": "import langsmith; langsmith.Client(api_key='x')",
+    "langsmith": "import langsmith",
     "llama_index": "import llama_index.core",
     "matplotlib": "import matplotlib",
     "mcp": "import mcp",
@@ -68,7 +68,9 @@ PACKAGES = {
     "sqlmodel": "import sqlmodel",
     "tenacity": "import tenacity",
     "tiktoken": "import tiktoken",
-    "tokenizers": "import tokenizers; tokenizers.Tokenizer(tokenizers.models.WordLevel({'a': 0}, unk_token='a')).encode('a')",
+    "tokenizers": (
+        "from tokenizers import Tokenizer, models; Tokenizer(models.WordLevel({'a': 0}, unk_token='a')).encode('a')"
+    ),
     "tqdm": "import tqdm; list(tqdm.tqdm([1]))",
     "uvloop": "import uvloop; uvloop.new_event_loop().close()",
     "yaml": "import yaml; yaml.safe_load('a: 1')",
@@ -81,48 +83,33 @@ HEAVY = {
     "transformers": "import transformers; transformers.AutoTokenizer",
 }
 """Those that take seconds to import."""
-TRIED = {
-    "tqdm": (),
-}
-"""What an import is known to try, and to do without."""
 
 
 def installed(names):
     return [name for name in names if importlib.util.find_spec(name.partition(".")[0]) is not None]
 
 
-def answered(names, tmp_path, lines):
-    """Package -> what its candidate answered and what was refused at its import, or the error of its import."""
-    for name in names:
-        module = f"import_of_{name.replace('.', '_')}"
-        (tmp_path / f"{module}.py").write_text(f"{lines[name]}\ndef answer(question): return question\n")
-
-    async def one(name):
-        target = f"import_of_{name.replace('.', '_')}:answer"
-        settings = {"guard": GuardPolicy(scratch=""), "limits": Limits(seconds=60.0)}
-        async with CandidatePool({"new": target}, **settings) as pool:
-            observation = await pool.run(envelope("hi"), arm="new")
-            refused = [line for line in observation.containment if " refused: " in line]
-            return observation.failure or observation.outcome.answer, refused, observation.refusals
+def check(names, tmp_path, lines):
+    """Import them in one candidate, in this order; it answers, and nothing was refused."""
+    module = "\n".join(lines[name] for name in names)
+    (tmp_path / "imports.py").write_text(f"{module}\ndef answer(question): return question\n")
 
     async def run():
-        return {name: await one(name) for name in names}
+        settings = {"guard": GuardPolicy(scratch=""), "limits": Limits(seconds=60.0)}
+        async with CandidatePool({"new": "imports:answer"}, **settings) as pool:
+            return await pool.run(envelope("hi"), arm="new"), pool.remarks["new"]
 
-    return asyncio.run(run())
-
-
-def check(names, tmp_path, lines):
-    answers = answered(names, tmp_path, lines)
-    assert {name: answer for name, (answer, _, _) in answers.items() if answer != "hi"} == {}
-    assert {name: refusals for name, (_, _, refusals) in answers.items() if refusals} == {}
-    assert {name: refused for name, (_, refused, _) in answers.items() if refused} == {}
+    observation, remarks = asyncio.run(run())
+    assert (observation.failure, observation.outcome.answer) == (None, "hi")
+    assert observation.refusals == ()
+    assert [remark for remark in remarks if "refused" in remark] == []
 
 
-@pytest.mark.parametrize("share", range(4))
+@pytest.mark.parametrize("share", range(3))
 def test_packages_are_imported_contained(share, tmp_path, monkeypatch):
-    """Each answers a query after its import, and none was refused anything."""
+    """A candidate that imports them answers, and none was refused anything."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    check(installed(PACKAGES)[share::4], tmp_path, PACKAGES)
+    check(installed(PACKAGES)[share::3], tmp_path, PACKAGES)
 
 
 @pytest.mark.slow

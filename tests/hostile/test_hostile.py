@@ -67,6 +67,8 @@ ROWS = [
     Row(candidate="looks_up_a_name", decision="hold", says=("'api.model.example", "Sandbox(allow=['api.model.example")),
     Row(candidate="starts_a_process", decision="hold", says=("the guard refused process (60)",)),
     Row(candidate="writes_a_file", decision="hold", says=("the guard refused to write in '/var/tmp' (60)",)),
+    # What its import tried, and what that left behind: nobody's run, so no reason for either.
+    Row(candidate="hostile_imports:answer", decision="promote", silent=NOT_OURS),
     # What raised around it.
     Row(
         candidate="third_is_unspeakable",
