@@ -82,6 +82,7 @@ def main(descriptor: int, on_refusal: int) -> None:
     except TargetError as error:
         send(channel, Broken(error.target, error.why, str(error).rpartition(f"{error.why}. ")[2]))
         return
+    step_back()  # not before: on a busy machine an import would starve
     send(channel, ready(server.setup))
     server.serve()
 
@@ -104,7 +105,6 @@ class _ForkServer:
     def contain(self, on_refusal: int) -> None:
         """Put this process under the guard, and have each child narrow itself before any other hook of a fork."""
         os.register_at_fork(after_in_child=self._begin_child)
-        step_back()
         policy, target = self.start.guard, self.start.target
         try:
             lead_caches(Path(self.start.scratch))

@@ -35,8 +35,9 @@ ALL_LAYERS: tuple[Layer, ...] = get_args(Layer)
 DEFAULT_LAYERS: tuple[Layer, ...] = tuple(layer for layer in ALL_LAYERS if layer != "netns")
 
 
-# Files that a child opens for writing before it narrows itself, by the supervisor's hand: Landlock can't know whose
-# they are. By one the peak of its memory begins anew, by the other its session lets others go first.
+# Files that a server which imports, and a child before it narrows itself, open for writing by the supervisor's hand:
+# Landlock can't know whose they are. By one the peak of memory begins anew, by the other a session lets others go
+# first.
 OWN_SETTINGS = ("/proc/self/clear_refs", "/proc/self/autogroup")
 
 

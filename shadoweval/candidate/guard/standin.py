@@ -54,7 +54,7 @@ def _call(question: Question, watched: Watched) -> Callable[[], int | None] | No
     if name in _FLAGS:
         path = caller.path(OPENS[name], arguments)
         flags = arguments[_FLAGS[name]] & _OPENING | os.O_CLOEXEC | os.O_NOFOLLOW
-        beginning = watched.phase == "child" and watched.containment is None
+        beginning = watched.containment is None  # a child that narrows itself, a server that imports
         if beginning and path in {setting.replace("self", str(caller.thread)) for setting in OWN_SETTINGS}:
             return partial(os.open, path, flags)
         own = _semaphore(path, watched.scratch)

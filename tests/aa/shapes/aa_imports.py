@@ -3,7 +3,6 @@
 They do it in candidates' processes only, since the tests import them too.
 """
 
-import concurrent.futures
 import contextlib
 import multiprocessing
 import os
@@ -14,7 +13,6 @@ import time
 from aa_rows import call, shape
 
 SHADOW = "SHADOWEVAL_SHADOW" in os.environ
-EXECUTOR = concurrent.futures.ThreadPoolExecutor(2)
 LOCK = multiprocessing.RLock() if SHADOW else threading.RLock()
 
 
@@ -32,7 +30,6 @@ def start():
 
 if SHADOW:
     start()
-    EXECUTOR.submit(int).result()
     with contextlib.suppress(OSError):
         socket.create_connection(("127.0.0.1", 9), timeout=1)
     from opentelemetry.sdk.trace import TracerProvider
