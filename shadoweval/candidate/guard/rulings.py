@@ -155,8 +155,9 @@ def _other_process(name: str, arguments: _Arguments, caller: Caller) -> str | No
         return None  # only reads
     target = arguments[0]
     if name in _ONE_PROCESS:
-        target = arguments[1] if target == _ONE_PROCESS[name] else 0
-    own = os.path.exists(f"/proc/{caller.thread}/task/{target & 0xFFFFFFFF}")
+        target = arguments[1] if target == _ONE_PROCESS[name] else -1
+    itself = not target and name not in _SIGNAL  # of signals 0 means a group
+    own = itself or os.path.exists(f"/proc/{caller.thread}/task/{target & 0xFFFFFFFF}")
     if name == "kill" and not own:
         own = _parent(abs(_signed(target))) == caller.process  # a fork server ends its children and their groups
     own = own and steps_back(name, arguments, caller.thread)
