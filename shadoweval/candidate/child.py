@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ import msgspec
 
 from shadoweval import capture, codec
 from shadoweval.candidate.causes import Cause
-from shadoweval.candidate.consumption import Consumed, adriven, consuming, driven
+from shadoweval.candidate.consumption import Consumed, adriven, consuming, driven, driven_call
 from shadoweval.candidate.footprint import SchedStat
 from shadoweval.candidate.forkserver.wire import READ_BYTES, MessageReader, Messages, Report, Request, decode, send
 from shadoweval.candidate.leftovers import ProcessState, Scratch
@@ -142,7 +143,7 @@ class Child:
         try:
             with capture.recording(run.recorder):
                 args, kwargs = arguments_of(run.envelope)
-                value = self.setup.target.call(*args, **kwargs)
+                value = self.setup.target.call(run.envelope.query.entry)(*args, **kwargs)
                 if settled(value):
                     return Consumed(value), None
                 steps = consuming(value, run.chunk, responses=self.setup.extract is None)
@@ -250,8 +251,13 @@ class ConcurrentChild(Child):
         try:
             with capture.recording(run.recorder):
                 args, kwargs = arguments_of(run.envelope)
-                value = self.setup.target.call(*args, **kwargs)
-                consumed = await adriven(consuming(value, run.chunk, responses=self.setup.extract is None))
+                target, entry = self.setup.target, run.envelope.query.entry
+                call = functools.partial(target.call(entry), *args, **kwargs)
+                if target.blocks(entry):
+                    responses = self.setup.extract is None
+                    consumed = await asyncio.to_thread(driven_call, call, run.chunk, responses=responses)
+                else:
+                    consumed = await adriven(consuming(call(), run.chunk, responses=self.setup.extract is None))
         except BaseException as raised:  # noqa: BLE001 - SystemExit and its like end the run, not this process
             error = raised
         self.timers.pop(run.number).cancel()

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
+from shadoweval.capture.chunks import Whole
 from shadoweval.capture.deferred import Part, parts_of, substituted
 from shadoweval.capture.framework_responses import (
     add_chunk,
@@ -25,7 +26,7 @@ from shadoweval.capture.framework_responses import (
 from shadoweval.capture.outcomes import joined
 from shadoweval.capture.responses import ResponseRecord
 
-__all__ = ["Consumed", "adriven", "consuming", "driven"]
+__all__ = ["Consumed", "adriven", "consuming", "driven", "driven_call"]
 
 _AWAITED: Final = frozenset({"coroutine", "awaitable", "future"})
 _MAX_BYTES: Final = 1 << 20
@@ -63,6 +64,11 @@ def driven(steps: Steps[Consumed], awaited: Callable[[Coroutine[Any, Any, Any]],
                 step = steps.send(result)
     except StopIteration as stop:
         return stop.value
+
+
+def driven_call(call: Callable[[], Any], chunk: Callable[[], None], *, responses: bool) -> Consumed:
+    """A call that a loop would wait for, and what it gives, consumed; for a thread of its own."""
+    return driven(consuming(call(), chunk, responses=responses), asyncio.run)
 
 
 async def adriven(steps: Steps[Consumed]) -> Consumed:
@@ -130,7 +136,13 @@ def _consumed(part: Part, chunk: Callable[[], None], *, responses: bool) -> Step
         return Consumed(content.decode("utf-8", "replace") if isinstance(content, bytes) else content)
     if manner == "download":
         return Consumed((yield from _download(value)))
-    chunks = yield from _chunks(value, chunk)
+    return _put_together((yield from _chunks(value, chunk)))
+
+
+def _put_together(chunks: list[Any]) -> Consumed:
+    """A stream's chunks; of one that says what it comes to, that."""
+    if chunks and type(chunks[-1]) is Whole:
+        return Consumed(chunks[-1].value, chunk_count=len(chunks) - 1 or None)
     return Consumed(None, chunks, len(chunks))
 
 

@@ -9,16 +9,19 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
 
 from shadoweval.candidate.forkserver.wire import Parameter
+from shadoweval.capture.third_party import called_by
 from shadoweval.errors import TargetError
 
 __all__ = ["Target", "load_target", "mismatch", "warm_up"]
 
+_METHODS: Final = frozenset({"invoke", "ainvoke", "stream", "astream"})
 _STARRED: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
 
 
@@ -27,20 +30,32 @@ class Target:
 
     def __init__(self, name: str, value: Any, module: ModuleType) -> None:
         self.name = name
-        self.runnable = hasattr(value, "ainvoke") and hasattr(value, "invoke")
-        # ainvoke runs what is async and what is not; invoke fails on tools and nodes that are async only.
+        self.runnable = _is_runnable(value)
         self.ignored: tuple[str, ...] = getattr(getattr(value, "_mirrored_call", value), "ignored_by_mirror", ())
-        call = _with_nothing_for(value, self.ignored) if self.ignored else value
-        self.call: Callable[..., Any] = value.ainvoke if self.runnable else call
+        self._value = _with_nothing_for(value, self.ignored) if self.ignored and not self.runnable else value
         self.concurrent = self.runnable or _is_async(value)
         self.versions = _versions(name, value, module)
+
+    def call(self, entry: str) -> Callable[..., Any]:
+        """What runs a query of this entry: a runnable is run by the method that the entry ends in.
+
+        Where it does not say, by `ainvoke`, which runs what is async and what is not.
+        """
+        if not self.runnable:
+            return self._value
+        method = _method_of(entry)
+        return called_by(self._value, method if hasattr(self._value, method) else "ainvoke")
+
+    def blocks(self, entry: str) -> bool:
+        """Whether `call` is one that an event loop would wait for."""
+        return self.runnable and not _method_of(entry).startswith("a")
 
     def parameters(self) -> list[Parameter] | None:
         """Its signature for a comparison; None: it has none of its own."""
         if self.runnable:
             return None
         try:
-            parameters = inspect.signature(self.call).parameters.values()
+            parameters = inspect.signature(self._value).parameters.values()
         except (TypeError, ValueError):
             return None
         parameters = [p for p in parameters if p.name not in self.ignored]
@@ -66,6 +81,16 @@ def _with_nothing_for(function: Callable[..., Any], ignored: Sequence[str]) -> C
         return function(*given, **kwargs)
 
     return filled
+
+
+def _method_of(entry: str) -> str:
+    """The method that a query's entry ends in (`"m:graph.stream"`); `ainvoke` where it ends in none."""
+    method = re.split("[.:]", entry)[-1]
+    return method if method in _METHODS else "ainvoke"
+
+
+def _is_runnable(value: Any) -> bool:
+    return hasattr(value, "ainvoke") and hasattr(value, "invoke")
 
 
 def _is_async(value: Any) -> bool:
@@ -97,7 +122,9 @@ def _imported(target: str) -> tuple[Any, ModuleType]:
                 f"{module_name!r} has no {attribute!r}",
                 mend=_close(part, dir(value)) or "Correct the name, or define it there.",
             )
-        value = getattr(value, part)
+        owner, value = value, getattr(value, part)
+        if part in _METHODS and owner is not module and _is_runnable(owner):
+            return owner, module  # the entry of a query of a runnable: which method it is run by, the query says
     return value, module
 
 
@@ -135,7 +162,7 @@ def _check_shape(target: str, value: Any) -> None:
         raise TargetError(
             target, "it is a class", mend="Make an instance in that module and name it, or name one of its functions."
         )
-    if not callable(value) and not (hasattr(value, "ainvoke") and hasattr(value, "invoke")):
+    if not callable(value) and not _is_runnable(value):
         raise TargetError(
             target,
             f"a {type(value).__name__} can't be called",

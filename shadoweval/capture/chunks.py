@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,13 @@ from shadoweval.capture.outcomes import Chunks, Extract, answer_text, data, join
 from shadoweval.capture.recorder import Parts
 from shadoweval.records import Outcome
 
-__all__ = ["WholeValue", "outcome_of_chunks"]
+__all__ = ["Whole", "WholeValue", "outcome_of_chunks"]
+
+
+class Whole(NamedTuple):
+    """What a candidate's stream comes to, behind its last chunk, where it is not its chunks one after the other."""
+
+    value: Any
 
 
 def outcome_of_chunks(

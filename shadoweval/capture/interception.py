@@ -5,14 +5,28 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from shadoweval.capture import third_party
 from shadoweval.capture.documents import as_text
 from shadoweval.errors import ToolFailedError, ToolRefusedError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
-__all__ = ["ToolFailedError", "answered_result", "error_text", "interceptor", "message_of", "set_interceptor"]
+__all__ = [
+    "INTERRUPTED",
+    "ToolFailedError",
+    "answered_result",
+    "error_text",
+    "interceptor",
+    "interruption",
+    "message_of",
+    "set_interceptor",
+]
+
+
+INTERRUPTED: Final = "interrupted: "
+"""How the error of a tool call begins that waits for an answer; its result is what was asked."""
 
 
 class Interceptor(Protocol):
@@ -68,8 +82,21 @@ def message_of(error: BaseException) -> str:
         return "(its message can't be read)"
 
 
+def interruption(error: BaseException | None) -> tuple[Any] | None:
+    """What a call asked of a person who is to answer before it goes on: it raised to wait, and did not fail.
+
+    LangGraph's `interrupt`, which runs the tool again from its beginning when the answer is there.
+    """
+    if not any(kind.__name__ == "GraphInterrupt" for kind in type(error).__mro__):
+        return None
+    asked: Any = error.args[0] if error is not None and error.args else ()
+    return (getattr(asked[0], "value", None) if asked else None,)
+
+
 def error_text(error: BaseException) -> str:
-    """`TypeName: message`, as records hold it; `answered_result` reads it."""
+    """`TypeName: message`, as records hold it; `answered_result` reads it. An interruption is named as one."""
+    if interruption(error) is not None:
+        return f"{INTERRUPTED}it waits for an answer"
     return f"{type(error).__name__}: {message_of(error)}"
 
 
@@ -82,6 +109,8 @@ def answered_result(name: str, effect: Effect, answer: StubAnswer) -> Any:
     """
     if answer.answered == "refused":
         raise ToolRefusedError(name, effect)
+    if answer.error is not None and answer.error.startswith(INTERRUPTED):
+        return third_party.interrupt(answer.result)
     if answer.error is not None:
         raise _named(name, answer.error)
     return answer.result

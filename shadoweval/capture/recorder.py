@@ -19,7 +19,7 @@ import msgspec
 
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.capture.documents import writable
-from shadoweval.capture.interception import error_text, installed
+from shadoweval.capture.interception import error_text, installed, interruption
 from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
@@ -212,7 +212,8 @@ class Recorder:
     ) -> None:
         """A tool call that raised just now."""
         duration, message = time.perf_counter() - started, error_text(error)
-        self.add_call(name, arguments, None, started=started, duration=duration, error=message, effect=effect)
+        (asked,) = interruption(error) or (None,)
+        self.add_call(name, arguments, asked, started=started, duration=duration, error=message, effect=effect)
 
     @property
     def steps(self) -> list[StepRow]:

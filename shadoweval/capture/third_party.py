@@ -14,15 +14,19 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
 
-__all__ = ["TABLE", "adapter", "connections", "with_trace"]
+__all__ = ["TABLE", "adapter", "called_by", "connections", "interrupt", "with_trace"]
 
+_MCP: Final = "mcp.client.session"
+_RUNNABLES: Final = "langchain_core.runnables.base"
+_INTERRUPTS: Final = "langgraph.types"
 _TRACING: Final = "opentelemetry.trace"
 
 TABLE: Final[Mapping[str, Mapping[str, str]]] = {
     # Called without arguments, once, when a recording begins in a process that has loaded the library.
     "recorder": {
         "concurrent.futures.thread": "threads:carry_executors",
-        "langchain_core.runnables.base": "langchain.recorder_hook:register",
+        _RUNNABLES: "langchain.recorder_hook:register",
+        _MCP: "mcp:register",
         "multiprocessing.pool": "threads:carry_pools",
         "threading": "threads:carry_threads",
     },
@@ -35,12 +39,17 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
         "openai": "openai:mirrored_client",
         "wsgi": "wsgi:ShadowWSGI",
     },
+    # Called with a runnable and a method's name in a candidate's process: gives a function that runs it by that method.
+    "run": {_RUNNABLES: "langchain.candidate_runs:called_by"},
+    # Called in a candidate's process with what a tool of the incumbent asked a person, where it waited for the answer.
+    "interrupt": {_INTERRUPTS: "langchain.candidate_runs:interrupted"},
     # Called with the library's module in a candidate's process, right after the module has run.
     "candidate": {
         "langchain_core.caches": "langchain.candidate_memory:patch_caches",
         "langchain_core.runnables.history": "langchain.candidate_memory:patch_histories",
         "langchain_core.tools.base": "langchain.candidate_tools:patch",
         "langgraph.pregel.main": "langchain.candidate_graphs:patch",
+        _MCP: "mcp:patch",
     },
 }
 """What happens -> third-party module -> `module:attribute` in `shadoweval.adapters` that does it."""
@@ -84,3 +93,13 @@ connections: Final = _Connections()
 def with_trace(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """A query's attributes, with the trace that it is a part of where the application has loaded a tracing library."""
     return adapter("trace", _TRACING)(attributes) if _TRACING in sys.modules else attributes
+
+
+def called_by(runnable: Any, method: str) -> Any:
+    """A function that runs an object with `invoke` and `ainvoke` by one of its methods."""
+    return adapter("run", _RUNNABLES)(runnable, method) if _RUNNABLES in sys.modules else getattr(runnable, method)
+
+
+def interrupt(asked: Any) -> Any:
+    """Wait for the answer to what a tool asked a person: raises, or gives the answer where it is there."""
+    return adapter("interrupt", _INTERRUPTS)(asked)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Final, TypeVar, cast, overload
 
 from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool
 from shadoweval.capture.generators import gathered
-from shadoweval.capture.interception import answered_result, error_text, installed
+from shadoweval.capture.interception import answered_result, error_text, installed, interruption
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wrappers import observed
 from shadoweval.checks import checked_choice, checked_function, checked_instance, checked_keywords
@@ -25,6 +26,7 @@ from shadoweval.records import Effect
 
 __all__ = ["acall_tool", "call_tool", "said_effect", "tool"]
 
+_CAPITAL: Final = re.compile("[A-Z]")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -48,6 +50,9 @@ class _Call:
         failure = answer.error if answer is not None and answer.error is not None else None
         if failure is None and error is not None:
             failure = error_text(error)
+        asked = interruption(error)
+        if asked is not None:
+            (result,) = asked
         recorder.add_call(
             self.name,
             self.arguments,
@@ -169,6 +174,13 @@ def _said(metadata: Mapping[str, Any], tags: Iterable[str], annotations: Any) ->
 
 
 def _hint(hints: Any, name: str) -> Any:
-    if isinstance(hints, Mapping):
-        return cast("Mapping[str, Any]", hints).get(name)
-    return getattr(hints, name, None)
+    """A hint by its name in the protocol, or as attributes of the SDK's version 2 are named."""
+    for spelling in (name, _CAPITAL.sub(lambda letter: f"_{letter[0].lower()}", name)):
+        value = (
+            cast("Mapping[str, Any]", hints).get(spelling)
+            if isinstance(hints, Mapping)
+            else getattr(hints, spelling, None)
+        )
+        if value is not None:
+            return value
+    return None

@@ -57,7 +57,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     inputs: bytes = b""
     """`codec.freeze((args, kwargs))` as they were before the incumbent ran."""
     entry: str = ""
-    """`"module:qualname"` of the incumbent that was asked."""
+    """`"module:qualname"` of the incumbent that was asked. Of a runnable it ends in the method that it was called by
+    (`"module:graph.stream"`, and `":stream"` where nobody knows the module)."""
     unit: str = ""
     """User or session that sampling and clustering go by; empty: the query stands alone."""
     attributes: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from shadoweval.capture.interception import INTERRUPTED
 from shadoweval.checks import checked_keywords
 from shadoweval.codec import canonical
 from shadoweval.protocols import Metric
@@ -19,7 +20,7 @@ def tool_success() -> PairScorer:
     """`tool_success`: share of the tool calls that ended without an error; 1 where no call was made.
 
     A call that the shadow refused says nothing about the candidate: it is left out, and a run of which every call was
-    refused is unscored.
+    refused is unscored. One that waits for the answer of a person has not ended, and is left out too.
     """
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
@@ -27,6 +28,7 @@ def tool_success() -> PairScorer:
         calls = [call for call in observation.tool_calls if call.answered != "refused"]
         if observation.tool_calls and not calls:
             return {"tool_success": Unscored("the shadow refused every tool call")}
+        calls = [call for call in calls if not (call.error or "").startswith(INTERRUPTED)]
         good = sum(call.error is None for call in calls)
         return {"tool_success": Scored(good / len(calls) if calls else 1.0)}
 

@@ -26,7 +26,8 @@ _MANY: Final = 20
 
 def arms_of(experiment: Experiment, envelope: Envelope) -> Sequence[Arm]:
     """All candidates, and the incumbent again on a share of the queries that the query's id decides."""
-    again = [INCUMBENT] if envelope.query.entry and within(experiment.rerun, "rerun", envelope.id) else []
+    known = experiment.incumbent or envelope.query.entry.partition(":")[0]
+    again = [INCUMBENT] if known and within(experiment.rerun, "rerun", envelope.id) else []
     return [*experiment.candidates, *again]
 
 

@@ -11,6 +11,7 @@ import importlib.machinery
 import inspect
 import re
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Annotated, TypedDict
@@ -26,12 +27,13 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import BaseTool, InjectedToolArg, tool
 from langchain_core.tracers.context import register_configure_hook
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.pregel.main import Pregel
 from openai._models import FinalRequestOptions
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
-from shadoweval.adapters.langchain import candidate_graphs, recorder_hook
+from shadoweval.adapters.langchain import candidate_graphs, mirror_keywords, recorder_hook
 from shadoweval.adapters.langchain.recorder_events import origin_of_error
 from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
 from shadoweval.capture import Recorder, recording
@@ -84,6 +86,10 @@ def loaders_run_modules_by_an_attribute(monkeypatch):
     loader = importlib.machinery.PathFinder.find_spec("colorsys").loader
     loader.exec_module = lambda module: None
     return callable(sys.meta_path[0].find_spec) and "exec_module" in vars(loader)
+
+
+def threads_keep_their_function(monkeypatch):
+    return threading.Thread(target=print)._target is print
 
 
 def configure_hooks_take_a_variable(monkeypatch):
@@ -198,6 +204,24 @@ def raw_responses_are_parsed_by_a_method(monkeypatch):
     return all(hasattr(kind, "parse") for kind in (*kinds, raw)) and "http_response" in inspect.getsource(raw)
 
 
+def savers_in_memory_hold_what_is_serialised(monkeypatch):
+    builder = StateGraph(dict)
+    builder.add_node("n", lambda state: {"turns": state.get("turns", 0) + 1})
+    builder.add_edge(START, "n")
+    saver, config = InMemorySaver(), {"configurable": {"thread_id": "t1"}}
+    graph = builder.compile(checkpointer=saver)
+    graph.invoke({"turns": 1}, config)
+    memory = mirror_keywords._memory(graph, config["configurable"])
+    return candidate_graphs._restored(memory, saver.serde).get_tuple(config) == saver.get_tuple(config)
+
+
+def sessions_have_the_methods_that_are_replaced(monkeypatch):
+    session = pytest.importorskip("mcp.client.session")
+    parameters = list(inspect.signature(session.ClientSession.call_tool).parameters)[:3]
+    listed = inspect.iscoroutinefunction(session.ClientSession.list_tools)
+    return listed and parameters == ["self", "name", "arguments"] and hasattr(session.types, "CallToolResult")
+
+
 def disabled_flags_say_so(monkeypatch):
     provider = InMemoryProvider({"f": InMemoryFlag("on", {"on": True}, state=InMemoryFlag.State.DISABLED)})
     return provider._flags["f"].state == "DISABLED"
@@ -207,16 +231,19 @@ RECORDER, CANDIDATE, OPENAI = "langchain/recorder_", "langchain/candidate_", "op
 HOOKS = [
     ("Python", "sys._getframe", "langchain/recorder_hook.py", frames_say_who_asks),
     ("Python", "sys.meta_path", "candidate/tools/intercept.py", loaders_run_modules_by_an_attribute),
+    ("Python", "Thread._target", "threads.py", threads_keep_their_function),
     ("langchain_core", "register_configure_hook", f"{RECORDER}hook.py", configure_hooks_take_a_variable),
-    ("langchain_core", "var_child_runnable_config", "langchain/mirror_entries.py", child_configs_stand_in_a_variable),
+    ("langchain_core", "var_child_runnable_config", "langchain/mirror_keywords.py", child_configs_stand_in_a_variable),
     ("langchain_core", "`self` and `config`", f"{RECORDER}events.py", frames_of_a_failure_hold_the_runnable),
     ("langchain_core", "BaseTool._run", f"{CANDIDATE}tools.py", tools_run_the_method_of_their_class),
     ("langchain_core", "BaseTool._filter_injected_args", f"{CANDIDATE}tools.py", injected_arguments_are_filtered),
     ("langchain_core", "BaseCache", f"{CANDIDATE}memory.py", caches_have_the_methods_that_are_replaced),
     ("langchain_core", "_merge_configs", f"{CANDIDATE}memory.py", histories_are_looked_up_when_configs_are_merged),
     ("langgraph", "langgraph_checkpoint_ns", f"{RECORDER}events.py", runs_say_their_node),
+    ("langgraph", "InMemorySaver.storage", "langchain/mirror_keywords.py", savers_in_memory_hold_what_is_serialised),
     ("langgraph", "Pregel.__init__", "langchain/mirror_runnable.py", graphs_are_made_of_their_attributes),
     ("langgraph", "Pregel.stream", f"{CANDIDATE}graphs.py", graph_methods_take_their_config_where_they_did),
+    ("mcp", "ClientSession.call_tool", "mcp.py", sessions_have_the_methods_that_are_replaced),
     ("langchain", "PrivateStateAttr", "langchain/mirror_middleware.py", private_keys_stay_out_of_schemas),
     ("openai", "OpenAI.request", OPENAI, requests_pass_one_method),
     ("openai", "Stream._iterator", OPENAI, streams_keep_their_iterator),

@@ -16,10 +16,12 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import ModuleType
 from typing import Any, Final, cast
 
+import msgspec
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
+from shadoweval.adapters.langchain.candidate_memory import memories
 from shadoweval.candidate.tools import intercept
 from shadoweval.candidate.tools.session import Session
 
@@ -36,7 +38,7 @@ _ours: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 _copies: Final[weakref.WeakKeyDictionary[Session, dict[Any, Any]]] = weakref.WeakKeyDictionary()
 
 
-def isolate_graph(graph: Any, thread_id: str, *, as_of: dt.datetime | None = None) -> Any:
+def isolate_graph(graph: Any, thread_id: str, *, as_of: dt.datetime | None = None, memory: bytes | None = None) -> Any:
     """A copy of a compiled graph with a memory of its own, seeded from `graph`'s as it was at `as_of`.
 
     Args:
@@ -44,23 +46,39 @@ def isolate_graph(graph: Any, thread_id: str, *, as_of: dt.datetime | None = Non
         thread_id: The conversation to copy; the copy keeps its name.
         as_of: Aware time; later checkpoints are left out, and so are store items made or changed later, since what
             they were before is not known. None: all there is.
+        memory: The history as it came with the query, taken instead of the saver's.
     """
     saver, store = graph.checkpointer, graph.store
-    checkpoints = list(saver.list(_thread(thread_id))) if _real(saver) else []
-    items: list[Any] = []
-    while store is not None and len(page := store.search((), limit=_PAGE, offset=len(items))):
-        items.extend(page)
-    return _isolated(graph, checkpoints, items, as_of=as_of)
+    checkpoints = list(saver.list(_thread(thread_id))) if _real(saver) and memory is None else []
+    items = [] if store is None else _items(store)
+    return _isolated(graph, checkpoints, items, as_of=as_of, memory=memory)
 
 
-async def aisolate_graph(graph: Any, thread_id: str, *, as_of: dt.datetime | None = None) -> Any:
-    """`isolate_graph` for savers and stores that are async only."""
+async def aisolate_graph(
+    graph: Any, thread_id: str, *, as_of: dt.datetime | None = None, memory: bytes | None = None
+) -> Any:
+    """`isolate_graph` in async code; savers and stores that are sync only are asked as such."""
     saver, store = graph.checkpointer, graph.store
-    checkpoints = [entry async for entry in saver.alist(_thread(thread_id))] if _real(saver) else []
+    checkpoints: list[CheckpointTuple] = []
+    if _real(saver) and memory is None:
+        try:
+            checkpoints = [entry async for entry in saver.alist(_thread(thread_id))]
+        except NotImplementedError:
+            checkpoints = list(saver.list(_thread(thread_id)))
     items: list[Any] = []
-    while store is not None and len(page := await store.asearch((), limit=_PAGE, offset=len(items))):
+    try:
+        while store is not None and len(page := await store.asearch((), limit=_PAGE, offset=len(items))):
+            items.extend(page)
+    except NotImplementedError:
+        items = _items(store)
+    return _isolated(graph, checkpoints, items, as_of=as_of, memory=memory)
+
+
+def _items(store: Any) -> list[Any]:
+    items: list[Any] = []
+    while len(page := store.search((), limit=_PAGE, offset=len(items))):
         items.extend(page)
-    return _isolated(graph, checkpoints, items, as_of=as_of)
+    return items
 
 
 def _thread(thread_id: str) -> Any:
@@ -72,25 +90,50 @@ def _real(saver: Any) -> bool:
 
 
 def _isolated(
-    graph: Any, checkpoints: Iterable[CheckpointTuple], items: Iterable[Any], *, as_of: dt.datetime | None
+    graph: Any,
+    checkpoints: Iterable[CheckpointTuple],
+    items: Iterable[Any],
+    *,
+    as_of: dt.datetime | None,
+    memory: bytes | None,
 ) -> Any:
     update: dict[str, Any] = {}
     if _real(graph.checkpointer):
-        update["checkpointer"] = _seeded_saver(checkpoints, as_of=as_of)
+        restored = memory and _restored(memory, graph.checkpointer.serde)
+        update["checkpointer"] = restored or _seeded_saver(checkpoints, as_of=as_of)
     if graph.store is not None:
         update["store"] = store = InMemoryStore()
         for item in items:
-            if as_of is None or (item.created_at <= as_of and item.updated_at <= as_of):
+            if as_of is None or (_aware(item.created_at) <= as_of and _aware(item.updated_at) <= as_of):
                 store.put(item.namespace, item.key, item.value)
     _ours.update(update.values())
     return graph.copy(update=update)
+
+
+def _aware(time: dt.datetime) -> dt.datetime:
+    """Stores over databases without time zones give naive times, in UTC."""
+    return time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
+
+
+def _restored(memory: bytes, serde: Any) -> InMemorySaver:
+    """A saver with the history that came with the query (see `mirror_keywords`)."""
+    saver = InMemorySaver(serde=serde)
+    rows: list[Any] = msgspec.msgpack.decode(memory)
+    for thread, namespace, checkpoint_id, checkpoint, metadata, parent, values, writes in rows:
+        saver.storage[thread][namespace][checkpoint_id] = (tuple(checkpoint), tuple(metadata), parent)
+        for channel, version, *value in values:
+            saver.blobs[thread, namespace, channel, version] = cast("Any", tuple(value))
+        for task, number, write_task, channel, value, path in writes:
+            write = (write_task, channel, tuple(value), path)
+            saver.writes[thread, namespace, checkpoint_id][task, number] = cast("Any", write)
+    return saver
 
 
 def _seeded_saver(checkpoints: Iterable[CheckpointTuple], *, as_of: dt.datetime | None) -> InMemorySaver:
     saver = InMemorySaver()
     # Ids grow with time, so that parents come first.
     for entry in sorted(checkpoints, key=lambda entry: entry.checkpoint["id"]):
-        if as_of is not None and dt.datetime.fromisoformat(entry.checkpoint["ts"]) > as_of:
+        if as_of is not None and _aware(dt.datetime.fromisoformat(entry.checkpoint["ts"])) > as_of:
             continue
         own: Any = entry.config
         thread = {name: own["configurable"].get(name, "") for name in ("thread_id", "checkpoint_ns")}
@@ -123,7 +166,10 @@ def _over_sync(method: Callable[..., Any], position: int) -> Callable[..., Any]:
         session, thread = key
         copies = _copies.setdefault(session, {})
         if (id(self), thread) not in copies:
-            copies[id(self), thread] = self, isolate_graph(self, thread, as_of=session.asked_at)
+            copies[id(self), thread] = (
+                self,
+                isolate_graph(self, thread, as_of=session.asked_at, memory=memories.get(session)),
+            )
         return method(copies[id(self), thread][1], *args, **kwargs)
 
     return shadowed
@@ -132,7 +178,10 @@ def _over_sync(method: Callable[..., Any], position: int) -> Callable[..., Any]:
 async def _copied(graph: Any, session: Session, thread: str) -> Any:
     copies = _copies.setdefault(session, {})
     if (id(graph), thread) not in copies:
-        copies[id(graph), thread] = graph, await aisolate_graph(graph, thread, as_of=session.asked_at)
+        copies[id(graph), thread] = (
+            graph,
+            await aisolate_graph(graph, thread, as_of=session.asked_at, memory=memories.get(session)),
+        )
     return copies[id(graph), thread][1]
 
 

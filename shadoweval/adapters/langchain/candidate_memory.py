@@ -20,11 +20,22 @@ from shadoweval.candidate.tools.session import Session
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-__all__ = ["patch_caches", "patch_histories"]
+__all__ = ["memories", "patch_caches", "patch_histories", "remember"]
 
 _HISTORY: Final = "message_history"
 _entries: Final[weakref.WeakKeyDictionary[Session, dict[Any, Any]]] = weakref.WeakKeyDictionary()
 """What each run has put into caches: (id of the cache, prompt, model) -> answer."""
+
+
+memories: Final[weakref.WeakKeyDictionary[Session, bytes]] = weakref.WeakKeyDictionary()
+"""Run -> history of a graph's thread, as it came with the query (see `mirror_keywords`)."""
+
+
+def remember(memory: bytes | None) -> None:
+    """The history of the thread came with the query of this run: production keeps it in its own memory."""
+    session = intercept.current()
+    if session is not None and memory:
+        memories[session] = memory
 
 
 def patch_caches(caches: ModuleType) -> None:

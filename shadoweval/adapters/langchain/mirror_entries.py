@@ -11,26 +11,25 @@ import functools
 import operator
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import BaseMessageChunk
-from langchain_core.runnables.config import var_child_runnable_config
 
+from shadoweval.adapters.langchain.mirror_keywords import Keywords, begun_with
 from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
 from shadoweval.capture.chunks import WholeValue
-from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call
 from shadoweval.mirror.plan import Plan, Site
 
-__all__ = ["JoinedChunks", "astreamed", "begun", "raised", "returned", "streamed", "thread_config"]
+__all__ = ["JoinedChunks", "astreamed", "begun", "joined", "over", "raised", "returned", "streamed"]
 
 
-def begun(site: Site | None, inputs: Any, config: Any, *, state: bool = False) -> Call | None:
-    """The call of a run with this input and config; None: it is not mirrored.
+def begun(site: Site | None, inputs: Any, keywords: Keywords, *, graph: Any = None, state: bool = False) -> Call | None:
+    """The call of a run with this input and these keywords; None: it is not mirrored.
 
-    `state`: it is a graph's stream, whose outcome is the graph's last state.
+    `graph`: the graph that runs; `state`: it streams, so that the outcome is its last state.
     """
-    call = None if site is None else begin(site, (inputs,), thread_config(config))
+    call = None if site is None else begun_with(site, inputs, keywords, graph=graph)
     if call is not None and call.recorder is not None:
         call.recorder.handler = RecordingHandler(call.recorder, links=False, state=state)
     return call
@@ -38,33 +37,22 @@ def begun(site: Site | None, inputs: Any, config: Any, *, state: bool = False) -
 
 def returned(call: Call, value: Any) -> None:
     """It returned."""
-    _over(call, None)
+    over(call, None)
     # langchain_core's texts are of a subclass, which the encoder does not know.
     call.returned(str.__str__(value) if isinstance(value, str) else value)
 
 
 def raised(call: Call, error: BaseException) -> None:
     """It raised."""
-    _over(call, error)
+    over(call, error)
     call.raised(error)
 
 
-def _over(call: Call, error: BaseException | None) -> None:
+def over(call: Call, error: BaseException | None = None) -> None:
+    """Its run is over: its nodes, and where it failed, are written down."""
     if call.recorder is not None:
         with call.at("outcome"):
             call.recorder.handler.over(error)
-
-
-def thread_config(config: Any) -> dict[str, Any]:
-    """The thread of a run, its own config's or that of the run around it, as a query keeps it: a keyword `config`."""
-    for source in (config, var_child_runnable_config.get()):
-        if type(source) is dict:
-            for name in ("configurable", "metadata"):
-                part: Any = cast("dict[str, Any]", source).get(name)
-                thread = part.get("thread_id") if part else None
-                if thread is not None:
-                    return {"config": {"configurable": {"thread_id": str(thread)}}}
-    return {}
 
 
 class JoinedChunks(WholeValue):
@@ -117,10 +105,10 @@ class _Stream:
         """The stream ended by itself."""
         call = self.call
         value: Any = None
-        _over(call, None)
+        over(call, None)
         with call.at("outcome"):
             if call.recorder is not None:
-                value = call.recorder.handler.final if self.graph else _joined(self.chunks)
+                value = call.recorder.handler.final if self.graph else joined(self.chunks)
         if call.over and call.recorder is not None:  # given up and counted meanwhile
             call.ended()
         elif self.count:
@@ -129,7 +117,7 @@ class _Stream:
             call.returned(value)
 
 
-def _joined(chunks: list[Any]) -> Any:
+def joined(chunks: list[Any]) -> Any:
     """The chunks as one value, as langchain_core joins them: by addition; None where they can't be added."""
     if not chunks:
         return None

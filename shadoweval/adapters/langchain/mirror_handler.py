@@ -9,130 +9,29 @@ another task. One handler serves all calls of a runnable; runs are told apart by
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import suppress
-from contextvars import ContextVar, Token
+import sys
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.adapters.langchain.mirror_entries import JoinedChunks, thread_config
+from shadoweval.adapters.langchain.mirror_announced import Invocation, announced
+from shadoweval.adapters.langchain.mirror_announced import batch as batch_of
+from shadoweval.adapters.langchain.mirror_entries import JoinedChunks
+from shadoweval.adapters.langchain.mirror_keywords import Keywords, Sites, begun_with, keywords_of
 from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
 from shadoweval.capture.recorder import current
 from shadoweval.capture.wire.inputs import freeze_call
-from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.finish import finish
-from shadoweval.mirror.plan import Site
 
-__all__ = ["ContextState", "Invocation", "MirrorHandler"]
+__all__ = ["MirrorHandler"]
 
 _MODEL_START: Final = "on_chat_model_start"
 _method: Any = functools.partialmethod
 """Untyped: langchain_core's signatures name each event's fields, which only pass through here."""
-
-
-class ContextState:
-    """What a context holds of ours, to be put back."""
-
-    __slots__ = ("control", "recorder")
-
-    def __init__(self) -> None:
-        self.recorder, self.control = current.get(), alone.get()
-
-    def restore(self) -> None:
-        """Make it so again."""
-        if current.get() is not self.recorder:
-            current.set(self.recorder)
-        if alone.get() is not self.control:
-            alone.set(self.control)
-
-
-class Invocation:
-    """A call of an entry method that gives a stream, seen through callbacks: the next run in this context is its run.
-
-    Args:
-        handler: The runnable's; None: it has none.
-        inputs: What the method was called with.
-        piecewise: The inputs may be the first chunk of several, and what comes out are chunks of the answer.
-    """
-
-    __slots__ = ("_outer", "_token", "closing", "count", "handler", "inputs", "piecewise", "run")
-
-    def __init__(self, handler: MirrorHandler | None, inputs: Any, *, piecewise: bool = False) -> None:
-        self.handler, self.inputs, self.piecewise = handler, inputs, piecewise
-        self.run: _MirroredRun | None = None
-        self.count = 0
-        self.closing = False
-        self._outer = ContextState()
-        self._token: Token[Invocation | None] | None = None
-
-    def relay(self, chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
-        """The chunks of its stream; between them its consumer's context is the consumer's."""
-        self._enter()
-        try:
-            for chunk in chunks:
-                inside = self._suspend()
-                try:
-                    yield chunk
-                finally:
-                    self._outer = ContextState()
-                inside.restore()
-        except GeneratorExit:
-            self.closing = True
-            raise
-        finally:
-            chunks.close()
-            self._leave()
-
-    async def arelay(self, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        """As `relay`."""
-        self._enter()
-        try:
-            async for chunk in chunks:
-                inside = self._suspend()
-                try:
-                    yield chunk
-                finally:
-                    self._outer = ContextState()
-                inside.restore()
-        except GeneratorExit:
-            self.closing = True
-            raise
-        finally:
-            await chunks.aclose()
-            self._leave()
-
-    def _enter(self) -> None:
-        self._outer = ContextState()
-        self._token = _invocation.set(self)
-
-    def _leave(self) -> None:
-        self._settle()
-        self._outer.restore()
-
-    def _settle(self) -> None:
-        """No run of it starts here any more."""
-        if self._token is not None:
-            with suppress(ValueError):  # whoever drives the stream changed contexts
-                _invocation.reset(self._token)
-            self._token = None
-
-    def _suspend(self) -> ContextState:
-        """A chunk goes to the consumer, whose context is put back; gives the stream's."""
-        self._settle()
-        if self.piecewise and self.run is not None:
-            self.count += 1
-            if self.count == 1:
-                self.run.first_chunk()
-        inside = ContextState()
-        self._outer.restore()
-        return inside
-
-
-_invocation: Final[ContextVar[Invocation | None]] = ContextVar("shadoweval_invocation", default=None)
 
 
 class _MirroredRun:
@@ -186,33 +85,53 @@ class MirrorHandler(BaseCallbackHandler):
     """Sees every run of a runnable; a run whose parent it does not know is a call of it.
 
     Args:
-        site: Begins calls.
+        sites: Begin calls.
         own_body: Whether the runnable's own run executes users' code; elsewhere only runs below it do.
+        bound: What was configured before the runnable was mirrored: a part of it, not of a call.
     """
 
     run_inline = True
     raise_error = False
     links, state = True, False
 
-    def __init__(self, site: Site, *, own_body: bool = False) -> None:
-        self.site, self.own_body = site, own_body
+    def __init__(self, sites: Sites, *, own_body: bool = False, bound: Mapping[str, Any] | None = None) -> None:
+        self.sites, self.own_body, self.bound = sites, own_body, bound or {}
         self.runs: dict[UUID | None, _MirroredRun] = {}
 
     def _begun(self, run_id: UUID, inputs: Any, fields: Mapping[str, Any]) -> _MirroredRun:
-        invocation = _invocation.get()
+        invocation = announced.get()
         if invocation is not None and (invocation.handler is not self or invocation.run is not None):
             invocation = None
-        call = begin(
-            self.site,
-            (inputs if invocation is None else invocation.inputs,),
-            thread_config({"metadata": fields.get("metadata")}),
-        )
+        keywords = self._keywords(inputs, fields, invocation)
+        site = self.sites["ainvoke" if _in_a_loop() else "invoke"]
+        call = begun_with(site, inputs if invocation is None else invocation.inputs, keywords)
         run = _MirroredRun(call, invocation, run_id)
         if invocation is not None:
             invocation.run = run
         if run.recorder is not None:
             run.recorder.handler = self  # so that the recording's hook adds none
         return run
+
+    def _keywords(self, inputs: Any, fields: Mapping[str, Any], invocation: Invocation | None) -> Keywords:
+        """What a run was called with: by the method that announced it, else as far as its metadata tell."""
+        if invocation is not None:
+            return keywords_of(*invocation.given)
+        batch = batch_of.get()
+        if batch is None or batch[0] is not self:
+            return keywords_of({"metadata": fields.get("metadata")}, {}, metadata=False)
+        _, all_inputs, (config, kwargs) = batch
+        if isinstance(config, list):
+            config = next((one for one, given in zip(config, all_inputs, strict=False) if given is inputs), None)
+        return keywords_of(config, kwargs)
+
+    def with_bound(self, bound: Any, config: Any) -> Any:
+        """The config of a call, with what was bound to the runnable after it was mirrored."""
+        later: Any = (bound or {}).get("configurable") or {}
+        if not later or later == self.bound:
+            return config
+        own: Any = config or {}
+        later = {name: value for name, value in later.items() if name not in self.bound or self.bound[name] != value}
+        return {**own, "configurable": {**later, **(own.get("configurable") or {})}}
 
     def _start(self, event: str, serialized: Any, subject: Any, *, run_id: UUID, **fields: Any) -> None:
         """A run begins: a chain, graph, node, model, retriever or tool, called with `subject`."""
@@ -272,6 +191,15 @@ class MirrorHandler(BaseCallbackHandler):
     on_llm_error = _method(_end, "on_llm_error")
     on_retriever_error = _method(_end, "on_retriever_error")
     on_tool_error = _method(_end, "on_tool_error")
+
+
+def _in_a_loop() -> bool:
+    """Whether async code asks: a handler that runs inline is called where the run is."""
+    loaded = sys.modules.get("asyncio")
+    try:
+        return loaded is not None and loaded.get_running_loop() is not None
+    except RuntimeError:
+        return False
 
 
 def _generated(response: Any) -> Any:

@@ -21,11 +21,11 @@ from langchain.agents.middleware import AgentMiddleware, AgentState
 from langchain.agents.middleware.types import PrivateStateAttr
 from langgraph.errors import GraphBubbleUp
 
-from shadoweval.adapters.langchain.mirror_entries import thread_config
-from shadoweval.adapters.langchain.mirror_runnable import run_site
+from shadoweval.adapters.langchain.mirror_entries import begun, over
+from shadoweval.adapters.langchain.mirror_keywords import keywords_of
+from shadoweval.adapters.langchain.mirror_runnable import run_sites
 from shadoweval.adapters.langchain.turn_ends import expect_end, register
 from shadoweval.capture.recorder import current
-from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finish import finish
@@ -46,6 +46,11 @@ def _without_key(state: Any) -> dict[str, Any]:
     return {name: part for name, part in state.items() if name != _KEY}
 
 
+def _finish(call: Call, value: Any = None, *, error: BaseException | None = None) -> None:
+    over(call, error)
+    finish(call, value, error=error)
+
+
 class ShadowMiddleware(AgentMiddleware):
     """Makes one query of each run of an agent, sync or async.
 
@@ -58,7 +63,7 @@ class ShadowMiddleware(AgentMiddleware):
 
     def __init__(self, mirror: Mirror, *, entry: str | None = None) -> None:
         super().__init__()
-        self._site = run_site(mirror, entry)
+        self._sites = run_sites(mirror, entry)
         self._calls: OrderedDict[str, Call] = OrderedDict()
         self._lock = threading.Lock()
         self._turns = 0
@@ -66,8 +71,15 @@ class ShadowMiddleware(AgentMiddleware):
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """A turn begins."""
-        del runtime  # langgraph 1.0's does not say which thread it is
-        call = begin(self._site, (_without_key(state),), thread_config(None))
+        return self._begun("invoke", state, runtime)
+
+    async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """As `before_agent`."""
+        return self._begun("ainvoke", state, runtime)
+
+    def _begun(self, method: str, state: Any, runtime: Any) -> dict[str, Any]:
+        keywords = keywords_of(None, {"context": getattr(runtime, "context", None)})
+        call = begun(self._sites[method], _without_key(state), keywords)
         if call is None:
             return {_KEY: ""}
         with self._lock:
@@ -76,20 +88,16 @@ class ShadowMiddleware(AgentMiddleware):
             self._calls[key] = call
             oldest = self._calls.popitem(last=False)[1] if len(self._calls) > MAX_OPEN else None
         if oldest is not None:
-            finish(oldest, error=GeneratorExit())
+            _finish(oldest, error=GeneratorExit())
         expect_end(key, self._failed)
         return {_KEY: key}
-
-    async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
-        """As `before_agent`."""
-        return self.before_agent(state, runtime)
 
     def after_agent(self, state: Any, runtime: Any) -> None:
         """The turn has its answer."""
         del runtime
         call = self._ended(state)
         if call is not None:
-            finish(call, _without_key(state))
+            _finish(call, _without_key(state))
 
     async def aafter_agent(self, state: Any, runtime: Any) -> None:
         """As `after_agent`."""
@@ -117,7 +125,7 @@ class ShadowMiddleware(AgentMiddleware):
         with self._lock:
             call = self._calls.pop(key, None)
         if call is not None:
-            finish(call, error=error)
+            _finish(call, error=error)
 
     @contextmanager
     def _inside(self, state: Any) -> Generator[None]:
@@ -133,7 +141,7 @@ class ShadowMiddleware(AgentMiddleware):
         except BaseException as error:
             ended = None if isinstance(error, GraphBubbleUp) else self._ended(state)
             if ended is not None:
-                finish(ended, error=error)
+                _finish(ended, error=error)
             raise
         finally:
             token.var.reset(token)  # pyright: ignore[reportArgumentType] - of whichever variable it is

@@ -19,14 +19,17 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableGenerato
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import Input, Output
 
+from shadoweval.adapters.langchain.mirror_announced import ContextState, Invocation, announce, retract
 from shadoweval.adapters.langchain.mirror_entries import astreamed, begun, raised, returned, streamed
-from shadoweval.adapters.langchain.mirror_handler import ContextState, Invocation, MirrorHandler
+from shadoweval.adapters.langchain.mirror_handler import MirrorHandler
+from shadoweval.adapters.langchain.mirror_keywords import METHODS, STREAMS, Given, Sites, keywords_of
 from shadoweval.checks import checked_instance
+from shadoweval.mirror.call import Call
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.mounting import site_of
 from shadoweval.mirror.plan import Reader, Site
 
-__all__ = ["mirrored", "run_site"]
+__all__ = ["mirrored", "run_sites"]
 
 _R = TypeVar("_R", bound=Runnable[Any, Any])
 
@@ -48,7 +51,8 @@ def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
     mend = "Decorate a function with the mirror itself." if inspect.isroutine(runnable) else ""
     checked_instance("runnable", runnable, Runnable, mend=mend)
     own_body = isinstance(runnable, RunnableLambda | RunnableGenerator)
-    handler = MirrorHandler(run_site(mirror, entry), own_body=own_body)
+    bound: Any = getattr(runnable, "config", None) or {}
+    handler = MirrorHandler(run_sites(mirror, entry), own_body=own_body, bound=bound.get("configurable"))
     if hasattr(runnable, "get_state"):  # a graph: with_config gives a copy of the same class
         graph: Any = runnable.with_config(callbacks=[handler])
         # As Pregel.copy makes a graph anew.
@@ -57,34 +61,36 @@ def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
     return cast("_R", MirroredRunnable(bound=runnable, config={"callbacks": [handler]}))
 
 
-def run_site(mirror: Mirror, entry: str | None = None) -> Site:
-    """A mirror's site for runs that are called with an input and, in a thread, a config."""
+def run_sites(mirror: Mirror, entry: str | None = None) -> Sites:
+    """A mirror's sites for runs that are called with an input and keywords; a query's entry ends in the method."""
     plan = site_of(mirror, entry).plan
     readers: dict[str, Any] = {name: _fitting(getattr(plan, name)) for name in ("attributes", "unit", "text")}
     readers["unit"] = readers["unit"] or _thread
-    return site_of(mirror, entry, **readers)
+    site = site_of(mirror, entry, **readers)
+    entries = {method: f"{site.entry}.{method}" if site.entry else f":{method}" for method in METHODS}
+    return {method: Site(site.plan, name, method=False) for method, name in entries.items()}
 
 
 def _fitting(reader: Reader | None) -> Reader | None:
-    """A reader that may be called with `config`, whether or not it takes one."""
+    """A reader that may be called with `config`, `context` and others, whether or not it takes them."""
     if reader is None:
         return None
     try:
         parameters = inspect.signature(reader).parameters.values()
     except (TypeError, ValueError):  # a builtin without a signature
         parameters = ()
-    if any(p.name == "config" or p.kind is p.VAR_KEYWORD for p in parameters):
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return reader
+    named = {p.name for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}}
 
-    def of_input(inputs: Any, config: Any = None) -> Any:
-        del config
-        return reader(inputs)
+    def of_input(inputs: Any, **keywords: Any) -> Any:
+        return reader(inputs, **{name: value for name, value in keywords.items() if name in named})
 
     return of_input
 
 
-def _thread(_inputs: Any, config: Mapping[str, Any] | None = None) -> str:
-    return str(config["configurable"]["thread_id"]) if config else ""
+def _thread(_inputs: Any, config: Mapping[str, Any] | None = None, **_: Any) -> str:
+    return str((config or {}).get("configurable", {}).get("thread_id") or "")
 
 
 class _Entries:
@@ -97,14 +103,24 @@ class _Entries:
     __slots__ = ()
     _graph: ClassVar[bool] = False
 
-    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
-        """The mirror's site, None: without one; then runnable, config and keywords of the same run without us."""
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[MirrorHandler | None, Any, Any, dict[str, Any]]:
+        """The mirror's handler, None: without one; then runnable, config and keywords of the same run without us."""
         raise NotImplementedError
+
+    def _begun(self, method: str, handler: MirrorHandler | None, given: tuple[Any, Given]) -> Call | None:
+        """The call of an entry method, which was given this input, config and keywords."""
+        if handler is None:
+            return None
+        inputs, (config, kwargs) = given
+        graph, streams = self if self._graph else None, self._graph and method in STREAMS
+        keywords = keywords_of(handler.with_bound(cast("Any", self).config, config), kwargs, streams=streams)
+        return begun(handler.sites[method], inputs, keywords, graph=graph, state=streams)
 
     def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
-        site, bare, config, kwargs = self._bare(config, kwargs)
-        call = begun(site, input, config)
+        given = (input, (config, kwargs))
+        handler, bare, config, kwargs = self._bare(config, kwargs)
+        call = self._begun("invoke", handler, given)
         if call is None:
             return bare.invoke(input, config, **kwargs)
         call.enter()
@@ -118,8 +134,9 @@ class _Entries:
 
     async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
-        site, bare, config, kwargs = self._bare(config, kwargs)
-        call = begun(site, input, config)
+        given = (input, (config, kwargs))
+        handler, bare, config, kwargs = self._bare(config, kwargs)
+        call = self._begun("ainvoke", handler, given)
         if call is None:
             return await bare.ainvoke(input, config, **kwargs)
         call.enter()
@@ -133,14 +150,16 @@ class _Entries:
 
     def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
-        site, bare, config, kwargs = self._bare(config, kwargs)
-        begin = functools.partial(begun, site, input, config, state=self._graph)
+        given = (input, (config, kwargs))
+        handler, bare, config, kwargs = self._bare(config, kwargs)
+        begin = functools.partial(self._begun, "stream", handler, given)
         return streamed(begin, functools.partial(bare.stream, input, config, **kwargs), graph=self._graph)
 
     def astream(self, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""
-        site, bare, config, kwargs = self._bare(config, kwargs)
-        begin = functools.partial(begun, site, input, config, state=self._graph)
+        given = (input, (config, kwargs))
+        handler, bare, config, kwargs = self._bare(config, kwargs)
+        begin = functools.partial(self._begun, "astream", handler, given)
         return astreamed(begin, functools.partial(bare.astream, input, config, **kwargs), graph=self._graph)
 
 
@@ -163,27 +182,29 @@ def _own(config: Any) -> tuple[MirrorHandler | None, dict[str, Any]]:
 class MirroredRunnable(_Entries, RunnableBinding[Input, Output]):
     """A runnable that is no graph, mirrored."""
 
-    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[MirrorHandler | None, Any, Any, dict[str, Any]]:
         handler, own = _own(self.config)
         if own or self.config_factories:
             config = merge_configs(cast("Any", own), config)
             config = merge_configs(config, *(made(config) for made in self.config_factories))
-        return None if handler is None else handler.site, self.bound, config, {**self.kwargs, **kwargs}
+        return handler, self.bound, config, {**self.kwargs, **kwargs}
 
     def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
         """As the runnable's own."""
-        outer = ContextState()
+        outer, token = ContextState(), announce(_own(self.config)[0], inputs, (config, kwargs))
         try:
             return super().batch(inputs, config, **kwargs)
         finally:
+            retract(token)
             outer.restore()
 
     async def abatch(self, inputs: Any, config: Any = None, **kwargs: Any) -> list[Any]:
         """As the runnable's own."""
-        outer = ContextState()
+        outer, token = ContextState(), announce(_own(self.config)[0], inputs, (config, kwargs))
         try:
             return await super().abatch(inputs, config, **kwargs)
         finally:
+            retract(token)
             outer.restore()
 
     def astream_events(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
@@ -191,14 +212,16 @@ class MirroredRunnable(_Entries, RunnableBinding[Input, Output]):
         events: Any = super().astream_events(input, config, **kwargs)
         if not hasattr(events, "__aiter__"):  # version 3 gives something to await
             return events
-        return Invocation(_own(self.config)[0], input).arelay(events)
+        return Invocation(_own(self.config)[0], input, (config, {})).arelay(events)  # keywords choose events
 
     def transform(self, input: Iterator[Any], config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002 - langchain_core's name
         """As the runnable's own: inside a larger stream, whose first chunk mostly is the whole input."""
         chunks = iter(input)
         for first in chunks:
             inner = super().transform(itertools.chain((first,), chunks), config, **kwargs)
-            yield from Invocation(_own(self.config)[0], first, piecewise=True).relay(cast("Any", inner))
+            yield from Invocation(_own(self.config)[0], first, (config, kwargs), piecewise=True).relay(
+                cast("Any", inner)
+            )
             return
         yield from super().transform(chunks, config, **kwargs)
 
@@ -207,7 +230,9 @@ class MirroredRunnable(_Entries, RunnableBinding[Input, Output]):
         chunks = aiter(input)
         async for first in chunks:
             inner = super().atransform(_chained(first, chunks), config, **kwargs)
-            async for out in Invocation(_own(self.config)[0], first, piecewise=True).arelay(cast("Any", inner)):
+            async for out in Invocation(_own(self.config)[0], first, (config, kwargs), piecewise=True).arelay(
+                cast("Any", inner)
+            ):
                 yield out
             return
         async for out in super().atransform(chunks, config, **kwargs):
@@ -224,14 +249,14 @@ class _GraphEntries(_Entries):
     __slots__ = ()
     _graph = True
 
-    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[Site | None, Any, Any, dict[str, Any]]:
+    def _bare(self, config: Any, kwargs: dict[str, Any]) -> tuple[MirrorHandler | None, Any, Any, dict[str, Any]]:
         handler, own = _own(cast("Any", self).config)
         if handler is None:
             return None, super(), config, kwargs
         graph_class: Any = type(self).__mro__[_GRAPH]
         bare = graph_class.__new__(graph_class)
         bare.__dict__ = {**vars(self), "config": own}
-        return handler.site, bare, config, kwargs
+        return handler, bare, config, kwargs
 
 
 _GRAPH: Final = 3

@@ -6,7 +6,7 @@ retriever and tool says in its metadata which node it runs in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from time import perf_counter
 from typing import Any, Final, cast
 
@@ -38,6 +38,23 @@ def used_tokens(response: Any) -> tuple[int | None, int | None]:
     output: Any = response.llm_output
     usage = output.get("token_usage") if output else None
     return (usage.get("prompt_tokens"), usage.get("completion_tokens")) if usage else _NO_TOKENS
+
+
+def requested_calls(response: Any) -> Iterator[tuple[tuple[Any, str], Mapping[str, Any]]]:
+    """Tool calls that the messages of an LLMResult ask for, by their ids and names."""
+    for generations in response.generations:
+        for answer in generations:
+            for call in getattr(getattr(answer, "message", None), "tool_calls", None) or ():
+                yield (call.get("id"), call["name"]), call
+
+
+def failed_answers(messages: Any, asked: Collection[tuple[Any, str]]) -> Iterator[tuple[tuple[Any, str], str]]:
+    """Ids and names of those calls whose answer, in what a model is given next, is an error; and what it says."""
+    for conversation in messages:
+        for message in conversation if isinstance(conversation, list) else ():
+            key = (getattr(message, "tool_call_id", None), getattr(message, "name", None))
+            if key in asked and getattr(message, "status", None) == "error":
+                yield cast("tuple[Any, str]", key), str(message.content)
 
 
 class Nodes:

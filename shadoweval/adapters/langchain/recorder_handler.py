@@ -16,11 +16,19 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from shadoweval.adapters.langchain.recorder_events import Nodes, node_name, origin_of_error, run_name, used_tokens
+from shadoweval.adapters.langchain.recorder_events import (
+    Nodes,
+    failed_answers,
+    node_name,
+    origin_of_error,
+    requested_calls,
+    run_name,
+    used_tokens,
+)
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.documents import hit_rows, recorded_rows
-from shadoweval.capture.interception import error_text, installed
+from shadoweval.capture.interception import error_text, installed, interruption
 from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
@@ -68,6 +76,9 @@ class RecordingHandler(BaseCallbackHandler):
         self.nodes = Nodes(recorder.next_index)
         self.first_tokens: dict[UUID, float] = {}
         self.tools: dict[UUID, tuple[bytes, int, Effect]] = {}
+        self.asked: dict[tuple[Any, str], Mapping[str, Any]] = {}
+        """Tool calls that models asked for and that no tool has begun, by their ids and names: some give ids anew."""
+        self.begun: set[tuple[Any, str]] = set()
         self.claimed: set[int] = set()
         """Positions in the log of calls that `@tool` functions inside LangChain's tools have recorded."""
         self.recorded_error: BaseException | None = None
@@ -159,6 +170,8 @@ class RecordingHandler(BaseCallbackHandler):
 
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **event: Any) -> None:
         """A chat model is called."""
+        if self.asked:
+            self._add_unknown_tools(messages)
         metadata = event.get("metadata")
         name = (metadata.get("ls_model_name") if metadata else None) or event.get("name")
         self._start(run_id, event, kind="model", name=str(name or run_name(serialized, "model")))
@@ -177,6 +190,7 @@ class RecordingHandler(BaseCallbackHandler):
         tokens: tuple[int | None, int | None] = _NO_TOKENS
         try:
             tokens = used_tokens(response)
+            self.asked.update((key, call) for key, call in requested_calls(response) if key not in self.begun)
         except Exception as fault:  # noqa: BLE001 - a result of an unknown shape; the mirror counts it
             self.recorder.fault = fault
         self._end(run_id, tokens=tokens)
@@ -203,12 +217,24 @@ class RecordingHandler(BaseCallbackHandler):
 
     on_retriever_error = on_llm_error
 
+    def _add_unknown_tools(self, messages: Any) -> None:
+        """Calls that failed without a tool: the model asked for one that is not there, and is told so now."""
+        try:
+            for key, why in list(failed_answers(messages, self.asked)):
+                call, now = self.asked.pop(key), perf_counter()
+                self.recorder.add_call(call["name"], call["args"], None, started=now, duration=0.0, error=why)
+        except Exception as fault:  # noqa: BLE001 - as in on_llm_end
+            self.recorder.fault = fault
+
     # Tools.
 
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **event: Any) -> None:
         """A tool is called."""
         name = event.get("name") or run_name(serialized, "tool")
         self._start(run_id, event, kind="tool", name=name)
+        key = (event.get("tool_call_id"), name)
+        self.begun.add(key)
+        self.asked.pop(key, None)
         inputs: Any = event.get("inputs")
         arguments = inputs if isinstance(inputs, Mapping) else {"input": input_str}
         try:
@@ -227,9 +253,10 @@ class RecordingHandler(BaseCallbackHandler):
         self._tool_ended(run_id, None if failed else content, str(content) if failed else None)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
-        """It raised."""
+        """It raised; or it waits for the answer of a person, and its result is what it asked."""
         self.recorded_error = error
-        self._tool_ended(run_id, None, error_text(error))
+        (asked,) = interruption(error) or (None,)
+        self._tool_ended(run_id, asked, error_text(error))
 
     def _recorded_itself(self, name: str, arguments: bytes, log_length: int) -> bool:
         """Whether a `@tool` function of that name has ended since; each stands for one call, best for an equal one."""

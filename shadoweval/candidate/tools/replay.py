@@ -61,7 +61,7 @@ class Record:
         self._keys: dict[int, str] = {}
         self._mine: dict[Identifier, list[tuple[int, tuple[str, str]]]] = {}
         """The candidate's writes, numbered, as tool and key, by what they are about."""
-        self._writes = 0
+        self._writes = itertools.count(1)
         self._own: Counter[tuple[str, str]] = Counter()
         """All of the candidate's writes."""
         self._marks: set[tuple[str, str]] = set()
@@ -77,10 +77,11 @@ class Record:
         """The tool's calls by key. `normal` is applied to the recorded arguments when the index is made."""
         index = self._indexed.get(tool)
         if index is None:
-            index = self._indexed[tool] = {}
+            index = {}
             for call in self._by_tool.get(tool, ()):
                 key = self._keys[id(call)] = self.key(tool, normal(call.arguments) if normal else call.arguments)
                 index.setdefault(key, []).append(call)
+            self._indexed[tool] = index  # whole at once: tools are called from pools of threads
         return index
 
     def key(self, tool: str, arguments: Mapping[str, Any]) -> str:
@@ -97,10 +98,10 @@ class Record:
 
     def wrote(self, request: KeyedRequest, result: Any) -> None:
         """The candidate has written, as far as it can see."""
-        self._writes += 1
+        number = next(self._writes)
         self._own[request.name, request.key] += 1
         for identifier in touched(request.arguments, result):
-            self._mine.setdefault(identifier, []).append((self._writes, (request.name, request.key)))
+            self._mine.setdefault(identifier, []).append((number, (request.name, request.key)))
 
     def same_world(self, call: ToolCall, request: ToolRequest) -> bool:
         """Whether a recorded call met what the candidate's would meet: the same writes to what it is about came before.

@@ -122,7 +122,8 @@ class Session:
 
     def _record_write(self, request: KeyedRequest, answer: StubAnswer) -> None:
         if answer.answered != "refused":
-            self.record.wrote(request, answer.result)
+            with self._lock:
+                self.record.wrote(request, answer.result)
         entity = ""
         for world in self.worlds:
             world.observe_write(request, answer)

@@ -91,3 +91,70 @@ def test_isolate_graph_leaves_the_graph_as_it_is():
     assert len(list(saver.list(CONFIG))) == before
     assert len(whole.get_state(CONFIG).values["messages"]) == 6
     assert len(half.get_state(CONFIG).values["messages"]) == 2
+
+
+def chat(saver=None, store=None):
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("n", lambda state: {"messages": [("ai", f"{len(state['messages'])} before")]})
+    builder.add_edge(START, "n")
+    return builder.compile(checkpointer=saver, store=store)
+
+
+def test_a_saver_that_is_sync_only_is_read_in_async_code():
+    """SqliteSaver's async methods raise NotImplementedError; the copy is made all the same."""
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    from shadoweval.adapters.langchain.candidate_graphs import aisolate_graph
+
+    class SyncOnly(InMemorySaver):
+        async def alist(self, config, **options):
+            raise NotImplementedError("The SqliteSaver does not support async methods.")
+            yield
+
+    graph, config = chat(SyncOnly()), {"configurable": {"thread_id": "t1"}}
+    graph.invoke({"messages": [("human", "hello")]}, config)
+    copy = asyncio.run(aisolate_graph(graph, "t1", as_of=dt.datetime.now(dt.UTC)))
+    assert len(copy.get_state(config).values["messages"]) == 2
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_naive_times_of_a_store_are_in_utc(later):
+    """As databases without time zones give them; what is later than the query stays left out."""
+    from langgraph.store.memory import InMemoryStore
+
+    from shadoweval.adapters.langchain.candidate_graphs import aisolate_graph, isolate_graph
+
+    class Naive(InMemoryStore):
+        def _naive(self, items):
+            for item in items:
+                item.created_at = item.updated_at = item.created_at.astimezone(dt.UTC).replace(tzinfo=None)
+            return items
+
+        def search(self, *args, **options):
+            return self._naive(super().search(*args, **options))
+
+        async def asearch(self, *args, **options):
+            raise NotImplementedError("sync only")
+
+    store = Naive()
+    store.put(("notes",), "a", {"text": "remember"})
+    as_of = dt.datetime.now(dt.UTC) + dt.timedelta(hours=-1 if later else 1)
+    copies = [isolate_graph(chat(store=store), "t1", as_of=as_of)]
+    copies.append(asyncio.run(aisolate_graph(chat(store=store), "t1", as_of=as_of)))
+    assert [len(copy.store.search(())) for copy in copies] == [0 if later else 1] * 2
+
+
+def test_a_call_that_goes_on_from_a_history_that_is_not_there_is_not_the_candidates_failure():
+    """Its saver is empty here, and the query brought no history: what can't be run again proves nothing."""
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    from shadoweval.adapters.langchain.candidate_runs import called_by
+    from shadoweval.candidate.causes import cause_of
+
+    with pytest.raises(Exception, match="no input") as caught:
+        called_by(chat(InMemorySaver()), "invoke")(None, config={"configurable": {"thread_id": "t1"}})
+    cause = cause_of(caught.value)
+    assert "history of the thread" in cause.what
+    assert "checkpointer in a database" in cause.mend

@@ -16,6 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from shadoweval import codec
 from shadoweval.adapters.langchain import mirrored
+from shadoweval.adapters.langchain.mirror_keywords import MEMORY
 from tests.adapters.langchain.runnables import (
     ASYNC,
     MADE,
@@ -139,7 +140,8 @@ def test_a_thread_is_the_unit_and_goes_with_the_input(kept, mirror):
     assert first.query.unit == second.query.unit == "t7"
     (asked,), kwargs = codec.thaw(second.query.inputs)
     assert [message.content for message in asked["messages"]] == ["again"]
-    assert kwargs == {"config": {"configurable": {"thread_id": "t7"}}}
+    assert codec.thaw(first.query.inputs)[1] == {"config": {"configurable": {"thread_id": "t7"}}}
+    assert kwargs["config"]["configurable"].keys() == {"thread_id", MEMORY}  # a saver in memory: no candidate reads it
     assert (second.query.text, second.served.outcome.answer) == ("again", "hello")
 
 

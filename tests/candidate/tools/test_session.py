@@ -1,4 +1,8 @@
-from candidate_rig import envelope
+import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from candidate_rig import call, envelope
 
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.stubs import Stubs
@@ -12,3 +16,19 @@ def test_what_a_providers_tool_wrote_is_a_live_write(tmp_path):
     session.happened("web_search", {"query": "x"}, effect="read")
     assert session.live_writes == 1
     assert [(write.tool, write.arguments) for write in session.writes()] == [("close_ticket", {"id": 7})]
+
+
+def test_parallel_calls_of_one_tool_are_all_replayed(tmp_path):
+    """Whoever comes first makes the index of the tool's calls; the others wait for all of it, not for a part."""
+
+    def normal(arguments):
+        time.sleep(0.001)
+        return arguments
+
+    calls = [call("refund", {"x": x}, f"refunded {x}", effect="write") for x in range(4)]
+    for _ in range(40):
+        session = Session(Stubs(), envelope(calls=calls), scratch=tmp_path)
+        answer = functools.partial(session.answer, "refund", effect="write", live=None, normal=normal)
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda x, answer=answer: answer({"x": x}), range(4)))
+        assert [(a.answered, a.result) for a in answers] == [("replayed", f"refunded {x}") for x in range(4)]
