@@ -147,12 +147,16 @@ def _put_together(chunks: list[Any]) -> Consumed:
 
 
 def _entered(manager: Any, chunk: Callable[[], None], *, responses: bool) -> Steps[Consumed]:
-    """What a context manager gives, consumed in it."""
+    """What a context manager gives, consumed in it; one that gives itself (a socket, a lock) has nothing to consume."""
     if hasattr(manager, "__enter__"):
         with manager as value:
+            if value is manager:
+                return Consumed(value)
             return (yield from consuming(value, chunk, responses=responses))
     value = yield _awaited(manager.__aenter__())
     try:
+        if value is manager:
+            return Consumed(value)
         return (yield from consuming(value, chunk, responses=responses))
     finally:
         yield _awaited(manager.__aexit__(None, None, None))
