@@ -166,6 +166,28 @@ def test_an_import_that_survives_a_refusal_is_used_and_says_so(candidate, outsid
     assert outside.changed() == []
 
 
+def test_an_import_in_each_process_is_no_run_s_doing(candidate, outside):
+    """Where a fork can't carry what loading made, each process imports; what is refused then is charged to no run."""
+    target = candidate("""
+        import concurrent.futures, contextlib, ctypes, socket
+        executor = concurrent.futures.ThreadPoolExecutor(1)
+        executor.submit(int).result()
+        with contextlib.suppress(OSError): socket.create_connection(('127.0.0.1', PORT))
+        ctypes.CDLL(None).creat((FOLDER + '/new').encode(), 0o600)
+    """)
+    observations, remarks = run(target, *"abc")
+
+    assert [o.outcome and o.outcome.answer for o in observations] == ["answered"] * 3
+    assert [o.refusals for o in observations] == [()] * 3
+    assert any(remark.startswith("each process imports") for remark in remarks)
+    lines = [line for line in observations[-1].containment if line.startswith("import refused: ")]
+    assert lines == [
+        f"import refused: socket.connect 127.0.0.1:{outside.port}",
+        f"import refused: open.write {outside.folder}/new",
+    ]
+    assert outside.changed() == []
+
+
 def test_what_is_allowed_is_allowed_at_import(candidate, outside):
     """A module that loads its model from an allowed endpoint does so."""
     target = candidate("import socket; socket.create_connection(('127.0.0.1', PORT)).close()")

@@ -145,7 +145,10 @@ class ForkServerClient:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._noticed, pid)
 
-        return Supervisor(self.spec.guard, phase="importing", on_event=notice)
+        supervisor = Supervisor(self.spec.guard, phase="importing", on_event=notice)
+        if self.supervisor is not None:  # the server before imported the same, where children do so from now on
+            supervisor.at_import.update(self.supervisor.at_import)
+        return supervisor
 
     def _noticed(self, pid: int) -> None:
         child = self.children.get(pid)

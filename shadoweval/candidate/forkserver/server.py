@@ -214,7 +214,13 @@ class _ForkServer:
         if self.guard is None or self.start.guard is None:
             _cap_memory(self.setup.limits.memory_bytes + self.start.load_bytes)
         else:
-            self.guard.narrow(self.start.guard.for_child(os.getpid()))
+            self.guard.narrow(self.start.guard.for_child(os.getpid()), loading=self.start.each)
+
+    def _loaded(self) -> ChildSetup:
+        setup = load(self.start, self.setup)
+        if self.guard is not None:
+            self.guard.loaded()
+        return setup
 
     def _become_child(self, descriptors: list[int]) -> None:
         """Serve as a candidate's process; never returns."""
@@ -224,7 +230,7 @@ class _ForkServer:
                 _decline(channel, f"the guard could not be put in force: {self.fault}")
                 return
             try:
-                setup = load(self.start, self.setup) if self.start.each else self.setup
+                setup = self._loaded() if self.start.each else self.setup
             except TargetError as error:
                 _decline(channel, str(error))
                 return

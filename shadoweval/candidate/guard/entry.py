@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 
+import msgspec
+
 from shadoweval.candidate.guard import audit, inherited, landlock, reports, rules, seccomp
 from shadoweval.candidate.guard.policy import ALL_LAYERS, Containment, GuardPolicy, Layer, Missing
 from shadoweval.candidate.guard.syscalls import libc, native_numbers
@@ -138,8 +140,10 @@ class Guard:
 
         self._ladder.enter("descriptors", step)
 
-    def narrow(self, policy: GuardPolicy) -> Containment:
+    def narrow(self, policy: GuardPolicy, *, loading: bool = False) -> Containment:
         """In a child, before any candidate code: hold to `policy`, which must allow no more than the server's.
+
+        `loading`: it imports the candidate itself, and calls `loaded` when it has.
 
         Raises:
             OSError: a layer that holds the fork server can't be narrowed. Then nothing may run here.
@@ -159,8 +163,12 @@ class Guard:
             seccomp.refuse(rules.unasked_in_child())
         self._checks.narrow(policy)
         containment = ladder.containment(self._closed)
-        self._say(containment)
+        self._say(msgspec.structs.replace(containment, loading=loading))
         return containment
+
+    def loaded(self) -> None:
+        """In a child that imported for itself: what is refused from now on is a run's doing."""
+        self._say(self._ladder.containment(self._closed))
 
     def begin_serving(self) -> None:
         """In a fork server that has imported everything: forks are asked for by messages from now on.

@@ -111,12 +111,14 @@ class Containment(msgspec.Struct, frozen=True):
         missing: not in force, each with its reason.
         limits: what is in force only in part, as sentences.
         inherited: descriptors that were closed, as (number, what it was).
+        loading: it imports for itself before it runs anything; another record follows when it has.
     """
 
     layers: tuple[Layer, ...]
     missing: tuple[Missing, ...] = ()
     limits: tuple[str, ...] = ()
     inherited: tuple[tuple[int, str], ...] = ()
+    loading: bool = False
 
     def lines(self) -> tuple[str, ...]:
         """Each layer that is in force, then each that is missing with its reason, as observations hold them."""

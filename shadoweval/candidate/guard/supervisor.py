@@ -201,7 +201,7 @@ class Supervisor:
     def _announced(self, report: Report) -> bool:
         """Whether it says what holds a process. Candidates can write too: of each the first record only is believed."""
         watched = self._watched(report.sender) if self._server is not None else None
-        if watched is not None and (watched.phase != "child" or watched.containment is not None):
+        if watched is not None and (watched.phase != "child" or not (watched.containment is None or watched.loading)):
             return False
         try:
             containment = report.containment()
@@ -231,11 +231,13 @@ class Supervisor:
     def _refused(self, pid: int, refusal: Refusal, refusals: list[Refusal]) -> None:
         refusals.append(refusal)
         watched = self._watched(pid)
-        if watched.phase == "child":
+        if watched.phase == "importing" or watched.loading:
+            _count(self.at_import, refusal)
+        elif watched.phase == "serving":
+            _count(self.left_over, refusal)
+        else:
             watched.refusals.append(refusal)
             self._on_event(pid)
-        else:
-            _count(self.at_import if watched.phase == "importing" else self.left_over, refusal)
 
     def _answer_one(self, listener: Listener, refusals: list[Refusal]) -> bool:
         """Receive, judge, answer one question; False if there is none."""
@@ -250,8 +252,8 @@ class Supervisor:
         try:
             watched = self._watched(self._process_of(question.thread))
             caller = watched.caller(question.thread)
-            if watched.containment is None and watched.phase == "child":
-                self._read_reports(refusals)  # it may have narrowed itself since
+            if watched.phase == "child" and (watched.containment is None or watched.loading):
+                self._read_reports(refusals)  # it may have narrowed itself since, or have loaded
         except OSError as error:
             detail = f"{question.call} (can't be read: {error.strerror})"
             refusals.append(Refusal(kind=KIND.get(question.call, "kernel"), detail=detail, layer="notify"))

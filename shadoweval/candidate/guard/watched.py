@@ -22,6 +22,7 @@ class Watched:
         scratch: its folder.
         containment: what holds it, once it said so.
         refusals: since they were last taken.
+        loading: it imports for itself, so that what is refused is no run's doing.
         killed_itself: it has sent SIGKILL to itself.
     """
 
@@ -30,7 +31,7 @@ class Watched:
         self.rulings = Rulings(policy)
         self.containment: Containment | None = None
         self.refusals: list[Refusal] = []
-        self.killed_itself = False
+        self.killed_itself = self.loading = False
         self._caller: Caller | None = None
 
     def caller(self, thread: int) -> Caller:
@@ -46,7 +47,7 @@ class Watched:
 
     def announced(self, containment: Containment, policy: GuardPolicy) -> None:
         """It said what holds it, and may do no more than `policy` from now on."""
-        self.containment = containment
+        self.containment, self.loading = containment, containment.loading
         if self.phase == "child":
             self.rulings = Rulings(policy)
             self.rulings.inherited = dict(containment.inherited)
