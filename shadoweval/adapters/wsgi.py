@@ -139,6 +139,12 @@ class _Body:
             return self._body.read(0)
         return self._read(self._body.read(*size), all_of_it=not size or size[0] is None or size[0] < 0)
 
+    def readinto(self, buffer: Any) -> int:
+        """As raw streams have it: Werkzeug, and so Flask, reads by it where it is there."""
+        piece = self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
     def readline(self, *size: int) -> bytes:
         """As the server's."""
         return self._read(self._body.readline(*size))
@@ -152,6 +158,8 @@ class _Body:
             yield self._read(line)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("read"):  # another way to read, by which the body would pass unseen
+            raise AttributeError(name)
         return getattr(self._body, name)
 
 
@@ -218,6 +226,8 @@ class _Pieces:
                 self._rest = iter(self._pieces)
             piece = next(self._rest)
         except StopIteration:
+            if exchange.response.chunks == 1:  # one piece in an iterator is no stream
+                exchange.response.chunks = None
             exchange.sent(b"", more=False)
             raise
         except BaseException as error:

@@ -181,9 +181,7 @@ class Run:
         if answer is not None:
             return self.returned(Consumed(answer), extract=None, failures=None)
         failure = _failure(error, parts)
-        served = self.envelope.served.failure
-        alike = served is not None and (served.kind, served.error_type) == (failure.kind, failure.error_type)
-        if failure.kind == "aborted" and not alike:  # nobody waits for a shadow, so nobody can have gone away
+        if failure.kind == "aborted":  # nobody waits for a shadow, so nobody can have gone away
             failure = msgspec.structs.replace(failure, kind="error")
         return self._observed(parts, duration, failure=blamed(failure, cause))
 

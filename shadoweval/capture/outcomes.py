@@ -196,7 +196,7 @@ def replacing(texts: Sequence[str]) -> bool:
 
     Two that grow once may be pieces that happen to begin alike, unless the first is no mere syllable.
     """
-    if len(texts) < _TWO or not texts[-1].startswith(texts[0]):
+    if len(texts) < _TWO or len(texts[-1]) <= len(texts[0]) or not texts[-1].startswith(texts[0]):
         return False  # pieces end here
     grown = [text for text in texts if text]
     if any(not after.startswith(before) for before, after in itertools.pairwise(grown)):

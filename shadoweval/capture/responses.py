@@ -20,6 +20,7 @@ __all__ = [
     "StatusError",
     "decoded_body",
     "kind_of",
+    "only_status",
     "request_body",
     "worse_status",
 ]
@@ -74,6 +75,12 @@ def worse_status(value: Any, served: Observation) -> StatusError | None:
     if status in _WANTS_CREDENTIALS:
         error.shadow_cause = (f"HTTP {status}: credentials are never sent on", _OWN_CREDENTIALS)
     return error
+
+
+def only_status(value: Any) -> dict[str, Any] | None:
+    """A response's mapping with nothing but its status in it; None: it is none."""
+    status = _status(value)
+    return None if status is None else {**dict.fromkeys(_RESPONSE), "status": status}
 
 
 def _status(value: Any) -> int | None:

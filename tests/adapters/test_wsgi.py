@@ -72,6 +72,7 @@ READS = {
     "whole": lambda body: body.read(),
     "by length": lambda body: body.read(20),
     "in pieces": lambda body: [body.read(7), body.read(0), body.read(13)],
+    "into a buffer": lambda body: [body.readinto(bytearray(9)), body.readinto(memoryview(bytearray(64)))],
     "in lines": lambda body: body.readlines(),
     "line by line": lambda body: list(body),
 }
@@ -215,3 +216,16 @@ def test_a_control_call_passes_as_it_is(kept):
     shadow = ShadowWSGI(answering(), mirror, routes=ROUTES)
     assert ask(shadow) == ask(answering())
     assert kept.frames == []
+
+
+def test_one_piece_in_an_iterator_is_no_stream(mounted):
+    """As Werkzeug gives it."""
+
+    def app(environ, start_response):
+        environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return iter([b"all of it"])
+
+    mount, kept = mounted
+    assert ask(mount(app)) == ask(app)
+    assert (kept.only.served.outcome.answer, kept.only.served.outcome.chunks) == ("all of it", None)

@@ -12,6 +12,7 @@ import msgspec
 from shadoweval import capture, codec
 from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.sandbox import Limits
+from shadoweval.capture.responses import only_status
 from shadoweval.errors import CandidateError
 from shadoweval.records import Arm, Envelope, Observation, Outcome
 
@@ -156,7 +157,7 @@ def _holds_object(value: Any) -> bool:
 
 
 def outgoing(envelope: Envelope) -> bytes:
-    """The frame of what a run needs of an envelope: the query, and the incumbent's tool calls.
+    """The frame of what a run needs of an envelope: the query, the incumbent's tool calls, its response's status.
 
     Values may be as `decode_envelope` rebuilt them; what can't be copied again says so, and is no replay.
     """
@@ -165,11 +166,12 @@ def outgoing(envelope: Envelope) -> bytes:
         msgspec.structs.replace(call, arguments=_carried(call.arguments), result=_carried(call.result))
         for call in served.tool_calls
     )
+    status = None if served.outcome is None else only_status(served.outcome.value)
     slim = Observation(
         query_id=served.query_id,
         arm=served.arm,
         place=served.place,
-        outcome=Outcome(tool_calls=calls) if calls else _NO_CALLS,
+        outcome=Outcome(tool_calls=calls, value=status) if calls or status else _NO_CALLS,
         started_at=served.started_at,
         duration=served.duration,
     )
