@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -16,6 +17,8 @@ from shadoweval.store.blobs import dump, load, with_plain_values
 __all__ = ["Examples"]
 
 _EACH: Final = 12
+_OBJECT: Final = 2
+"""Parts of what stands for an object: its class and its state."""
 
 _Ranked = tuple[float, str, Example]
 """Rank, query id, example. Each kind is a heap whose smallest rank is the first to make room."""
@@ -83,7 +86,7 @@ class Examples:
             return
         example = Example(
             query_id=pair.id,
-            text=pair.query.text,
+            text=pair.query.text or _inputs_text(pair.query.inputs),
             attributes=pair.query.attributes,
             incumbent=pair.served,
             candidate=pair.candidate,
@@ -93,6 +96,27 @@ class Examples:
         )
         push = heapq.heappush if len(ranked) < self._each else heapq.heappushpop
         push(ranked, (rank, pair.id, example))
+
+
+def _inputs_text(inputs: bytes) -> str:
+    """Arguments as a person would read them, for a query without a text: tables, numbers, bodies. Rebuilds nothing."""
+    try:
+        args, kwargs = msgspec.msgpack.decode(inputs, ext_hook=_data)
+    except (msgspec.DecodeError, TypeError, ValueError):  # none, or of another form
+        return ""
+    named = (f"{name}={_shown(value)}" for name, value in kwargs.items())
+    return ", ".join([*map(_shown, args), *named])
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=lambda part: f"<{type(part).__name__}>")
+
+
+def _data(_code: int, content: memoryview) -> Any:
+    """What stands for an object or a tuple in frozen inputs: its state, without its class; its parts."""
+    parts: Any = msgspec.msgpack.decode(content, ext_hook=_data)
+    named = isinstance(parts, list) and len(cast("list[Any]", parts)) == _OBJECT and isinstance(parts[0], str)
+    return parts[1] if named and ":" in parts[0] else parts
 
 
 def _with_plain_values(example: Example) -> Example:

@@ -206,7 +206,11 @@ def _arm(observation: Observation, other: Observation, *, grades: dict[str, int]
 
 
 def _answer(observation: Observation) -> str:
-    return (observation.outcome.answer or "") if observation.outcome else ""
+    """The answer; where it is no text (a table, a number), the value that was returned."""
+    outcome = observation.outcome
+    if outcome is None or outcome.answer is not None or outcome.value is None:
+        return (outcome.answer or "") if outcome else ""
+    return json.dumps(outcome.value, ensure_ascii=False, default=str)
 
 
 def _example(example: Example) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from shadoweval import Experiment, Rules, at_most, better, no_worse
+from shadoweval.codec import freeze
+from shadoweval.evaluation import examples
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.records import INCUMBENT, Envelope, Failure, Labels, ToolCall
 from shadoweval.scoring import errors, latency, recall
@@ -267,3 +269,13 @@ def test_erased_texts_are_not_in_what_a_look_left(experiment, store, clock, tmp_
     store.erase(unit) if unit else store.purge(NOON + dt.timedelta(seconds=21))
 
     assert b"4711" not in b"".join(path.read_bytes() for path in tmp_path.glob("s.db*"))
+
+
+def test_a_query_without_text_is_shown_by_its_inputs():
+    """Tables, numbers and bodies are read as data; a class that is named in them is not looked for."""
+    inputs = freeze((({"rows": [[1, 2], [3, 4]]}, ("a", 1)), {"country": "de"}))
+    assert examples._inputs_text(inputs) == '{"rows": [[1, 2], [3, 4]]}, ["a", 1], country="de"'
+    strange = msgspec.msgpack.encode(msgspec.msgpack.Ext(4, msgspec.msgpack.encode(["no.such:Class", {"x": 1}])))
+    whole = b"\x92\x91" + strange + b"\x80"
+    assert examples._inputs_text(whole) == '{"x": 1}'
+    assert examples._inputs_text(b"") == ""

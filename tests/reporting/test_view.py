@@ -10,11 +10,13 @@ import msgspec
 import pytest
 from markdown_it import MarkdownIt
 
-from shadoweval.records import Scored, Unscored
+from shadoweval.records import Outcome, Scored, Unscored
+from shadoweval.reporting import view
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
 from shadoweval.reporting.html import render, report
 from shadoweval.reporting.markdown import markdown
 from shadoweval.reporting.view import page, word_diff
+from shadoweval.testing import make_observation, make_query
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sample import HOSTILE, evaluation
@@ -200,3 +202,11 @@ def test_unscored_and_scored_are_told_apart():
     scores = [s for e in evaluation().examples["hybrid"] for pair in e.scores.values() for s in pair]
 
     assert {type(s) for s in scores} == {Scored, Unscored}
+
+
+def test_a_value_that_is_no_text_is_shown():
+    """A pipeline that returns a table or a number has no answer, but something to look at."""
+    query = make_query()
+    observation = make_observation(query, outcome=Outcome(answer=None, value=[[1, 2], [3, 4]]))
+    assert view._answer(observation) == "[[1, 2], [3, 4]]"
+    assert view._answer(make_observation(query, answer="said")) == "said"
