@@ -91,8 +91,6 @@ def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR09
                         return None
                 elif identity is None:
                     identity = metadata.get("source")
-            if kind is dict and None in (score, identity, text) and not _OTHERS.isdisjoint(document):
-                return None
             if identity is not None and type(identity) is not str:
                 identity = str(identity)
             if score is not None and type(score) is not float:
@@ -114,7 +112,7 @@ def _identity_in(metadata: dict[str, Any], identity: Any, *, scored: bool) -> An
     return next((found for name in _METADATA_IDS if (found := metadata.get(name)) is not None), None)
 
 
-def _parts_of_dict(fields: dict[str, Any]) -> _Parts:
+def _parts_of_dict(fields: dict[str, Any]) -> _Parts | tuple[()]:
     """Text, identity, score and metadata: the first of their names that is not None. A loop would cost twice that."""
     get = fields.get
     text = get("page_content")
@@ -132,15 +130,17 @@ def _parts_of_dict(fields: dict[str, Any]) -> _Parts:
         score = get("relevance_score")
         if score is None:
             score = get("_score")
+    if (identity is None or text is None or score is None) and not _OTHERS.isdisjoint(fields):
+        return ()  # can't be unpacked: `hit_rows` has a look
     return text, identity, score, get("metadata") or get("payload")
 
 
 _Parts = tuple[Any, Any, Any, Any]
-_readers: Final[dict[type, Callable[[Any], _Parts] | None]] = {dict: _parts_of_dict}
+_readers: Final[dict[type, Callable[[Any], Any] | None]] = {dict: _parts_of_dict}
 """Type of document -> what gives its text, identity, score and metadata; None: `hit_rows` must have a look."""
 
 
-def _learnt(kind: type) -> Callable[[Any], _Parts] | None:
+def _learnt(kind: type) -> Callable[[Any], Any] | None:
     """The reader of a type that was not met before."""
     if len(_readers) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
         _readers.clear()
@@ -149,7 +149,7 @@ def _learnt(kind: type) -> Callable[[Any], _Parts] | None:
     return reader
 
 
-def _reader(kind: Any) -> Callable[[Any], _Parts] | None:
+def _reader(kind: Any) -> Callable[[Any], Any] | None:
     """Reads the fields of a dataclass or pydantic model from its `__dict__`, where that says what `getattr` would give.
 
     Not with slots, extra fields, or anything that answers for a name instead. To ask a pydantic model for a field that

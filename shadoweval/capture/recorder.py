@@ -34,7 +34,9 @@ from shadoweval.capture.wire.rows import (
 from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
-__all__ = ["Parts", "Recorder", "carried", "current", "recording"]
+__all__ = ["MOST_ITEMS", "Parts", "Recorder", "carried", "current", "recording"]
+
+MOST_ITEMS: Final = 1000
 
 _numbering: Final = threading.Lock()
 
@@ -94,7 +96,7 @@ class Recorder:
         "truncated",
     )
 
-    def __init__(self, max_bytes: int = 1 << 20, max_items: int = 1000, *, hit_id: Any = None) -> None:
+    def __init__(self, max_bytes: int = 1 << 20, max_items: int = MOST_ITEMS, hit_id: Any = None) -> None:
         self.log: list[Sequence[Any]] = []
         self.hits: list[Sequence[Any]] = []
         self.numbers: itertools.count[int] | None = None

@@ -68,18 +68,21 @@ class _Connections:
     Attributes:
         waiting: Those that don't yet.
         modules: How many modules were loaded when it was looked last: as long as there are no more, nobody need look.
+        tracing: Whether a tracing library is among them.
     """
 
-    __slots__ = ("modules", "waiting")
+    __slots__ = ("modules", "tracing", "waiting")
 
     def __init__(self) -> None:
         self.waiting = tuple(TABLE["recorder"])
         self.modules = -1
+        self.tracing = False
 
     def connect(self) -> None:
         """Connect those that were loaded meanwhile, each once."""
         with _lock:
             self.modules = len(sys.modules)
+            self.tracing = _TRACING in sys.modules
             for library in self.waiting:
                 if library in sys.modules:
                     self.waiting = tuple(name for name in self.waiting if name != library)
@@ -91,8 +94,8 @@ connections: Final = _Connections()
 
 
 def with_trace(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A query's attributes, with the trace that it is a part of where the application has loaded a tracing library."""
-    return adapter("trace", _TRACING)(attributes) if _TRACING in sys.modules else attributes
+    """A query's attributes, with the trace that it is a part of; where `connections.tracing`."""
+    return adapter("trace", _TRACING)(attributes)
 
 
 def called_by(runnable: Any, method: str) -> Any:

@@ -12,7 +12,7 @@ import msgspec
 from shadoweval.capture.copying import encode
 from shadoweval.capture.documents import as_text
 from shadoweval.capture.interception import installed
-from shadoweval.capture.recorder import Recorder, carried, current
+from shadoweval.capture.recorder import MOST_ITEMS, Recorder, carried, current
 from shadoweval.capture.third_party import connections, with_trace
 from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen
 from shadoweval.mirror.call import Call, alone
@@ -120,12 +120,13 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
             call.inputs = call_inputs(args, kwargs, max_bytes=plan.max_bytes)
         if plan.text is not None or plan.key is not None:
             call.text = _question(plan, args, kwargs)
-        attributes = with_trace(attributes)
-        call.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
-        call.started_at = site.clock()
         if connections.modules != len(modules):
             connections.connect()
-        call.recorder = Recorder(plan.max_bytes, hit_id=plan.hit_id)
+        if connections.tracing:
+            attributes = with_trace(attributes)
+        call.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
+        call.started_at = site.clock()
+        call.recorder = Recorder(plan.max_bytes, MOST_ITEMS, plan.hit_id)
         installed.watching += 1  # until `Call.ended`
     except BaseException as error:
         if not call.caught(error):

@@ -28,12 +28,17 @@ def call_inputs(
     """
     if len(args) == 1 and not kwargs and type(args[0]) is str and len(args[0]) <= max_bytes:  # the commonest of all
         return args, kwargs
-    if _ATOMS.issuperset(map(type, args)) and (not kwargs or _ATOMS.issuperset(map(type, kwargs.values()))):
-        size = sum(len(value) for value in (*args, *kwargs.values()) if type(value) is str)
-        if size > max_bytes:
-            raise TooLargeError("", cap=max_bytes)
-        return args, kwargs
-    return freeze_call(args, kwargs, max_bytes=max_bytes)
+    size = 0
+    for values in (args, kwargs.values()) if kwargs else (args,):
+        for value in values:
+            kind = type(value)
+            if kind is str:
+                size += len(value)
+            elif kind not in _ATOMS:
+                return freeze_call(args, kwargs, max_bytes=max_bytes)
+    if size > max_bytes:
+        raise TooLargeError("", cap=max_bytes)
+    return args, kwargs
 
 
 def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int) -> bytes:
