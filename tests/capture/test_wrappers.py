@@ -70,11 +70,13 @@ def test_a_recording_after_calls_that_were_not_mirrored_has_everything(unsampled
 
 
 def test_a_call_that_is_not_mirrored_takes_nothing_from_one_that_is(unsampled):
-    """Another thread's call in the middle of a recording."""
+    """Another thread's call in the middle of a recording; one that the run started would be a part of it."""
     recorder = capture.Recorder()
+    begun = threading.Event()
+    other = threading.Thread(target=lambda: begun.wait(60) and unsampled("q"))
+    other.start()
     with capture.recording(recorder):
-        other = threading.Thread(target=unsampled, args=("q",))
-        other.start()
+        begun.set()
         other.join()
         think("a")
     assert [one.name for one in recorder.parts().steps] == ["think"]

@@ -91,13 +91,13 @@ def tuple_from_a_tool(question):
     return f"{question}: {span('o-1')!r}"
 
 
-@shape(fault="calls in an executor's threads are recorded nowhere")
+@shape()
 def executor(question):
     with ThreadPoolExecutor(2) as pool:
         return f"{question} {list(pool.map(look_up, ['o-1', 'o-2']))}"
 
 
-@shape(fault="calls in threads of one's own are recorded nowhere")
+@shape()
 def threads(question):
     answers = []
     own = [threading.Thread(target=lambda: answers.append(look_up("o-1"))) for _ in range(2)]
