@@ -10,7 +10,18 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
-__all__ = ["USAGE", "arguments_of", "items", "joined", "part", "reasoning_of", "text_of", "tokens_of", "tool_call_body"]
+__all__ = [
+    "USAGE",
+    "arguments_of",
+    "fields_of",
+    "items",
+    "joined",
+    "part",
+    "reasoning_of",
+    "text_of",
+    "tokens_of",
+    "tool_call_body",
+]
 
 _TEXT_PARTS: Final = frozenset({None, "text", "output_text"})
 _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
@@ -23,6 +34,15 @@ def part(value: Any, *names: str) -> Any:
     for name in names:
         value = cast("Any", value).get(name) if isinstance(value, Mapping) else getattr(value, name, None)
     return value
+
+
+def fields_of(value: Any) -> Mapping[str, Any]:
+    """All fields of an object: to ask the SDK's models for one that is not there costs more than to get all of them."""
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value)
+    fields: dict[str, Any] = getattr(value, "__dict__", {})
+    extra: dict[str, Any] | None = getattr(value, "__pydantic_extra__", None)
+    return {**fields, **extra} if extra else fields
 
 
 def items(value: Any) -> Iterable[Any]:

@@ -11,10 +11,20 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from shadoweval.adapters.openai.fields import USAGE, items, joined, part, reasoning_of, text_of, tool_call_body
+from shadoweval.adapters.openai.fields import (
+    USAGE,
+    fields_of,
+    items,
+    joined,
+    part,
+    reasoning_of,
+    text_of,
+    tool_call_body,
+)
 
 __all__ = ["ChatChunks", "ResponseEvents"]
 
+_COMMON: Final = frozenset({"content", "role"})
 _JSON_ENDS: Final = ("}", "]")
 
 
@@ -28,13 +38,17 @@ class ChatChunks:
 
     def add(self, chunk: Any) -> None:
         """One more chunk."""
-        self.model = part(chunk, "model") or self.model
-        usages = [part(chunk, "x_groq", "usage"), part(chunk, "usage")]
-        for choice in items(part(chunk, "choices")):
-            self.choices.setdefault(_number(part(choice, "index")) or 0, _Choice()).add(choice)
-            usages.append(part(choice, "usage"))  # Moonshot's
+        fields = fields_of(chunk)
+        self.model = fields.get("model") or self.model
+        usages = [part(fields["x_groq"], "usage")] if "x_groq" in fields else []
+        usages.append(fields.get("usage"))
+        for choice in items(fields.get("choices")):
+            own = fields_of(choice)
+            self.choices.setdefault(_number(own.get("index")) or 0, _Choice()).add(own)
+            usages.append(own.get("usage"))  # Moonshot's
         for usage in usages:
-            self.usage.update({name: count for name in USAGE if (count := part(usage, name)) is not None})
+            if usage is not None:
+                self.usage.update({name: count for name in USAGE if (count := part(usage, name)) is not None})
 
     def whole(self) -> dict[str, Any]:
         """As a chat completion; the first choice is the answer."""
@@ -58,9 +72,23 @@ class _Choice:
         self.hosted: list[Any] = []
         self.rest: dict[str, Any] = {}
 
-    def add(self, choice: Any) -> None:
-        delta = part(choice, "delta")
-        self.texts.append(text_of(part(delta, "content") if delta is not None else part(choice, "text")))
+    def add(self, choice: Mapping[str, Any]) -> None:
+        delta = choice.get("delta")
+        fields = fields_of(delta)
+        text = fields.get("content") if delta is not None else choice.get("text")
+        if type(text) is str:
+            self.texts.append(text)
+        if (type(text) is not str and text is not None) or any(
+            value is not None and name not in _COMMON for name, value in fields.items()
+        ):
+            self._add_rest(delta, text)
+        for name in ("finish_reason", "error"):
+            self.rest[name] = choice.get(name) or self.rest.get(name)
+
+    def _add_rest(self, delta: Any, text: Any) -> None:
+        """What most chunks do not have."""
+        if type(text) is not str:
+            self.texts.append(text_of(text))
         self.reasoning.append(reasoning_of(delta))
         self.refusal.append(text_of(part(delta, "refusal")))
         self.transcript.append(text_of(part(delta, "audio", "transcript")))
@@ -71,8 +99,6 @@ class _Choice:
             self.function = self.function or _Call("", 0)
             self.function.add("", part(function, "name"), part(function, "arguments"))
         self.hosted += items(part(delta, "executed_tools"))
-        for name in ("finish_reason", "error"):
-            self.rest[name] = part(choice, name) or self.rest.get(name)
 
     def whole(self) -> dict[str, Any]:
         message = {
