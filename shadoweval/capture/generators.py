@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from time import perf_counter
@@ -20,7 +21,9 @@ from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.rows import HitRow
 
-__all__ = ["Ranked", "Taking", "gathered", "is_stream", "observed_stream"]
+__all__ = ["STREAMS", "Ranked", "Taking", "gathered", "is_stream", "observed_stream", "returned_stream"]
+
+STREAMS: Final = frozenset({types.GeneratorType, types.AsyncGeneratorType})
 
 _MOST: Final = 10_000
 _CHUNKS, _RETURNED = WHOLE
@@ -89,6 +92,23 @@ def observed_stream(  # noqa: PLR0917 - as `observed`
         return _Watched(entries, recorder, arguments, taking)
 
     return (over_async_generator if asynchronous else over_generator)(opened, watching)
+
+
+def returned_stream(
+    stream: Any, recorder: Recorder, arguments: bytes, *, entries: Entries, taking: Taking | None
+) -> Any:
+    """A stream that a function returned, noted as those of generator functions are; None: it was begun already."""
+    if inspect.isgenerator(stream) and inspect.getgeneratorstate(stream) != inspect.GEN_CREATED:
+        return None
+    over = over_async_generator if inspect.isasyncgen(stream) else over_generator
+    opened = functools.partial(_same, stream)
+    watched = over(opened, lambda _args, _kwargs: _Watched(entries, recorder, arguments, taking))()
+    watched.__name__, watched.__qualname__ = stream.__name__, stream.__qualname__
+    return watched
+
+
+def _same(stream: Any) -> Any:
+    return stream
 
 
 class _Unwatched:

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from shadoweval.capture.entries import NOTHING, Entries
-from shadoweval.capture.generators import Taking, is_stream, observed_stream
+from shadoweval.capture.generators import STREAMS, Taking, is_stream, observed_stream, returned_stream
 from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import current
 
@@ -17,6 +17,8 @@ __all__ = ["observed"]
 
 Answered = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 """Has a call answered by the interceptor, where there is one."""
+Streams = Callable[..., Any]
+"""Has a stream that a part of a pipeline returned noted when its chunks are taken."""
 _recorder = current.get
 
 
@@ -27,14 +29,18 @@ def observed(
     if is_stream(function):
         return functools.wraps(function)(observed_stream(function, entries, answered, taking))
     wrap = _over_coroutine if inspect.iscoroutinefunction(function) else _over_function
-    return functools.wraps(function)(wrap(function, entries, answered))
+    # A tool's answer in a shadow is its recorded result, so a stream that a tool returns stays what can't be copied.
+    streams = functools.partial(returned_stream, entries=entries, taking=taking) if answered is None else None
+    return functools.wraps(function)(wrap(function, entries, answered, streams=streams))
 
 
 # The two differ in nothing but `await`. Each look that concerns nobody is a load and a test, for the sake of calls that
 # are not mirrored.
 
 
-def _over_function(function: Callable[..., Any], entries: Entries, answered: Answered | None) -> Callable[..., Any]:
+def _over_function(
+    function: Callable[..., Any], entries: Entries, answered: Answered | None, *, streams: Streams | None
+) -> Callable[..., Any]:
     copied, ended, failed = entries.arguments, entries.ended, entries.failed
 
     def called(*args: Any, **kwargs: Any) -> Any:
@@ -52,13 +58,19 @@ def _over_function(function: Callable[..., Any], entries: Entries, answered: Ans
         except BaseException as error:
             failed(recorder, arguments, started, error)
             raise
+        if type(result) in STREAMS and streams is not None:
+            watched = streams(result, recorder, arguments)
+            if watched is not None:
+                return watched
         ended(recorder, arguments, started, result)
         return result
 
     return called
 
 
-def _over_coroutine(function: Callable[..., Any], entries: Entries, answered: Answered | None) -> Callable[..., Any]:
+def _over_coroutine(
+    function: Callable[..., Any], entries: Entries, answered: Answered | None, *, streams: Streams | None
+) -> Callable[..., Any]:
     copied, ended, failed = entries.arguments, entries.ended, entries.failed
 
     async def acalled(*args: Any, **kwargs: Any) -> Any:
@@ -76,6 +88,10 @@ def _over_coroutine(function: Callable[..., Any], entries: Entries, answered: An
         except BaseException as error:
             failed(recorder, arguments, started, error)
             raise
+        if type(result) in STREAMS and streams is not None:
+            watched = streams(result, recorder, arguments)
+            if watched is not None:
+                return watched
         ended(recorder, arguments, started, result)
         return result
 

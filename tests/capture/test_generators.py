@@ -349,3 +349,37 @@ def test_a_refused_stream_fails_at_its_first_step(standing):
     stream = search("x")
     with pytest.raises(Exception, match="search"):
         next(stream)
+
+
+@pytest.mark.parametrize("how", ["function", "coroutine", "async stream", "begun"])
+def test_a_stream_that_a_retriever_returns_is_noted_when_it_is_taken(how):
+    """As if the retriever were the generator function itself; one that was begun has no hits."""
+    documents = [{"id": "d1", "text": "a"}, {"id": "d2", "text": "b"}]
+
+    async def stream():
+        for document in documents:
+            yield document
+
+    @retriever
+    def plain(question):
+        found = (document for document in documents)
+        if how == "begun":
+            next(found)
+        return stream() if how == "async stream" else found
+
+    @retriever
+    async def awaited(question):
+        return (document for document in documents)
+
+    async def taken():
+        result = await awaited("q") if how == "coroutine" else plain("q")
+        if how == "async stream":
+            return [document async for document in result]
+        return list(result)
+
+    recorder = Recorder()
+    with recording(recorder):
+        result = asyncio.run(taken())
+    assert result == (documents[1:] if how == "begun" else documents)
+    assert [hit.id for hit in recorder.parts().hits] == ([] if how == "begun" else ["d1", "d2"])
+    assert [step.kind for step in recorder.parts().steps] == ["retrieval"]
