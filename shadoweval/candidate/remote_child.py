@@ -166,6 +166,8 @@ class RemoteChild:
 
     def _charge(self, completed: RemoteRun | None = None, *, read: bool = True) -> None:
         """Refusals belong to every run that is in flight, or is just completed."""
+        if not self.seen.guarded:
+            return
         runs = (*self.runs.values(), *((completed,) if completed else ()))
         late = self.seen.charge([run.refusals for run in runs], read=read)
         if late:

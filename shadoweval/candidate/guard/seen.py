@@ -14,12 +14,14 @@ class ChildSeen:
     """What holds the child `pid`, and what it was refused; nothing of either without a supervisor.
 
     Attributes:
+        guarded: there is a supervisor.
         killed_itself: it has sent SIGKILL to itself, so far as it asked: whoever else did is unknown. Known at its end.
         text: what holds it in words, once it said so.
     """
 
     def __init__(self, supervisor: Supervisor | None, pid: int) -> None:
         self._supervisor, self._pid = supervisor, pid
+        self.guarded = supervisor is not None
         self._layers: tuple[str, ...] = ()
         self.text = ""
         self.killed_itself = False
