@@ -195,8 +195,8 @@ def test_huge_values_are_not_copied_to_be_thrown_away() -> None:
     assert (mapping.answer, mapping.value) == ("a", None)
 
 
-def test_a_generator_has_no_hits() -> None:
-    """A retriever that returns a generator: its caller consumes it, and nothing is made up."""
+def test_a_returned_generator_has_the_hits_that_its_caller_took() -> None:
+    """A retriever that returns a generator: its caller consumes it, and its chunks are the hits, as those of a list."""
     kept = Kept()
 
     @retriever
@@ -208,7 +208,7 @@ def test_a_generator_has_no_hits() -> None:
         return " ".join(find(question))
 
     assert answer("two words") == "two words"
-    assert kept.envelopes[0].served.outcome.hits == ()
+    assert [hit.text for hit in kept.envelopes[0].served.outcome.hits] == ["two", "words"]
 
 
 def test_half_an_emoji_loses_nothing_but_itself() -> None:
