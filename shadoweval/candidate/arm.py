@@ -112,7 +112,7 @@ class ArmRunner:
         except TargetError as error:  # an entry of the incumbent's, or a target that changed on disk
             if self.fork_server.ready is None:
                 self._unusable = error
-            cause = Cause(f"{error.target!r} can't be imported, so nothing was run", error.mend)
+            cause = Cause(f"nothing was run: {error.target!r} can't be used: {error.why}", error.mend)
             return self._unrun(envelope, "error", str(error), error_type="TargetError", cause=cause)
 
     async def _run(self, envelope: Envelope, *, alone: bool) -> Observation:
@@ -220,6 +220,7 @@ class ArmRunner:
             and seen.arm == self.arm
             and seen.place == "shadow"
             and not run.refusals
+            and not run.live_writes
             and seen.containment == child.seen.containment
             and seen.unjudged == self._unjudged
             and not (run.cold or seen.cold)
@@ -231,6 +232,7 @@ class ArmRunner:
             arm=self.arm,
             place="shadow",
             refusals=(*seen.refusals, *run.refusals),
+            live_writes=max(seen.live_writes, run.live_writes),
             containment=child.seen.containment,
             unjudged=self._unjudged,
             cold=run.cold,
@@ -245,6 +247,7 @@ class ArmRunner:
             duration=duration,
             usage=Usage(peak_memory=end.peak_memory),
             refusals=tuple(run.refusals),
+            live_writes=run.live_writes,
             containment=child.seen.containment,
             unjudged=self._unjudged,
             cold=run.cold,

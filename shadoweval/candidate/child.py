@@ -20,6 +20,7 @@ from shadoweval import capture, codec
 from shadoweval.candidate.causes import Cause
 from shadoweval.candidate.consumption import Consumed, adriven, consuming, driven, driven_call
 from shadoweval.candidate.footprint import SchedStat
+from shadoweval.candidate.forkserver import wire
 from shadoweval.candidate.forkserver.wire import READ_BYTES, MessageReader, Messages, Report, Request, decode, send
 from shadoweval.candidate.leftovers import ProcessState, Scratch
 from shadoweval.candidate.rate_limits import rate_limit
@@ -80,6 +81,7 @@ class Child:
         self.run: Run | None = None
         self.runner = asyncio.Runner()
         self.state, self.scratch = ProcessState(), Scratch(setup.scratch)
+        self._sending = threading.RLock()  # a signal handler that reports may interrupt a note of the same thread
         os.register_at_fork(after_in_child=channel.close)  # a fork of the candidate's neither speaks nor keeps it open
 
     def serve(self) -> None:
@@ -113,7 +115,8 @@ class Child:
             return None
         fault = None
         try:
-            session = Session(self.setup.stubs, envelope, scratch=self.setup.scratch)
+            live = functools.partial(self.report, wire.Note(request.id, live_writes=1))
+            session = Session(self.setup.stubs, envelope, scratch=self.setup.scratch, on_live_write=live)
         except Exception as error:  # noqa: BLE001 - costs this run only
             fault, session = error, Session(Stubs(), envelope, scratch=self.setup.scratch)
         if self.setup.peak is not None and self.alone:
@@ -188,20 +191,25 @@ class Child:
             cause = Cause(f"{which} raised {type(fault).__name__}", f"mend Experiment({which}...)") if which else None
             return run.raised(fault, cause)
 
-    def report(self, report: Report) -> None:
-        """Send a report; a fork that the candidate made must not speak for it."""
+    def report(self, report: Report | wire.Note) -> None:
+        """Send it, from whichever thread; a fork that the candidate made must not speak for it."""
         if os.getpid() != self.pid:
             os._exit(0)
-        send(self.channel, report)
+        with self._sending:
+            send(self.channel, report)
 
     def _overdue(self, signum: int, frame: Any) -> None:  # noqa: ARG002 - a signal handler's signature
-        run = self.run
-        if run is None:
-            return
-        if run.left() > 0:
-            signal.setitimer(signal.ITIMER_REAL, max(run.next_look(), _SOON))
-        else:
+        if self.run is not None:
+            signal.setitimer(signal.ITIMER_REAL, self.looked_at(self.run))
+
+    def looked_at(self, run: Run) -> float:
+        """Seconds until the run is to be looked at again; 0: it is overdue, and was stopped."""
+        if (left := run.left()) <= 0:
             self.stop(run, "timeout", self.setup.limits.overdue(run.seconds))
+            return 0.0
+        if run.taken() > 0:
+            self.report(wire.Note(run.number, seconds=left))
+        return max(run.next_look(), _SOON)
 
     def stop(self, run: Run, kind: FailureKind, message: str) -> None:
         """Report the run as it stands and end this process: its code can't be trusted to stop by itself."""
@@ -221,7 +229,6 @@ class ConcurrentChild(Child):
         self.buffer = Messages()
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.timers: dict[int, asyncio.TimerHandle] = {}
-        self._sending = threading.Lock()
         self._over = asyncio.Event()
 
     def serve(self) -> None:
@@ -266,19 +273,12 @@ class ConcurrentChild(Child):
             self._over.set()
 
     def _look(self, run: Run) -> None:
-        """End the run if it is overdue, else look again later."""
-        if run.left() > 0:
-            self.timers[run.number] = self.loop.call_later(run.next_look(), self._look, run)
-        else:
-            self.stop(run, "timeout", self.setup.limits.overdue(run.seconds))
+        seconds = self.looked_at(run)
+        if seconds:
+            self.timers[run.number] = self.loop.call_later(seconds, self._look, run)
 
     def _unclean(self) -> str:
         return "" if self.tasks else super()._unclean()
-
-    def report(self, report: Report) -> None:
-        """Send a report, from whichever thread."""
-        with self._sending:
-            super().report(report)
 
     def stop(self, run: Run, kind: FailureKind, message: str) -> None:
         """Report the run as it stands and cancel it; other runs go on, unless it does not let itself be cancelled."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from shadoweval.candidate.footprint import OutOfMemoryKills
-from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Report, Request, decode, framed
+from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Note, Report, Request, decode, framed
 from shadoweval.candidate.guard import ChildSeen, Supervisor, advice
 from shadoweval.candidate.held_memory import HeldMemory
 from shadoweval.candidate.remote_run import Ended, RemoteRun, cause_of
@@ -148,9 +148,15 @@ class RemoteChild:
             return
         try:
             for frame in self._buffer.feed(content):
-                self._complete(decode(frame, Report))
+                message: Note | Report = decode(frame, Note | Report)
+                self._complete(message) if isinstance(message, Report) else self._take(message)
         except CandidateError as error:
             self.kill("crash", f"its process wrote what is no report: {error}")
+
+    def _take(self, note: Note) -> None:
+        run = self.runs.get(note.id)
+        if run is not None:
+            run.take(note, grace=self.limits.grace)
 
     def _complete(self, report: Report) -> None:
         run = self.runs.pop(report.id, None)

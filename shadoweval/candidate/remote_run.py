@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from shadoweval.candidate.forkserver.wire import Died, Report
+from shadoweval.candidate.forkserver.wire import Died, Note, Report
+from shadoweval.candidate.sandbox import LONGEST
 from shadoweval.records import FailureKind, Refusal
 
 __all__ = ["Ended", "RemoteRun", "cause_of"]
@@ -35,7 +36,7 @@ class RemoteRun:
         cold: Why the child is new, where no run has ended in it yet; else empty.
     """
 
-    __slots__ = ("began", "cold", "deadline", "ending", "number", "refusals", "seconds", "sent")
+    __slots__ = ("began", "cold", "deadline", "ending", "live_writes", "number", "refusals", "seconds", "sent")
 
     def __init__(self, number: int, *, seconds: float, grace: float, cold: str) -> None:
         loop = asyncio.get_running_loop()
@@ -45,6 +46,14 @@ class RemoteRun:
         self.deadline = self.began + seconds + grace
         self.sent = False
         self.refusals: list[Refusal] = []
+        self.live_writes = 0
+
+    def take(self, note: Note, *, grace: float) -> None:
+        """What its process says of it while it lasts."""
+        self.live_writes += max(note.live_writes, 0)
+        if note.seconds > 0:
+            until = asyncio.get_running_loop().time() + note.seconds
+            self.deadline = max(self.deadline, min(until, self.began + LONGEST * self.seconds) + grace)
 
 
 def cause_of(died: Died, memory: int) -> tuple[FailureKind, str, int]:

@@ -17,7 +17,7 @@ from shadoweval.candidate.causes import Cause, blamed, cause_of
 from shadoweval.candidate.consumption import Consumed
 from shadoweval.candidate.footprint import CpuMeter, SchedStat
 from shadoweval.candidate.rate_limits import limited_by
-from shadoweval.candidate.sandbox import Limits
+from shadoweval.candidate.sandbox import LONGEST, Limits
 from shadoweval.candidate.tools.session import Session
 from shadoweval.capture.chunks import outcome_of_chunks
 from shadoweval.capture.failures import Failures, answered_by, failed_by, failure_of
@@ -31,6 +31,10 @@ _KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
 """Unit of ru_maxrss."""
 _COST: Final = 2
 """Where a step's row has its dollars, behind its tokens in and out."""
+
+
+_SLOW_STUBS: Final = Cause("its stubs used the time up", "make the functions and worlds of Stubs(...) faster")
+_STARVED: Final = Cause("it waited for a processor", "give the worker more of the processor, or raise Limits.seconds")
 
 
 class _BudgetedRecorder(capture.Recorder):
@@ -126,7 +130,12 @@ class Run:
         """Seconds until it is overdue; none or less: it is."""
         loading = self.first_chunk is None and not self.recorder.log
         allowed = self.recorder.limits.deadline(self.seconds, loading=loading)
-        return allowed - (time.perf_counter() - self._began)
+        spent = time.perf_counter() - self._began
+        return allowed - spent if spent < allowed else min(allowed - spent + self.taken(), LONGEST * allowed - spent)
+
+    def taken(self) -> float:
+        """Seconds until now that its own code did not have: its stubs', and those of waiting for a processor."""
+        return self.session.clock.seconds() + self._meter.waited(self._meter.worked())
 
     def next_look(self) -> float:
         """Seconds after which it is to be asked again what is left."""
@@ -187,10 +196,18 @@ class Run:
 
     def stopped(self, kind: FailureKind, message: str) -> Observation:
         """The observation of a run that was ended from outside its own code."""
+        cause = self._overdue_by_us() if kind == "timeout" else None
         duration = self._end()
         parts = self.recorder.parts()
         failure = Failure(kind=kind, error_type="", message=message, step=parts.failed_step or self._open_step())
-        return self._observed(parts, duration, failure=failure)
+        return self._observed(parts, duration, failure=blamed(failure, cause))
+
+    def _overdue_by_us(self) -> Cause | None:
+        """What of the shadow used the time up, where the run's own code had not."""
+        stubs, taken = self.session.clock.seconds(), self.taken()
+        if time.perf_counter() - self._began - taken >= self.recorder.limits.seconds:
+            return None
+        return _SLOW_STUBS if stubs >= taken / 2 else _STARVED
 
     def _open_step(self) -> str:
         """The innermost step that a library has begun and not ended."""

@@ -21,7 +21,11 @@ from shadoweval.checks import (
 )
 from shadoweval.errors import ArgumentError
 
-__all__ = ["Layer", "Limits", "Sandbox"]
+__all__ = ["LONGEST", "Layer", "Limits", "Sandbox"]
+
+LONGEST: Final = 3
+"""Deadlines after which a run is over, whoever used the time up."""
+
 
 Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit"]
 """What the guard is made of, from the outside in; docs/containment.md says what each stops."""
@@ -40,8 +44,9 @@ class Limits:
     """Caps of one run. What exceeds them is stopped and reported, and costs no other run anything."""
 
     seconds: float = 30.0
-    """Deadline. A run that does not stop by itself is killed `grace` later. The first run of a process has
-    `first_seconds`, since it may load a model that the next ones have."""
+    """Deadline of what a run does itself: what its stubs take and what it waits for a processor is taken off, but after
+    three times as long it is over. One that does not stop by itself is killed `grace` later. The first run of a process
+    has `first_seconds`, since it may load a model that the next ones have."""
     grace: float = 0.25
     """Seconds in which an overdue run may still say which step it hung in, before it is killed."""
     memory_bytes: int = 2 << 30

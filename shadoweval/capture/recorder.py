@@ -146,11 +146,12 @@ class Recorder:
         effect: Effect = "unknown",
         answered: Answered = "live",
         position: tuple[int, int | None] | None = None,
+        failed: str | None = None,
     ) -> None:
         """A finished tool call.
 
         `arguments` as a mapping, or as `argument_data` gave them before the call; `result` is any value; `position` is
-        the index of its step and of the step above.
+        the index of its step and of the step above; `failed` as `ToolCall` has it.
         """
         if type(arguments) is not bytes:
             arguments = argument_data(cast("Mapping[str, Any]", arguments))
@@ -158,7 +159,7 @@ class Recorder:
         raw = self.encoded(result)
         if raw is not None:
             rest = (started, started + duration, error, answered, index, parent)
-            self.log.append((CALL, name, effect, arguments, raw, *rest))
+            self.log.append((CALL, name, effect, arguments, raw, *rest, *(() if failed is None else (failed,))))
 
     def encoded(self, result: Any) -> bytes | None:
         """A tool's result, encoded, as an entry of the log holds it; None: there is no room for another entry."""

@@ -14,7 +14,9 @@ from typing import Any, Final, TypeVar, cast, overload
 
 from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
-from shadoweval.capture.entries import Tool
+from shadoweval.capture.entries import JudgedTool, Tool
+from shadoweval.capture.failed_results import Judge
+from shadoweval.capture.failed_results import declared as judges
 from shadoweval.capture.generators import gathered
 from shadoweval.capture.interception import answered_result, error_text, installed, interruption
 from shadoweval.capture.recorder import current
@@ -99,8 +101,8 @@ async def acall_tool(name: str, arguments: dict[str, Any], *, effect: Effect, li
     return result
 
 
-def _observed(function: Callable[..., Any], title: str, effect: Effect) -> Callable[..., Any]:
-    entries = Tool(title, effect, function)
+def _observed(function: Callable[..., Any], title: str, effect: Effect, *, failed: Judge | None) -> Callable[..., Any]:
+    entries = Tool(title, effect, function) if failed is None else JudgedTool(title, effect, function, failed=failed)
     call = acall_tool if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function) else call_tool
     whole = gathered(function)
 
@@ -115,10 +117,15 @@ def _observed(function: Callable[..., Any], title: str, effect: Effect) -> Calla
 @overload
 def tool(function: _F, /) -> _F: ...
 @overload
-def tool(*, effect: Effect = "unknown", name: str | None = None) -> Callable[[_F], _F]: ...
+def tool(*, effect: Effect = "unknown", name: str | None = None, failed: Judge | None = None) -> Callable[[_F], _F]: ...
 @checked_keywords()
 def tool(
-    function: _F | None = None, /, *, effect: Effect = "unknown", name: str | None = None
+    function: _F | None = None,
+    /,
+    *,
+    effect: Effect = "unknown",
+    name: str | None = None,
+    failed: Judge | None = None,
 ) -> _F | Callable[[_F], _F]:
     """Declare a function, sync or async, as a tool of an agent. The result of a generator is the list of its chunks.
 
@@ -126,6 +133,8 @@ def tool(
         function: The tool, when the decorator is used without parentheses.
         effect: What it does to the world; `unknown` counts as a write, which a candidate never executes.
         name: Name in records; the function's own by default.
+        failed: Given a result, whether the call failed although it raised nothing: a truth, or a text that says why.
+            Without it by a rule of common forms, such as `{"error": ...}` (docs/stubs.md).
 
     Raises:
         ArgumentError: an effect that is none, or no function.
@@ -133,6 +142,8 @@ def tool(
     checked_choice("tool(effect)", effect, Effect)
     if name is not None:
         checked_instance("tool(name)", name, str)
+    if failed is not None:
+        checked_function("tool(failed)", failed)
     if function is not None and not callable(function):
         mend = "Write @tool(effect='read') above the function."
         raise ArgumentError("tool()", function, expected="a function or keywords", mend=mend)
@@ -140,7 +151,9 @@ def tool(
     def declare(declared: _F) -> _F:
         checked_function("what @tool() declares", declared, awaited=True)
         title = name or getattr(declared, "__name__", type(declared).__name__)
-        return cast("_F", _observed(declared, title, effect))
+        if failed is not None:
+            judges[title] = failed
+        return cast("_F", _observed(declared, title, effect, failed=failed))
 
     return declare if function is None else declare(function)
 

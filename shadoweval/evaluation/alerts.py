@@ -58,6 +58,7 @@ def _facts(verdict: Verdict, previous: Verdict | None) -> dict[str, object]:
         "previous": previous.decision if previous else None,
         "reasons": list(verdict.reasons),
         "pairs": verdict.pairs,
+        "live_writes": verdict.live_writes_text,
     }
 
 

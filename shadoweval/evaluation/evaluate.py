@@ -147,6 +147,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
         look.save(progress.to_state(), purpose=purpose)
     trial, now, rules = progress.trial, scope.now, scope.rules
     coverage = msgspec.structs.replace(look.coverage, distinct=trial.distinct, texts=len(trial.facts.texts))
+    trial.facts.live_writes = max(trial.facts.live_writes, look.live_writes)  # also of runs that are no pair
     assessment = assess(trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     if experiment.rule == "kayenta":
         assessment = by_kayenta(assessment, trial, coverage=coverage, now=now, rules=rules)

@@ -7,18 +7,19 @@ anything it rests on is another: the store watches the pairs and labels, `purpos
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from shadoweval import __version__
 from shadoweval.candidate.conversations import Conversations
+from shadoweval.capture.failed_results import Judge, judged
 from shadoweval.codec import thaw
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.experiment import Experiment
-from shadoweval.records import Pair, PairScore, Scored, Unscored
+from shadoweval.records import Observation, Pair, PairScore, Scored, Unscored
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import UNFAITHFUL, facts_of
 from shadoweval.verdict.trial import STATE_VERSION, Trial
@@ -69,6 +70,7 @@ def purpose_of(experiment: Experiment) -> str:
         [[scorer.version, list(scorer.metrics)] for scorer in experiment.scorers],
         list(experiment.gates),
         sorted(experiment.sandbox.stubs.effects.items()),
+        sorted((tool, getattr(judge, "__qualname__", "")) for tool, judge in experiment.sandbox.stubs.failed.items()),
     ]
     return hashlib.sha256(msgspec.json.encode(rests_on)).hexdigest()
 
@@ -91,7 +93,7 @@ class Progress:
     def _scored(self, pairs: Iterable[Pair], keep: KeepScores) -> Iterator[ScoredPair]:
         portion: list[PairScore] = []
         for each in pairs:
-            pair = self.conversations.marked(each)
+            pair = self.conversations.marked(judged_pair(each, self._experiment.sandbox.stubs.failed))
             scores = score(self._experiment, pair)
             writes = self._experiment.writes.compared(pair)
             self.examples.see(pair, scores if writes.tools else [each for each in scores if each.metric != WRITES])
@@ -124,6 +126,25 @@ class Progress:
         progress.runs.restore(parts["runs"])
         progress.conversations = Conversations(parts["conversations"])
         return progress
+
+
+def judged_pair(pair: Pair, judges: Mapping[str, Judge]) -> Pair:
+    """The pair with each tool call judged: whether it failed although nothing was raised."""
+    served = _judged_run(pair.served, judges)
+    candidate = _judged_run(pair.candidate, judges)
+    rerun = pair.rerun and _judged_run(pair.rerun, judges)
+    if served is pair.served and candidate is pair.candidate and rerun is pair.rerun:
+        return pair
+    return msgspec.structs.replace(pair, served=served, candidate=candidate, rerun=rerun)
+
+
+def _judged_run(run: Observation, judges: Mapping[str, Judge]) -> Observation:
+    if not run.tool_calls:
+        return run
+    calls = tuple(judged(call, judges) for call in run.tool_calls)
+    if run.outcome is None:
+        return msgspec.structs.replace(run, calls=calls)
+    return msgspec.structs.replace(run, outcome=msgspec.structs.replace(run.outcome, tool_calls=calls))
 
 
 def circumstances(pair: Pair, *, floor: float) -> dict[str, str]:

@@ -40,6 +40,11 @@ class Look(Protocol):
         """The funnel of the whole window; `distinct` is left at 0."""
         ...
 
+    @property
+    def live_writes(self) -> int:
+        """Live writes of all runs of the window, of broken-off ones and of those beyond the watermark too."""
+        ...
+
     def save(self, state: bytes, *, purpose: str) -> bool:
         """Save the state of everything up to the end of `pairs`. False: something changed meanwhile."""
         ...

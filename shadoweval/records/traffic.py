@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
 from shadoweval.records.failures import Failure, FailureOwner, Refusal
 from shadoweval.records.keys import query_key, short_hash
+from shadoweval.records.tool_calls import Answered, ToolCall, WriteEffect
 
 __all__ = [
     "INCUMBENT",
-    "Answered",
     "Arm",
-    "Effect",
     "Envelope",
     "Hit",
     "Labels",
@@ -25,16 +24,8 @@ __all__ = [
     "Place",
     "Query",
     "Step",
-    "ToolCall",
     "Usage",
-    "WriteEffect",
 ]
-
-Effect = Literal["read", "write", "unknown"]
-"""What a tool does to the world; `unknown` counts as `write`."""
-
-Answered = Literal["live", "replayed", "stubbed", "world", "simulated", "refused", "altered"]
-"""How a tool call was answered; `altered`: live, where the incumbent had written for the same query."""
 
 Place = Literal["served", "shadow"]
 """Where an observation was made: in the request path, or in a worker."""
@@ -43,9 +34,6 @@ Arm = str
 """`"incumbent"` or a candidate's name."""
 
 INCUMBENT: Arm = "incumbent"
-
-_EFFECTS = get_args(Effect)
-_ANSWERED = get_args(Answered)
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -98,32 +86,6 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
             raise ValueError(f"Hit.rank must be from 1 up, got {self.rank!r}. Write enumerate(documents, start=1).")
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One call of a tool, in the order in which calls ended."""
-
-    name: str
-    arguments: dict[str, Any] = {}
-    result: Any = None
-    error: str | None = None
-    effect: Effect = "unknown"
-    answered: Answered = "live"
-    occurrence: int = 1
-    """1 for the first call of this tool with these arguments in this query, 2 for the next."""
-    started: float = 0.0
-    """Seconds since the query began."""
-    duration: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.effect not in _EFFECTS or self.answered not in _ANSWERED:
-            wrong = self.effect if self.effect not in _EFFECTS else self.answered
-            raise ValueError(f"ToolCall.effect is one of {_EFFECTS}, .answered one of {_ANSWERED}; got {wrong!r}.")
-
-    @property
-    def writes(self) -> bool:
-        """Whether the tool may change the world: everything that is not declared a read."""
-        return self.effect != "read"
-
-
 class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A model call, a retrieval, a tool call or another named part of a run."""
 
@@ -164,14 +126,6 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     cost_usd: float | None = None
     cpu_seconds: float | None = None
     peak_memory: int | None = None
-
-
-class WriteEffect(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One write an arm made (incumbent) or would have made (candidate)."""
-
-    tool: str
-    arguments: dict[str, Any] = {}
-    entity: str = ""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from shadoweval.records.failures import Refusal
+from shadoweval.records.failures import NO_GUARD, Refusal
 from shadoweval.records.keys import all_alike
 from shadoweval.records.traffic import Labels, Observation, Query
 
@@ -199,9 +199,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     notices: tuple[str, ...] = ()
     pairs: int = 0
     units: int = 0
-    live_writes: int = 0
+    live_writes: int | None = 0
+    """Writes that reached the world by candidates' tools, of all runs; None: nobody knows, since there was no guard."""
     fidelity: dict[str, int] = {}
     alpha: float = 0.05
+    unjudged: tuple[str, ...] = ()
+    """Where candidates could write with nobody judging what: endpoints that the sandbox allows, or `NO_GUARD`."""
 
     @property
     def promotes(self) -> bool:
@@ -217,6 +220,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def rolls_back(self) -> bool:
         """Some gate is proven broken."""
         return self.decision == "rollback"
+
+    @property
+    def live_writes_text(self) -> str:
+        """The count of live writes, and what it does not know."""
+        if NO_GUARD in self.unjudged:
+            return "unknown: no guard" + (f"; at least {self.live_writes} by tools" if self.live_writes else "")
+        if self.unjudged:
+            return f"{self.live_writes} by tools; what went to {', '.join(self.unjudged)} is not judged"
+        return str(self.live_writes)
 
     def __str__(self) -> str:
         return _table(self)
@@ -272,5 +284,5 @@ def _table(verdict: Verdict) -> str:
     lines = [head, *(f"  because {reason}" for reason in verdict.reasons)]
     lines += [_gate_line(gate) for gate in verdict.gates]
     lines += [f"  note   {notice}" for notice in verdict.notices]
-    lines.append(f"  live writes by candidates: {verdict.live_writes}")
+    lines.append(f"  live writes by candidates: {verdict.live_writes_text}")
     return "\n".join(lines)

@@ -43,11 +43,8 @@ def _section(verdict: Verdict) -> list[str]:
     lines += ["| | gate | incumbent | candidate | change | bounds | n | |", "|-|-|-|-|-|-|-|-|"]
     lines += [_row(gate) for gate in verdict.gates]
     lines += ["", *(f"> {_cell(notice)}" for notice in verdict.notices)]
-    lines += [
-        "",
-        f"{verdict.pairs:,} pairs, {verdict.units:,} units; live writes by candidates: {verdict.live_writes}",
-        "",
-    ]
+    live_writes = _cell(verdict.live_writes_text)
+    lines += ["", f"{verdict.pairs:,} pairs, {verdict.units:,} units; live writes by candidates: {live_writes}", ""]
     return lines
 
 

@@ -20,6 +20,7 @@ from shadoweval.records import (
     Observation,
     Score,
     Scored,
+    ToolCall,
     Verdict,
 )
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
@@ -172,6 +173,12 @@ def _summary(summary: MetricSummary) -> dict[str, Any]:
     }
 
 
+def _result(call: ToolCall) -> str:
+    if call.error:
+        return f"! {call.error}"
+    return f"! {call.result} ({call.failed})" if call.failed else str(call.result)
+
+
 def _calls(observation: Observation) -> Iterator[dict[str, str]]:
     for call in observation.tool_calls:
         arguments = ", ".join(
@@ -179,7 +186,7 @@ def _calls(observation: Observation) -> Iterator[dict[str, str]]:
         )
         yield {
             "call": clipped(f"{call.name}({arguments})", limit=300),
-            "result": clipped(f"! {call.error}" if call.error else str(call.result), limit=300),
+            "result": clipped(_result(call), limit=300),
             "answered": call.answered,
             "effect": call.effect,
         }
@@ -244,7 +251,8 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "units": f"{verdict.units:,}",
         "alpha": number(verdict.alpha),
         "gates": [_gate(gate) for gate in verdict.gates],
-        "live_writes": verdict.live_writes,
+        "live_writes": verdict.live_writes_text,
+        "wrote": verdict.live_writes != 0,
         "fidelity": [(kind, n, f"{100 * n / total:.1f} %") for kind, n in sorted(verdict.fidelity.items())],
         "funnel": _funnel(evaluation.coverage.get(name)),
         "summaries": [_summary(s) for s in evaluation.summaries.get(name, ())],

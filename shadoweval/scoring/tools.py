@@ -17,7 +17,7 @@ __all__ = ["tool_calls_f1", "tool_success", "writes_f1"]
 
 @checked_keywords()
 def tool_success() -> PairScorer:
-    """`tool_success`: share of the tool calls that ended without an error; 1 where no call was made.
+    """`tool_success`: share of the tool calls that succeeded, with neither an error nor a result that is one; else 1.
 
     A call that the shadow refused says nothing about the candidate: it is left out, and a run of which every call was
     refused is unscored. One that waits for the answer of a person has not ended, and is left out too.
@@ -29,14 +29,14 @@ def tool_success() -> PairScorer:
         if observation.tool_calls and not calls:
             return {"tool_success": Unscored("the shadow refused every tool call")}
         calls = [call for call in calls if not (call.error or "").startswith(INTERRUPTED)]
-        good = sum(call.error is None for call in calls)
+        good = sum(call.succeeded for call in calls)
         return {"tool_success": Scored(good / len(calls) if calls else 1.0)}
 
-    return PairScorer(metrics=(Metric(name="tool_success"),), version="tool_success/1", score_one=score_one)
+    return PairScorer(metrics=(Metric(name="tool_success"),), version="tool_success/2", score_one=score_one)
 
 
 def _multiset(calls: tuple[ToolCall, ...], *, writes_only: bool) -> Counter[tuple[str, str]]:
-    return Counter((c.name, canonical(c.arguments)) for c in calls if c.writes or not writes_only)
+    return Counter((c.name, canonical(c.arguments)) for c in calls if (c.writes and c.succeeded) or not writes_only)
 
 
 def _f1(made: Counter[tuple[str, str]], expected: Counter[tuple[str, str]]) -> float:
@@ -53,7 +53,7 @@ def _expected(name: str, *, writes_only: bool) -> PairScorer:
         made = _multiset(observation.tool_calls, writes_only=writes_only)
         return {name: Scored(_f1(made, _multiset(expected, writes_only=writes_only)))}
 
-    return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
+    return PairScorer(metrics=(Metric(name=name),), version=f"{name}/2", score_one=score_one)
 
 
 @checked_keywords()
@@ -67,5 +67,5 @@ def tool_calls_f1() -> PairScorer:
 
 @checked_keywords()
 def writes_f1() -> PairScorer:
-    """`writes_f1`: as `tool_calls_f1`, over the calls that change the world alone."""
+    """`writes_f1`: as `tool_calls_f1`, over the calls that changed the world alone."""
     return _expected("writes_f1", writes_only=True)

@@ -62,7 +62,7 @@ def _written(calls: Iterable[ToolCall], effects: Mapping[str, Effect]) -> list[T
     return [
         call
         for call in calls
-        if effects.get(call.name, call.effect) != "read" and (call.error is None or call.answered == "refused")
+        if effects.get(call.name, call.effect) != "read" and (call.succeeded or call.answered == "refused")
     ]
 
 

@@ -10,13 +10,13 @@ import msgspec
 from sqlalchemy import Connection, and_, case, distinct, func, literal, select
 from sqlmodel import col
 
-from shadoweval.records import Coverage
+from shadoweval.records import INCUMBENT, Coverage
 from shadoweval.store import tables
 from shadoweval.store.changes import query_order
 from shadoweval.store.erasure import ERASED
 from shadoweval.store.reading import EXCLUDED_CANDIDATE, EXCLUDED_SERVED, Window, shadow_of
 
-__all__ = ["count_fates", "count_funnel", "coverage_of"]
+__all__ = ["count_fates", "count_funnel", "count_live_writes", "coverage_of"]
 
 _PAIRED, _WAITING = "paired", "waiting"
 
@@ -86,6 +86,18 @@ def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[t
     different = (func.count(distinct(rows.c.key)), func.count(distinct(rows.c.text_key)))
     counted = select(rows.c.fate, func.count(), *different).group_by(rows.c.fate)
     return [(fate, count, keys, texts) for fate, count, keys, texts in connection.execute(counted).all()]
+
+
+def count_live_writes(connection: Connection, window: Window) -> int:
+    """Live writes of the candidate and of the incumbent's re-runs, whatever became of the runs."""
+    envelope, run = tables.Envelope, tables.Observation
+    wanted = (
+        select(func.coalesce(func.sum(col(run.live_writes)), 0))
+        .join(envelope, col(envelope.query_id) == col(run.query_id))
+        .where(window.of(envelope, damaged=True), col(run.arm).in_((window.candidate, INCUMBENT)))
+        .where(col(run.place) == "shadow")
+    )
+    return int(connection.execute(wanted).scalar_one())
 
 
 def _counters(connection: Connection, window: Window) -> dict[str, int]:

@@ -16,7 +16,7 @@ from shadoweval.records import Coverage, Pair
 from shadoweval.store import tables
 from shadoweval.store.changes import Mark
 from shadoweval.store.engine import transaction
-from shadoweval.store.funnel import count_fates, coverage_of
+from shadoweval.store.funnel import count_fates, count_live_writes, coverage_of
 from shadoweval.store.reading import Window, read_pairs, watermark
 
 __all__ = ["StoredLook", "begin_look"]
@@ -50,6 +50,8 @@ class StoredLook:
             beyond = count_fates(connection, replace(whole, after=window.last), waiting=True)
             self.coverage: Coverage = coverage_of(connection, whole, self._fates + beyond)
             """The funnel of the whole window; `distinct` is left at 0."""
+            self.live_writes: int = count_live_writes(connection, whole)
+            """Of all runs in the window, those that are no pair among them."""
 
     def save(self, state: bytes, *, purpose: str) -> bool:
         """Save the state of everything up to the end of `pairs` for the next look. False: something has changed."""

@@ -13,7 +13,7 @@ import msgspec
 from shadoweval.evidence.looks import MarginTest
 from shadoweval.evidence.slices import FEWEST_UNITS
 from shadoweval.evidence.variables import Level
-from shadoweval.records import Coverage, GateResult, MetricSummary, SliceResult, Verdict
+from shadoweval.records import NO_GUARD, Coverage, GateResult, MetricSummary, SliceResult, Verdict
 from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.conduct import ended_notices
 from shadoweval.verdict.decide import Decided, GateEvidence, awaited, decide, looks_of
@@ -77,9 +77,10 @@ def assess(
         ),
         pairs=trial.pairs,
         units=max((gate.n for gate in decided.gates), default=0),
-        live_writes=trial.facts.live_writes,
+        live_writes=trial.facts.live_writes or (None if NO_GUARD in trial.facts.unjudged else 0),
         fidelity=dict(trial.facts.fidelity),
         alpha=rules.alpha,
+        unjudged=tuple(sorted(trial.facts.unjudged)),
     )
     return Assessment(
         verdict=verdict, summaries=_summaries(trial, floors, rules=rules), slices=_slices(trial, alpha=rules.alpha)

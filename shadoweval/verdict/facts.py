@@ -110,7 +110,7 @@ def facts_of(pair: Pair) -> PairFacts:
         ended=(*_ended(pair.candidate), *(f"the incumbent's run: {cause}" for cause in _ended(served))),
         rerun_ended=() if pair.rerun is None else _ended(pair.rerun),
         unfaithful=_unfaithful(pair.candidate),
-        unjudged=pair.candidate.unjudged,
+        unjudged=tuple({*pair.candidate.unjudged, *(pair.rerun.unjudged if pair.rerun else ())}),
     )
 
 

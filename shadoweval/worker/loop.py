@@ -149,7 +149,8 @@ class Worker:
         observation = await self._pool.run(task.envelope, arm=task.arm, attempt=task.attempt)
         self._charge(observation)  # also of a run that was broken off: its tokens are gone
         failure = observation.failure
-        if failure is not None and failure.kind == "killed":
+        # What has written is not run again: it would write again.
+        if failure is not None and failure.kind == "killed" and not observation.live_writes:
             self.counts["killed"] += 1
             self._store.release(task)
             return

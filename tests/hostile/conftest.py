@@ -53,6 +53,11 @@ def parameters(rows):
                          id=str(row)) for row in rows]  # fmt: skip
 
 
+def part(name):
+    """A thing of `targets/hostile_targets.py`."""
+    return getattr(__import__("hostile_targets"), name)
+
+
 def target(name):
     """`"module:function"` of a target's name."""
     return name if ":" in name else f"hostile_targets:{name}"

@@ -12,8 +12,9 @@ Each row goes the whole way in some seconds: the incumbent is mirrored, a worker
 import pytest
 
 from shadoweval import Limits, Rules, Sandbox, Stubs, no_worse
+from shadoweval.scoring import errors, tool_success
 
-from .conftest import Row, Shadowed, parameters
+from .conftest import Row, Shadowed, parameters, part
 
 REFUSED_MAIL = ("ended 60 of 60 runs: the tool 'send_mail' was refused (60)", "Stubs({'send_mail': ")
 BROKEN = ("proven broken: errors is no worse by 0.2",)
@@ -39,7 +40,7 @@ ROWS = [
         says=BROKEN,
         silent=NOT_OURS,
         calls=40,
-        experiment={"sandbox": Sandbox(limits=Limits(seconds=0.05))},
+        experiment={"sandbox": Sandbox(limits=Limits(seconds=0.2))},
     ),
     Row(candidate="mails_then_breaks", decision="rollback", says=(*BROKEN, "send_mail refused"), silent=NOT_OURS),
     # What the stubs refused.
@@ -74,13 +75,74 @@ ROWS = [
         candidate="third_is_unspeakable",
         decision="hold",
         says=("ended 20 of 60 runs: redact= raised LookupError (20)", "Experiment(redact=...)"),
-        experiment={"redact": __import__("hostile_targets").cannot_redact_snowmen},
+        experiment={"redact": part("cannot_redact_snowmen")},
     ),
     Row(
         candidate="a_number",
         decision="hold",
         says=("ended 60 of 60 runs: outcome= raised AttributeError (60)",),
-        experiment={"outcome": __import__("hostile_targets").read_answer},
+        experiment={"outcome": part("read_answer")},
+    ),
+    # A tool that fails by what it returns has failed.
+    Row(
+        candidate="finds_nothing",
+        incumbent="finds",
+        decision="rollback",
+        says=("proven broken: tool_success is no worse by 0.2",),
+        experiment={
+            "scorers": [errors(), tool_success()],
+            "gates": [no_worse("errors", by=0.2), no_worse("tool_success", by=0.2)],
+            "sandbox": Sandbox(stubs=Stubs(live=True)),
+        },
+    ),
+    # What stubs take is not the candidate's time, however long; what never comes back is the shadow's.
+    Row(
+        candidate="mails",
+        decision="promote",
+        silent=NOT_OURS,
+        calls=40,
+        experiment={
+            "sandbox": Sandbox(stubs=Stubs({"send_mail": part("slow_stand_in")}), limits=Limits(seconds=0.3)),
+            "rules": Rules(min_hours=0, min_units=20, writes="waived"),
+        },
+    ),
+    Row(
+        candidate="mails",
+        decision="hold",
+        says=("ended 10 of 10 runs: its stubs used the time up (10)",),
+        calls=10,
+        experiment={
+            "sandbox": Sandbox(stubs=Stubs({"send_mail": part("endless_stand_in")}), limits=Limits(seconds=0.1))
+        },
+    ),
+    # Live writes are counted where the candidate's end can't lose them; what nobody judges is said.
+    Row(
+        candidate="writes_and_dies",
+        decision="hold",
+        says=("made 10 live writes", "live writes by candidates: 10"),
+        calls=10,
+        experiment={"sandbox": Sandbox(stubs=Stubs(default=[part("Through")()]))},
+    ),
+    Row(
+        candidate="writes_and_hangs",
+        decision="hold",
+        says=("made 10 live writes", "live writes by candidates: 10"),
+        calls=10,
+        experiment={
+            "sandbox": Sandbox(stubs=Stubs(default=[part("Through")()]), limits=Limits(seconds=0.3)),
+        },
+    ),
+    Row(
+        candidate="same",
+        decision="promote",
+        says=("live writes by candidates: 0 by tools; what went to 127.0.0.1:9 is not judged",),
+        experiment={"sandbox": Sandbox(allow=["127.0.0.1:9"])},
+    ),
+    Row(
+        candidate="same",
+        decision="promote",
+        says=("live writes by candidates: unknown: no guard",),
+        experiment={"sandbox": Sandbox(guard=False)},
     ),
 ]  # fmt: skip
 
@@ -98,7 +160,7 @@ def test_a_hostile_candidate_gets_the_verdict_it_deserves(row, tmp_path):
 
 def test_stubs_mend_what_was_refused(tmp_path):
     """The line that the text names makes the same candidate judgeable; that it writes more has to be meant."""
-    stubs = Stubs({"send_mail": __import__("hostile_targets").stand_in})
+    stubs = Stubs({"send_mail": part("stand_in")})
     meant = Rules(min_hours=0, min_units=20, writes="waived")
     row = Row(candidate="mails", decision="promote", experiment={"sandbox": Sandbox(stubs=stubs), "rules": meant})
 

@@ -23,6 +23,7 @@ __all__ = [
     "Forked",
     "MessageReader",
     "Messages",
+    "Note",
     "Parameter",
     "Ready",
     "Report",
@@ -120,7 +121,17 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     """The run's deadline; 0: that of the limits."""
 
 
-class Report(msgspec.Struct, frozen=True, array_like=True):
+class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
+    """Child to pool, in mid-run: what must be known even if the child does not live to report it."""
+
+    id: int
+    live_writes: int = 0
+    """Writes that reached the world just now."""
+    seconds: float = 0.0
+    """What the run has left of its deadline, since the shadow used up the time so far; 0: as it was."""
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
     """Child to pool: what happened."""
 
     id: int

@@ -169,7 +169,7 @@ class OpenEntityWorld(OpenWorld):
 
     def _tried(self, request: ToolRequest) -> tuple[StubAnswer | None, WorldState]:
         call = self._record.find(request)
-        recorded = call.result if call is not None and call.error is None else None
+        recorded = call.result if call is not None and call.succeeded else None
         state = WorldState(self._state, recorded=recorded, numbers=self._numbers)
         try:
             result = self._tools[request.name](state, **request.arguments)

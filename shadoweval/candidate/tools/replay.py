@@ -55,7 +55,7 @@ class Record:
         self._calls = tuple(calls)
         for position, call in enumerate(self._calls):
             self._by_tool.setdefault(call.name, []).append(call)
-            if declared.get(call.name, call.effect) != "read" and call.error is None:
+            if declared.get(call.name, call.effect) != "read" and call.succeeded:
                 self._written.append((position, call))
         self._indexed: dict[str, dict[str, list[ToolCall]]] = {}
         self._keys: dict[int, str] = {}

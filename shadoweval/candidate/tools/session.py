@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
-from shadoweval import codec
+from shadoweval import capture, codec
 from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
+from shadoweval.capture.failed_results import declared
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope, Refusal, ToolCall, WriteEffect
 
 __all__ = ["Session"]
+
+_LIVE: Final = frozenset({"live", "altered"})
+"""How a call is answered that ran in the candidate's own time."""
 
 
 class Session:
@@ -27,12 +33,15 @@ class Session:
     Thread-safe: agents call tools from pools of threads.
     """
 
-    def __init__(self, stubs: Stubs, envelope: Envelope, *, scratch: Path) -> None:
-        self.stubs = stubs
+    def __init__(
+        self, stubs: Stubs, envelope: Envelope, *, scratch: Path, on_live_write: Callable[[], None] = lambda: None
+    ) -> None:
+        self.stubs, self._on_live_write = stubs, on_live_write
         self.asked_at = envelope.query.asked_at
         """The time as of which memories are copied."""
         self.text = envelope.query.text
-        self.record = Record(envelope.served.tool_calls, effects=stubs.effects, compare=stubs.compare)
+        served = (capture.judged(call, stubs.failed) for call in envelope.served.tool_calls)
+        self.record = Record(served, effects=stubs.effects, compare=stubs.compare)
         self.worlds = [w.opened(self.record, envelope=envelope, scratch=scratch) for w in stubs.worlds]
         self.live_writes = 0
         """Writes that ran outside a world; 0 unless a policy broke the rules."""
@@ -43,6 +52,7 @@ class Session:
         self._times: dict[tuple[str, str], int] = {}
         self._orders: dict[str, list[StubPolicy]] = {}
         self._lock = threading.Lock()
+        self.clock = StubClock()
 
     def answer(
         self,
@@ -63,6 +73,8 @@ class Session:
         key = self.record.key(name, normal(arguments) if normal else arguments)
         with self._lock:
             occurrence = self._times[name, key] = self._times.get((name, key), 0) + 1
+        if live is not None:
+            live = functools.partial(self.clock.paused, live)
         request = KeyedRequest(
             name=name,
             arguments=arguments,
@@ -73,10 +85,11 @@ class Session:
             key=key,
             record=self.record,
         )
-        answer = self._first_answer(request, live)
-        if effect != "read" and inspect.isawaitable(answer.result):
+        with self.clock:
+            answer = self._first_answer(request, live)
+        if inspect.isawaitable(answer.result) and (effect != "read" or answer.answered not in _LIVE):
             return msgspec.structs.replace(answer, result=self._awaited(request, answer))
-        if effect != "read" and (answer.error is None or answer.answered == "refused"):
+        if effect != "read":
             self._record_write(request, answer)
         if answer.answered == "refused":
             with self._lock:
@@ -85,8 +98,13 @@ class Session:
 
     async def _awaited(self, request: KeyedRequest, answer: StubAnswer) -> Any:
         """An async tool's write is one once it has succeeded."""
-        result = await answer.result
-        self._record_write(request, msgspec.structs.replace(answer, result=result))
+        if answer.answered in _LIVE:
+            result = await answer.result
+        else:
+            with self.clock:
+                result = await answer.result
+        if request.effect != "read":
+            self._record_write(request, msgspec.structs.replace(answer, result=result))
         return result
 
     def _first_answer(self, request: KeyedRequest, live: Callable[[], Any] | None) -> StubAnswer:
@@ -104,8 +122,7 @@ class Session:
                 answer = policy.answer(request)
             if answer is not None:
                 if answer.answered == "live" and request.effect != "read":
-                    with self._lock:
-                        self.live_writes += 1  # a policy let it through to the real tool
+                    self._wrote_live()  # a policy let it through to the real tool
                 return answer
         return Refuse().answer(request)
 
@@ -121,7 +138,10 @@ class Session:
         return order
 
     def _record_write(self, request: KeyedRequest, answer: StubAnswer) -> None:
+        """Keep what was written or, if it was refused, would have been; a failed call writes nothing."""
         if answer.answered != "refused":
+            if answer.error is not None or self.failed(request.name, answer.result):
+                return
             with self._lock:
                 self.record.wrote(request, answer.result)
         entity = ""
@@ -137,8 +157,17 @@ class Session:
         if self.stubs.effects.get(name, effect) != "read":
             write = WriteEffect(tool=name, arguments=_plain_arguments(arguments), entity="")
             with self._lock:
-                self.live_writes += 1
                 self._writes.append(write)
+            self._wrote_live()
+
+    def _wrote_live(self) -> None:
+        with self._lock:
+            self.live_writes += 1
+        self._on_live_write()
+
+    def failed(self, tool: str, result: Any) -> str:
+        """Why a result is a failure; empty: it is none."""
+        return capture.failure_in(result, self.stubs.failed.get(tool) or declared.get(tool))
 
     def writes(self) -> tuple[WriteEffect, ...]:
         """What the run wrote or would have written, in order."""
@@ -148,8 +177,8 @@ class Session:
             return tuple(self._writes)
 
     def declared(self, call: ToolCall) -> ToolCall:
-        """A recorded call with the effect that the experiment declares, and marked where it read what was altered."""
-        effect = self.stubs.effects.get(call.name, call.effect)
+        """A recorded call with its declared effect, whether it failed, and marked where it read what was altered."""
+        call, effect = capture.judged(call, self.stubs.failed), self.stubs.effects.get(call.name, call.effect)
         if call.answered == "live" and self.record.marked(call):
             return msgspec.structs.replace(call, effect=effect, answered="altered")
         return call if effect == call.effect else msgspec.structs.replace(call, effect=effect)
@@ -166,6 +195,38 @@ class Session:
         self.closed = True
         for world in self.worlds:
             world.close()
+
+
+class StubClock:
+    """Seconds in which the stubs of one run were at work, which are not the candidate's; threads count once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._working, self._since, self._seconds = 0, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._working:
+                self._since = time.perf_counter()
+            self._working += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._working -= 1
+            if not self._working:
+                self._seconds += time.perf_counter() - self._since
+
+    def paused(self, live: Callable[[], Any]) -> Any:
+        """What a tool itself returns, which works in the candidate's time."""
+        self.__exit__()
+        try:
+            return live()
+        finally:
+            self.__enter__()
+
+    def seconds(self) -> float:
+        """Until now. Asked from a signal handler too, so it takes no lock: the interrupted code may hold it."""
+        return self._seconds + (time.perf_counter() - self._since if self._working else 0.0)
 
 
 def _policy(policy: Policy) -> StubPolicy:

@@ -42,7 +42,7 @@ class Simulate:
         if request.effect not in self.effects or record is None:
             return None
         calls = reversed(record.calls(request.name))
-        like = next((call for call in calls if call.error is None and uncopyable(call.result) is None), None)
+        like = next((call for call in calls if call.succeeded and uncopyable(call.result) is None), None)
         if like is not None:
             result = from_recorded(like, request.arguments, number=next(record.made_up))
         elif request.schema is not None:

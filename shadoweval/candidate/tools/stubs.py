@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from shadoweval.capture.failed_results import Judge
 from shadoweval.capture.tools import said_effect
 from shadoweval.checks import (
     checked_choice,
@@ -136,6 +137,9 @@ class Stubs:
         schemas: Tool -> JSON schema of its output, from which a result is simulated where no recorded one is.
         functions: Tool -> `"module:qualname"` of a plain function that is to be answered as a tool, though it is not
             declared one: those of an OpenAI function-calling loop, for instance. `effects` says what it does.
+        failed: Tool -> a function that says of a result whether the call failed although it raised nothing (a truth, or
+            a text that says why); wins over `@tool(failed=...)` and the rule of common forms. It gets plain data of
+            what was served.
         simulate: Whether writes that nothing else answers get a simulated result; else they are refused.
         compare: Tool -> names of the arguments by which two of its calls are the same, in the record and where writes
             are compared: `{"send_mail": ["to"]}` where the body may be worded otherwise. Of other tools all count.
@@ -153,6 +157,7 @@ class Stubs:
         worlds: Sequence[World] = (),
         schemas: Mapping[str, Mapping[str, Any]] | None = None,
         functions: Mapping[str, str] | None = None,
+        failed: Mapping[str, Judge] | None = None,
         simulate: bool = True,
         compare: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
@@ -184,6 +189,9 @@ class Stubs:
         self.functions: dict[str, str] = checked_mapping("Stubs.functions", functions or {})
         for tool, target in self.functions.items():
             checked_target(target, what=f"Stubs.functions[{tool!r}]")
+        self.failed: dict[str, Judge] = checked_mapping("Stubs.failed", failed or {})
+        for tool, judge in self.failed.items():
+            checked_function(f"Stubs.failed[{tool!r}]", judge)
         self.simulate = checked_truth("Stubs.simulate", simulate)
         self.compare = {
             tool: checked_strings(f"Stubs.compare[{tool!r}]", names)

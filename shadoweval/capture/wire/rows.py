@@ -1,9 +1,9 @@
 """From what a recorder noted while a run ran to rows in the order of the records' fields.
 
 An entry of the log is one of three: a tool call `("call", name, effect, arguments, result, started, ended)`, perhaps
-with `error, answered, index, parent`; a step `(kind, name, started, ended)`; or a step's row as `Step` has it.
-Arguments and results are encoded; started and ended are what `time.perf_counter()` gave. What comes out of msgpack,
-lists for tuples, is the same log.
+with `error, answered, index, parent`, and these perhaps with `failed`; a step `(kind, name, started, ended)`; or a
+step's row as `Step` has it. Arguments and results are encoded; started and ended are what `time.perf_counter()` gave.
+What comes out of msgpack, lists for tuples, is the same log.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Log = Sequence[Sequence[Any]]
 HitRow = tuple[str, int, float | None, str | None]
 StepRow = tuple[Any, ...]
 
-_QUICK_CALL, _QUICK_STEP = 7, 4
+_QUICK_CALL, _QUICK_STEP, _FAILED = 7, 4, 11
 INDEX, _ERROR = 9, 8
 _USED: Final = slice(4, 7)
 _NO_USAGE: Final = (None, None, None)
@@ -45,7 +45,9 @@ def call_rows(log: Log, began: float) -> list[tuple[Any, ...]]:
             occurrence = 1 + _equal(before, arguments)
             before.append(arguments)
             times = (started - began, ended - started)
-            rows.append((name, _Raw(arguments), _Raw(result), error, effect, answered, occurrence, *times))
+            rows.append(
+                (name, _Raw(arguments), _Raw(result), error, effect, answered, occurrence, *times, *entry[_FAILED:])
+            )
     return rows
 
 
@@ -54,7 +56,9 @@ def step_rows(log: Log, began: float) -> list[StepRow]:
     rows: list[StepRow] = []
     for entry in log:
         if entry[0] == CALL:
-            error, _, index, parent = (None, "live", None, None) if len(entry) == _QUICK_CALL else entry[_QUICK_CALL:]
+            error, _, index, parent = (
+                (None, "live", None, None) if len(entry) == _QUICK_CALL else entry[_QUICK_CALL:_FAILED]
+            )
             name, started, ended = entry[1], entry[5], entry[6]
             rows.append(_step("tool", name, times=(started - began, ended - started), rest=(error, index, parent)))
         elif len(entry) == _QUICK_STEP:

@@ -31,6 +31,7 @@ _TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT, _PAIRS = 1, 2, 3, 4, 5, 6
 _CALLS: Final = Observation.__struct_fields__.index("calls")
 _IDENTITY: Final = 9
 """Index of `Query.identity`."""
+_FAILED: Final = ToolCall.__struct_fields__.index("failed")
 _ATOMS: Final = frozenset({int, float, bool, type(None), datetime})
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b"))
 
@@ -163,7 +164,9 @@ def redacted_frame(frame: bytes, redact: Redactor, *, names: Sequence[str] | Non
 
 def _redacted_call(call: list[Any], redact: Redactor) -> list[Any]:
     error = None if call[3] is None else redact(call[3], "error")
-    return [call[0], _redacted_fields(call[1], redact, ""), redacted(call[2], redact), error, *call[4:]]
+    failed = [redact(text, "failed") if text else text for text in call[_FAILED : _FAILED + 1]]
+    arguments, result = _redacted_fields(call[1], redact, ""), redacted(call[2], redact)
+    return [call[0], arguments, result, error, *call[4:_FAILED], *failed, *call[_FAILED + 1 :]]
 
 
 def redacted_observation(observation: Observation, redact: Redactor) -> Observation:
@@ -217,6 +220,7 @@ def _redacted_tool_call(call: ToolCall, redact: Redactor) -> ToolCall:
         arguments=_redacted_values(call.arguments, redact, named=True),
         result=_redacted_values(call.result, redact),
         error=None if call.error is None else redact(call.error, "error"),
+        failed=redact(call.failed, "failed") if call.failed else call.failed,
     )
 
 

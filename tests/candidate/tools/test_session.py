@@ -6,6 +6,8 @@ from candidate_rig import call, envelope
 
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.capture.failed_results import judged
+from shadoweval.scoring.write_sets import compare_writes
 
 
 def test_what_a_providers_tool_wrote_is_a_live_write(tmp_path):
@@ -32,3 +34,25 @@ def test_parallel_calls_of_one_tool_are_all_replayed(tmp_path):
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda x, answer=answer: answer({"x": x}), range(4)))
         assert [(a.answered, a.result) for a in answers] == [("replayed", f"refunded {x}") for x in range(4)]
+
+
+def declined(result):
+    """A judge of results."""
+    return result == "declined"
+
+
+def test_a_failed_write_is_no_write(tmp_path):
+    """Neither by the incumbent nor by the candidate, whoever says that it failed."""
+    served = [
+        call("pay", {"id": 1}, {"error": "no money"}, effect="write"),
+        call("refund", {"id": 1}, "declined", effect="write"),
+        call("mail", {"id": 1}, "sent", effect="write"),
+    ]
+    session = Session(Stubs(failed={"refund": declined}), envelope(calls=served), scratch=tmp_path)
+    for made in served:
+        assert session.answer(made.name, made.arguments, effect="write", live=None).result == made.result
+
+    assert [write.tool for write in session.writes()] == ["mail"]
+    calls = [judged(made, session.stubs.failed) for made in served]
+    compared = compare_writes(calls, calls, unrecorded=session.writes())
+    assert (compared.same, compared.missing, compared.extra, compared.duplicated) == (1, 0, 0, 0)

@@ -9,6 +9,7 @@ import time
 import urllib.request
 
 import shadoweval
+import shadoweval.protocols
 
 CLOSED = "http://127.0.0.1:9/v1"
 """Nobody listens there, and no row allows it."""
@@ -189,3 +190,59 @@ def stand_in(to, body):
 def takes_a_moment(q):
     time.sleep(0.05)
     return f"done {q}"
+
+
+class Through:
+    """A policy that breaks the rule: it lets a write through to the real tool."""
+
+    def answer(self, request):
+        if request.name == "send_mail":
+            return shadoweval.protocols.StubAnswer(answered="live", result="really sent")
+        return None
+
+
+def writes_and_dies(q):
+    send_mail("x", q)
+    os._exit(7)
+
+
+def writes_and_hangs(q):
+    send_mail("x", q)
+    time.sleep(600)
+
+
+def slow_stand_in(to, body):
+    time.sleep(0.4)
+    return "queued"
+
+
+def endless_stand_in(to, body):
+    time.sleep(600)
+
+
+async def slow_async_stand_in(to, body):
+    await asyncio.sleep(0.4)
+    return "queued"
+
+
+@shadoweval.tool(effect="read")
+def find_order(order):
+    """Says by its result that there is none."""
+    return {"total": 990} if order.startswith("K-") else {"error": f"no order {order}"}
+
+
+def not_found(result):
+    return result == "not found"
+
+
+@shadoweval.tool(effect="read", failed=not_found)
+def find_name(order):
+    return "Ann" if order.startswith("K-") else "not found"
+
+
+def finds(q):
+    return f"{find_order(f'K-{q}')} {find_name(f'K-{q}')}"
+
+
+def finds_nothing(q):
+    return f"{find_order(q)} {find_name(q)}"

@@ -1,0 +1,59 @@
+"""Calls of tools, and what they wrote."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import msgspec
+
+__all__ = ["Answered", "Effect", "ToolCall", "WriteEffect"]
+
+Effect = Literal["read", "write", "unknown"]
+"""What a tool does to the world; `unknown` counts as `write`."""
+
+Answered = Literal["live", "replayed", "stubbed", "world", "simulated", "refused", "altered"]
+"""How a tool call was answered; `altered`: live, where the incumbent had written for the same query."""
+
+_EFFECTS = get_args(Effect)
+_ANSWERED = get_args(Answered)
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One call of a tool, in the order in which calls ended."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    result: Any = None
+    error: str | None = None
+    effect: Effect = "unknown"
+    answered: Answered = "live"
+    occurrence: int = 1
+    """1 for the first call of this tool with these arguments in this query, 2 for the next."""
+    started: float = 0.0
+    """Seconds since the query began."""
+    duration: float = 0.0
+    failed: str | None = None
+    """Why its result is a failure, though nothing was raised; empty: it is none; None: nobody has judged it yet."""
+
+    def __post_init__(self) -> None:
+        if self.effect not in _EFFECTS or self.answered not in _ANSWERED:
+            wrong = self.effect if self.effect not in _EFFECTS else self.answered
+            raise ValueError(f"ToolCall.effect is one of {_EFFECTS}, .answered one of {_ANSWERED}; got {wrong!r}.")
+
+    @property
+    def writes(self) -> bool:
+        """Whether the tool may change the world: everything that is not declared a read."""
+        return self.effect != "read"
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it did what it was called for: neither an error nor a result that says so. Only then it wrote."""
+        return self.error is None and not self.failed
+
+
+class WriteEffect(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One write an arm made (incumbent) or would have made (candidate)."""
+
+    tool: str
+    arguments: dict[str, Any] = {}
+    entity: str = ""
