@@ -9,9 +9,12 @@ Each row goes the whole way in some seconds: the incumbent is mirrored, a worker
 `evaluate` decides, and `says` must stand in what is printed.
 """
 
+from pathlib import Path
+
 import pytest
 
 from shadoweval import Limits, Rules, Sandbox, Stubs, no_worse
+from shadoweval.errors import TargetError
 from shadoweval.scoring import errors, tool_success
 
 from .conftest import Row, Shadowed, parameters, part
@@ -83,6 +86,10 @@ ROWS = [
         says=("ended 60 of 60 runs: outcome= raised AttributeError (60)",),
         experiment={"outcome": part("read_answer")},
     ),
+    # What it leaves behind is charged to nobody, and what it writes otherwise is not overlooked.
+    Row(candidate="leaves_a_thread", decision="promote", silent=NOT_OURS),
+    Row(candidate="acts_later", decision="promote", silent=NOT_OURS),
+    Row(candidate="refunds_too_much", incumbent="incumbent", decision="hold", says=("refund with another cents (60)",)),
     # A tool that fails by what it returns has failed.
     Row(
         candidate="finds_nothing",
@@ -156,6 +163,15 @@ def test_a_hostile_candidate_gets_the_verdict_it_deserves(row, tmp_path):
     assert verdict.decision == row.decision, text
     assert [part for part in row.says if part not in text] == [], text
     assert [part for part in row.silent if part in text] == [], text
+
+
+def test_an_import_that_acts_is_refused_by_name(tmp_path):
+    """It is no observation: nothing of the candidate ran, and nothing landed."""
+    mark = Path("/var/tmp/shadoweval-hostile-import")
+    with pytest.raises(TargetError, match=str(mark)):
+        Shadowed(Row(candidate="hostile_import:candidate", decision="hold", calls=1), tmp_path).judged()
+
+    assert not mark.exists()
 
 
 def test_stubs_mend_what_was_refused(tmp_path):

@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import pathlib
 import signal
+import threading
 import time
 import urllib.request
 
@@ -246,3 +247,27 @@ def finds(q):
 
 def finds_nothing(q):
     return f"{find_order(q)} {find_name(q)}"
+
+
+def leaves_a_thread(q):
+    """A thread that sleeps for as long as its process lives."""
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return f"done {q}"
+
+
+def acts_later(q):
+    """A thread that acts after the answer."""
+    threading.Thread(target=_late, daemon=True).start()
+    return f"done {q}"
+
+
+def _late():
+    time.sleep(0.02)
+    urllib.request.urlopen(CLOSED)
+
+
+def refunds_too_much(q):
+    look(f"K-{q}")
+    refund(f"K-{q}", 10_000)
+    send_mail(f"u{q}@x.example", "done")
+    return f"done {q}"
