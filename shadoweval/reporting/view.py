@@ -205,7 +205,7 @@ def _hits(mine: Observation, other: Observation, grades: dict[str, int]) -> Iter
 def _arm(observation: Observation, other: Observation, *, grades: dict[str, int]) -> dict[str, Any]:
     failure = observation.failure
     return {
-        "failure": f"{failure.kind}: {failure.error_type} {failure.message}" if failure else "",
+        "failure": f"{failure.kind}: {failure.error_type} {failure.message} ({observation.owner}'s)" if failure else "",
         "seconds": number(observation.duration),
         "hits": list(_hits(observation, other, grades)),
         "calls": list(_calls(observation)),

@@ -17,10 +17,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from shadoweval.candidate.sandbox import LONGEST
 from shadoweval.experiment import Experiment
 from shadoweval.mirror.redaction.redactor import redacted_observation
 from shadoweval.protocols import Receiver, Store, Task
 from shadoweval.records import Envelope, Observation
+from shadoweval.seldom import Seldom
 from shadoweval.worker.ingestion import Ingestion
 from shadoweval.worker.monitor import Monitor
 from shadoweval.worker.retention import Retention
@@ -34,6 +36,7 @@ log: Final = logging.getLogger(__name__)
 
 _USD: Final = 2
 """Where a budget's limits have its dollars."""
+_seldom: Final = Seldom()
 _POLL: Final = 0.05
 """Seconds between polls of transport and kill switch while there is work; ten times as long when there is none."""
 
@@ -60,7 +63,7 @@ class Worker:
         self._warned_of_prices = False
         self.experiment = experiment
         self.counts: Counter[str] = Counter()
-        """envelopes, set_aside, observations, failed, killed; since this worker began."""
+        """envelopes, set_aside, observations, failed, ended_by_shadow, killed; since this worker began."""
         self._store, self._pool = store, pool
         self._ingestion = Ingestion(experiment, store=store, receiver=receiver, counts=self.counts)
         self._on_observation, self._monitor, self._retention = on_observation, monitor, retention
@@ -133,11 +136,8 @@ class Worker:
         if room <= 0:
             return 0
         limits = self.experiment.sandbox.limits
-        tasks = list(
-            self._store.lease(
-                self.experiment.name, limit=room, seconds=limits.first_seconds + limits.grace + 60, owner=self._owner
-            )
-        )
+        seconds = LONGEST * limits.first_seconds + limits.grace + 60
+        tasks = list(self._store.lease(self.experiment.name, limit=room, seconds=seconds, owner=self._owner))
         random.shuffle(tasks)
         for task in tasks:
             run = asyncio.create_task(self._run(task))
@@ -161,6 +161,16 @@ class Worker:
         if new and self._on_observation is not None:
             self._on_observation(task.envelope, observation)
         self.counts["failed"] += observation.failed
+        if failure is not None and observation.owner == "shadow":
+            self._tell(observation)
+
+    def _tell(self, observation: Observation) -> None:
+        """Count a run that the shadow ended, and say now and then what does so and how to mend it."""
+        self.counts["ended_by_shadow"] += 1
+        failure = observation.failure
+        if failure is not None and _seldom.due((observation.arm, failure.cause)):
+            facts = {"arm": observation.arm, "why": failure.cause or failure.kind, "mend": failure.mend}
+            log.warning("the shadow, not the pipeline, ended a run", extra=facts)
 
     def _charge(self, observation: Observation) -> None:
         used = observation.usage

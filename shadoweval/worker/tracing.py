@@ -142,6 +142,7 @@ def _of_run(observation: Observation, query: Query) -> dict[str, Any]:
         "shadoweval.usage.cpu_seconds": usage.cpu_seconds,
         "shadoweval.usage.peak_memory_bytes": usage.peak_memory,
         "shadoweval.failure.kind": failure.kind if failure else None,
+        "shadoweval.failure.owner": observation.owner,
         "shadoweval.failure.step": failure.step or None if failure else None,
     }
     facts |= {f"shadoweval.fidelity.{how}": count for how, count in observation.fidelity.items()}

@@ -160,11 +160,11 @@ def _outcome(read):
     return lambda observation: observation.outcome and read(observation.outcome)
 
 
-def _calls(outcome):
-    """Calls in no order, since those of threads end as they like."""
+def _calls(seen):
+    """Calls, of a run that failed too, in no order, since those of threads end as they like."""
     return Counter(
         (call.name, freeze(call.arguments), freeze(call.result), call.error, call.effect, call.occurrence)
-        for call in outcome.tool_calls
+        for call in seen.tool_calls
     )
 
 
@@ -174,6 +174,6 @@ ASPECTS = {
     "value": _outcome(lambda outcome: freeze(outcome.value)),
     "chunks": _outcome(lambda outcome: outcome.chunks),
     "hits": _outcome(lambda outcome: outcome.hits),
-    "tool calls": _outcome(_calls),
+    "tool calls": _calls,
     "steps": lambda seen: Counter((step.kind, step.name, step.error) for step in seen.steps),
 }

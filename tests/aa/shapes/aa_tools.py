@@ -68,6 +68,34 @@ async def gathered(question):
     return f"{question} {await asyncio.gather(*(weather(city) for city in ('Oslo', 'Oslo', 'Rome')))}"
 
 
+def is_declined(result):
+    return result == "declined"
+
+
+@tool(effect="write", failed=is_declined)
+def charge(order_id, cents):
+    return "declined" if cents > 100 else "charged"
+
+
+@tool(effect="write")
+def cancel(order_id):
+    return {"error": f"{order_id} is shipped"}
+
+
+@shape(call("o-1"), call("o-2"))
+def failing_results(order_id):
+    """Tools that say by their result that they failed: the pipeline goes on with what they say."""
+    return f"{charge(order_id, 500)} {charge(order_id, 5)} {cancel(order_id)}"
+
+
+@shape(call("o-1"), call("o-2"))
+def fails_after_its_calls(order_id):
+    """What a failed run has called stays in its record, and is replayed."""
+    order = look_up(order_id)
+    refund(order_id, order["cents"])
+    raise LookupError(order_id)
+
+
 @shape()
 def doubled(question):
     return f"{question} {refund('o-1', 5)} {refund('o-1', 5)}"
