@@ -1,7 +1,6 @@
 """What a run does, recorded while it runs; and who answers its tools. Used by the mirror and by candidates alike."""
 
 from shadoweval.capture.copying import UNCOPYABLE, uncopyable
-from shadoweval.capture.failed_results import failure_in, judged
 from shadoweval.capture.interception import ToolFailedError, interceptor, set_interceptor
 from shadoweval.capture.outcomes import Extract, outcome_of
 from shadoweval.capture.recorder import Parts, Recorder, recording
@@ -16,9 +15,7 @@ __all__ = [
     "ToolFailedError",
     "acall_tool",
     "call_tool",
-    "failure_in",
     "interceptor",
-    "judged",
     "outcome_of",
     "record_hits",
     "record_model_call",

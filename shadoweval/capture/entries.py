@@ -12,13 +12,12 @@ from typing import Any, Final, Literal, Protocol
 
 from shadoweval.capture.copying import argument_data, packed
 from shadoweval.capture.documents import hit_rows, recorded_rows
-from shadoweval.capture.failed_results import Judge, failure_in
 from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.wire.rows import CALL
 from shadoweval.errors import UncopyableError
 from shadoweval.records import Effect
 
-__all__ = ["NOTHING", "Entries", "JudgedTool", "Rows", "Step", "Tool"]
+__all__ = ["NOTHING", "Entries", "Rows", "Step", "Tool"]
 
 StepKind = Literal["model", "retrieval", "other"]
 NOTHING: Final = b"\x80"
@@ -96,30 +95,6 @@ class Tool:
         try:
             recorder.add_failed_call(self.name, self.effect, arguments, started, error)
         except Exception as fault:  # noqa: BLE001 - see `arguments`
-            recorder.fault = fault
-
-
-class JudgedTool(Tool):
-    """A tool whose results say whether it failed.
-
-    Args:
-        name, effect, function: As of `Tool`.
-        failed: Given a result, whether it is a failure.
-    """
-
-    def __init__(self, name: str, effect: Effect, function: Callable[..., Any], *, failed: Judge) -> None:
-        super().__init__(name, effect, function)
-        self.failed_by = failed
-
-    def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any) -> None:  # noqa: PLR0917 - see `Entries`
-        """See `Entries`."""
-        duration = perf_counter() - started
-        try:
-            failed = failure_in(result, self.failed_by)
-            recorder.add_call(
-                self.name, arguments, result, started=started, duration=duration, effect=self.effect, failed=failed
-            )
-        except Exception as fault:  # noqa: BLE001 - see `Tool.arguments`
             recorder.fault = fault
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any, Final, cast
 
 import msgspec
 
+from shadoweval.capture.entries import Tool
 from shadoweval.capture.interception import error_text
-from shadoweval.records import ToolCall
+from shadoweval.capture.recorder import Recorder
+from shadoweval.records import Effect, ToolCall
 
-__all__ = ["Judge", "declared", "failure_in", "judged"]
+__all__ = ["Judge", "JudgedTool", "declared", "failure_in", "judged"]
 
 Judge = Callable[[Any], Any]
 """Given a result, whether it is a failure; a text is the reason."""
@@ -82,3 +85,27 @@ def _of_fields(get: Callable[[str], Any], *, own: bool = True) -> str:
     statuses = [(name, get(name)) for name in _STATUS]
     denied += [f"{name} {status}" for name, status in statuses if type(status) is int and status >= _CLIENT_ERROR]
     return denied[0] if denied else ""
+
+
+class JudgedTool(Tool):
+    """A tool whose results say whether it failed.
+
+    Args:
+        name, effect, function: As of `Tool`.
+        failed: Given a result, whether it is a failure.
+    """
+
+    def __init__(self, name: str, effect: Effect, function: Callable[..., Any], *, failed: Judge) -> None:
+        super().__init__(name, effect, function)
+        self.failed_by = failed
+
+    def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any) -> None:  # noqa: PLR0917 - see `Entries`
+        """See `Entries`."""
+        duration = perf_counter() - started
+        try:
+            failed = failure_in(result, self.failed_by)
+            recorder.add_call(
+                self.name, arguments, result, started=started, duration=duration, effect=self.effect, failed=failed
+            )
+        except Exception as fault:  # noqa: BLE001 - see `Tool.arguments`
+            recorder.fault = fault

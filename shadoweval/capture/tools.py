@@ -10,13 +10,11 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
-from typing import Any, Final, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
-from shadoweval.capture.entries import JudgedTool, Tool
-from shadoweval.capture.failed_results import Judge
-from shadoweval.capture.failed_results import declared as judges
+from shadoweval.capture.entries import Tool
 from shadoweval.capture.generators import gathered
 from shadoweval.capture.interception import answered_result, error_text, installed, interruption
 from shadoweval.capture.recorder import current
@@ -25,6 +23,9 @@ from shadoweval.checks import checked_choice, checked_function, checked_instance
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
+
+if TYPE_CHECKING:
+    from shadoweval.capture.failed_results import Judge
 
 __all__ = ["acall_tool", "call_tool", "said_effect", "tool"]
 
@@ -101,8 +102,16 @@ async def acall_tool(name: str, arguments: dict[str, Any], *, effect: Effect, li
     return result
 
 
+def _judging(title: str, effect: Effect, function: Callable[..., Any], *, failed: Judge) -> Tool:
+    """The entries of a tool whose results say whether it failed."""
+    from shadoweval.capture.failed_results import JudgedTool, declared  # noqa: PLC0415 - for the few that have a judge
+
+    declared[title] = failed
+    return JudgedTool(title, effect, function, failed=failed)
+
+
 def _observed(function: Callable[..., Any], title: str, effect: Effect, *, failed: Judge | None) -> Callable[..., Any]:
-    entries = Tool(title, effect, function) if failed is None else JudgedTool(title, effect, function, failed=failed)
+    entries = Tool(title, effect, function) if failed is None else _judging(title, effect, function, failed=failed)
     call = acall_tool if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function) else call_tool
     whole = gathered(function)
 
@@ -151,8 +160,6 @@ def tool(
     def declare(declared: _F) -> _F:
         checked_function("what @tool() declares", declared, awaited=True)
         title = name or getattr(declared, "__name__", type(declared).__name__)
-        if failed is not None:
-            judges[title] = failed
         return cast("_F", _observed(declared, title, effect, failed=failed))
 
     return declare if function is None else declare(function)

@@ -4,9 +4,8 @@ Durations are seconds (float, monotonic clock), times are aware UTC datetimes, s
 Records are arrays on the wire: a later version may only append fields that have a default.
 """
 
-from shadoweval.records.failures import *
+from shadoweval.records.acts import *
 from shadoweval.records.keys import all_alike, query_key
-from shadoweval.records.tool_calls import *
 from shadoweval.records.traffic import *
 from shadoweval.records.verdict import *
 from shadoweval.records.writes import *

@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from shadoweval.records.failures import Failure, FailureOwner, Refusal
+from shadoweval.records.acts import Answered, Failure, FailureOwner, Refusal, ToolCall, WriteEffect
 from shadoweval.records.keys import query_key, short_hash
-from shadoweval.records.tool_calls import Answered, ToolCall, WriteEffect
 
 __all__ = [
     "INCUMBENT",

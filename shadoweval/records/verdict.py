@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from shadoweval.records.failures import NO_GUARD, Refusal
+from shadoweval.records.acts import NO_GUARD, Refusal
 from shadoweval.records.keys import all_alike
 from shadoweval.records.traffic import Labels, Observation, Query
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shadoweval.records.tool_calls import Effect
+from shadoweval.records.acts import Effect
 
 __all__ = ["WriteComparison"]
 

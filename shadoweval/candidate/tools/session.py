@@ -12,11 +12,11 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from shadoweval import capture, codec
+from shadoweval import codec
 from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
-from shadoweval.capture.failed_results import declared
+from shadoweval.capture.failed_results import declared, failure_in, judged
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope, Refusal, ToolCall, WriteEffect
@@ -40,7 +40,7 @@ class Session:
         self.asked_at = envelope.query.asked_at
         """The time as of which memories are copied."""
         self.text = envelope.query.text
-        served = (capture.judged(call, stubs.failed) for call in envelope.served.tool_calls)
+        served = (judged(call, stubs.failed) for call in envelope.served.tool_calls)
         self.record = Record(served, effects=stubs.effects, compare=stubs.compare)
         self.worlds = [w.opened(self.record, envelope=envelope, scratch=scratch) for w in stubs.worlds]
         self.live_writes = 0
@@ -167,7 +167,7 @@ class Session:
 
     def failed(self, tool: str, result: Any) -> str:
         """Why a result is a failure; empty: it is none."""
-        return capture.failure_in(result, self.stubs.failed.get(tool) or declared.get(tool))
+        return failure_in(result, self.stubs.failed.get(tool) or declared.get(tool))
 
     def writes(self) -> tuple[WriteEffect, ...]:
         """What the run wrote or would have written, in order."""
@@ -178,7 +178,7 @@ class Session:
 
     def declared(self, call: ToolCall) -> ToolCall:
         """A recorded call with its declared effect, whether it failed, and marked where it read what was altered."""
-        call, effect = capture.judged(call, self.stubs.failed), self.stubs.effects.get(call.name, call.effect)
+        call, effect = judged(call, self.stubs.failed), self.stubs.effects.get(call.name, call.effect)
         if call.answered == "live" and self.record.marked(call):
             return msgspec.structs.replace(call, effect=effect, answered="altered")
         return call if effect == call.effect else msgspec.structs.replace(call, effect=effect)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from shadoweval.capture.failed_results import Judge
 from shadoweval.capture.tools import said_effect
 from shadoweval.checks import (
     checked_choice,
@@ -32,6 +31,7 @@ from shadoweval.records import Effect
 
 if TYPE_CHECKING:
     from shadoweval.candidate.tools.replay import Record
+    from shadoweval.capture.failed_results import Judge
 
 __all__ = ["Function", "Live", "Policy", "Refuse", "Stubs", "effect_of"]
 
