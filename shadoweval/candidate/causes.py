@@ -22,7 +22,12 @@ _DEEPEST: Final = 100
 """Exceptions of a chain that are looked at."""
 _MARK: Final = "this run is a shadow"
 """Stands in the message of each of our refusals, so also in what a library makes of it as text alone."""
-_NOT_PERMITTED: Final = tuple(os.strerror(number) for number in (errno.EPERM, errno.EACCES))
+_NOT_PERMITTED: Final = (
+    *(os.strerror(number) for number in (errno.EPERM, errno.EACCES)),
+    "access permission denied",  # SQLite's words for a lock, a write or a file that it was not given
+    "attempt to write a readonly database",
+    "unable to open database file",
+)
 _UNPROVEN: Final = "something was not permitted"
 """Cause of a failure that may be a refusal's: the pool knows what the guard refused in this run."""
 _EGRESS: Final = frozenset({"socket.connect", "socket.send"})

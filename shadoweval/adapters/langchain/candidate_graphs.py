@@ -11,8 +11,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
+import shutil
+import sqlite3
+import tempfile
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
 
@@ -28,6 +32,7 @@ from shadoweval.candidate.tools.session import Session
 __all__ = ["patch"]
 
 _PAGE: Final = 100
+_TRIES: Final = 3
 _SYNC: Final = {"stream": 1, "get_state": 0, "get_state_history": 0, "update_state": 0, "bulk_update_state": 0}
 """Method -> position of its config."""
 _ASYNC: Final = {"aget_state": 0, "aupdate_state": 0, "abulk_update_state": 0}
@@ -48,7 +53,7 @@ def isolate_graph(graph: Any, thread_id: str, *, as_of: dt.datetime | None = Non
             they were before is not known. None: all there is.
         memory: The history as it came with the query, taken instead of the saver's.
     """
-    saver, store = graph.checkpointer, graph.store
+    saver, store = _readable(graph.checkpointer), _readable(graph.store)
     checkpoints = list(saver.list(_thread(thread_id))) if _real(saver) and memory is None else []
     items = [] if store is None else _items(store)
     return _isolated(graph, checkpoints, items, as_of=as_of, memory=memory)
@@ -58,7 +63,7 @@ async def aisolate_graph(
     graph: Any, thread_id: str, *, as_of: dt.datetime | None = None, memory: bytes | None = None
 ) -> Any:
     """`isolate_graph` in async code; savers and stores that are sync only are asked as such."""
-    saver, store = graph.checkpointer, graph.store
+    saver, store = _readable(graph.checkpointer), _readable(graph.store)
     checkpoints: list[CheckpointTuple] = []
     if _real(saver) and memory is None:
         try:
@@ -72,6 +77,38 @@ async def aisolate_graph(
     except NotImplementedError:
         items = _items(store)
     return _isolated(graph, checkpoints, items, as_of=as_of, memory=memory)
+
+
+def _readable(memory: Any) -> Any:
+    """The same saver or store over a copy of its SQLite file, where it has one: a shadow may not lock production's.
+
+    It was opened when the pipeline was imported. Whoever has none, or none in a file, is asked itself.
+    """
+    connection = getattr(memory, "conn", None)
+    if not isinstance(connection, sqlite3.Connection):
+        return memory
+    path = next((row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main"), "")
+    if not path:
+        return memory
+    for _ in range(_TRIES):
+        copy = _copied_file(Path(path))
+        if copy is not None:
+            return type(memory)(copy)
+    return memory
+
+
+def _copied_file(path: Path) -> sqlite3.Connection | None:
+    """A copy of a database and its write-ahead log, made without a lock; None: production was writing meanwhile."""
+    copy = Path(tempfile.mkdtemp()) / path.name
+    for ending in ("", "-wal"):
+        source = path.with_name(path.name + ending)
+        if source.exists():
+            shutil.copyfile(source, copy.with_name(copy.name + ending))
+    connection = sqlite3.connect(copy, check_same_thread=False)
+    try:
+        return connection if connection.execute("PRAGMA quick_check").fetchone() == ("ok",) else None
+    except sqlite3.DatabaseError:
+        return None
 
 
 def _items(store: Any) -> list[Any]:

@@ -158,3 +158,31 @@ def test_a_call_that_goes_on_from_a_history_that_is_not_there_is_not_the_candida
     cause = cause_of(caught.value)
     assert "history of the thread" in cause.what
     assert "checkpointer in a database" in cause.mend
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_saver_over_a_sqlite_file_is_read_from_a_copy_of_the_file(tmp_path, mode):
+    """A shadow may not lock production's file; what was committed is in the copy, its log's content too."""
+    import sqlite3
+
+    from shadoweval.adapters.langchain.candidate_graphs import _readable
+
+    class Memory:
+        def __init__(self, conn):
+            self.conn = conn
+
+    path = tmp_path / "prod.db"
+    production = sqlite3.connect(path)
+    production.execute(f"PRAGMA journal_mode={mode}")
+    production.execute("CREATE TABLE t (x)")
+    production.execute("INSERT INTO t VALUES (1)")
+    production.commit()
+    copy = _readable(Memory(production))
+    assert copy.conn.execute("SELECT x FROM t").fetchall() == [(1,)]
+    copy.conn.execute("INSERT INTO t VALUES (2)")
+    copy.conn.commit()
+    assert production.execute("SELECT x FROM t").fetchall() == [(1,)]
+    in_memory = Memory(sqlite3.connect(":memory:"))
+    assert _readable(in_memory) is in_memory
+    for connection in (copy.conn, production, in_memory.conn):
+        connection.close()
