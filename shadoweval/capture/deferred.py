@@ -76,11 +76,20 @@ class Part(NamedTuple):
 
 
 def parts_of(value: Any) -> list[Part]:
-    """Everything in a value that its caller consumes later."""
-    if settled(value):
-        return []
+    """Everything in a value that its caller consumes later.
+
+    Raises:
+        UncopyableError: a class in it can't be looked up.
+    """
+    return [] if settled(value) else _parts(value, _DEPTH)
+
+
+def _parts(value: Any, depth: int) -> list[Part]:
     parts: list[Part] = []
-    _collect(value, parts, _DEPTH)
+    try:
+        _collect(value, parts, depth)
+    except TypeError as error:
+        raise UncopyableError("the returned value", f"a class in it can't be looked up: {error}") from error
     return parts
 
 
@@ -149,11 +158,9 @@ def refuse_parts(value: Any) -> None:
     Raises:
         UncopyableError: something is, where nobody can watch it.
     """
-    parts: list[Part] = []
     with contextlib.suppress(RecursionError):
-        _collect(value, parts, _DEEPEST)
-    for part in parts:
-        raise unwatchable(part.value)
+        for part in _parts(value, _DEEPEST):
+            raise unwatchable(part.value)
 
 
 def substituted(value: Any, others: Mapping[int, Any], *, fresh: bool) -> Any:

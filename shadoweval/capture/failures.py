@@ -101,6 +101,8 @@ def answered_by(error: BaseException, failures: Failures | None) -> dict[str, An
     Raises:
         Exception: whatever `failures` raises.
     """
+    if isinstance(error, FailedError):  # `failures` has spoken already: of what was returned
+        return None
     said = None if failures is None else failures(error)
     if said is False:
         return {"raised": type(error).__name__, "answer": message_of(error)}

@@ -34,17 +34,23 @@ settled_types: Final[set[type]] = {*ATOMS, dict, list, tuple, set, frozenset}
 
 
 def settled(value: Any) -> bool:
-    """Whether nothing in a value is to come, by types alone; False may only mean that `deferred.parts_of` must look."""
-    kind = type(value)
-    if kind is dict:
-        return settled_types.issuperset(map(type, value.values()))
-    if kind is tuple:
-        return settled_types.issuperset(map(type, value))
-    if kind is list:
-        return not value or type(value[0]) in settled_types
-    if kind in records:
-        return settled_types.issuperset(map(type, value.__dict__.values()))
-    return kind in ATOMS
+    """Whether nothing in a value is to come, by types alone; False may only mean that `deferred.parts_of` must look.
+
+    Never raises: it is asked where nobody catches anything, between a pipeline and its caller.
+    """
+    try:
+        kind = type(value)
+        if kind is dict:
+            return settled_types.issuperset(map(type, value.values()))
+        if kind is tuple:
+            return settled_types.issuperset(map(type, value))
+        if kind is list:
+            return not value or type(value[0]) in settled_types
+        if kind in records:
+            return settled_types.issuperset(map(type, value.__dict__.values()))
+        return kind in ATOMS  # noqa: TRY300 - this may raise as well
+    except Exception:  # noqa: BLE001 - a metaclass may define __eq__ and __hash__, and these may raise anything
+        return False
 
 
 def answer_text(value: Any) -> str | None:

@@ -42,6 +42,31 @@ def a_judged_stream(question):
     yield " for that"
 
 
+def judged_by_its_form(value):
+    """Says of everything whether it is a failure: never None."""
+    return isinstance(value, dict) and "error" in value
+
+
+def judged_as_a_mapping(value):
+    """Knows what the pipeline returns, and nothing else."""
+    return value.get("error")
+
+
+@shape(call("How?"), call("down"), options={"failures": judged_by_its_form})
+def a_value_judged_by_its_form(question):
+    return {"error": "down"} if question == "down" else {"answer": question}
+
+
+@shape(call("How?"), call("down"), options={"failures": judged_as_a_mapping})
+async def a_value_judged_as_a_mapping(question):
+    return {"error": "down"} if question == "down" else {"answer": question}
+
+
+@shape(call("How?"), call("down"), options={"failures": judged_by_its_form})
+def a_stream_judged_by_its_form(question):
+    yield {"error": "down"} if question == "down" else {"answer": question}
+
+
 @shape()
 def chunks_that_replace_each_other(question):
     for end in (3, 6, 40):
