@@ -53,19 +53,47 @@ def carry_threads() -> None:
     @functools.wraps(start)
     def started(self: threading.Thread) -> None:
         serves = f"{getattr(getattr(self, '_target', None), '__module__', '')}", type(self).__module__
-        if not any(module.startswith(_POOLS) for module in serves):
-            run = self.run
-            ours = _with_run(run)
-            if ours is not run:
-
-                def once() -> None:
-                    del self.run  # what refers to itself would be kept until the garbage is collected
-                    ours()
-
-                self.run = once
-        start(self)
+        restore = None if any(module.startswith(_POOLS) for module in serves) else _carried_by(self)
+        if restore is None:
+            start(self)
+            return
+        try:
+            start(self)
+        except BaseException:  # it may be tried again, and is the application's thread as it was
+            restore()
+            raise
 
     threading.Thread.start = started
+
+
+def _carried_by(thread: Any) -> Callable[[], None] | None:
+    """Let a thread work as a part of the run that this context belongs to; gives what undoes it, None: outside a run.
+
+    Where the thread runs what it was given (`target=`) only that is wrapped: other libraries (error monitors, tracers)
+    read and replace `run` too. Elsewhere its `run` is, for one call, with whatever another library passes to it.
+    """
+    own: dict[str, Any] = vars(thread)
+    defining = next(kind for kind in type(thread).__mro__ if "run" in vars(kind))
+    name = "_target" if defining is threading.Thread and "run" not in own else "run"
+    function = getattr(thread, name, None)  # `Thread.run` deletes its target
+    if function is None or (ours := _with_run(function)) is function:
+        return None
+    before = own.get("run")
+
+    def restore() -> None:
+        if name == "_target":
+            thread._target = function  # noqa: SLF001 - where `Thread.run` finds what to call
+        elif before is None:
+            own.pop("run", None)  # what refers to itself would be kept until the garbage is collected
+        else:
+            thread.run = before
+
+    def once(*_thread: Any) -> None:
+        restore()
+        ours()
+
+    setattr(thread, name, ours if name == "_target" else once)
+    return restore
 
 
 def carry_executors() -> None:

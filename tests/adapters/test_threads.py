@@ -16,6 +16,7 @@ import pytest
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 
 from shadoweval import codec, record_hits, retriever, step, tool
+from shadoweval.adapters.threads import carry_threads
 from shadoweval.capture import record_model_call
 from shadoweval.mirror import Mirror
 from shadoweval.records import Observation
@@ -301,6 +302,97 @@ def test_a_partial_and_a_method_are_carried_too() -> None:
         with ThreadPoolExecutor(2) as pool:
             pool.submit(functools.partial(look, number=1)).result()
             pool.submit(Desk().ask, 2).result()
+
+    (run,) = observations(pipeline)
+    assert sorted(call.arguments["number"] for call in run.tool_calls) == [1, 2]
+
+
+def monitored(start: Callable[..., None]) -> Callable[..., None]:
+    """`Thread.start` as error monitors replace it: the thread's `run`, unbound, is called with the thread."""
+
+    @functools.wraps(start)
+    def monitor(self: threading.Thread) -> None:
+        inner: Any = getattr(self.run, "__func__", self.run)
+
+        def run(*args: Any) -> Any:
+            return inner(threading.current_thread(), *args[1:])
+
+        self.run = run
+        start(self)
+
+    return monitor
+
+
+def replaced(work: Callable[[int], Any]) -> None:
+    """Threads whose `run` their application replaces."""
+    for number in range(4):
+        thread = threading.Thread()
+        thread.run = lambda *_, number=number: work(number)  # monitors give it the thread
+        thread.start()
+        thread.join()
+
+
+STARTED = [threads, subclasses, timers, replaced]
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("way", STARTED)
+def test_a_library_that_replaces_start_and_run_too(
+    way: Callable[..., None], order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work is done, and recorded, whichever of us came first."""
+    observations(str)  # ours is in place
+    ours: Any = threading.Thread.start
+    if order == "after":
+        monkeypatch.setattr(threading.Thread, "start", monitored(ours))
+    else:
+        monkeypatch.setattr(threading.Thread, "start", monitored(ours.__wrapped__))
+        carry_threads()
+    (run,) = observations(lambda _number: way(everything))
+    assert complete_record(run)
+
+
+@pytest.mark.parametrize("library", ["alone", "monitored"])
+@pytest.mark.parametrize("way", STARTED)
+def test_a_start_that_fails_can_be_tried_again(
+    way: Callable[..., None], library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the system has no thread left for a while; the thread works once, as if it had been started once."""
+    observations(str)
+    begin: Any = threading.Thread.start.__wrapped__
+    failed: set[threading.Thread] = set()
+
+    def seldom(self: threading.Thread) -> None:
+        if self not in failed:
+            failed.add(self)
+            raise RuntimeError("can't start new thread")
+        begin(self)
+
+    monkeypatch.setattr(threading.Thread, "start", seldom if library == "alone" else monitored(seldom))
+    carry_threads()
+    once: Any = threading.Thread.start
+
+    def insisting(self: threading.Thread) -> None:
+        with pytest.raises(RuntimeError, match="can't start"):
+            once(self)
+        once(self)
+
+    monkeypatch.setattr(threading.Thread, "start", insisting)
+    (run,) = observations(lambda _number: way(everything))
+    assert complete_record(run)
+    assert len(failed) >= 1
+
+
+def test_a_thread_is_started_once_and_without_a_target() -> None:
+    """What `threading` says of misuse is said still."""
+
+    def pipeline(_number: int) -> None:
+        for thread in (threading.Thread(), threading.Thread(target=look, args=(1,)), Worker(look, 2)):
+            thread.start()
+            thread.join()
+            with pytest.raises(RuntimeError, match="once"):
+                thread.start()
+            assert "run" not in vars(thread)
 
     (run,) = observations(pipeline)
     assert sorted(call.arguments["number"] for call in run.tool_calls) == [1, 2]
