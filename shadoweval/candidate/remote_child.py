@@ -136,22 +136,24 @@ class RemoteChild:
             return False
         return True
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Read once. False: there is nothing to read now."""
         try:
             content = self.channel.recv(READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             content = b""
         if not content:
             self._hang_up()
-            return
+            return False
         try:
             for frame in self._buffer.feed(content):
                 message: Note | Report = decode(frame, Note | Report)
                 self._complete(message) if isinstance(message, Report) else self._take(message)
         except CandidateError as error:
             self.kill("crash", f"its process wrote what is no report: {error}")
+        return True
 
     def _take(self, note: Note) -> None:
         run = self.runs.get(note.id)
@@ -256,10 +258,8 @@ class RemoteChild:
     def died(self, died: Died) -> None:
         """The fork server has reaped the child."""
         self._died = died
-        while not self._hung_up:  # take the reports that came before the end
-            before = len(self.runs)
-            self._readable()
-            if not self._hung_up and len(self.runs) == before:
+        while not self._hung_up:  # take the reports that came before the end, however many reads they take
+            if not self._readable():
                 self._hang_up()
         self._conclude()
 

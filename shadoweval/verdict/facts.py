@@ -63,6 +63,8 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Ids that the query's labels name."""
     hits: dict[str, tuple[str, ...]] = {}
     """Ids of what each of `incumbent` and `candidate` retrieved, where labels name some."""
+    cut_short: bool = False
+    """Whether an arm's run failed."""
     aborted: bool = False
     """The caller went away; the pair is counted, and not judged."""
     rerun: bool = False
@@ -106,6 +108,7 @@ def facts_of(pair: Pair) -> PairFacts:
         incumbent_failed=served.owner == "incumbent",
         candidate_failed=pair.candidate.owner == "candidate",
         aborted=served.owner == "caller",
+        cut_short=served.failed or pair.candidate.failed,
         rerun=pair.rerun is not None,
         ended=(*_ended(pair.candidate), *(f"the incumbent's run: {cause}" for cause in _ended(served))),
         rerun_ended=() if pair.rerun is None else _ended(pair.rerun),
@@ -178,7 +181,7 @@ class Facts:
         self.live_writes += facts.live_writes
         self.incumbent_failed += facts.incumbent_failed
         self.candidate_failed += facts.candidate_failed
-        self.writes.count(facts.writes)
+        self.writes.count(facts.writes, ended=not facts.cut_short)
         if facts.ran_at is not None:
             self.latest_lead = max(self.latest_lead, (facts.asked_at - facts.ran_at).total_seconds())
 

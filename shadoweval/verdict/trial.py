@@ -23,7 +23,7 @@ from shadoweval.verdict.summary import MetricCounts, count_scores
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 4
+STATE_VERSION: Final = 5
 """Of what `Trial.to_state` writes."""
 
 _PORTION: Final = 20_000

@@ -31,18 +31,28 @@ class WriteFacts:
     """Pairs in which the candidate wrote otherwise."""
     unclear: int = 0
     """Pairs of which it can't be said."""
+    cut_short: int = 0
+    """Pairs in which an arm failed before anything differed: what it would still have written is not known."""
     differences: Counter[str] = field(default_factory=Counter[str])
     """What differs, in words, and in how many pairs; beyond 50 kinds the rest is one."""
     tools: dict[str, str] = field(default_factory=dict[str, str])
     """Effect of each tool that was called."""
 
-    def count(self, comparison: WriteComparison | None) -> None:
-        """Count one pair's."""
+    @property
+    def doubtful(self) -> bool:
+        """Whether most of the pairs that can tell differ, or might: then a mean over all queries hides it."""
+        odd = self.different + self.unclear
+        comparable = self.pairs - self.cut_short
+        return odd >= _FEW and (2 * odd > comparable or 2 * self.different > comparable - self.unclear)
+
+    def count(self, comparison: WriteComparison | None, *, ended: bool) -> None:
+        """Count one pair's; `ended`: both arms' runs came to their end."""
         if comparison is None or not comparison.tools:
             return
         self.pairs += 1
         self.unclear += bool(comparison.unclear)
         self.different += not comparison.equal and not comparison.unclear
+        self.cut_short += not ended and comparison.equal and not comparison.unclear
         self._add(dict.fromkeys([comparison.unclear] if comparison.unclear else comparison.differences, 1))
         self.tools |= comparison.tools
 
@@ -56,6 +66,7 @@ class WriteFacts:
         self.pairs += other.pairs
         self.different += other.different
         self.unclear += other.unclear
+        self.cut_short += other.cut_short
         self._add(other.differences)
         self.tools |= other.tools
 
@@ -83,11 +94,12 @@ def doubtful_writes(facts: WriteFacts, gates: Sequence[Gate], rules: Rules) -> s
             "judges what the candidate writes. Add no_worse('writes', by=0.01), or say Rules(writes='waived')."
             f"{declare if unknown else ''}"
         )
-    if WRITES in judging and facts.different >= _FEW and 2 * facts.different > facts.pairs:
+    if WRITES in judging and facts.doubtful:
+        comparable, unclear = facts.pairs - facts.cut_short, f", {facts.unclear} unclear" if facts.unclear else ""
         return (
-            f"In {facts.different} of the {facts.pairs} pairs in which an arm wrote, the candidate wrote otherwise "
-            f"({_most(facts)}), and a gate over all queries can't see that where few write. Mend the candidate, or say "
-            "which arguments count: Stubs(compare={...})."
+            f"In {facts.different + facts.unclear} of the {comparable} pairs in which an arm wrote and both came to "
+            f"their end, the candidate wrote otherwise{unclear} ({_most(facts)}), and a gate over all queries can't "
+            "see that where few write. Mend the candidate, or say which arguments count: Stubs(compare={...})."
         )
     return ""
 

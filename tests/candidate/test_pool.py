@@ -438,3 +438,27 @@ def test_candidates_have_settings_of_their_own(monkeypatch):
     monkeypatch.setenv("SHADOWEVAL_CANDIDATE_DATABASE_PASSWORD", "")
 
     assert run_one("settings").outcome.answer == "the candidate's None None"
+
+
+def test_a_large_report_is_read_to_its_end_when_the_loop_was_busy():
+    """A process that ends right after its report is no crash, however late the pool comes to read it."""
+
+    async def run():
+        async with pool_of("large_and_elsewhere") as pool:
+            busy = asyncio.Event()
+
+            async def blocker():
+                while not busy.is_set():
+                    time.sleep(0.4)  # noqa: ASYNC251 - it is to block the loop
+                    await asyncio.sleep(0.004)
+
+            blocking = asyncio.create_task(blocker())
+            observations = [await pool.run(envelope("q", number=number), arm="new") for number in range(1, 4)]
+            busy.set()
+            await blocking
+            return observations
+
+    observations = asyncio.run(run())
+
+    assert [observation.failure for observation in observations] == [None] * 3
+    assert {len(observation.outcome.answer) for observation in observations} == {150_000}

@@ -234,3 +234,9 @@ def reads_at_import():
 def settings(question):
     names = ("MODEL_KEY", "DATABASE_PASSWORD", "SHADOWEVAL_CANDIDATE_MODEL_KEY")
     return " ".join(str(os.environ.get(name)) for name in names)
+
+
+def large_and_elsewhere(question):
+    """Answers at length, and leaves its process unclean, so that it ends at once."""
+    os.chdir(os.environ["TMPDIR"])
+    return question * 150_000
