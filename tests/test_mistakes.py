@@ -287,7 +287,7 @@ MISTAKES = {
     "a text where a list is meant: live": (lambda: Stubs(live="search"), r"Stubs.live must be a list.*\['search'\]"),
     "a result for a stand-in": (lambda: Stubs({"pay": "paid"}), r"Stubs.tools\['pay'\] must be a function or a policy"),
     "a world, no list": (lambda: Stubs(worlds=EntityWorld({})), r"Stubs.worlds must be a list.*worlds=\[\.\.\.\]"),
-    "no world": (lambda: Stubs(worlds=["shop.sqlite"]), "each of Stubs.worlds must be a World.*SqliteWorld"),
+    "no world": (lambda: Stubs(worlds=["shop.sqlite"]), "each of Stubs.worlds must be a World.*InstanceWorld"),
     "a function for its name": (lambda: Stubs(functions={"pay": answer}), f"is a function.*'{NAME}:answer'"),
     "a schema that is none": (lambda: Stubs(schemas={"pay": "object"}), r"Stubs.schemas\['pay'\] must be a Mapping"),
     "simulate as a text": (lambda: Stubs(simulate="no"), "Stubs.simulate must be True or False"),

@@ -15,10 +15,15 @@ FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
 
 # Files that hold a promise over many modules, and why no module has their name.
 PROMISES = {
+    "adapters/langchain/test_parallel_calls.py": "what runs in parallel under one name, by every entry",
     "adapters/test_arguments.py": "wrong arguments of all adapters",
     "adapters/test_imports.py": "none of the adapters loads its library before it is used",
     "adapters/test_private_hooks.py": "what all adapters use of libraries beyond their documented interface",
+    "candidate/guard/test_bystanders.py": "what a candidate can do to others by locks, owners and priorities",
     "candidate/guard/test_escapes.py": "ways around all layers of the guard together",
+    "candidate/test_bounds.py": "memory and disk are bounded wherever they are taken",
+    "candidate/test_contained_import.py": "a candidate's module is imported as contained as its queries are answered",
+    "candidate/test_popular_packages.py": "packages that pipelines use are imported contained",
     "evaluation/test_circumstances.py": "what makes an earlier look's state worthless",
     "evidence/test_documentation.py": "the numbers of docs/statistics.md",
     "evidence/test_package.py": "what the room offers as a whole",
@@ -39,6 +44,7 @@ PROMISES = {
     "verdict/test_incidents.py": "incidents of published experiments, judged",
     "worker/test_erasing.py": "an erased user is gone from store and spool",
     "worker/test_http_candidate.py": "a candidate that is another release behind HTTP",
+    "worker/test_processes.py": "processes of candidates, by the commands as typed",
     "worker/test_redacted_observations.py": "what candidates answer is redacted before it is stored",
 }
 PROMISE_FOLDERS = {

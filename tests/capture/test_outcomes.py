@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from shadoweval.capture import Parts, failure_of, outcome_of, outcome_of_chunks
+from shadoweval.capture import Parts, outcome_of
+from shadoweval.capture.chunks import outcome_of_chunks
+from shadoweval.capture.failures import failure_of
 from shadoweval.errors import ToolRefusedError
 from shadoweval.records import Hit, Outcome, ToolCall
 

@@ -225,7 +225,7 @@ def test_a_stream_of_objects_keeps_what_each_chunk_was(mirror: Mirror, kept: Any
 
 def test_a_streams_own_reading_is_the_same_for_both_arms(mirror_with: Callable[..., Mirror], kept: Any) -> None:
     """`outcome=` gets the same thing from the mirror and from `outcome_of_chunks`, which candidates use."""
-    from shadoweval.capture import outcome_of_chunks
+    from shadoweval.capture.chunks import outcome_of_chunks
 
     def read(chunks: list[Any]) -> dict[str, Any]:
         return {"answer": str(chunks)}
