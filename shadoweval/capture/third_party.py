@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 __all__ = ["TABLE", "adapter", "called_by", "connections", "interrupt", "with_trace"]
 
@@ -20,6 +20,9 @@ _MCP: Final = "mcp.client.session"
 _RUNNABLES: Final = "langchain_core.runnables.base"
 _INTERRUPTS: Final = "langgraph.types"
 _TRACING: Final = "opentelemetry.trace"
+
+_TRIES: Final = 3
+"""How often an adapter is called that raises, before its library is given up."""
 
 TABLE: Final[Mapping[str, Mapping[str, str]]] = {
     # Called without arguments, once, when a recording begins in a process that has loaded the library.
@@ -66,7 +69,7 @@ class _Connections:
     """Libraries that tell recordings what they do.
 
     Attributes:
-        waiting: Those that don't yet.
+        waiting: Those that don't yet, with how many tries they have left.
         modules: How many modules were loaded when it was looked last: as long as there are no more, nobody need look.
         tracing: Whether a tracing library is among them.
     """
@@ -74,19 +77,42 @@ class _Connections:
     __slots__ = ("modules", "tracing", "waiting")
 
     def __init__(self) -> None:
-        self.waiting = tuple(TABLE["recorder"])
+        self.waiting = dict.fromkeys(TABLE["recorder"], _TRIES)
         self.modules = -1
         self.tracing = False
 
     def connect(self) -> None:
-        """Connect those that were loaded meanwhile, each once."""
+        """Connect those that were loaded meanwhile, each once; what is just being imported, when that is over.
+
+        Raises:
+            Exception: what an adapter raised. The next call tries it again, after the others.
+        """
         with _lock:
-            self.modules = len(sys.modules)
-            self.tracing = _TRACING in sys.modules
-            for library in self.waiting:
-                if library in sys.modules:
-                    self.waiting = tuple(name for name in self.waiting if name != library)
-                    adapter("recorder", library)()
+            modules, self.modules = len(sys.modules), -1  # unless all goes well the next call looks again
+            self.tracing = _state(_TRACING) == "loaded"
+            for library in list(self.waiting):
+                if _state(library) == "loaded":
+                    self._connected(library)
+            if "loading" not in map(_state, (_TRACING, *self.waiting)):
+                self.modules = modules
+
+    def _connected(self, library: str) -> None:
+        tries = self.waiting.pop(library, 0)  # first of all: what an adapter imports may look here too
+        try:
+            if tries:
+                adapter("recorder", library)()
+        except BaseException:
+            if tries > 1:
+                self.waiting[library] = tries - 1
+            raise
+
+
+def _state(library: str) -> Literal["absent", "loading", "loaded"]:
+    """How far the import of a module is, which stands in `sys.modules` from its first line on."""
+    module = sys.modules.get(library)
+    if module is None:
+        return "absent"
+    return "loading" if getattr(getattr(module, "__spec__", None), "_initializing", False) else "loaded"
 
 
 _lock: Final = threading.RLock()

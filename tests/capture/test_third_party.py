@@ -1,6 +1,9 @@
 import asyncio
+import builtins
+import importlib
 import importlib.util
 import sys
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -40,7 +43,58 @@ def test_a_library_is_connected_once_and_only_when_it_is_loaded(monkeypatch):
     connections.connect()
     connections.connect()
     assert calls == [("recorder", "some_library")]
-    assert connections.waiting == ("another",)
+    assert list(connections.waiting) == ["another"]
+
+
+def test_a_library_that_is_being_imported_is_connected_when_that_is_over(tmp_path, monkeypatch):
+    """A module stands in `sys.modules` from its first line on, and its end need not come with another module's."""
+    (tmp_path / "half_imported.py").write_text("import builtins\nbuiltins.look_at_half_imported()\nDONE = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(third_party, "TABLE", {"recorder": {"half_imported": "x:y", "blocked": "x:z"}})
+    monkeypatch.setattr(third_party, "_TRACING", "half_imported")
+    monkeypatch.setattr(third_party, "adapter", lambda side, library: lambda: calls.append(sys.modules[library].DONE))
+    monkeypatch.setitem(sys.modules, "blocked", None)  # how an import is forbidden
+    calls = []
+    connections = third_party._Connections()
+    monkeypatch.setattr(builtins, "look_at_half_imported", connections.connect, raising=False)
+    importlib.import_module("half_imported")
+    assert calls == []
+    assert not connections.tracing
+    assert connections.modules != len(sys.modules), "the next call would not look"
+    connections.connect()
+    assert calls == [True]
+    assert connections.tracing
+    assert connections.modules == len(sys.modules), "each call would look"
+    monkeypatch.delitem(sys.modules, "half_imported")
+
+
+def test_an_adapter_that_raises_is_tried_again_and_holds_up_no_other(monkeypatch):
+    """A few times: each try costs a call."""
+    calls = []
+
+    def adapter(side, library):
+        def connect():
+            calls.append(library)
+            if library == "broken" or (library == "late" and calls.count("late") == 1):
+                raise LookupError(library)
+
+        return connect
+
+    monkeypatch.setattr(third_party, "TABLE", {"recorder": {"broken": "x:a", "late": "x:b", "sound": "x:c"}})
+    monkeypatch.setattr(third_party, "adapter", adapter)
+    for library in ("broken", "late", "sound"):
+        monkeypatch.setitem(sys.modules, library, SimpleNamespace())
+    connections = third_party._Connections()
+    outcomes = []
+    for _ in range(6):
+        if connections.modules != len(sys.modules):
+            try:
+                connections.connect()
+            except LookupError as error:
+                outcomes.append(str(error))
+    assert outcomes == ["broken", "late", "broken", "broken"]
+    assert Counter(calls) == {"broken": 3, "late": 2, "sound": 1}
+    assert not connections.waiting
 
 
 async def app(scope, receive, send):
