@@ -1,23 +1,20 @@
 """Decide what the filter could not: look at the paths and addresses of one waiting system call."""
 # Paths are text here, as they are for system calls.
-# ruff: noqa: PTH110, PTH115
+# ruff: noqa: PTH110
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
-from shadoweval.candidate.guard.inherited import PLACEHOLDER
+from shadoweval.candidate.guard.caller import Caller, Peer, signed
 from shadoweval.candidate.guard.landlock import DEVICES
 from shadoweval.candidate.guard.locks import lock_refused
-from shadoweval.candidate.guard.policy import GuardPolicy, inside, normal_address, real_path, spelled
+from shadoweval.candidate.guard.policy import GuardPolicy, inside, spelled
 from shadoweval.candidate.guard.rules import (
     ADDRESSED,
-    AT_FDCWD,
     INHERITABLE,
     KIND,
     OPENS,
@@ -25,11 +22,10 @@ from shadoweval.candidate.guard.rules import (
     PATHS,
     SOCKET_TYPES,
     WRITE_FLAGS,
-    PathAt,
 )
 from shadoweval.candidate.guard.scheduling import steps_back
 
-__all__ = ["Caller", "Rulings", "sends_kill"]
+__all__ = ["Rulings", "sends_kill"]
 
 _Arguments = tuple[int, ...]
 _MODE = {"mknod": 1, "mknodat": 2}
@@ -51,7 +47,7 @@ class Rulings:
     def __init__(self, policy: GuardPolicy | None) -> None:
         self._roots = policy.writable_roots() if policy else ()
         self._addresses = policy.addresses() if policy else frozenset[tuple[str, int]]()
-        self._unix_sockets = frozenset(policy.unix_sockets if policy else ())
+        self._unix_sockets = frozenset(map(_place, policy.unix_sockets if policy else ()))
         self.inherited: Mapping[int, str] = {}
         self.forks_expected = 0
 
@@ -63,7 +59,7 @@ class Rulings:
             if through:
                 return "inherited", through
             detail = self._decision(name)(name, arguments, caller)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a candidate made unreadable
             detail = f"{name} (can't be read: {error})"
         return None if detail is None else (kind, detail)
 
@@ -113,7 +109,7 @@ class Rulings:
         elif name == "sendto":
             peers = iter((caller.address(arguments[4], arguments[5]),))
         else:
-            peers = iter((caller.address(arguments[1], arguments[2]),))
+            peers = iter((caller.address(arguments[1], arguments[2], connects=name == "connect"),))
         if name == "bind":
             return next(
                 (_spelled(peer) for peer in peers if peer[1]), None
@@ -124,9 +120,20 @@ class Rulings:
         """An address of the list; no address at all; a Unix socket that is not there, so that nothing can happen."""
         address, port = peer
         if port == -1:
-            there = address.startswith("@") or os.path.exists(address)
-            return address in self._unix_sockets or not there
+            return _place(address) in self._unix_sockets or not (address.startswith("@") or _is_there(address))
         return peer == ("", 0) or peer in self._addresses
+
+
+def _place(unix_socket: str) -> str:
+    return os.path.realpath(unix_socket) if unix_socket and not unix_socket.startswith("@") else unix_socket
+
+
+def _is_there(path: str) -> bool:
+    """Whether something has that path; OSError where we can't tell."""
+    try:
+        return bool(path and os.stat(path))  # noqa: PTH116 - a text, as above
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _spelled(peer: Peer) -> str:
@@ -159,7 +166,7 @@ def _other_process(name: str, arguments: _Arguments, caller: Caller) -> str | No
     itself = not target and name not in _SIGNAL  # of signals 0 means a group
     own = itself or os.path.exists(f"/proc/{caller.thread}/task/{target & 0xFFFFFFFF}")
     if name == "kill" and not own:
-        own = _parent(abs(_signed(target))) == caller.process  # a fork server ends its children and their groups
+        own = _parent(abs(signed(target))) == caller.process  # a fork server ends its children and their groups
     own = own and steps_back(name, arguments, caller.thread)
     return None if own else f"{name} {' '.join(str(argument & 0xFFFFFFFF) for argument in arguments[:3])}"
 
@@ -175,113 +182,3 @@ def _parent(process: int) -> int:
             return int(stat.read().rpartition(b")")[2].split()[1])
     except OSError:
         return -1
-
-
-_PATH_MAX = 4096
-_ADDRESS_MAX = 128  # struct sockaddr_storage
-_MESSAGES_MAX = 64
-_HEADER = struct.Struct("=QIxxxx")  # msghdr: msg_name, msg_namelen
-_HEADER_STEP = 64  # sizeof(struct mmsghdr)
-
-Peer = tuple[str, int]  # numeric address and port; a Unix socket's path and -1; "" and 0: no address
-
-
-class Caller:
-    """A process, one of whose threads waits for an answer.
-
-    Its memory can change while we look (another of its threads may write there), so what is read here names and guards
-    accidents; Landlock judges the real objects.
-    """
-
-    def __init__(self, process: int) -> None:
-        self.process = self.thread = process
-        self._memory = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        """Let go of its memory."""
-        os.close(self._memory)
-
-    def read(self, address: int, size: int) -> bytes:
-        """Up to `size` bytes; OSError where nothing is mapped."""
-        return os.pread(self._memory, size, address)
-
-    def _text(self, address: int) -> str:
-        end = 4096 - address % 4096
-        raw = self.read(address, min(end, _PATH_MAX))
-        if b"\0" not in raw:
-            raw += self.read(address + len(raw), _PATH_MAX)
-        return os.fsdecode(raw.partition(b"\0")[0])
-
-    def descriptor(self, number: int) -> str:
-        """What its descriptor is: a path, or the kernel's word for it."""
-        return os.readlink(f"/proc/{self.thread}/fd/{number}")
-
-    def is_placeholder(self, number: int) -> bool:
-        """Whether the descriptor stands for an inherited one."""
-        try:
-            return PLACEHOLDER in self.descriptor(number)
-        except OSError:
-            return False
-
-    def path(self, target: PathAt, arguments: tuple[int, ...]) -> str:
-        """The real path that `target` names among the call's arguments."""
-        folder = _signed(arguments[target.folder]) if target.folder >= 0 else AT_FDCWD
-        pointer = arguments[target.path] if target.path >= 0 else 0
-        text = self._text(pointer) if pointer else ""
-        if not text:
-            return self.descriptor(folder)
-        flags = arguments[target.flags] if target.flags >= 0 else 0
-        own = f"/proc/{self.thread}"
-        for alias, real in _ALIASES:
-            if text == alias or text.startswith(alias + "/"):
-                text = own + real + text[len(alias) :]
-                break
-        if not text.startswith("/"):
-            base = os.readlink(f"{own}/cwd") if folder == AT_FDCWD else self.descriptor(folder)
-            text = f"{base}/{text}"
-        return real_path(text, follow=target.follow and not flags & 0x100)  # AT_SYMLINK_NOFOLLOW
-
-    def address(self, pointer: int, size: int) -> Peer:
-        """The peer that a `struct sockaddr` names."""
-        if not pointer or not size:
-            return "", 0
-        return _decoded(self.read(pointer, min(size, _ADDRESS_MAX)))
-
-    def messages(self, pointer: int, count: int) -> Iterator[Peer]:
-        """The peers that an array of `struct mmsghdr` (or one `struct msghdr`) names."""
-        if count > _MESSAGES_MAX:
-            raise OSError(f"{count} messages at once")
-        for number in range(count):
-            name, size = _HEADER.unpack(self.read(pointer + number * _HEADER_STEP, _HEADER.size))
-            yield self.address(name, size)
-
-
-# Names of "myself", which mean the caller and not the reader. Longer ones first.
-_ALIASES = (
-    ("/proc/thread-self", ""),
-    ("/proc/self", ""),
-    ("/dev/stdin", "/fd/0"),
-    ("/dev/stdout", "/fd/1"),
-    ("/dev/stderr", "/fd/2"),
-    ("/dev/fd", "/fd"),
-)
-
-
-def _signed(value: int) -> int:
-    low = value & 0xFFFFFFFF
-    return low - (1 << 32) if low >> 31 else low
-
-
-def _decoded(raw: bytes) -> Peer:
-    family = int.from_bytes(raw[:2], "little")
-    if family == socket.AF_UNSPEC:
-        return "", 0
-    if family == socket.AF_INET and len(raw) >= 8:
-        return socket.inet_ntop(socket.AF_INET, raw[4:8]), int.from_bytes(raw[2:4], "big")
-    if family == socket.AF_INET6 and len(raw) >= 24:
-        return normal_address(socket.inet_ntop(socket.AF_INET6, raw[8:24])), int.from_bytes(raw[2:4], "big")
-    if family == socket.AF_UNIX:
-        path = raw[2:]
-        name = "@" + path[1:].decode("utf-8", "replace") if path[:1] == b"\0" else os.fsdecode(path.partition(b"\0")[0])
-        return name, -1
-    return f"family {family}", 0

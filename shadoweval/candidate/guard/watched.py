@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from shadoweval.candidate.guard.caller import Caller
 from shadoweval.candidate.guard.policy import Containment, GuardPolicy
-from shadoweval.candidate.guard.rulings import Caller, Rulings
+from shadoweval.candidate.guard.rulings import Rulings
 from shadoweval.records import Refusal
 
 __all__ = ["Phase", "Watched"]

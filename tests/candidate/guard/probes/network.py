@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import socket
 import struct
 import threading
@@ -17,9 +18,18 @@ def sockaddr(address):
     return struct.pack("=HH4s8x", socket.AF_INET, socket.htons(address[1]), socket.inet_aton(address[0]))
 
 
-def message(address, payload=b"x"):
+def without_family(address):
+    """An address of the family AF_UNSPEC, which Linux sends to as if it said AF_INET."""
+    return bytes(2) + sockaddr(address)[2:]
+
+
+def unix_path(path):
+    return struct.pack("=H", socket.AF_UNIX) + path.encode() + b"\0"
+
+
+def message(address, payload=b"x", spelling=sockaddr):
     """A struct msghdr (with what it points to, to keep it alive)."""
-    name, data = ctypes.create_string_buffer(sockaddr(address)), ctypes.create_string_buffer(payload)
+    name, data = ctypes.create_string_buffer(spelling(address)), ctypes.create_string_buffer(payload)
     vector = ctypes.create_string_buffer(struct.pack("=QQ", ctypes.addressof(data), len(payload)))
     header = struct.pack("=QIxxxxQQQQixxxx", ctypes.addressof(name), 16, ctypes.addressof(vector), 1, 0, 0, 0)
     return ctypes.create_string_buffer(header + struct.pack("=Q", 0)), (name, data, vector)
@@ -82,6 +92,24 @@ def native_sendmmsg(world):
     native("sendmmsg", end.fileno(), header, 1, 0)
 
 
+@probe("socket.send")
+def sendto_without_a_family(world):
+    end = socket.socket(type=socket.SOCK_DGRAM)
+    native("sendto", end.fileno(), b"x", 1, 0, without_family(world.udp), 16)
+
+
+@probe("socket.send")
+def sendmsg_without_a_family(world):
+    end, (header, _alive) = socket.socket(type=socket.SOCK_DGRAM), message(world.udp, spelling=without_family)
+    native("sendmsg", end.fileno(), header, 0)
+
+
+@probe("socket.send")
+def sendmmsg_without_a_family(world):
+    end, (header, _alive) = socket.socket(type=socket.SOCK_DGRAM), message(world.udp, spelling=without_family)
+    native("sendmmsg", end.fileno(), header, 1, 0)
+
+
 @probe("socket.connect")
 def native_connect(world):
     end = socket.socket()
@@ -113,8 +141,32 @@ def unix_datagram(world):
 @probe("socket.send")
 def unix_datagram_out_of_a_pair(world):
     ours, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    path = struct.pack("=H", socket.AF_UNIX) + world.unix_datagram.encode() + b"\0"
+    path = unix_path(world.unix_datagram)
     native("sendto", ours.fileno(), b"x", 1, 0, path, len(path))
+
+
+@probe("socket.connect")
+def unix_stream_by_a_relative_path(world):
+    folder, name = os.path.split(world.unix)
+    os.chdir(folder)
+    end, path = socket.socket(socket.AF_UNIX), unix_path(name)
+    native("connect", end.fileno(), path, len(path))
+
+
+@probe("socket.connect")
+def unix_stream_by_way_of_its_own_folder(world):
+    folder, name = os.path.split(world.unix)
+    os.chdir(folder)
+    end, path = socket.socket(socket.AF_UNIX), unix_path(f"/proc/self/cwd/{name}")
+    native("connect", end.fileno(), path, len(path))
+
+
+@probe("socket.send")
+def unix_datagram_by_a_relative_path(world):
+    folder, name = os.path.split(world.unix_datagram)
+    os.chdir(folder)
+    end, path = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), unix_path(name)
+    native("sendto", end.fileno(), b"x", 1, 0, path, len(path))
 
 
 @probe("socket.connect")
@@ -153,6 +205,13 @@ def bind(world):
 def native_bind(world):
     end = socket.socket()
     native("bind", end.fileno(), sockaddr(world.port), 16)
+    tell(world)
+
+
+@probe("socket.bind", before=choose_port)
+def bind_without_a_family(world):
+    end = socket.socket()
+    native("bind", end.fileno(), without_family(("0.0.0.0", world.port[1])), 16)
     tell(world)
 
 
