@@ -152,9 +152,12 @@ class World:
 
 
 def _file(path: pathlib.Path) -> tuple[object, ...]:
-    status = path.lstat()
-    content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-    attributes = os.listxattr(path, follow_symlinks=False)
+    try:
+        status = path.lstat()
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        attributes = os.listxattr(path, follow_symlinks=False)
+    except FileNotFoundError:  # a journal, say, that was removed since the folder was listed
+        return ()
     return (
         status.st_mode,
         status.st_uid,
