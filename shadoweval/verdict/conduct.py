@@ -75,11 +75,12 @@ def _unfaithful(trial: Trial, rules: Rules) -> Iterator[Problem]:
     calls = sum(trial.facts.fidelity.values())
     unlike = sum(trial.facts.fidelity[how] for how in UNFAITHFUL)
     if calls and 1 - unlike / calls < rules.min_fidelity:
+        named = f" ({_named(trial.facts.unfaithful)})" if trial.facts.unfaithful else ""
         yield Problem(
             name="fidelity",
-            sentence=f"{unlike} of the candidate's {calls} tool calls were simulated, refused or altered "
-            f"({_named(trial.facts.unfaithful)}); at least {rules.min_fidelity:.0%} must be answered faithfully. "
-            "Declare reads as reads, or add stubs or a world for the rest.",
+            sentence=f"{unlike} of the candidate's {calls} tool calls were simulated, refused or altered{named}; "
+            f"at least {rules.min_fidelity:.0%} must be answered faithfully. Declare reads as "
+            "reads, or add stubs or a world for the rest.",
         )
 
 

@@ -181,7 +181,10 @@ HOLES = {
     ),
     "a flag that flips": (with_facts(lambda n, f: {"bucket": 0.3 if n % 50 == 0 else 0.05}), "changed to and fro"),
     "a salt that changes": (with_facts(lambda n, f: {"salt": "t" if n > 700 else "s"}), "under 2 salts"),
-    "low fidelity": (with_facts(lambda n, f: {"fidelity": {"replayed": 4, "simulated": 1}}), "simulated or refused"),
+    "low fidelity": (
+        with_facts(lambda n, f: {"fidelity": {"replayed": 4, "simulated": 1}}),
+        "simulated, refused or altered",
+    ),
     "a live write": (with_facts(lambda n, f: {"live_writes": int(n == 7)}), "1 live writes"),
     "the candidate's prompt changes": (
         with_facts(lambda n, f: {"versions": {**f.versions, "rerank": {"prompt": "8" if n < 700 else "9"}}}),

@@ -199,7 +199,7 @@ HOLES: dict[str, tuple[type[World], str]] = {
     "envelopes can't be read": (Damaged, "'set_aside' \\(40\\)"),
     "tools were simulated": (
         changed(SHADOW, lambda w, n: {"calls": [ToolCall(name="t", effect="read", answered="simulated")]}),
-        "simulated or refused",
+        "simulated, refused or altered",
     ),
     "a shadow wrote": (changed(SHADOW, lambda w, n: {"live_writes": int(n == 7)}), "1 live writes"),
     "the first run has not ended": (Sent, "There are no pairs"),
