@@ -4,7 +4,9 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import io
 import json
+import threading
 import uuid
 
 import msgspec
@@ -126,11 +128,11 @@ class TestFreeze:
 
     @pytest.mark.parametrize(
         "value",
-        [lambda: 1, object(), open, iter([1]), {"deep": [object()]}],
-        ids=["lambda", "object", "built-in", "iterator", "deep"],
+        [lambda: 1, object(), [].append, iter([1]), {"deep": [object()]}, io.BytesIO(b"x"), threading.Lock()],
+        ids=["lambda", "object", "bound", "iterator", "deep", "file", "lock"],
     )
     def test_refuses_what_cannot_be_rebuilt(self, value):
-        """A function, an iterator or a bare object is an error, never a reference."""
+        """A function without a name, an iterator or a bare object is an error, never a reference."""
         with pytest.raises(UncopyableError):
             freeze(value)
 
@@ -151,10 +153,11 @@ class TestFreeze:
         with pytest.raises(UncopyableError, match="can't be imported"):
             freeze(Local(1))
 
-    def test_refuses_recursion(self):
-        """A structure that holds itself ends in an error, not in a RecursionError."""
+    def test_refuses_depth(self):
+        """A structure without an end is an error, not a RecursionError."""
         value: list = []
-        value.append(value)
+        for _ in range(10_000):
+            value = [value]
 
         with pytest.raises(UncopyableError, match="recursive"):
             freeze(value)

@@ -33,7 +33,6 @@ from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.capture.document_parts import HitId
 from shadoweval.capture.failures import Failures
 from shadoweval.capture.outcomes import settled
-from shadoweval.errors import CodecError
 from shadoweval.records import Arm, FailureKind, Observation
 
 __all__ = ["Child", "ChildSetup", "ConcurrentChild"]
@@ -109,8 +108,9 @@ class Child:
         """The run of a request; None: it can't begin, which is reported."""
         capture.set_interceptor(self.setup.interception)  # whatever the run before has made of it
         try:
-            envelope = codec.decode_envelope(request.envelope)
-        except CodecError as error:  # such as a recorded result of a class that is not installed here
+            envelope = codec.decode_envelope(request.envelope, encoded=True)
+            arguments = arguments_of(envelope)
+        except Exception as error:  # noqa: BLE001 - damaged, or a class of an argument is not here, or can't be rebuilt
             self.report(Report(request.id, unbegun(error)))
             return None
         fault = None
@@ -138,6 +138,7 @@ class Child:
             why = f"the stubs can't be opened: {type(fault).__name__}"
             self.report(Report(request.id, run.raised(fault, Cause(why, "mend the world in Stubs(worlds=[...])"))))
             return None
+        run.arguments = arguments
         self.setup.interception.running.add(session)
         return run
 
@@ -145,7 +146,7 @@ class Child:
         intercept.session.set(run.session)
         try:
             with capture.recording(run.recorder):
-                args, kwargs = arguments_of(run.envelope)
+                args, kwargs = run.arguments
                 value = self.setup.target.call(run.envelope.query.entry)(*args, **kwargs)
                 if settled(value):
                     return Consumed(value), None
@@ -257,8 +258,7 @@ class ConcurrentChild(Child):
         consumed, error = Consumed(None), None
         try:
             with capture.recording(run.recorder):
-                args, kwargs = arguments_of(run.envelope)
-                target, entry = self.setup.target, run.envelope.query.entry
+                (args, kwargs), target, entry = run.arguments, self.setup.target, run.envelope.query.entry
                 call = functools.partial(target.call(entry), *args, **kwargs)
                 if target.blocks(entry):
                     responses = self.setup.extract is None

@@ -103,6 +103,7 @@ class Run:
         seconds: float = 0.0,
         stop: Callable[[Run, FailureKind, str], None],
     ) -> None:
+        self.arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self.envelope, self.number, self.arm, self.alone = envelope, number, arm, alone
         self.session, self.versions = session, versions
         self.seconds = seconds or limits.seconds

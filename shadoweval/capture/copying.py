@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import codec
+from shadoweval.capture.encodable import UNCOPYABLE, as_data, parts_of, type_name
 from shadoweval.errors import TooLargeError, UncopyableError
 
 __all__ = [
@@ -20,12 +21,10 @@ __all__ = [
     "encode",
     "encode_value",
     "packed",
+    "readable",
     "uncopyable",
     "within",
 ]
-
-UNCOPYABLE: Final = "shadoweval.uncopyable"
-"""Key of the mapping that stands for what could not be copied; its value says why."""
 
 WHOLE: Final = ("chunks", "returned")
 """Keys of the result of a generator that returned something as well."""
@@ -35,88 +34,63 @@ _ITEMS: Final = 4096
 _TEXT_CAP: Final = 1 << 20
 _ARGUMENTS_CAP: Final = 1 << 20
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
+_TEXT: Final = frozenset({str})
 _CONTAINERS: Final = frozenset({dict, list, str, tuple, set, frozenset})
-_MOST_TYPES: Final = 1_000
 
 encode: Final = msgspec.msgpack.Encoder().encode
-_models: Final[set[type]] = set()
-_scalars: Final[set[type]] = set()
-"""Pydantic models, and numpy's numbers, that were met: the encoder's hook need not look at the class again."""
-
-
-def _fields(value: Any) -> Any:
-    """Fields of a pydantic model, LangChain's messages and documents among them; the number in one of numpy's.
-
-    The encoder knows the other kinds.
-    """
-    kind = type(value)
-    if kind in _models:
-        extra = getattr(value, "__pydantic_extra__", None)  # one that was never initialised has none
-        return {**value.__dict__, **extra} if extra else value.__dict__
-    if kind in _scalars:
-        number = value.item()
-        if type(number) in _ATOMS:  # a datetime64 is a number or a date, by its unit
-            return number
-        raise NotImplementedError
-    if hasattr(kind, "model_fields"):
-        if hasattr(kind, "__pydantic_extra__"):
-            if len(_models) >= _MOST_TYPES:  # classes that are made again and again shall not be kept for ever
-                _models.clear()
-            _models.add(kind)
-        return {**value.__dict__, **(getattr(value, "__pydantic_extra__", None) or {})}
-    if hasattr(kind, "dtype") and not hasattr(kind, "__len__"):
-        number = value.item()
-        if type(number) in _ATOMS:
-            if len(_scalars) >= _MOST_TYPES:
-                _scalars.clear()
-            _scalars.add(kind)
-            return number
-    raise NotImplementedError
 
 
 def _fields_or_type(value: Any) -> Any:
     try:
-        return _fields(value)
+        return parts_of(value)
     except NotImplementedError:
-        return {UNCOPYABLE: _type_name(value)}
+        return {UNCOPYABLE: type_name(value)}
 
 
-def _type_name(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-encode_value: Final = msgspec.msgpack.Encoder(enc_hook=_fields).encode
+encode_value: Final = msgspec.msgpack.Encoder(enc_hook=parts_of).encode
 _encode_arguments: Final = msgspec.msgpack.Encoder(enc_hook=_fields_or_type, order="deterministic").encode
 
 
-def carried(value: Any) -> bool:  # noqa: C901, PLR0911 - the request path: a function a kind would double its time
+def carried(value: Any, within: set[int] | None = None) -> bool:  # noqa: C901, PLR0911, PLR0912 - the request path: a function a kind would double its time
     """Whether msgpack carries a value as it is: text, numbers, lists and mappings with text keys, and not too large.
 
-    The encoder writes tuples, dates, dataclasses and others without complaint, but they come back as something else.
-    This walk finds in a tenth of the time of `codec.plain` the common case in which nothing of that kind is there.
-    False may only mean that `codec.plain` must have a look. Raises RecursionError for what contains itself.
+    The encoder writes tuples, dates, dataclasses and others without complaint, but they come back as something else,
+    and what lies at two places comes back as two. This walk finds in a tenth of the time of `codec.plain` the common
+    case in which nothing of that kind is there. False may only mean that `codec.plain` must have a look.
+
+    Args:
+        value: Any.
+        within: Identities of the lists and mappings that were met in what it is part of.
     """
     kind = type(value)
     if kind is dict:
+        if len(value) > _ITEMS or not _TEXT.issuperset(map(type, value)):
+            return False
+        parts = value.values()
+    elif kind is list:
         if len(value) > _ITEMS:
             return False
-        for key, part in value.items():
-            if type(key) is not str:
+        if _ATOMS.issuperset(map(type, value)):
+            return True
+        parts = value
+    else:
+        return len(value) <= _TEXT_CAP if kind is str else kind in _ATOMS
+    for part in parts:
+        kind = type(part)
+        if kind is str:
+            if len(part) > _TEXT_CAP:
                 return False
-            kind = type(part)
-            if kind is str:
-                if len(part) > _TEXT_CAP:
-                    return False
-            elif kind is list and len(part) <= _ITEMS and _ATOMS.issuperset(map(type, part)):
+        elif kind not in _ATOMS:
+            if within is None:
+                within = {id(value)}
+            if id(part) in within:
+                return False
+            within.add(id(part))
+            if kind is list and len(part) <= _ITEMS and _ATOMS.issuperset(map(type, part)):
                 continue
-            elif kind not in _ATOMS and not carried(part):
+            if not carried(part, within):
                 return False
-        return True
-    if kind is list:
-        if len(value) > _ITEMS:
-            return False
-        return _ATOMS.issuperset(map(type, value)) or all(map(carried, value))
-    return len(value) <= _TEXT_CAP if kind is str else kind in _ATOMS
+    return True
 
 
 def uncopyable(value: Any) -> str | None:
@@ -136,16 +110,15 @@ def packed(value: Any, max_bytes: int) -> bytes:
 
     Raises:
         UncopyableError, TooLargeError: as `codec.plain`.
-        UnicodeError: it has a lone surrogate.
     """
     try:
         raw = encode(value) if carried(value) else _packed_object(value, max_bytes)
         if 0 < len(raw) <= max_bytes:
             return raw
-    except (OverflowError, UnicodeError, RecursionError, UncopyableError):  # an integer over 64 bits, a lone surrogate
+    except (OverflowError, UnicodeError, RecursionError, UncopyableError):  # an integer over 64 bits, half a character
         if type(value) is Pieces:
             raise
-    return encode(codec.plain(value, max_bytes=max(max_bytes, 0)))
+    return codec.freeze(value, max_bytes=max(max_bytes, 0))
 
 
 def _packed_object(value: Any, max_bytes: int) -> bytes:
@@ -177,7 +150,7 @@ class Pieces:
             return
         try:
             raw = packed(chunk, self.left)
-        except (UncopyableError, UnicodeError) as fault:
+        except UncopyableError as fault:
             self.fault = fault.with_traceback(None)
             self.data.clear()
             return
@@ -194,7 +167,7 @@ class Pieces:
         """A list of the chunks; where it returned something, a mapping of both, as `WHOLE` names them.
 
         Raises:
-            UncopyableError, TooLargeError, UnicodeError: as `packed`.
+            UncopyableError, TooLargeError: as `packed`.
         """
         if self.fault is not None:
             raise self.fault
@@ -247,27 +220,25 @@ def argument_data(arguments: Mapping[str, Any]) -> bytes:
             raw = _encode_arguments(arguments)
             if len(raw) <= _ARGUMENTS_CAP:
                 return raw
-        except (OverflowError, TypeError, ValueError, RecursionError):  # one of them, see below
+        except Exception:  # noqa: BLE001, S110 - one of them, whose own code may raise anything: see below
             pass
-    return _encode_arguments({str(name): _argument(value) for name, value in arguments.items()})
+    return _encode_arguments({codec.as_text(str(name)): _argument(value) for name, value in arguments.items()})
 
 
 def _argument(value: Any) -> Any:
     """One argument that can be encoded."""
     try:
-        raw = _encode_arguments(value) if within(value, _ARGUMENTS_CAP) else b""
-    except OverflowError:  # an integer over 64 bits
-        raw = encode(codec.plain(value)) if type(value) is int else b""
-    except (TypeError, ValueError, RecursionError):  # a key that is no key, a lone surrogate, itself
+        raw = _encode_arguments(as_data(value, max_bytes=_ARGUMENTS_CAP, text_keys=True))
+    except Exception:  # noqa: BLE001 - too large, without an end, or its own code raises
         raw = b""
-    return msgspec.Raw(raw) if 0 < len(raw) <= _ARGUMENTS_CAP else {UNCOPYABLE: _type_name(value)}
+    return msgspec.Raw(raw) if 0 < len(raw) <= _ARGUMENTS_CAP else {UNCOPYABLE: type_name(value)}
 
 
 def data_of(value: Any, *, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
     """A returned value as data for scorers, and whether it was left out for its size.
 
     Tuples become lists and objects mappings of their fields: a scorer shall not need the pipeline's classes. None where
-    it can't be copied.
+    it can't be copied; a part that can't is marked.
     """
     if type(value) is str or value is None:
         return None, False  # the answer says it
@@ -275,15 +246,39 @@ def data_of(value: Any, *, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
         return None, True
     try:
         raw = encode_value(value)
-    except OverflowError:  # an integer over 64 bits
-        return _data_of_plain(value, max_bytes)
-    except (NotImplementedError, TypeError, ValueError, RecursionError):
-        return None, False
+    except Exception:  # noqa: BLE001 - the value's own code may raise anything
+        return _marked_data_of(value, max_bytes)
     return (None, True) if len(raw) > max_bytes else (msgspec.Raw(raw), False)
 
 
-def _data_of_plain(value: Any, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
+def _marked_data_of(value: Any, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
     try:
-        return msgspec.Raw(encode(codec.plain(value, max_bytes=max_bytes))), False
-    except UncopyableError as error:
+        data = as_data(value, max_bytes=max_bytes)
+        return (None if uncopyable(data) is not None else msgspec.Raw(encode(data))), False
+    except Exception as error:  # noqa: BLE001 - the value's own code may raise anything
         return None, isinstance(error, TooLargeError)
+
+
+def readable(raw: bytes | msgspec.Raw) -> Any:
+    """What was encoded as data; a mapping with keys that are some in Python only, such as dataclasses, is marked.
+
+    Raises:
+        msgspec.DecodeError: the bytes are damaged.
+    """
+    try:
+        return msgspec.msgpack.decode(raw)
+    except msgspec.DecodeError as error:
+        if "hashable" not in str(error):
+            raise
+    try:
+        return [readable(part) for part in _decode_list(raw)]
+    except msgspec.ValidationError:
+        pass
+    try:
+        return {name: readable(part) for name, part in _decode_mapping(raw).items()}
+    except msgspec.ValidationError:
+        return {UNCOPYABLE: "a mapping whose keys are no data"}
+
+
+_decode_list: Final = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decode_mapping: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode

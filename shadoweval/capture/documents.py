@@ -28,8 +28,9 @@ from shadoweval.capture.document_parts import (
     is_number,
 )
 from shadoweval.capture.wire.rows import HitRow
+from shadoweval.codec import as_text
 
-__all__ = ["as_text", "hit_rows", "recorded_rows", "writable"]
+__all__ = ["hit_rows", "recorded_rows", "writable"]
 
 _Row = tuple[str | None, float | None, str | None]
 
@@ -194,11 +195,6 @@ def hit_rows(documents: Any, hit_id: HitId | None = None) -> list[HitRow]:
     from shadoweval.capture.document_shapes import ranked, row_of  # noqa: PLC0415 - most documents are of common kinds
 
     return [row_of(document, rank, hit_id) for rank, document in enumerate(ranked(documents), 1)]
-
-
-def as_text(text: str) -> str:
-    """The text with `?` for lone surrogates, which no encoding has: half an emoji at the end of a model's tokens."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def writable(rows: Iterable[Any]) -> list[tuple[Any, ...]]:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
-import msgspec
-
 from shadoweval import codec
+from shadoweval.capture.copying import packed
 from shadoweval.errors import UncopyableError
 
 __all__ = [
@@ -40,7 +39,7 @@ def chosen(arguments: Mapping[str, Any], names: Sequence[str] | None) -> Mapping
 
 
 def call_key(arguments: Mapping[str, Any]) -> str:
-    """`codec.canonical`, with objects and what stayed encoded of them (msgpack extensions) by their bytes."""
+    """`codec.canonical`, with objects, and what of them is still encoded, by their bytes."""
     if _JSON.issuperset(map(type, arguments.values())):
         return codec.canonical(arguments)
     return codec.canonical({name: _comparable(value) for name, value in arguments.items()})
@@ -56,7 +55,7 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted((_comparable(part) for part in cast("set[Any]", value)), key=repr)
     try:
-        return msgspec.msgpack.encode(value if isinstance(value, msgspec.msgpack.Ext) else codec.plain(value)).hex()
+        return codec.freeze(value).hex()
     except UncopyableError:
         return f"{type(value).__module__}.{type(value).__qualname__}"
 
@@ -67,8 +66,18 @@ def touched(arguments: Mapping[str, Any], result: Any) -> set[Identifier]:
     for name, value in arguments.items():
         _gather(name, value, identifiers)
     structure = parsed(result)
-    _gather("", result if structure is None else structure, identifiers)
+    _gather("", _read(result) if structure is None else structure, identifiers)
     return identifiers
+
+
+def _read(result: Any) -> Any:
+    """A result as data, whether it is an object, encoded, or data already; None: it can't be."""
+    if result is None or isinstance(result, str | int | float):
+        return result
+    try:
+        return codec.data(packed(result, codec.MAX_BYTES))
+    except UncopyableError:
+        return None
 
 
 def parsed(result: Any) -> Any:

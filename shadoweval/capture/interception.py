@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from shadoweval.capture import third_party
-from shadoweval.capture.documents import as_text
 from shadoweval.errors import ToolFailedError, ToolRefusedError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
+from shadoweval.records.keys import as_text
 
 __all__ = [
     "INTERRUPTED",

@@ -10,8 +10,9 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import data_of
+from shadoweval.capture.copying import data_of, encode, readable
 from shadoweval.capture.documents import hit_rows
+from shadoweval.capture.encodable import UNCOPYABLE, type_name
 from shadoweval.capture.recorder import Parts
 from shadoweval.records import Hit, Outcome, ToolCall
 
@@ -59,6 +60,13 @@ def answer_text(value: Any) -> str | None:
     A string is the answer; a mapping has it under `answer`, `output`, `content` or `text`, or in the last of its
     `messages`; a message object in `.content` (text, or a list of blocks with `text`).
     """
+    try:
+        return _answer_text(value)
+    except Exception:  # noqa: BLE001 - the value's own code: what it raises is that it has none
+        return None
+
+
+def _answer_text(value: Any) -> str | None:
     if type(value) is str:
         return value
     if type(value) is dict:
@@ -84,10 +92,10 @@ def _mapped(value: Mapping[Any, Any]) -> str | None:
     for name in _ANSWERS:
         part = value.get(name)
         if part is not None:
-            return answer_text(part) if not isinstance(part, list) else _blocks(cast("list[Any]", part))
+            return _answer_text(part) if not isinstance(part, list) else _blocks(cast("list[Any]", part))
     messages = value.get("messages")
     if isinstance(messages, list | tuple) and messages:
-        return answer_text(cast("Sequence[Any]", messages)[-1])
+        return _answer_text(cast("Sequence[Any]", messages)[-1])
     return None
 
 
@@ -105,7 +113,7 @@ def _block(part: Any) -> str | None:
 def data(value: Any, max_bytes: int) -> tuple[Any, bool]:
     """A value as data, None where it can't be copied; and whether it was left out for its size."""
     raw, too_large = data_of(value, max_bytes=max_bytes)
-    return (None if raw is None else msgspec.msgpack.decode(raw)), too_large
+    return (None if raw is None else readable(raw)), too_large
 
 
 def outcome_of(
@@ -140,7 +148,7 @@ def outcome_with(answer: str | None, value: Any, *, parts: Parts, max_bytes: int
     """The outcome of a run with this answer and value that recorded `parts`."""
     copied, too_large = data(value, max_bytes)
     return Outcome(
-        answer=answer,
+        answer=answer if answer is None or answer.isascii() else codec.as_text(answer),
         hits=parts.hits,
         tool_calls=parts.tool_calls,
         value=copied,
@@ -257,6 +265,8 @@ class Chunks:
             self.only_text = False
             self.parts = list(self.texts)
         raw, too_large = data_of(chunk, max_bytes=self.left)
+        if raw is None and not too_large:  # marked, as in a list
+            raw = msgspec.Raw(encode({UNCOPYABLE: type_name(chunk)}))
         self.truncated |= too_large
         self.left -= len(bytes(raw)) if raw is not None else 1
         self.parts.append(raw)
@@ -266,9 +276,11 @@ class Chunks:
         """Answer (None where some chunk has no text) and value (None where the answer says it all)."""
         texts = [text for text in self.texts if text is not None]
         answer = joined_texts(texts) if len(texts) == len(self.texts) and (texts or not self.parts) else None
-        return answer, (None if self.only_text else self.parts)
+        if self.only_text:
+            return answer, None
+        return answer, [codec.as_text(part) if type(part) is str else part for part in self.parts]
 
     def data(self) -> list[Any]:
         """The chunks as data, for an experiment's own reading."""
         raw = self.texts if self.only_text else self.parts
-        return [msgspec.msgpack.decode(chunk) if isinstance(chunk, msgspec.Raw) else chunk for chunk in raw]
+        return [readable(chunk) if isinstance(chunk, msgspec.Raw) else chunk and codec.as_text(chunk) for chunk in raw]

@@ -236,12 +236,19 @@ class Recorder:
         hits = joined_hits(self.hits, self.max_items)
         return Parts(
             hits=tuple(Hit(id=row[0], rank=row[1], score=row[2], text=row[3]) for row in hits),
-            tool_calls=_decode_calls(encode(call_rows(self.log, self.began))),
+            tool_calls=self._calls(),
             steps=tuple(msgspec.convert(row, Step) for row in steps),
             usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out, cost_usd=cost),
             truncated=self.truncated,
             failed_step=failed_step(steps),
         )
+
+    def _calls(self) -> tuple[ToolCall, ...]:
+        try:
+            return _decode_calls(encode(call_rows(self.log, self.began)))
+        except UnicodeError:  # in a tool's name, as a model writes it
+            self.tidy()
+            return _decode_calls(encode(call_rows(self.log, self.began)))
 
 
 _NOTHING: Final = Parts()

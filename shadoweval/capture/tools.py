@@ -72,7 +72,7 @@ class _Call:
         interceptor = installed.interceptor
         if interceptor is None:
             return live()
-        self.answer = interceptor.answer(self.name, codec.thaw(self.arguments), effect=self.effect, live=live)
+        self.answer = interceptor.answer(self.name, codec.data(self.arguments), effect=self.effect, live=live)
         return answered_result(self.name, self.effect, self.answer)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from shadoweval import __version__
 from shadoweval.candidate.conversations import Conversations
 from shadoweval.capture.failed_results import Judge, judged
-from shadoweval.codec import thaw
+from shadoweval.codec import data
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.experiment import Experiment
@@ -120,7 +120,7 @@ class Progress:
         Raises:
             CorruptFrameError: the bytes are damaged.
         """
-        parts, progress = thaw(state), cls(experiment)
+        parts, progress = data(state), cls(experiment)
         progress.trial.restore(parts["trial"])
         progress.examples.restore(parts["examples"])
         progress.runs.restore(parts["runs"])

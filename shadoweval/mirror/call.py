@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from shadoweval.capture.copying import data_of, encode, within
-from shadoweval.capture.documents import as_text
+from shadoweval.capture.copying import data_of, within
+from shadoweval.capture.encodable import encoded
 from shadoweval.capture.interception import installed
 from shadoweval.capture.outcomes import Chunks, answer_text, outcome_of
 from shadoweval.capture.recorder import Recorder, current
-from shadoweval.capture.wire.drafts import MAGIC, encode_draft, finished
-from shadoweval.capture.wire.inputs import freeze_call
+from shadoweval.capture.wire.inputs import MAGIC, encode_draft, freeze_call
+from shadoweval.codec import as_text
 from shadoweval.mirror.overhead import bin_name
 from shadoweval.mirror.plan import Site
 from shadoweval.mirror.sampling import ids
@@ -200,7 +200,7 @@ class Call(Shield):
 
     def _extracted(self, recorder: Recorder, value: Any) -> bytes:
         plan = self.site.plan
-        return encode(outcome_of(value, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes))
+        return encoded(outcome_of(value, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes))
 
     def _outcome_of_stream(self, recorder: Recorder, chunks: Chunks) -> Any:
         plan = self.site.plan
@@ -209,7 +209,7 @@ class Call(Shield):
             whole = answer if answer is not None else chunks.data()
             outcome = outcome_of(whole, parts=recorder.parts(), extract=plan.outcome, max_bytes=plan.max_bytes)
             cut = outcome.truncated or chunks.truncated
-            return encode(msgspec.structs.replace(outcome, chunks=chunks.count, truncated=cut))
+            return encoded(msgspec.structs.replace(outcome, chunks=chunks.count, truncated=cut))
         return (answer, value, chunks.count, chunks.truncated)
 
     def _hand_over(self, recorder: Recorder, duration: float) -> None:
@@ -223,8 +223,7 @@ class Call(Shield):
         except _UNCARRIED:
             whole = b""
         if not 0 < len(whole) <= plan.max_bytes:
-            self._look_closer()
-            recorder.tidy()
+            self._look_closer(recorder)
             whole = encode_draft(self._draft(recorder, duration))
         if plan.redact is not None or not outlet.drafts:
             whole = self._redacted(whole)
@@ -243,6 +242,8 @@ class Call(Shield):
 
     def _redacted(self, draft: bytes) -> bytes:
         """The frame of a draft, its texts redacted where that was asked for."""
+        from shadoweval.capture.wire.drafts import finished  # noqa: PLC0415 - a reader's, on the default path
+
         frame, redact = finished(draft), self.site.plan.redact
         if redact is None:
             return frame
@@ -277,24 +278,23 @@ class Call(Shield):
             site.plan.max_bytes,
         )
 
-    def _look_closer(self) -> None:
-        """Something is no plain data, or large: copy what can be copied, and cut at the caps."""
-        cap = self.site.plan.max_bytes
+    def _look_closer(self, recorder: Recorder) -> None:
+        """Something is no plain data, half a character, or large: copy what can be copied, and cut at the caps."""
+        self.point = "snapshot"
+        recorder.tidy()
+        self.unit, cap = as_text(self.unit), self.site.plan.max_bytes
         if type(self.inputs) is tuple:
-            self.point = "snapshot"
             self.inputs = freeze_call(*self.inputs, max_bytes=cap)
-            self.point = "encode"
         if type(self.outcome) is tuple:
             answer, value, chunks, cut = self.outcome
             if chunks is None:
                 data, too_large = data_of(value, max_bytes=cap)
-                if data is None and not too_large and value is not None:
+                if value is not None and not too_large:
                     from shadoweval.capture.deferred import refuse_parts  # noqa: PLC0415 - few values can't be copied
 
-                    self.point = "snapshot"  # what its caller consumes later is no answer of nothing
-                    refuse_parts(value)
-                    self.point = "encode"
+                    refuse_parts(value)  # what its caller consumes later is no answer of nothing
                 value, cut = data, cut | too_large
             if answer is not None:
                 answer, cut = as_text(answer[:cap]), cut or len(answer) > cap
             self.outcome = (answer, value, chunks, cut)
+        self.point = "encode"

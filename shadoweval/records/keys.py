@@ -1,4 +1,4 @@
-"""Short hashes by which queries and texts are known."""
+"""Short hashes by which queries and texts are known, and what is fixed about how records are written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,21 @@ UNREADABLE: Final = "unreadable:"
 """Begins the id of a hit whose identity could not be told; after it stands the type of the document."""
 _LONGEST_NAME: Final = 128
 
+CLASS: Final = "__class__"
+"""Key under which an object that is read as data has the name of its class."""
+
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Default cap of one frozen value."""
+
+SCHEMA: Final = 2
+"""Of frames. 2: objects by their reduce protocol, what several places share, texts with half characters."""
+
 _MANY: Final = 20
+
+
+def as_text(text: str) -> str:
+    """The text with `?` for lone surrogates, which no encoding has: half an emoji at the end of a model's tokens."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def query_key(text: str) -> str:

@@ -56,6 +56,8 @@ class Scored(msgspec.Struct, frozen=True, array_like=True, tag="scored"):
     value: float
 
     def __post_init__(self) -> None:
+        if type(self.value) is not float:  # one of numpy's, or another kind that no record holds
+            msgspec.structs.force_setattr(self, "value", float(self.value))
         if not math.isfinite(self.value):
             raise ValueError(f"A score is a finite number or Unscored(reason), not {self.value!r}.")
 

@@ -20,9 +20,9 @@ from shadoweval.records import (
     Observation,
     Score,
     Scored,
-    ToolCall,
     Verdict,
 )
+from shadoweval.reporting.calls import call_text, result_text
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
 
 __all__ = ["page"]
@@ -173,20 +173,11 @@ def _summary(summary: MetricSummary) -> dict[str, Any]:
     }
 
 
-def _result(call: ToolCall) -> str:
-    if call.error:
-        return f"! {call.error}"
-    return f"! {call.result} ({call.failed})" if call.failed else str(call.result)
-
-
 def _calls(observation: Observation) -> Iterator[dict[str, str]]:
     for call in observation.tool_calls:
-        arguments = ", ".join(
-            f"{k}={json.dumps(v, ensure_ascii=False, default=str)}" for k, v in call.arguments.items()
-        )
         yield {
-            "call": clipped(f"{call.name}({arguments})", limit=300),
-            "result": clipped(_result(call), limit=300),
+            "call": clipped(call_text(call), limit=300),
+            "result": clipped(result_text(call), limit=300),
             "answered": call.answered,
             "effect": call.effect,
         }

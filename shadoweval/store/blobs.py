@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shadoweval.codec import plain, thaw
+from shadoweval.capture.encodable import encodable, encoded
+from shadoweval.codec import data
 from shadoweval.errors import CorruptFrameError
 from shadoweval.records import Arm, Observation, PairScore, Score, Scored
 
@@ -15,49 +16,39 @@ __all__ = ["dump", "dump_observation", "load", "score_row", "with_plain_values"]
 
 _Record = TypeVar("_Record")
 
-_encode = msgspec.msgpack.Encoder(enc_hook=plain).encode
-
 
 def dump(record: msgspec.Struct) -> bytes:
-    """The record as msgpack.
-
-    Raises:
-        UncopyableError: some value can't become bytes.
-    """
-    return _encode(record)
+    """The record as msgpack, whatever values are in it: what can't be encoded is marked."""
+    return encoded(record)
 
 
 def dump_observation(observation: Observation) -> bytes:
     """As `dump`; the returned value and the tools' results keep their types (a tuple comes back as a tuple)."""
-    return _encode(with_plain_values(observation))
+    return dump(with_plain_values(observation))
 
 
 def with_plain_values(observation: Observation) -> Observation:
     """The observation with its values as `codec.plain` writes them, so that they keep their types in any record."""
     outcome = observation.outcome
-    calls = tuple(msgspec.structs.replace(call, result=_plain(call.result)) for call in observation.tool_calls)
+    calls = tuple(msgspec.structs.replace(call, result=encodable(call.result)) for call in observation.tool_calls)
     if outcome is None:
         return msgspec.structs.replace(observation, calls=calls) if calls else observation
     return msgspec.structs.replace(
-        observation, outcome=msgspec.structs.replace(outcome, value=_plain(outcome.value), tool_calls=calls)
+        observation, outcome=msgspec.structs.replace(outcome, value=encodable(outcome.value), tool_calls=calls)
     )
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, msgspec.msgpack.Ext) else plain(value)
-
-
 def load(record: bytes, kind: type[_Record]) -> _Record:
-    """The record that `dump` wrote.
+    """The record that `dump` wrote; values in it are data (see `codec.data`).
 
     Raises:
-        CorruptFrameError: damaged bytes, another record, or a class that can't be found here.
+        CorruptFrameError: damaged bytes, or another record.
     """
     try:
-        return msgspec.convert(thaw(record), kind)
+        return msgspec.convert(data(record), kind)
     except CorruptFrameError:
         raise
-    except (msgspec.ValidationError, ImportError, AttributeError, TypeError, ValueError, KeyError) as error:
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise CorruptFrameError(f"{type(error).__name__}: {error}", frame=record) from error
 
 

@@ -196,7 +196,7 @@ def _open_tasks(connection: Connection, experiment: str, *, limit: int) -> Seque
 
 def _lease(connection: Connection, row: Any, *, owner: str, until: datetime) -> Task | None:
     try:
-        envelope = decode_envelope(row.frame)
+        envelope = decode_envelope(row.frame, encoded=True)
     except CorruptFrameError:
         _set_task(connection, row.query_id, row.arm, state="set_aside", owner="", lease_until=None)
         whole = col(tables.Envelope.query_id) == row.query_id

@@ -60,7 +60,7 @@ class Ingestion:
             self._set_aside(frame, why)
         for frame in batch.frames:
             try:
-                envelopes.append(decode_envelope(frame))
+                envelopes.append(decode_envelope(frame, encoded=True))
             except CodecError as error:
                 self._set_aside(frame, str(error))
         self._look_at_queries(envelopes)

@@ -28,7 +28,7 @@ def test_a_value_becomes_data() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(outcome), type=Outcome) == outcome
 
 
-@pytest.mark.parametrize("value", [object(), {"x": object()}, lambda: 0])
+@pytest.mark.parametrize("value", [object(), lambda: 0, {"x", object()}.__iter__()])
 def test_what_is_no_data_is_left_out(value: Any) -> None:
     """No value rather than a reference."""
     assert outcome_of(value).value is None

@@ -74,7 +74,7 @@ def test_every_text_of_a_candidates_run_is_redacted(tmp_path):
     outcome = found["tells"].outcome
     assert outcome.answer == "ask [EMAIL]"
     assert outcome.hits[0].text == "[EMAIL]"
-    assert outcome.tool_calls[0].arguments == {"who": {"deep": ["[EMAIL]"]}}
+    assert outcome.tool_calls[0].arguments == {"who": {"deep": ("[EMAIL]",)}}
     assert outcome.tool_calls[0].result == ({"[EMAIL]": ["[EMAIL]"]},)
     assert outcome.value == {"to": ("[EMAIL]", b"[EMAIL]"), "[EMAIL]": 1}
     assert found["fails"].failure.message == "bad: [EMAIL]"

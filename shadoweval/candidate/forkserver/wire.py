@@ -12,6 +12,7 @@ import msgspec
 from shadoweval import capture, codec
 from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.sandbox import Limits
+from shadoweval.capture.encodable import encoded
 from shadoweval.capture.responses import only_status
 from shadoweval.errors import CandidateError
 from shadoweval.records import Arm, Envelope, Observation, Outcome
@@ -40,8 +41,6 @@ READ_BYTES: Final = 1 << 16
 """Bytes asked for at a time. The C library serves a larger buffer by mapping memory, and unmaps it after each message
 (mallopt(3), M_MMAP_THRESHOLD): at 256 kB that took a third of the pool's time."""
 _HEAD: Final = struct.Struct("<I")
-_OBJECT: Final = 4
-"""codec's extension for objects of other modules."""
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
@@ -148,29 +147,10 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
 encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def _extension(code: int, content: memoryview) -> Any:
-    """Tuples, sets, dates as they were; objects stay encoded: this process does not import a candidate's classes."""
-    raw = msgspec.msgpack.Ext(code, bytes(content))
-    if code == _OBJECT:
-        return raw
-    parts = decode(bytes(raw.data), Any)
-    if not isinstance(parts, list) or _holds_object(parts):
-        return raw
-    return codec.thaw(encode(raw))
-
-
-def _holds_object(value: Any) -> bool:
-    if isinstance(value, msgspec.msgpack.Ext):
-        return True
-    if isinstance(value, dict):
-        return any(_holds_object(part) for part in value.values())  # pyright: ignore[reportUnknownArgumentType]
-    return isinstance(value, list | tuple | set | frozenset) and any(_holds_object(part) for part in value)
-
-
 def outgoing(envelope: Envelope) -> bytes:
     """The frame of what a run needs of an envelope: the query, the incumbent's tool calls, its response's status.
 
-    Values may be as `decode_envelope` rebuilt them; what can't be copied again says so, and is no replay.
+    Values are encoded already, unless somebody made the envelope by hand; what can't be says so, and is no replay.
     """
     served, query = envelope.served, envelope.query
     calls = tuple(
@@ -211,23 +191,23 @@ _decoders: Final[dict[Any, msgspec.msgpack.Decoder[Any]]] = {}
 
 
 def decode(content: bytes | memoryview, kind: Any) -> Any:
-    """The message of that kind.
+    """The message of that kind. What msgpack lacks stays encoded: this process does not import a candidate's classes.
 
     Raises:
         CandidateError: it is none.
     """
     decoder = _decoders.get(kind)
     if decoder is None:
-        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, ext_hook=_extension)
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
     try:
         return decoder.decode(content)
-    except (msgspec.DecodeError, codec.CorruptFrameError, ValueError, TypeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
         raise CandidateError(f"Not a message of ours: {error}.") from error
 
 
 def framed(message: Any) -> bytes:
     """The message as it goes over a socket."""
-    content = encode(message)
+    content = encoded(message)
     return _HEAD.pack(len(content)) + content
 
 

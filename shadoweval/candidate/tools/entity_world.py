@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from shadoweval.candidate.tools.instance_world import made_for
-from shadoweval.candidate.tools.replay import KeyedRequest
+from shadoweval.candidate.tools.replay import KeyedRequest, with_result
 from shadoweval.checks import checked_function, checked_keywords, checked_mapping
 from shadoweval.protocols import OpenWorld, Recorded, StubAnswer, ToolRequest, World
 from shadoweval.records import Envelope
@@ -169,7 +169,8 @@ class OpenEntityWorld(OpenWorld):
 
     def _tried(self, request: ToolRequest) -> tuple[StubAnswer | None, WorldState]:
         call = self._record.find(request)
-        recorded = call.result if call is not None and call.succeeded else None
+        call = with_result(call) if call is not None and call.succeeded else None
+        recorded = None if call is None else call.result
         state = WorldState(self._state, recorded=recorded, numbers=self._numbers)
         try:
             result = self._tools[request.name](state, **request.arguments)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from shadoweval.capture import uncopyable
+from shadoweval.candidate.tools.replay import with_result
 from shadoweval.capture.identity import Identifier, touched
 from shadoweval.checks import checked_function, checked_keywords, checked_mapping, checked_strings
 from shadoweval.errors import ArgumentError, ExperimentError, closest
@@ -145,7 +145,7 @@ class OpenInstanceWorld(OpenWorld):
 
     def _recorded(self, request: ToolRequest) -> ToolCall | None:
         call = self._record.find(request) if self._record.in_step(request) else None
-        return None if call is None or uncopyable(call.result) is not None else call
+        return None if call is None else with_result(call)
 
     def _method(self, operation: _Operation) -> Callable[..., Any]:
         return getattr(self._state, operation) if isinstance(operation, str) else partial(operation, self._state)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import msgspec
+
+from shadoweval import codec
 from shadoweval.capture import uncopyable
+from shadoweval.capture.copying import packed
 from shadoweval.capture.identity import Identifier, call_key, chosen, given_out, identifiers, touched, whole_words
 from shadoweval.checks import checked_keywords, checked_truth
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
 
-__all__ = ["KeyedRequest", "Normal", "Record", "Replay"]
+__all__ = ["KeyedRequest", "Normal", "Record", "Replay", "with_result"]
+
+_log: Final = logging.getLogger(__name__)
+_JSON: Final = frozenset({str, int, float, bool, type(None)})
 
 Normal = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Arguments as the tool itself would see them: validated, with its defaults, without what it ignores."""
@@ -52,7 +59,7 @@ class Record:
         self._by_tool: dict[str, list[ToolCall]] = {}
         self._written: list[tuple[int, ToolCall]] = []
         """The incumbent's writes, with their positions among all calls."""
-        self._calls = tuple(calls)
+        self._calls = tuple(map(_with_data, calls))
         for position, call in enumerate(self._calls):
             self._by_tool.setdefault(call.name, []).append(call)
             if declared.get(call.name, call.effect) != "read" and call.succeeded:
@@ -178,7 +185,7 @@ class Record:
         return {
             (name, value)
             for _, call in self._written
-            for name, value in (*touched(call.arguments, None), *given_out(call.result))
+            for name, value in (*touched(call.arguments, None), *given_out(codec.data_of(call.result)))
             if not name
         }
 
@@ -200,15 +207,23 @@ class Record:
         return self._keys[id(call)]
 
 
+def _with_data(call: ToolCall) -> ToolCall:
+    """The call with arguments to compare by; its result stays encoded until it is replayed."""
+    if _JSON.issuperset(map(type, call.arguments.values())):
+        return call
+    return msgspec.structs.replace(call, arguments=codec.data_of(call.arguments))
+
+
 @checked_keywords()
 @dataclass(frozen=True, slots=True)
 class Replay:
     """The incumbent's recorded result; a call it did not make is passed on.
 
-    A failed call fails again with the same error. A call is answered only where the same writes to what it is about
-    came before it in both arms, so that the candidate sees neither the incumbent's later writes nor a world without
-    its own, and gets no result of a write that came to a world that was another. With `repeat_reads`, a read that the
-    candidate repeats more often than the incumbent did gets the last recorded result again.
+    The result is equal to the recorded one, of the same class: it is rebuilt, as `pickle` would, in the process that
+    contains the candidate. A failed call fails again with the same error. A call is answered only where the same writes
+    to what it is about came before it in both arms, so that the candidate sees neither the incumbent's later writes nor
+    a world without its own, and gets no result of a write that came to a world that was another. With `repeat_reads`, a
+    read that the candidate repeats more often than the incumbent did gets the last recorded result again.
     """
 
     repeat_reads: bool = False
@@ -217,16 +232,17 @@ class Replay:
         checked_truth("Replay", self.repeat_reads)
 
     def answer(self, request: ToolRequest) -> StubAnswer | None:
-        """The recorded result or error; None: the incumbent made no such call, or its result could not be copied."""
+        """The recorded result or error; None: the incumbent made no such call, or its result can't be rebuilt."""
         record = request.record if isinstance(request, KeyedRequest) else None
         if record is None:
             return None
         call = record.find(request, again=self.repeat_reads and request.effect == "read")
-        if call is None or call.answered == "refused" or uncopyable(call.result) is not None:
+        if call is None or call.answered == "refused":
             return None
         if not record.same_world(call, request):
             return None
-        return StubAnswer(answered="replayed", result=_fresh(call.result), error=call.error)
+        again = with_result(call)
+        return None if again is None else StubAnswer(answered="replayed", result=again.result, error=again.error)
 
 
 def _overlap(one: ToolCall, other: ToolCall) -> bool:
@@ -234,6 +250,20 @@ def _overlap(one: ToolCall, other: ToolCall) -> bool:
     return one.started < other.started + other.duration and other.started < one.started + one.duration
 
 
-def _fresh(value: Any) -> Any:
-    """A copy, since the candidate may change what it gets."""
-    return value if isinstance(value, str | int | float | bytes) or value is None else copy.deepcopy(value)
+def with_result(call: ToolCall) -> ToolCall | None:
+    """The call with what the tool returned, anew each time, since the candidate may change it; None: it can't be.
+
+    Here a class is imported by the name that the record gives it: only the guarded child may do so.
+    """
+    result = call.result
+    if result is None or isinstance(result, str | int | float | bytes):
+        return call
+    if uncopyable(result) is not None:
+        return None
+    try:
+        return msgspec.structs.replace(call, result=codec.thaw(packed(result, codec.MAX_BYTES)))
+    except Exception as error:  # noqa: BLE001 - the code of a class of the tool's, or its module is not there
+        _log.warning(
+            "a recorded result can't be rebuilt", extra={"tool": call.name, "error_type": type(error).__name__}
+        )
+        return None

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from shadoweval.candidate.tools.replay import KeyedRequest
-from shadoweval.capture import uncopyable
+from shadoweval.candidate.tools.replay import KeyedRequest, with_result
 from shadoweval.capture.identity import names_identifier, parsed, whole_words
 from shadoweval.checks import checked_choice, checked_keywords, checked_strings
 from shadoweval.protocols import StubAnswer, ToolRequest
@@ -42,7 +41,7 @@ class Simulate:
         if request.effect not in self.effects or record is None:
             return None
         calls = reversed(record.calls(request.name))
-        like = next((call for call in calls if call.succeeded and uncopyable(call.result) is None), None)
+        like = next(filter(None, (with_result(call) for call in calls if call.succeeded)), None)
         if like is not None:
             result = from_recorded(like, request.arguments, number=next(record.made_up))
         elif request.schema is not None:

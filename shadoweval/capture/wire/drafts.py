@@ -15,26 +15,17 @@ import msgspec
 
 from shadoweval import codec
 from shadoweval.buckets import bucket
-from shadoweval.capture.copying import encode, encode_value
-from shadoweval.capture.wire.inputs import freeze_call
+from shadoweval.capture.copying import encode, readable
+from shadoweval.capture.wire.inputs import MAGIC, freeze_call
 from shadoweval.capture.wire.rows import call_rows, failed_step, joined_hits, step_rows, usage_row
 from shadoweval.errors import CorruptFrameError, UncopyableError
 from shadoweval.records import INCUMBENT
 
-__all__ = ["MAGIC", "encode_draft", "finished"]
-
-MAGIC: Final = b"SEd1"
-"""First field of a draft."""
+__all__ = ["finished"]
 
 _FIELDS: Final = 20
 _HEAD: Final = encode((MAGIC,) * _FIELDS)[: 3 + 2 + len(MAGIC)]
 _FRAME: Final = b"SE" + bytes([codec.SCHEMA])
-
-encode_draft: Final = encode_value
-"""The draft of (MAGIC, (experiment, entry, salt, versions, names of positional arguments), prefix and number of the id,
-unit, text or None or (text or None, the user's key), inputs or arguments, attributes, time of day, bucket or None,
-duration, first chunk, outcome or (answer, value, chunks, cut), failure, began, log, hits, most hits, truncated, cap of
-the input and of the answer)."""
 
 _DAMAGE: Final = (
     msgspec.DecodeError,
@@ -50,7 +41,6 @@ _DAMAGE: Final = (
 """What reading a draft with a wrong byte, or with a value nested deeper than is read here, may raise."""
 _OF_SHADOWS: Final = ((), 0, (), (), None, (0.0, 0.0))
 """Fields of an observation between `versions` and `calls`, as they are of what was served."""
-_decode: Final = msgspec.msgpack.Decoder().decode
 
 
 def is_draft(frame: bytes) -> bool:
@@ -67,7 +57,7 @@ def finished(frame: bytes) -> bytes:
     if not is_draft(frame):
         return frame
     try:
-        return _FRAME + encode(_envelope(_decode(frame)))
+        return _FRAME + encode(_envelope(readable(frame)))
     except _DAMAGE as error:
         raise CorruptFrameError(f"a draft that can't be finished ({error})", frame=frame) from error
 

@@ -1,4 +1,4 @@
-"""A call's arguments and attributes as bytes."""
+"""What the request path writes: a call's arguments and attributes as bytes, and its draft (`capture.wire.drafts`)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import carried, encode
+from shadoweval.capture.copying import carried, encode, encode_value
 from shadoweval.errors import TooLargeError
 
-__all__ = ["Arguments", "attribute_data", "call_inputs", "chosen", "freeze_call"]
+__all__ = ["MAGIC", "Arguments", "attribute_data", "call_inputs", "chosen", "encode_draft", "freeze_call"]
 
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _TUPLE: Final = 1
 _Extension: Final = msgspec.msgpack.Ext
+
+MAGIC: Final = b"SEd1"
+"""First field of a draft."""
+
+encode_draft: Final = encode_value
+"""The draft of (MAGIC, (experiment, entry, salt, versions, names of positional arguments), prefix and number of the id,
+unit, text or None or (text or None, the user's key), inputs or arguments, attributes, time of day, bucket or None,
+duration, first chunk, outcome or (answer, value, chunks, cut), failure, began, log, hits, most hits, truncated, cap of
+the input and of the answer)."""
 
 
 def call_inputs(
@@ -49,9 +58,9 @@ def freeze_call(args: tuple[Any, ...], kwargs: dict[str, Any], *, max_bytes: int
     """
     raw = b""
     try:
-        if all(map(carried, args)) and (not kwargs or carried(kwargs)):
+        if carried([*args, kwargs]):
             raw = encode(_Extension(_TUPLE, encode((_Extension(_TUPLE, encode(args)), kwargs))))
-    except (OverflowError, RecursionError):  # an integer over 64 bits; what contains itself
+    except (OverflowError, UnicodeError):  # an integer over 64 bits, half a character
         pass
     if 0 < len(raw) <= max_bytes:
         return raw

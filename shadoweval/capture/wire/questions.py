@@ -15,13 +15,12 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from shadoweval import codec
+from shadoweval.codec import extensions as ext
 from shadoweval.records.keys import short_hash
 
 __all__ = ["arguments_by_name", "identity_of", "question_of"]
 
-_SETS: Final = frozenset({2, 3})
-_OBJECT, _PAIRS = 4, 6
-"""Codes of `codec`'s extensions."""
 _DEPTH: Final = 8
 _LONGEST_SHOWN: Final = 500
 
@@ -33,47 +32,12 @@ _QUESTIONS: Final = (
 _NOT_ASKED: Final = frozenset({"system", "developer", "negative", "template", "default", "previous", "last", "context"})
 _OPTIONS: Final = frozenset(
     {
-        *("id", "ids", "uid", "uuid", "guid", "user", "username", "userid", "tenant", "org", "account", "customer"),
-        *(
-            "session",
-            "thread",
-            "conversation",
-            "channel",
-            "lang",
-            "language",
-            "locale",
-            "country",
-            "region",
-            "currency",
-        ),
-        *(
-            "model",
-            "mode",
-            "style",
-            "namespace",
-            "collection",
-            "index",
-            "plan",
-            "role",
-            "timezone",
-            "tz",
-            "format",
-            "key",
-        ),
-        *(
-            "token",
-            "version",
-            "config",
-            "configurable",
-            "settings",
-            "options",
-            "filter",
-            "filters",
-            "k",
-            "limit",
-            "top",
-        ),
-        *("temperature", "headers", "metadata", "category", "kind", "type", "name", "email", "unit", "method", "path"),
+        *("id", "ids", "uid", "uuid", "guid", "user", "username", "userid", "tenant", "org", "account"),
+        *("customer", "session", "thread", "conversation", "channel", "lang", "language", "locale", "country"),
+        *("region", "currency", "model", "mode", "style", "namespace", "collection", "index", "plan", "role"),
+        *("timezone", "tz", "format", "key", "token", "version", "config", "configurable", "settings"),
+        *("options", "filter", "filters", "k", "limit", "top", "temperature", "headers", "metadata"),
+        *("category", "kind", "type", "name", "email", "unit", "method", "path"),
     }
 )
 """Last words of names that hold anything but a question."""
@@ -105,17 +69,29 @@ def _opened(value: Any) -> Any:
 
 
 def _opened_extension(value: msgspec.msgpack.Ext) -> Any:
+    code = value.code
+    if code in {ext.TEXT, ext.REDUCED, ext.GLOBAL, ext.REFERENCE}:
+        data = codec.data_of(value)
+        return data if code == ext.TEXT and isinstance(data, str) else _opened_object(data)
     try:
-        parts = _opened(msgspec.msgpack.decode(value.data))
+        parts = _opened(ext.decode_raw(value.data))
     except msgspec.DecodeError:
         return _Opaque(f"<{len(bytes(value.data))} bytes>")
-    if value.code == _PAIRS:
-        return {str(key): part for key, part in parts}
-    if value.code == _OBJECT and len(parts) > 1 and isinstance(parts[1], dict):
+    if code == ext.SHARED:
         return parts[1]
-    if value.code == _OBJECT or (parts and value.code > _OBJECT):
-        return _Opaque(parts[-1])
+    if code == ext.PAIRS:
+        return {str(key): part for key, part in parts}
+    if code == ext.OBJECT:
+        return parts[1] if isinstance(parts[1], dict) else _Opaque(parts[1])
     return parts
+
+
+def _opened_object(data: Any) -> Any:
+    """One that says itself what it is rebuilt from: a kind of mapping or list is that, anything else its text."""
+    if isinstance(data, dict):
+        fields = cast("dict[Any, Any]", data)
+        return {str(key): part for key, part in fields.items()} if codec.CLASS not in fields else _Opaque(data)
+    return data if isinstance(data, str | list) else _Opaque(data)
 
 
 def _decoded(inputs: bytes) -> tuple[Sequence[Any], Mapping[Any, Any]]:
@@ -164,9 +140,9 @@ def _canonical_extension(value: msgspec.msgpack.Ext) -> dict[str, Any]:
         parts = _canon(msgspec.msgpack.decode(value.data))
     except msgspec.DecodeError:
         return {"\0": value.code, "bytes": bytes(value.data).hex()}
-    if value.code in _SETS:  # in whatever order it came out
+    if value.code in {ext.SET, ext.FROZENSET}:  # in whatever order it came out
         parts = sorted(map(_canonical, parts))
-    elif value.code == _PAIRS:
+    elif value.code == ext.PAIRS:
         parts = sorted(_canonical(pair) for pair in parts)
     return {"\0": value.code, "parts": parts}
 

@@ -115,7 +115,7 @@ def _total(rows: list[StepRow], field: int) -> Any:
 
 
 def _canonical(arguments: bytes) -> str:
-    return codec.canonical(cast("Mapping[str, Any]", codec.thaw(arguments)))
+    return codec.canonical(cast("Mapping[str, Any]", codec.data(arguments)))
 
 
 def _equal(before: list[bytes], arguments: bytes) -> int:

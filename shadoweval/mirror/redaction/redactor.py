@@ -6,6 +6,7 @@ text to send instead. The same text always becomes the same, so that replays and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
@@ -13,8 +14,24 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.copying import encode
 from shadoweval.capture.wire.questions import arguments_by_name, identity_of
+from shadoweval.codec.extensions import (
+    FROZENSET,
+    GLOBAL,
+    LATER,
+    OBJECT,
+    PAIRS,
+    REDUCED,
+    REFERENCE,
+    SET,
+    SHARED,
+    TEXT,
+    TUPLE,
+    decode_raw,
+    encode,
+    extension,
+    read_text,
+)
 from shadoweval.errors import CodecError
 from shadoweval.mirror.redaction.secret_forms import redact_secrets
 from shadoweval.mirror.redaction.secret_names import is_secret_name
@@ -27,11 +44,13 @@ DROPPED: Final = "[DROPPED]"
 """Stands for what can't be looked into, such as bytes that are no text."""
 
 
-_TUPLE, _SET, _FROZENSET, _OBJECT, _TEXT, _PAIRS = 1, 2, 3, 4, 5, 6
 _CALLS: Final = Observation.__struct_fields__.index("calls")
 _IDENTITY: Final = 9
 """Index of `Query.identity`."""
 _FAILED: Final = ToolCall.__struct_fields__.index("failed")
+_NUMPY_TYPES: Final = re.compile(rb"numpy:dtype\x93[\xa1-\xa4](.)")
+"""The name of what makes a type, a list of three, and the first letter of a short text (msgpack's spec, array, str)."""
+Ext: Final = msgspec.msgpack.Ext
 _ATOMS: Final = frozenset({int, float, bool, type(None), datetime})
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b"))
 
@@ -105,28 +124,52 @@ def _key(name: Any, above: str) -> str:
 
 def _redacted_extension(value: msgspec.msgpack.Ext, redact: Redactor, key: str) -> Any:
     """Inside codec's extensions: the parts of tuples, sets and pairs, the state of objects, not their class."""
-    if value.code == _TEXT:  # a time, a number, a UUID
+    if value.code in {GLOBAL, REFERENCE} or (value.code == REDUCED and _is_numbers(value.data)):
         return value
-    if value.code not in {_TUPLE, _SET, _FROZENSET, _OBJECT, _PAIRS}:
+    if value.code not in {TUPLE, SET, FROZENSET, OBJECT, PAIRS, TEXT, REDUCED, SHARED}:
         return DROPPED
-    parts = msgspec.msgpack.decode(value.data)
-    if value.code == _OBJECT:
-        parts = [parts[0], _redacted_fields(parts[1], redact, key)]
-    elif value.code == _PAIRS:
+    parts = decode_raw(value.data)
+    if value.code == TEXT:
+        # Another than a text with half characters is a time, a number, a UUID.
+        return redact(read_text(parts, exact=False), key) if parts[0] == "str" else value
+    if value.code == OBJECT:
+        names = parts[2:3]
+        parts = [parts[0], *(_redacted_fields(part, redact, key) for part in (parts[1], *parts[3:]))]
+        parts[2:2] = names
+    elif value.code == PAIRS:
         parts = [list(pair) for pair in _redacted_pairs(parts, redact, key)]
+    elif value.code == REDUCED:
+        parts = [parts[0], redacted(parts[1], redact, key), _redacted_rest(parts[2], redact, key)]
+    elif value.code == SHARED:
+        parts = [parts[0], Ext(LATER, encode(redacted(decode_raw(parts[1].data), redact, key)))]
     else:
         parts = redacted(parts, redact, key)
-    return msgspec.msgpack.Ext(value.code, encode(parts))
+    return extension(value.code, parts)
+
+
+def _redacted_rest(later: Any, redact: Redactor, key: str) -> Any:
+    """State, items, pairs and setter of an object that is rebuilt by a function of its own."""
+    if later is None:
+        return None
+    state, items, pairs, setter = decode_raw(later.data)
+    pairs = None if pairs is None else [list(pair) for pair in _redacted_pairs(pairs, redact, key)]
+    return Ext(LATER, encode([_redacted_fields(state, redact, key), redacted(items, redact, key), pairs, setter]))
+
+
+def _is_numbers(reduced: Any) -> bool:
+    """Whether it is one of numpy's numbers or arrays of numbers, whose bytes are no text: by the codes of its types."""
+    kinds = _NUMPY_TYPES.findall(reduced)
+    return bool(kinds) and all(kind in b"?biufcmM" for kind in kinds)
 
 
 def _redacted_inputs(frozen: bytes, redact: Redactor) -> bytes:
     """`codec.freeze((args, kwargs))`: the names of the arguments stay."""
     whole = msgspec.msgpack.decode(frozen)
-    if type(whole) is not msgspec.msgpack.Ext or whole.code != _TUPLE:
+    if type(whole) is not msgspec.msgpack.Ext or whole.code != TUPLE:
         return encode(redacted(whole, redact))
     parts = msgspec.msgpack.decode(whole.data)
     clean = [*(redacted(part, redact) for part in parts[:-1]), *(_redacted_fields(p, redact, "") for p in parts[-1:])]
-    return encode(msgspec.msgpack.Ext(_TUPLE, encode(clean)))
+    return encode(msgspec.msgpack.Ext(TUPLE, encode(clean)))
 
 
 def redacted_frame(frame: bytes, redact: Redactor, *, names: Sequence[str] | None = ()) -> bytes:
@@ -240,12 +283,11 @@ def _redacted_outcome(outcome: Outcome, redact: Redactor) -> Outcome:
 
 
 def _redacted_values(value: Any, redact: Redactor, *, named: bool = False) -> Any:
-    """Any value, its types kept; `named`: the keys of a mapping are names of arguments."""
+    """Any value, encoded where msgpack lacks its type; `named`: the keys of a mapping are names of arguments."""
     within: Callable[[Any, Redactor, str], Any] = _redacted_fields if named else redacted
     try:
         if type(value) is msgspec.msgpack.Ext:
             return within(value, redact, "")
-        frozen = encode(within(codec.plain(value), redact, ""))
+        return decode_raw(encode(within(decode_raw(codec.freeze(value)), redact, "")))
     except CodecError:
         return DROPPED
-    return codec.thaw(frozen)

@@ -57,8 +57,8 @@ def test_garbage_is_an_error_of_ours(content):
         assert isinstance(decode(content, Report), Report)
 
 
-def test_values_come_back_and_objects_stay_encoded():
-    """Tuples, sets and dates are rebuilt; an object of another module is not imported into this process."""
+def test_values_stay_encoded_and_are_data_when_they_are_read():
+    """No class is imported into this process; tuples, sets and dates are there once they are read as data."""
     value = {"pair": (1, 2), "tags": {"a"}, "on": dt.date(2026, 1, 2), "deep": [(dt.time(1), {"x": (1,)})]}
     strange = codec.plain(call("look", {"order": "K-1"}))
     assert isinstance(strange, msgspec.msgpack.Ext)
@@ -68,9 +68,10 @@ def test_values_come_back_and_objects_stay_encoded():
     received = decode(encode(report), Report)
 
     arguments = received.observation.tool_calls[0].arguments
-    assert arguments["value"] == value
+    assert codec.data_of(arguments["value"]) == value
     assert isinstance(arguments["object"], msgspec.msgpack.Ext)
     assert isinstance(arguments["within"], msgspec.msgpack.Ext)
+    assert codec.data_of(arguments["within"])[1][codec.CLASS] == "shadoweval.records.acts.ToolCall"
 
 
 def test_an_envelope_goes_out_with_what_a_run_needs():
