@@ -24,12 +24,14 @@ from shadoweval.mirror.plan import Plan, Site
 __all__ = ["JoinedChunks", "astreamed", "begun", "joined", "over", "raised", "returned", "streamed"]
 
 
-def begun(site: Site | None, inputs: Any, keywords: Keywords, *, graph: Any = None, state: bool = False) -> Call | None:
-    """The call of a run with this input and these keywords; None: it is not mirrored.
+def begun(
+    site: Site | None, inputs: Any, read: Callable[[], Keywords], *, graph: Any = None, state: bool = False
+) -> Call | None:
+    """The call of a run with this input and the keywords that `read` gives; None: it is not mirrored.
 
     `graph`: the graph that runs; `state`: it streams, so that the outcome is its last state.
     """
-    call = None if site is None else begun_with(site, inputs, keywords, graph=graph)
+    call = None if site is None else begun_with(site, inputs, read, graph=graph)
     if call is not None and call.recorder is not None:
         call.recorder.handler = RecordingHandler(call.recorder, links=False, state=state)
     return call

@@ -102,9 +102,9 @@ class MirrorHandler(BaseCallbackHandler):
         invocation = announced.get()
         if invocation is not None and (invocation.handler is not self or invocation.run is not None):
             invocation = None
-        keywords = self._keywords(inputs, fields, invocation)
+        read = functools.partial(self._keywords, inputs, fields, invocation)
         site = self.sites["ainvoke" if _in_a_loop() else "invoke"]
-        call = begun_with(site, inputs if invocation is None else invocation.inputs, keywords)
+        call = begun_with(site, inputs if invocation is None else invocation.inputs, read)
         run = _MirroredRun(call, invocation, run_id)
         if invocation is not None:
             invocation.run = run

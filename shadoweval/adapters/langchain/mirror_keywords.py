@@ -8,7 +8,8 @@ attribute `left_out`, so that such queries are a slice of their own. A context t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Final, cast
 
 import msgspec
@@ -16,13 +17,14 @@ from langchain_core.runnables.config import CONFIG_KEYS, DEFAULT_RECURSION_LIMIT
 
 from shadoweval import codec
 from shadoweval.capture.copying import carried, encode
-from shadoweval.capture.wire.inputs import attribute_data, call_inputs
+from shadoweval.capture.wire.inputs import Arguments, attribute_data, call_inputs
 from shadoweval.errors import UncopyableError
 from shadoweval.mirror.begin import begin
 from shadoweval.mirror.call import Call
-from shadoweval.mirror.plan import Site
+from shadoweval.mirror.plan import Reader, Site
+from shadoweval.mirror.shield import Shield
 
-__all__ = ["MEMORY", "METHODS", "STREAMS", "Given", "Keywords", "Sites", "begun_with", "keywords_of"]
+__all__ = ["MEMORY", "METHODS", "STREAMS", "Given", "KeptInputs", "Keywords", "Sites", "begun_with", "keywords_of"]
 
 MEMORY: Final = "__shadoweval_memory__"
 """Key of `configurable`: the thread's history, where production keeps it in its own memory (see `_memory`)."""
@@ -46,34 +48,81 @@ _IN_MEMORY: Final = "langgraph.checkpoint.memory"
 
 
 class Keywords(msgspec.Struct):
-    """What a query keeps of the keywords of a call."""
+    """The keywords of a call."""
 
-    kept: dict[str, Any]
-    left_out: list[str]
-    """What could not be copied: `configurable.db (Connection)`."""
+    given: dict[str, Any]
+    """Those that a query keeps: as they were given, and once the call was sampled those of them that can be copied."""
+    left_out: list[str] = []
+    """What of them could not be copied: `configurable.db (Connection)`; known when the call was sampled."""
 
 
-def begun_with(site: Site, inputs: Any, keywords: Keywords, *, graph: Any = None) -> Call | None:
-    """The call of a run with this input and these keywords; None: it is not mirrored. `graph`: the graph that runs."""
-    call = begin(site, (inputs,), keywords.kept)
-    if call is None or call.recorder is None or (graph is None and not keywords.left_out):
-        return call
-    with call.at("snapshot"):
-        config = keywords.kept.get("config") or {}
-        memory = (
-            None if graph is None or site.plan.inputs is not None else _memory(graph, config.get("configurable", {}))
-        )
-        if memory is not None and site.plan.redact is None:
-            configurable = {**config.get("configurable", {}), MEMORY: memory}
-            kept = {**keywords.kept, "config": {**config, "configurable": configurable}}
-            call.inputs = call_inputs((inputs,), kept, max_bytes=site.plan.max_bytes)
-        elif memory is not None:  # it is serialised: no redactor sees its texts
-            keywords.left_out.append("the thread's history (it can't be redacted)")
-        if keywords.left_out:
-            attributes = msgspec.msgpack.decode(call.attributes)
-            left_out = {_LEFT_OUT: ", ".join(keywords.left_out)}
-            call.attributes = attribute_data({**attributes, **left_out}, max_bytes=site.plan.max_bytes)
+class KeptInputs:
+    """Reads a sampled call's input, and of its keywords what can be copied.
+
+    Args:
+        own: The mirror's own reader, which gets them; None: they are the query's inputs.
+        max_bytes: What one of them may need.
+    """
+
+    __slots__ = ("max_bytes", "own")
+
+    def __init__(self, own: Reader | None, max_bytes: int) -> None:
+        self.own, self.max_bytes = own, max_bytes
+
+    def __call__(self, inputs: Any, **given: Any) -> Any:
+        """What the query keeps."""
+        keywords = _beginning.get() or Keywords(given)
+        kept = keywords.given = _kept(given, keywords.left_out, self.max_bytes)
+        return Arguments((inputs,), kept) if self.own is None else self.own(inputs, **kept)
+
+
+_beginning: Final[ContextVar[Keywords | None]] = ContextVar("shadoweval_keywords", default=None)
+"""Of the call that is just being begun."""
+
+
+def begun_with(site: Site, inputs: Any, read: Callable[[], Keywords], *, graph: Any = None) -> Call | None:
+    """The call of a run with this input; None: it is not mirrored.
+
+    Args:
+        site: Where it begins, of `run_sites`.
+        inputs: Its input.
+        read: Gives its keywords; what can't be read is our loss, not the caller's.
+        graph: The graph that runs.
+    """
+    if site.off:
+        return begin(site, (inputs,), {})
+    keywords = None
+    with Shield(site.plan.experiment, site.outlet.ledger, "decide"):
+        keywords = read()
+    if keywords is None:
+        return None
+    token = _beginning.set(keywords)
+    try:
+        call = begin(site, (inputs,), keywords.given)
+    finally:
+        _beginning.reset(token)
+    if call is not None and call.recorder is not None and not (graph is None and not keywords.left_out):
+        with call.at("snapshot"):
+            _complete(call, inputs, keywords, graph=graph)
     return call
+
+
+def _complete(call: Call, inputs: Any, keywords: Keywords, *, graph: Any) -> None:
+    """Add to a query what a graph remembers of its thread, and what was left out."""
+    plan = call.site.plan
+    config = keywords.given.get("config") or {}
+    read_by_user = isinstance(plan.inputs, KeptInputs) and plan.inputs.own is not None
+    memory = None if graph is None or read_by_user else _memory(graph, config.get("configurable", {}))
+    if memory is not None and plan.redact is None:
+        configurable = {**config.get("configurable", {}), MEMORY: memory}
+        kept = {**keywords.given, "config": {**config, "configurable": configurable}}
+        call.inputs = call_inputs((inputs,), kept, max_bytes=plan.max_bytes)
+    elif memory is not None:  # it is serialised: no redactor sees its texts
+        keywords.left_out.append("the thread's history (it can't be redacted)")
+    if keywords.left_out:
+        attributes = msgspec.msgpack.decode(call.attributes)
+        left_out = {_LEFT_OUT: ", ".join(keywords.left_out)}
+        call.attributes = attribute_data({**attributes, **left_out}, max_bytes=plan.max_bytes)
 
 
 def keywords_of(config: Any, kwargs: Mapping[str, Any], *, streams: bool = False, metadata: bool = True) -> Keywords:
@@ -81,24 +130,21 @@ def keywords_of(config: Any, kwargs: Mapping[str, Any], *, streams: bool = False
 
     `streams`: it gives a graph's stream; `metadata`: they are the call's own, not also those of runs around it.
     """
-    keywords = Keywords({}, [])
+    given: dict[str, Any] = {}
     own = cast("dict[str, Any]", config) if type(config) is dict else {}
     around = var_child_runnable_config.get()
     if own or around:
-        configurable = dict(_copied("configurable.", _configurable(around or {}, own), into=keywords.left_out))
+        configurable = dict(_configurable(around or {}, own))
         limits = _LIMITS if metadata else ()
-        kept = dict(
-            _copied("", ((name, own[name]) for name in limits if own.get(name) not in _UNSAID), into=keywords.left_out)
-        )
+        kept = {name: own[name] for name in limits if own.get(name) not in _UNSAID}
         if configurable:
             kept["configurable"] = configurable
         if kept:
-            keywords.kept["config"] = kept
+            given["config"] = kept
     if kwargs:
         skipped = _ONE_RUNS | _STREAMS if streams else _ONE_RUNS
-        rest = ((name, value) for name, value in kwargs.items() if value is not None and name not in skipped)
-        keywords.kept.update(_copied("", rest, into=keywords.left_out))
-    return keywords
+        given.update((name, value) for name, value in kwargs.items() if value is not None and name not in skipped)
+    return Keywords(given)
 
 
 def _configurable(around: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -115,13 +161,31 @@ def _configurable(around: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator
     yield from ((name, value) for name, value in own.items() if name not in CONFIG_KEYS and value is not None)
 
 
-def _copied(prefix: str, parts: Iterator[tuple[str, Any]], *, into: list[str]) -> Iterator[tuple[str, Any]]:
+def _kept(given: Mapping[str, Any], left_out: list[str], max_bytes: int) -> dict[str, Any]:
+    """Those keywords that can be copied, and of the config its parts; the others are named in `left_out`."""
+
+    def copied(prefix: str, parts: Mapping[str, Any], apart: str = "") -> dict[str, Any]:
+        own = ((name, value) for name, value in parts.items() if name != apart)
+        return dict(_copied(prefix, own, into=left_out, max_bytes=max_bytes))
+
+    given_config: Mapping[str, Any] = given.get("config") or {}
+    configurable = copied("configurable.", given_config.get("configurable") or {})
+    config = copied("", given_config, "configurable")
+    if configurable:
+        config["configurable"] = configurable
+    kept = copied("", given, "config")
+    return {"config": config, **kept} if config else kept
+
+
+def _copied(
+    prefix: str, parts: Iterator[tuple[str, Any]], *, into: list[str], max_bytes: int
+) -> Iterator[tuple[str, Any]]:
     """Those that can be copied; the others are named in `into`."""
     for name, value in parts:
         try:
             if name != "context" and not carried(value):
-                codec.plain(value)
-        except (UncopyableError, RecursionError):
+                codec.plain(value, max_bytes=max_bytes)
+        except (UncopyableError, RecursionError, UnicodeError):  # UnicodeError: half a character is no text
             into.append(f"{prefix}{name} ({type(value).__name__})")
         else:
             yield name, value

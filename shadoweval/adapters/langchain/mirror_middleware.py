@@ -11,6 +11,7 @@ stream is abandoned. Of these a callback handler is told, which only graphs get 
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator
@@ -78,8 +79,8 @@ class ShadowMiddleware(AgentMiddleware):
         return self._begun("ainvoke", state, runtime)
 
     def _begun(self, method: str, state: Any, runtime: Any) -> dict[str, Any]:
-        keywords = keywords_of(None, {"context": getattr(runtime, "context", None)})
-        call = begun(self._sites[method], _without_key(state), keywords)
+        context = {"context": getattr(runtime, "context", None)}
+        call = begun(self._sites[method], _without_key(state), functools.partial(keywords_of, None, context))
         if call is None:
             return {_KEY: ""}
         with self._lock:

@@ -22,7 +22,15 @@ from langchain_core.runnables.utils import Input, Output
 from shadoweval.adapters.langchain.mirror_announced import ContextState, Invocation, announce, retract
 from shadoweval.adapters.langchain.mirror_entries import astreamed, begun, raised, returned, streamed
 from shadoweval.adapters.langchain.mirror_handler import MirrorHandler
-from shadoweval.adapters.langchain.mirror_keywords import METHODS, STREAMS, Given, Sites, keywords_of
+from shadoweval.adapters.langchain.mirror_keywords import (
+    METHODS,
+    STREAMS,
+    Given,
+    KeptInputs,
+    Keywords,
+    Sites,
+    keywords_of,
+)
 from shadoweval.checks import checked_instance
 from shadoweval.mirror.call import Call
 from shadoweval.mirror.decorator import Mirror
@@ -66,7 +74,7 @@ def run_sites(mirror: Mirror, entry: str | None = None) -> Sites:
     plan = site_of(mirror, entry).plan
     readers: dict[str, Any] = {name: _fitting(getattr(plan, name)) for name in ("attributes", "unit", "text")}
     readers["unit"] = readers["unit"] or _thread
-    site = site_of(mirror, entry, **readers)
+    site = site_of(mirror, entry, inputs=KeptInputs(plan.inputs, plan.max_bytes), **readers)
     entries = {method: f"{site.entry}.{method}" if site.entry else f":{method}" for method in METHODS}
     return {method: Site(site.plan, name, method=False) for method, name in entries.items()}
 
@@ -113,8 +121,11 @@ class _Entries:
             return None
         inputs, (config, kwargs) = given
         graph, streams = self if self._graph else None, self._graph and method in STREAMS
-        keywords = keywords_of(handler.with_bound(cast("Any", self).config, config), kwargs, streams=streams)
-        return begun(handler.sites[method], inputs, keywords, graph=graph, state=streams)
+
+        def read() -> Keywords:
+            return keywords_of(handler.with_bound(cast("Any", self).config, config), kwargs, streams=streams)
+
+        return begun(handler.sites[method], inputs, read, graph=graph, state=streams)
 
     def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - langchain_core's name
         """As the runnable's own."""

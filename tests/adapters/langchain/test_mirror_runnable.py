@@ -15,7 +15,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from shadoweval import codec
-from shadoweval.adapters.langchain import mirrored
+from shadoweval.adapters.langchain import mirror_keywords, mirrored
 from shadoweval.adapters.langchain.mirror_keywords import MEMORY
 from tests.adapters.langchain.runnables import (
     ASYNC,
@@ -199,3 +199,73 @@ def test_callers_callbacks_and_configs_still_work(kept, mirror):
     mirrored(build_chain(), mirror).invoke({"q": "x"}, {"callbacks": [Listener()], "run_name": "mine", "tags": ["t"]})
     assert seen[0] == ("mine", ["t"])
     assert len(kept.frames) == 1
+
+
+class Unreadable:
+    """No text can be had of it, and it can't be compared."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise LookupError("no comparison")
+
+    def __str__(self):
+        raise LookupError("no text")
+
+
+CONFIGS = {
+    "half a character": {"configurable": {"user": ("ann \ud83d",)}},
+    "half a character, plain": {"configurable": {"user": "ann \ud83d"}},
+    "no text": {"metadata": {"thread_id": Unreadable()}},
+    "no comparison": {"metadata": Unreadable()},
+    "too large": {"configurable": {"rows": [tuple(range(1000)) for _ in range(1000)]}},
+}
+
+
+@pytest.mark.parametrize("sample", [0.0, 1e-12, 1.0])
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream", "batch"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_that_cannot_be_read_or_copied_is_no_fault_of_the_callers(name, how, sample, kept, mirror_with):
+    """Whether or not the call is sampled, it is answered as without us, and counted once."""
+    mirror = mirror_with(sample=sample)
+    runnable = RunnableLambda(lambda question: question)
+    plain, ours = (_answers(each, how, CONFIGS[name]) for each in (runnable, mirrored(runnable, mirror)))
+    assert ours == plain
+    counts = mirror.outlet.ledger.main.snapshot()
+    if plain == ["why"]:
+        assert counts["eligible"] == 1
+        assert sum(counts.values()) == 2
+
+
+def _answers(runnable, how, config):
+    async def streamed():
+        return [chunk async for chunk in runnable.astream("why", config)]
+
+    try:
+        if how == "batch":
+            return runnable.batch(["why"], config)
+        if how == "stream":
+            return list(runnable.stream("why", config))
+        if how == "astream":
+            return asyncio.run(streamed())
+        return [asyncio.run(runnable.ainvoke("why", config)) if how == "ainvoke" else runnable.invoke("why", config)]
+    except Exception as error:  # langchain_core itself can't do with some of them
+        return repr(type(error))
+
+
+def test_what_was_not_sampled_is_not_copied(kept, mirror_with, monkeypatch):
+    """The decision comes first; what is larger than a query may be, or no text, is left out by name."""
+    copied = []
+    plain = mirror_keywords.codec.plain
+    monkeypatch.setattr(
+        mirror_keywords.codec, "plain", lambda value, **limits: (copied.append(limits), plain(value, **limits))[1]
+    )
+    config = {"configurable": {"rows": tuple("x" * 100 for _ in range(100)), "user": ("ann \ud83d",), "plan": "gold"}}
+    for sample in (0.0, 1e-12):
+        mirrored(RunnableLambda(str), mirror_with(sample=sample)).invoke("why", config)
+    assert not copied
+    mirrored(RunnableLambda(str), mirror_with(sample=1.0, max_bytes=5000)).invoke("why", config)
+    assert {"max_bytes": 5000} in copied
+    (envelope,) = kept.envelopes
+    assert codec.thaw(envelope.query.inputs) == (("why",), {"config": {"configurable": {"plan": "gold"}}})
+    assert envelope.query.attributes["left_out"] == "configurable.rows (tuple), configurable.user (tuple)"
