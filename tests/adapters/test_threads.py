@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import functools
+import queue
 import threading
 import time
 from collections import Counter
@@ -396,3 +397,26 @@ def test_a_thread_is_started_once_and_without_a_target() -> None:
 
     (run,) = observations(pipeline)
     assert sorted(call.arguments["number"] for call in run.tool_calls) == [1, 2]
+
+
+@pytest.mark.parametrize(("start", "recorded"), [("inside", [1]), ("outside", [])])
+def test_a_worker_that_is_started_outside_the_call_works_for_anybody(start: str, recorded: list[int]) -> None:
+    """One that is started at first use belongs to the call, unless it is started in a context of its own."""
+    jobs: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (number := jobs.get()) is not None:
+            look(number)
+
+    def pipeline(_number: int) -> None:
+        worker = threading.Thread(target=work)
+        if start == "inside":
+            worker.start()
+        else:
+            contextvars.Context().run(worker.start)
+        jobs.put(1)
+        jobs.put(None)
+        worker.join()
+
+    (run,) = observations(pipeline)
+    assert [call.arguments["number"] for call in run.tool_calls] == recorded
