@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import itertools
 import sys
 import types
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, cast
@@ -23,14 +22,14 @@ import msgspec
 from shadoweval.capture.outcomes import ATOMS, records, settled, settled_types
 from shadoweval.errors import UncopyableError
 
-__all__ = ["Part", "astepped", "like", "parts_of", "refuse_parts", "stepped", "substituted", "unwatchable"]
+__all__ = ["Part", "astepped", "parts_of", "refuse_parts", "stepped", "substituted", "unwatchable"]
 
 Manner = Literal[
     "data", "fields", "generator", "async generator", "coroutine", "future", "iterator", "async iterator", "awaitable",
     "stream", "response", "download", "file", "context", "async context",
 ]  # fmt: skip
-"""How a value is consumed. `data` is no more to come; `fields`: what lies in it may be. `stream`: it hands on what its
-attribute `_iterator` gives, as streams of OpenAI's and Anthropic's SDKs do."""
+"""How a value is consumed. `data` is no more to come; `fields`: what lies in it may be. `stream`: one of an SDK
+(`_SDKS`), which hands on what the generator in its attribute `_iterator` gives."""
 
 _DATA: Final = (
     str, bytes, bytearray, memoryview, int, float, complex, Mapping, Sequence, AbstractSet, Enum, BaseException, type,
@@ -42,9 +41,13 @@ _CLASSES: Final[Mapping[str, Manner]] = {
     "django.http.response:HttpResponseBase": "response",
     "werkzeug.sansio.response:Response": "response",
     "aiohttp.web_response:StreamResponse": "response",
+    "_asyncio:Future": "future",
+    "asyncio.futures:Future": "future",
+    "concurrent.futures._base:Future": "future",
 }
+_SDKS: Final = frozenset({"openai", "anthropic"})
 _TRAITS: Final[tuple[tuple[str, Manner], ...]] = (
-    ("add_done_callback", "future"),
+    ("add_done_callback", "awaitable"),
     ("__next__", "iterator"),
     ("__anext__", "async iterator"),
     ("__await__", "awaitable"),
@@ -64,6 +67,9 @@ _KINDS: Final[Mapping[type, Manner]] = {
     **dict.fromkeys((dict, list, tuple), "fields"),
 }
 _MOST_TYPES: Final = 1_000
+_STREAMS: Final = frozenset(
+    {"generator", "async generator", "coroutine", "future", "iterator", "async iterator", "stream", "response"}
+)
 _DEPTH: Final = 2
 _DEEPEST: Final = 20
 
@@ -84,20 +90,21 @@ def parts_of(value: Any) -> list[Part]:
     return [] if settled(value) else _parts(value, _DEPTH)
 
 
-def _parts(value: Any, depth: int) -> list[Part]:
+def _parts(value: Any, depth: int, *, objects: bool = False) -> list[Part]:
+    """`objects`: look into those of classes without declared fields as well."""
     parts: list[Part] = []
     try:
-        _collect(value, parts, depth)
+        _collect(value, parts, depth, objects=objects)
     except TypeError as error:
         raise UncopyableError("the returned value", f"a class in it can't be looked up: {error}") from error
     return parts
 
 
-def _collect(value: Any, parts: list[Part], depth: int) -> None:
+def _collect(value: Any, parts: list[Part], depth: int, *, objects: bool) -> None:
     kind = type(value)
     manner = _manner(kind)
     if manner not in {"data", "fields"}:
-        if manner in {"iterator", "async iterator"} and "_iterator" in getattr(value, "__dict__", ()):
+        if manner in {"iterator", "async iterator"} and _hands_on_a_generator(value):
             manner = "stream"
         if all(part.value is not value for part in parts):
             parts.append(Part(manner, value))
@@ -108,25 +115,38 @@ def _collect(value: Any, parts: list[Part], depth: int) -> None:
     settled_types.add(kind)
     if manner == "fields" and hasattr(value, "__dict__") and not issubclass(kind, dict | list | tuple):
         records.add(kind)
-    if manner == "fields" and depth > 0:
-        for member in _members(value).values():
-            if type(member) not in ATOMS:
-                _collect(member, parts, depth - 1)
+    if depth > 0 and (manner == "fields" or (objects and not issubclass(kind, _DATA))):
+        known = settled_types if depth == 1 else ATOMS  # of those at the bottom only the class is looked at
+        for _, member in _members(value):
+            if type(member) not in known:
+                _collect(member, parts, depth - 1, objects=objects)
 
 
-def _members(value: Any) -> Mapping[Any, Any]:
-    """What lies directly in a value, by key, index or name."""
+def _hands_on_a_generator(value: Any) -> bool:
+    """Whether it is the stream of an SDK; what others keep in an attribute of that name is their own."""
+    if _SDKS.isdisjoint(base.__module__.partition(".")[0] for base in type(value).__mro__):
+        return False
+    return isinstance(vars(value).get("_iterator"), types.GeneratorType | types.AsyncGeneratorType)
+
+
+def _members(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What lies directly in a value, by key, index or name; nothing of a list of atoms, which may be long."""
     if isinstance(value, dict):
-        return cast("dict[Any, Any]", value)
+        return cast("dict[Any, Any]", value).items()
     if isinstance(value, list | tuple):
-        return dict(enumerate(cast("Sequence[Any]", value)))
+        members = cast("Sequence[Any]", value)
+        return () if ATOMS.issuperset(map(type, members)) else enumerate(members)
     named = getattr(value, "__dict__", None)
     if named is not None:
-        return named
+        return named.items()
     kind = type(value)
     names = getattr(kind, "__struct_fields__", None) or getattr(kind, "__dataclass_fields__", None)
-    names = names or [field.name for field in getattr(kind, "__attrs_attrs__", ())]
-    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+    names = names or [field.name for field in getattr(kind, "__attrs_attrs__", ())] or _slots(kind)
+    return [(name, getattr(value, name)) for name in names if hasattr(value, name)]
+
+
+def _slots(kind: type) -> list[str]:
+    return [name for base in kind.__mro__ for name, of in vars(base).items() if type(of) is types.MemberDescriptorType]
 
 
 @functools.lru_cache(maxsize=_MOST_TYPES)
@@ -152,8 +172,10 @@ def _only_iterates(kind: type) -> bool:
     return hasattr(kind, "__iter__") and not hasattr(kind, "__len__") and not hasattr(kind, "__array__")
 
 
-def refuse_parts(value: Any) -> None:
+def refuse_parts(value: Any, *, objects: bool) -> None:
     """Nothing, of a value in which nothing is to come, however deep; for values that can't be copied.
+
+    `objects`: nor is a stream held by an object in it; what else objects hold, a lock or a client, is their own.
 
     Raises:
         UncopyableError: something is, where nobody can watch it.
@@ -161,23 +183,29 @@ def refuse_parts(value: Any) -> None:
     with contextlib.suppress(RecursionError):
         for part in _parts(value, _DEEPEST):
             raise unwatchable(part.value)
+        for part in _parts(value, _DEPTH, objects=True) if objects else ():
+            if part.manner in _STREAMS:
+                raise unwatchable(part.value)
 
 
-def substituted(value: Any, others: Mapping[int, Any], *, fresh: bool) -> Any:
+def substituted(value: Any, others: Mapping[int, Any], *, fresh: bool, depth: int = _DEPTH) -> Any:
     """A value with others in the place of its parts, which are named by `id`.
 
-    What can be changed is changed in place, so that it stays the same object; `fresh`: nothing is, it is copied.
+    What can be changed is changed in place, so that it stays the same object; `fresh`: nothing is, it is copied. It is
+    looked into as deep as `parts_of` looks.
 
     Raises:
         UncopyableError: a tuple of a class of its own, which can't be made anew.
     """
     if id(value) in others:
         return others[id(value)]
-    members = _members(value) if _manner(type(value)) == "fields" else {}
+    members = _members(value) if depth and _manner(type(value)) == "fields" else ()
     changes: dict[Any, Any] = {}
-    for key, member in members.items():
-        if type(member) not in ATOMS:
-            other = substituted(member, others, fresh=fresh)
+    for key, member in members:
+        if id(member) in others:
+            changes[key] = others[id(member)]
+        elif depth > 1 and type(member) not in ATOMS:
+            other = substituted(member, others, fresh=fresh, depth=depth - 1)
             if other is not member:
                 changes[key] = other
     if not changes:
@@ -208,41 +236,6 @@ def _tuple_with(value: tuple[Any, ...], changes: Mapping[int, Any]) -> Any:
     if hasattr(value, "_make"):
         return cast("Any", value)._make(members)
     raise UncopyableError("the returned value", f"nothing can be put into a {type(value).__name__}")
-
-
-def _same(chunk: Any) -> Any:
-    return chunk
-
-
-def _always(_chunk: Any) -> bool:
-    return True
-
-
-def _never(_chunk: Any) -> bool:
-    return False
-
-
-_LIKE: Final[Mapping[type, Callable[[Iterator[Any]], Iterator[Any]]]] = {
-    map: lambda chunks: map(_same, chunks),
-    filter: lambda chunks: filter(_always, chunks),
-    itertools.chain: itertools.chain,
-    itertools.islice: lambda chunks: itertools.islice(chunks, None),
-    itertools.takewhile: lambda chunks: itertools.takewhile(_always, chunks),
-    itertools.dropwhile: lambda chunks: itertools.dropwhile(_never, chunks),
-    itertools.filterfalse: lambda chunks: itertools.filterfalse(_never, chunks),
-}
-
-
-def like(value: Any, chunks: Iterator[Any]) -> Any:
-    """An iterator of the same builtin type that gives these chunks.
-
-    Raises:
-        UncopyableError: there is none: a zip's chunks are tuples that it makes itself, say.
-    """
-    made = _LIKE.get(type(value))
-    if made is None:
-        raise unwatchable(value)
-    return made(chunks)
 
 
 def unwatchable(value: Any) -> UncopyableError:

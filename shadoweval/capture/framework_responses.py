@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from shadoweval.capture.responses import ResponseRecord
 
-__all__ = ["add_chunk", "attribute_of_stream", "is_read", "record_of", "record_of_read", "yields_events"]
+__all__ = ["add_chunk", "attribute_of_stream", "is_file", "is_read", "record_of", "record_of_read", "yields_events"]
 
 _UNKNOWN: Final = "its body is sent by the server from a file"
 
@@ -24,6 +24,11 @@ def attribute_of_stream(response: Any) -> str | None:
     if getattr(response, "is_streamed", False):  # Werkzeug's
         return "response"
     return None
+
+
+def is_file(response: Any) -> bool:
+    """Whether the server sends a file itself, past Python: Werkzeug's `send_file`, Django's FileResponse."""
+    return bool(getattr(response, "direct_passthrough", False)) or getattr(response, "file_to_stream", None) is not None
 
 
 def record_of(response: Any, max_bytes: int) -> ResponseRecord:

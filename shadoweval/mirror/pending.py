@@ -52,6 +52,8 @@ class Pending:
             whole = WholeValue(value, self.count, max_bytes=plan.max_bytes, read=plan.outcome is None)
             whole.truncated = self.truncated
             finish(call, chunks=whole)
+        if not call.done:  # it could not be put together, and is counted
+            call.ended()
 
     def answered(self, slot: Slot, record: Any) -> None:
         """A response whose body is there already is the part."""
@@ -186,16 +188,17 @@ class Done:
 
     def __call__(self, future: Any) -> None:
         """It is done."""
-        self.over = True
-        if future.cancelled():
-            self.whole.failed(_cancellation())
-            return
-        # asyncio's `exception()` would note that somebody looked, and nobody were told of one that is never retrieved.
-        error = future._exception  # noqa: SLF001 - of asyncio's and of concurrent.futures' alike
-        if error is not None:
-            self.whole.failed(error)
-        else:
-            self.whole.ended(self.slot, future._result)  # noqa: SLF001 - as above
+        with self.whole.call.at("outcome"):
+            # asyncio's `exception()` would note that somebody looked, and nobody were told of one never retrieved.
+            error = _cancellation() if future.cancelled() else future._exception  # noqa: SLF001 - of both kinds alike
+            if error is not None:
+                self.whole.failed(error)
+            else:
+                self.whole.ended(self.slot, future._result)  # noqa: SLF001 - as above
+            self.over = True
+        if not self.over:  # it could not be read, and is counted
+            self.over = True
+            self.whole.call.ended()
 
     def __del__(self) -> None:
         if not self.over:

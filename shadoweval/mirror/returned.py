@@ -8,15 +8,20 @@ it, a future is asked to tell. What allows none of that is counted as `uncopyabl
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import itertools
+import opcode
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from shadoweval.capture import delegation
-from shadoweval.capture.deferred import Part, astepped, like, parts_of, stepped, substituted, unwatchable
+from shadoweval.capture.deferred import Part, astepped, parts_of, stepped, substituted, unwatchable
 from shadoweval.mirror.call import Call
 from shadoweval.mirror.pending import Done, Pending, ResponseWatch, Slot, Watch
 
 __all__ = ["passed_on"]
+
+_MADE: Final = opcode.opmap["RETURN_GENERATOR"]
+"""The instruction that a generator stands at until its first step."""
 
 
 def passed_on(call: Call, value: Any) -> Any:
@@ -69,7 +74,10 @@ def _watch_generator(whole: Pending, stream: Any, slot: Slot | None) -> Any:
 def _is_fresh(stream: Any) -> bool:
     """Whether nobody has taken a chunk of it yet."""
     if inspect.isasyncgen(stream):
-        return stream.ag_frame is not None and not getattr(stream, "ag_suspended", False)
+        if stream.ag_frame is None:
+            return False
+        code, at = stream.ag_frame.f_code.co_code, stream.ag_frame.f_lasti
+        return not getattr(stream, "ag_suspended", code[at] != _MADE)  # before Python 3.12 only its frame tells
     return inspect.getgeneratorstate(stream) == inspect.GEN_CREATED
 
 
@@ -84,14 +92,74 @@ def _delegate(stream: Any, watch: Watch) -> Any:
     return over(lambda: stream, lambda _args, _kwargs: watch)()
 
 
+def _same(chunk: Any) -> Any:
+    return chunk
+
+
+def _always(_chunk: Any) -> bool:
+    return True
+
+
+def _never(_chunk: Any) -> bool:
+    return False
+
+
+_LIKE: Final[Mapping[type, Callable[[Iterator[Any]], Iterator[Any]]]] = {
+    map: lambda chunks: map(_same, chunks),
+    filter: lambda chunks: filter(_always, chunks),
+    itertools.chain: itertools.chain,
+    itertools.islice: lambda chunks: itertools.islice(chunks, None),
+    itertools.takewhile: lambda chunks: itertools.takewhile(_always, chunks),
+    itertools.dropwhile: lambda chunks: itertools.dropwhile(_never, chunks),
+    itertools.filterfalse: lambda chunks: itertools.filterfalse(_never, chunks),
+}
+
+
+def _like(value: Any, chunks: Iterator[Any]) -> Any:
+    """An iterator of the same builtin type that gives these chunks.
+
+    Raises:
+        UncopyableError: there is none: a zip's chunks are tuples that it makes itself, say.
+    """
+    made = _LIKE.get(type(value))
+    if made is None:
+        raise unwatchable(value)
+    return made(chunks)
+
+
 def _watch_iterator(whole: Pending, chunks: Any, slot: Slot | None) -> Any:
-    return like(chunks, iter(()) if slot is None else _delegate(stepped(chunks), Watch(whole, slot)))
+    return _like(chunks, iter(()) if slot is None else _delegate(stepped(chunks), Watch(whole, slot)))
+
+
+class _Closing:
+    """The chunks of an iterable that has something to close: frameworks do that where they take no chunk (HEAD) too."""
+
+    __slots__ = ("close_original", "watched")
+
+    def __init__(self, watched: Any, close_original: Callable[[], Any]) -> None:
+        self.watched, self.close_original = watched, close_original
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self.watched)
+
+    def close(self) -> None:
+        """The watch ends, and the iterable is told as it would be without it."""
+        try:
+            self.watched.close()
+        finally:
+            self.close_original()
 
 
 def _replace(owner: Any, attribute: str, watch: Watch) -> Any:
     """Watch the stream that an object hands on; the object stays the same."""
     chunks = getattr(owner, attribute)
-    setattr(owner, attribute, _delegate(astepped(chunks) if hasattr(chunks, "__aiter__") else stepped(chunks), watch))
+    watched = _delegate(astepped(chunks) if hasattr(chunks, "__aiter__") else stepped(chunks), watch)
+    if not inspect.isgenerator(chunks) and inspect.isgenerator(watched) and hasattr(chunks, "close"):
+        watched = _Closing(watched, chunks.close)
+    setattr(owner, attribute, watched)
     return owner
 
 
@@ -102,6 +170,8 @@ def _watch_stream(whole: Pending, stream: Any, slot: Slot | None) -> Any:
 def _watch_response(whole: Pending, response: Any, slot: Slot | None) -> Any:
     from shadoweval.capture import framework_responses as read  # noqa: PLC0415 - see above
 
+    if read.is_file(response):
+        raise unwatchable(response)
     plan = whole.call.site.plan
     record = read.record_of(response, plan.max_bytes)
     attribute = read.attribute_of_stream(response)
