@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, JSONResponse, StreamingResponse
 
 from shadoweval import tool
 
-POOL = concurrent.futures.ThreadPoolExecutor(2)
+POOL = ThreadPoolExecutor(1)
 
 
 @tool(effect="read")
@@ -185,6 +185,6 @@ async def a_task(question):
     return await asyncio.create_task(answer())
 
 
-@shape(consume=lambda future: future.result())
+@shape(consume=lambda future: (future.result(), POOL.submit(int).result())[0])  # the worker has told of the first
 def a_future(question):
     return POOL.submit(len, question)
