@@ -292,7 +292,7 @@ class Call(Shield):
                 if value is not None and not too_large:
                     from shadoweval.capture.deferred import refuse_parts  # noqa: PLC0415 - few values can't be copied
 
-                    refuse_parts(value, objects=answer is None)  # what its caller consumes later is no answer of nothing
+                    refuse_parts(value, objects=answer is None)  # what its caller consumes later is no answer
                 value, cut = data, cut | too_large
             if answer is not None:
                 answer, cut = as_text(answer[:cap]), cut or len(answer) > cap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import types
@@ -69,6 +70,51 @@ class _Binding(_Mirrored):
         return self if instance is None else types.MethodType(cast("Any", self), instance)
 
 
+_OWN: Final = frozenset(vars(_Mirrored)) | {
+    "__del__",
+    "__get__",
+    "__getattribute__",
+    "__init__",
+    "__new__",
+    "__reduce__",
+}
+"""What making, binding, copying and calling one that stands for an object is done by; never the object's."""
+
+
+def _special_methods(kind: type) -> tuple[tuple[str, bool], ...]:
+    """Those that a class has beside `object`'s own: Python looks them up on classes only.
+
+    By name; False stands for the `__hash__` of a class that compares and has none.
+    """
+    attributes: dict[str, Any] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        attributes.update(vars(base))
+    names = [name for name in attributes.keys() - _OWN if name[:2] == name[-2:] == "__"]
+    return tuple((name, callable(attributes[name])) for name in sorted(names)
+                 if callable(attributes[name]) or name == "__hash__")  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _kind_with(base: type[_Mirrored], special: tuple[tuple[str, bool], ...]) -> type[_Mirrored]:
+    """A class of what stands for objects with these special methods."""
+    methods = {name: _forwarded(name) if defined else None for name, defined in special}
+    return type(base.__name__, (base,), {**methods, "__slots__": ()})
+
+
+def _forwarded(name: str) -> Callable[..., Any]:
+    """A special method that is the object's own; where that gives the object itself, what stands for it (`with`)."""
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        value = getattr(self.__wrapped__, name)(*args, **kwargs)
+        return self if value is self.__wrapped__ else value
+
+    async def aforward(self: Any, *args: Any) -> Any:
+        value = await getattr(self.__wrapped__, name)(*args)
+        return self if value is self.__wrapped__ else value
+
+    return aforward if name == "__aenter__" else forward
+
+
 def like_object(function: Any, call: Callable[..., Any]) -> Any:
     """What stands for a callable object whose calls go to `call`."""
     if hasattr(function, "delay") and hasattr(function, "apply_async"):
@@ -78,7 +124,7 @@ def like_object(function: Any, call: Callable[..., Any]) -> Any:
             getattr(function, "name", function),
         )
     kind = _Binding if hasattr(type(function), "__get__") else _Mirrored
-    return kind(function, call)
+    return _kind_with(kind, _special_methods(type(function)))(function, call)
 
 
 def refuse_runnable(function: Any) -> None:

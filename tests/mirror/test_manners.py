@@ -7,6 +7,7 @@ import logging
 import pickle
 
 import pytest
+from pydantic import BaseModel
 
 from shadoweval.codec import thaw
 from shadoweval.errors import ArgumentError
@@ -80,6 +81,127 @@ def test_an_awaited_object_is_known_as_one(mirror):
     bot = mirror(AwaitedBot())
     assert inspect.iscoroutinefunction(bot.__call__)
     assert inspect.iscoroutinefunction(mirror(bot).__call__)
+
+
+class Session(Bot):
+    """A context manager, a container, a number and a key."""
+
+    def __init__(self, *words):
+        super().__init__()
+        self.words, self.log = list(words), []
+
+    def __enter__(self):
+        self.log.append("entered")
+        return self
+
+    def __exit__(self, *error):
+        self.log.append("left")
+
+    async def __aenter__(self):
+        return self.__enter__()
+
+    async def __aexit__(self, *error):
+        self.__exit__(*error)
+
+    def __len__(self):
+        return len(self.words)
+
+    def __iter__(self):
+        return iter(self.words)
+
+    def __getitem__(self, place):
+        return self.words[place]
+
+    def __setitem__(self, place, word):
+        self.words[place] = word
+
+    def __contains__(self, word):
+        return word in self.words
+
+    def __iadd__(self, word):
+        self.words.append(word)
+        return self
+
+    def __add__(self, word):
+        return Session(*self.words, word)
+
+    def __eq__(self, other):
+        return isinstance(other, Session) and self.words == other.words
+
+    def __hash__(self):
+        return hash(tuple(self.words))
+
+    def __lt__(self, other):
+        return self.words < other.words
+
+    def __str__(self):
+        return " ".join(self.words)
+
+    def __format__(self, how):
+        return how + str(self)
+
+
+class Comparing(Bot):
+    def __eq__(self, other):
+        return isinstance(other, Comparing)
+
+
+def test_special_methods_of_an_object_are_its_own(mirror):
+    """Python looks them up on the class."""
+    session = mirror(Session("a", "b"))
+    assert (len(session), bool(session), bool(mirror(Session()))) == (2, True, False)
+    assert (list(session), session[1], "a" in session, str(session), f"{session:>}") == (
+        ["a", "b"],
+        "b",
+        True,
+        "a b",
+        ">a b",
+    )
+    session[0] = "c"
+    assert (session.words, (session + "d").words, session < Session("d")) == (["c", "b"], ["c", "b", "d"], True)
+    assert session == mirror(Session("c", "b")) == Session("c", "b") == session != Session()
+    assert hash(session) == hash(Session("c", "b"))
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(mirror(Comparing()))
+    with pytest.raises(TypeError, match="no len"):
+        len(mirror(Bot()))
+
+
+@pytest.mark.asyncio
+async def test_what_an_object_gives_of_itself_is_mirrored(mirror, kept):
+    """`with bot as it`, and `bot += ...`."""
+    session = mirror(Session("a"))
+    with session as entered:
+        entered("q")
+    async with session as entered:
+        entered("q")
+    session += "b"
+    session("q")
+    assert (len(kept.frames), session.log, session.words) == (3, ["entered", "left"] * 2, ["a", "b"])
+
+
+class ModelBot(BaseModel):
+    """Models of pydantic have special methods and attributes of pydantic's."""
+
+    name: str
+
+    def __call__(self, question):
+        return f"{self.name}: {question}"
+
+
+def test_a_model_that_is_called_stays_a_model(mirror, kept):
+    """It compares, copies, validates and is written as without us."""
+    bot = mirror(ModelBot(name="Ada"))
+    assert (bot("q"), bot == ModelBot(name="Ada"), dict(bot)) == ("Ada: q", True, {"name": "Ada"})
+    assert (bot.model_dump(), ModelBot.model_validate(bot).name, str(bot)) == ({"name": "Ada"}, "Ada", "name='Ada'")
+    assert (copy.copy(bot), copy.deepcopy(bot), len(kept.frames)) == (bot, bot, 1)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(bot)
+
+
+def test_objects_of_a_class_share_what_stands_for_them(mirror):
+    """Decorating again and again, in each request perhaps, makes no class each time."""
+    assert type(mirror(Session())) is type(mirror(Session())) is not type(mirror(Bot()))
 
 
 def test_a_partial_keeps_its_parts(mirror):

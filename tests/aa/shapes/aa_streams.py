@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, JSONResponse, StreamingResponse
 
 from shadoweval import tool
 
-POOL = ThreadPoolExecutor(1)
+POOL = concurrent.futures.ThreadPoolExecutor(1)
 
 
 @tool(effect="read")
