@@ -169,8 +169,9 @@ def _watch_stream(whole: Pending, stream: Any, slot: Slot | None) -> Any:
 
 def _watch_response(whole: Pending, response: Any, slot: Slot | None) -> Any:
     from shadoweval.capture import framework_responses as read  # noqa: PLC0415 - see above
+    from shadoweval.capture.framework_responses import is_file  # noqa: PLC0415 - see above
 
-    if read.is_file(response):
+    if is_file(response):
         raise unwatchable(response)
     plan = whole.call.site.plan
     record = read.record_of(response, plan.max_bytes)
