@@ -58,6 +58,10 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
 """What happens -> third-party module -> `module:attribute` in `shadoweval.adapters` that does it."""
 
 
+_PATIENCE: Final = 1.0
+"""Seconds that a call waits for another thread to connect libraries; a later call finds them connected."""
+
+
 @functools.cache
 def adapter(side: str, library: str) -> Any:
     """What the table names, imported at first use."""
@@ -87,14 +91,22 @@ class _Connections:
         Raises:
             Exception: what an adapter raised. The next call tries it again, after the others.
         """
-        with _lock:
-            modules, self.modules = len(sys.modules), -1  # unless all goes well the next call looks again
-            self.tracing = _state(_TRACING) == "loaded"
-            for library in list(self.waiting):
-                if _state(library) == "loaded":
-                    self._connected(library)
-            if "loading" not in map(_state, (_TRACING, *self.waiting)):
-                self.modules = modules
+        # Bounded, since an adapter's import may wait for a module in whose body this call is made: each for the other.
+        if not _lock.acquire(timeout=_PATIENCE):
+            return
+        try:
+            self._look()
+        finally:
+            _lock.release()
+
+    def _look(self) -> None:
+        modules, self.modules = len(sys.modules), -1  # unless all goes well the next call looks again
+        self.tracing = _state(_TRACING) == "loaded"
+        for library in list(self.waiting):
+            if _state(library) == "loaded":
+                self._connected(library)
+        if "loading" not in map(_state, (_TRACING, *self.waiting)):
+            self.modules = modules
 
     def _connected(self, library: str) -> None:
         tries = self.waiting.pop(library, 0)  # first of all: what an adapter imports may look here too

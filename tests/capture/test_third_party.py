@@ -3,6 +3,7 @@ import builtins
 import importlib
 import importlib.util
 import sys
+import threading
 from collections import Counter
 from types import SimpleNamespace
 
@@ -95,6 +96,35 @@ def test_an_adapter_that_raises_is_tried_again_and_holds_up_no_other(monkeypatch
     assert outcomes == ["broken", "late", "broken", "broken"]
     assert Counter(calls) == {"broken": 3, "late": 2, "sound": 1}
     assert not connections.waiting
+
+
+def test_nobody_waits_for_ever_for_another_thread_to_connect(monkeypatch):
+    """An adapter whose import waits for the module in whose body a call is made: that call goes on unconnected."""
+    importing, done = threading.Event(), threading.Event()
+
+    def adapter(_side, _library):
+        def connect():
+            importing.set()
+            assert done.wait(60)
+
+        return connect
+
+    monkeypatch.setattr(third_party, "TABLE", {"recorder": {"slow": "x:a"}})
+    monkeypatch.setattr(third_party, "adapter", adapter)
+    monkeypatch.setattr(third_party, "_PATIENCE", 0.05)
+    monkeypatch.setitem(sys.modules, "slow", SimpleNamespace())
+    connections = third_party._Connections()
+    other = threading.Thread(target=connections.connect)
+    other.start()
+    assert importing.wait(60)
+
+    connections.connect()  # returns
+
+    done.set()
+    other.join()
+    connections.connect()
+    assert not connections.waiting
+    assert connections.modules == len(sys.modules)
 
 
 async def app(scope, receive, send):
