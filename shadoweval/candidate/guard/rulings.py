@@ -60,7 +60,7 @@ class Rulings:
                 return "inherited", through
             detail = self._decision(name)(name, arguments, caller)
         except Exception as error:  # noqa: BLE001 - whatever a candidate made unreadable
-            detail = f"{name} (can't be read: {error})"
+            detail = f"{name} (can't be read: {str(error) or type(error).__name__})"
         return None if detail is None else (kind, detail)
 
     def _decision(self, name: str) -> Callable[[str, _Arguments, Caller], str | None]:

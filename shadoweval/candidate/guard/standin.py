@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -21,9 +22,10 @@ __all__ = ["stand_in"]
 
 _FLAGS = {"open": 1, "openat": 2}
 _OPENING = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC
+_link = partial(os.link, follow_symlinks=False)  # or a link to a file outside would become that file
 _OF_LINKS: dict[str, Callable[..., None]] = {
-    "link": os.link,
-    "linkat": os.link,
+    "link": _link,
+    "linkat": _link,
     "unlink": os.unlink,
     "unlinkat": os.unlink,
 }
@@ -40,12 +42,24 @@ def stand_in(listener: Listener, question: Question, watched: Watched) -> bool:
     except (OSError, ValueError) as error:
         listener.fail(question, getattr(error, "errno", None) or errno.EPERM)
         return True
+    except Exception:  # noqa: BLE001 - a path that can't be followed, which is refused for that
+        return False
     if descriptor is None:
         listener.fail(question, 0)
         return True
     listener.give(question, descriptor)
     os.close(descriptor)
     return True
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a regular file, without waiting: a candidate may have put a FIFO there, say, which nobody else opens."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, _MODE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _call(question: Question, watched: Watched) -> Callable[[], int | None] | None:
@@ -56,9 +70,9 @@ def _call(question: Question, watched: Watched) -> Callable[[], int | None] | No
         flags = arguments[_FLAGS[name]] & _OPENING | os.O_CLOEXEC | os.O_NOFOLLOW
         beginning = watched.containment is None  # a child that narrows itself, a server that imports
         if beginning and path in {setting.replace("self", str(caller.thread)) for setting in OWN_SETTINGS}:
-            return partial(os.open, path, flags)
+            return partial(_open, path, flags)
         own = _semaphore(path, watched.scratch)
-        return partial(os.open, own, flags, _MODE) if own else None
+        return partial(_open, own, flags) if own else None
     if name not in _OF_LINKS:
         return None
     own = [_semaphore(caller.path(target, arguments), watched.scratch) for target in PATHS[name]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import selectors
 import socket
@@ -23,13 +24,14 @@ from shadoweval.candidate.guard.reports import Report, Reports
 from shadoweval.candidate.guard.rules import KIND
 from shadoweval.candidate.guard.rulings import sends_kill
 from shadoweval.candidate.guard.standin import stand_in
-from shadoweval.candidate.guard.watched import Phase, Watched
+from shadoweval.candidate.guard.watched import Phase, Watched, count, process_of
 from shadoweval.records import Refusal
 
 __all__ = ["Supervisor"]
 
+_log = logging.getLogger(__name__)
+
 _BATCH = 64  # questions answered per visit, so that one candidate can't hold up the others' reports
-_KINDS = 50  # different refusals that are told apart where they are no run's doing
 
 
 class Supervisor:
@@ -43,6 +45,7 @@ class Supervisor:
         phase: of the process that contains itself first; "child" where it is no fork server, but the candidate itself.
         child_policy: what a child may do, by its pid.
         on_event: called with the pid of a child that says what holds it, or is refused something, from any thread.
+        on_failure: called from the thread that answers if it can't go on: nothing is answered any more.
 
     Attributes:
         containment: what holds the fork server, once it said so.
@@ -58,13 +61,14 @@ class Supervisor:
         phase: Phase = "child",
         child_policy: Callable[[int], GuardPolicy] | None = None,
         on_event: Callable[[int], object] = lambda _pid: None,
+        on_failure: Callable[[], object] = lambda: None,
     ) -> None:
         self._reports = Reports()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._reports, selectors.EVENT_READ)
         self._policy = policy
         self._phase: Phase = phase
-        self._child_policy, self._on_event = child_policy or policy.for_child, on_event
+        self._child_policy, self._on_event, self._on_failure = child_policy or policy.for_child, on_event, on_failure
         self._lock = threading.Lock()
         self._listener: Listener | None = None
         self._server: Watched | None = None
@@ -102,10 +106,16 @@ class Supervisor:
         self._thread.start()
 
     def _answer_always(self, woken: socket.socket) -> None:
-        with woken:
-            while not self._closed and (self._listener is not None or self._reports.fileno() >= 0):
-                self._selector.select()
-                self.handle_ready()
+        try:
+            with woken:
+                while not self._closed and (self._listener is not None or self._reports.fileno() >= 0):
+                    self._selector.select()
+                    self.handle_ready()
+        except Exception:  # noqa: BLE001 - without an answer, all that ask would wait for ever
+            _log.exception("the guard's supervisor failed: what it watched is ended")
+            with self._lock:
+                self._drop_listener()
+            self._on_failure()
 
     def serve(self) -> None:
         """The fork server has imported everything: from now on it forks what it is asked for, and does nothing else."""
@@ -232,9 +242,9 @@ class Supervisor:
         refusals.append(refusal)
         watched = self._watched(pid)
         if watched.phase == "importing" or watched.loading:
-            _count(self.at_import, refusal)
+            count(self.at_import, refusal)
         elif watched.phase == "serving":
-            _count(self.left_over, refusal)
+            count(self.left_over, refusal)
         else:
             watched.refusals.append(refusal)
             self._on_event(pid)
@@ -250,16 +260,20 @@ class Supervisor:
         if not isinstance(question, Question):
             return question
         try:
-            watched = self._watched(self._process_of(question.thread))
-            caller = watched.caller(question.thread)
-            if watched.phase == "child" and (watched.containment is None or watched.loading):
-                self._read_reports(refusals)  # it may have narrowed itself since, or have loaded
-        except OSError as error:
-            detail = f"{question.call} (can't be read: {error.strerror})"
-            refusals.append(Refusal(kind=KIND.get(question.call, "kernel"), detail=detail, layer="notify"))
-            _count(self.left_over, refusals[-1])
+            self._judge(listener, question, refusals)
+        except Exception as error:  # noqa: BLE001 - whatever a candidate made of itself: its call fails, no other one
+            why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            detail = f"{question.call} (can't be read: {why})"
+            refusals.append(Refusal(kind=KIND.get(question.call, "kernel"), detail=detail[:500], layer="notify"))
+            count(self.left_over, refusals[-1])
             listener.fail(question, errno.EPERM)
-            return True
+        return True
+
+    def _judge(self, listener: Listener, question: Question, refusals: list[Refusal]) -> None:
+        watched = self._watched(self._process_of(question.thread))
+        caller = watched.caller(question.thread)
+        if watched.phase == "child" and (watched.containment is None or watched.loading):
+            self._read_reports(refusals)  # it may have narrowed itself since, or have loaded
         refused = watched.rulings.refuses(question.call, question.arguments, caller)
         if refused is None:
             watched.killed_itself |= sends_kill(question.call, question.arguments)
@@ -268,7 +282,6 @@ class Supervisor:
             refusal = Refusal(kind=refused[0], detail=refused[1][:500], layer="notify")
             self._refused(watched.pid, refusal, refusals)  # before the answer: the run's report may follow at once
             listener.fail(question, errno.EPERM)
-        return True
 
     def _process_of(self, thread: int) -> int:
         """The process that a thread belongs to; OSError where nobody can tell."""
@@ -276,9 +289,7 @@ class Supervisor:
             return thread
         pid = self._of_thread.get(thread)
         if pid is None or not os.path.exists(f"/proc/{pid}/task/{thread}"):  # noqa: PTH110 - while a call waits
-            with open(f"/proc/{thread}/status", "rb") as status:  # noqa: PTH123 - while a call waits
-                pid = next(int(line.split()[1]) for line in status if line.startswith(b"Tgid:"))
-            self._of_thread[thread] = pid
+            pid = self._of_thread[thread] = process_of(thread)
         return pid
 
     def _drop_listener(self) -> None:
@@ -287,9 +298,3 @@ class Supervisor:
                 self._selector.unregister(self._listener)
             self._listener.close()
             self._listener = None
-
-
-def _count(counter: Counter[Refusal], refusal: Refusal) -> None:
-    if refusal not in counter and len(counter) >= _KINDS:
-        refusal = Refusal(kind=refusal.kind, detail="and others", layer=refusal.layer)
-    counter[refusal] += 1

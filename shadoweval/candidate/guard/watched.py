@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from shadoweval.candidate.guard.caller import Caller
@@ -9,7 +10,9 @@ from shadoweval.candidate.guard.policy import Containment, GuardPolicy
 from shadoweval.candidate.guard.rulings import Rulings
 from shadoweval.records import Refusal
 
-__all__ = ["Phase", "Watched"]
+__all__ = ["Phase", "Watched", "count", "process_of"]
+
+_KINDS = 50  # different refusals that are told apart where they are no run's doing
 
 Phase = Literal["importing", "serving", "child"]
 
@@ -65,3 +68,16 @@ class Watched:
         if self._caller is not None:
             self._caller.close()
             self._caller = None
+
+
+def process_of(thread: int) -> int:
+    """The process that a thread belongs to; OSError where nobody can tell."""
+    with open(f"/proc/{thread}/status", "rb") as status:  # noqa: PTH123 - while a call waits
+        return next(int(line.split()[1]) for line in status if line.startswith(b"Tgid:"))
+
+
+def count(counter: Counter[Refusal], refusal: Refusal) -> None:
+    """Count a refusal that is no run's doing; beyond so many different ones as another one of its kind."""
+    if refusal not in counter and len(counter) >= _KINDS:
+        refusal = Refusal(kind=refusal.kind, detail="and others", layer=refusal.layer)
+    counter[refusal] += 1
