@@ -278,6 +278,7 @@ class ArmRunner:
         for child in list(self.fork_server.children.values()):
             if child.runs:
                 child.kill("killed", _CANCELLED)
+        self.fork_server.abandon_forks()
         self._queue.wake_all()
 
     def drain(self) -> None:

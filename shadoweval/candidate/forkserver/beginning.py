@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from shadoweval.candidate.forkserver.wire import Ready, Start
 
-__all__ = ["environment", "loading_in_each_child", "with_own_scratch"]
+__all__ = ["environment", "exit_status", "in_loop", "loading_in_each_child", "with_own_scratch"]
 
 _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
@@ -49,3 +52,25 @@ def with_own_scratch(spec: Start) -> Start:
     scratch = tempfile.mkdtemp(dir=spec.scratch)
     guard = spec.guard and msgspec.structs.replace(spec.guard, scratch=scratch)
     return msgspec.structs.replace(spec, scratch=scratch, guard=guard)
+
+
+def exit_status(process: subprocess.Popen[bytes] | None) -> str:
+    """How a fork server ended, in words."""
+    if process is None:
+        return "unknown"
+    try:
+        status = process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return "still there"
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def in_loop(callback: Callable[..., object]) -> Callable[..., None]:
+    """A function for any thread that has `callback` called in the running loop, so long as there is that loop."""
+    loop = asyncio.get_running_loop()
+
+    def call(*arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(callback, *arguments)
+
+    return call

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from shadoweval.candidate.forkserver.beginning import environment, loading_in_each_child, with_own_scratch
+from shadoweval.candidate.forkserver import beginning
 from shadoweval.candidate.forkserver.refused import broken_by_refusals, remarks
 from shadoweval.candidate.forkserver.wire import (
     READ_BYTES,
@@ -40,6 +40,9 @@ _RUN: Final = (
 _FORK: Final = b"f"
 _END_SECONDS: Final = 0.5
 """Seconds in which a fork server may end in good order."""
+_FORK_SECONDS: Final = 20.0
+"""Seconds in which a fork server forks, or `Limits.start_seconds` if that is less."""
+_DIED: Final = "The candidate's fork server died before it had forked."
 
 
 class _PendingFork:
@@ -54,7 +57,7 @@ class ForkServerClient:
     """Has children of one target: `spec` says what the fork server imports, and how its children run."""
 
     def __init__(self, spec: Start) -> None:
-        self.spec, self.limits = with_own_scratch(spec), spec.limits
+        self.spec, self.limits = beginning.with_own_scratch(spec), spec.limits
         self.supervisor: Supervisor | None = None
         """Who watches the fork server and its children; None: there is no guard."""
         self.ready: Ready | None = None
@@ -80,7 +83,7 @@ class ForkServerClient:
             ready = await self._started()
             if ready.uncarried and not self.spec.each:
                 self._lose_server()
-                self.spec = loading_in_each_child(self.spec, ready)
+                self.spec = beginning.loading_in_each_child(self.spec, ready)
                 await self._started()
                 ready.remarks.append(f"each process imports and warms up for itself: loading made {ready.uncarried}")
             if self.ready is None or not self.spec.each or ready.uncarried:
@@ -104,7 +107,7 @@ class ForkServerClient:
             why = f"importing it took longer than {self.limits.start_seconds:g} s"
             mend = "Raise Limits.start_seconds, or do less at import."
         elif isinstance(error, CandidateError):
-            status = self._exit_status()
+            status = beginning.exit_status(self._process)
             if self.ready is not None:  # it could be imported before: someone killed it
                 return CandidateError(f"The candidate's fork server died while it was started again ({status}).")
             why = f"its process died while importing it ({status})"
@@ -124,7 +127,7 @@ class ForkServerClient:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
                 [sys.executable, "-c", code],
                 pass_fds=(theirs.fileno(), on_refusal)[: 1 if supervisor is None else 2],
-                env=environment(),
+                env=beginning.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -139,16 +142,20 @@ class ForkServerClient:
         """The supervisor of the next fork server: the last one's children are gone."""
         if self.spec.guard is None:
             return None
-        loop = asyncio.get_running_loop()
-
-        def notice(pid: int) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._noticed, pid)
-
-        supervisor = Supervisor(self.spec.guard, phase="importing", on_event=notice)
+        supervisor = Supervisor(
+            self.spec.guard,
+            phase="importing",
+            on_event=beginning.in_loop(self._noticed),
+            on_failure=beginning.in_loop(lambda: self._unanswered(supervisor)),
+        )
         if self.supervisor is not None:  # the server before imported the same, where children do so from now on
             supervisor.at_import.update(self.supervisor.at_import)
         return supervisor
+
+    def _unanswered(self, supervisor: Supervisor) -> None:
+        """The guard's questions are answered no more: what it held is ended, and the next fork begins anew."""
+        if supervisor is self.supervisor and self._channel is not None:
+            self._lose_server()
 
     def _noticed(self, pid: int) -> None:
         child = self.children.get(pid)
@@ -176,15 +183,6 @@ class ForkServerClient:
         self._channel = channel
         loop.add_reader(channel, self._readable)
         return answer
-
-    def _exit_status(self) -> str:
-        if self._process is None:
-            return "unknown"
-        try:
-            status = self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            return "still there"
-        return f"signal {-status}" if status < 0 else f"exit status {status}"
 
     def _readable(self) -> None:
         assert self._channel is not None
@@ -228,7 +226,7 @@ class ForkServerClient:
 
         Raises:
             TargetError: the target can no longer be imported.
-            CandidateError: the fork server died before it had forked.
+            CandidateError: the fork server died before it had forked, or did not fork in time.
         """
         await self.start()
         if self._channel is None:
@@ -244,14 +242,30 @@ class ForkServerClient:
                 socket.send_fds(self._channel, [_FORK], [theirs.fileno()])
             except OSError:
                 self._lose_server()
-        return await fork.child
+        seconds = min(_FORK_SECONDS, self.limits.start_seconds)
+        try:
+            return await asyncio.wait_for(fork.child, seconds)
+        except TimeoutError:
+            why = (
+                f"The candidate's fork server did not fork within {seconds:g} s, and was ended. Look for a lock that "
+                "os.register_at_fork(...) of the target or a library waits for, and a thread that holds it."
+            )
+            if fork in self._pending:  # else it was lost meanwhile
+                self._lose_server(why)
+            raise CandidateError(why) from None
+
+    def abandon_forks(self) -> None:
+        """Fail what waits for a child; a child that comes all the same is ended."""
+        for fork in self._pending:
+            if not fork.child.done():
+                fork.child.set_exception(CandidateError("Nobody waits for the process any more."))
 
     @property
     def refused(self) -> tuple[str, ...]:
         """What was refused in the fork server and is no run's doing, in words, with the line that would allow it."""
         return remarks(self.supervisor)
 
-    def _lose_server(self) -> None:
+    def _lose_server(self, why: str = _DIED) -> None:
         """It is gone, and its children with it; the next fork starts another."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
@@ -262,7 +276,7 @@ class ForkServerClient:
         for fork in pending_forks:
             fork.channel.close()
             if not fork.child.done():
-                fork.child.set_exception(CandidateError("The candidate's fork server died before it had forked."))
+                fork.child.set_exception(CandidateError(why))
         children, self.children = list(self.children.values()), {}
         for child in children:
             child.orphaned()
