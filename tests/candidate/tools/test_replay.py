@@ -12,6 +12,8 @@ from shadoweval.candidate.tools.session import Session
 from shadoweval.capture import UNCOPYABLE
 
 ORDER = {"order": "K-1"}
+NOWHERE = msgspec.msgpack.Ext(4, msgspec.msgpack.encode(["no_such_module:Thing", {}]))
+"""A recorded object of a class that this process does not have."""
 
 
 def session(calls, tmp_path, **settings):
@@ -55,6 +57,7 @@ TRUTH = {
     "an argument too few": ([call("look", {**ORDER, "more": 1}, "a")], [ORDER], [MISS]),
     "a failed call": ([call("look", ORDER, error="KeyError: 'K-1'")], [ORDER], [("replayed", "KeyError: 'K-1'")]),
     "another tool's call": ([call("list", ORDER, "a")], [ORDER], [MISS]),
+    "a class that is not there": ([call("look", ORDER, NOWHERE)], [ORDER], [MISS]),
     "what could not be copied": ([call("look", ORDER, {UNCOPYABLE: "a cursor"})], [ORDER], [MISS]),
     "a date": ([call("look", {"on": dt.date(2026, 1, 2)}, "a")], [{"on": dt.date(2026, 1, 2)}], [("replayed", "a")]),
     "another date": ([call("look", {"on": dt.date(2026, 1, 2)}, "a")], [{"on": dt.date(2026, 1, 3)}], [MISS]),
