@@ -26,7 +26,7 @@ PACKAGES = {
     "chromadb": "import chromadb",
     "concurrent.futures": "import concurrent.futures as f; assert f.ThreadPoolExecutor(2).submit(int, 7).result() == 7",
     "datasets": "import datasets",
-    "duckdb": "import duckdb; assert duckdb.sql('select 42').fetchone() == (42,)",
+    "duckdb": "import duckdb; assert duckdb.connect().execute('select 42').fetchall() == [(42,)]",
     "fastapi": "import fastapi; fastapi.FastAPI()",
     "google.protobuf": "import google.protobuf.message",
     "grpc": "import grpc; grpc.insecure_channel('127.0.0.1:1')",

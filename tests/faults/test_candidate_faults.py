@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 from candidate_rig import envelope, pool_of
 
 from shadoweval import Limits
+from shadoweval.capture import UNCOPYABLE
 
 MIB = 1 << 20
 # Long enough for a run of microseconds on a machine that has other work, too.
@@ -126,7 +127,7 @@ def lives(pid):
 
 
 def test_strange_values_are_left_out():
-    """A returned value that can't be copied costs the value, not the run."""
+    """What of a returned value can't be copied costs itself, not the run: its place says what was there."""
 
     async def run():
         async with pool_of("returns_strange", module="faulty_candidates") as pool:
@@ -135,4 +136,7 @@ def test_strange_values_are_left_out():
     observation = asyncio.run(run())
 
     assert observation.failure is None
-    assert observation.outcome.value is None
+    assert observation.outcome.value == {
+        "socket": {UNCOPYABLE: "socket.socket"},
+        "lambda": {UNCOPYABLE: "builtins.function"},
+    }
