@@ -23,6 +23,7 @@ PROMISES = {
     "candidate/guard/test_escapes.py": "ways around all layers of the guard together",
     "candidate/test_bounds.py": "memory and disk are bounded wherever they are taken",
     "candidate/test_contained_import.py": "a candidate's module is imported as contained as its queries are answered",
+    "candidate/test_meddling.py": "what candidates do to the guard's supervisor and to the fork server",
     "candidate/test_popular_packages.py": "packages that pipelines use are imported contained",
     "evaluation/test_circumstances.py": "what makes an earlier look's state worthless",
     "evidence/test_documentation.py": "the numbers of docs/statistics.md",

@@ -1,6 +1,7 @@
 """A mirrored runnable is the runnable that it was, and each input is one query."""
 
 import asyncio
+import threading
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -254,13 +255,14 @@ def _answers(runnable, how, config):
 
 
 def test_what_was_not_sampled_is_not_copied(kept, mirror_with, monkeypatch):
-    """The decision comes first; what is larger than a query may be, or no text, is left out by name."""
+    """The decision comes first; what is larger than a query may be, or can not be copied, is left out by name."""
     copied = []
     plain = mirror_keywords.codec.plain
     monkeypatch.setattr(
         mirror_keywords.codec, "plain", lambda value, **limits: (copied.append(limits), plain(value, **limits))[1]
     )
-    config = {"configurable": {"rows": tuple("x" * 100 for _ in range(100)), "user": ("ann \ud83d",), "plan": "gold"}}
+    rows = tuple("x" * 100 for _ in range(100))
+    config = {"configurable": {"rows": rows, "user": (threading.Lock(),), "plan": "gold"}}
     for sample in (0.0, 1e-12):
         mirrored(RunnableLambda(str), mirror_with(sample=sample)).invoke("why", config)
     assert not copied
