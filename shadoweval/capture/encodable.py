@@ -186,7 +186,7 @@ def _learnt(value: Any) -> Any:
             return read(value)
     if hasattr(kind, "dtype"):
         return _numbers(value)
-    if kind.__module__ in _BY_TEXT:
+    if kind.__module__.partition(".")[0] in _BY_TEXT:  # `pathlib._local` since Python 3.13
         return str(value)
     raise NotImplementedError
 

@@ -37,7 +37,11 @@ _MAKERS: Final = frozenset({"copyreg:__newobj__", "copyreg:__newobj_ex__", "copy
 """Their first argument is the class, their second what a kind of text, number or tuple holds."""
 _KINDS_OF: Final = frozenset({"builtins.bytearray", "collections.Counter"})
 """What is read as what it is made of."""
-_PATHS: Final = ("pathlib.PosixPath", "pathlib.PurePosixPath", "pathlib.WindowsPath", "pathlib.PureWindowsPath")
+_PATHS: Final = tuple(
+    f"{module}.{name}"
+    for module in ("pathlib", "pathlib._local")  # the second since Python 3.13
+    for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+)
 _KNOWN: Final[dict[str, Callable[..., Any]]] = {
     "datetime.timedelta": dt.timedelta,
     **dict.fromkeys(_PATHS, lambda *parts: str(PurePath(*parts))),

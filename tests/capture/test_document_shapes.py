@@ -7,6 +7,7 @@ import dataclasses
 import sqlite3
 import uuid
 from collections import namedtuple
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,20 +97,23 @@ class Frame:
         return len(self.rows)
 
 
-def database() -> Any:
+def selected(rows: Any) -> Any:
+    """What `rows` takes of a query's result; nothing of the database stays open."""
     engine = create_engine("sqlite://")
-    connection = engine.connect()
-    connection.execute(text("create table d (doc_id text, body text, similarity real)"))
-    connection.execute(text("insert into d values ('a', 'the first text', 0.9), ('b', 'the second text', 0.5)"))
-    return connection
+    with engine.connect() as connection:
+        connection.execute(text("create table d (doc_id text, body text, similarity real)"))
+        connection.execute(text("insert into d values ('a', 'the first text', 0.9), ('b', 'the second text', 0.5)"))
+        taken = rows(connection.execute(text("select doc_id, body, similarity from d")))
+    engine.dispose()
+    return taken
 
 
 def sqlite_rows() -> Any:
-    connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
-    return connection.execute(
-        "select 'a' as id, 'the first text' as content, 0.9 as score union all select 'b', 'the second text', 0.5"
-    ).fetchall()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        return connection.execute(
+            "select 'a' as id, 'the first text' as content, 0.9 as score union all select 'b', 'the second text', 0.5"
+        ).fetchall()
 
 
 Result = namedtuple("Result", "documents scores")  # noqa: PYI024 - as bm25s has it
@@ -179,8 +183,8 @@ SHAPES: dict[str, Any] = {
     "rows (number, score)": [(3, 0.9), (5, 0.5)],
     "lists [id, score]": [["a", 0.9], ["b", 0.5]],
     "named tuples": [Row("a", "t", 0.9), Row("b", "t", 0.5)],
-    "SQLAlchemy rows": database().execute(text("select doc_id, body, similarity from d")).fetchall(),
-    "SQLAlchemy mappings": database().execute(text("select doc_id, body, similarity from d")).mappings().all(),
+    "SQLAlchemy rows": selected(lambda result: result.fetchall()),
+    "SQLAlchemy mappings": selected(lambda result: result.mappings().all()),
     "sqlite3 rows": sqlite_rows(),
     "LlamaIndex nodes": [NodeWithScore(Node("a", "t"), 0.9), NodeWithScore(Node("b", "t"))],
     "LlamaIndex response": SimpleNamespace(response="x", source_nodes=[NodeWithScore(Node(i, "t")) for i in "ab"]),
