@@ -39,8 +39,7 @@ def test_children_of_a_process_with_torch_do_not_hang():
 
     assert first.outcome.answer == alone.outcome.answer == again.outcome.answer
     assert crashed.failure.kind == "crash"
-    _containment, *unusual = remarks["new"]
-    assert all("tqdm_monitor" in remark for remark in unusual)  # the progress bars' own, idle
+    assert remarks["new"][0].startswith("no guard")
     assert first.duration < 120
 
 
