@@ -73,25 +73,30 @@ def timed(experiment: Experiment, store: SqlStore, clock: FixedClock) -> float:
     return time.process_time() - began
 
 
-def leave_a_million(experiment: Experiment, store: SqlStore, pairs: int) -> int:
-    """As if the store held a million judged pairs; returns the bytes of what such a look leaves."""
+def leave_a_million(experiment: Experiment, store: SqlStore, pairs: int) -> tuple[int, int]:
+    """As if the store held a million judged pairs; returns the bytes of the state and of its segments."""
     columns, progress = made_columns(pairs), Progress(experiment)
     progress.trial.add(columns)
-    state = progress.to_state()
-    assert store.look("bench", "new", purpose=purpose_of(experiment)).save(state, purpose=purpose_of(experiment))
-    return len(state)
+    state, segments = progress.to_state()
+    purpose = purpose_of(experiment)
+    assert store.look("bench", "new", purpose=purpose).save(state, purpose=purpose, segments=segments)
+    return len(state), sum(map(len, segments.values()))
+
+
+def experiment_in(folder: str) -> Experiment:
+    return Experiment(
+        name="bench",
+        candidates={"new": "app:new"},
+        scorers=[Cheap()],
+        gates=GATES,
+        settings=Settings(home=folder),
+    )
 
 
 def main() -> None:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as folder:
-        experiment = Experiment(
-            name="bench",
-            candidates={"new": "app:new"},
-            scorers=[Cheap()],
-            gates=GATES,
-            settings=Settings(home=folder),
-        )
+        experiment = experiment_in(folder)
         clock = FixedClock()
         clock.tick(timedelta(days=90).total_seconds())
         with SqlStore(f"sqlite:///{folder}/bench.db") as store:
@@ -106,12 +111,12 @@ def main() -> None:
             fill(store, 1 + pairs, NEW)
             more = timed(experiment, store, clock)
             print(f"next look:   {pairs:>9,} pairs known {idle:6.2f} s, and {NEW:,} new {more:.2f} s")
-            size = leave_a_million(experiment, store, 1_000_000)
+            size, segments = leave_a_million(experiment, store, 1_000_000)
             looks = [timed(experiment, store, clock) for _ in range(3)]
             fill(store, 1 + pairs + NEW, NEW)
             more = timed(experiment, store, clock)
     print(f"next looks:  1,000,000 pairs known {', '.join(f'{s:.2f}' for s in looks)} s, and {NEW:,} new {more:.2f} s")
-    print(f"state of 1,000,000 pairs: {size / 1e6:.1f} MB")
+    print(f"state of 1,000,000 pairs: {size / 1e6:.1f} MB, and {segments / 1e6:.1f} MB in segments, written once")
     print(f"bar: at most {BAR:g} s for 1,000,000 pairs: {'ok' if max(*looks, more) <= BAR else 'MISSED'}")
 
 

@@ -92,7 +92,7 @@ class Mirrored(Target):
             self.first_calls += 1
             if not self.ring or self.idle:
                 return
-            if getattr(self.transport, "ring", False):
+            if getattr(self.transport, "collector", None):
                 self._go_round(call)
                 return
             time.sleep(0.01)
@@ -117,7 +117,7 @@ class Mirrored(Target):
     @property
     def waiting(self) -> int:
         """Bytes in the ring that the collector has not written yet."""
-        ring = getattr(self.transport, "_ring", None)
+        ring = getattr(getattr(self.transport, "way", None), "ring", None)
         return 0 if ring is None else ring.waiting
 
     def flush(self) -> None:

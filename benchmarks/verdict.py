@@ -7,14 +7,14 @@ CPU seconds of this process, generation of the arrays not counted.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 
-from shadoweval.evidence.slices import AttributeColumn
+from shadoweval.evidence.profiles import AttributeColumn
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
 from shadoweval.verdict.assessment import assess
@@ -46,7 +46,7 @@ GATES = [
 ]
 
 
-def score_columns(metric: Metric, rng: np.random.Generator, ease: np.ndarray) -> ScoreColumns:
+def score_columns(metric: Metric, rng: np.random.Generator, ease: np.ndarray, *, again: np.ndarray) -> ScoreColumns:
     n = ease.size
 
     def one_arm() -> np.ndarray:
@@ -65,7 +65,7 @@ def score_columns(metric: Metric, rng: np.random.Generator, ease: np.ndarray) ->
         incumbent_scored=all_of_them,
         candidate_scored=all_of_them,
         noise=one_arm(),
-        noise_scored=rng.random(n) < 0.2,
+        noise_scored=again,
         versions=frozenset({"1"}),
     )
 
@@ -73,13 +73,14 @@ def score_columns(metric: Metric, rng: np.random.Generator, ease: np.ndarray) ->
 def made_columns(n: int) -> Columns:
     rng = np.random.default_rng(3)
     ease = rng.random(n)
+    again = rng.random(n) < 0.2  # on these queries the incumbent was run again, for all metrics
     plan, language, topic = rng.integers(0, 3, n), rng.integers(0, 5, n), rng.integers(0, 12, n)
     return Columns(
         asked_at=1.7e9 + np.arange(n) * 0.1,
-        key=rng.permutation(n).astype(np.uint64),
+        key=rng.integers(0, 2**64, n, dtype=np.uint64),  # ids are hashes
         cluster=np.zeros(n, dtype=np.uint64),
         alone=np.ones(n, dtype=bool),
-        scores={metric.name: score_columns(metric, rng, ease) for metric in METRICS},
+        scores={metric.name: score_columns(metric, rng, ease, again=again) for metric in METRICS},
         attributes={
             "plan": AttributeColumn(codes=plan, values=("free", "pro", "team")),
             "language": AttributeColumn(codes=language, values=("en", "de", "fr", "es", "ja")),
@@ -103,8 +104,10 @@ def main() -> None:
     print(f"{n:,} pairs, {len(GATES)} gates, {len({s.slice for s in judgement.slices})} slices")
     print(f"taking in {added - began:.2f} s, judging {ended - added:.2f} s, together {ended - began:.2f} s CPU")
     state = trial.to_state()
-    state["keys"] = []
-    print(f"state without the keys of the queries: {len(json.dumps(state)) / 1000:.0f} kB; keys: 8 bytes a query")
+    books = [state["evidence"], *(side["evidence"] for side in state["sides"].values())]
+    size = len(msgspec.msgpack.encode(state))
+    keys = sum(len(content) for book in books for _, _, content in book["units"]["segments"])
+    print(f"state without the keys of the queries: {(size - keys) / 1000:.0f} kB; keys: {keys / n:.1f} bytes a query")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""Loads what the pipelines need before a candidate's process is shut off from the world."""
+"""Loads what a pipeline needs before its process is shut off from the world."""
 
 from __future__ import annotations
 
-from tqdm import tqdm
+import sys
 
-from pipelines import documentation_bm25, documentation_hybrid
+from tqdm import tqdm
 
 __all__ = ["documentation"]
 
+_ASSISTANTS = ("pipelines.documentation_bm25", "pipelines.documentation_hybrid")
+
 
 def documentation() -> None:
-    """Build both assistants' chains, so that the first question of a process is no slower than the next."""
+    """Build the chain of the assistant that runs here, so that its first question is no slower than the next."""
     tqdm.monitor_interval = 0  # The embedding model's progress bars would start a thread, and this process forks.
-    for pipeline in (documentation_bm25, documentation_hybrid):
-        pipeline.answer("How do I sort a list?")
+    for assistant in _ASSISTANTS:
+        if (pipeline := sys.modules.get(assistant)) is not None:  # a target is imported before it is warmed up
+            pipeline.answer("How do I sort a list?")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shadoweval.capture import record_hits, record_model_call, retriever, step, tool
     from shadoweval.errors import ShadowEvalError
     from shadoweval.evaluation.evaluate import evaluate
+    from shadoweval.evaluation.labelling import label
     from shadoweval.experiment import Experiment
     from shadoweval.mirror import redact_secrets
     from shadoweval.records import Hit, Labels, Outcome, Pair, PairScore, Query, Scored, ToolCall, Unscored, Verdict
@@ -70,6 +71,7 @@ __all__ = [
     "at_most",
     "better",
     "evaluate",
+    "label",
     "load_experiment",
     "no_worse",
     "open_receiver",
@@ -94,6 +96,7 @@ _HOMES: Final = {
     "shadoweval.capture": ("record_hits", "record_model_call", "retriever", "step", "tool"),
     "shadoweval.errors": ("ShadowEvalError",),
     "shadoweval.evaluation.evaluate": ("evaluate",),
+    "shadoweval.evaluation.labelling": ("label",),
     "shadoweval.experiment": ("Experiment",),
     "shadoweval.mirror": ("redact_secrets",),
     "shadoweval.records": (

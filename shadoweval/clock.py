@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from shadoweval.errors import SettingsError
 
-__all__ = ["Clock", "Seconds", "parse_span", "utc_now"]
+__all__ = ["Clock", "Seconds", "parse_since", "parse_span", "utc_now"]
 
 Clock: TypeAlias = Callable[[], datetime]
 """Gives the time now, as an aware datetime in UTC."""
@@ -39,3 +39,18 @@ def parse_span(text: str, *, name: str = "span") -> timedelta:
     if not match or float(match["number"]) <= 0:
         raise SettingsError(name, text, why="write a number and s, m, h or d, for instance 30m or 24h")
     return timedelta(**{_UNITS[match["unit"]]: float(match["number"])})
+
+
+def parse_since(text: str, *, name: str = "since") -> timedelta | datetime:
+    """The span that `24h` stands for, or the time that `2026-01-31T12:00Z` does.
+
+    Raises:
+        SettingsError: neither, or a time without its zone.
+    """
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return parse_span(text, name=name)
+    if time.tzinfo is None:
+        raise SettingsError(name, text, why=f"say in which zone: {time:%Y-%m-%dT%H:%M}Z is UTC")
+    return time.astimezone(UTC)

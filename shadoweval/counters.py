@@ -2,8 +2,8 @@
 
 One small memory-mapped file a process. Adding is a write to memory: no system call, nothing to flush, and SIGKILL
 loses none of it, since the page belongs to the kernel. The file is a line of JSON with the names, padded to `_HEAD`
-bytes, then one unsigned 64-bit little-endian number a name, then as many again: what the process counted elsewhere (in
-memory that it shares with another process, which copies the numbers here; a reader adds both).
+bytes, then one unsigned 64-bit little-endian number a name. Files of earlier versions have as many numbers again, which
+are added.
 
 There is no lock where the interpreter has one: CPython lets another thread, or a signal handler, run only at calls,
 jumps back and the beginnings of functions, and between reading a slot and writing it there is none of them. Without a
@@ -21,11 +21,13 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ALIKE", "LOSSES", "NAMES", "Counters", "copy_counts", "read_counters"]
+from shadoweval.private import open_private
+
+__all__ = ["ALIKE", "LOSSES", "NAMES", "Counters", "counters_file", "read_counters", "write_numbers"]
 
 ALIKE: Final = (
     "off",
@@ -63,7 +65,7 @@ NAMES: Final = ("eligible", "mirrored", *LOSSES)
 """What becomes of calls."""
 _HEAD: Final = 4096
 _SLOTS: Final = 128
-_COPY: Final = _HEAD + _SLOTS * 8
+_SECOND: Final = _HEAD + _SLOTS * 8
 _locked: Final[weakref.WeakSet[Counters]] = weakref.WeakSet()
 
 
@@ -105,12 +107,11 @@ class Counters:
         self._lock = None if _UNDIVIDED else threading.RLock()
 
     def _mapped(self, path: Path) -> mmap.mmap:
-        head = json.dumps({"pid": os.getpid(), "began": time.time(), "names": self.names}).encode() + b"\n"
         partial = path.with_suffix(".partial")
-        with partial.open("w+b") as file:
-            file.write(head.ljust(_HEAD, b" ") + bytes(2 * _SLOTS * 8))
+        with os.fdopen(open_private(partial, os.O_RDWR | os.O_TRUNC), "w+b") as file:
+            file.write(counters_file(self.names))
             file.flush()
-            memory = mmap.mmap(file.fileno(), _COPY)
+            memory = mmap.mmap(file.fileno(), _HEAD + _SLOTS * 8)
         partial.replace(path)
         return memory
 
@@ -151,22 +152,33 @@ def read_counters(path: Path) -> dict[str, int]:
     content = path.read_bytes()
     names = json.loads(content[:_HEAD])["names"]
     slots = struct.unpack_from(f"<{_SLOTS}Q", content, _HEAD)
-    copied = struct.unpack_from(f"<{_SLOTS}Q", content.ljust(_COPY + _SLOTS * 8, b"\0"), _COPY)
+    copied = struct.unpack_from(f"<{_SLOTS}Q", content.ljust(_SECOND + _SLOTS * 8, b"\0"), _SECOND)
     return {name: n + m for name, n, m in zip(names, slots, copied, strict=False) if n + m}
 
 
-def copy_counts(descriptor: int, numbers: bytes) -> None:
-    """Write what the file's process has counted elsewhere, from its first call on, into the file.
+def counters_file(names: Iterable[str]) -> bytes:
+    """The content of a file in which `write_numbers` keeps what others count; nothing is counted so far."""
+    return _head(names) + bytes(_SLOTS * 8)
 
-    Args:
-        descriptor: Another process's counters file, open for writing.
-        numbers: As they lie in memory; they replace those of the last time.
+
+def write_numbers(path: Path, numbers: Sequence[int]) -> None:
+    """Replace all numbers of such a file, in the order of its names.
 
     Raises:
         OSError: not written, or not all of it.
     """
-    if os.pwrite(descriptor, numbers, _COPY) != len(numbers):
-        raise OSError(errno.ENOSPC, "only a part could be written")
+    content = struct.pack(f"<{len(numbers)}Q", *numbers)
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        if os.pwrite(descriptor, content, _HEAD) != len(content):
+            raise OSError(errno.ENOSPC, "only a part could be written")
+    finally:
+        os.close(descriptor)
+
+
+def _head(names: Iterable[str]) -> bytes:
+    head = {"pid": os.getpid(), "began": time.time(), "names": tuple(names)}
+    return (json.dumps(head).encode() + b"\n").ljust(_HEAD, b" ")
 
 
 def _after_fork() -> None:

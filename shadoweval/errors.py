@@ -17,7 +17,8 @@
     ├── CaseFileError                   a line of a case file that can't be read
     ├── SettingsError                   a setting with a value that can't be used
     ├── StoreError                      the store can't be used
-    │   └── NewerDatabaseError          its schema is newer than this version
+    │   ├── NewerDatabaseError          its schema is newer than this version
+    │   └── UnstorableError             it can't hold one of these records; without it the others can be kept
     ├── MissingExtraError               an optional dependency isn't installed
     ├── WrongModelWeightsError          model weights with another hash than the pinned one
     ├── FlagFileError                   a flag file that can't be used
@@ -27,14 +28,8 @@
     ├── ToolFailedError                 a tool call answered with the recorded one's failure
     └── CandidateError                  a candidate process that can't be started
 
-Catch the root to catch all of them::
-
-    try:
-        evaluation = evaluate(experiment, since=timedelta(hours=24))
-    except ShadowEvalError as error:
-        log.error("no evaluation: %s", error)
-
-Each message says what happened, why, and how to mend it; the objects stay on the exception as attributes.
+Catch the root to catch all of them. Each message says what happened, why, and
+how to mend it; the objects stay on the exception as attributes.
 """
 
 from __future__ import annotations
@@ -67,13 +62,13 @@ __all__ = [
     "UnknownArgumentError",
     "UnknownCandidateError",
     "UnknownMetricError",
+    "UnstorableError",
     "WrongModelWeightsError",
     "closest",
 ]
 
 
-_SHOWN = 200
-"""Characters of a wrong value that its error shows."""
+_SHOWN = 200  # characters of a wrong value that its error shows
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -192,8 +187,8 @@ class UncopyableError(CodecError):
     """A value that can't become bytes, so the call is not mirrored (a reference would not be a snapshot)."""
 
     def __init__(self, path: str, why: str) -> None:
-        self.path, self.why = path, why
-        super().__init__(f"Can't copy {path or 'the value'}: {why}.")
+        self.path, self.why = path, why.encode("utf-8", "replace").decode()  # a class may say anything of itself
+        super().__init__(f"Can't copy {path or 'the value'}: {self.why}.")
 
 
 class TooLargeError(UncopyableError):
@@ -221,7 +216,13 @@ class SettingsError(ShadowEvalError):
 
 
 class StoreError(ShadowEvalError):
-    """The store can't be used."""
+    """The store can't be used; `passing`: by what may be gone at the next try."""
+
+    passing = False
+
+
+class UnstorableError(StoreError):
+    """The store works, and can't hold one of the records that it was given, however often it is tried."""
 
 
 class NewerDatabaseError(StoreError):

@@ -15,7 +15,6 @@ def answer(question: str) -> str: ...
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -45,6 +44,7 @@ from shadoweval.checks import (
 from shadoweval.errors import ArgumentError, ExperimentError, UnknownCandidateError
 from shadoweval.mirror import Mirror
 from shadoweval.mirror.decorator import MAX_BYTES
+from shadoweval.mirror.outlet import Outlet
 from shadoweval.mirror.plan import now
 from shadoweval.protocols import Redactor, Scorer, Transport
 from shadoweval.records import INCUMBENT, Arm
@@ -132,10 +132,10 @@ class Experiment:
         self.hit_id, self._hit_id = hit_id, checked_hit_id("hit_id", hit_id)
         self.redact = checked_function("redact", redact)
         traffic = _checked_group("traffic", traffic, Traffic)
-        self._transport, self._mounted = traffic.transport, list[Mirror]()
+        self._outlet = Outlet(self.name, traffic.transport or self._opened_transport, None)
         self._settings = None if settings is None else checked_instance("settings", settings, Settings)
         self.admission = Admission(
-            self.name, traffic, settings=lambda: self.settings, counters=self._counted, sampled=self._sampled
+            self.name, traffic, settings=lambda: self.settings, counters=self._outlet.counts, sampled=self._sampled
         )
 
     def __repr__(self) -> str:
@@ -237,13 +237,15 @@ class Experiment:
         if entry is not None:
             checked_target(entry, what="entry")
         self.redact = self.redact or redact
-        mirror = Mirror(
+        from shadoweval.transport import prepare  # noqa: PLC0415 - who imports an experiment may mirror nothing
+
+        prepare()
+        return Mirror(
             experiment=self.name,
-            transport=self._opened_transport,
+            transport=self._outlet,
             sample=sample,
             control=control,
             salt=salt,
-            decide=self.admission.decide,
             attributes=attributes,
             unit=unit,
             text=text,
@@ -256,13 +258,10 @@ class Experiment:
             versions=versions,
             redact=redact or self.redact,
             max_bytes=checked_number("mirror(max_bytes)", max_bytes, low=1, whole=True),
-            observe=self.admission.breaker.observe,
-            charge=self.admission.charge,
+            **self.admission.guards,
             entry=entry,
             clock=clock,
         )
-        self._mounted.append(mirror)
-        return mirror
 
     @checked_keywords()
     def kill(self, reason: str = "") -> None:
@@ -275,21 +274,14 @@ class Experiment:
         return self.admission.switch.resume(reason)
 
     def _opened_transport(self) -> Transport:
-        if self._transport is None:
-            from shadoweval.transport import shared_transport  # noqa: PLC0415 - no file before the first mirrored call
+        from shadoweval.transport import shared_transport  # noqa: PLC0415 - no file before the first mirrored call
 
-            self._transport = shared_transport(self.spool)
-        return self._transport
-
-    def _counted(self) -> Counter[str]:
-        """What became of calls in this process, all mountings together."""
-        counters = {id(main): main for main in (mirror.outlet.ledger.main for mirror in self._mounted)}
-        return sum((Counter(main.snapshot()) for main in counters.values()), Counter[str]())
+        return shared_transport(self.spool)
 
     def _sampled(self) -> float | None:
         """The smallest share that a mounting of this process lets through; None: there is no mounting."""
-        shares = (mirror.plan.sample * (1.0 - mirror.plan.control) for mirror in self._mounted)
-        return min(shares, default=None)
+        plans = [site.plan for site in list(self._outlet.sites)]
+        return min((plan.sample * (1.0 - plan.control) for plan in plans), default=None)
 
 
 def _checked_group(what: str, options: _G | None, kind: type[_G]) -> _G:

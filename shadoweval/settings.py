@@ -6,21 +6,35 @@ The environment wins over the file, the file over the defaults::
     home = ".shadoweval"                      # SHADOWEVAL_HOME
     store = "sqlite:///.shadoweval/shadow.db" # SHADOWEVAL_STORE
     retention = "30d"                         # SHADOWEVAL_RETENTION
+    webhook = "https://chat.example/hooks/x"  # SHADOWEVAL_WEBHOOK
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from shadoweval.checks import checked_keywords
 from shadoweval.clock import parse_span
 from shadoweval.errors import SettingsError, closest
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["Settings", "read_settings", "without_secrets"]
+
+_PASSWORD: Final = re.compile(r"^((?:[^:/]*://|(?![^:/]*://))[^:/?#@]*):.*@", re.DOTALL)
+_PARAMETER: Final = re.compile(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*")
+
+
+def without_secrets(url: str) -> str:
+    """The URL as messages may show it: without its password and its parameters' secrets."""
+    return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+
+
+def _shown(name: str, value: object) -> object:
+    return type(value).__name__ if name in {"store", "webhook"} else value
 
 
 @checked_keywords()
@@ -30,24 +44,29 @@ class Settings:
 
     home: str = ".shadoweval"
     """Folder for spool, kill files and, by default, the store. Kept as text; a `Path` is taken too, as for `flags`."""
-    store: str = ""
-    """SQLAlchemy URL; empty: SQLite in `home`."""
+    store: str = field(default="", repr=False)
+    """SQLAlchemy URL; empty: SQLite in `home`. Its password is in no message, and in no candidate's environment."""
     flags: str = ""
     """TOML flag file; empty: no flag file."""
     retention: str = ""
     """How long queries and what was derived from them are kept: `12h`, `30d`; empty: until someone erases them."""
+    webhook: str = field(default="", repr=False)
+    """Addresses that `shadoweval evaluate` posts changed decisions to, with a space between them.
+
+    An address is mostly its own secret: here nobody reads it in the list of processes."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, os.PathLike) and field.name in {"home", "flags"}:
+        for name in (one.name for one in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, os.PathLike) and name in {"home", "flags"}:
                 value = os.fspath(value)
-                object.__setattr__(self, field.name, value)
+                object.__setattr__(self, name, value)
             if not isinstance(value, str):
-                raise SettingsError(field.name, value, why="it is no text; write it in quotes")
+                raise SettingsError(name, _shown(name, value), why="it is no text; write it in quotes")
         if self.store and "://" not in self.store:
-            why = f"it is no URL of a database; write for instance {'sqlite:///' + self.store!r}"
-            raise SettingsError("store", self.store, why=why)
+            shown = without_secrets(self.store)
+            why = f"it is no URL of a database; write for instance {'sqlite:///' + shown!r}"
+            raise SettingsError("store", shown, why=why)
         if self.retention:
             parse_span(self.retention, name="retention")
 
@@ -83,13 +102,15 @@ def read_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError("file", str(file), why=f"it can't be read: {error}") from error
-    names = [field.name for field in fields(Settings)]
+    names = [one.name for one in fields(Settings)]
     for name, value in values.items():
         if name not in names:
             known = f"it holds {name!r}, known are {', '.join(names)}.{closest(name, names)}"
             raise SettingsError("file", str(file), why=known)
         if not isinstance(value, str):
-            raise SettingsError("file", str(file), why=f"{name} = {value!r} is no text; write it in quotes")
+            raise SettingsError(
+                "file", str(file), why=f"{name} = {_shown(name, value)!r} is no text; write it in quotes"
+            )
     for name in names:
         from_environment = environ.get(f"SHADOWEVAL_{name.upper()}")
         if from_environment:

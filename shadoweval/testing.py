@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shadoweval.codec import decode_envelope, freeze, thaw
-from shadoweval.protocols import FlagProvider, Metric, StubAnswer, ToolRequest, Transport
+from shadoweval.protocols import Alert, FlagProvider, Metric, StubAnswer, ToolRequest, Transport
 from shadoweval.records import (
     Answered,
     Arm,
@@ -29,7 +29,6 @@ from shadoweval.records import (
     Scored,
     ToolCall,
     Unscored,
-    Verdict,
 )
 
 __all__ = [
@@ -116,6 +115,10 @@ class MemoryTransport(Transport):
         """The oldest frames; they come again unless settled."""
         return MemoryBatch(self, self.frames[:limit]) if self.frames else None
 
+    def caught_up(self) -> bool:
+        """Nothing is ever on its way."""
+        return True
+
     def counters(self) -> Mapping[str, int]:
         """Whatever was put into `counts`."""
         return dict(self.counts)
@@ -130,7 +133,7 @@ class FixedScorer:
     version = "fixed/1"
 
     def __init__(self, metric: str, *, incumbent: float | str, candidate: float | str) -> None:
-        self.metrics = (Metric(name=metric),)
+        self.metrics = (Metric(name=metric, fact_of_run=True),)
         self._scores = [Unscored(s) if isinstance(s, str) else Scored(s) for s in (incumbent, candidate)]
 
     def score(self, pair: Pair) -> Iterable[PairScore]:
@@ -171,14 +174,18 @@ class FixedFlags(FlagProvider):
 
 
 class ListNotifier:
-    """Keeps what it was notified of in `changes`: a verdict and the one before."""
+    """Keeps what it was notified of in `alerts`; raises what `fails` with it, as long as there is any."""
 
-    def __init__(self) -> None:
-        self.changes: list[tuple[Verdict, Verdict | None]] = []
+    def __init__(self, receiver: str = "list", *, fails: Sequence[Exception] = ()) -> None:
+        self.receiver = receiver
+        self.alerts: list[Alert] = []
+        self._fails = list(fails)
 
-    def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
+    def notify(self, alert: Alert) -> None:
         """Keep it."""
-        self.changes.append((verdict, previous))
+        if self._fails:
+            raise self._fails.pop(0)
+        self.alerts.append(alert)
 
 
 def inputs_of(query: Query) -> Any:
@@ -218,6 +225,7 @@ def make_observation(
         "duration": 0.1,
         "failure": failure,
         "outcome": None if failure else Outcome(answer=answer, hits=ranked, tool_calls=tuple(calls)),
+        "calls": tuple(calls) if failure else (),
     }
     return Observation(**{**fields, **changes})
 

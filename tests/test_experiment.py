@@ -177,5 +177,5 @@ def test_a_process_has_one_way_out_for_a_home_and_a_name(tmp_path):
     kept += [interaction(number) for number in range(1, 20)]
     assert len({id(app._opened_transport()) for app in kept}) == 1
     assert not folder.exists() or len(list(folder.iterdir())) <= opened + 1
-    assert kept[-1]._counted()["mirrored"] == 20
+    assert kept[-1]._outlet.counts()["mirrored"] == 20
     kept[0]._opened_transport().close()

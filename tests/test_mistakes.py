@@ -48,7 +48,7 @@ from shadoweval.adapters.http import http_candidate
 from shadoweval.adapters.openfeature import OpenFeatureFlags
 from shadoweval.errors import ExperimentError, SettingsError, ShadowEvalError
 from shadoweval.protocols import FlagProvider, Metric, Transport
-from shadoweval.records import Hit, Labels, ToolCall
+from shadoweval.records import Annotation, Hit, Labels, ToolCall
 from shadoweval.scoring import PairScorer, answer_quality, latency, overlap, ragas_metric, recall, tool_success
 from shadoweval.settings import read_settings
 from shadoweval.testing import NOON, MemoryTransport
@@ -613,6 +613,12 @@ def test_a_decimal_is_no_number():
         (lambda: Hit(id="a", rank=0), r"from 1 up, got 0. Write enumerate\(documents, start=1\)"),
         (lambda: ToolCall(name="pay", effect="reed"), "ToolCall.effect is one of .*'read'.*got 'reed'"),
         (lambda: ToolCall(name="pay", answered="cached"), "got 'cached'"),
+        (lambda: Annotation(arm="new", mark="tie", annotator="ann"), r"'tie' of 'new' needs over=, the other arm"),
+        (lambda: Annotation(arm="new", mark="correct", annotator="ann", over="old"), r"one answer alone.*over='old'"),
+        (lambda: Annotation(arm="new", mark="tie", annotator="ann", over="new"), r"needs over=, the other arm"),
+        (lambda: Annotation(arm="new", mark="correct", annotator=" "), r"annotator is empty. Name who said it"),
+        (lambda: Annotation(arm="a", mark="tie", annotator="b", at=NAIVE), r"at must have a time zone"),
+        (lambda: Labels(references="doc-7"), r"several texts.*Write reference="),
         (lambda: Labels(relevant=["doc-7"]), r"a dict of grades.*\{'doc-7': 1\}"),
     ],
 )

@@ -132,3 +132,13 @@ def test_a_verdict_prints_as_a_table():
     assert "0.41 -> 0.52" in text
     assert "[0.07, 0.15]" in text
     assert "live writes by candidates: 0" in text
+
+
+def test_several_references_and_the_first_of_them():
+    """`reference` is one of `references`, however they are given; later ones take the place of all before."""
+    assert Labels(reference="42").references == ("42",)
+    assert Labels(references=("42", "forty-two")).reference == "42"
+    assert Labels(reference="42", references=("forty-two", "42")).references == ("42", "forty-two")
+    several = Labels(references=("41", "forty-one"))
+    assert several.merged(Labels(relevant={"a": 1})).references == several.references
+    assert several.merged(Labels(reference="42")).references == ("42",)

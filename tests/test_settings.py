@@ -3,7 +3,7 @@
 import pytest
 
 from shadoweval.errors import SettingsError
-from shadoweval.settings import read_settings
+from shadoweval.settings import Settings, read_settings, without_secrets
 
 
 def test_defaults(tmp_path, monkeypatch):
@@ -50,3 +50,38 @@ def test_bad_files_are_named(tmp_path, content, complaint):
         read_settings(file, environ={})
 
     assert caught.value.value == str(file)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ada:secret@db:5432/shadow", "postgresql://ada:***@db:5432/shadow"),
+        ("postgres://ada:se@c/r:et@db/shadow", "postgres://ada:***@db/shadow"),
+        ("postgresql://db/shadow?user=ada&password=secret&x=1", "postgresql://db/shadow?user=ada&password=***&x=1"),
+        ("ada:secret@db/shadow", "ada:***@db/shadow"),
+        ("postgresql://:secret@db/shadow", "postgresql://:***@db/shadow"),
+        ("postgresql://ada@db:5432/shadow", "postgresql://ada@db:5432/shadow"),
+        ("sqlite:////folder/ada@work.db", "sqlite:////folder/ada@work.db"),
+    ],
+)
+def test_urls_are_shown_without_their_secrets(url, shown):
+    """Whatever is in a password, and where it stands; a URL without one stays as it is."""
+    assert without_secrets(url) == shown
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"store": "ada:secret@db/shadow"}, {"store": ["postgresql://ada:secret@db"]}, {"webhook": ["https://x/secret"]}],
+)
+def test_errors_of_settings_show_no_secret(settings, tmp_path):
+    """Neither from code nor from the file; and settings that are printed leave store and webhook out."""
+    file = tmp_path / "s.toml"
+    file.write_text("\n".join(f"{name} = {value!r}" for name, value in settings.items()), encoding="utf-8")
+
+    with pytest.raises(SettingsError) as from_code:
+        Settings(**settings)
+    with pytest.raises(SettingsError) as from_file:
+        read_settings(file, environ={})
+
+    assert "secret" not in f"{from_code.value} {from_file.value}"
+    assert "secret" not in repr(Settings(store="postgresql://ada:secret@db", webhook="https://x/secret"))

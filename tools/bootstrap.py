@@ -8,15 +8,22 @@ command needs more: `demo` needs the least, `bench` (and CI, where the variable 
 the registry); where uv can't be had, pip does. Folders of pip's own `find-links` setting are passed on to uv, which
 does not read pip's configuration. On Linux torch's CPU build is used: from such a folder if one holds it, else from
 PyTorch's own index; the default index would bring gigabytes of CUDA.
+
+What is installed must be a file that hashes.txt names (uv and the build backend too; torch alone is not, since its
+builds come from several places). An index that builds its files itself serves others; SHADOWEVAL_UNVERIFIED=1 takes
+them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 
@@ -26,10 +33,18 @@ BIN = ENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = ENV / ".stamp"
 LOCK = ROOT / "constraints.txt"
+HASHES = ROOT / "hashes.txt"
+UNVERIFIED = "SHADOWEVAL_UNVERIFIED"
 TORCH = "torch==2.13.0"
+BACKEND = ("editables", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
+"""What builds this project, all of it."""
+NO_CUDA = ("nvidia-", "cuda-", "triton==")
+
+# Half of a test's time is waiting: for deadlines, for processes that are killed.
+PROCESSES = str(max(2, 3 * (os.cpu_count() or 2) // 2))
 
 # A worker that is gone fails the run at once (xdist's scheduler can wait for ever for its replacement).
-TESTS = ["-m", "pytest", "-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"]
+TESTS = ["-m", "pytest", "-n", PROCESSES, "--dist", "loadfile", "--max-worker-restart", "0"]
 COLOR = ["--color", "yes"] if sys.stdout.isatty() else []
 
 EXTRAS = ("demo", "dev", "dev,bench")
@@ -54,7 +69,9 @@ def quiet_environment() -> dict[str, str]:
     """This process's environment with one BLAS thread a process: more fight over few cores."""
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "LANGSMITH_TRACING": "false"}
-    return {**os.environ, **threads, **offline, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment = {**os.environ, **threads, **offline, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes import the same thousands of files
+    return environment
 
 
 def call(*arguments: str | Path) -> int:
@@ -71,7 +88,7 @@ def needed(command: str) -> int:
 
 def fingerprint() -> str:
     """Changes whenever the environment must be made again."""
-    inputs = [ROOT / "pyproject.toml", LOCK, Path(__file__)]
+    inputs = [ROOT / "pyproject.toml", LOCK, HASHES, Path(__file__)]
     content = b"".join(path.read_bytes() for path in inputs) + sys.version.encode() + str(ROOT).encode()
     return hashlib.sha256(content).hexdigest()
 
@@ -88,22 +105,88 @@ def wheel_folders() -> list[str]:
     return [folder for folder in dict.fromkeys(named) if Path(folder).is_dir()]
 
 
+def hashed() -> dict[str, str]:
+    """From `name==version` to its lines in hashes.txt, which name every file of that version."""
+    blocks = re.split(r"^(?=\S)", HASHES.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return {block.split()[0]: block for block in blocks}
+
+
+def install_hashed(installer: list[str | Path], pins: list[str]) -> bool:
+    """Install exactly these, each of them only as a file that hashes.txt names; False: that can't be done."""
+    known, take_any = hashed(), bool(os.environ.get(UNVERIFIED))
+    unknown = [pin for pin in pins if pin not in known]
+    if unknown and not take_any:
+        print(f"hashes.txt does not name {', '.join(unknown)}: run `python3 tools/bootstrap.py lock`.", file=sys.stderr)
+        return False
+    chosen = ENV / "requirements.txt"
+    chosen.write_text("".join(f"{pin}\n" if take_any else known[pin] for pin in pins), encoding="utf-8")
+    checked = [] if take_any else ["--require-hashes"]
+    return not pins or call(*installer, "--no-deps", *checked, "-r", chosen) == 0
+
+
+def pinned(*names: str) -> list[str]:
+    """The pins of these names."""
+    return [pin for pin in hashed() if pin.partition("==")[0] in names]
+
+
+def planned(*command: str | Path) -> list[str] | None:
+    """What an installer that only says what it would do would install, as pins; None: it can't."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=ROOT, env=quiet_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        print(done.stderr, file=sys.stderr)
+        return None
+    if done.stdout.startswith("{"):  # pip's report
+        found = [(each["metadata"]["name"], each["metadata"]["version"]) for each in json.loads(done.stdout)["install"]]
+    else:
+        found = re.findall(r"^ \+ (\S+)==(\S+)$", done.stderr, re.MULTILINE)
+    pins = [f"{re.sub('[-_.]+', '-', name).lower()}=={version}" for name, version in found]
+    return [pin for pin in pins if not pin.startswith(("shadoweval==", TORCH))]
+
+
+def install_uv() -> bool:
+    """Install uv itself, by pip; False where it can't be had."""
+    return install_hashed([PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"], pinned("uv"))
+
+
 def install_with_uv(folders: list[str], extras: str) -> bool:
     """Install with uv; False where uv can't be had or fails."""
-    if call(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", LOCK, "uv") != 0:
+    if not install_uv():
         return False
     links = [argument for folder in folders for argument in ("--find-links", folder)]
-    install = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, "-c", LOCK, *links]
+    uv = [PYTHON, "-m", "uv", "pip", "install", "--python", PYTHON, *links]
+    install = [*uv, "--quiet"]
     has_cpu_torch = any(any(Path(folder).glob("torch-*+cpu-*")) for folder in folders)
     if not has_cpu_torch and sys.platform.startswith("linux"):
-        call(*install, "--torch-backend", "cpu", TORCH)  # best effort: what follows takes any torch 2.13.0
-    return call(*install, TORCH) == 0 and call(*install, "-e", f".[{extras}]") == 0
+        call(*install, "--no-deps", "--torch-backend", "cpu", TORCH)  # best effort: what follows takes any torch 2.13.0
+    if call(*install, "--no-deps", TORCH) != 0:
+        return False
+    wanted = ["--no-build-isolation", "-e", f".[{extras}]"]
+    if not install_hashed(install, pinned(*BACKEND)):
+        return False
+    plan = planned(*uv, "--dry-run", "-c", LOCK, *wanted)
+    if plan is None or not install_hashed(install, plan) or call(*install, "--no-deps", *wanted) != 0:
+        return False
+    # As pip does: half of the time of an import is compiling, and a contained candidate may write nothing.
+    call(PYTHON, "-W", "ignore", "-m", "compileall", "-qq", "-j", "0", str(ENV / "lib"))  # what is not Python 3 fails
+    return True
 
 
 def install_with_pip(extras: str) -> bool:
     """Install with pip, torch first so that nothing pulls another build of it."""
-    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", LOCK]
-    return call(*install, TORCH) == 0 and call(*install, "-e", f".[{extras}]") == 0
+    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    wanted = ["--no-build-isolation", "-e", f".[{extras}]"]
+    if call(*install, "--no-deps", TORCH) != 0 or not install_hashed(install, pinned(*BACKEND)):
+        return False
+    plan = planned(*install, "--dry-run", "--report", "-", "-c", LOCK, *wanted)
+    return plan is not None and install_hashed(install, plan) and call(*install, "--no-deps", *wanted) == 0
+
+
+def begin() -> None:
+    """Make an empty environment where there is none."""
+    if not PYTHON.exists():
+        venv.create(ENV, with_pip=True)
 
 
 def set_up(level: int) -> None:
@@ -113,34 +196,47 @@ def set_up(level: int) -> None:
     if made == key and int(largest) >= level:
         return
     print("Setting up .venv (once; a minute or two) ...", file=sys.stderr, flush=True)
-    if not PYTHON.exists():
-        venv.create(ENV, with_pip=True)
+    begin()
     if not install_with_uv(wheel_folders(), EXTRAS[level]):
         print("uv can't be used here; installing with pip (slower) ...", file=sys.stderr, flush=True)
         if not install_with_pip(EXTRAS[level]):
-            sys.exit("Set-up failed: see the installer's message above. Nothing else was changed.")
+            sys.exit(
+                "Set-up failed: see the installer's message above. Nothing else was changed. Where it says that a hash "
+                "differs, the package index serves another file than hashes.txt names: somebody replaced it, or the "
+                f"index builds its files itself. Only in the second case set {UNVERIFIED}=1."
+            )
     STAMP.write_text(f"{key} {level}", encoding="utf-8")
 
 
 def lock() -> int:
-    """Write constraints.txt anew: what it pins stays as far as pyproject.toml allows, and nothing is installed.
+    """Write constraints.txt and hashes.txt anew: what is pinned stays as far as pyproject.toml allows.
 
-    Left out is what torch's build with CUDA would bring: here its CPU build is used.
+    Nothing is installed. hashes.txt has every file of each version, for whatever platform and Python. constraints.txt
+    has what Linux with the oldest Python and torch's CPU build needs; what others need besides is in hashes.txt alone.
     """
-    found = LOCK.with_suffix(".new")
-    found.write_text(LOCK.read_text(encoding="utf-8"), encoding="utf-8")
-    chosen = ["--extra", "dev", "--extra", "bench", "--python-version", "3.11", "-o", found]
-    quiet = ["--quiet", "--no-annotate", "--no-header"]
-    pin = ROOT / ".torch.txt"
-    pin.write_text(TORCH, encoding="utf-8")
-    code = call(PYTHON, "-m", "uv", "pip", "compile", "pyproject.toml", *chosen, *quiet, "-c", pin)
-    pin.unlink()
-    pins = found.read_text(encoding="utf-8").split()
-    found.unlink()
-    if code == 0:
-        kept = {pin.partition("==")[0]: pin for pin in pins if not pin.startswith(("nvidia-", "cuda-", "triton=="))}
-        LOCK.write_text("".join(f"{kept[name]}\n" for name in sorted(kept)), encoding="utf-8")
-    return code
+    import tomllib  # noqa: PLC0415 - an older Python gets as far as the message that says so
+
+    with tempfile.TemporaryDirectory() as folder:
+        torch, backend, found = (Path(folder, name) for name in ("torch.txt", "backend.txt", "found.txt"))
+        torch.write_text(TORCH, encoding="utf-8")
+        requires = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+        backend.write_text("\n".join([*requires, "editables"]), encoding="utf-8")
+        compiling = [PYTHON, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "dev", "--extra", "bench"]
+        compiling += ["--python-version", "3.11", "--quiet", "--no-annotate", "--no-header", "-c", torch]
+        found.write_text(LOCK.read_text(encoding="utf-8"), encoding="utf-8")
+        if call(*compiling, "-o", found) != 0:
+            return 1
+        pins = [pin for pin in found.read_text(encoding="utf-8").split() if not pin.startswith(NO_CUDA)]
+        LOCK.write_text(
+            "".join(f"{pin}\n" for pin in sorted(pins, key=lambda pin: pin.partition("==")[0])), encoding="utf-8"
+        )
+        found.write_text(HASHES.read_text(encoding="utf-8") if HASHES.exists() else "", encoding="utf-8")
+        if call(*compiling, backend, "-c", LOCK, "--universal", "--generate-hashes", "-o", found) != 0:
+            return 1
+        text = re.sub(r" ;.*? \\$", r" \\", found.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        blocks = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
+        HASHES.write_text("".join(block for block in blocks if not block.startswith(TORCH)), encoding="utf-8")
+    return 0
 
 
 def clean() -> None:
@@ -164,8 +260,8 @@ def main(arguments: list[str]) -> int:
         set_up(needed(command))
         return call(*rest)
     if command == "lock":
-        set_up(needed(command))
-        return lock()
+        begin()
+        return lock() if install_uv() else 1
     if command not in COMMANDS:
         sys.exit(f"Unknown command {command!r}. Known: {', '.join([*COMMANDS, 'lock', 'run', 'clean'])}.")
     set_up(needed(command))

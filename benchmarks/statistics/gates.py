@@ -22,7 +22,7 @@ def feed(claim: Claim, incumbent, candidate) -> None:
     known = np.ones(len(incumbent), dtype=bool)
     scores = Scores(incumbent=incumbent, candidate=candidate, incumbent_scored=known, candidate_scored=known)
     for variable in claim.variables:
-        variable.add(scores, known)
+        variable.add_independent(scores)
     if claim.ratio is not None:
         claim.ratio.extend(incumbent, candidate)
 
@@ -32,9 +32,10 @@ def notice_log_e(claim: Claim) -> float:
     return ALWAYS.merged([ALWAYS.log_e(test) for test in claim.notices])
 
 
-def arms(differences):
-    """Scores in [0, 1] of both arms whose difference is exactly this one."""
-    return np.maximum(-differences, 0.0), np.maximum(differences, 0.0)
+def arms(differences, *, ties=1.0):
+    """Scores in [0, 1] of both arms whose difference is exactly this one; where there is none both have `ties`."""
+    losses, gains = np.maximum(-differences, 0.0), np.maximum(differences, 0.0)
+    return (losses, gains) if ties == 0 else (1.0 - gains, 1.0 - losses)
 
 
 def columns(scores: dict, *, asked_at=None, keys=None, clusters=None) -> Columns:

@@ -22,7 +22,7 @@ def control_alarm(rng, bias: float) -> bool:
     noise = Noise(Range())
     for start in range(0, QUERIES, STEP):
         part = slice(start, start + STEP)
-        noise.add(
+        noise.add_independent(
             Scores(
                 incumbent=served[part],
                 candidate=served[part],
@@ -30,8 +30,7 @@ def control_alarm(rng, bias: float) -> bool:
                 candidate_scored=known,
                 noise=again[part],
                 noise_scored=chosen[part],
-            ),
-            known,
+            )
         )
         if noise.mean.n and control_log_e(noise.mean) >= math.log(100):
             return True

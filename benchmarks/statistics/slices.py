@@ -6,7 +6,8 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.statistics.bars import Bar, Scale, rate
-from shadoweval.evidence.slices import AttributeColumn, SliceEvidence
+from shadoweval.evidence.profiles import AttributeColumn
+from shadoweval.evidence.slices import Contrasts, SliceEvidence
 
 PAIRS, STEP, Q = 20_000, 500, 0.10
 SIZES = [
@@ -48,7 +49,7 @@ def listed(scores, codes):
             f"a{number}": AttributeColumn(row[part], tuple(f"v{value}" for value in range(len(size))))
             for number, (row, size) in enumerate(zip(codes, SIZES, strict=True))
         }
-        evidence.add({"m": scores[part]}, {"m": evidence.profiles(attributes, STEP)})
+        evidence.add({"m": Contrasts(scores[part], evidence.profiles(attributes, STEP))})
         ours |= {name for _metric, name in evidence.worse()}
         means = {name: mean for (_, name), mean in evidence.means().items() if mean.n >= 30}
         z = [each.mean / math.sqrt(max(each.variance, 1e-9) / each.n) for each in means.values()]

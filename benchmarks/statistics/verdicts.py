@@ -35,7 +35,7 @@ def stream(rng, *, recall=0.0, success=0.0, error=0.0, latency=1.0):
             "recall": arms(worlds.recall(rng, PAIRS, candidate=0.80 + recall)),
             "judge": arms(worlds.judge(rng, PAIRS)),
             "success": arms(worlds.binary(rng, PAIRS, wins=0.015, losses=0.015 - success)),
-            "errors": arms(-worlds.binary(rng, PAIRS, wins=0.005, losses=0.005 + error)),
+            "errors": arms(-worlds.binary(rng, PAIRS, wins=0.005, losses=0.005 + error), ties=0.0),
             "latency": worlds.latencies(rng, PAIRS, scale=latency),
         }
     )

@@ -71,7 +71,7 @@ class ShadowASGI(Mount):
             mend = "Write app.wsgi_app = ShadowWSGI(app.wsgi_app, ...) (adapters.wsgi), or mirror.wsgi(...)."
             raise ArgumentError("ShadowASGI(app)", app, expected="an ASGI app, and this is one of WSGI", mend=mend)
         checked_function("ShadowASGI(app)", app, awaited=True)
-        self.app = app
+        self.app: App = self.beneath(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""

@@ -86,6 +86,12 @@ class Route:
             for name, value in checked_mapping("Route(headers)", headers or {}).items()
         }
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Route) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.method, self.path))
+
     def matches(self, request: Request) -> bool:
         """Whether a request is one of them."""
         if request["method"] != self.method or not self._pattern.fullmatch(_path(request)):
@@ -110,6 +116,7 @@ class Mount:
     """Which requests are mirrored, and how; `what` names it in errors."""
 
     what: str = "Mount"
+    app: Any
 
     def __init__(
         self,
@@ -133,6 +140,12 @@ class Mount:
         secret = sorted(self.headers & _NEVER)
         if secret:
             raise ExperimentError(f"Header {secret[0]!r} carries credentials, so it is never copied. Take it out.")
+
+    def beneath(self, app: Any) -> Any:
+        """The app without a mount for the same experiment and routes: mounted again, the later one takes its place."""
+        while isinstance(app, type(self)) and app.plan.experiment == self.plan.experiment and app.routes == self.routes:
+            app = app.app
+        return app
 
     def concerns(self, request: Request) -> bool:
         """Whether it is one of the requests that are mirrored."""
@@ -202,6 +215,7 @@ class Exchange:
         """The app got a piece of the request's body."""
         if self.complete:
             return
+        since = perf_counter()
         with self.call.at("snapshot"):
             self.body += piece
             self.complete = not more
@@ -211,6 +225,7 @@ class Exchange:
                 raise TooLargeError("the request's body", cap=self.mount.max_body)
             if self.complete:
                 self._snapshot()
+        self.call.spent(since)
 
     def _snapshot(self) -> None:
         """The whole request has arrived: copy it before the app does anything with it."""
@@ -231,28 +246,30 @@ class Exchange:
         """The client has a piece of the response; `more`: others may follow."""
         if self.over:
             return
-        recorder = self.call.recorder
+        recorder, at = self.call.recorder, perf_counter()
         with self.call.at("outcome"):
             if recorder is not None:
                 if piece and more and recorder.first_chunk is None:
-                    recorder.first_chunk = perf_counter() - recorder.began
+                    recorder.first_chunk = at - recorder.began
                 self.response.add(piece, more=more)
             if not more:
-                self._finish(ClientGoneError(_GONE) if self.gone else self.response.failure)
+                self._finish(ClientGoneError(_GONE) if self.gone else self.response.failure, at)
+        self.call.spent(at)
 
     def end(self, error: BaseException | None) -> None:
         """The app returned or raised; what it still did after its response is not part of the call."""
         if self.over:
             return
+        at = perf_counter()
         if self.gone:
             error = ClientGoneError(_GONE)
-        self._finish(error or StatusError(_FAILED, "the app returned without a complete response"))
+        self._finish(error or StatusError(_FAILED, "the app returned without a complete response"), at)
 
-    def _finish(self, error: BaseException | None) -> None:
+    def _finish(self, error: BaseException | None, at: float) -> None:
         self.over = True
         if self.body_expected and not self.complete:
             self.call.lost("uncopyable")  # the app did not read the request, so there is nothing to ask a candidate
         if self.response.unreadable and error is None:
             with self.call.at("snapshot"):
                 raise UncopyableError("the response", self.response.unreadable)
-        finish(self.call, self.response, error=error)
+        finish(self.call, self.response, error=error, at=at)

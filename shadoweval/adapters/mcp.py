@@ -8,24 +8,30 @@ recorded as the protocol has them, as JSON, and become the SDK's objects again w
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import shlex
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from shadoweval import capture
-from shadoweval.capture.interception import installed
+from shadoweval.candidate.tools import intercept
+from shadoweval.capture.interception import LOST, installed
 from shadoweval.capture.recorder import current
 from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
 
-__all__ = ["patch", "register"]
+__all__ = ["patch", "patch_stdio", "register"]
 
 _MODULE: Final = "mcp.client.session"
 _CONFIG: Final = "langchain_core.runnables.config"
+_LOST: Final = f'{{"{LOST}"'.encode()
+_START: Final = "_create_platform_compatible_process"
 _MARK: Final = "__shadoweval__"
 _effects: Final[weakref.WeakKeyDictionary[Any, dict[str, Effect]]] = weakref.WeakKeyDictionary()
 """Session -> what the tools that it has listed do to the world."""
@@ -71,6 +77,100 @@ def patch(session: ModuleType) -> None:
 
     setattr(called, _MARK, True)
     base.call_tool, base.list_tools = called, listed
+
+
+class ServerError(Exception):
+    """A server over stdio can't be had here, which is the shadow's doing: `shadow_cause` says so, and what to write."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        self.shadow_cause = what, mend
+        super().__init__(what)
+
+
+class _Pooled:
+    """A server that the pool has started, in the place of the process that the SDK would have started."""
+
+    def __init__(self, connection: Any) -> None:
+        self.stdin = self.stdout = self
+        self.pid = self._process = 0
+        self.returncode: int | None = None
+        self.lost = ""
+        self._connection, self._rest = connection, b""
+        self.send = connection.send
+        run = intercept.current()
+        self._starting = contextlib.ExitStack()
+        if run is not None:  # until it says something it starts, which is not the candidate's time
+            self._starting.enter_context(run.clock)
+
+    async def receive(self) -> bytes:
+        """Whole lines of what it says."""
+        while True:
+            said, newline, self._rest = (self._rest + await self._connection.receive()).rpartition(b"\n")
+            self._starting.close()
+            lines = said.split(b"\n")
+            for line in lines:
+                if line.startswith(_LOST):
+                    self.lost = json.loads(line)[LOST]
+            said = b"\n".join(line for line in lines if not line.startswith(_LOST))
+            if said:
+                return said + newline
+
+    async def wait(self) -> int:
+        """As soon as it is asked to end it has."""
+        await self.aclose()
+        return 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Hang up, by which it ends."""
+        self.returncode = 0
+        self._starting.close()
+        await self._connection.aclose()
+
+
+def patch_stdio(stdio: Any) -> None:
+    """Have `stdio_client` (by `mcp.client.stdio`) talk to the servers that the sandbox declares."""
+    stdio_client, start = stdio.stdio_client, getattr(stdio, _START, None)
+    if start is None:  # an early version 1 of the SDK
+        return
+    pooled: ContextVar[_Pooled | None] = ContextVar("shadoweval_mcp_server", default=None)
+
+    @functools.wraps(stdio_client)
+    async def opened(server: Any, *args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
+        command = [server.command, *server.args]
+        process = None
+        for path, words in getattr(installed.interceptor, "servers", {}).items():
+            if list(words) == command:
+                process = _Pooled(await stdio.anyio.connect_unix(path))
+        pooled.set(process)
+        begun = False
+        try:
+            async with stdio_client(server, *args, **kwargs) as streams:
+                begun = True
+                yield streams
+        except Exception as error:
+            if process is not None and process.lost:
+                raise ServerError(
+                    process.lost, "stub its tools; run its command in a shell to see how it fails"
+                ) from error
+            if begun or not isinstance(error, PermissionError):
+                raise
+            said = shlex.join(command)
+            what = f"the MCP server {said!r} is a process, which no candidate may start"
+            raise ServerError(what, f"Sandbox(mcp={{'NAME': {said!r}}})") from error
+
+    async def started(*args: Any, **kwargs: Any) -> Any:
+        process = pooled.get()
+        pooled.set(None)
+        return await start(*args, **kwargs) if process is None else process
+
+    stdio.stdio_client = contextlib.asynccontextmanager(opened)
+    setattr(stdio, _START, started)
 
 
 def _result(types: Any, answer: Any) -> Any:

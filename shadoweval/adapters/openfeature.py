@@ -2,14 +2,16 @@
 
 The specification lets a client answer with the caller's default whenever anything is wrong, so the default here is no.
 Yes is a boolean `true` with a reason that says the provider evaluated it just now; a value that is stale, from a
-disabled flag or of another type is no. (https://openfeature.dev/specification/sections/flag-evaluation)
+disabled flag or of another type is no. (https://openfeature.dev/specification/sections/flag-evaluation) So is whatever
+a provider says while its status is not READY: some go on answering from what they read before their source broke.
 
 A provider runs in the caller's time and can't be interrupted without a thread. One evaluation that took longer than
 `patience`, or is still running after that, and the provider is left alone for `pause` seconds. The calls that were
 already inside a provider that never returns stay there: use one that evaluates in memory.
 
 A flag that is off for everybody (its value is static, or it is disabled) kills: the kill switch asks ten times a
-second, and workers end what is in flight. So does a second flag, `kill`, when it is on or can't be evaluated.
+second, and workers end what is in flight. So does a second flag, `kill`, when it is on or can't be evaluated, and so
+does a provider that is not ready.
 """
 
 from __future__ import annotations
@@ -102,6 +104,20 @@ class OpenFeatureFlags(FlagProvider):
         self._killed_by = self._patiently(experiment, lambda: self._kills(experiment), self._killed_by)
         return self._killed_by
 
+    def reason(self) -> str | None:
+        """Why nothing that the provider says can be trusted; None: it is ready."""
+        status = self._unready()
+        return status and f"The OpenFeature provider is {status}: nothing is mirrored until it is READY."
+
+    def _unready(self) -> str | None:
+        """The provider's status where it is not ready (specification 1.7); clients of others may have none."""
+        ask = getattr(self._client, "get_provider_status", None)
+        try:
+            status = "READY" if ask is None else ask().value
+        except Exception as error:  # noqa: BLE001 - a client of others: what it can't say is no
+            status = f"without a status ({type(error).__name__})"
+        return None if status == "READY" else str(status)
+
     def _patiently(self, experiment: str, ask: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
         """Ask the provider unless it is too slow."""
         began = self._clock()
@@ -123,21 +139,27 @@ class OpenFeatureFlags(FlagProvider):
                 self._rest(experiment, began + took, seconds=took)
 
     def _evaluated(self, flag: str, unit: str, attributes: Mapping[str, Any]) -> Loss | None:
+        if self._unready() is not None:
+            return "flag_error"
         # A copy: providers and hooks may keep or change what they are given.
         context = self._context.EvaluationContext(targeting_key=unit, attributes=dict(attributes))
         try:
             details = self._client.get_boolean_details(flag, False, context)
         except Exception:  # noqa: BLE001 - hooks and clients of others: whatever they raise means no
             return "flag_error"
-        if type(details.value) is not bool or details.reason in {"ERROR", "STALE"}:
+        if type(details.value) is not bool or _unsure(details):
             return "flag_error"
         if not details.value or details.reason in self._refused or self._disabled(flag):
             return "flag_off"
         return None
 
     def _kills(self, experiment: str) -> str | None:
+        status = self._unready()
+        if status is not None:
+            return f"the OpenFeature provider, which is {status}"
         context, details_of = self._context.EvaluationContext(experiment), self._client.get_boolean_details
-        if self._kill is not None and details_of(self._kill, True, context).value is not False:
+        kill = None if self._kill is None else details_of(self._kill, True, context)
+        if kill is not None and (kill.value is not False or _unsure(kill)):
             return f"the OpenFeature flag {self._kill!r}"
         flag = self._flag or experiment
         details = details_of(flag, False, context)
@@ -157,3 +179,8 @@ class OpenFeatureFlags(FlagProvider):
             "The flag provider is too slow for the request path: it is not asked for a while, nothing is mirrored",
             extra={"experiment": experiment, "seconds": seconds, "pause": self._pause},
         )
+
+
+def _unsure(details: Any) -> bool:
+    """Whether an answer is the caller's default, or an old one, since something is wrong."""
+    return details.reason in {"ERROR", "STALE"} or getattr(details, "error_code", None) is not None

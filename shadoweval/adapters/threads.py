@@ -6,19 +6,26 @@ starts work is wrapped, once a process, when the first recording begins after it
 call) and the methods of `multiprocessing.pool.ThreadPool`. Outside a recording they do what they did. Inside one only
 our own variables come along, no variable of the application. The threads of pools themselves, which serve many runs,
 get nothing.
+
+A task of asyncio's has its maker's context, so it belongs to the run by itself; `create_task` of an event loop is
+wrapped too, for when it was: what two tasks or threads do at once comes in any order.
 """
 
 from __future__ import annotations
 
 import concurrent.futures.thread
+import contextlib
 import functools
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
+from time import perf_counter
 from typing import Any, Final
 
-from shadoweval.capture.recorder import carried
+from shadoweval.capture.interception import hands, installed, thread_hands
+from shadoweval.capture.recorder import carried, current
 
 __all__ = ["carry_executors", "carry_pools", "carry_threads"]
 
@@ -34,12 +41,15 @@ def _with_run(function: Callable[..., Any]) -> Callable[..., Any]:
     ]
     if not belonging:
         return function
+    moments = (*hands(), perf_counter())
 
     def called(*args: Any, **kwargs: Any) -> Any:
         tokens = [(variable, variable.set(value)) for variable, value in belonging]
+        before, thread_hands.moments = thread_hands.moments, moments
         try:
             return function(*args, **kwargs)
         finally:
+            thread_hands.moments = before
             for variable, token in reversed(tokens):
                 variable.reset(token)
 
@@ -121,3 +131,43 @@ def _giving(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(self, _with_run(func), *args, **kwargs)
 
     return given
+
+
+def carry_tasks() -> None:
+    """Tasks that a run makes on an event loop of asyncio's own."""
+    _note_tasks(sys.modules["asyncio.base_events"].BaseEventLoop)
+
+
+def carry_uvloop() -> None:
+    """Tasks that a run makes on an event loop of uvloop's."""
+    _note_tasks(sys.modules["uvloop"].Loop)
+
+
+_tasks: Final[weakref.WeakKeyDictionary[Any, tuple[float, ...]]] = weakref.WeakKeyDictionary()
+"""Tasks that runs have made, and when work was handed over until then."""
+
+
+def _of_task() -> tuple[float, ...]:
+    """Of the task that runs now in this thread; empty: none does, or no run has made it."""
+    try:
+        task = sys.modules["asyncio"].current_task()
+    except RuntimeError:
+        return ()
+    return () if task is None else _tasks.get(task, ())
+
+
+def _note_tasks(loop: Any) -> None:
+    create_task = loop.create_task
+
+    @functools.wraps(create_task)
+    def created(self: Any, coro: Any, **options: Any) -> Any:
+        if not installed.watching or current.get() is None:
+            return create_task(self, coro, **options)
+        moments = (*hands(), perf_counter())
+        task = create_task(self, coro, **options)
+        with contextlib.suppress(TypeError):  # made by somebody's own factory
+            _tasks[task] = moments
+            thread_hands.task = _of_task
+        return task
+
+    loop.create_task = created

@@ -58,7 +58,7 @@ class ShadowWSGI(Mount):
             mend = "Mount ShadowASGI of adapters.asgi over it."
             raise ArgumentError("ShadowWSGI(app)", app, expected="a WSGI app, and this is one of ASGI", mend=mend)
         checked_function("ShadowWSGI(app)", app)
-        self.app = app
+        self.app: App = self.beneath(app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""

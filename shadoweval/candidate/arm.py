@@ -6,7 +6,6 @@ import asyncio
 import collections
 import contextlib
 import datetime as dt
-import logging
 from typing import Final
 
 import msgspec
@@ -16,22 +15,25 @@ from shadoweval.candidate.cold_start import GIVEN_UP, ColdStart
 from shadoweval.candidate.forkserver.client import ForkServerClient
 from shadoweval.candidate.forkserver.wire import Ready, Report, Start, outgoing
 from shadoweval.candidate.guard import advice
+from shadoweval.candidate.kill_watch import KillWatch
 from shadoweval.candidate.remote_child import RemoteChild
 from shadoweval.candidate.remote_run import Ended, RemoteRun
 from shadoweval.candidate.throttle import RunQueue, Throttle
 from shadoweval.errors import CandidateError, TargetError
-from shadoweval.records import NO_GUARD, Envelope, Failure, FailureKind, Observation, Usage
+from shadoweval.logs import logger
+from shadoweval.records import FIRST_PROCESS, NO_GUARD, Envelope, Failure, FailureKind, Observation, Usage
 from shadoweval.seldom import Seldom
 
 __all__ = ["ArmRunner"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _seldom: Final = Seldom()
 
 _CANCELLED: Final = "the pool was told to stop what is in flight"
 _ANNOUNCEMENT: Final = 5.0
 """Seconds in which a first child says how it is contained."""
 _NO_PROCESS: Final = Cause("no process could be had from the fork server, so nothing was run")
+_LATE: Final = 50
 _RETRIES: Final = 2
 """How often a run that lost its child through no fault of its own, or met a rate limit, is run again."""
 
@@ -42,10 +44,11 @@ class ArmRunner:
     Args:
         spec: What its fork server imports, and how its children run.
         processes: Children at a time.
+        watch: Who kills them when the experiment is killed.
     """
 
-    def __init__(self, spec: Start, *, processes: int) -> None:
-        self.arm, self.limits = spec.arm, spec.limits
+    def __init__(self, spec: Start, *, processes: int, watch: KillWatch) -> None:
+        self.arm, self.limits, self._watch = spec.arm, spec.limits, watch
         self.fork_server = ForkServerClient(spec)
         self._unjudged = (NO_GUARD,) if spec.guard is None else tuple(map(str, spec.guard.allow))
         self._queue = RunQueue(processes)
@@ -58,7 +61,7 @@ class ArmRunner:
         self._draining = False
         self._unusable: TargetError | None = None
         self._cold_start = ColdStart(spec.limits)
-        self._because = "it is the first one"
+        self._because = FIRST_PROCESS
         """Why the next process will have been begun."""
         self.given_up: collections.Counter[str] = collections.Counter()
         """Why processes were given up that could have served further runs, and how many."""
@@ -143,6 +146,7 @@ class ArmRunner:
                 if self._throttled(end) and retries > 0 and end.observation.failed:
                     continue
                 return self._observed(envelope, end.observation, run=run, child=child)
+            end = end.unless_killed(_CANCELLED if self._watch.struck(child.group) else "")
             if end.guilty or retries == 0:
                 return self._lost(envelope, end, run=run, child=child)
             alone = True  # one of several that were in a child which died: alone, the culprit shows itself
@@ -173,24 +177,25 @@ class ArmRunner:
                 child = await spare
         if child is None or not child.open:
             child = await self.fork_server.fork(self._ended)
-        if self._spare is None:
+        if self._spare is None and not self.fork_server.spec.each:  # else a spare one would cost a load of its own
             self._fork_spare()
+        self._watch.add(child.group)
         return child
 
     def _fork_spare(self) -> asyncio.Task[RemoteChild]:
         self._spare = asyncio.create_task(self.fork_server.fork(self._ended))
-        self._spare.add_done_callback(_ignore_failure)
+        self._spare.add_done_callback(lambda spare: spare.cancelled() or spare.exception())  # it costs nobody anything
         return self._spare
 
     def _least_busy(self) -> RemoteChild | None:
         child = min(self._children, key=lambda child: len(child.runs), default=None)
-        if child is None or len(child.runs) < self._per_child:
-            return child
-        return None
+        free = child is None or len(child.runs) < self._per_child
+        return child if free else None
 
     def _ended(self, child: RemoteChild) -> None:
         for refusal in child.late:
-            self.late[f"{refusal.kind} {refusal.detail!r}; if it is needed, {advice(refusal)}"] += 1
+            what = f"{refusal.kind} {refusal.detail!r}; if it is needed, {advice(refusal)}"
+            self.late[what if what in self.late or len(self.late) < _LATE else "and others"] += refusal.count
         if child in self._children:
             self._children.remove(child)
             self._because = f"{GIVEN_UP} {child.unclean or 'it died'}"
@@ -212,7 +217,7 @@ class ArmRunner:
 
     def _observed(self, envelope: Envelope, seen: Observation, *, run: RemoteRun, child: RemoteChild) -> Observation:
         """The child's observation, with what the pool knows better: candidate code may have written the report."""
-        failure = seen.failure
+        failure, untimed = seen.failure, run.untimed(seen)
         if failure is not None and unproven(failure):
             seen = msgspec.structs.replace(seen, failure=with_refusals(failure, (*seen.refusals, *run.refusals)))
         if (
@@ -223,7 +228,7 @@ class ArmRunner:
             and not run.live_writes
             and seen.containment == child.seen.containment
             and seen.unjudged == self._unjudged
-            and not (run.cold or seen.cold)
+            and not (run.cold or seen.cold or untimed or seen.untimed)
         ):
             return seen
         return msgspec.structs.replace(
@@ -236,6 +241,7 @@ class ArmRunner:
             containment=child.seen.containment,
             unjudged=self._unjudged,
             cold=run.cold,
+            untimed=untimed,
         )
 
     def _lost(self, envelope: Envelope, end: Ended, *, run: RemoteRun, child: RemoteChild) -> Observation:
@@ -254,13 +260,7 @@ class ArmRunner:
         )
 
     def _unrun(
-        self,
-        envelope: Envelope,
-        kind: FailureKind,
-        message: str,
-        *,
-        error_type: str = "",
-        cause: Cause | None = None,
+        self, envelope: Envelope, kind: FailureKind, message: str, *, error_type: str = "", cause: Cause | None = None
     ) -> Observation:
         return Observation(
             query_id=envelope.query.id,
@@ -271,6 +271,12 @@ class ArmRunner:
             duration=0.0,
             versions=self.fork_server.ready.versions if self.fork_server.ready else {},
         )
+
+    def strike(self) -> None:
+        """Kill the processes of what is in flight, from any thread; the loop hears of it when it comes to it."""
+        for child in list(self.fork_server.children.values()):
+            if child.runs:
+                child.strike(_CANCELLED)
 
     def cancel(self) -> None:
         """Kill every run in flight and drop those that wait."""
@@ -292,9 +298,3 @@ class ArmRunner:
         if self._spare is not None:
             self._spare.cancel()
         self.fork_server.close()
-
-
-def _ignore_failure(spare: asyncio.Task[RemoteChild]) -> None:
-    """A spare child that could not be forked costs nobody anything."""
-    if not spare.cancelled():
-        spare.exception()

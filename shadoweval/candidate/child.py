@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from shadoweval.candidate.forkserver import wire
 from shadoweval.candidate.forkserver.wire import READ_BYTES, MessageReader, Messages, Report, Request, decode, send
 from shadoweval.candidate.leftovers import ProcessState, Scratch
 from shadoweval.candidate.rate_limits import rate_limit
-from shadoweval.candidate.run import Run, arguments_of, unbegun
+from shadoweval.candidate.run import Run, arguments_of, unbegun, without_calls
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import Target
 from shadoweval.candidate.tools import intercept
@@ -37,8 +37,8 @@ from shadoweval.records import Arm, FailureKind, Observation
 
 __all__ = ["Child", "ChildSetup", "ConcurrentChild"]
 
-_SOON: Final = 0.001
-"""Seconds: timers are never set to nothing, which would switch them off."""
+_SOON: Final = 0.001  # seconds: timers are never set to nothing, which would switch them off
+_set_handler: Final[Callable[[int, Any], Any]] = getattr(signal, "_signal", signal).signal
 _RESET_PEAK: Final = b"5"
 """Written to /proc/self/clear_refs: peak memory begins anew (proc(5))."""
 
@@ -91,9 +91,8 @@ class Child:
             run = self._opened(decode(content, Request))
             if run is None:
                 continue
-            # Not switched off after the run: without a run the signal does nothing, and the next run sets it anew,
-            # before it is `self.run`, so that the last one's can't end it.
-            signal.signal(signal.SIGALRM, self._overdue)
+            # Not switched off after the run: without a run it does nothing, and the next one sets it anew before that.
+            _set_handler(signal.SIGALRM, self._overdue)
             signal.setitimer(signal.ITIMER_REAL, run.next_look())
             self.run = run
             # In a context of its own: what the candidate sets there is gone at the next run.
@@ -118,7 +117,7 @@ class Child:
             live = functools.partial(self.report, wire.Note(request.id, live_writes=1))
             session = Session(self.setup.stubs, envelope, scratch=self.setup.scratch, on_live_write=live)
         except Exception as error:  # noqa: BLE001 - costs this run only
-            fault, session = error, Session(Stubs(), envelope, scratch=self.setup.scratch)
+            fault, session = error, Session(Stubs(), without_calls(envelope), scratch=self.setup.scratch)
         if self.setup.peak is not None and self.alone:
             os.write(self.setup.peak, _RESET_PEAK)
         run = Run(
@@ -163,8 +162,7 @@ class Child:
         observation = self._observed(run, consumed, error)
         self.closed(run.session)
         unclean = "a run was out of memory" if isinstance(error, MemoryError) else self._unclean()
-        throttled, retry_after = rate_limit(error, run.recorder)
-        self.report(Report(run.number, observation, throttled, retry_after, unclean, self.state.leftovers))
+        self.report(Report(run.number, observation, *rate_limit(error, run.recorder), unclean, self.state.leftovers))
         self.state.rest()
         return bool(unclean)
 
@@ -176,8 +174,7 @@ class Child:
 
     def _unclean(self) -> str:
         """Why this process takes no further run; empty: it does."""
-        late = self.setup.interception.late
-        if late:
+        if late := self.setup.interception.late:
             return f"{late[0]!r} was called after its run; wait for what calls it before the call returns"
         return self.state.left_behind() or self.scratch.emptied()
 
@@ -197,7 +194,10 @@ class Child:
         if os.getpid() != self.pid:
             os._exit(0)
         with self._sending:
-            send(self.channel, report)
+            try:
+                send(self.channel, report)
+            except Exception as fault:  # noqa: BLE001 - what it recorded can't be carried, which is no crash of its own
+                send(self.channel, Report(report.id, unbegun(fault, "what it did can't be carried")))
 
     def _overdue(self, signum: int, frame: Any) -> None:  # noqa: ARG002 - a signal handler's signature
         if self.run is not None:
@@ -213,7 +213,7 @@ class Child:
         return max(run.next_look(), _SOON)
 
     def stop(self, run: Run, kind: FailureKind, message: str) -> None:
-        """Report the run as it stands and end this process: its code can't be trusted to stop by itself."""
+        """Report the run as it stands and end this process: its code can't be trusted to stop."""
         if not run.claimed():
             self.report(Report(run.number, run.stopped(kind, message), unclean=f"a run was ended: {message}"))
         os._exit(0)

@@ -7,43 +7,64 @@ say nothing about how the candidate's own conversation would have gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
+import numpy as np
 
 from shadoweval import codec
 from shadoweval.errors import ShadowEvalError
+from shadoweval.evidence.segments import KEPT, Segments
 from shadoweval.records import Observation, Pair, Query
 
 __all__ = ["Conversations"]
 
+_DAY: Final = 86_400
 _NAMES: Final = ("thread_id", "conversation_id", "session_id")
 
 
 class Conversations:
     """Marks pairs that come after a divergence; to be fed the pairs of one candidate in query order.
 
-    Args:
-        state: What `state` was when an earlier stretch of the same pairs had been fed.
+    A conversation without a turn in 90 days begins anew.
     """
 
-    def __init__(self, state: Mapping[str, tuple[int, int | None]] | None = None) -> None:
-        self.state = dict(state or {})
-        """Thread -> its turns so far, and the first in which the candidate answered otherwise."""
+    def __init__(self) -> None:
+        self.threads = Segments(3)
+        """Turns so far, the first in which the candidate answered otherwise (0: none), day of the last one."""
 
-    def marked(self, pair: Pair) -> Pair:
-        """The pair, with `candidate.diverged_at` (turns count from 1) where an earlier turn had diverged."""
-        thread = thread_of(pair.query)
-        if not thread:
-            return pair
-        turns, diverged = self.state.get(thread, (0, None))
-        turn = turns + 1
-        if diverged is None:
-            self.state[thread] = turn, turn if _differ(pair.served, pair.candidate) else None
-            return pair
-        self.state[thread] = turn, diverged
-        return msgspec.structs.replace(pair, candidate=msgspec.structs.replace(pair.candidate, diverged_at=diverged))
+    def marked(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs, with `candidate.diverged_at` (turns count from 1) where an earlier turn had diverged."""
+        threads = [_number(thread) if (thread := thread_of(pair.query)) else 0 for pair in pairs]
+        ids = np.unique(np.array([thread for thread in threads if thread], dtype=np.uint64))
+        if not ids.size:
+            return list(pairs)
+        _, numbers = self.threads.get(ids)
+        state = dict(zip(ids.tolist(), map(tuple, numbers.T.tolist()), strict=True))
+        marked: list[Pair] = []
+        for thread, each in zip(threads, pairs, strict=True):
+            pair = each
+            if thread:
+                today = int(each.query.asked_at.timestamp() // _DAY)
+                turns, diverged, day = state[thread]
+                turns, diverged = (0, 0) if day < today - KEPT else (turns, diverged)
+                if diverged:
+                    candidate = msgspec.structs.replace(each.candidate, diverged_at=diverged)
+                    pair = msgspec.structs.replace(each, candidate=candidate)
+                elif _differ(each.served, each.candidate):
+                    diverged = turns + 1
+                state[thread] = turns + 1, diverged, today
+            marked.append(pair)
+        new = np.array([state[thread] for thread in ids.tolist()]).T
+        self.threads.put(ids, new, days=new[2])
+        return marked
+
+
+def _number(thread: str) -> int:
+    """The conversation as a number; no state holds what users call it."""
+    return int.from_bytes(hashlib.sha256(thread.encode("utf-8", "surrogatepass")).digest()[:8]) or 1
 
 
 def _differ(served: Observation, candidate: Observation) -> bool:

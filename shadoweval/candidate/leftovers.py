@@ -25,6 +25,8 @@ _LOOK: Final = 1e-3
 _LOOKS: Final = 6
 _FREE: Final = 0.02
 """Seconds of a processor's time that a sleeping thread may take to be woken, and to find nothing to do."""
+_TICKS: Final = 100_000_000
+"""Nanoseconds, several times the longest tick (10 ms)."""
 _SHARE: Final = 0.02
 """The same as a share of the time: tqdm's monitor takes a ten-thousandth, OpenTelemetry's exporters a thousandth."""
 _THREADS: Final = 64
@@ -122,8 +124,17 @@ def _working(threads: list[threading.Thread]) -> list[threading.Thread]:
         before = [_thread_seconds(thread) for thread in threads]
         time.sleep(_LOOK * 2**look)
         after = [_thread_seconds(thread) for thread in threads]
-        threads = [t for t, b, a in zip(threads, before, after, strict=True) if a > b or a == float("inf")]
+        looked_at = zip(threads, before, after, strict=True)
+        threads = [t for t, b, a in looked_at if a > b or a == float("inf") or _is_runnable(t)]
     return threads
+
+
+def _is_runnable(thread: threading.Thread) -> bool:
+    """Whether it has something to do (Linux): on a busy machine one that works may get no processor during a look."""
+    with contextlib.suppress(OSError):
+        stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_bytes()
+        return stat.rpartition(b")")[2].split()[0] in b"RD"
+    return False
 
 
 def _is_worker(thread: threading.Thread) -> bool:
@@ -174,12 +185,19 @@ class Scratch:
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
         self._before = {entry.name for entry in os.scandir(self._folder)}
+        self._empty_since = 0
+        """When the folder was last changed, where it has been looked at since and had nothing to remove; else 0."""
 
     def emptied(self) -> str:
         """Empty it; why it could not be, or an empty text."""
         try:
+            changed = os.stat(self._folder).st_ctime_ns  # noqa: PTH116 - after each run
+            if changed == self._empty_since:
+                return ""
             with os.scandir(self._folder) as entries:
                 new = [entry for entry in entries if entry.name not in self._before]
+            # Of two changes within one tick of the kernel's clock a folder shows one: an old change is sure.
+            self._empty_since = changed if not new and time.time_ns() - changed > _TICKS else 0
             if new:
                 used = _used(self._folder)
                 for entry in new:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,9 @@ import msgspec
 from shadoweval.candidate.arm import ArmRunner
 from shadoweval.candidate.forkserver.wire import Ready, Start
 from shadoweval.candidate.guard import GuardPolicy, resolved
+from shadoweval.candidate.kill_watch import KillWatch
+from shadoweval.candidate.mcp_servers import Servers
+from shadoweval.candidate.rates import RateLimit
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.candidate.target import mismatch
 from shadoweval.candidate.tools.stubs import Stubs
@@ -21,7 +25,7 @@ from shadoweval.capture import Extract
 from shadoweval.capture.document_parts import HitId
 from shadoweval.capture.failures import Failures
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
-from shadoweval.records import INCUMBENT, Arm, Envelope, Observation
+from shadoweval.records import INCUMBENT, Arm, Envelope, Failure, Observation
 
 __all__ = ["CandidatePool"]
 
@@ -48,6 +52,11 @@ class CandidatePool:
         extract: The experiment's way from a returned value to the outcome; must be importable.
         hit_id: The experiment's way to what a retrieved document is known by; as `extract`, or a path.
         failures: What the experiment counts as a failure; must be importable.
+        mcp: MCP servers over stdio that candidates may use, name -> command.
+        rate: What each run waits for before it begins.
+        killed: Asked twenty times a second by `kill_watch.KillWatch`; a yes kills what is in flight, whatever the event
+            loop waits for. Must neither raise nor wait.
+        outside: As of `kill_watch.KillWatch`.
 
     Raises:
         TargetError: on entering, a target that can't be imported, or can't be called as the incumbent is.
@@ -67,6 +76,10 @@ class CandidatePool:
         extract: Extract | None = None,
         failures: Failures | None = None,
         hit_id: HitId | str | None = None,
+        mcp: Mapping[str, str] | None = None,
+        rate: RateLimit | None = None,
+        killed: Callable[[], bool] | None = None,
+        outside: tuple[str, ...] = (),
     ) -> None:
         self.targets, self.limits, self.guard, self.processes = dict(targets), limits, guard, processes
         self.stubs = stubs or Stubs()
@@ -77,33 +90,41 @@ class CandidatePool:
             )
         self._packed = self.stubs.packed(extract, failures, hit_id)
         self._warm = warm or ""
+        self._servers = Servers(mcp or {}, limits)
         self._given_scratch, self._scratch = scratch, Path()
         self._runners: dict[tuple[Arm, str], ArmRunner] = {}
         self._draining = False
+        self._rate, self._epoch, self._held_until = rate, 0, 0.0
+        self._killed, self._outside = killed, outside
+        self._watch = KillWatch(None)
 
     async def __aenter__(self) -> Self:
         self._scratch = _made_scratch(self._given_scratch)
+        self._watch = KillWatch(self._killed, self._strike, outside=self._outside)
         try:
+            await self._servers.open(self._scratch, self.guard)
             async with asyncio.TaskGroup() as group:
                 starting = {
                     arm: group.create_task(self._runner(arm, target).start()) for arm, target in self.targets.items()
                 }
             self._compare({arm: task.result() for arm, task in starting.items()})
         except ExceptionGroup as errors:
-            self._close()
+            await self._close()
             raise errors.exceptions[0] from None
         except BaseException:
-            self._close()
+            await self._close()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._close()
+        await self._close()
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
+        self._watch.close()
         for runner in self._runners.values():
             runner.close()
         self._runners.clear()
+        await self._servers.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _compare(self, ready: Mapping[Arm, Ready]) -> None:
@@ -128,8 +149,9 @@ class CandidatePool:
                 guard=guard,
                 scratch=str(self._scratch),
                 warm=self._warm,
+                mcp=self._servers.commands,
             )
-            runner = ArmRunner(spec, processes=self.processes)
+            runner = ArmRunner(spec, processes=self.processes, watch=self._watch)
             if self._draining:
                 runner.drain()
             self._runners[arm, target] = runner
@@ -137,7 +159,9 @@ class CandidatePool:
 
     def _policy(self, guard: GuardPolicy) -> GuardPolicy:
         memory = guard.memory_bytes or self.limits.memory_bytes
-        return resolved(msgspec.structs.replace(guard, scratch=str(self._scratch), memory_bytes=memory))
+        sockets = (*guard.unix_sockets, *self._servers.commands)
+        guard = msgspec.structs.replace(guard, scratch=str(self._scratch), memory_bytes=memory, unix_sockets=sockets)
+        return resolved(guard)
 
     async def run(self, envelope: Envelope, *, arm: Arm, attempt: int = 1) -> Observation:
         """Run one envelope on one arm. From the second attempt on it runs in a process of its own.
@@ -148,19 +172,41 @@ class CandidatePool:
         target = self.targets.get(arm) or (envelope.query.entry if arm == INCUMBENT else "")
         if not target:
             raise UnknownCandidateError(arm, experiment=envelope.experiment, known=self.targets)
+        if self._rate is not None and not await self._rate.enter(self._ends(self._epoch)):
+            failure = Failure(kind="killed", message="it did not begin: the rate of runs is limited")
+            now = datetime.now(UTC)
+            return Observation(
+                query_id=envelope.id, arm=arm, place="shadow", failure=failure, started_at=now, duration=0.0
+            )
         return await self._runner(arm, target).run(envelope, alone=attempt > 1)
+
+    def _ends(self, epoch: int) -> Callable[[], bool]:
+        """Whether what has not begun since is not to begin: it was cancelled, all is to end, or it is held."""
+        now = asyncio.get_running_loop().time
+        return lambda: self._draining or epoch != self._epoch or now() < self._held_until
 
     async def cancel(self, arm: Arm | None = None) -> None:
         """Kill what is in flight or waits, of one arm or of all, at once. Those runs end as `killed`."""
+        self._epoch += 1
         for (of, _), runner in self._runners.items():
             if arm is None or of == arm:
                 runner.cancel()
+
+    def _strike(self) -> None:
+        for runner in list(self._runners.values()):
+            runner.strike()
 
     def drain(self) -> None:
         """Begin no further run, of any arm: those that wait for their turn end as `killed`, those that run go on."""
         self._draining = True
         for runner in self._runners.values():
             runner.drain()
+
+    def hold(self, seconds: float) -> None:
+        """For so long no run begins, of any arm; those that run go on, those that wait for their turn keep it."""
+        self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
+        for runner in self._runners.values():
+            runner.throttle.hold(self._held_until)
 
     @property
     def capacity(self) -> int:

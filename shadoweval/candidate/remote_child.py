@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -13,18 +12,20 @@ from pathlib import Path
 from typing import Final
 
 from shadoweval.candidate.footprint import OutOfMemoryKills
-from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Note, Report, Request, decode, framed
+from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Note, Report, Request, decode_child, framed
 from shadoweval.candidate.guard import ChildSeen, Supervisor, advice
 from shadoweval.candidate.held_memory import HeldMemory
+from shadoweval.candidate.process_group import ProcessGroup
 from shadoweval.candidate.remote_run import Ended, RemoteRun, cause_of
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.errors import CandidateError
-from shadoweval.records import FailureKind, Refusal
+from shadoweval.records import FIRST_PROCESS, FailureKind, Refusal
 
 __all__ = ["RemoteChild"]
 
 _MEMORY_CHECK: Final = 0.05
 """Seconds between looks at a busy child's memory."""
+_LEAST_CAP: Final = 16 << 20  # of a report, on top of what `Limits.max_bytes` caps
 _DEATH_NOTICE: Final = 2.0
 """Seconds in which the fork server may still say what a child died of."""
 
@@ -59,7 +60,7 @@ class RemoteChild:
         self.runs: dict[int, RemoteRun] = {}
         self.open = True
         """Whether it takes further runs."""
-        self.because = "it is the first one"
+        self.because = FIRST_PROCESS
         """Why there is this process, until its first run has ended; then empty."""
         self.first_seconds = 0.0
         """How long its first run took, until the next one has ended."""
@@ -69,10 +70,10 @@ class RemoteChild:
         """What was refused while no run was in flight: it is charged to none."""
         self.contained: asyncio.Future[None] = self.loop.create_future()
         """Done when it is known what holds the child, or the child is gone."""
-        self._buffer, self._writing = Messages(), asyncio.Lock()
+        self._buffer, self._writing = Messages(_LEAST_CAP + 4 * limits.max_bytes), asyncio.Lock()
         self._kill_reason: tuple[FailureKind, str, int | None] | None = None
         self._died: Died | None = None
-        self._out_of_memory = OutOfMemoryKills()
+        self._out_of_memory, self.group = OutOfMemoryKills(), ProcessGroup(pid)
         self._hung_up = self._memory_checked = self._leftovers = False
         self._held = HeldMemory(pid, scratch, memory=memory)
         self._deadline_timer: asyncio.TimerHandle | None = None
@@ -149,35 +150,36 @@ class RemoteChild:
             return False
         try:
             for frame in self._buffer.feed(content):
-                message: Note | Report = decode(frame, Note | Report)
+                message = decode_child(frame)
                 self._complete(message) if isinstance(message, Report) else self._take(message)
         except CandidateError as error:
             self.kill("crash", f"its process wrote what is no report: {error}")
+        except Exception as error:  # noqa: BLE001 - ours: none of its runs is to blame, and none may wait for ever
+            self.loop.call_exception_handler({"message": "A candidate's message can't be read", "exception": error})
+            self.kill("crash", f"our own code failed over its message ({type(error).__name__}: {error})", 0)
         return True
 
     def _take(self, note: Note) -> None:
-        run = self.runs.get(note.id)
-        if run is not None:
+        if run := self.runs.get(note.id):
             run.take(note, grace=self.limits.grace)
 
     def _complete(self, report: Report) -> None:
-        run = self.runs.pop(report.id, None)
+        run = self.runs.get(report.id)
         if run is None:
             raise CandidateError(f"A report of run {report.id}, which is not in flight.")
         self.because, self._leftovers = "", report.leftovers
         if report.unclean:
             self.unclean = report.unclean
             self._shut()
-        self._charge(run)
+        self._charge()
+        run.ended = self.loop.time()
         if not run.ending.done():
             run.ending.set_result(report)
+        del self.runs[report.id]  # last of all: what fails on the way ends those that are in flight
 
-    def _charge(self, completed: RemoteRun | None = None, *, read: bool = True) -> None:
-        """Refusals belong to every run that is in flight, or is just completed."""
-        if not self.seen.guarded:
-            return
-        runs = (*self.runs.values(), *((completed,) if completed else ()))
-        late = self.seen.charge([run.refusals for run in runs], read=read)
+    def _charge(self, *, read: bool = True) -> None:
+        """Refusals belong to every run that is in flight."""
+        late = self.seen.charge([run.refusals for run in self.runs.values()], read=read)
         if late:
             self._acted_late(late)
 
@@ -214,7 +216,7 @@ class RemoteChild:
             self.kill("out_of_memory", f"{excess}, more than {cap} on top of where it began")
 
     def kill(self, kind: FailureKind, message: str, number: int | None = None) -> None:
-        """Kill the child and its group at once. `number`: the run that is the reason; None: the whole child."""
+        """Kill the child and its group at once. `number`: the run that is the reason; None: the whole child; 0: us."""
         if self._kill_reason is None and not self._hung_up:
             self._kill_reason = (kind, message, number)
             if kind != "killed":  # which is our own doing: the pool is closed, or told to stop
@@ -222,12 +224,15 @@ class RemoteChild:
         self._shut()
         self._kill_group()
 
+    def strike(self, message: str) -> None:
+        """Kill its processes, from any thread; its runs end as `killed` when the loop hears of it."""
+        if self._kill_reason is None and not self._hung_up:
+            self._kill_reason = ("killed", message, None)
+        self._kill_group()
+
     def _kill_group(self) -> None:
         if self._died is None:
-            # Suppressed: it is gone, or not yet the leader of its group; then the closed channel ends it.
-            for kill in (os.killpg, os.kill):  # it may have left its group
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    kill(self.pid, signal.SIGKILL)
+            self.group.kill()
 
     def _shut(self) -> None:
         if self.open:
@@ -273,6 +278,7 @@ class RemoteChild:
 
     def _conclude(self) -> None:
         runs, self.runs = list(self.runs.values()), {}
+        self.group.close()
         for run in runs:
             if not run.ending.done():
                 run.ending.set_result(self._end_of(run, alone=len(runs) == 1))

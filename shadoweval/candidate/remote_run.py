@@ -11,10 +11,14 @@ import msgspec
 
 from shadoweval.candidate.forkserver.wire import Died, Note, Report
 from shadoweval.candidate.sandbox import LONGEST
-from shadoweval.records import FailureKind, Refusal
+from shadoweval.records import FailureKind, Observation, Refusal
 
 __all__ = ["Ended", "RemoteRun", "cause_of"]
 
+_TICK: Final = 0.01
+"""Seconds by which two clocks of one machine may differ over a run."""
+_DELAY: Final = 1.0
+"""Seconds by which a busy machine may delay a query or a report."""
 _FULL: Final = 0.9
 """Share of its memory cap above which a death by signal is taken for lack of memory."""
 
@@ -28,6 +32,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this run is known to be the reason; if not, it may be run again, and in the end the shadow failed."""
     peak_memory: int | None = None
 
+    def unless_killed(self, why: str) -> Ended:
+        """This end or, where the experiment is killed by now, a kill: the pool may hear of it later than of the end."""
+        return Ended(kind="killed", message=why, guilty=True, peak_memory=self.peak_memory) if why else self
+
 
 class RemoteRun:
     """One run in a child, which is killed when the run has lasted `seconds` and `grace`.
@@ -36,7 +44,7 @@ class RemoteRun:
         cold: Why the child is new, where no run has ended in it yet; else empty.
     """
 
-    __slots__ = ("began", "cold", "deadline", "ending", "live_writes", "number", "refusals", "seconds", "sent")
+    __slots__ = ("began", "cold", "deadline", "ended", "ending", "live_writes", "number", "refusals", "seconds", "sent")
 
     def __init__(self, number: int, *, seconds: float, grace: float, cold: str) -> None:
         loop = asyncio.get_running_loop()
@@ -44,9 +52,25 @@ class RemoteRun:
         self.ending: asyncio.Future[Report | Ended] = loop.create_future()
         self.began = loop.time()
         self.deadline = self.began + seconds + grace
+        self.ended = self.began
+        """When its report came, or it was lost."""
         self.sent = False
         self.refusals: list[Refusal] = []
         self.live_writes = 0
+
+    def untimed(self, seen: Observation) -> str:
+        """Why the seconds that it measured itself can't be true; empty: they can. Candidate code may have written them.
+
+        Its process begins later than the pool sent the query, and ends before the pool has read the report: it can't
+        have taken longer. Much less is believed only where a worker that was busy, or had no processor, explains it.
+        """
+        elapsed = self.ended - self.began
+        inside = (seen.duration, seen.first_chunk or 0.0, *seen.waited)
+        if not all(0.0 <= seconds <= elapsed + _TICK for seconds in inside) or max(seen.waited) > seen.duration + _TICK:
+            return f"it says {seen.duration:.3g} s, by the pool's clock {elapsed:.3g} s passed"
+        if not self.cold and seen.duration < elapsed / 2 - _DELAY:
+            return f"it says {seen.duration:.3g} s, by the pool's clock {elapsed:.3g} s passed"
+        return ""
 
     def take(self, note: Note, *, grace: float) -> None:
         """What its process says of it while it lasts."""

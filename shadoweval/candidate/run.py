@@ -22,10 +22,11 @@ from shadoweval.candidate.tools.session import Session
 from shadoweval.capture.chunks import outcome_of_chunks
 from shadoweval.capture.failures import Failures, answered_by, failed_by, failure_of
 from shadoweval.capture.outcomes import joined
+from shadoweval.capture.prompts import SYSTEM_PROMPTS
 from shadoweval.capture.responses import worse_status
 from shadoweval.records import INCUMBENT, Arm, Envelope, Failure, FailureKind, Observation, Outcome
 
-__all__ = ["Run", "arguments_of", "unbegun"]
+__all__ = ["Run", "arguments_of", "unbegun", "without_calls"]
 
 _KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
 """Unit of ru_maxrss."""
@@ -40,11 +41,16 @@ _STARVED: Final = Cause("it waited for a processor", "give the worker more of th
 class _BudgetedRecorder(capture.Recorder):
     """A recorder that says so when the model calls exceed the run's budget."""
 
-    __slots__ = ("limits", "on_exceeded")
+    __slots__ = ("limits", "on_exceeded", "prompts")
 
     def __init__(self, limits: Limits, on_exceeded: Callable[[str], None]) -> None:
         super().__init__(max_bytes=limits.max_bytes)
         self.limits, self.on_exceeded = limits, on_exceeded
+        self.prompts: set[str] = set()
+
+    def note_prompt(self, digest: str) -> None:
+        """Keep the digest of a system prompt."""
+        self.prompts.add(digest)
 
     def add_step_row(self, row: Any) -> None:
         """Keep the step, with its price where it is known, then look at what the run has used."""
@@ -167,14 +173,14 @@ class Run:
         worse = None if self.arm == INCUMBENT else worse_status(consumed.value, self.envelope.served)
         if worse is not None:
             return self.raised(worse)
-        duration = self._end()
+        duration, cap = self._end(), self.recorder.limits.max_bytes
         parts = self.recorder.parts()
         if consumed.chunks is None:
-            outcome = capture.outcome_of(consumed.value, parts=parts, extract=extract)
+            outcome = capture.outcome_of(consumed.value, parts=parts, extract=extract, max_bytes=cap)
             if consumed.chunk_count is not None:
                 outcome = msgspec.structs.replace(outcome, chunks=consumed.chunk_count)
         else:
-            outcome = outcome_of_chunks(consumed.chunks, parts=parts, extract=extract)
+            outcome = outcome_of_chunks(consumed.chunks, parts=parts, extract=extract, max_bytes=cap)
         return self._observed(parts, duration, outcome=outcome)
 
     def raised(
@@ -226,7 +232,7 @@ class Run:
         if outcome is not None and outcome.tool_calls:
             outcome = msgspec.structs.replace(outcome, tool_calls=tuple(map(self.session.declared, outcome.tool_calls)))
         calls = () if failure is None else tuple(map(self.session.declared, parts.tool_calls))
-        usage = parts.usage
+        usage, prompts = parts.usage, self.recorder.prompts
         if self.alone:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
             usage = msgspec.structs.replace(usage, cpu_seconds=self._worked, peak_memory=peak)
@@ -241,7 +247,7 @@ class Run:
             duration=duration,
             first_chunk=self.first_chunk,
             usage=usage,
-            versions=self.versions,
+            versions=self.versions | ({SYSTEM_PROMPTS: ",".join(sorted(prompts))} if prompts else {}),
             refusals=self.session.refusals(),
             live_writes=self.session.live_writes,
             writes=self.session.writes(),
@@ -266,8 +272,8 @@ def arguments_of(envelope: Envelope) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(args), dict(kwargs)
 
 
-def unbegun(fault: Exception) -> Observation:
-    """The observation of a run that could not begin; the pool fills in whose it is."""
+def unbegun(fault: Exception, what: str = "nothing was run") -> Observation:
+    """The observation of a run that could not begin, or be told of; the pool fills in whose it is."""
     return Observation(
         query_id="",
         arm="",
@@ -275,10 +281,16 @@ def unbegun(fault: Exception) -> Observation:
         failure=Failure(
             kind="error",
             error_type=type(fault).__name__,
-            message=f"nothing was run: {fault}",
+            message=f"{what}: {fault}",
             owner="shadow",
-            cause=f"nothing was run: {type(fault).__name__}",
+            cause=f"{what}: {type(fault).__name__}",
         ),
         started_at=dt.datetime.now(dt.UTC),
         duration=0.0,
     )
+
+
+def without_calls(envelope: Envelope) -> Envelope:
+    """The envelope for a session that could not be opened with what was recorded."""
+    served = msgspec.structs.replace(envelope.served, outcome=None, calls=())
+    return msgspec.structs.replace(envelope, served=served)

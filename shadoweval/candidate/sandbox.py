@@ -30,6 +30,7 @@ LONGEST: Final = 3
 Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit"]
 """What the guard is made of, from the outside in; docs/containment.md says what each stops."""
 _MILLION: Final = 1e6
+_MOST_REST: Final = 0.5
 _DATE: Final = re.compile(r"[-@](\d{4}-\d\d(-\d\d)?|\d{8}|\d{4})$")
 """End of the name of a dated version: `-2024-11-20`, `-20241022`, `@20241022`, `-0613`."""
 _LOADING: Final = 10.0
@@ -63,7 +64,7 @@ class Limits:
     start_seconds: float = 300.0
     """How long importing a target and its `warm` hook may take, and at most the first run of a process."""
     max_bytes: int = 1 << 20
-    """Cap of the recorded tool arguments and results of a run."""
+    """Cap of a run's recorded answer and value, and of its tools' arguments and results, as that of `mirror`."""
 
     def __post_init__(self) -> None:
         checked_fields(self, "seconds", "start_seconds", above=0)
@@ -129,8 +130,20 @@ class Sandbox:
     """Layers of the guard to try; None: all but `netns` (docs/containment.md)."""
     guard: bool = True
     """Whether candidates run under the guard. Off only where it can't work; the report says so."""
+    mcp: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Name -> command of an MCP server over stdio, as the pipeline starts it: `{"shop": "python -m shop.server"}`. A
+    candidate that starts it gets one that the pool starts, under a guard of its own; only its reads run
+    (docs/adapters.md)."""
     warm: str | None = None
     """`"module:attribute"` called once in each candidate process before it serves (load an index, a model)."""
+    rate: Mapping[str, float] = field(default_factory=dict[str, float])
+    """`"host:port"` of `allow` -> how many runs a second may begin, of all arms and over all workers that share the
+    store. Nobody knows before where a run will connect, so each counts at all of them, and one that asks three times
+    as one: give a third. What waits for its turn has not begun and costs no latency. Imports and `warm` don't count."""
+    rest: float = 0.1
+    """Share of the minutes, drawn at random, in which a worker begins no run: it compares the incumbent's durations
+    then with those at work, and runs less where candidates slow the incumbent down (docs/traffic.md). 0: it never
+    rests, and can't know."""
 
     def __post_init__(self) -> None:
         checked_instance("Sandbox.stubs", self.stubs, Stubs, mend="Write Stubs(...).")
@@ -144,7 +157,18 @@ class Sandbox:
             object.__setattr__(
                 self, "layers", tuple(checked_choice("each of Sandbox.layers", x, Layer) for x in layers)
             )
+        checked_mapping("Sandbox.mcp", self.mcp)
+        for name, command in self.mcp.items():
+            if not checked_instance(f"Sandbox.mcp[{name!r}]", command, str).strip():
+                raise ArgumentError(f"Sandbox.mcp[{name!r}]", command, expected="a command", mend="'python -m server'.")
         checked_truth("Sandbox.guard", self.guard)
+        checked_fields(self, "rest", low=0, high=_MOST_REST)
+        checked_fields(self, "rate", check=checked_mapping)
+        for endpoint, most in self.rate.items():
+            name = f"Sandbox.rate[{endpoint!r}]"
+            if _checked_endpoint("each of Sandbox.rate", endpoint) not in self.allow and self.guard:
+                raise ArgumentError(name, endpoint, expected="an endpoint of allow", mend="Name it in allow=[...] too.")
+            self.rate[endpoint] = checked_number(name, most, above=0)  # pyright: ignore[reportIndexIssue] - our own dict
         if self.warm is not None:
             checked_target(self.warm, what="Sandbox.warm")
 

@@ -11,11 +11,11 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
 
 from shadoweval.candidate.forkserver.wire import Parameter
+from shadoweval.candidate.version import project_of
 from shadoweval.capture.third_party import called_by
 from shadoweval.errors import TargetError
 
@@ -34,6 +34,7 @@ class Target:
         self.ignored: tuple[str, ...] = getattr(getattr(value, "_mirrored_call", value), "ignored_by_mirror", ())
         self._value = _with_nothing_for(value, self.ignored) if self.ignored and not self.runnable else value
         self.concurrent = self.runnable or _is_async(value)
+        self.project = project_of(module)
         self.versions = _versions(name, value, module)
 
     def call(self, entry: str) -> Callable[..., Any]:
@@ -183,16 +184,14 @@ def warm_up(warm: str) -> None:
 
 
 def _versions(name: str, value: Any, module: ModuleType) -> dict[str, str]:
-    """The target, a hash of its module's source, and what `VERSIONS` of the module or the object says."""
-    versions = {"target": name}
-    source = getattr(module, "__file__", None)
-    if source and Path(source).is_file():
-        versions["code"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
+    """The target, and what `VERSIONS` of the module or the object says; `code`, if it names none, is a digest of it."""
+    named: dict[str, str] = {}
     for holder in (module, value):
         declared = getattr(holder, "VERSIONS", None)
         if isinstance(declared, Mapping):
-            versions.update({str(k): str(v) for k, v in cast("Mapping[Any, Any]", declared).items()})
-    return versions
+            named.update({str(k): str(v) for k, v in cast("Mapping[Any, Any]", declared).items()})
+    digest = {"code": hashlib.sha256(repr(sorted(named.items())).encode()).hexdigest()[:12]} if named else {}
+    return {"target": name, **digest, **named}
 
 
 def mismatch(incumbent: list[Parameter], candidate: list[Parameter]) -> str | None:

@@ -23,6 +23,8 @@ class Throttle:
         self.allowed = float(most)
         self.until = 0.0
         """No run starts before this time (monotonic clock)."""
+        self.held_until = 0.0
+        """Nor before this one: somebody asked for it."""
         self.hits = 0
         """How often a rate limit was met."""
         self._next_pause = pause
@@ -35,6 +37,10 @@ class Throttle:
         self.allowed = max(1.0, self.allowed / 2)
         self.until = now + min(self.longest, max(self._next_pause, retry_after or 0.0))
         self._next_pause = min(self.longest, self._next_pause * 2)
+
+    def hold(self, until: float) -> None:
+        """No run starts before `until`."""
+        self.held_until = max(self.held_until, until)
 
     def succeed(self) -> None:
         """A run met none."""
@@ -55,7 +61,7 @@ class RunQueue:
         """Wait for a turn, or until `closed` says that nothing is to begin; to be followed by `leave`."""
         loop = asyncio.get_running_loop()
         while not closed():
-            pause = self.throttle.until - loop.time()
+            pause = max(self.throttle.until, self.throttle.held_until) - loop.time()
             if pause <= 0 and self._running < int(self.throttle.allowed):
                 break
             turn = loop.create_future()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from shadoweval import codec
 from shadoweval.capture.copying import data_of
-from shadoweval.capture.outcomes import Chunks, Extract, answer_text, data, joined, outcome_of, outcome_with
+from shadoweval.capture.outcomes import Chunks, Extract, answer_text, outcome_of, outcome_with
 from shadoweval.capture.recorder import Parts
 from shadoweval.records import Outcome
 
 __all__ = ["Whole", "WholeValue", "outcome_of_chunks"]
+
+_FRAME: Final = 4
+"""Chunks within a cap are a list of at most so many times as many bytes, since a cap is of characters."""
 
 
 class Whole(NamedTuple):
@@ -29,15 +32,22 @@ def outcome_of_chunks(
     extract: Extract | None = None,
     max_bytes: int = codec.MAX_BYTES,
 ) -> Outcome:
-    """The outcome of a stream. `extract` gets the joined text where there is one, else the chunks as data."""
-    answer, value = joined(chunks)
+    """The outcome of a stream. `extract` gets the joined text where there is one, else the chunks as data.
+
+    What is kept of it is what `Chunks` keeps, as of a stream that was served.
+    """
+    kept = Chunks(max_bytes)
+    for chunk in chunks:
+        kept.add(chunk)
+    answer, value = kept.joined()
     if extract is not None:
-        if answer is None:
-            value = [chunk if type(chunk) is str else data(chunk, max_bytes)[0] for chunk in chunks]
-        outcome = outcome_of(answer if answer is not None else value, parts=parts, extract=extract, max_bytes=max_bytes)
+        whole = answer if answer is not None else kept.data()
+        outcome = outcome_of(whole, parts=parts, extract=extract, max_bytes=max_bytes)
     else:
-        outcome = outcome_with(answer, value, parts=parts or Parts(), max_bytes=max_bytes)
-    return msgspec.structs.replace(outcome, chunks=len(chunks))
+        if answer is not None and len(answer) > max_bytes:  # of chunks that are no texts
+            answer, kept.truncated = answer[:max_bytes], True
+        outcome = outcome_with(answer, value, parts=parts or Parts(), max_bytes=_FRAME * max_bytes)
+    return msgspec.structs.replace(outcome, chunks=kept.count, truncated=outcome.truncated or kept.truncated)
 
 
 class WholeValue(Chunks):

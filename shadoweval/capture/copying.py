@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.encodable import UNCOPYABLE, as_data, parts_of, type_name
+from shadoweval.capture.encodable import UNCOPYABLE, NoDataError, as_data, parts_of, type_name
 from shadoweval.errors import TooLargeError, UncopyableError
 
 __all__ = [
-    "UNCOPYABLE",
-    "WHOLE",
-    "Pieces",
-    "argument_data",
-    "carried",
-    "data_of",
-    "encode",
-    "encode_value",
-    "packed",
-    "readable",
-    "uncopyable",
-    "within",
-]
+    "UNCOPYABLE", "WHOLE", "Pieces", "argument_data", "carried", "data_of", "encode",
+    "encode_value", "packed", "plain_arguments", "quickly_packed", "readable", "uncopyable", "within",
+]  # fmt: skip
 
 WHOLE: Final = ("chunks", "returned")
 """Keys of the result of a generator that returned something as well."""
@@ -33,6 +23,7 @@ _FEW: Final = 16  # msgpack's smallest arrays
 _ITEMS: Final = 4096
 _TEXT_CAP: Final = 1 << 20
 _ARGUMENTS_CAP: Final = 1 << 20
+_CROWD: Final = 200_000  # bytes below which no value can be `codec.crowded`
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
 _TEXT: Final = frozenset({str})
 _CONTAINERS: Final = frozenset({dict, list, str, tuple, set, frozenset})
@@ -43,11 +34,12 @@ encode: Final = msgspec.msgpack.Encoder().encode
 def _fields_or_type(value: Any) -> Any:
     try:
         return parts_of(value)
-    except NotImplementedError:
+    except NoDataError:
         return {UNCOPYABLE: type_name(value)}
 
 
 encode_value: Final = msgspec.msgpack.Encoder(enc_hook=parts_of).encode
+_encode_plain: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 _encode_arguments: Final = msgspec.msgpack.Encoder(enc_hook=_fields_or_type, order="deterministic").encode
 
 
@@ -111,14 +103,29 @@ def packed(value: Any, max_bytes: int) -> bytes:
     Raises:
         UncopyableError, TooLargeError: as `codec.plain`.
     """
+    if type(value) is Pieces:
+        return value.whole(max_bytes)
+    raw = quickly_packed(value, max_bytes) or codec.freeze(value, max_bytes=max(max_bytes, 0))
+    return _uncrowded(raw)
+
+
+def _crowded(raw: bytes) -> bool:
+    return len(raw) > _CROWD and codec.crowded(raw)
+
+
+def _uncrowded(raw: bytes) -> bytes:
+    if _crowded(raw):
+        raise TooLargeError("", cap=_CROWD)
+    return raw
+
+
+def quickly_packed(value: Any, max_bytes: int) -> bytes:
+    """`packed` where that takes no time worth telling; empty: `packed` itself must have a look."""
     try:
         raw = encode(value) if carried(value) else _packed_object(value, max_bytes)
-        if 0 < len(raw) <= max_bytes:
-            return raw
     except (OverflowError, UnicodeError, RecursionError, UncopyableError):  # an integer over 64 bits, half a character
-        if type(value) is Pieces:
-            raise
-    return codec.freeze(value, max_bytes=max(max_bytes, 0))
+        return b""
+    return raw if len(raw) <= max_bytes and not _crowded(raw) else b""
 
 
 def _packed_object(value: Any, max_bytes: int) -> bytes:
@@ -212,23 +219,30 @@ def argument_data(arguments: Mapping[str, Any]) -> bytes:
     Tuples and sets become lists, objects mappings of their fields, dates texts. What is no data, or larger than 1 MiB,
     becomes a mapping with its type's name. Both arms do the same, so that equal calls have equal data.
     """
+    raw = plain_arguments(arguments) or _arguments_by(_encode_arguments, arguments)
+    return raw or _encode_arguments({codec.as_text(str(name)): _argument(value) for name, value in arguments.items()})
+
+
+def plain_arguments(arguments: Mapping[str, Any]) -> bytes:
+    """`argument_data` where that takes no time worth telling; empty: there are objects among them, or it is large."""
+    return _arguments_by(_encode_plain, arguments)
+
+
+def _arguments_by(encoded: Callable[[Any], bytes], arguments: Mapping[str, Any]) -> bytes:
     for value in arguments.values():  # a text beyond the cap is not encoded only to be thrown away
         if type(value) is str and len(value) > _ARGUMENTS_CAP:
-            break
-    else:
-        try:
-            raw = _encode_arguments(arguments)
-            if len(raw) <= _ARGUMENTS_CAP:
-                return raw
-        except Exception:  # noqa: BLE001, S110 - one of them, whose own code may raise anything: see below
-            pass
-    return _encode_arguments({codec.as_text(str(name)): _argument(value) for name, value in arguments.items()})
+            return b""
+    try:
+        raw = encoded(arguments)
+    except Exception:  # noqa: BLE001 - one of them, whose own code may raise anything
+        return b""
+    return raw if len(raw) <= _ARGUMENTS_CAP and not _crowded(raw) else b""
 
 
 def _argument(value: Any) -> Any:
     """One argument that can be encoded."""
     try:
-        raw = _encode_arguments(as_data(value, max_bytes=_ARGUMENTS_CAP, text_keys=True))
+        raw = _uncrowded(_encode_arguments(as_data(value, max_bytes=_ARGUMENTS_CAP, text_keys=True)))
     except Exception:  # noqa: BLE001 - too large, without an end, or its own code raises
         raw = b""
     return msgspec.Raw(raw) if 0 < len(raw) <= _ARGUMENTS_CAP else {UNCOPYABLE: type_name(value)}
@@ -248,13 +262,15 @@ def data_of(value: Any, *, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
         raw = encode_value(value)
     except Exception:  # noqa: BLE001 - the value's own code may raise anything
         return _marked_data_of(value, max_bytes)
-    return (None, True) if len(raw) > max_bytes else (msgspec.Raw(raw), False)
+    if len(raw) > max_bytes or _crowded(raw):
+        return None, True
+    return msgspec.Raw(raw), False
 
 
 def _marked_data_of(value: Any, max_bytes: int) -> tuple[msgspec.Raw | None, bool]:
     try:
         data = as_data(value, max_bytes=max_bytes)
-        return (None if uncopyable(data) is not None else msgspec.Raw(encode(data))), False
+        return (None if uncopyable(data) is not None else msgspec.Raw(_uncrowded(encode(data)))), False
     except Exception as error:  # noqa: BLE001 - the value's own code may raise anything
         return None, isinstance(error, TooLargeError)
 

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from shadoweval.checks import checked_function
 from shadoweval.errors import ArgumentError
+from shadoweval.records.keys import UNREADABLE
 
 __all__ = [
     "ALL_IDS",
@@ -31,6 +32,7 @@ __all__ = [
     "chosen_by",
     "first",
     "first_of",
+    "identity_text",
     "is_made_up",
     "is_number",
     "part",
@@ -155,11 +157,19 @@ def chosen_by(hit_id: HitId | str) -> HitId:
     return lambda document: functools.reduce(part, names, document)
 
 
+def identity_text(identity: Any) -> str:
+    """An identity as a text, whatever its class makes of it."""
+    try:
+        return str(identity)
+    except Exception:  # noqa: BLE001 - a document without a name is recorded all the same
+        return f"{UNREADABLE}{type(identity).__qualname__}"
+
+
 def is_made_up(identity: Any) -> bool:
     """Whether it is a number, a UUID or a hash, as stores give them where nobody gave one."""
     if identity is None:
         return False
     if isinstance(identity, int) and not isinstance(identity, bool):
         return True
-    digits = str(identity).replace("-", "")
+    digits = identity_text(identity).replace("-", "")
     return len(digits) in _HASHES and all(digit in "0123456789abcdefABCDEF" for digit in digits)

@@ -26,6 +26,7 @@ from shadoweval.capture.document_parts import (
     PLACES,
     first,
     first_of,
+    identity_text,
     is_made_up,
     is_number,
     part,
@@ -167,7 +168,7 @@ def row_of(document: Any, rank: int, hit_id: Callable[[Any], Any] | None) -> tup
             text = text if text is not None else _text(None, metadata)
             identity = None if text is None else text_identity(text)
     score = _number(first_of(everywhere, ALL_SCORES)) if score is None else score
-    known = f"{UNREADABLE}{type(document).__qualname__}" if identity is None else str(identity)
+    known = f"{UNREADABLE}{type(document).__qualname__}" if identity is None else identity_text(identity)
     return known, rank, score, None if text is None else text[:_TEXT_CAP]
 
 

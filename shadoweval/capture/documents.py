@@ -24,6 +24,7 @@ from shadoweval.capture.document_parts import (
     SCORES,
     TEXTS,
     HitId,
+    identity_text,
     is_made_up,
     is_number,
 )
@@ -93,7 +94,7 @@ def _quick_rows(documents: list[Any]) -> list[_Row] | None:  # noqa: C901, PLR09
                 elif identity is None:
                     identity = metadata.get("source")
             if identity is not None and type(identity) is not str:
-                identity = str(identity)
+                identity = identity_text(identity)
             if score is not None and type(score) is not float:
                 return None
         if (type(text) is not str or len(text) > _TEXT_CAP) and (text is not None or identity is None):

@@ -17,7 +17,7 @@ from shadoweval import codec
 from shadoweval.codec import as_text
 from shadoweval.errors import CodecError, TooLargeError, UncopyableError
 
-__all__ = ["UNCOPYABLE", "as_data", "encodable", "encoded", "parts_of", "type_name"]
+__all__ = ["UNCOPYABLE", "NoDataError", "as_data", "encodable", "encoded", "parts_of", "type_name"]
 
 UNCOPYABLE: Final = "shadoweval.uncopyable"
 """Key of the mapping that stands for what could not be copied; its value says why."""
@@ -28,6 +28,10 @@ _ENCODED: Final = frozenset(
 )
 """What the encoder takes, and nothing can be wrong with."""
 _KEYS: Final = frozenset({int, float, bool, type(None), bytes})
+
+
+class NoDataError(TypeError):
+    """A value of a kind that is no data: a connection, a function, an array too large."""
 
 
 def as_data(value: Any, *, max_bytes: int, text_keys: bool = False) -> Any:
@@ -81,7 +85,8 @@ def _field(value: Any) -> Any:
         return tuple(_field(part) for part in cast("tuple[Any, ...]", value))
     if type(value) is dict:
         fields = cast("dict[Any, Any]", value)
-        return {as_text(name) if type(name) is str else name: _field(part) for name, part in fields.items()}
+        if all(type(name) is str for name in fields):
+            return {as_text(name): _field(part) for name, part in fields.items()}
     return encodable(value)
 
 
@@ -117,13 +122,15 @@ class _Walk:
         if isinstance(value, dict):
             return self.mapping(cast("dict[Any, Any]", value).items(), depth)
         if isinstance(value, list | tuple | set | frozenset):
-            return [self(part, depth) for part in cast("Iterable[Any]", value)]
+            parts = [self(part, depth) for part in cast("Iterable[Any]", value)]
+            # Sets of several kinds are sorted by nothing else, and each process has an order of its own.
+            return sorted(parts, key=msgspec.msgpack.encode) if isinstance(value, set | frozenset) else parts
         fields = _fields(value)
         if fields is not None:
             return self.mapping(fields.items(), depth)
         try:
             return self(parts_of(value), depth)
-        except NotImplementedError:
+        except NoDataError:
             return {UNCOPYABLE: type_name(value)}
 
     def mapping(self, items: Iterable[tuple[Any, Any]], depth: int) -> dict[Any, Any]:
@@ -158,7 +165,7 @@ def parts_of(value: Any) -> Any:
     one of its arrays; what a kind of text, number or list holds; the text of a path and its like.
 
     Raises:
-        NotImplementedError: it is no data.
+        NoDataError: it is no data.
     """
     kind = type(value)
     if kind in _models:
@@ -168,7 +175,7 @@ def parts_of(value: Any) -> Any:
         number = value.item()
         if type(number) in _ATOMS:  # a datetime64 is a number or a date, by its unit
             return number
-        raise NotImplementedError
+        raise NoDataError
     return _learnt(value)
 
 
@@ -188,7 +195,7 @@ def _learnt(value: Any) -> Any:
         return _numbers(value)
     if kind.__module__.partition(".")[0] in _BY_TEXT:  # `pathlib._local` since Python 3.13
         return str(value)
-    raise NotImplementedError
+    raise NoDataError
 
 
 def _numbers(value: Any) -> Any:
@@ -197,10 +204,10 @@ def _numbers(value: Any) -> Any:
         numbers = value.tolist() if value.nbytes <= _ARRAY_CAP else None
         if type(numbers) is list:
             return numbers
-        raise NotImplementedError
+        raise NoDataError
     number = value.item()
     if type(number) not in _ATOMS:
-        raise NotImplementedError
+        raise NoDataError
     if len(_scalars) >= _MOST_TYPES:
         _scalars.clear()
     _scalars.add(kind)

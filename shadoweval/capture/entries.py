@@ -10,19 +10,26 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final, Literal, Protocol
 
-from shadoweval.capture.copying import argument_data, packed
+from shadoweval.capture.copying import argument_data, plain_arguments, quickly_packed
 from shadoweval.capture.documents import hit_rows, recorded_rows
-from shadoweval.capture.recorder import Recorder
+from shadoweval.capture.interception import hands
+from shadoweval.capture.recorder import Recorder, inside
 from shadoweval.capture.wire.rows import CALL
-from shadoweval.errors import UncopyableError
 from shadoweval.records import Effect
 
-__all__ = ["NOTHING", "Entries", "Rows", "Step", "Tool"]
+__all__ = ["NOTHING", "Entries", "Rows", "Step", "Tool", "unbound"]
 
 StepKind = Literal["model", "retrieval", "other"]
 NOTHING: Final = b"\x80"
 """No arguments: an empty mapping."""
+_RETURNED: Final = (None, "live", None, None, None)
+"""Of a call in another one: no error, answered live, no index, no parent, not judged."""
 _P = inspect.Parameter
+_LITTLE: Final = 1 << 14
+"""Bytes of a result that are encoded in less time than a look at the clock is worth."""
+_FEW: Final = 32
+"""Documents that are read by our own rule in as little."""
+_PLAIN: Final = frozenset({str, dict, list, int, float, bool, type(None)})
 
 
 class Entries(Protocol):
@@ -46,6 +53,18 @@ class Rows(list[Any]):
     """What a retriever yielded, as rows of hits already."""
 
 
+def _with_objects(recorder: Recorder, arguments: dict[str, Any]) -> bytes:
+    """Arguments that take their time: large ones, and those with objects, whose own code is asked."""
+    since = perf_counter()
+    try:
+        return argument_data(arguments)
+    except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller
+        recorder.fault = fault
+        return NOTHING
+    finally:
+        recorder.spent(since)
+
+
 class Tool:
     """A tool.
 
@@ -65,13 +84,13 @@ class Tool:
     def arguments(self, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """See `Entries`."""
         try:
-            whole = not args and kwargs.keys() == self._keywords
-            return argument_data(kwargs if whole else self.bind(*args, **kwargs))
-        except TypeError:  # they don't fit the tool, which is about to say so itself; or a decorator adds what it lacks
-            return argument_data({"args": list(args), **kwargs} if args else kwargs)
+            named = kwargs if not args and kwargs.keys() == self._keywords else self.bind(*args, **kwargs)
+        except TypeError:
+            named = unbound(args, kwargs)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller
             recorder.fault = fault
             return NOTHING
+        return plain_arguments(named) or _with_objects(recorder, named)
 
     def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any) -> None:  # noqa: PLR0917 - see `Entries`
         """See `Entries`."""
@@ -81,14 +100,22 @@ class Tool:
             if len(log) >= recorder.max_items:
                 recorder.truncated = True
                 return
-            try:
-                raw = packed(result, recorder.left)
-            except (UncopyableError, UnicodeError) as error:
-                raw = recorder.left_out(error)
-            recorder.left -= len(raw)
-            log.append((CALL, self.name, self.effect, arguments, raw, started, ended))
+            raw = quickly_packed(result, recorder.left)
+            size = len(raw)
+            if not 0 < size <= _LITTLE or type(result) not in _PLAIN:
+                if not size:
+                    raw = recorder.encoded(result)
+                    size = 0
+                recorder.spent(ended)
+            recorder.left -= size
+            outer, moments = inside.get(), hands()
+            if outer is None and not moments:
+                log.append((CALL, self.name, self.effect, arguments, raw, started, ended))
+            else:
+                log.append((CALL, self.name, self.effect, arguments, raw, started, ended, *_RETURNED, outer, moments))
         except Exception as fault:  # noqa: BLE001 - see `arguments`
             recorder.fault = fault
+            recorder.spent(ended)
 
     def failed(self, recorder: Recorder, arguments: bytes, started: float, error: BaseException) -> None:  # noqa: PLR0917 - see `Entries`
         """See `Entries`."""
@@ -96,6 +123,11 @@ class Tool:
             recorder.add_failed_call(self.name, self.effect, arguments, started, error)
         except Exception as fault:  # noqa: BLE001 - see `arguments`
             recorder.fault = fault
+
+
+def unbound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that don't fit a tool, which is about to say so itself; or a decorator adds what they lack."""
+    return {"args": list(args), **kwargs} if args else kwargs
 
 
 class Step:
@@ -118,7 +150,8 @@ class Step:
 
     def ended(self, recorder: Recorder, _arguments: bytes, started: float, result: Any) -> None:
         """See `Entries`."""
-        row = (self.kind, self.name, started, perf_counter())
+        ended = perf_counter()
+        row = (self.kind, self.name, started, ended)
         try:
             rows_of = self.rows_of
             if rows_of is not None:
@@ -127,12 +160,15 @@ class Step:
                 else:
                     rows = rows_of(result)
                 recorder.add_hits(result if type(result) is Rows else rows, replace=self.replace)
+                if len(rows) > _FEW or rows_of is not recorded_rows or recorder.hit_id is not None:
+                    recorder.spent(ended)
             if len(recorder.log) < recorder.max_items:
                 recorder.log.append(row)
             else:
                 recorder.truncated = True
         except Exception as fault:  # noqa: BLE001 - see `Tool.arguments`
             recorder.fault = fault
+            recorder.spent(ended)
 
     def failed(self, recorder: Recorder, _arguments: bytes, started: float, error: BaseException) -> None:
         """See `Entries`."""

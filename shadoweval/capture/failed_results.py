@@ -101,7 +101,8 @@ class JudgedTool(Tool):
 
     def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any) -> None:  # noqa: PLR0917 - see `Entries`
         """See `Entries`."""
-        duration = perf_counter() - started
+        ended = perf_counter()
+        duration = ended - started
         try:
             failed = failure_in(result, self.failed_by)
             recorder.add_call(
@@ -109,3 +110,4 @@ class JudgedTool(Tool):
             )
         except Exception as fault:  # noqa: BLE001 - see `Tool.arguments`
             recorder.fault = fault
+        recorder.spent(ended)

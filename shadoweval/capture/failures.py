@@ -7,7 +7,6 @@ that is to be run again, a graph that waits for a person and a caller that went 
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -62,7 +61,6 @@ _SIGNALS: Final = frozenset(
 """Exceptions that steer whoever called the pipeline, and say nothing about it."""
 
 
-@functools.lru_cache(maxsize=256)
 def _names(kind: type) -> tuple[tuple[str, str], ...]:
     return tuple((base.__module__.partition(".")[0], base.__qualname__) for base in kind.__mro__)
 

@@ -150,10 +150,12 @@ class _Watched(_Unwatched):
         self.closing = False
         if self.over or self.taker is None:
             return
+        since = perf_counter()
         try:
             self.taker.add(chunk)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the consumer
             self.recorder.fault, self.taker = fault, None
+        self.recorder.spent(since)
 
     def interrupted(self, error: BaseException) -> None:
         self.closing = isinstance(error, GeneratorExit)

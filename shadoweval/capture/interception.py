@@ -1,9 +1,10 @@
-"""Who answers a tool call: the tool itself in production, an interceptor in a shadow."""
+"""Who answers a tool call: the tool itself in production, an interceptor in a shadow. And whose work calls it."""
 
 from __future__ import annotations
 
 import builtins
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -15,16 +16,21 @@ from shadoweval.records.keys import as_text
 
 __all__ = [
     "INTERRUPTED",
+    "LOST",
     "ToolFailedError",
     "answered_result",
     "error_text",
+    "hands",
     "interceptor",
     "interruption",
     "message_of",
     "set_interceptor",
+    "thread_hands",
 ]
 
 
+LOST: Final = "shadoweval.lost"
+"""Key of the line by which the pool tells a candidate's process why a server of tools that it had started is gone."""
 INTERRUPTED: Final = "interrupted: "
 """How the error of a tool call begins that waits for an answer; its result is what was asked."""
 
@@ -74,12 +80,12 @@ def interceptor() -> Interceptor | None:
     return installed.interceptor
 
 
-def message_of(error: BaseException) -> str:
-    """Its message as a text that can be encoded, whatever its class makes of it."""
+def message_of(error: Any) -> str:
+    """Its message as a text that can be encoded, whatever its class makes of it; of any other value, how it reads."""
     try:
         return as_text(str(error))
     except Exception:  # noqa: BLE001 - a failure without a message is recorded all the same
-        return "(its message can't be read)"
+        return "(its message can't be read)" if isinstance(error, BaseException) else "(it can't be read)"
 
 
 def interruption(error: BaseException | None) -> tuple[Any] | None:
@@ -125,3 +131,26 @@ def _named(name: str, text: str) -> Exception:
         except TypeError:  # UnicodeDecodeError and its like want more than a message
             pass
     return ToolFailedError(name, text)
+
+
+class _Hands(threading.local):
+    moments: tuple[float, ...] = ()
+    task: Callable[[], tuple[float, ...]] | None = None
+
+
+thread_hands: Final = _Hands()
+"""When this thread's work was handed over, as `hands`; and who says it of the task that runs now, where there are any.
+
+No context variables: who hands work over makes the context in which it runs, and may look into it later.
+"""
+
+
+def hands() -> tuple[float, ...]:
+    """When this work was handed to a task or thread, and before that the work that did so, by `time.perf_counter()`.
+
+    The first time comes first; empty: it never was. What tells of the task goes on where the thread's ended, or the
+    other way round.
+    """
+    in_thread = thread_hands.moments
+    in_task = () if thread_hands.task is None else thread_hands.task()
+    return in_thread if len(in_thread) >= len(in_task) else in_task

@@ -13,12 +13,12 @@ from shadoweval import codec
 from shadoweval.capture.copying import data_of, encode, readable
 from shadoweval.capture.documents import hit_rows
 from shadoweval.capture.encodable import UNCOPYABLE, type_name
-from shadoweval.capture.recorder import Parts
+from shadoweval.capture.recorder import MOST_ITEMS, Parts
 from shadoweval.records import Hit, Outcome, ToolCall
 
 __all__ = [
-    "ATOMS", "Chunks", "Extract", "answer_text", "chunk_text", "data", "joined", "joined_texts", "outcome_of",
-    "outcome_with", "records", "settled", "settled_types",
+    "ATOMS", "Chunks", "Extract", "answer_text", "chunk_text", "joined", "joined_texts", "keep_objects",
+    "outcome_of", "outcome_with", "records", "settled", "settled_types",
 ]  # fmt: skip
 
 Extract = Callable[[Any], Outcome | str | Mapping[str, Any]]
@@ -110,18 +110,14 @@ def _block(part: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def data(value: Any, max_bytes: int) -> tuple[Any, bool]:
+def _data(value: Any, max_bytes: int) -> tuple[Any, bool]:
     """A value as data, None where it can't be copied; and whether it was left out for its size."""
     raw, too_large = data_of(value, max_bytes=max_bytes)
     return (None if raw is None else readable(raw)), too_large
 
 
 def outcome_of(
-    value: Any,
-    *,
-    parts: Parts | None = None,
-    extract: Extract | None = None,
-    max_bytes: int = codec.MAX_BYTES,
+    value: Any, *, parts: Parts | None = None, extract: Extract | None = None, max_bytes: int = codec.MAX_BYTES
 ) -> Outcome:
     """The outcome of a run that returned `value` and recorded `parts`; values inside are plain.
 
@@ -139,14 +135,28 @@ def outcome_of(
     outcome = outcome_with(answer_text(extracted), extracted, parts=parts, max_bytes=max_bytes)
     if "hits" not in extracted:
         return outcome
-    return msgspec.structs.replace(
-        outcome, hits=tuple(Hit(id=r[0], rank=r[1], score=r[2], text=r[3]) for r in hit_rows(extracted["hits"]))
-    )
+    rows = hit_rows(extracted["hits"])
+    hits = tuple(Hit(id=r[0], rank=r[1], score=r[2], text=r[3]) for r in rows[:MOST_ITEMS])
+    return msgspec.structs.replace(outcome, hits=hits, truncated=outcome.truncated or len(rows) > MOST_ITEMS)
+
+
+def keep_objects(returned: Any) -> Outcome:
+    """Give it as `Experiment(outcome=keep_objects)`: what was returned is recorded with its classes, not as data.
+
+    Stores and reports still read it as data; a scorer with `PairScorer(rebuild=True)` gets the objects.
+    """
+    try:
+        value = codec.plain(returned)
+    except codec.UncopyableError:
+        value = returned  # as data, as far as it is some
+    return Outcome(answer=answer_text(returned), value=value)
 
 
 def outcome_with(answer: str | None, value: Any, *, parts: Parts, max_bytes: int) -> Outcome:
     """The outcome of a run with this answer and value that recorded `parts`."""
-    copied, too_large = data(value, max_bytes)
+    copied, too_large = _data(value, max_bytes)
+    if answer is not None and len(answer) > max_bytes:
+        answer, too_large = answer[:max_bytes], True
     return Outcome(
         answer=answer if answer is None or answer.isascii() else codec.as_text(answer),
         hits=parts.hits,
@@ -161,13 +171,16 @@ def _merged(extracted: Outcome, parts: Parts, max_bytes: int) -> Outcome:
     if wrong or not isinstance(extracted.answer, str | None):  # pyright: ignore[reportUnnecessaryIsInstance] - users'
         why = "the answer is a text or None, hits are Hit(...), tool calls ToolCall(...)"
         raise TypeError(f"An Outcome that no worker could read: {why}; got {extracted!r:.200}.")
-    copied, too_large = data(extracted.value, max_bytes)
+    copied, too_large = _data(extracted.value, max_bytes)
+    answer, hits, calls = extracted.answer, extracted.hits, extracted.tool_calls
+    cut = len(answer or "") > max_bytes or len(hits) > MOST_ITEMS or len(calls) > MOST_ITEMS
     return msgspec.structs.replace(
         extracted,
-        hits=extracted.hits or parts.hits,
-        tool_calls=extracted.tool_calls or parts.tool_calls,
+        answer=answer and answer[:max_bytes],
+        hits=hits[:MOST_ITEMS] or parts.hits,
+        tool_calls=calls[:MOST_ITEMS] or parts.tool_calls,
         value=copied,
-        truncated=extracted.truncated or parts.truncated or too_large,
+        truncated=extracted.truncated or parts.truncated or too_large or cut,
     )
 
 

@@ -1,8 +1,8 @@
 """What one run does, written down while it runs: hits, tool calls, steps, usage.
 
-A recorder lives in a context variable, so that tasks and copied contexts of the run write into the same one. Writing
-is appending a row; what is mutable becomes bytes when its step ends. What the entries mean
-together is worked out by whoever reads them (`capture.wire.rows`). Everything is bounded.
+A recorder lives in a context variable, so that tasks and copied contexts of the run write into the same one. Writing is
+appending a row; what is mutable becomes bytes when its step ends. What the entries mean together is worked out by
+whoever reads them (`capture.wire.rows`). Everything is bounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.capture.documents import writable
-from shadoweval.capture.interception import error_text, installed, interruption
+from shadoweval.capture.interception import error_text, hands, installed, interruption
 from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
@@ -28,13 +28,14 @@ from shadoweval.capture.wire.rows import (
     call_rows,
     failed_step,
     joined_hits,
+    plain_step,
     step_rows,
     usage_row,
 )
 from shadoweval.errors import TooLargeError, UncopyableError
 from shadoweval.records import Answered, Effect, Hit, Step, ToolCall, Usage
 
-__all__ = ["MOST_ITEMS", "Parts", "Recorder", "carried", "current", "recording"]
+__all__ = ["MOST_ITEMS", "Parts", "Recorder", "carried", "current", "inside", "recording"]
 
 MOST_ITEMS: Final = 1000
 
@@ -76,6 +77,7 @@ class Recorder:
         requested: Tool calls that a model asked for, as its adapter keeps them; not set before there is one.
         streams: Tools and steps that yield, and have begun and not ended.
         first_chunk: Seconds until the first chunk.
+        own: Seconds that recording itself took, within the run.
         began: `time.perf_counter()` at the beginning.
     """
 
@@ -91,6 +93,7 @@ class Recorder:
         "log",
         "max_items",
         "numbers",
+        "own",
         "requested",
         "streams",
         "truncated",
@@ -109,12 +112,18 @@ class Recorder:
         self.streams: list[Any] | None = None
         self.requested: Any
         self.first_chunk: float | None = None
+        self.own = 0.0
         self.began = time.perf_counter()
+
+    def spent(self, since: float) -> None:
+        """Recording took until now, `since` as `time.perf_counter()` gave it; after the run it is no part of it."""
+        if not self.closed:
+            self.own += time.perf_counter() - since
 
     def tidy(self) -> None:
         """Something in it could not be encoded."""
         self.hits[:] = [writable(rows) for rows in self.hits]
-        self.log[:] = writable(self.log)
+        self.log[:] = writable(row if row[0] == CALL or len(row) <= INDEX else plain_step(row) for row in self.log)
 
     def next_index(self) -> int:
         """An index for a step that others will lie in."""
@@ -158,8 +167,11 @@ class Recorder:
         index, parent = (None, None) if position is None else position
         raw = self.encoded(result)
         if raw is not None:
+            outer = inside.get()
             rest = (started, started + duration, error, answered, index, parent)
-            self.log.append((CALL, name, effect, arguments, raw, *rest, *(() if failed is None else (failed,))))
+            moments = hands()
+            more = () if failed is None and outer is None and not moments else (failed, outer, moments)
+            self.log.append((CALL, name, effect, arguments, raw, *rest, *more))
 
     def encoded(self, result: Any) -> bytes | None:
         """A tool's result, encoded, as an entry of the log holds it; None: there is no room for another entry."""
@@ -169,14 +181,10 @@ class Recorder:
         try:
             raw = packed(result, self.left)
         except (UncopyableError, UnicodeError) as error:  # it can't be copied, or is over the cap, and says so
-            raw = self.left_out(error)
+            self.truncated |= isinstance(error, TooLargeError)
+            raw = encode({UNCOPYABLE: getattr(error, "why", str(error))})
         self.left -= len(raw)
         return raw
-
-    def left_out(self, error: Exception) -> bytes:
-        """What stands for a result that can't be copied, or is over the cap."""
-        self.truncated |= isinstance(error, TooLargeError)
-        return encode({UNCOPYABLE: getattr(error, "why", str(error))})
 
     def close(self) -> None:
         """The run is over; streams that it began, and that go on, are noted with what they gave until now."""
@@ -214,9 +222,8 @@ class Recorder:
         self, name: str, effect: Effect, arguments: bytes, started: float, error: BaseException
     ) -> None:
         """A tool call that raised just now."""
-        duration, message = time.perf_counter() - started, error_text(error)
-        (asked,) = interruption(error) or (None,)
-        self.add_call(name, arguments, asked, started=started, duration=duration, error=message, effect=effect)
+        took, (asked,) = time.perf_counter() - started, interruption(error) or (None,)
+        self.add_call(name, arguments, asked, started=started, duration=took, error=error_text(error), effect=effect)
 
     @property
     def steps(self) -> list[StepRow]:
@@ -255,7 +262,9 @@ _NOTHING: Final = Parts()
 _decode_calls: Final = msgspec.msgpack.Decoder(tuple[ToolCall, ...]).decode
 
 current: Final[ContextVar[Recorder | None]] = ContextVar("shadoweval_recorder", default=None)
-carried: Final[list[ContextVar[Any]]] = [current]
+inside: Final[ContextVar[float | None]] = ContextVar("shadoweval_inside", default=None)
+"""When the call of a tool began that this code belongs to; None: to none."""
+carried: Final[list[ContextVar[Any]]] = [current, inside]
 """Variables that belong to a run, in whichever thread its work goes on."""
 
 

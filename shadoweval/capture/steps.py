@@ -14,6 +14,7 @@ from shadoweval.capture.document_parts import HitId, checked_hit_id, chosen_by
 from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.entries import Step
 from shadoweval.capture.generators import Ranked
+from shadoweval.capture.interception import error_text, message_of
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wrappers import observed
 from shadoweval.checks import checked_choice, checked_function, checked_instance, checked_keywords, checked_truth
@@ -27,6 +28,13 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def _checked_name(what: str, name: str | None) -> None:
     if name is not None:
         checked_instance(what, name, str)
+
+
+def _text(value: Any) -> str:
+    """A text as it is; what was given in its place as one, for any other would make the record unreadable."""
+    if type(value) is str:
+        return value
+    return error_text(value) if isinstance(value, BaseException) else message_of(value)
 
 
 def _title(function: Callable[..., Any], name: str | None) -> str:
@@ -103,6 +111,7 @@ def record_hits(docs: Any, *, hit_id: HitId | str | None = None, replace: bool =
     """Record a ranked list of documents where no function returns it. Nothing happens outside a recording."""
     recorder = current.get()
     if recorder is not None:
+        since = perf_counter()
         try:
             own_id = recorder.hit_id if hit_id is None else chosen_by(hit_id)
             rows = recorded_rows(docs) if own_id is None else hit_rows(docs, own_id)
@@ -111,6 +120,7 @@ def record_hits(docs: Any, *, hit_id: HitId | str | None = None, replace: bool =
                 recorder.add_step("retrieval", "record_hits", started=perf_counter(), duration=0.0)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
             recorder.fault = fault
+        recorder.spent(since)
 
 
 def record_model_call(
@@ -122,7 +132,7 @@ def record_model_call(
     started: float | None = None,
     duration: float = 0.0,
     first_chunk: float | None = None,
-    error: str | None = None,
+    error: str | BaseException | None = None,
 ) -> None:
     """Record a model call. Nothing happens outside a recording.
 
@@ -134,13 +144,17 @@ def record_model_call(
         started: `time.perf_counter()` at its start; by default it ends now.
         duration: Seconds.
         first_chunk: Seconds from its start to its first chunk.
-        error: `TypeName: message` where it failed.
+        error: `TypeName: message` where it failed, or the exception.
     """
     recorder = current.get()
     if recorder is not None:
         try:
-            since = (perf_counter() - duration if started is None else started) - recorder.began
+            try:
+                since = (perf_counter() - duration if started is None else started) - recorder.began
+            except (TypeError, ValueError, ArithmeticError):  # no numbers: when and how long is unknown
+                since = duration = 0.0
             tokens = (input_tokens, output_tokens, cost_usd)
+            name, error = _text(name), None if error is None else _text(error)
             recorder.add_step_row(("model", name, since, duration, *tokens, first_chunk, error, None, None))
         except Exception as fault:  # noqa: BLE001 - as above
             recorder.fault = fault

@@ -27,11 +27,13 @@ _TRIES: Final = 3
 TABLE: Final[Mapping[str, Mapping[str, str]]] = {
     # Called without arguments, once, when a recording begins in a process that has loaded the library.
     "recorder": {
+        "asyncio.base_events": "threads:carry_tasks",
         "concurrent.futures.thread": "threads:carry_executors",
         _RUNNABLES: "langchain.recorder_hook:register",
         _MCP: "mcp:register",
         "multiprocessing.pool": "threads:carry_pools",
         "threading": "threads:carry_threads",
+        "uvloop": "threads:carry_uvloop",
     },
     # Called with a query's attributes, which it gives back with the trace that the query is a part of.
     "trace": {_TRACING: "opentelemetry:traced"},
@@ -53,6 +55,7 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
         "langchain_core.tools.base": "langchain.candidate_tools:patch",
         "langgraph.pregel.main": "langchain.candidate_graphs:patch",
         _MCP: "mcp:patch",
+        "mcp.client.stdio": "mcp:patch_stdio",
     },
 }
 """What happens -> third-party module -> `module:attribute` in `shadoweval.adapters` that does it."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
-from shadoweval.capture.entries import Tool
+from shadoweval.capture.entries import Tool, unbound
 from shadoweval.capture.generators import gathered
 from shadoweval.capture.interception import answered_result, error_text, installed, interruption
-from shadoweval.capture.recorder import current
+from shadoweval.capture.recorder import current, inside
+from shadoweval.capture.wire.rows import shallow_arguments
 from shadoweval.capture.wrappers import observed
 from shadoweval.checks import checked_choice, checked_function, checked_instance, checked_keywords
 from shadoweval.errors import ArgumentError
@@ -36,24 +38,30 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class _Call:
     """One tool call from its arguments to its record. Our own faults stay here and on the recorder."""
 
-    __slots__ = ("answer", "arguments", "effect", "name", "recorder", "started")
+    __slots__ = ("answer", "arguments", "effect", "name", "outer", "recorder", "started")
 
     def __init__(self, name: str, arguments: dict[str, Any], effect: Effect) -> None:
         self.name = name
+        since = perf_counter()
         self.arguments = argument_data(arguments)
         self.effect: Effect = effect
         self.answer: StubAnswer | None = None
         self.recorder = current.get()
+        if self.recorder is not None:
+            self.recorder.spent(since)
+        self.outer = inside.get()
         self.started = perf_counter()
+        inside.set(self.started)
 
     def ended(self, result: Any, error: BaseException | None) -> None:
+        inside.set(self.outer)
         recorder, answer = self.recorder, self.answer
         if recorder is None:
             return
         failure = answer.error if answer is not None and answer.error is not None else None
         if failure is None and error is not None:
             failure = error_text(error)
-        asked = interruption(error)
+        asked, since = interruption(error), perf_counter()
         if asked is not None:
             (result,) = asked
         recorder.add_call(
@@ -61,26 +69,33 @@ class _Call:
             self.arguments,
             result,
             started=self.started,
-            duration=perf_counter() - self.started,
+            duration=since - self.started,
             error=failure,
             effect=self.effect,
             answered="live" if answer is None else answer.answered,
         )
+        recorder.spent(since)
 
-    def ask(self, live: Callable[[], Any]) -> Any:
+    def ask(self, live: Callable[[], Any], *, unfit: bool) -> Any:
         """What the interceptor gives, or `live()` without one."""
         interceptor = installed.interceptor
-        if interceptor is None:
+        if interceptor is None or unfit:
             return live()
+        self.arguments = shallow_arguments(self.arguments)
         self.answer = interceptor.answer(self.name, codec.data(self.arguments), effect=self.effect, live=live)
         return answered_result(self.name, self.effect, self.answer)
 
 
-def call_tool(name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> Any:
-    """Have a tool call answered by the interceptor, or by `live()` without one, and record it."""
+def call_tool(
+    name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any], unfit: bool = False
+) -> Any:
+    """Have a tool call answered by the interceptor, or by `live()` without one, and record it.
+
+    `unfit`: `live()` does nothing but raise that the arguments are not the tool's.
+    """
     call = _Call(name, arguments, effect)
     try:
-        result = call.ask(live)
+        result = call.ask(live, unfit=unfit)
     except BaseException as error:
         call.ended(None, error)
         raise
@@ -88,11 +103,13 @@ def call_tool(name: str, arguments: dict[str, Any], *, effect: Effect, live: Cal
     return result
 
 
-async def acall_tool(name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> Any:
+async def acall_tool(
+    name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any], unfit: bool = False
+) -> Any:
     """`call_tool` for a tool whose `live()` may be awaited."""
     call = _Call(name, arguments, effect)
     try:
-        result = call.ask(live)
+        result = call.ask(live, unfit=unfit)
         if inspect.isawaitable(result):
             result = await result
     except BaseException as error:
@@ -117,10 +134,28 @@ def _observed(function: Callable[..., Any], title: str, effect: Effect, *, faile
 
     def answered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """By the interceptor; a coroutine for an async tool."""
-        live = functools.partial(whole, *args, **kwargs)
-        return call(title, entries.bind(*args, **kwargs), effect=effect, live=live)
+        live, unfit = functools.partial(whole, *args, **kwargs), False
+        try:
+            arguments = entries.bind(*args, **kwargs)
+        except TypeError:
+            arguments, unfit = unbound(args, kwargs), not _fits(function, args, kwargs)
+        return call(title, arguments, effect=effect, live=live, unfit=unfit)
 
     return observed(function, entries, answered, taking=lambda recorder: Pieces(recorder.left))
+
+
+def _fits(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether calling it may do more than raise that the arguments are not its own; a decorator may add some."""
+    if not isinstance(function, types.FunctionType):
+        return True
+    # What `__wrapped__` and `__signature__` say of its parameters is not what Python binds a call to.
+    bare = types.FunctionType(function.__code__, {}, "", function.__defaults__, function.__closure__)
+    bare.__kwdefaults__ = function.__kwdefaults__
+    try:
+        inspect.signature(bare).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 @overload

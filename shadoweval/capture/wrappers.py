@@ -11,7 +11,7 @@ from typing import Any
 from shadoweval.capture.entries import NOTHING, Entries
 from shadoweval.capture.generators import STREAMS, Taking, is_stream, observed_stream, returned_stream
 from shadoweval.capture.interception import installed
-from shadoweval.capture.recorder import current
+from shadoweval.capture.recorder import current, inside
 
 __all__ = ["observed"]
 
@@ -52,12 +52,17 @@ def _over_function(
         if recorder is None:
             return function(*args, **kwargs)
         arguments = NOTHING if copied is None else copied(recorder, args, kwargs)
+        outer = inside.get()
         started = perf_counter()
+        if answered is not None:
+            inside.set(started)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
+            inside.set(outer)
             failed(recorder, arguments, started, error)
             raise
+        inside.set(outer)
         if type(result) in STREAMS and streams is not None:
             watched = streams(result, recorder, arguments)
             if watched is not None:
@@ -82,12 +87,17 @@ def _over_coroutine(
         if recorder is None:
             return await function(*args, **kwargs)
         arguments = NOTHING if copied is None else copied(recorder, args, kwargs)
+        outer = inside.get()
         started = perf_counter()
+        if answered is not None:
+            inside.set(started)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
+            inside.set(outer)
             failed(recorder, arguments, started, error)
             raise
+        inside.set(outer)
         if type(result) in STREAMS and streams is not None:
             watched = streams(result, recorder, arguments)
             if watched is not None:

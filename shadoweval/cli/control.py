@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import ALL, KillSwitch
 
-__all__ = ["kill", "resume", "say"]
+__all__ = ["endings", "kill", "resume", "say"]
 
 _CANNOT: Final = 4
 _LOCKS: Final = ("worker-", "evaluate-")
@@ -30,12 +31,24 @@ def kill(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """Take a kill back."""
+    from shadoweval.worker.resting import forget_slowed  # noqa: PLC0415 - a kill needs none of it
+
     switch = _switch(options)
+    if forget_slowed(switch.home, switch.experiment):
+        say(f"{options.name}: its worker may run as much as it can again")
     if switch.resume(options.reason):
         say(f"{options.name}: running, {switch.file} is gone")
         return 0
     say(f"{options.name}: STILL KILLED by {switch.reason()}")
     return _CANNOT
+
+
+def endings() -> list[signal.Signals]:
+    """Signals that ask a command to end in order; a closed terminal's too, unless `nohup` said to ignore it."""
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    return asked
 
 
 def say(text: object) -> None:

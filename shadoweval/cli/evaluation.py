@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import threading
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from shadoweval.cli.control import say
-from shadoweval.clock import parse_span
-from shadoweval.errors import NewerDatabaseError, ShadowEvalError, StoreError
-from shadoweval.evaluation.alerts import LogNotifier, WebhookNotifier, notify_changes
+from shadoweval.cli.control import endings, say
+from shadoweval.clock import parse_since, parse_span
+from shadoweval.errors import CaseFileError, ShadowEvalError, StoreError
+from shadoweval.evaluation.alerts import log_changes, webhooks
+from shadoweval.evaluation.courier import Courier
 from shadoweval.evaluation.evaluate import evaluate as evaluate_stored
 from shadoweval.evaluation.schedule import repeat
+from shadoweval.evaluation.trend import newest_verdicts
 from shadoweval.experiment import Experiment
+from shadoweval.logs import about, logger
+from shadoweval.private import open_private
 from shadoweval.records import Evaluation
+from shadoweval.records.keys import as_text
 from shadoweval.reporting.html import report as write_report
 from shadoweval.reporting.markdown import markdown
 from shadoweval.worker.opening import exclusive, open_store
+from shadoweval.worker.patience import Patience
 
 __all__ = ["calibrate", "evaluate", "explain", "report", "simulate"]
+
+log: Final = logger(__name__)
+
+_TELLING: Final = 15.0
+"""Seconds for which the end of a single evaluation waits for receivers; what one did not take is tried again later."""
 
 _EXIT: Final = {"broken": 1, "error": 2, "inconclusive": 3, "proven": 0}
 """`Verdict.why` -> exit code, the gravest first; of several candidates the gravest counts."""
@@ -30,51 +43,105 @@ _EXIT: Final = {"broken": 1, "error": 2, "inconclusive": 3, "proven": 0}
 def evaluate(options: argparse.Namespace) -> int:
     """Score, decide, report; once or every so often."""
     experiment: Experiment = options.experiment
-    since = parse_span(options.since, name="--since") if options.since else None
+    since = parse_since(options.since, name="--since") if options.since else None
+    if options.new_window and since is not None:
+        raise ShadowEvalError("--new-window begins a window now, --since at a time: give one of them.")
     newest: list[Evaluation] = []
+    options.notifiers = webhooks(experiment, options.webhook)
 
     def once() -> None:
         newest[:] = [_evaluate_once(experiment, options, since=since)]
+        facts.update(_decided(newest[0]))
+        courier.settle(seconds=0.0 if options.every else _TELLING)
 
-    def at_its_time() -> None:
-        try:
-            once()
-        except NewerDatabaseError:
-            raise
-        except StoreError as error:  # a server that restarts, a writer that holds the file: the next look takes all up
-            say(f"this look is missed, the next one is due in {options.every}: {error}")
-
-    with exclusive(experiment.settings.folder, f"evaluate-{experiment.name}.lock"):
+    alone, courier = f"evaluate-{experiment.name}.lock", Courier(experiment, options.notifiers)
+    with about(experiment=experiment.name) as facts, exclusive(experiment.settings.folder, alone), courier:
         if options.every is None:
             once()
         else:
             every = parse_span(options.every, name="--every").total_seconds()
-            counts = repeat(at_its_time, every=every, stop=_stop_on_signal())
+            stop = _stop_on_signal()
+            looks = Looks(once, every=options.every, stop=stop)
+            counts = repeat(looks.look, every=every, stop=stop)
             say(f"{counts['runs']} runs, {counts['missed']} missed")
     return _exit_code(newest[0]) if newest else 0
 
 
+def _decided(evaluation: Evaluation) -> dict[str, str]:
+    """What the lines after a look say of it."""
+    return {
+        "candidate": ", ".join(verdict.candidate for verdict in evaluation.verdicts),
+        "decision": ", ".join(verdict.decision for verdict in evaluation.verdicts),
+    }
+
+
 def _stop_on_signal() -> threading.Event:
     stop = threading.Event()
-    for sign in (signal.SIGINT, signal.SIGTERM):
+    for sign in endings():
         signal.signal(sign, lambda _sign, _frame: stop.set())
     return stop
 
 
-def _evaluate_once(experiment: Experiment, options: argparse.Namespace, *, since: timedelta | None) -> Evaluation:
+class Looks:
+    """Looks that go on after one that failed: what passes is waited for, what lasts ends them."""
+
+    def __init__(self, once: Callable[[], None], *, every: str, stop: threading.Event) -> None:
+        self._once, self._every, self._stop = once, every, stop
+        self._patience = Patience()
+        self._told = ""
+
+    def look(self) -> None:
+        """One look, as soon as it can be had.
+
+        Raises:
+            ShadowEvalError: of a kind that does not pass.
+        """
+        while not self._stop.is_set():
+            try:
+                self._once()
+            except (StoreError, OSError, CaseFileError) as error:
+                self._stop.wait(self._patience.failed(error))
+            except ShadowEvalError:
+                raise
+            except Exception as error:  # a scorer's, a label's: whoever wrote it may mend it meanwhile
+                text = f"{type(error).__name__}: {error}"
+                if text != self._told:
+                    log.exception("this look is missed, the next one is due in %s", self._every)
+                self._told = text
+                return
+            else:
+                self._patience.over()
+                self._told = ""
+                return
+
+
+def _evaluate_once(
+    experiment: Experiment, options: argparse.Namespace, *, since: datetime | timedelta | None
+) -> Evaluation:
     with open_store(experiment) as store:
-        before = store.evaluations(experiment.name)
-        evaluation = evaluate_stored(experiment, since=since, closed=options.closed, store=store)
+        before = newest_verdicts(lambda limit: store.evaluations(experiment.name, limit=limit))
+        evaluation = evaluate_stored(
+            experiment,
+            since=since,
+            closed=options.closed,
+            new_window=options.new_window,
+            who=options.who,
+            why=options.why,
+            store=store,
+            notifiers=options.notifiers,
+        )
+        options.new_window = False  # of several looks the first one began it
     for verdict in evaluation.verdicts:
         say(verdict)
     if options.report:
-        path = write_report(evaluation, _report_path(options.report, experiment), command=_command(options))
+        target, command = _report_path(options.report, experiment), _command(options)
+        path = write_report(evaluation, target, command=command, mode=options.mode)
         say(f"report: {path}")
     if options.markdown:
-        with Path(options.markdown).open("a", encoding="utf-8") as file:
-            file.write(markdown(evaluation))
-    notifiers = [LogNotifier(), *(WebhookNotifier(url) for url in options.webhook)]
-    notify_changes(evaluation, before[0] if before else None, notifiers)
+        with os.fdopen(open_private(options.markdown, os.O_WRONLY | os.O_APPEND, mode=options.mode), "ab") as file:
+            file.write(as_text(markdown(evaluation)).encode())
+    if not evaluation.trend:
+        log_changes(evaluation, before)
     return evaluation
 
 
@@ -107,7 +174,8 @@ def report(options: argparse.Namespace) -> int:
     """Write the newest evaluation as HTML."""
     experiment: Experiment = options.experiment
     path = Path(options.out) if options.out else _report_path("reports", experiment)
-    written = write_report(_newest(experiment, options.target), path, command=f"shadoweval report {options.target}")
+    evaluation, command = _newest(experiment, options.target), f"shadoweval report {options.target}"
+    written = write_report(evaluation, path, command=command, mode=options.mode)
     say(f"report: {written}")
     return 0
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from shadoweval.logs import about_now
+
 __all__ = ["log_to_stderr"]
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "shadow"}
@@ -15,7 +17,9 @@ class _WithFacts(logging.Formatter):
     """`WARNING logger: message (arm='new', why='it left a thread at work')`."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        facts = ", ".join(f"{name}={value!r}" for name, value in vars(record).items() if name not in _PLAIN)
+        known = about_now() if record.name.startswith("shadoweval") else {}
+        every = {**known, **{name: value for name, value in vars(record).items() if name not in _PLAIN}}
+        facts = ", ".join(f"{name}={value!r}" for name, value in every.items())
         line = super().formatMessage(record)
         return f"{line} ({facts})" if facts else line
 

@@ -1,7 +1,8 @@
 """The command `shadoweval`.
 
 Exit codes: 0 promote or done, 1 rollback, 2 hold because something is wrong with the evidence, 3 hold because nothing
-is proven yet, 4 the command can't be carried out (the message says why and how to mend it).
+is proven yet, 4 the command can't be carried out (the message says why and how to mend it). `status` ends with 0 where
+all is well, 1 where there is an alarm, 3 where nothing was ever mirrored into this home.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for declared_in in (_worker, _control, _evaluation, _storage):
+    for declared_in in (_worker, _control, _evaluation, _status, _storage):
         declared_in(partial(_declare, commands, declared_in.__name__.strip("_")))
     return parser
 
@@ -73,14 +74,36 @@ def _control(declare: _Declare) -> None:
 
 def _evaluation(declare: _Declare) -> None:
     evaluate = declare("evaluate", "Score the pairs, decide, write a report")
-    evaluate.add_argument("--since", metavar="SPAN", help="queries of the last 24h, 7d, ... (default: all)")
+    evaluate.add_argument(
+        "--since",
+        metavar="TIME|SPAN",
+        help="begin a window at a time, 2026-01-31T12:00Z, which later looks go by; or show the trend of the last 24h, "
+        "7d, ... (default: the window begun last, else all)",
+    )
+    evaluate.add_argument("--new-window", action="store_true", help="begin a window now: what was asked before is over")
+    evaluate.add_argument("--why", default="", metavar="TEXT", help="why a window is begun; kept and shown")
+    evaluate.add_argument("--who", default="", metavar="NAME", help="who begins it (default: the user's name)")
     evaluate.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
     evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
     evaluate.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
     evaluate.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
-    evaluate.add_argument("--webhook", metavar="URL", action="append", default=[], help="post changed decisions")
+    evaluate.add_argument(
+        "--webhook",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="post changed decisions; `ps` shows it: SHADOWEVAL_WEBHOOK and the setting `webhook` are for secret ones",
+    )
     report = declare("report", "Write the newest evaluation as HTML")
     report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
+    for command in (evaluate, report):
+        command.add_argument(
+            "--mode",
+            type=partial(int, base=8),
+            default=0o600,
+            metavar="OCTAL",
+            help="who may read what is written: 644 for everybody (default 600: this user; it quotes queries)",
+        )
     declare("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
     declare("calibrate", "Compare the incumbent with itself: noise floor and false alarms")
     simulate = declare("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
@@ -88,10 +111,22 @@ def _evaluation(declare: _Declare) -> None:
     simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
 
 
+def _status(declare: _Declare) -> None:
+    status = declare("status", "Say whether it runs, what was mirrored, and what became of it")
+    status.add_argument("--json", action="store_true", help="for monitors: all of it as one line of JSON")
+    alerts = declare("alerts", "Send the alerts that are owed, and say which ones no receiver took")
+    alerts.set_defaults(module="shadoweval.cli.alerts")
+    alerts.add_argument("--webhook", metavar="URL", action="append", default=[], help="as for `evaluate`")
+    chosen = alerts.add_mutually_exclusive_group()
+    chosen.add_argument("--again", action="store_true", help="at once, those that were given up too")
+    chosen.add_argument("--forget", action="store_true", help="owe none of them any more")
+    alerts.epilog = "Exit codes: 0 nothing is owed, 1 something is, 4 as ever."
+    status.epilog = "Exit codes: 0 well, 1 there is an alarm, 3 nothing was ever mirrored into this home, 4 as ever."
+
+
 def _storage(declare: _Declare) -> None:
-    declare("status", "Say whether it runs, what was mirrored, and what became of it")
-    labels = declare("labels", "Join judgements and references that came later, from a case file")
-    labels.add_argument("cases", help="case file (JSON lines)")
+    labels = declare("labels", "Join judgements, references and people's marks for answers that came later")
+    labels.add_argument("cases", help="cases and marks, as JSON lines (docs/scorers.md)")
     erase = declare("erase", "Delete all that a user or session asked, and what was derived from it")
     erase.add_argument("--unit", help="user or session id")
     erase.add_argument("--before", metavar="SPAN", help="also or instead: everything older, for instance 30d")

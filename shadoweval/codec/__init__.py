@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shadoweval.codec.envelopes import canonical, decode_envelope, encode_envelope
     from shadoweval.codec.freezing import freeze, plain, quick_object
     from shadoweval.codec.reading import data, data_of
+    from shadoweval.codec.sizes import crowded, elements, heft
     from shadoweval.codec.thawing import thaw
 
 __all__ = [
@@ -33,11 +34,14 @@ __all__ = [
     "UncopyableError",
     "as_text",
     "canonical",
+    "crowded",
     "data",
     "data_of",
     "decode_envelope",
+    "elements",
     "encode_envelope",
     "freeze",
+    "heft",
     "plain",
     "quick_object",
     "thaw",
@@ -45,11 +49,14 @@ __all__ = [
 
 _MODULES: Final = {
     "canonical": "envelopes",
+    "crowded": "sizes",
     "data": "reading",
     "data_of": "reading",
     "decode_envelope": "envelopes",
+    "elements": "sizes",
     "encode_envelope": "envelopes",
     "freeze": "freezing",
+    "heft": "sizes",
     "plain": "freezing",
     "quick_object": "freezing",
     "thaw": "thawing",

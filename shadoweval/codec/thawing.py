@@ -43,9 +43,11 @@ def thaw(frozen: bytes) -> Any:
         CorruptFrameError: bytes that `freeze` did not write.
         Exception: a class that can't be found in this process, or that can't be rebuilt from what it gave itself.
     """
-    thawing = _Thawing()
     try:
-        return thawing.decode(frozen)
+        try:
+            return _decode_simple(frozen)
+        except _NotSimpleError:
+            return _Thawing().decode(frozen)
     except (msgspec.DecodeError, RecursionError) as error:
         raise CorruptFrameError(str(error), frame=frozen) from error
 
@@ -202,3 +204,18 @@ _SIMPLE: Final[dict[int, Callable[[Any], Any]]] = {
     PAIRS: dict,
     GLOBAL: _global_of,
 }
+
+
+class _NotSimpleError(Exception):
+    """An object, or what several places share."""
+
+
+def _simple(code: int, content: memoryview) -> Any:
+    make = _SIMPLE.get(code)
+    if make is None:
+        raise _NotSimpleError
+    return make(_decode_simple(content))
+
+
+# Most arguments are a text or a few: a decoder for each of them would cost more than the decoding.
+_decode_simple: Final = msgspec.msgpack.Decoder(ext_hook=_simple, strict=True).decode

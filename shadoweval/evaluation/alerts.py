@@ -1,82 +1,164 @@
-"""Alerts: once for each change of a candidate's decision, never twice for the same."""
+"""Alerts: who is told of changed decisions, and how. What is owed lies in the store; `courier.py` takes it there."""
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
+import hashlib
+import http.client
 import json
 import logging
+import re
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from shadoweval.errors import SettingsError
-from shadoweval.protocols import Notifier
+from shadoweval.errors import SettingsError, ShadowEvalError
+from shadoweval.experiment import Experiment
+from shadoweval.logs import logger
+from shadoweval.protocols import Alert
 from shadoweval.records import Evaluation, Verdict
 
-__all__ = ["LogNotifier", "WebhookNotifier", "notify_changes"]
+__all__ = ["NotTakenError", "log_changes", "webhooks"]
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _SECONDS: Final = 10.0
 
 
-class LogNotifier:
-    """One log line a change: warning for a rollback, else info."""
+class NotTakenError(ShadowEvalError):
+    """A receiver did not take an alert; `retry_after` is for how many seconds it asked, None: it did not say."""
 
-    def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
-        """Log it."""
-        level = logging.WARNING if verdict.rolls_back else logging.INFO
-        log.log(level, "verdict changed", extra=_facts(verdict, previous))
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would become a GET without its body, and count as taken."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """None: what is redirected is an error."""
 
 
 class WebhookNotifier:
-    """Posts each change as JSON: `text` (the table, as chat systems want it) and the facts.
+    """Posts each alert as JSON: `text` (the table, as chat systems want it) and the facts.
+
+    The header `Idempotency-Key`, and `id` in the body, are the same at each try. Taken is what is answered with 2xx.
+    `HTTPS_PROXY` and the like are obeyed, redirects are not followed. The address is in no message.
 
     Raises:
         SettingsError: not such an address.
     """
 
     def __init__(self, url: str) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise SettingsError("webhook", url, why="give an address that begins with http:// or https://")
+        if not re.fullmatch(r"https?://[\w.\[\]:%~+-]+(?:[/?][!-~]*)?", url) or not (host := _host(url)):
+            scheme = re.match(r"\w{1,8}:", url)
+            shown = f"{scheme[0] if scheme else ''}..."  # the rest may be a secret
+            why = (
+                "give an address that begins with http:// or https://, has a host, and no space, accent, or user and "
+                "password before the host in it"
+            )
+            raise SettingsError("webhook", shown, why=why)
         self._url = url
+        digest = hashlib.sha256(url.encode()).hexdigest()[:8]
+        self.receiver: str = f"{host}#{digest}"
+        """Its host, and what tells two addresses on one host apart."""
+        self._opener = urllib.request.build_opener(_NoRedirect)
 
-    def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
-        """Post it; raises OSError where nobody takes it."""
-        body = json.dumps({"text": str(verdict), **_facts(verdict, previous)}).encode()
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
-            self._url, data=body, headers={"Content-Type": "application/json"}, method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310 - the scheme was checked
-            pass
+    def notify(self, alert: Alert) -> None:
+        """Post it.
+
+        Raises:
+            NotTakenError: it was not taken.
+        """
+        headers = {"Content-Type": "application/json", "Idempotency-Key": alert.key, "User-Agent": "shadoweval"}
+        body = json.dumps(_body(alert)).encode()
+        request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310 - the scheme was checked
+        try:
+            with self._opener.open(request, timeout=_SECONDS) as answer:
+                status = answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                retry_after = _seconds(error.headers.get("Retry-After", ""))
+            redirects = ": it redirects, give the address that it redirects to" if 300 <= error.code < 400 else ""
+            raise NotTakenError(f"it answered {error.code}{redirects}", retry_after=retry_after) from None
+        except urllib.error.URLError as error:
+            reason = error.reason
+            why = type(reason).__name__ if isinstance(reason, OSError) else "no connection"
+            raise NotTakenError(f"it can't be reached ({why}{_number(reason)})") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:  # which may quote what was sent or answered
+            raise NotTakenError(f"its answer can't be read ({type(error).__name__}{_number(error)})") from None
+        if not 200 <= status < 300:
+            raise NotTakenError(f"it answered {status}")
 
 
-def _facts(verdict: Verdict, previous: Verdict | None) -> dict[str, object]:
+def _host(url: str) -> str | None:
+    with contextlib.suppress(ValueError):  # no such host, or no such port
+        parts = urlsplit(url)
+        return parts.hostname if parts.port != 0 else None
+    return None
+
+
+def _number(error: object) -> str:
+    """What the system calls it: a text of the system's, which quotes nothing."""
+    said = error.strerror if isinstance(error, OSError) and isinstance(error.errno, int) else None
+    return f": {said}" if said else ""
+
+
+def _seconds(retry_after: str) -> float | None:
+    """`Retry-After` as seconds from now: a number of them, or a date (RFC 9110, 10.2.3)."""
+    if re.fullmatch(r"\d{1,9}", retry_after.strip()):
+        return float(retry_after)
+    try:
+        at = email.utils.parsedate_to_datetime(retry_after)
+    except (TypeError, ValueError):
+        return None
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return max((at - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _body(alert: Alert) -> dict[str, object]:
+    verdict = alert.verdict
+    known = {"id": alert.key, "candidate": alert.candidate, "decision": alert.decision}
+    since = {"previous": alert.previous or None, "at": alert.at.isoformat(timespec="seconds")}
+    if verdict is None:  # its record is damaged
+        return {"text": f"{alert.candidate}: {alert.decision.upper()}", **known, **since}
+    return {"text": str(verdict), **known, **since, **_facts(verdict)}
+
+
+def _facts(verdict: Verdict) -> dict[str, object]:
     return {
         "experiment": verdict.experiment,
         "candidate": verdict.candidate,
         "decision": verdict.decision,
-        "previous": previous.decision if previous else None,
         "reasons": list(verdict.reasons),
         "pairs": verdict.pairs,
         "live_writes": verdict.live_writes_text,
     }
 
 
-def notify_changes(evaluation: Evaluation, before: Evaluation | None, notifiers: Sequence[Notifier]) -> int:
-    """Notify each notifier of each changed decision; one that raises is logged and does not stop the others.
+def webhooks(experiment: Experiment, more: Sequence[str] = ()) -> list[WebhookNotifier]:
+    """One for each address in the settings, and for each of `more`.
 
-    Returns:
-        How many decisions changed.
+    Raises:
+        SettingsError: one of them is none.
     """
+    return [WebhookNotifier(url) for url in dict.fromkeys([*experiment.settings.webhook.split(), *more])]
+
+
+def log_changes(evaluation: Evaluation, before: Evaluation | None) -> int:
+    """One log line for each decision that changed: a warning for a rollback, else info. Returns how many changed."""
     known, changed = {v.candidate: v for v in (before.verdicts if before else ())}, 0
     for verdict in evaluation.verdicts:
         previous = known.get(verdict.candidate)
         if previous is not None and (previous.decision, previous.why) == (verdict.decision, verdict.why):
             continue
         changed += 1
-        for notifier in notifiers:
-            try:
-                notifier.notify(verdict, previous)
-            except Exception as error:  # noqa: BLE001 - an alert that can't be sent must not stop the evaluation
-                log.warning("alert not sent", extra={"notifier": type(notifier).__name__, "error": repr(error)})
+        level = logging.WARNING if verdict.rolls_back else logging.INFO
+        facts = {**_facts(verdict), "previous": previous.decision if previous else None}
+        log.log(level, "verdict changed", extra=facts)
     return changed

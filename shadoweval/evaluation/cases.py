@@ -5,14 +5,15 @@
 `query` is required. `inputs` holds the keyword arguments of the pipeline; without it the pipeline is called with the
 query's text. What people said is joined to live queries that have the same inputs or ask the same text, letter by
 letter; where cases share a text, by their inputs alone. `relevant` maps document ids to grades (0: judged, not
-relevant), `expected_calls` lists the right tool calls, `attributes` are what slices go by, `unit` names the user or
-session.
+relevant), `references` lists several right answers, of which the best one counts, `expected_calls` lists the right tool
+calls, `attributes` are what slices go by, `unit` names the user or session.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from shadoweval.clock import Clock, utc_now
 from shadoweval.codec import freeze
 from shadoweval.errors import CaseFileError
 from shadoweval.records import Effect, Labels, Query, ToolCall, query_key
+from shadoweval.records.keys import as_text
 
-__all__ = ["Case", "labels_of", "queries_of", "read_cases"]
+__all__ = ["Case", "cases_of", "labels_of", "lines_of", "queries_of", "read_cases"]
 
 
 class ExpectedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +46,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     attributes: dict[str, str | int | float | bool] = {}
     relevant: dict[str, int] = {}
     reference: str | None = None
+    references: list[str] = []
     expected_calls: list[ExpectedCall] | None = None
     unit: str = ""
 
@@ -54,6 +57,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return Labels(
             relevant=self.relevant,
             reference=self.reference,
+            references=tuple(self.references),
             expected_calls=None
             if calls is None
             else tuple(ToolCall(name=c.name, arguments=c.arguments, effect=c.effect) for c in calls),
@@ -78,6 +82,19 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 _decode = msgspec.json.Decoder(Case).decode
 
 
+def _decode_halves(line: str) -> Case:
+    """The case of a line with half characters, which the faster decoder takes for a line that is cut.
+
+    They are read as `?`, as everywhere in records; inputs keep them, since a live query's do.
+    """
+    try:
+        exact = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+    case = json.loads(as_text(json.dumps(exact, ensure_ascii=False)))
+    return msgspec.convert(case | {"inputs": exact["inputs"]} if "inputs" in case else case, Case)
+
+
 def read_cases(path: str | Path) -> tuple[Case, ...]:
     """All cases of a file. Empty lines are passed over.
 
@@ -85,35 +102,49 @@ def read_cases(path: str | Path) -> tuple[Case, ...]:
         CaseFileError: no such file; a line that is no JSON, lacks `query` or has an unknown field; an id or a query
             with the same inputs that stands twice. It names the line; nothing is skipped in silence.
     """
+    cases = cases_of(lines_of(path), path=str(Path(path)))
+    if not cases:
+        raise CaseFileError(str(Path(path)), 0, "it holds no case; write one JSON object a line")
+    return cases
+
+
+def lines_of(path: str | Path) -> Iterator[tuple[int, str]]:
+    """The file's lines that are not empty, numbered from 1.
+
+    Raises:
+        CaseFileError: no such file, or it is no text.
+    """
     file = Path(path)
     try:
         # Only newlines end a line: JSON may hold U+2028 and other separators as they are.
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CaseFileError(str(file), 0, f"can't be read: {error}") from error
+    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def cases_of(lines: Iterable[tuple[int, str]], *, path: str) -> tuple[Case, ...]:
+    """The cases of numbered lines; raises as `read_cases`."""
     cases: list[Case] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        case = _case(line, path=str(file), number=number)
+    for number, line in lines:
+        case = _case(line, path=path, number=number)
         names = [(case.id, f"id {case.id!r}")] if case.id else []
         for name, shown in (*names, (f"\0{_known_by(case)}", case.shown)):
             if name in seen:
-                raise CaseFileError(str(file), number, f"{shown} stands in line {seen[name]} already; keep one of them")
+                raise CaseFileError(path, number, f"{shown} stands in line {seen[name]} already; keep one of them")
             seen[name] = number
         cases.append(case)
-    if not cases:
-        raise CaseFileError(str(file), 0, "it holds no case; write one JSON object a line")
     return tuple(cases)
 
 
 def _case(line: str, *, path: str, number: int) -> Case:
     try:
-        case = _decode(line)
+        case = _decode_halves(line) if "\\ud" in line.lower() else _decode(line)
     except msgspec.ValidationError as error:
         known = ", ".join(Case.__struct_fields__)
-        raise CaseFileError(path, number, f"{error}; known fields are {known}") from error
+        marks = "; people's marks for answers come by `shadoweval labels`" if '"mark"' in line else ""
+        raise CaseFileError(path, number, f"{error}; known fields are {known}{marks}") from error
     except msgspec.DecodeError as error:
         raise CaseFileError(path, number, f"this is no JSON object: {error}") from error
     if not case.query.strip():

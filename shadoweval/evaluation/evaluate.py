@@ -12,30 +12,45 @@ from typing import Final
 
 import msgspec
 
-from shadoweval.checks import checked_instance, checked_keywords, checked_moment, checked_strings
+from shadoweval.checks import checked_instance, checked_keywords, checked_strings
 from shadoweval.clock import Clock, utc_now
-from shadoweval.errors import ArgumentError, CorruptFrameError
+from shadoweval.errors import ArgumentError
+from shadoweval.evaluation.alerts import webhooks
 from shadoweval.evaluation.cases import labels_of, read_cases
+from shadoweval.evaluation.courier import untold_sentences
 from shadoweval.evaluation.examples import Examples
+from shadoweval.evaluation.guarded import guarded
+from shadoweval.evaluation.ledger import tried_sentence, with_attempt
 from shadoweval.evaluation.progress import Progress, purpose_of
+from shadoweval.evaluation.resuming import resumed
+from shadoweval.evaluation.rivals import held_for_rivals, rivals_of
 from shadoweval.evaluation.run_counts import RunCounts
+from shadoweval.evaluation.trend import as_trend
+from shadoweval.evaluation.windows import (
+    begin_release,
+    begin_window,
+    beginning,
+    sentence_of,
+    settled_release,
+    window_of,
+)
 from shadoweval.experiment import Experiment
-from shadoweval.protocols import Store
+from shadoweval.logs import about, logger
+from shadoweval.protocols import Look, Notifier, Store
 from shadoweval.records import Arm, Coverage, Evaluation, SliceResult
 from shadoweval.verdict.assessment import Assessment, assess
 from shadoweval.verdict.kayenta import by_kayenta
 from shadoweval.verdict.rules import Rules
 from shadoweval.worker.opening import open_receiver, open_store
+from shadoweval.worker.parts import add_in_parts
+from shadoweval.worker.resting import read_slowed
 
 __all__ = ["evaluate"]
 
+log: Final = logger(__name__)
+
 _CYCLE: Final = 24.0
 """Hours of a day, since traffic differs by day and night."""
-
-_SLIDES: Final = (
-    "The window slides with the clock, so each look begins a trial of its own and its chances of error are those of a "
-    "single look. For verdicts that hold however often you look, give no window, or one that begins at a fixed time."
-)
 
 
 class _Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +58,7 @@ class _Scope(msgspec.Struct, frozen=True, kw_only=True):
 
     now: datetime
     since: datetime | None
+    """None: as the store remembers."""
     until: datetime | None
     sliding: bool
     """Whether the window moves with the clock; then nothing of an earlier look can be taken up."""
@@ -56,6 +72,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     examples: Examples
     runs: RunCounts
     coverage: Coverage
+    since: datetime | None
 
 
 @checked_keywords()
@@ -67,7 +84,11 @@ def evaluate(
     candidates: Sequence[Arm] | None = None,
     closed: bool = False,
     once: bool = False,
+    new_window: bool = False,
+    who: str = "",
+    why: str = "",
     store: Store | None = None,
+    notifiers: Sequence[Notifier] | None = None,
     clock: Clock = utc_now,
 ) -> Evaluation:
     """Score the pairs of each candidate, decide, keep the evaluation and return it.
@@ -77,12 +98,21 @@ def evaluate(
 
     Args:
         experiment: What to evaluate.
-        since: First time of a query (aware), or how long before now.
-        until: First time beyond.
+        since: First time of a query (aware): begins a window there, which later evaluations without `since` go by.
+            Or how long before now: such a window slides with the clock, so it shows a trend and holds. None: the
+            window that was begun last, else all queries.
+        until: First time beyond. With `since` it is a look at the past, which begins no window.
         candidates: Names; None: all.
         closed: No more pairs will come, so that sessions count as they stand; else a session counts once it is over.
-        once: This is the only look there will be (a suite of cases): sharper, and wrong when it is repeated.
+        once: This is the only look there will be (a suite of cases): sharper. Repeated at other pairs of the window it
+            is told, and takes more evidence each time.
+        new_window: Begin a window now: what was asked before counts no more.
+        who: Who begins the window; empty: the user of this process.
+        why: Why it is begun. Both are kept and shown.
         store: Where the pairs are; None: as the settings say.
+        notifiers: Who is owed each changed decision, written down with the evaluation; None: the settings' webhooks.
+            The worker, `shadoweval evaluate` and `shadoweval alerts` send what is owed, or a `Courier` of yours. A
+            trend, a look at the past (`until`) and a suite (`once`) owe nobody anything.
         clock: Now.
 
     Raises:
@@ -91,20 +121,14 @@ def evaluate(
         CaseFileError: the labels can't be read.
     """
     checked_instance("evaluate(experiment)", experiment, Experiment, mend="Pass the object, not its name.")
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and not isinstance(moment, timedelta):
-            checked_moment(f"evaluate({name})", moment)
-    if isinstance(since, timedelta) and since <= timedelta(0):
-        raise ArgumentError("evaluate(since)", since, expected="how long ago", mend="Write timedelta(hours=24).")
-    if isinstance(since, datetime) and until is not None and since >= until:
-        raise ArgumentError("evaluate(since)", since, expected=f"before until, {until!r}", mend="Exchange them.")
     if store is not None and not hasattr(store, "look"):
         mend = "Pass open_store(experiment), or name the store by Settings(store='sqlite:///...')."
         raise ArgumentError("evaluate(store)", store, expected="a Store", mend=mend)
     now, sliding = clock(), isinstance(since, timedelta)
+    begins = beginning(since, until, new_window=new_window, now=now)
     scope = _Scope(
         now=now,
-        since=now - since if isinstance(since, timedelta) else since,
+        since=now - since if isinstance(since, timedelta) else None if begins is not None else since,
         until=until,
         sliding=sliding,
         rules=_rules(experiment, closed=closed, once=once, sliding=sliding),
@@ -112,13 +136,22 @@ def evaluate(
     names = experiment.candidates if candidates is None else checked_strings("evaluate(candidates)", candidates)
     for name in names:
         experiment.target(name)
-    with contextlib.nullcontext(store) if store is not None else open_store(experiment) as opened:
+    told = () if once or sliding or until is not None else webhooks(experiment) if notifiers is None else notifiers
+    receivers = [notifier.receiver for notifier in told]
+    place = contextlib.nullcontext(store) if store is not None else open_store(experiment)
+    with about(experiment=experiment.name), place as opened:
+        if begins is not None:
+            begin_window(opened, experiment.name, since=begins, now=now, who=who, why=why)
         if experiment.labels is not None:
-            opened.add_labels(labels_of(read_cases(experiment.labels)))
-        results = {name: _evaluate_candidate(experiment, name, store=opened, scope=scope) for name in names}
+            labels = list(labels_of(read_cases(experiment.labels)).items())
+            add_in_parts(labels, lambda part: opened.add_labels(dict(part)), refused=_not_kept)
+        with guarded(experiment) as held:
+            results = {name: _evaluate_candidate(held, name, store=opened, scope=scope) for name in names}
         before = opened.evaluations(experiment.name)
+        owed = untold_sentences(opened.outbox.untold(experiment.name), now)
         evaluation = _assembled(experiment, results, scope=scope, looks=before[0].looks + 1 if before else 1)
-        opened.add_evaluation(evaluation)
+        evaluation = msgspec.structs.replace(evaluation, notes=(*evaluation.notes, *(f"Alarm: {one}" for one in owed)))
+        opened.add_evaluation(evaluation, receivers=receivers)
     return evaluation
 
 
@@ -134,27 +167,70 @@ def _rules(experiment: Experiment, *, closed: bool, once: bool, sliding: bool) -
     )
 
 
-def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store, scope: _Scope) -> _Result:
+def _look(
+    experiment: Experiment, candidate: Arm, *, store: Store, scope: _Scope, since: datetime | None
+) -> tuple[Look, Progress]:
+    """Take in the pairs that no look has seen, and leave that for the next one."""
     purpose = "" if scope.sliding else purpose_of(experiment)
-    look_at = partial(store.look, experiment.name, candidate, since=scope.since, until=scope.until, purpose=purpose)
-    look = look_at()
-    try:
-        progress = Progress(experiment) if look.saved is None else Progress.restored(experiment, look.saved)
-    except CorruptFrameError:
-        look, progress = look_at(anew=True), Progress(experiment)
-    progress.add(look.pairs, keep=lambda scores: store.add_scores(experiment.name, candidate, scores))
-    if purpose:
-        look.save(progress.to_state(), purpose=purpose)
+    look_at = partial(store.look, experiment.name, candidate, since=since, until=scope.until, purpose=purpose)
+    add = partial(store.add_scores, experiment.name, candidate)
+    keep = partial(add_in_parts, add=add, refused=_not_kept)
+    with about(candidate=candidate):
+        return resumed(experiment, look_at, keep=keep, purpose=purpose)
+
+
+def _not_kept(record: object, why: str) -> None:
+    """A score counts all the same, and is made again by the next look that needs it."""
+    log.warning("the store can't hold a record", extra={"record": repr(record)[:200], "why": why})
+
+
+def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store, scope: _Scope) -> _Result:
+    window = window_of(store, experiment.name, candidate) if scope.since is None else None
+    since = scope.since if window is None else window.since
+    look, progress = _look(experiment, candidate, store=store, scope=scope, since=since)
+    if scope.since is None and scope.until is None:
+        release = settled_release(store, experiment.name, progress.trial, candidate=candidate)
+        if release is not None:
+            window = begin_release(store, experiment.name, release, candidate=candidate, now=scope.now)
+            since = window.since
+            look, progress = _look(experiment, candidate, store=store, scope=scope, since=since)
     trial, now, rules = progress.trial, scope.now, scope.rules
+    if not scope.sliding:
+        rules = with_attempt(rules, experiment, trial, store=store, candidate=candidate, since=since, now=now)
     coverage = msgspec.structs.replace(look.coverage, distinct=trial.distinct, texts=len(trial.facts.texts))
     trial.facts.live_writes = max(trial.facts.live_writes, look.live_writes)  # also of runs that are no pair
     assessment = assess(trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     if experiment.rule == "kayenta":
         assessment = by_kayenta(assessment, trial, coverage=coverage, now=now, rules=rules)
     verdict = assessment.verdict
-    verdict = msgspec.structs.replace(verdict, notices=(*verdict.notices, *progress.runs.notices))
+    verdict = msgspec.structs.replace(
+        verdict,
+        notices=(
+            *((sentence_of(window),) if window is not None else ()),
+            *(tried_sentence(rules) if experiment.rule == "paired" else ()),
+            *verdict.notices,
+            *_slowed(experiment),
+            *progress.runs.notices,
+            *_style(experiment, progress),
+        ),
+    )
+    verdict = held_for_rivals(verdict, rivals_of(store, experiment.name))
+    verdict = as_trend(verdict) if scope.sliding else verdict
     assessment = msgspec.structs.replace(assessment, verdict=verdict)
-    return _Result(assessment=assessment, examples=progress.examples, runs=progress.runs, coverage=coverage)
+    return _Result(
+        assessment=assessment, examples=progress.examples, runs=progress.runs, coverage=coverage, since=since
+    )
+
+
+def _slowed(experiment: Experiment) -> tuple[str, ...]:
+    """What its worker found out about the incumbent's calls; no gate goes by it."""
+    return tuple(filter(None, [read_slowed(experiment.settings.folder, experiment.name).sentence]))
+
+
+def _style(experiment: Experiment, progress: Progress) -> tuple[str, ...]:
+    """How the arms' answers look, where they differ clearly."""
+    gated = dict.fromkeys(gate.base for gate in experiment.gates if not gate.dry_run)
+    return progress.style.notices([name for name in gated if experiment.metrics[name].length_sensitive])
 
 
 def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, looks: int) -> Evaluation:
@@ -164,13 +240,13 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
     for result in results.values():
         costs |= dict(result.runs.costs)
         versions |= result.runs.versions
+    begins = {result.since for result in results.values()}
     alike = {f"Warning: {result.coverage.alike}": None for result in results.values() if result.coverage.alike}
-    once_valid = scope.sliding and not (scope.rules.closed or scope.rules.once)
     return Evaluation(
         id=f"{scope.now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         experiment=experiment.name,
         created_at=scope.now,
-        since=scope.since,
+        since=None if None in begins else min(filter(None, begins), default=None),
         until=scope.until or scope.now,
         verdicts=tuple(result.assessment.verdict for result in results.values()),
         coverage={name: result.coverage for name, result in results.items()},
@@ -184,8 +260,20 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
         costs=costs,
         write_sets={name: dict(result.runs.writes) for name, result in results.items()},
         looks=looks,
-        notes=(*((_SLIDES,) if once_valid else ()), *alarm, *alike),
+        notes=(*alarm, *alike, *_shortened(max((r.coverage.erased for r in results.values()), default=0))),
+        trend=scope.sliding,
     )
+
+
+def _shortened(erased: int) -> tuple[str, ...]:
+    """That retention, or an erasure, has taken evidence away; nothing where it has not."""
+    if not erased:
+        return ()
+    sentence = (
+        f"Warning: {erased:,} mirrored queries were purged or erased and are no evidence any more: what is judged "
+        "began later. Keep queries for longer than the experiment runs (retention), or begin a window (--new-window)."
+    )
+    return (sentence,)
 
 
 def _gated(experiment: Experiment, slices: Sequence[SliceResult]) -> tuple[SliceResult, ...]:
@@ -206,4 +294,5 @@ def _of_mirrors(experiment: Experiment) -> tuple[dict[str, float], tuple[str, ..
     receiver = open_receiver(experiment)
     silence = experiment.admission.selftest.check(receiver.counters())
     alarm = () if silence is None or silence.meant else (f"Alarm: {silence}",)
+    alarm = (*alarm, *(f"Alarm: {sentence}" for sentence in _slowed(experiment)))
     return overhead(receiver.histogram("mirrored"), receiver.histogram("control")), alarm

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
 
+from shadoweval.codec import heft
 from shadoweval.protocols import Metric
-from shadoweval.records import Example, Pair, PairScore, Scored
-from shadoweval.store.blobs import dump, load, with_plain_values
+from shadoweval.records import Example, Observation, Pair, PairScore, Scored, ToolCall
+from shadoweval.reporting.calls import as_json
+from shadoweval.store.blobs import dump, dump_observation, load, with_plain_values
 
 __all__ = ["Examples"]
 
 _EACH: Final = 12
+_LARGE: Final = 256 * 1024
+"""Bytes of memory (`codec.heft`) from which a run is shown by the beginnings of its texts and values."""
+_SHOWN, _SHOWN_OF_CALLS = 20_000, 1_000
+"""Letters of an answer, and of an argument or a result, in such a run."""
 _OBJECT: Final = 2
 """Parts of what stands for an object: its class and its state."""
 
@@ -86,16 +91,49 @@ class Examples:
             return
         example = Example(
             query_id=pair.id,
-            text=pair.query.text or _inputs_text(pair.query.inputs),
+            text=_cut(pair.query.text or _inputs_text(pair.query.inputs), _SHOWN),
             attributes=pair.query.attributes,
-            incumbent=pair.served,
-            candidate=pair.candidate,
+            incumbent=_to_show(pair.served),
+            candidate=_to_show(pair.candidate),
             scores={score.metric: (score.incumbent, score.candidate) for score in scores},
             labels=pair.labels,
             why=why,
         )
         push = heapq.heappush if len(ranked) < self._each else heapq.heappushpop
         push(ranked, (rank, pair.id, example))
+
+
+def _to_show(run: Observation) -> Observation:
+    """The run; of a large one what a report has room for, since dozens of examples are held at a time."""
+    if heft(dump_observation(run)) < _LARGE:
+        return run
+    calls, outcome = tuple(map(_call_to_show, run.tool_calls)), run.outcome
+    if outcome is None:
+        return msgspec.structs.replace(run, calls=calls)
+    answer = outcome.answer if outcome.answer is not None or outcome.value is None else as_json(outcome.value)
+    outcome = msgspec.structs.replace(
+        outcome,
+        answer=None if answer is None else _cut(answer, _SHOWN),
+        hits=tuple(msgspec.structs.replace(hit, text=None) for hit in outcome.hits),
+        tool_calls=calls,
+        value=None,
+        truncated=True,
+    )
+    return msgspec.structs.replace(run, outcome=outcome)
+
+
+def _call_to_show(call: ToolCall) -> ToolCall:
+    arguments = {name: _value_to_show(value) for name, value in call.arguments.items()}
+    return msgspec.structs.replace(call, arguments=arguments, result=_value_to_show(call.result))
+
+
+def _value_to_show(value: Any) -> Any:
+    text = value if isinstance(value, str) else as_json(value)
+    return value if len(text) <= _SHOWN_OF_CALLS else _cut(text, _SHOWN_OF_CALLS)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit:,} more characters)"
 
 
 def _inputs_text(inputs: bytes) -> str:
@@ -109,7 +147,7 @@ def _inputs_text(inputs: bytes) -> str:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=lambda part: f"<{type(part).__name__}>")
+    return as_json(value, default=lambda part: f"<{type(part).__name__}>")
 
 
 def _data(_code: int, content: memoryview) -> Any:

@@ -7,59 +7,39 @@ anything it rests on is another: the store watches the pairs and labels, `purpos
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 
 from shadoweval import __version__
 from shadoweval.candidate.conversations import Conversations
 from shadoweval.capture.failed_results import Judge, judged
-from shadoweval.codec import data
+from shadoweval.codec import data, heft
+from shadoweval.errors import CorruptFrameError
 from shadoweval.evaluation.examples import Examples
+from shadoweval.evaluation.probes import Probes
+from shadoweval.evaluation.rescoring import KnownScores, Rescoring, score
 from shadoweval.evaluation.run_counts import RunCounts
+from shadoweval.evaluation.style import Style
+from shadoweval.evidence.inputs import StatsInputError
 from shadoweval.experiment import Experiment
-from shadoweval.records import Observation, Pair, PairScore, Scored, Unscored
+from shadoweval.records import Observation, Pair, PairScore
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import UNFAITHFUL, facts_of
 from shadoweval.verdict.trial import STATE_VERSION, Trial
 from shadoweval.verdict.writes import WRITES
 
-__all__ = ["Progress", "purpose_of", "score"]
+__all__ = ["KeepScores", "Progress", "purpose_of", "score"]
 
-_KEPT_AT_ONCE = 500
+_AT_ONCE: Final = 500
+"""Pairs whose scores are looked up, and kept, together."""
+_BYTES_AT_ONCE: Final = 16 * 1024 * 1024
+"""Of memory, at most (`codec.heft`); records of more are fewer pairs."""
 
-KeepScores = Callable[[Sequence[PairScore]], None]
-
-
-def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
-    """Every metric of one pair; a scorer that raises, against its promise, has no score and the error as reason."""
-    scores: list[PairScore] = []
-    for scorer in experiment.scorers:
-        try:
-            scores += list(scorer.score(pair))
-        except Exception as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
-            why = Unscored(f"{type(error).__name__}: {error}")
-            scores += [
-                PairScore(
-                    metric=metric.name, query_id=pair.id, incumbent=why, candidate=why, scorer_version=scorer.version
-                )
-                for metric in scorer.metrics
-            ]
-    return [_without_unscored(each, pair) for each in scores]
-
-
-def _without_unscored(score: PairScore, pair: Pair) -> PairScore:
-    """The score without the arms that say nothing about their pipeline, whatever the scorer makes of them."""
-    runs = {"incumbent": pair.served, "candidate": pair.candidate, "noise": pair.rerun}
-    reasons = {arm: run.unscored for arm, run in runs.items() if run is not None and run.failed and run.unscored}
-    changes: dict[str, Any] = {
-        arm: Unscored(reason)
-        for arm, reason in reasons.items()
-        # Like with like, the incumbent's score is its re-run's, whatever became of what was served.
-        if isinstance(getattr(score, arm), Scored) and not (arm == "incumbent" and score.incumbent == score.noise)
-    }
-    return msgspec.structs.replace(score, **changes) if changes else score
+KeepScores = Callable[[Sequence[PairScore]], object]
 
 
 def purpose_of(experiment: Experiment) -> str:
@@ -69,6 +49,7 @@ def purpose_of(experiment: Experiment) -> str:
         STATE_VERSION,
         [[scorer.version, list(scorer.metrics)] for scorer in experiment.scorers],
         list(experiment.gates),
+        experiment.rules.population,
         sorted(experiment.sandbox.stubs.effects.items()),
         sorted((tool, getattr(judge, "__qualname__", "")) for tool, judge in experiment.sandbox.stubs.failed.items()),
     ]
@@ -80,52 +61,100 @@ class Progress:
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
-        self.trial = Trial(list(experiment.metrics.values()), experiment.gates)
+        self.trial = Trial(list(experiment.metrics.values()), experiment.gates, visits=experiment.rules.visits)
         leading = experiment.metrics[experiment.gates[0].base] if experiment.gates else None
         self.examples = Examples(leading)
         self.runs = RunCounts()
         self.conversations = Conversations()
+        self.style = Style()
+        self.probes = Probes(experiment)
+        self.trial.probes = self.probes.counts
 
-    def add(self, pairs: Iterable[Pair], *, keep: KeepScores) -> None:
-        """Score and count pairs in query order; `keep` is handed the scores in portions."""
-        self.trial.add_pairs(self._scored(pairs, keep))
+    def add(self, pairs: Iterable[Pair], *, keep: KeepScores, known: KnownScores | None = None) -> None:
+        """Score and count pairs in query order.
 
-    def _scored(self, pairs: Iterable[Pair], keep: KeepScores) -> Iterator[ScoredPair]:
-        portion: list[PairScore] = []
-        for each in pairs:
-            pair = self.conversations.marked(judged_pair(each, self._experiment.sandbox.stubs.failed))
-            scores = score(self._experiment, pair)
+        Args:
+            pairs: Later than all before.
+            keep: Is handed the new scores in portions.
+            known: Looks up scores that were kept before; None: all are made.
+        """
+        self.trial.add_pairs(self._all_scored(iter(pairs), keep, Rescoring(self._experiment, known)))
+
+    def _all_scored(self, pairs: Iterator[Pair], keep: KeepScores, rescoring: Rescoring) -> Iterator[ScoredPair]:
+        while portion := list(_portion(pairs)):
+            rescoring.look_up(portion)
+            yield from self._scored(portion, keep, rescoring)
+            portion.clear()  # before the next one is read
+
+    def _scored(self, pairs: Sequence[Pair], keep: KeepScores, rescoring: Rescoring) -> Iterator[ScoredPair]:
+        made: list[PairScore] = []
+        judges = self._experiment.sandbox.stubs.failed
+        for pair in self.conversations.marked([judged_pair(each, judges) for each in pairs]):
+            scores, new = rescoring.scores(pair)
+            made += new
             writes = self._experiment.writes.compared(pair)
             self.examples.see(pair, scores if writes.tools else [each for each in scores if each.metric != WRITES])
             self.runs.add(pair, writes)
-            portion += scores
-            if len(portion) >= _KEPT_AT_ONCE:
-                keep(portion)
-                portion = []
+            self.probes.see(pair, scores)
+            self.style.see(pair)
             facts = facts_of(pair)
             attributes = {**facts.attributes, **circumstances(pair, floor=self._experiment.rules.min_fidelity)}
             yield msgspec.structs.replace(facts, attributes=attributes, writes=writes), scores
-        if portion:
-            keep(portion)
+        if made:
+            keep(made)
 
-    def to_state(self) -> bytes:
-        """All of it; `restore` of the same experiment takes it up."""
-        parts = {part: getattr(self, part).to_state() for part in ("trial", "examples", "runs")}
-        return msgspec.msgpack.encode({**parts, "conversations": self.conversations.state})
+    def to_state(self) -> tuple[bytes, Mapping[str, bytes]]:
+        """All of it, and by name the segments that it rests on; `restored` of the same experiment takes it up."""
+        parts = {part: getattr(self, part).to_state() for part in ("trial", "examples", "runs", "probes", "style")}
+        parts["conversations"] = self.conversations.threads.to_state()
+        segments: dict[str, bytes] = {}
+        for segment in _segments_of(parts):
+            segments[segment[1]], segment[2] = segment[2], b""
+        # What is numbers only, as texts of columns, becomes a quarter smaller; texts of users are left to the eye.
+        trial = zlib.compress(msgspec.msgpack.encode(parts["trial"]), 1)
+        return msgspec.msgpack.encode({**parts, "trial": trial}), segments
 
     @classmethod
-    def restored(cls, experiment: Experiment, state: bytes) -> Progress:
+    def restored(cls, experiment: Experiment, state: bytes, segments: Mapping[str, bytes]) -> Progress:
         """What `to_state` gave, taken up.
 
         Raises:
-            CorruptFrameError: the bytes are damaged.
+            CorruptFrameError: the bytes are damaged, or a segment is not there.
         """
         parts, progress = data(state), cls(experiment)
-        progress.trial.restore(parts["trial"])
+        try:
+            parts["trial"] = data(zlib.decompress(parts["trial"]))
+        except zlib.error as error:
+            raise CorruptFrameError(f"the evidence can't be read: {error}", frame=state) from error
+        for segment in _segments_of(parts):
+            segment[2] = segments.get(segment[1], b"")
+        try:
+            progress.trial.restore(parts["trial"])
+            progress.conversations.threads.restore(parts["conversations"])
+        except StatsInputError as error:
+            raise CorruptFrameError(str(error), frame=b"") from error
         progress.examples.restore(parts["examples"])
         progress.runs.restore(parts["runs"])
-        progress.conversations = Conversations(parts["conversations"])
+        progress.probes.restore(parts["probes"])
+        progress.style.restore(parts["style"])
         return progress
+
+
+def _segments_of(parts: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """Day, name and content of each segment in a state."""
+    trial = parts["trial"]
+    for evidence in (trial["evidence"], *(side["evidence"] for side in trial["sides"].values())):
+        yield from evidence["units"]["segments"]
+    yield from parts["conversations"]
+
+
+def _portion(pairs: Iterator[Pair]) -> Iterator[Pair]:
+    size = 0
+    for pair in islice(pairs, _AT_ONCE):
+        yield pair
+        size += sum(map(heft, pair.stored))
+        if size >= _BYTES_AT_ONCE:
+            return
 
 
 def judged_pair(pair: Pair, judges: Mapping[str, Judge]) -> Pair:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from shadoweval.candidate.cold_start import GIVEN_UP
 from shadoweval.records import Observation, Pair, Refusal, WriteComparison
 
 __all__ = ["RunCounts"]
 
+_Key = TypeVar("_Key")
 _SHOWN: Final = 50
 _REASONS: Final = 3
+_KINDS: Final = 1_000
+"""Refused acts, layers, versions or reasons that are told apart; what comes later is counted as others."""
+_MANY: Final = "more than 1,000 kinds"
+_MOST: Final = 2**31
+"""A larger count is a candidate's invention, and no state could hold the sum of several."""
 _NOTHING: Final = WriteComparison()
 
 
@@ -32,10 +38,12 @@ class RunCounts:
         """Count one pair, and its writes."""
         self._runs += 1
         for refusal in pair.candidate.refusals:
-            self._refused[refusal.kind, refusal.detail, refusal.layer] += refusal.count
-        self._layers.update(pair.candidate.containment)
+            act = (refusal.kind, refusal.detail, refusal.layer)
+            _add(self._refused, act, min(refusal.count, _MOST), others=("others", _MANY, ""))
+        for layer in pair.candidate.containment:
+            _add(self._layers, layer, others=f"others missing: {_MANY}")
         if pair.candidate.cold:
-            self._cold[pair.candidate.cold] += 1
+            _add(self._cold, pair.candidate.cold, others=f"{GIVEN_UP} {_MANY} of reasons")
         arms = {"incumbent": pair.served, pair.candidate.arm: pair.candidate, "incumbent again": pair.rerun}
         for arm, observation in arms.items():
             if observation is not None:
@@ -43,8 +51,12 @@ class RunCounts:
         self.writes.update(writes.counts)
 
     def _add_run(self, arm: str, observation: Observation) -> None:
+        seen = self._versions[arm]
         for name, version in observation.versions.items():
-            self._versions[arm][name].add(version)
+            if name not in seen and len(seen) >= _KINDS:
+                name, version = "others", _MANY  # noqa: PLW2901 - as others
+            full = len(seen[name]) >= _KINDS and version not in seen[name]
+            seen[name].add("others" if full else version)
         if observation.usage.cost_usd is not None:
             self.costs[arm] += observation.usage.cost_usd  # pyright: ignore[reportArgumentType] - dollars, not a count
 
@@ -67,8 +79,7 @@ class RunCounts:
         self._layers, self._runs = Counter(state["layers"]), state["runs"]
         self._cold = Counter(state.get("cold", {}))
         for arm, seen in state["versions"].items():
-            for name, versions in seen.items():
-                self._versions[arm][name] = set(versions)
+            self._versions[arm].update({name: set(versions) for name, versions in seen.items()})  # also of none
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -108,3 +119,8 @@ class RunCounts:
             arm: {name: ", ".join(sorted(seen)) for name, seen in by_name.items()}
             for arm, by_name in self._versions.items()
         }
+
+
+def _add(counter: Counter[_Key], key: _Key, count: int = 1, *, others: _Key) -> None:
+    """Count under a key or, where there are too many, under that of others."""
+    counter[key if key in counter or len(counter) < _KINDS else others] += count

@@ -166,7 +166,7 @@ def decisions(
     stream: Columns, metrics: Sequence[Metric], gates: Sequence[Gate], *, rules: Rules
 ) -> Iterator[tuple[int, Decision]]:
     """How many pairs of a stream were seen and what was decided, at looks after 50 pairs, then after 2 % more."""
-    trial, seen = Trial(metrics, gates), 0
+    trial, seen = Trial(metrics, gates, visits=rules.visits), 0
     while (stop := seen + _EVERY * max(1, seen // (_EVERY * _EVERY))) <= stream.n:
         trial.add(stream.part(slice(seen, stop)))
         seen = stop

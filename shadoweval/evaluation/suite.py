@@ -167,5 +167,8 @@ class _NoReceiver:
     def receive(self, limit: int) -> None:
         del limit
 
+    def caught_up(self) -> bool:
+        return True
+
     def counters(self) -> dict[str, int]:
         return {}

@@ -23,6 +23,7 @@ __all__ = [
     "log_mixture",
     "mixture_log_e",
     "outermost_rejected",
+    "rejected_part",
 ]
 
 Side: TypeAlias = Literal["greater", "less"]
@@ -120,10 +121,10 @@ def outermost_rejected(
         return math.sqrt(max(log_e, 0.0)) - math.sqrt(needed)
 
     guess = 1 - 1.5 * deviation * math.sqrt(2 * needed / n) / mean
-    return _rejected_part(excess, guess=guess) * mean
+    return rejected_part(excess, guess=guess) * mean
 
 
-def _rejected_part(excess: Callable[[float], float], *, guess: float) -> float:
+def rejected_part(excess: Callable[[float], float], *, guess: float) -> float:
     """The largest part in (0, 1] known to have excess >= 0, to the tolerance; 0 when there is none.
 
     Chandrupatla (1997), "A new hybrid quadratic/bisection algorithm": inverse quadratic interpolation where the curve

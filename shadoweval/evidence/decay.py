@@ -13,6 +13,7 @@ import numpy as np
 
 from shadoweval.evidence.bets import FRACTIONS, LOG_WEIGHTS
 from shadoweval.evidence.inputs import FloatArray, Floats, StatsInputError, at_least, share, within
+from shadoweval.evidence.states import pack_column, unpack_column
 
 __all__ = ["DecayDetector", "Detector", "Newest"]
 
@@ -73,7 +74,10 @@ class DecayDetector(Detector):
 
     def extend(self, differences: Floats) -> Self:
         """Judge differences candidate - incumbent in [-1, 1], in query order."""
-        scores = within(differences, -1, 1, name="differences").ravel()
+        return self.judge(within(differences, -1, 1, name="differences").ravel())
+
+    def judge(self, scores: FloatArray) -> Self:
+        """Judge scores of at most 1; how far below -1 one may lie is no matter to the bound."""
         if not scores.size:
             return self
         # With L the running sum of log growths, log M(t) = L(t) + log(M(0) + sum over s <= t of exp(-L(s - 1))).
@@ -91,39 +95,53 @@ class DecayDetector(Detector):
 
 
 class Newest:
-    """The newest 5000 differences of one metric, judged by a `DecayDetector` whenever someone looks.
+    """The newest 5000 values of a variable X in [lo, hi], judged by a `DecayDetector` whenever someone looks.
 
-    Looking at the newest units only leaves out early beginnings of a decay, which can only weaken the alarm, so its
-    bound on false ones stays.
+    Null: each X has, given the past, a mean on the good side of a margin. What is judged is the distance to it, as a
+    share of how far X can lie on that side: at most 1, as a fair bet asks for. Looking at the newest units only leaves
+    out early beginnings of a decay, which can only weaken the alarm, so its bound on false ones stays.
 
     Args:
-        margin: Loss that is tolerated, as a share of the metric's range.
+        margin: Where the good side ends.
+        best: The value of X that lies farthest on the good side.
         alpha: Chance of a false alarm within 20,000 units.
+        tight: Whether what is judged is a share of twice the best of the newest values, where that is less. An amount
+            is a small share of its cap, and a bet that fears the cap stakes next to nothing. No longer exact: it takes
+            for granted that the next value is not twice as good as all the newest.
     """
 
-    def __init__(self, margin: float, *, alpha: float) -> None:
+    def __init__(self, margin: float, best: float, *, alpha: float, tight: bool = False) -> None:
+        if margin == best:
+            raise StatsInputError(f"Nothing lies on the good side of {margin!r}: it is the best that X can be.")
         self._newest: FloatArray = np.zeros(0)
         self.n = 0
-        self._detect = partial(DecayDetector, margin=margin, alpha=alpha)
+        self._margin, self._reach, self._tight = margin, best - margin, tight
+        self._detect = partial(DecayDetector, margin=0.0, alpha=alpha)
         self._detector = self._detect()
 
-    def extend(self, differences: FloatArray) -> None:
-        """Count units: differences in [-1, 1], larger is better."""
-        self._newest = np.concatenate([self._newest, differences[-_NEWEST:]])[-_NEWEST:]
-        self.n += differences.size
+    def extend(self, values: FloatArray) -> None:
+        """Count units in query order."""
+        self._newest = np.concatenate([self._newest, values[-_NEWEST:]])[-_NEWEST:]
+        self.n += values.size
 
     @property
     def decayed(self) -> bool:
-        """Whether it turned worse than the margin."""
-        if self.n > _NEWEST:  # the beginning moves on, so the sum begins anew
-            return self._detect().extend(self._newest).alarmed
-        return self._detector.extend(self._newest[self._detector.n :]).alarmed
+        """Whether it turned to the bad side."""
+        if self.n > _NEWEST or self._tight:  # the beginning moves on, so the sum begins anew
+            return self._judged(self._detect(), self._newest)
+        return self._judged(self._detector, self._newest[self._detector.n :])
 
-    def to_state(self) -> list[float]:
-        """The newest differences."""
-        return self._newest.tolist()
+    def _judged(self, detector: DecayDetector, values: FloatArray) -> bool:
+        gaps = (values - self._margin) / self._reach
+        most = 2 * float(gaps.max(initial=0.0)) if self._tight else 1.0
+        return detector.judge(gaps / most if 0 < most < 1 else gaps).alarmed
 
-    def restore(self, state: list[float]) -> None:
+    def to_state(self) -> str:
+        """The newest values."""
+        return pack_column(self._newest)
+
+    def restore(self, state: str) -> None:
         """Take up what `to_state` gave."""
-        self._newest, self.n = np.array(state, dtype=np.float64), len(state)
+        self._newest = unpack_column(state, np.float64)
+        self.n = self._newest.size
         self._detector = self._detect()

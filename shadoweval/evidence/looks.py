@@ -1,10 +1,8 @@
 """How often will someone look? Live traffic is looked at whenever someone likes, a closed suite of cases once.
 
 For many looks evidence is an e-value (betting), which stays valid whenever one stops. For a single look at a suite a
-p-value finds more with a few hundred cases; its log(1/p) takes the e-value's place. With fewer than ten pairs that
-differ no p-value of a mean can be trusted, so the exact betting evidence stands in.
-Sources: Ville 1939; Student 1908; Holm's and Bonferroni's bound for the p-values of several guards. Checked against
-scipy and statsmodels.
+p-value finds more with few cases, and is right however few they are (`small_samples`); its log(1/p) takes the e-value's
+place. Sources: Ville 1939; Bonferroni's bound for the p-values of several guards.
 """
 
 from __future__ import annotations
@@ -12,17 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from shadoweval.evidence.bets import Side
 from shadoweval.evidence.histbet import Edge, HistBet
 from shadoweval.evidence.multiplicity import e_closed, mean_log_e
+from shadoweval.evidence.small_samples import mean_bound, mean_log_e_once
 
 __all__ = ["ALWAYS", "ONCE", "Looks", "MarginTest"]
-
-_FEWEST_DISCORDANT: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +58,10 @@ class Looks:
 
 class _Once(Looks):
     def log_e(self, test: MarginTest) -> float:
-        mean = test.mean
-        if not _varies(mean):
-            return super().log_e(test)
-        return -float(_student().logsf(test.gap / math.sqrt(mean.variance / mean.n), mean.n - 1))
+        return mean_log_e_once(test.mean, test.margin, test.side)
 
     def bound(self, mean: HistBet, alpha: float, edge: Edge) -> float:
-        if not _varies(mean):
-            return super().bound(mean, alpha, edge)
-        width = float(_student().isf(alpha, mean.n - 1)) * math.sqrt(mean.variance / mean.n)
-        return max(mean.mean - width, mean.lo) if edge == "lower" else min(mean.mean + width, mean.hi)
+        return mean_bound(mean, alpha, edge)
 
     def merged(self, log_e: Sequence[float]) -> float:
         return max(log_e) - math.log(len(log_e))
@@ -78,18 +69,6 @@ class _Once(Looks):
     def named(self, log_e: Sequence[float], alpha: float) -> tuple[int, ...]:
         needed = math.log(len(log_e) / alpha)
         return tuple(number for number, value in enumerate(log_e) if value >= needed)
-
-
-def _student() -> Any:
-    from shadoweval._optional import require  # noqa: PLC0415 - everything but a single look does without scipy
-
-    return require("scipy.stats", extra="store", needed_for="Judging a suite of cases").t
-
-
-def _varies(mean: HistBet) -> bool:
-    """Whether at least ten values lie apart from the most common one."""
-    apart = mean.n - float(mean.counts.max())
-    return mean.n > _FEWEST_DISCORDANT and apart >= _FEWEST_DISCORDANT and mean.variance > 0
 
 
 ALWAYS: Final = Looks()

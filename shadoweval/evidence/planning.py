@@ -12,8 +12,9 @@ import numpy as np
 from shadoweval.evidence.bets import Side, growth_table, log_mixture
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import StatsInputError, at_least, share
+from shadoweval.evidence.small_samples import mean_log_e_once
 
-__all__ = ["pairs_to_go", "planned_pairs"]
+__all__ = ["cases_to_go", "pairs_to_go", "planned_pairs"]
 
 _MEDIAN_FACTOR, _MOST_FACTOR = 0.55, 1.65  # measured for HistBet over the scenarios of the power benchmark
 _SMALLEST_STEP, _STEP_GROWTH = 50, 0.02
@@ -106,3 +107,21 @@ def pairs_to_go(
         done[waiting[log_mixture(wealth[waiting]) >= needed]] = elapsed
     early, median, late = np.quantile(np.minimum(done, horizon), [0.1, 0.5, 0.9], method="inverted_cdf")
     return PairsToGo(early=int(early), median=int(median), late=int(late), chance=float(np.isfinite(done).mean()))
+
+
+def cases_to_go(evidence: HistBet, margin: float, side: Side, *, alpha: float, most: int = 100_000) -> int | None:
+    """How many more cases a suite takes that is looked at once, if they come out as these; None: more than `most`."""
+    needed = math.log(1 / share(alpha, "alpha"))
+
+    def proven(more: int) -> bool:
+        return mean_log_e_once(evidence, margin, side, times=1 + more / evidence.n) >= needed
+
+    low, high = 0, 1
+    while not proven(high):
+        low, high = high, 2 * high
+        if low > most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if proven(middle) else (middle, high)
+    return high

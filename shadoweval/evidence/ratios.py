@@ -3,7 +3,7 @@
 The interval is the set of ratios rho for which the mean of candidate - rho * incumbent stays within its asymptotic
 confidence sequence, a quadratic in rho (Fieller 1954). Asymptotic means: right for means of many independent terms
 without rare giants, wrong early on skewed data; where only the candidate loops now and then it claims "cheaper" too
-early. The gate itself bets on capped amounts and is exact (`variables.CappedRatio`).
+early. The gate itself bets on capped amounts and is exact (`capped.CappedRatio`).
 Sources: Robbins (1970); Howard, Ramdas, McAuliffe, Sekhon (Annals of Statistics 2021); Waudby-Smith, Arbour, Sinha,
 Kennedy, Ramdas, "Time-uniform central limit theory and asymptotic confidence sequences" (arXiv 2103.06476). Checked
 against confseq, ville, and root finding over the raw pairs.

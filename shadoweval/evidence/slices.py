@@ -10,40 +10,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from shadoweval.evidence.bets import Side
+from shadoweval.evidence.bets import Side, growth_table, log_mixture
+from shadoweval.evidence.books import Book, book_of, columns_of_book, mean_in
 from shadoweval.evidence.histbet import HistBet, count_groups
-from shadoweval.evidence.inputs import FloatArray, IntArray
+from shadoweval.evidence.inputs import BoolArray, FloatArray, IntArray
 from shadoweval.evidence.multiplicity import e_bh
+from shadoweval.evidence.profiles import AND, AttributeColumn, Profiles
 
-__all__ = ["FEWEST_UNITS", "AttributeColumn", "SliceEvidence"]
+__all__ = ["FEWEST_UNITS", "Contrasts", "SliceEvidence", "joined"]
 
 FEWEST_UNITS: Final = 50
+_FEWEST_WEIGHED: Final = 10
+"""Fewer can't prove anything against the many slices that are looked at."""
 FALSE_DISCOVERIES: Final = 0.10
 
-_MOST_SLICES: Final = 400
-_MOST_VALUES: Final = 50
-_MOST_CROSSED: Final = 6
-_MOST_CODES: Final = 2_000_000
 _FEW_PROFILES: Final = 1_000
-_PREFIX: Final = " & "
 _NEARLY_ALL: Final = 0.95
 """A slice with this share of the traffic, or of a slice that it is a part of, says nothing of its own."""
-
-
-class AttributeColumn(NamedTuple):
-    """One attribute of a batch: `values[codes[i]]` is pair i's value, a negative code says that it has none."""
-
-    codes: IntArray
-    values: tuple[str, ...]
-
-    def part(self, which: IntArray | slice) -> AttributeColumn:
-        """The attribute of some of the pairs."""
-        return AttributeColumn(self.codes[which], self.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +47,44 @@ class Slice:
     upper: float | None = None
 
 
+class Contrasts(NamedTuple):
+    """Clusters under one metric; arrays of shape (m,)."""
+
+    values: FloatArray
+    """Contrasts in [-1, 1], larger is better."""
+    profiles: IntArray
+    """The profile of each."""
+    first: BoolArray | None = None
+    """Which are their units' first; None: all."""
+
+
+def joined(parts: Sequence[Contrasts]) -> Contrasts:
+    """The clusters of all parts, of which there is one at least."""
+    if len(parts) == 1:
+        return parts[0]
+    mixed = any(part.first is not None for part in parts)
+    firsts = [np.ones(part.values.size, dtype=np.bool_) if part.first is None else part.first for part in parts]
+    return Contrasts(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.profiles for part in parts]),
+        np.concatenate(firsts) if mixed else None,
+    )
+
+
+class Worse(NamedTuple):
+    """How far one slice is proven worse under one metric, by log e-values that are valid at every look."""
+
+    metric: str
+    slice: str
+    n: int
+    mean: float
+    """Of the contrast, below 0."""
+    beyond: float
+    """That it is worse by more than the margin."""
+    at_all: float
+    """That it is worse than the incumbent, within the margin or not."""
+
+
 class SliceEvidence:
     """Evidence per slice and metric.
 
@@ -67,82 +92,47 @@ class SliceEvidence:
     """
 
     def __init__(self) -> None:
-        self._slices: dict[str, int] = {}
-        self._values: dict[str, list[str]] = {}
-        self._profiles: dict[tuple[str, ...], int] = {}
-        self._members: list[tuple[int, ...]] = []
-        self._evidence: dict[tuple[str, int], HistBet] = {}
+        self._profiles = Profiles()
+        self._evidence: Book = {}
         self._units: Counter[str] = Counter()
+        self._again: Book = {}
+        """Clusters of units that had come before."""
+        self._clusters_again: Counter[str] = Counter()
 
     def profiles(self, attributes: Mapping[str, AttributeColumn], n: int) -> IntArray:
         """The profile of each of n pairs."""
-        usual = {name: self._usual_codes(name, column) for name, column in attributes.items()}
-        mixed = np.zeros(n, dtype=np.int64)
-        for name, codes in usual.items():
-            mixed = _compressed(mixed)[0] * (len(attributes[name].values) + 1) + codes + 1
-        inverse, first = _compressed(mixed)
-        numbers = np.zeros(first.size, dtype=np.int64)
-        for kind in np.argsort(first).tolist():  # in order of appearance, so that batches do not matter
-            pair = int(first[kind])
-            named = sorted(
-                f"{name}={column.values[usual[name][pair]]}"
-                for name, column in attributes.items()
-                if usual[name][pair] >= 0
-            )
-            numbers[kind] = self._profile(tuple(named))
-        return numbers[inverse]
+        return self._profiles.of(attributes, n)
 
-    def _usual_codes(self, name: str, column: AttributeColumn) -> IntArray:
-        """Codes of the attribute's first fifty values; later ones make no slice (ids, free text)."""
-        known = self._values.setdefault(name, [])
-        usual = np.full(len(column.values) + 1, -1, dtype=np.int64)  # the last is for pairs without a value
-        for code, value in enumerate(column.values):
-            if value not in known and len(known) < _MOST_VALUES:
-                known.append(value)
-            if value in known:
-                usual[code] = code
-        return usual[np.maximum(column.codes, -1)]
+    def add(self, clusters: Mapping[str, Contrasts]) -> None:
+        """Count clusters, by metric."""
+        for metric, (values, profiles, first) in clusters.items():
+            for book, sizes, which in (
+                (self._evidence, self._units, first),
+                (self._again, self._clusters_again, None if first is None else ~first),
+            ):
+                part = slice(None) if which is None or which.all() else which
+                if book is self._evidence or (which is not None and which.any()):
+                    sizes[metric] += values[part].size
+                    self._count(metric, values[part], profiles[part], book=book)
 
-    def _profile(self, named: tuple[str, ...]) -> int:
-        if named not in self._profiles:
-            self._profiles[named] = len(self._members)
-            crossed = [_PREFIX.join(two) for two in combinations(named[:_MOST_CROSSED], 2)]
-            numbers = (self._slice(name) for name in [*named, *crossed])
-            self._members.append(tuple(number for number in numbers if number is not None))
-        return self._profiles[named]
-
-    def _slice(self, name: str) -> int | None:
-        if name not in self._slices and len(self._slices) < _MOST_SLICES:
-            self._slices[name] = len(self._slices)
-        return self._slices.get(name)
-
-    def add(self, values: Mapping[str, FloatArray], profiles: Mapping[str, IntArray]) -> None:
-        """Count units: by metric, contrasts in [-1, 1] (larger is better) and the profile of each."""
-        for metric, contrasts in values.items():
-            self._units[metric] += contrasts.size
-            if contrasts.size and self._slices:
-                self._count(metric, contrasts, profiles[metric])
-
-    def _count(self, metric: str, values: FloatArray, profiles: IntArray) -> None:
-        if len(self._members) <= _FEW_PROFILES:  # one pass over the values, whatever the number of slices
-            groups, members, occurring = profiles, self._members, profiles
+    def _count(self, metric: str, values: FloatArray, profiles: IntArray, *, book: Book) -> None:
+        members = self._profiles.members
+        if not values.size or not self._profiles.slices:
+            return
+        if len(members) <= _FEW_PROFILES:  # one pass over the values, whatever the number of slices
+            groups, occurring = profiles, profiles
         else:
-            table = np.full((max(map(len, self._members)), len(self._members)), -1, dtype=np.int64)
-            for profile, numbers in enumerate(self._members):
+            table = np.full((max(map(len, members)), len(members)), -1, dtype=np.int64)
+            for profile, numbers in enumerate(members):
                 table[: len(numbers), profile] = numbers
-            groups, members = table[:, profiles], [(number,) for number in range(len(self._slices))]
+            groups, members = table[:, profiles], [(number,) for number in range(len(self._profiles.slices))]
             occurring = groups[groups >= 0]
         present = np.bincount(occurring, minlength=len(members)) > 0
         means = [
-            [self._mean(metric, number) for number in numbers] if there else []
+            [mean_in(book, metric, number) for number in numbers] if there else []
             for numbers, there in zip(members, present.tolist(), strict=True)
         ]
         count_groups(values, groups, means)
-
-    def _mean(self, metric: str, number: int) -> HistBet:
-        if (metric, number) not in self._evidence:
-            self._evidence[metric, number] = HistBet()
-        return self._evidence[metric, number]
 
     def results(self, widths: Mapping[str, float], *, alpha: float) -> tuple[Slice, ...]:
         """All slices, the worst first; those with fewer than 50 units say that they are too small.
@@ -186,19 +176,53 @@ class SliceEvidence:
         """The evidence by metric and slice."""
         return {(metric, name): mean for metric, name, mean in self._listed(self._units)}
 
-    def _listed(self, metrics: Container[str]) -> list[tuple[str, str, HistBet]]:
-        names = {number: name for name, number in self._slices.items()}
+    def weigh(self, margins: Mapping[str, float]) -> tuple[list[Worse], int]:
+        """How far each slice of ten or more is proven worse, and how many were looked at.
+
+        Slices are looked at by their units' first clusters, and where units come back by all their clusters, too: what
+        those who were seen there met, exact for the running mean given the past.
+
+        Args:
+            margins: By metric, the loss that is tolerated, >= 0, as a share of what the contrast is a share of.
+        """
+        rows = self._listed(margins)
+        if self._again:
+            whole = {key: HistBet().merge(mean) for key, mean in self._evidence.items()}
+            for key, mean in self._again.items():
+                whole.setdefault(key, HistBet()).merge(mean)
+            rows += self._listed(margins, book=whole, sizes=self._units + self._clusters_again)
+        large = [row for row in rows if row[2].n >= _FEWEST_WEIGHED]
+        found: list[Worse] = []
+        for metric in margins:
+            own = [row for row in large if row[0] == metric and row[2].total < 0]
+            if own:
+                counts = np.array([mean.counts for *_, mean in own])
+                beyond, at_all = (_log_e(counts, -margin) for margin in (margins[metric], 0.0))
+                found += [
+                    Worse(metric, name, mean.n, mean.mean, *both)
+                    for (_, name, mean), *both in zip(own, beyond, at_all, strict=True)
+                ]
+        return found, len(large)
+
+    def _listed(
+        self, metrics: Container[str], *, book: Book | None = None, sizes: Mapping[str, int] | None = None
+    ) -> list[tuple[str, str, HistBet]]:
+        book, sizes = self._evidence if book is None else book, self._units if sizes is None else sizes
+        names = {number: name for name, number in self._profiles.slices.items()}
         return [
             (metric, names[number], mean)
-            for (metric, number), mean in self._evidence.items()
-            if metric in metrics and mean.n < _NEARLY_ALL * self._units_around(metric, names[number])
+            for (metric, number), mean in book.items()
+            if metric in metrics
+            and mean.n < _NEARLY_ALL * self._size_around(metric, names[number], book=book, sizes=sizes)
         ]
 
-    def _units_around(self, metric: str, name: str) -> int:
+    def _size_around(self, metric: str, name: str, *, book: Book, sizes: Mapping[str, int]) -> int:
         """Units of the smallest part of the traffic that contains this slice: a value's own, or all."""
-        parts = [self._slices[part] for part in name.split(_PREFIX) if part != name and part in self._slices]
-        around = [self._evidence[metric, part].n for part in parts if (metric, part) in self._evidence]
-        return min(around, default=self._units[metric])
+        parts = [
+            self._profiles.slices[part] for part in name.split(AND) if part != name and part in self._profiles.slices
+        ]
+        around = [book[metric, part].n for part in parts if (metric, part) in book]
+        return min(around, default=sizes[metric])
 
     def reversals(self, overall: Mapping[str, HistBet]) -> tuple[tuple[str, str, int], ...]:
         """Metrics whose sign overall is the opposite in every larger slice by some attribute (Simpson's paradox).
@@ -206,12 +230,12 @@ class SliceEvidence:
         Returns:
             Metric, attribute, and how many slices that is.
         """
-        names = {number: name for name, number in self._slices.items()}
+        names = {number: name for name, number in self._profiles.slices.items()}
         reversed_: list[tuple[str, str, int]] = []
         for metric, whole in overall.items():
             by_attribute: dict[str, list[HistBet]] = {}
             for (name, number), mean in self._evidence.items():
-                if name == metric and _PREFIX not in names[number] and mean.n >= FEWEST_UNITS:
+                if name == metric and AND not in names[number] and mean.n >= FEWEST_UNITS:
                     by_attribute.setdefault(names[number].split("=", 1)[0], []).append(mean)
             reversed_ += [
                 (metric, attribute, len(parts))
@@ -225,22 +249,24 @@ class SliceEvidence:
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {
-            "slices": dict(self._slices),
-            "values": {name: list(values) for name, values in self._values.items()},
-            "profiles": [list(named) for named in self._profiles],
-            "members": [list(members) for members in self._members],
+            "profiles": self._profiles.to_state(),
             "units": dict(self._units),
-            "evidence": [[metric, number, mean.to_state()] for (metric, number), mean in self._evidence.items()],
+            "evidence": columns_of_book(self._evidence),
+            "again": [dict(self._clusters_again), columns_of_book(self._again)],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
-        self._slices = dict(state["slices"])
-        self._values = {name: list(values) for name, values in state["values"].items()}
-        self._profiles = {tuple(named): number for number, named in enumerate(state["profiles"])}
-        self._members = [tuple(members) for members in state["members"]]
+        self._profiles.restore(state["profiles"])
         self._units = Counter(state["units"])
-        self._evidence = {(metric, number): HistBet.from_state(mean) for metric, number, mean in state["evidence"]}
+        self._evidence = book_of(state["evidence"])
+        self._clusters_again, self._again = Counter(state["again"][0]), book_of(state["again"][1])
+
+
+def _log_e(counts: FloatArray, margin: float) -> list[float]:
+    """Log evidence that the mean of each histogram, shape (slices, nodes), is below the margin."""
+    table = growth_table(margin, "less", lo=-1.0, hi=1.0, bins=counts.shape[1] - 1)
+    return log_mixture(counts @ table).tolist()
 
 
 def _named(large: Sequence[tuple[str, str, HistBet]], side: Side) -> set[tuple[str, str]]:
@@ -249,15 +275,3 @@ def _named(large: Sequence[tuple[str, str, HistBet]], side: Side) -> set[tuple[s
         return set()
     rejected = e_bh([mean.log_e(0.0, side) for *_, mean in large], FALSE_DISCOVERIES)
     return {(metric, name) for (metric, name, _), named in zip(large, rejected.tolist(), strict=True) if named}
-
-
-def _compressed(codes: IntArray) -> tuple[IntArray, IntArray]:
-    """Codes >= 0 as numbers 0, 1, ... in the same order, and where each comes first."""
-    largest = int(codes.max()) if codes.size else -1
-    if largest > _MOST_CODES:
-        _codes, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-        return inverse.astype(np.int64), first.astype(np.int64)
-    place_of = np.full(largest + 1, -1, dtype=np.int64)
-    place_of[codes[::-1]] = np.arange(codes.size)[::-1]  # the last to be written is the first to come
-    there = place_of >= 0
-    return (np.cumsum(there) - 1)[codes], place_of[there]

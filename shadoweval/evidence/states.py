@@ -5,13 +5,14 @@ import binascii
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shadoweval.evidence.inputs import FloatArray, StatsInputError
 
-__all__ = ["Resumable", "State", "field", "numbers", "pack", "unpack"]
+__all__ = ["Resumable", "State", "field", "numbers", "pack", "pack_column", "unpack", "unpack_column"]
 
 State: TypeAlias = dict[str, object]
 """A JSON object; what is inside belongs to the class that wrote it."""
@@ -39,6 +40,25 @@ def unpack(text: str, size: int) -> FloatArray:
     if not np.isfinite(array).all():
         raise StatsInputError("This state holds numbers that are not finite. It is damaged.")
     return array
+
+
+def pack_column(column: NDArray[Any]) -> str:
+    """The numbers of a column of any length, compressed, as ASCII text; exact, and fast for millions of rows.
+
+    Bytes of one significance lie together, so that small whole numbers take next to nothing.
+    """
+    planes = column.ravel().view(np.uint8).reshape(-1, column.dtype.itemsize).T
+    return base64.b64encode(zlib.compress(planes.tobytes(), 1)).decode("ascii")
+
+
+def unpack_column(text: str, dtype: Any) -> NDArray[Any]:
+    """The column that `pack_column` wrote, which must have had this type; shape (n,)."""
+    kind = np.dtype(dtype)
+    try:
+        planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
+        return np.array(planes.reshape(kind.itemsize, -1).T, order="C").view(kind).ravel()
+    except (ValueError, binascii.Error, zlib.error) as error:
+        raise StatsInputError(f"A packed column of this state cannot be read ({error}).") from error
 
 
 def field(state: Mapping[str, object], name: str, kind: type[T]) -> T:

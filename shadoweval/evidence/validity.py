@@ -13,10 +13,12 @@ import numpy as np
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import StatsInputError, at_least, finite, share
 
-__all__ = ["control_log_e", "missing_is_tolerable", "sample_ratio_log_e"]
+__all__ = ["TOLERABLE_SHARE", "control_log_e", "missing_is_tolerable", "sample_ratio_log_e", "share_exceeds"]
 
-_TOLERABLE_SHARE: Final = 0.05
-_TOLERABLE_TIPPING: Final = -0.25
+TOLERABLE_SHARE: Final = 0.05
+"""Above it only the worst case counts."""
+_FAR: Final = 0.25
+_ALARM: Final = math.log(1 / 0.01)
 
 
 def _check(missing_share: float, lower: float) -> None:
@@ -48,16 +50,28 @@ def tipping_mean(lower: float, missing_share: float, *, margin: float) -> float:
     return (-margin - (1 - missing_share) * lower) / missing_share
 
 
-def missing_is_tolerable(lower: float, missing_share: float, *, margin: float, lowest: float = -1.0) -> bool:
+def missing_is_tolerable(
+    lower: float, missing_share: float, *, margin: float, lowest: float = -1.0, far: float = _FAR
+) -> bool:
     """Whether a finding "no worse by margin" stands in spite of missing pairs.
 
-    It does in the worst case, or when at most 5 % are missing and they would have to lose by 0.25 on average. That
+    It does in the worst case, or when at most 5 % are missing and they would have to lose by `far` on average. That
     second rule is a judgement, not a theorem.
     """
     if worst_case_bound(lower, missing_share, lowest=lowest) >= -margin:
         return True
-    few = missing_share <= _TOLERABLE_SHARE
-    return few and tipping_mean(lower, missing_share, margin=margin) <= _TOLERABLE_TIPPING
+    few = missing_share <= TOLERABLE_SHARE
+    return few and tipping_mean(lower, missing_share, margin=margin) <= -far
+
+
+def share_exceeds(n: int, of: int, limit: float) -> bool:
+    """Whether a share n / of is above the limit beyond what chance explains, however often one looks.
+
+    One of seventeen is no evidence of more than 5 %; one of a single thing can't be.
+    """
+    if not of or n / of <= limit:
+        return False
+    return limit <= 0 or sample_ratio_log_e(n, of, limit) >= _ALARM
 
 
 def sample_ratio_log_e(arrived: int, sent: int, planned: float, *, strength: float = 100.0) -> float:

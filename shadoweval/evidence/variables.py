@@ -1,8 +1,7 @@
 """Every claim becomes a question about the mean of one bounded variable of a pair; here are these variables.
 
 A variable turns both arms' scores, in query order, into X in [lo, hi], says for which pairs it could, and owns the
-evidence about the mean of X. Where a metric has no range, values count up to a cap: a declared one, or ten times the
-largest of the incumbent's first 50, after which it never moves; the pairs before it are not judged.
+evidence about the mean of X. Metrics without a range have theirs in `capped`.
 """
 
 from __future__ import annotations
@@ -14,14 +13,15 @@ from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 
+from shadoweval.evidence.caps import Cut
 from shadoweval.evidence.decay import Newest
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import BoolArray, FloatArray, IntArray
+from shadoweval.evidence.returning import Generations
+from shadoweval.evidence.traffic_mean import TrafficMean
+from shadoweval.evidence.views import Places, Views
 
 __all__ = [
-    "Beyond",
-    "CappedDifference",
-    "CappedRatio",
     "Difference",
     "Level",
     "Measured",
@@ -30,15 +30,22 @@ __all__ = [
     "Scale",
     "Scores",
     "Variable",
+    "without_gain",
 ]
 
 Measured: TypeAlias = tuple[FloatArray, BoolArray]
 """X of n pairs, shape (rows, n), and for which pairs it is known, shape (n,)."""
 
 _BINS: Final = 200
-_FINE_BINS: Final = 4_000
-"""For money and seconds, which crowd near 0 (skewed ranges lose evidence on a coarse grid)."""
-_SCORES: Final = ("incumbent", "candidate", "incumbent_scored", "candidate_scored", "noise", "noise_scored")
+_SCORES: Final = (
+    "incumbent",
+    "candidate",
+    "incumbent_scored",
+    "candidate_scored",
+    "noise",
+    "noise_scored",
+    "no_gain",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,8 @@ class Scores:
     noise: FloatArray | None = None
     """The incumbent's re-run; None: nothing was re-run."""
     noise_scored: BoolArray | None = None
+    no_gain: BoolArray | None = None
+    """Where the candidate can't be credited for being better; None: nowhere."""
     both: BoolArray = field(init=False)
     """Where both arms have a score."""
 
@@ -103,57 +112,121 @@ class Variable(ABC):
     def __init__(self, scale: Scale, *, rows: int = 1) -> None:
         self.scale = scale
         self.means = tuple(HistBet(self.lo, self.hi, bins=self.bins) for _ in range(rows))
-        self.newest: Newest | None = None
-        """Watches the newest units for a decay, where someone asked for it."""
+        self.newest: list[tuple[int, Newest]] = []
+        """Who watches the newest clusters, by which row, for a decay."""
+        self.views: Views | None = None
+        """Looks at units that come back, where someone asked for it."""
+        self.visits = False
+        """Whether all clusters of a unit count in `means`: exact for what these units were to meet, given the past."""
+        self.traffic = TrafficMean(self.lo, self.hi)
+        """The mean of its first row over all pairs."""
+
+    def watch_returning(self, *, every_pair: bool) -> None:
+        """Look at units that come back, too; with `every_pair` at each pair as well."""
+        watched = self.views is not None and self.views.pairs is not None
+        self.views = Views(self.lo, self.hi, bins=self.bins, rows=len(self.means), every_pair=every_pair or watched)
 
     @property
     def mean(self) -> HistBet:
-        """The evidence about the mean of its first (or only) row."""
+        """The evidence about the mean of its first (or only) row, by the first cluster of each unit, or by all."""
         return self.means[0]
 
     @abstractmethod
     def measure(self, scores: Scores) -> Measured:
         """X and where it is known, for pairs in query order."""
 
-    def add(self, scores: Scores, alone: BoolArray) -> Measured:
-        """Measure pairs, and count those that are units by themselves."""
+    def add(self, scores: Scores) -> Measured:
+        """Measure pairs; they count as evidence once their clusters are complete."""
         values, known = self.measure(scores)
-        self._count(values if known.all() and alone.all() else np.compress(known & alone, values, axis=1))
+        every = values if known.all() else np.compress(known, values, axis=1)
+        self.traffic.add_pairs(every[0])
+        if self.views is not None:
+            self.views.add_pairs(every)
         return values, known
 
-    def add_units(self, sums: FloatArray, counts: FloatArray) -> FloatArray:
-        """Count units of several pairs: sums of X over them, shape (rows, m), and over how many, > 0, shape (m,)."""
-        means = np.clip(sums / counts, self.lo, self.hi)
-        self._count(means)
-        return means
+    def expect_returning(self) -> None:
+        """Some unit has brought a second pair, or may: pairs and clusters are no longer the same."""
+        self.traffic.clustered = True
+        if self.views is not None:
+            self.views.alike = False
 
-    def _count(self, values: FloatArray) -> None:
-        if values.size:
-            for mean, row in zip(self.means, values, strict=True):
+    def add_independent(self, scores: Scores) -> None:
+        """Measure pairs and count each as the only one of its unit; for numbers that come without units."""
+        values, known = self.add(scores)
+        only = Places(Generations.firsts(np.zeros(int(known.sum()))), first_day=0)
+        self.add_clusters(np.compress(known, values, axis=1), None, only)
+
+    def add_clusters(self, sums: FloatArray, counts: IntArray | None, places: Places) -> FloatArray:
+        """Count clusters that are complete; gives back the means of X over them, shape (rows, m).
+
+        Args:
+            sums: Of X over each, shape (rows, m).
+            counts: Over how many pairs, > 0, shape (m,); None: each is one pair.
+            places: Where among their units' clusters they stand.
+        """
+        means = sums if counts is None else np.clip(sums / counts, self.lo, self.hi)
+        total = squares = 0.0
+        for period, at in places.firsts:
+            parts = [HistBet(self.lo, self.hi, bins=self.bins).extend(row[at]) for row in means]
+            for mean, part in zip(self.means, parts, strict=True):
+                mean.merge(part)
+            if self.views is not None:
+                self.views.add_firsts(parts, period=period)
+            total, squares = total + parts[0].total, squares + parts[0].squares
+        for row, newest in self.newest:
+            newest.extend(means[row])
+        if self.visits and not places.all_first:
+            for mean, row in zip(self.means, means[:, places.which.number > 1], strict=True):
                 mean.extend(row)
-            if self.newest is not None:
-                self.newest.extend(values[0])
+        if self.views is not None and not places.all_first:
+            self.views.add_returning(means, places)
+        if counts is None and places.all_first:
+            self.traffic.add_single(total, squares, sums.shape[1])
+        else:
+            ones = np.ones(sums.shape[1], dtype=np.int64)
+            self.traffic.add_clusters(sums[0], ones if counts is None else counts, places.which.number)
+        return means
 
     def to_state(self) -> dict[str, Any]:
         """All of it, as JSON values."""
-        newest = None if self.newest is None else self.newest.to_state()
-        return {"means": [mean.to_state() for mean in self.means], "newest": newest}
+        return {
+            "means": [mean.to_state() for mean in self.means],
+            "newest": [watcher.to_state() for _, watcher in self.newest],
+            "views": None if self.views is None else self.views.to_state(),
+            "traffic": self.traffic.to_state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave, before any pair; the histograms stay the same objects."""
         for mean, counted in zip(self.means, state["means"], strict=True):
             mean.merge(HistBet.from_state(counted))
-        if self.newest is not None:
-            self.newest.restore(state["newest"])
+        for (_, watcher), newest in zip(self.newest, state["newest"], strict=True):
+            watcher.restore(newest)
+        if self.views is not None:
+            self.views.restore(state["views"])
+        self.traffic.restore(state["traffic"])
+
+
+def without_gain(values: FloatArray, scores: Scores) -> FloatArray:
+    """Values of which larger is better, without gains where none is proven."""
+    return values if scores.no_gain is None else np.where(scores.no_gain, np.minimum(values, 0.0), values)
 
 
 class Difference(Variable):
-    """Candidate - incumbent of a metric with a range, oriented so that larger is better, as a share of the range."""
+    """Candidate - incumbent of a metric with a range, oriented so that larger is better, as a share of the range.
+
+    Without `credit` it counts no gain where none is proven (`Scores.no_gain`).
+    """
+
+    def __init__(self, scale: Scale, *, credit: bool = True) -> None:
+        super().__init__(scale)
+        self.credit = credit
 
     def measure(self, scores: Scores) -> Measured:
         """Where both arms have a score."""
         low, high = self.scale.span()
-        return ((scores.candidate - scores.incumbent) * (self.scale.sign / (high - low)))[np.newaxis], scores.both
+        share = (scores.candidate - scores.incumbent) * (self.scale.sign / (high - low))
+        return (share if self.credit else without_gain(share, scores))[np.newaxis], scores.both
 
 
 class Relative(Variable):
@@ -181,80 +254,6 @@ class Noise(Variable):
         return self._contrast.measure(replace(scores, candidate=scores.noise, candidate_scored=scores.noise_scored))
 
 
-class AutoCap:
-    """A cap that was declared, or ten times the largest of the incumbent's first 50 values."""
-
-    WARMUP: Final = 50
-    FACTOR: Final = 10.0
-
-    def __init__(self, declared: float | None) -> None:
-        self.cap = declared
-        self.seen: list[float] = []
-
-    def advance(self, scores: Scores) -> BoolArray:
-        """Where the cap was known before the pair, and both arms have a score."""
-        known = scores.both.copy()
-        if self.cap is not None:
-            return known
-        places = np.flatnonzero(known)
-        taken = places[: self.WARMUP - len(self.seen)]
-        self.seen += np.abs(scores.incumbent[taken]).tolist()
-        known[taken] = False
-        if len(self.seen) == self.WARMUP:
-            self.cap = self.FACTOR * max(*self.seen, 1e-9)
-            self.seen = []
-        else:
-            known[:] = False
-        return known
-
-
-class _Capped(Variable):
-    bins = _FINE_BINS
-
-    def __init__(self, scale: Scale, cap: float | None) -> None:
-        super().__init__(scale)
-        self.limit = AutoCap(cap)
-        self.capped = 0
-        """How many of the candidate's values were larger than the cap."""
-
-    def _clipped(self, scores: Scores) -> tuple[FloatArray, FloatArray, float, BoolArray]:
-        known = self.limit.advance(scores)
-        low, high = self.scale.span(self.limit.cap)
-        self.capped += int((known & (scores.candidate > high)).sum())
-        return np.clip(scores.incumbent, low, high), np.clip(scores.candidate, low, high), high - low, known
-
-    def to_state(self) -> dict[str, Any]:
-        """The evidence, the cap, and how often it was reached."""
-        return super().to_state() | {"cap": self.limit.cap, "seen": list(self.limit.seen), "capped": self.capped}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `to_state` gave."""
-        super().restore(state)
-        self.limit.cap, self.limit.seen, self.capped = state["cap"], list(state["seen"]), state["capped"]
-
-
-class CappedDifference(_Capped):
-    """As `Difference`, for a metric without a range: a share of what the cap leaves."""
-
-    def measure(self, scores: Scores) -> Measured:
-        """Where both arms have a score and the cap is known."""
-        incumbent, candidate, width, known = self._clipped(scores)
-        return ((candidate - incumbent) * (self.scale.sign / width))[np.newaxis], known
-
-
-class CappedRatio(_Capped):
-    """(ratio * incumbent - candidate) / cap, whose mean is >= 0 exactly when the mean ratio is at most `ratio`."""
-
-    def __init__(self, scale: Scale, cap: float | None, *, ratio: float) -> None:
-        self.ratio = self.hi = ratio
-        super().__init__(scale, cap if scale.high is None else scale.high)
-
-    def measure(self, scores: Scores) -> Measured:
-        """Where both arms have a score and the cap is known."""
-        incumbent, candidate, width, known = self._clipped(scores)
-        return ((self.ratio * incumbent - candidate) / width)[np.newaxis], known
-
-
 class Level(Variable):
     """The candidate's own value, as a share of the way from `low` to `high`."""
 
@@ -263,6 +262,7 @@ class Level(Variable):
     def __init__(self, scale: Scale, low: float, high: float) -> None:
         super().__init__(scale)
         self.low, self.high = low, high
+        self.cut = Cut()
 
     def value(self, part: float) -> float:
         """The value of which X is `part`."""
@@ -270,20 +270,18 @@ class Level(Variable):
 
     def measure(self, scores: Scores) -> Measured:
         """Where the candidate has a score."""
+        if not self.scale.bounded:
+            own = scores.candidate[scores.candidate_scored]
+            beyond = own[(own < self.low) | (own > self.high)]
+            self.cut.count(np.zeros(0), beyond, 0.0)
         part = (np.clip(scores.candidate, self.low, self.high) - self.low) / (self.high - self.low)
         return part[np.newaxis], scores.candidate_scored
 
+    def to_state(self) -> dict[str, Any]:
+        """The evidence, and how often a value was beyond what counts."""
+        return super().to_state() | {"cut": self.cut.to_state()}
 
-class Beyond(Variable):
-    """1 where the candidate's value lies beyond a limit (above it, or below it), else 0."""
-
-    lo = 0.0
-
-    def __init__(self, scale: Scale, limit: float, *, above: bool) -> None:
-        super().__init__(scale)
-        self.limit, self.above = limit, above
-
-    def measure(self, scores: Scores) -> Measured:
-        """Where the candidate has a score."""
-        beyond = scores.candidate > self.limit if self.above else scores.candidate < self.limit
-        return beyond.astype(np.float64)[np.newaxis], scores.candidate_scored
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `to_state` gave."""
+        super().restore(state)
+        self.cut.restore(state["cut"])

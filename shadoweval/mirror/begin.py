@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 from sys import modules
+from time import perf_counter
 from typing import Any, Final
 
 import msgspec
@@ -42,7 +43,7 @@ def begin(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | N
             return None
         reason = _nested()
     if not outlet.opened:
-        outlet.open()
+        _open(site)
     if site.off:
         reason = "off"
     elif reason is None:
@@ -59,6 +60,13 @@ def begin(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | N
     return None
 
 
+def _open(site: Site) -> None:
+    asked, began = site.plan.asked, perf_counter()
+    site.outlet.open()
+    if asked is not None:
+        asked(perf_counter() - began)
+
+
 def _nested() -> str | None:
     """`nested` inside a call that is under way, mirrored or control; a task may outlive the call that started it."""
     recorder, control = _running(), _control()
@@ -66,19 +74,26 @@ def _nested() -> str | None:
     return "nested" if within else None
 
 
-def _asked(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+def _asked(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:  # noqa: C901, PLR0912 - the request path
     """Where a unit, attributes or somebody else has a say, all in a function: most calls end here."""
     plan = site.plan
+    asked = plan.asked
+    began = 0.0 if asked is None else perf_counter()
     if site.skip:
         args = args[1:]
     try:
-        attributes = _NONE if plan.attributes is None else plan.attributes(*args, **kwargs)
-        read = plan.unit
-        unit = "" if read is None else read(*args, **kwargs) if kwargs else read(*args)
-        if type(unit) is not str:
-            unit = "" if unit is None else str(unit)
-        reason = None if plan.decide is None else plan.decide(unit or request_id(), attributes)
-        bucket = None
+        unit, bucket, attributes = "", None, _NONE
+        reason = None if plan.shut is None else plan.shut()
+        if reason is None:
+            if plan.attributes is not None:
+                attributes = plan.attributes(*args, **kwargs)
+            read = plan.unit
+            unit = "" if read is None else read(*args, **kwargs) if kwargs else read(*args)
+            if type(unit) is not str:
+                unit = "" if unit is None else str(unit)
+            if not unit.isascii():
+                unit = as_text(unit)
+            reason = None if plan.decide is None else plan.decide(unit or request_id(), attributes)
         if reason is None and unit:  # whoever finishes the draft works its bucket out
             reason = None if sha256(site.salted + unit.encode()).digest() < site.first_out else "not_sampled"
         elif reason is None:
@@ -86,12 +101,20 @@ def _asked(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | 
             reason = None if bucket < plan.sample else "not_sampled"
         if reason is not None:
             site.outlet.ledger.count(reason)  # in here: a hook of the user's may name a reason that does not exist
-            return None
+        if asked is not None:
+            asked(perf_counter() - began)
     except BaseException as error:
         if not Shield(plan.experiment, site.outlet.ledger, "decide").caught(error):
             raise
+        if asked is not None:
+            asked(perf_counter() - began)
         return None
-    return _begun(site, (unit, bucket, attributes), args, kwargs)
+    if reason is not None:
+        return None
+    call = _begun(site, (unit, bucket, attributes), args, kwargs)
+    if call is None and asked is not None:  # copied in vain, and nobody will tell of its end
+        asked(perf_counter() - began)
+    return call
 
 
 def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:  # noqa: PLR0917 - the request path

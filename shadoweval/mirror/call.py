@@ -30,7 +30,7 @@ _FRAME: Final = 4
 
 alone: Final[ContextVar[Any]] = ContextVar("shadoweval_alone", default=None)
 """The control call that this context belongs to: neither it nor what it calls is mirrored."""
-_UNCARRIED: Final = (OverflowError, NotImplementedError, TypeError, ValueError, RecursionError)
+_UNCARRIED: Final = (OverflowError, TypeError, ValueError, RecursionError)
 
 
 class Call(Shield):
@@ -87,9 +87,18 @@ class Call(Shield):
         except ValueError:  # its driver changed contexts in the middle, as in opentelemetry-python#2606
             pass
 
-    def ended(self) -> float:
-        """The incumbent's time is over: whatever it started, and goes on, is no part of this call any more."""
-        ended = perf_counter()
+    def spent(self, since: float) -> None:
+        """Our own work of this moment is done, which began at `since`, as `time.perf_counter()` gave it."""
+        if self.recorder is not None:
+            self.recorder.spent(since)
+
+    def ended(self, at: float = 0.0) -> float:
+        """The incumbent's time is over: whatever it started, and goes on, is no part of this call any more.
+
+        Args:
+            at: When that was, by `time.perf_counter()`; 0: just now.
+        """
+        ended = at or perf_counter()
         token, self.token = self.token, None  # a token that is used twice raises
         try:
             if token is not None:
@@ -107,15 +116,17 @@ class Call(Shield):
         self.point = "outcome"
         return ended
 
-    def returned(self, value: Any) -> None:
-        """The incumbent returned: hand over what it did."""
-        ended = self.ended()
+    def given_up(self, at: float = 0.0) -> None:
+        """The incumbent is over, and what became of the call is counted."""
+        self._tell(self.ended(at), failed=False)
+
+    def returned(self, value: Any, at: float = 0.0) -> None:
+        """The incumbent returned, `at` as `ended` has it: hand over what it did."""
+        ended = self.ended(at)
         recorder, plan = self.recorder, self.site.plan
-        if plan.failures is not None and self._declared_failed(value):
+        if plan.failures is not None and self._declared_failed(value, ended):
             return
         try:
-            if plan.observe is not None:
-                self._observe(failed=False)
             if recorder is not None and not self.over:
                 if plan.outcome is not None:
                     self.outcome = self._extracted(recorder, value)
@@ -128,55 +139,43 @@ class Call(Shield):
                         answer, cut = answer[: plan.max_bytes], True
                     self.outcome = (answer, value, None, cut)
                 self._hand_over(recorder, ended - recorder.began)
-            if self.timed:
-                self._timed(ended)
         except BaseException as error:
             if not self.caught(error):
                 raise
+        if self.timed or plan.observe is not None:
+            self._tell(ended, failed=False)
 
-    def _timed(self, ended: float) -> None:
-        """Keep the duration: of control calls without us, of as many mirrored ones with all that we added."""
-        if not self.timed:
-            return
-        if self.recorder is None:
-            self.ledger.control.add(bin_name(ended - self.began))
-        else:
-            self.ledger.mirrored.add(bin_name(perf_counter() - self.began))
-
-    def raised(self, error: BaseException) -> None:
+    def raised(self, error: BaseException, at: float = 0.0) -> None:
         """The incumbent raised, was cancelled, or its consumer went away."""
-        ended = self.ended()
-        recorder = self.recorder
+        ended = self.ended(at)
+        recorder, failed = self.recorder, True
         with self:
-            if recorder is None or not self.over:
-                from shadoweval.capture.failures import answered_by, failure_kind, failure_of  # noqa: PLC0415 - few calls raise
+            from shadoweval.capture.failures import answered_by, failure_kind, failure_of  # noqa: PLC0415 - few calls raise
 
-                answer = answered_by(error, self.site.plan.failures)
-                self._observe(failed=answer is None and failure_kind(error) != "aborted")
-                if recorder is not None and answer is not None:
+            answer = answered_by(error, self.site.plan.failures)
+            failed = answer is None and failure_kind(error) != "aborted"
+            if recorder is not None and not self.over:
+                if answer is not None:
                     self.outcome = (answer_text(answer), answer, None, False)
-                elif recorder is not None:
+                else:
                     failure = failure_of(error)
                     self.failure = (failure.kind, failure.error_type, failure.message)
-                if recorder is not None:
-                    self._hand_over(recorder, ended - recorder.began)
-                self._timed(ended)
+                self._hand_over(recorder, ended - recorder.began)
+        self._tell(ended, failed=failed)
 
-    def streamed(self, chunks: Chunks) -> None:
+    def streamed(self, chunks: Chunks, at: float = 0.0) -> None:
         """The incumbent's stream ended by itself."""
-        if self.site.plan.failures is not None and self._declared_failed(chunks):
-            return
-        ended = self.ended()
+        ended = self.ended(at)
         recorder = self.recorder
+        if self.site.plan.failures is not None and self._declared_failed(chunks, ended):
+            return
         with self:
-            if recorder is None or not self.over:
-                self._observe(failed=False)
-                if recorder is not None:
-                    self.outcome = self._outcome_of_stream(recorder, chunks)
-                    self._hand_over(recorder, ended - recorder.began)
-                self._timed(ended)
+            if recorder is not None and not self.over:
+                self.outcome = self._outcome_of_stream(recorder, chunks)
+                self._hand_over(recorder, ended - recorder.began)
+        self._tell(ended, failed=False)
 
-    def _declared_failed(self, value: Any) -> bool:
+    def _declared_failed(self, value: Any, ended: float) -> bool:
         """Whether the experiment's own `failures` sees a failure in a value, or raises: then the call is over."""
         with self.at("outcome"):
             if isinstance(value, Chunks):
@@ -187,16 +186,30 @@ class Call(Shield):
             failure = failed_by(value, self.site.plan.failures)
             if failure is None:
                 return False
-            self.raised(failure)
+            self.raised(failure, ended)
             return True
-        self.ended()
+        self.given_up(ended)
         return True
 
-    def _observe(self, *, failed: bool) -> None:
-        """Tell the breaker how the incumbent fares, with all that we have added to its call so far."""
-        observe = self.site.plan.observe
-        if observe is not None:
-            observe(perf_counter() - self.began, failed=failed, mirrored=self.recorder is not None)
+    def _tell(self, ended: float, *, failed: bool) -> None:
+        """Tell how the call went for its caller, once all that we do for it is done.
+
+        The breaker hears all of it, and our own part: before the incumbent, within it, and from its end until now. A
+        duration is kept of control calls, without us, and of as many mirrored ones.
+        """
+        observe, recorder = self.site.plan.observe, self.recorder
+        took, own = ended - self.began, 0.0
+        if recorder is not None:
+            now = perf_counter()
+            took, own = now - self.began, recorder.own + recorder.began - self.began + now - ended
+        try:
+            if self.timed:
+                (self.ledger.control if recorder is None else self.ledger.mirrored).add(bin_name(took))
+            if observe is not None:
+                observe(took, failed=failed, mirrored=recorder is not None, own=own)
+        except BaseException as error:
+            if not self.caught(error):
+                raise
 
     def _extracted(self, recorder: Recorder, value: Any) -> bytes:
         plan = self.site.plan
@@ -256,33 +269,16 @@ class Call(Shield):
         """In the order of `capture.wire.drafts`."""
         site = self.site
         return (
-            MAGIC,
-            site.raw,
-            ids.prefix,
-            self.number,
-            self.unit,
-            self.text,
-            self.inputs,
-            self.attributes,
-            self.started_at,
-            self.bucket,
-            duration,
-            recorder.first_chunk,
-            self.outcome,
-            self.failure,
-            recorder.began,
-            recorder.log,
-            recorder.hits,
-            recorder.max_items,
-            recorder.truncated,
-            site.plan.max_bytes,
-        )
+            MAGIC, site.raw, ids.prefix, self.number, self.unit, self.text, self.inputs, self.attributes,
+            self.started_at, self.bucket, duration, recorder.first_chunk, self.outcome, self.failure, recorder.began,
+            recorder.log, recorder.hits, recorder.max_items, recorder.truncated, site.plan.max_bytes,
+        )  # fmt: skip
 
     def _look_closer(self, recorder: Recorder) -> None:
         """Something is no plain data, half a character, or large: copy what can be copied, and cut at the caps."""
         self.point = "snapshot"
         recorder.tidy()
-        self.unit, cap = as_text(self.unit), self.site.plan.max_bytes
+        cap = self.site.plan.max_bytes
         if type(self.inputs) is tuple:
             self.inputs = freeze_call(*self.inputs, max_bytes=cap)
         if type(self.outcome) is tuple:

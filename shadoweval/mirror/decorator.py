@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
@@ -58,7 +59,7 @@ class Mirror:
 
     Args:
         experiment: Name of the experiment.
-        transport: Where envelopes go, or what makes it; made at the first call.
+        transport: Where envelopes go, or what makes it; made at the first call. Mirrors may share an outlet.
         counters: Where calls and losses are counted; by default beside the transport's frames.
         decide: Says whether a call may be mirrored: None, or the loss (`counters.LOSSES`) that it is counted as.
         sample: Share of the units, 0 to 1.
@@ -77,7 +78,8 @@ class Mirror:
         redact: Takes secrets out of every text before it leaves the process; `redact_secrets`, or your own.
         clock: The time of day.
         max_bytes: Cap of the input, of the returned value and of all tool calls, each.
-        observe: Called as `observe(seconds, failed=, mirrored=)` at the end of mirrored and control calls (a breaker).
+        observe: Called as `observe(seconds, failed=, mirrored=, own=)` at the end of mirrored and control calls.
+        shut, asked: Asked before all else, as `decide` is; called with the seconds that a call waited for all of these.
         charge: Called for each mirrored call (a budget).
         entry: `"module:attribute"` of the incumbent where it is not where it was defined.
 
@@ -88,7 +90,7 @@ class Mirror:
     def __init__(
         self,
         experiment: str,
-        transport: Transport | Callable[[], Transport],
+        transport: Transport | Callable[[], Transport] | Outlet,
         *,
         counters: Counters | None = None,
         decide: Callable[[str, Mapping[str, Any]], str | None] | None = None,
@@ -109,13 +111,15 @@ class Mirror:
         clock: Callable[[], datetime] = now,
         max_bytes: int = MAX_BYTES,
         observe: Callable[..., None] | None = None,
+        shut: Callable[[], str | None] | None = None,
+        asked: Callable[[float], None] | None = None,
         charge: Callable[[], Any] | None = None,
         entry: str | None = None,
     ) -> None:
         self.experiment, self.ignore = experiment, checked_strings("mirror(ignore)", ignore)
         if self.ignore and inputs is not None:
             raise ArgumentError("mirror(ignore)", ignore, expected="given without inputs=", mend="Keep one of them.")
-        self.outlet = Outlet(experiment, transport, counters)
+        self.outlet = transport if isinstance(transport, Outlet) else Outlet(experiment, transport, counters)
         self.entry = entry
         self.plan = Plan(
             experiment=experiment,
@@ -137,6 +141,8 @@ class Mirror:
             clock=clock,
             max_bytes=max_bytes,
             observe=observe,
+            shut=shut,
+            asked=asked,
             charge=charge,
         )
 
@@ -163,6 +169,10 @@ class Mirror:
         return cast("_F", self._wrapped(function))
 
     def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if hasattr(function, "mirrored_for") or not isinstance(function, PLAIN):
+            from shadoweval.mirror.manners import bare  # noqa: PLC0415 - few are mirrored again
+
+            function = bare(function, self.experiment)
         method = is_method(function)
         names = positional(function)[1 if method else 0 :]
         names = [name for name in names if name not in self.ignore]
@@ -183,6 +193,7 @@ class Mirror:
         named = named_part(function)
         wrapper.__name__, wrapper.__qualname__ = named.__name__, named.__qualname__  # FastAPI names routes by it
         functools.update_wrapper(wrapper, function)
+        vars(wrapper)["mirrored_for"] = (self.experiment, function)
         if self.ignore:
             vars(wrapper)["ignored_by_mirror"] = self.ignore
         if isinstance(function, PLAIN):
@@ -235,17 +246,16 @@ class Mirror:
 
 
 def _look_for_retries(site: Site) -> None:
-    if not any(library in sys.modules for library in _RETRYING):
-        return
-    from shadoweval.mirror.manners import tell_of_retries  # noqa: PLC0415 - where one of these libraries is loaded
+    if any(library in sys.modules for library in _RETRYING):
+        from shadoweval.mirror.manners import tell_of_retries  # noqa: PLC0415 - where one of these libraries is loaded
 
-    tell_of_retries(site.entry)
+        tell_of_retries(site.entry)
 
 
-def _passed_on(call: Call, value: Any) -> Any:
+def _passed_on(call: Call, value: Any, at: float) -> Any:
     from shadoweval.mirror.returned import passed_on  # noqa: PLC0415 - with the first value that is consumed later
 
-    return passed_on(call, value)
+    return passed_on(call, value, at)
 
 
 def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -260,10 +270,11 @@ def _over_function(site: Site, function: Callable[..., Any]) -> Callable[..., An
             call.raised(error)
             _look_for_retries(site)
             raise
+        at = perf_counter()
         if type(value) is str or settled(value):
-            call.returned(value)
+            call.returned(value, at)
             return value
-        return _passed_on(call, value)
+        return _passed_on(call, value, at)
 
     return mirrored
 
@@ -280,9 +291,10 @@ def _over_coroutine(site: Site, function: Callable[..., Any]) -> Callable[..., A
             call.raised(error)
             _look_for_retries(site)
             raise
+        at = perf_counter()
         if type(value) is str or settled(value):
-            call.returned(value)
+            call.returned(value, at)
             return value
-        return _passed_on(call, value)
+        return _passed_on(call, value, at)
 
     return mirrored

@@ -10,7 +10,14 @@ from shadoweval.mirror.call import Call
 __all__ = ["finish"]
 
 
-def finish(call: Call, value: Any = None, *, error: BaseException | None = None, chunks: Chunks | None = None) -> None:
+def finish(
+    call: Call,
+    value: Any = None,
+    *,
+    error: BaseException | None = None,
+    chunks: Chunks | None = None,
+    at: float = 0.0,
+) -> None:
     """Hand over what the incumbent did, in whichever context its end is told.
 
     Args:
@@ -18,14 +25,15 @@ def finish(call: Call, value: Any = None, *, error: BaseException | None = None,
         value: What it returned.
         error: What it raised instead.
         chunks: What it streamed instead.
+        at: When it ended, by `time.perf_counter()`; what came since is our own work. 0: just now.
     """
     if call.over and call.recorder is not None:  # given up and counted meanwhile
-        call.ended()
+        call.given_up(at)
         return
     call.enter()  # `Call` leaves at the end what it entered
     if error is not None:
-        call.raised(error)
+        call.raised(error, at)
     elif chunks is not None:
-        call.streamed(chunks)
+        call.streamed(chunks, at)
     else:
-        call.returned(value)
+        call.returned(value, at)

@@ -1,4 +1,4 @@
-"""Callable objects, mirrored: they keep methods, attributes and class. And in which order decorators stand."""
+"""Callable objects, mirrored: they keep methods, attributes and class. And which decorators stand where."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shadoweval.capture.wire.inputs import Arguments
 from shadoweval.errors import ArgumentError, closest
 from shadoweval.seldom import Seldom
 
-__all__ = ["like_object", "refuse_runnable", "tell_of_retries", "without"]
+__all__ = ["bare", "like_object", "refuse_runnable", "tell_of_retries", "without"]
 
 _RETRYING: Final = frozenset({"tenacity", "backoff", "retrying", "stamina"})
 _NEAR: Final = 8
@@ -125,6 +125,17 @@ def like_object(function: Any, call: Callable[..., Any]) -> Any:
         )
     kind = _Binding if hasattr(type(function), "__get__") else _Mirrored
     return _kind_with(kind, _special_methods(type(function)))(function, call)
+
+
+def bare(function: Any, experiment: str) -> Any:
+    """What was mirrored for the same experiment before: a cell or a script that runs again replaces its mirrors."""
+    while True:
+        call = object.__getattribute__(function, "_mirrored_call") if _Mirrored in type(function).__mro__ else function
+        mirrored = getattr(call, "__dict__", {}).get("mirrored_for")
+        # A decorator above that took over the mirror's attributes wraps the mirror, and not what that wraps.
+        if mirrored is None or mirrored[0] != experiment or call.__wrapped__ is not mirrored[1]:
+            return function
+        function = mirrored[1]
 
 
 def refuse_runnable(function: Any) -> None:

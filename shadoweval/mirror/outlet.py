@@ -73,7 +73,7 @@ class Outlet:
     ) -> None:
         self._experiment = experiment
         self._transport: Transport | None = None
-        self._factory = cast("Callable[[], Transport]", transport)
+        self._factory = cast("Callable[[], Transport] | None", transport)
         self._given = counters is not None
         self.renew()
         _living.add(self)
@@ -83,6 +83,8 @@ class Outlet:
         """Whether its readers finish drafts."""
         self.offer: Callable[[bytes], str | None] = self._unopened
         """Hands a frame over; the reason where it is lost."""
+        self.sites: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Where its calls begin, as long as anybody has these."""
         self._own = MemoryLedger(counters)
         self.ledger: Ledger = self._own
         """The transport's own counters, once it is open, where it has some and none were given."""
@@ -101,11 +103,12 @@ class Outlet:
             self._retry_at = time.monotonic() + _RETRY
             return
         try:
-            if self.opened or time.monotonic() < self._retry_at:
+            factory = self._factory
+            if factory is None or time.monotonic() < self._retry_at:
                 return
             # Tells the fault; the calls that it costs are counted one by one, as `transport_error`.
             with Shield(self._experiment, MemoryLedger(), "offer"):
-                self._adopt(self._factory())
+                self._adopt(factory())
             if not self.opened:
                 self._retry_at = time.monotonic() + _RETRY
         finally:
@@ -117,6 +120,7 @@ class Outlet:
         if ledger is not None and not self._given:
             self._own.move(ledger)
             self.ledger = ledger
+        self._factory = None  # it may hold a definition, and whoever counts holds the outlet
         self.drafts = transport.drafts
         self.offer = transport.offer if ledger is not None else self._patient(transport.offer)
         self._transport, self.opened = transport, True
@@ -141,6 +145,10 @@ class Outlet:
 
     def _unopened(self, _frame: bytes) -> str | None:
         return "transport_error"
+
+    def counts(self) -> dict[str, int]:
+        """What became of calls: all of this process's, or of this outlet's where the transport keeps no counters."""
+        return self.ledger.main.snapshot()
 
     def close(self) -> None:
         """Close the transport."""

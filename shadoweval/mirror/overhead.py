@@ -7,16 +7,17 @@ processes add up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log2
+from math import ceil, log2
 from typing import Final
 
-__all__ = ["BINS", "bin_name", "overhead"]
+__all__ = ["BINS", "bin_from", "bin_name", "overhead", "quantile"]
 
 BINS: Final = 128
 _PER_OCTAVE: Final = 5
 _OCTAVES_BELOW_ONE: Final = 17
 _NAMES: Final = tuple(str(i) for i in range(BINS))
 _FEW: Final = 100
+_ROUNDING: Final = 1e-9
 
 
 def bin_name(seconds: float) -> str:
@@ -25,6 +26,12 @@ def bin_name(seconds: float) -> str:
         return "0"
     index = int((log2(seconds) + _OCTAVES_BELOW_ONE) * _PER_OCTAVE)
     return _NAMES[min(max(index, 0), BINS - 1)]
+
+
+def bin_from(index: int, *, ratio: float, seconds: float) -> int:
+    """The first bin of which all durations are at least `ratio` times as long as a bin begins, and `seconds` more."""
+    least = _edge(index) * ratio + seconds
+    return min(ceil((log2(least) + _OCTAVES_BELOW_ONE) * _PER_OCTAVE - _ROUNDING), BINS)
 
 
 def _edge(index: float) -> float:

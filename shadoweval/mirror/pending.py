@@ -25,8 +25,8 @@ class Slot:
 class Pending:
     """One returned value with parts that are still to be consumed. Holds none of them, so that what is dropped goes."""
 
-    def __init__(self, call: Call, value: Any, parts: list[Part]) -> None:
-        self.call = call
+    def __init__(self, call: Call, value: Any, parts: list[Part], *, at: float) -> None:
+        self.call, self.at = call, at
         self.slots = {id(part.value): Slot() for part in parts}
         self.only = parts[0].value is value
         """Whether the value itself is what is consumed."""
@@ -42,8 +42,9 @@ class Pending:
             self.count = count + (self.count or 0)
         if len(self.results) < len(self.slots) or self.call.done:
             return
+        at = self.at or perf_counter()
         if self.only and count is None:
-            _over(self.call, result)
+            _over(self.call, result, at)
             return
         call = self.call
         with call.at("outcome"):
@@ -51,9 +52,9 @@ class Pending:
             value = substituted(self.template, self.results, fresh=True)
             whole = WholeValue(value, self.count, max_bytes=plan.max_bytes, read=plan.outcome is None)
             whole.truncated = self.truncated
-            finish(call, chunks=whole)
+            finish(call, chunks=whole, at=at)
         if not call.done:  # it could not be put together, and is counted
-            call.ended()
+            call.given_up(at)
 
     def answered(self, slot: Slot, record: Any) -> None:
         """A response whose body is there already is the part."""
@@ -68,12 +69,12 @@ class Pending:
             finish(self.call, error=error)
 
 
-def _over(call: Call, value: Any) -> None:
+def _over(call: Call, value: Any, at: float) -> None:
     """It gave a value that is no stream; what that would have to come nobody could watch any more."""
     with call.at("snapshot"):
         for part in parts_of(value):
             raise unwatchable(part.value)
-    finish(call, value)
+    finish(call, value, at=at)
 
 
 class Watch:
@@ -107,12 +108,14 @@ class Watch:
         self.left()
         self.closing = False
         recorder = self.whole.call.recorder
-        if recorder is None or self.over:
+        if recorder is None or self.over or self.whole.call.over:
             return
+        since = perf_counter()
         with self.whole.call.at("outcome"):
             if recorder.first_chunk is None:
-                recorder.first_chunk = perf_counter() - recorder.began
+                recorder.first_chunk = since - recorder.began
             self.add(chunk)
+        recorder.spent(since)
 
     def add(self, chunk: Any) -> None:
         """Keep a chunk."""
@@ -138,9 +141,12 @@ class Watch:
             if not whole.call.done:
                 finish(whole.call, chunks=chunks)
             return
+        since = perf_counter()
         whole.truncated |= chunks.truncated
         answer, value = chunks.joined()
-        whole.ended(self.slot, answer if value is None else chunks.data(), count=chunks.count)
+        data = answer if value is None else chunks.data()
+        whole.call.spent(since)
+        whole.ended(self.slot, data, count=chunks.count)
 
     def raised(self, error: BaseException) -> None:
         """It raised, or was cancelled."""
@@ -176,8 +182,11 @@ class ResponseWatch(Watch):
         if record.failure is not None:
             whole.failed(record.failure)
             return
+        since = perf_counter()
         whole.truncated |= record.truncated
-        whole.ended(self.slot, record.data(), count=record.chunks or 0)
+        data = record.data()
+        whole.call.spent(since)
+        whole.ended(self.slot, data, count=record.chunks or 0)
 
 
 class Done:
@@ -198,7 +207,7 @@ class Done:
             self.over = True
         if not self.over:  # it could not be read, and is counted
             self.over = True
-            self.whole.call.ended()
+            self.whole.call.given_up()
 
     def __del__(self) -> None:
         if not self.over:

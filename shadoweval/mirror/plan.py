@@ -55,7 +55,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], datetime]
     max_bytes: int
     observe: Callable[..., None] | None
-    """Called as `observe(seconds, failed=, mirrored=)` at the end of mirrored and control calls."""
+    """Called as `observe(seconds, failed=, mirrored=, own=)` where mirrored and control calls end, `own`: our part."""
+    shut: Callable[[], str | None] | None
+    """Asked before all else: why nothing may be mirrored now, whatever the call is; None: something may."""
+    asked: Callable[[float], None] | None
+    """Called with the seconds that a call waited for what is asked of every call, mirrored or not."""
     charge: Callable[[], Any] | None
     """Called for each mirrored call."""
 
@@ -78,6 +82,7 @@ class Site:
     def __init__(self, plan: Plan, entry: str, *, method: bool, names: Sequence[str] = ()) -> None:
         self.plan, self.entry = plan, entry
         self.outlet = plan.outlet
+        self.outlet.sites.add(self)
         self.skip = 1 if method else 0
         self.sample = plan.sample
         self.off = plan.sample <= 0.0

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import opcode
 from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
 from typing import Any, Final
 
 from shadoweval.capture import delegation
@@ -24,26 +25,30 @@ _MADE: Final = opcode.opmap["RETURN_GENERATOR"]
 """The instruction that a generator stands at until its first step."""
 
 
-def passed_on(call: Call, value: Any) -> Any:
+def passed_on(call: Call, value: Any, at: float) -> Any:
     """What the caller gets: the value, with those that watch in the place of what it will consume.
 
     Args:
         call: Entered; it is over when this returns, or when all is consumed.
         value: What the incumbent returned.
+        at: When it did, by `time.perf_counter()`.
     """
-    parts: list[Part] = []
     try:
         call.point = "snapshot"
         parts = parts_of(value)
         if parts:
             call.leave()
-            return _watched(Pending(call, value, parts), value, parts)
+            whole = Pending(call, value, parts, at=at)
+            given = _watched(whole, value, parts)
+            call.spent(at)
+            whole.at = 0.0
+            return given
     except BaseException as error:
         if not call.caught(error):
             raise
-        call.ended()
+        call.given_up(at)
         return value
-    call.returned(value)
+    call.returned(value, at)
     return value
 
 
@@ -221,9 +226,10 @@ async def _awaited(watch: Watch, coroutine: Any) -> Any:
     except BaseException as error:
         watch.raised(error)
         raise
+    at = perf_counter()
     watch.over = True
     call, call.token, watch.token = watch.whole.call, watch.token, None
-    return passed_on(call, value)
+    return passed_on(call, value, at)
 
 
 def _watch_nothing(_whole: Pending, value: Any, _slot: Slot | None) -> Any:

@@ -41,15 +41,17 @@ class _Watch:
             return
         call.leave()
         recorder = call.recorder
-        if recorder is None:
+        if recorder is None or call.over:
             return
         if recorder.first_chunk is None:
             recorder.first_chunk = perf_counter() - recorder.began
-        if type(chunk) is str:
+        if type(chunk) is str and len(chunk) <= self.chunks.left:  # kept as it is, in no time
             self.chunks.add(chunk)
-        else:
-            with call.at("outcome"):
-                self.chunks.add(chunk)
+            return
+        since = perf_counter()
+        with call.at("outcome"):
+            self.chunks.add(chunk)
+        recorder.spent(since)
 
     def interrupted(self, error: BaseException) -> None:
         """The consumer threw something in; GeneratorExit says that it goes away."""

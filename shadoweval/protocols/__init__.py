@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from shadoweval.checks import checked_fields, checked_instance, checked_keywords, checked_truth
 from shadoweval.errors import ArgumentError
-from shadoweval.protocols.store import Look, Store, Task
+from shadoweval.protocols.store import Attempt, Look, Store, WindowStart
 from shadoweval.protocols.tools import OpenWorld, Recorded, StubAnswer, StubPolicy, ToolRequest, World
-from shadoweval.protocols.transport import Batch, CounterSet, Ledger, Receiver, Transport
-from shadoweval.records import Answered, Effect, Pair, PairScore, Verdict
+from shadoweval.protocols.transport import Alert, Batch, CounterSet, Ledger, Outbox, Receiver, Sign, Task, Transport
+from shadoweval.records import Answered, Effect, Pair, PairScore
 
 __all__ = [
+    "Alert",
     "Answered",
+    "Attempt",
     "Batch",
     "CounterSet",
     "Effect",
@@ -29,18 +31,25 @@ __all__ = [
     "Metric",
     "Notifier",
     "OpenWorld",
+    "Outbox",
     "Receiver",
     "Recorded",
     "Redactor",
     "Scorer",
+    "Sign",
     "Store",
     "StubAnswer",
     "StubPolicy",
     "Task",
     "ToolRequest",
     "Transport",
+    "WindowStart",
     "World",
 ]
+
+
+_WORSE_END: Final = float("nan")
+"""Default of `Metric.failure_scores`, told by its identity; no metric holds it."""
 
 
 @checked_keywords()
@@ -56,16 +65,82 @@ class Metric:
     """Range of a value; None: unbounded (latency, cost, tokens)."""
     like_with_like: bool = False
     """Compare with the incumbent's re-run in the worker, never with the served observation (latency, cost)."""
-    failure_scores: float | None = 0.0
-    """What a failed run of either arm scores (what it costs the user); None: failures have no value here."""
+    failure_scores: float | None = _WORSE_END
+    """What a failed run of either arm scores (what it costs the user); None: failures have no value here.
+
+    Default: the worse end of the range, `low` where higher is better and else `high`; it must be written where that end
+    is unbounded. The better end is refused: a candidate that fails would be proven better.
+    """
+    fact_of_run: bool = False
+    """A fact of a run that comes out worse whenever the run does (failures, seconds, dollars, writes), or what people
+    said of that very run.
+
+    Any other metric is probed: a gate on it is proven only if an empty answer, or another query's, scores worse.
+    """
+    costly: bool = False
+    """A value costs money or seconds (a model judges it), so that fewer pairs are probed."""
+    descriptive: bool = False
+    """Says how the arms differ, not which is better (agreement with what was served): without a gate, no harm."""
+    length_sensitive: bool = False
+    """A longer answer that says the same scores lower or higher; the verdict says so where the arms' lengths differ."""
 
     def __post_init__(self) -> None:
         if not checked_instance("Metric.name", self.name, str).strip():
             raise ArgumentError("Metric.name", self.name, expected="a name", mend="Write for instance 'recall@5'.")
-        checked_fields(self, "low", "high", "failure_scores", optional=True)
+        checked_fields(self, "low", "high", optional=True)
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ArgumentError("Metric.low", self.low, expected=f"below Metric.high, {self.high!r}")
-        checked_fields(self, "higher_is_better", "like_with_like", check=checked_truth)
+        flags = ("higher_is_better", "like_with_like", "fact_of_run", "costly", "descriptive", "length_sensitive")
+        checked_fields(self, *flags, check=checked_truth)
+        if self.failure_scores is _WORSE_END:
+            object.__setattr__(self, "failure_scores", self._worse_end())
+        else:
+            checked_fields(self, "failure_scores", optional=True)
+            self._look_at_failures()
+
+    @property
+    def worst(self) -> float | None:
+        """The end of the range that is worst; None: unbounded."""
+        return self.low if self.higher_is_better else self.high
+
+    @property
+    def best(self) -> float | None:
+        """The end of the range that is best; None: unbounded."""
+        return self.high if self.higher_is_better else self.low
+
+    def _worse_end(self) -> float:
+        if self.worst is None:
+            raise ArgumentError(
+                "Metric.failure_scores",
+                "nothing",
+                expected=f"written where the range has no worst value ({self.name!r}, {self._direction})",
+                mend="Write the worst that a query can score, as failure_scores=30.0, or None: failures have no value.",
+            )
+        return self.worst
+
+    def _look_at_failures(self) -> None:
+        value = self.failure_scores
+        if value is None:
+            return
+        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+            raise ArgumentError(
+                "Metric.failure_scores",
+                value,
+                expected=f"within the range of {self.name!r}, [{self.low}, {self.high}]",
+                mend="Write a value that the metric can take, or correct low= and high=.",
+            )
+        if value == self.best:
+            raise ArgumentError(
+                "Metric.failure_scores",
+                value,
+                expected=f"worse than the best value of {self.name!r} ({self._direction}), or failures would count as "
+                "the best answers",
+                mend="Leave it out for the worst value, or write None: failures have no value.",
+            )
+
+    @property
+    def _direction(self) -> str:
+        return "higher is better" if self.higher_is_better else "lower is better"
 
 
 @runtime_checkable
@@ -115,10 +190,19 @@ class FlagProvider(Protocol):
 
 
 class Notifier(Protocol):
-    """Told once for each change of a verdict."""
+    """Takes alerts to one receiver."""
 
-    def notify(self, verdict: Verdict, previous: Verdict | None) -> None:
-        """Send it; raising is logged and does not stop the run."""
+    @property
+    def receiver(self) -> str:
+        """The name by which the store remembers what it was told. It is shown: no secret."""
+        ...
+
+    def notify(self, alert: Alert) -> None:
+        """Tell it. Raising means that it must be told again, after `retry_after` seconds of the error where it has any.
+
+        May be called again for an alert that was taken (a process died before it could write that down): `Alert.key`
+        is the same then.
+        """
         ...
 
 

@@ -8,18 +8,48 @@ from typing import Protocol
 
 import msgspec
 
-from shadoweval.records import Arm, Coverage, Envelope, Evaluation, Labels, Observation, Pair, PairScore
+from shadoweval.protocols.transport import Outbox, Sign, Task
+from shadoweval.records import (
+    Annotation,
+    Arm,
+    Coverage,
+    Envelope,
+    Evaluation,
+    Labels,
+    Observation,
+    Pair,
+    PairScore,
+)
 
-__all__ = ["Look", "Store", "Task"]
+__all__ = ["Attempt", "Look", "Store", "WindowStart"]
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One arm's run of one envelope, leased to a worker."""
+class WindowStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Pairs of queries asked from `since` on are judged, until a later start is written down."""
 
-    envelope: Envelope
-    arm: Arm
-    attempt: int
-    """1 for the first try."""
+    since: datetime
+    at: datetime
+    """When it was begun."""
+    who: str
+    why: str
+    candidate: Arm = ""
+    """Whose window it is; empty: that of all candidates."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of gates, margins, rules and scorers that was tried on a candidate's pairs."""
+
+    candidate: Arm
+    since: datetime | None
+    """Beginning of the window; None: all there is."""
+    tried: str
+    """What was tried; two attempts with the same text are one."""
+    at: datetime
+    """When it was first tried."""
+    until: datetime
+    """Asking time of the last query that it has seen."""
+    number: int
+    """1 for the first set tried on these pairs."""
 
 
 class Look(Protocol):
@@ -31,8 +61,22 @@ class Look(Protocol):
         ...
 
     @property
+    def segments(self) -> Mapping[str, bytes]:
+        """By name, what was saved as parts of `saved`."""
+        ...
+
+    @property
     def pairs(self) -> Iterator[Pair]:
         """The pairs that `saved` does not know, as `Store.pairs` gives them."""
+        ...
+
+    @property
+    def expected(self) -> int:
+        """About how many `pairs` are still to come."""
+        ...
+
+    def scores(self, query_ids: Sequence[str]) -> Mapping[str, Sequence[PairScore]]:
+        """What `Store.add_scores` was given for these queries and this candidate: of each metric the last score."""
         ...
 
     @property
@@ -45,24 +89,50 @@ class Look(Protocol):
         """Live writes of all runs of the window, of broken-off ones and of those beyond the watermark too."""
         ...
 
-    def save(self, state: bytes, *, purpose: str) -> bool:
-        """Save the state of everything up to the end of `pairs`. False: something changed meanwhile."""
+    def save(self, state: bytes, *, purpose: str, segments: Mapping[str, bytes] | None = None) -> bool:
+        """Save the state of everything up to the end of `pairs`. False: something changed meanwhile.
+
+        `segments` are all of its parts that lie by themselves, by names that say what is in them: one whose name is
+        there already is not written again. They are gone with the last state that has them.
+
+        While `pairs` are being taken it is of those taken so far. What earlier looks left, or this one on the way, may
+        stand beside it for a query that comes late.
+        """
         ...
 
 
 class Store(Protocol):
-    """Where envelopes, observations, scores, labels and verdicts are kept. Adding twice is adding once."""
+    """Where envelopes, observations, scores, labels and verdicts are kept. Adding twice is adding once.
 
-    def add_envelopes(self, envelopes: Sequence[Envelope], *, arms: Mapping[str, Sequence[Arm]]) -> int:
-        """Keep envelopes and open one task for each arm in `arms[envelope.id]`. Returns how many were new."""
+    A `StoreError` or `OSError` says that the store can't be used now. Any other exception, and `UnstorableError`, is
+    taken for the fault of what was added: several at once are added in smaller and smaller parts, and what can't be
+    added alone is set aside.
+    """
+
+    def add_envelopes(
+        self,
+        envelopes: Sequence[Envelope],
+        *,
+        arms: Mapping[str, Sequence[Arm]],
+        frames: Mapping[str, bytes] | None = None,
+    ) -> int:
+        """Keep envelopes and open one task for each arm in `arms[envelope.id]`, all or none. Returns how many were new.
+
+        `frames` are their bytes by id, which are stored as they came; without them envelopes are encoded.
+        """
         ...
 
-    def set_aside(self, experiment: str, frame: bytes, reason: str) -> None:
-        """Keep what can't be used, with its reason."""
+    def set_aside(self, experiment: str, frame: bytes, reason: str, *, place: str = "") -> None:
+        """Keep what can't be used, with its reason; the same bytes from the same place once, so often as they come.
+
+        A whole frame needs no `place`: it holds its call's id. Damage does, for zeros in two places are two losses.
+        """
         ...
 
-    def lease(self, experiment: str, *, limit: int, seconds: float, owner: str) -> Sequence[Task]:
-        """Take open tasks for `seconds`; a task whose lease ran out is open again with a higher attempt."""
+    def lease(
+        self, experiment: str, *, limit: int, seconds: float, owner: str, arms: Collection[Arm] | None = None
+    ) -> Sequence[Task]:
+        """Take open tasks for `seconds`, of `arms` alone; a task whose lease ran out is open with a higher attempt."""
         ...
 
     def add_observation(self, observation: Observation) -> bool:
@@ -81,8 +151,26 @@ class Store(Protocol):
         """Open again what an owner that is gone had leased; the tries count. Returns how many."""
         ...
 
+    def sign(self, experiment: str, owner: str, *, place: str, definition: str) -> None:
+        """A worker's sign of life, with its name."""
+        ...
+
+    def signs(self, experiment: str) -> Sequence[Sign]:
+        """The last signs of workers that have neither signed off nor been found gone."""
+        ...
+
+    def sign_off(self, experiment: str, owner: str) -> None:
+        """A worker without leases has ended."""
+        ...
+
     def add_counters(self, experiment: str, source: str, counters: Mapping[str, int]) -> None:
         """Keep the newest counters of a source (a spool, a process)."""
+        ...
+
+    def replace_counters(
+        self, experiment: str, source: str, counters: Mapping[str, int], *, token: str, known: Collection[str]
+    ) -> bool:
+        """As `add_counters`, under a new token. False, and nothing kept: the last came under one not `known`."""
         ...
 
     def funnel(
@@ -93,6 +181,14 @@ class Store(Protocol):
 
     def add_labels(self, labels: Mapping[str, Labels]) -> int:
         """Merge labels by query id or `Query.key`. Returns how many changed something."""
+        ...
+
+    def add_annotations(self, experiment: str, annotations: Sequence[tuple[str, Annotation]]) -> tuple[int, list[int]]:
+        """Merge people's marks by query id: what is new, in order of time; what was said before stays.
+
+        One without a time is said now, unless its annotator's last word about it is the same. Returns how many are new,
+        and the places in `annotations` of those left out, whose query or arm's answer is not there.
+        """
         ...
 
     def pairs(
@@ -128,10 +224,31 @@ class Store(Protocol):
         """Stored scores in query order; of several scorer versions the one stored last."""
         ...
 
-    def add_evaluation(self, evaluation: Evaluation) -> None:
-        """Keep an evaluation whole."""
+    def add_evaluation(self, evaluation: Evaluation, *, receivers: Sequence[str] = ()) -> None:
+        """Keep an evaluation whole, and owe each of `receivers` each decision that it was not told: both or neither."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """What receivers are owed."""
         ...
 
     def evaluations(self, experiment: str, *, limit: int = 1) -> Sequence[Evaluation]:
         """The newest evaluations, newest first."""
+        ...
+
+    def add_window(self, experiment: str, start: WindowStart) -> None:
+        """Write down that a window begins; the one written last holds."""
+        ...
+
+    def windows(self, experiment: str) -> Sequence[WindowStart]:
+        """All beginnings of windows, the one written last first."""
+        ...
+
+    def add_attempts(self, experiment: str, attempts: Sequence[Attempt]) -> None:
+        """Write down what was tried on a window's pairs; the same candidate, window and text replaces."""
+        ...
+
+    def attempts(self, experiment: str) -> Sequence[Attempt]:
+        """What was tried, the first one first."""
         ...

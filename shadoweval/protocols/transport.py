@@ -1,11 +1,39 @@
-"""The way out of the request path, as the mirror and the worker see it."""
+"""The ways out: of the request path, as mirror and worker see it, and of a verdict, to whoever is told of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from datetime import datetime, timedelta
+from typing import Literal, Protocol, runtime_checkable
 
-__all__ = ["Batch", "CounterSet", "Ledger", "Receiver", "Transport"]
+import msgspec
+
+from shadoweval.records import Arm, Envelope, Verdict
+
+__all__ = ["Alert", "Batch", "CounterSet", "Ledger", "Outbox", "Receiver", "Sign", "Task", "Transport"]
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm's run of one envelope, leased to a worker."""
+
+    envelope: Envelope
+    arm: Arm
+    attempt: int
+    """1 for the first try."""
+
+
+class Sign(msgspec.Struct, frozen=True, kw_only=True):
+    """The last sign that a worker gave."""
+
+    owner: str
+    """Its name, under which it holds leases."""
+    place: str
+    """What tells those who share its kernel whether its process is there."""
+    definition: str
+    """A digest of the experiment as it knows it."""
+    seen_at: datetime
+    age: timedelta
+    """How long ago that was, by the store's clock."""
 
 
 class CounterSet(Protocol):
@@ -94,6 +122,64 @@ class Receiver(Protocol):
         """At most `limit` frames, at once; None when there are none. May give a frame again after a crash."""
         ...
 
+    def caught_up(self) -> bool:
+        """Whether all that was handed over and counted before this was first asked has come; asked after a None."""
+        ...
+
     def counters(self) -> Mapping[str, int]:
         """Sum of the counters of all writing processes, living and dead (see `counters.py`)."""
+        ...
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """A changed decision that a receiver is owed or was told."""
+
+    key: str
+    """The same at each try: by it a receiver knows that it has it already."""
+    receiver: str
+    candidate: Arm
+    decision: str
+    previous: str
+    """What the receiver was told, or is owed, before; empty: nothing."""
+    at: datetime
+    """Since when it is owed."""
+    state: Literal["owed", "taken", "superseded", "undelivered", "forgotten"]
+    attempts: int
+    """How often it was tried, this try included."""
+    due: datetime
+    """When it is tried next."""
+    error: str = ""
+    """Why the last try failed; empty: there was none, or it is under way."""
+    verdict: Verdict | None = None
+    """None where it is not to be told any more."""
+
+
+class Outbox(Protocol):
+    """What receivers are owed: kept until a receiver took it, whoever sends it, from whichever host.
+
+    `Store.add_evaluation` fills it. Of one candidate's alerts to one receiver the oldest goes first, and one at a time.
+    """
+
+    def claim(self, experiment: str, receiver: str, *, seconds: float) -> Alert | None:
+        """The next one that is due, for `seconds` nobody else's; None: none is."""
+        ...
+
+    def taken(self, alert: Alert) -> None:
+        """The receiver has it."""
+        ...
+
+    def refused(self, alert: Alert, error: str, *, wait: float) -> None:
+        """It could not be told; it is due again after `wait` seconds, or given up as `undelivered`."""
+        ...
+
+    def untold(self, experiment: str) -> Sequence[Alert]:
+        """What is owed, and what was given up and followed by nothing that the receiver took; oldest first."""
+        ...
+
+    def again(self, experiment: str) -> int:
+        """All that `untold` lists is owed again, and due now. Returns how many."""
+        ...
+
+    def forget(self, experiment: str) -> int:
+        """Nothing that `untold` lists is owed any more. Returns how many."""
         ...

@@ -6,13 +6,16 @@ Records are arrays on the wire: a later version may only append fields that have
 
 from shadoweval.records.acts import *
 from shadoweval.records.keys import all_alike, query_key
+from shadoweval.records.scores import *
 from shadoweval.records.traffic import *
 from shadoweval.records.verdict import *
-from shadoweval.records.writes import *
 
 __all__ = [
+    "FIRST_PROCESS",
     "INCUMBENT",
+    "NOT_RERUN",
     "NO_GUARD",
+    "Annotation",
     "Answered",
     "Arm",
     "Coverage",
@@ -28,6 +31,7 @@ __all__ = [
     "GateState",
     "Hit",
     "Labels",
+    "Mark",
     "MetricSummary",
     "Observation",
     "Outcome",
@@ -48,4 +52,5 @@ __all__ = [
     "WriteEffect",
     "all_alike",
     "query_key",
+    "standing",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, Literal, get_args
 
 import msgspec
 
 __all__ = [
+    "FIRST_PROCESS",
     "NO_GUARD",
     "Answered",
     "Effect",
@@ -44,6 +46,13 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     duration: float = 0.0
     failed: str | None = None
     """Why its result is a failure, though nothing was raised; empty: it is none; None: nobody has judged it yet."""
+    within: int | None = None
+    """Position, among the run's calls, of the call of another tool that made this one; None: no tool made it."""
+    handed: tuple[float, ...] = ()
+    """When its work was handed to tasks and threads, the outermost first, in seconds since the query began.
+
+    What was handed over before another call ended may run before or after it: nothing orders the two.
+    """
 
     def __post_init__(self) -> None:
         if self.effect not in _EFFECTS or self.answered not in _ANSWERED:
@@ -59,6 +68,18 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def succeeded(self) -> bool:
         """Whether it did what it was called for: neither an error nor a result that says so. Only then it wrote."""
         return self.error is None and not self.failed
+
+    def at_once(self, other: ToolCall) -> bool:
+        """Whether either could have come first: neither had ended when the other's work was free to begin."""
+        return self.started + self.duration > other._free_beside(
+            self
+        ) and other.started + other.duration > self._free_beside(other)
+
+    def _free_beside(self, other: ToolCall) -> float:
+        """Since when it may have come: from then on work that was handed over waited for nothing but a processor."""
+        parted = (mine for mine, others in zip_longest(self.handed, other.handed) if mine != others)
+        moment = next(parted, None)
+        return self.started if moment is None else moment
 
 
 class WriteEffect(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -78,6 +99,9 @@ FailureOwner = Literal["caller", "incumbent", "candidate", "shadow"]
 from outside) says nothing about a pipeline: it is missing evidence."""
 
 NO_GUARD = "no guard"
+
+FIRST_PROCESS = "it is the first one"
+"""Why a process was new (`Observation.cold`) that had none before it."""
 """Stands in `Observation.unjudged` where the run was free to do anything."""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
 from shadoweval.records.acts import Answered, Failure, FailureOwner, Refusal, ToolCall, WriteEffect
 from shadoweval.records.keys import query_key, short_hash
+from shadoweval.records.scores import Annotation
 
 __all__ = [
     "INCUMBENT",
@@ -159,7 +160,12 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     unjudged: tuple[str, ...] = ()
     """Where it could write with nobody judging what: endpoints that the sandbox allows, or `NO_GUARD`."""
     cold: str = ""
-    """Why the process was new, in which this was the first run; its seconds count nowhere. Empty: it was not new."""
+    """Why the process was new, in which this was the first run; its seconds count nowhere. Empty: it was not new.
+
+    `FIRST_PROCESS`: there was none before it, which says nothing of the pipeline; any other reason may be its doing.
+    """
+    untimed: str = ""
+    """Why its seconds, which it measured itself, are not believed and count nowhere; empty: they are."""
 
     def __post_init__(self) -> None:
         if (self.outcome is None) == (self.failure is None):
@@ -237,16 +243,32 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     relevant: dict[str, int] = {}
     """Document id -> grade (0: judged and not relevant); empty: not judged."""
     reference: str | None = None
+    """A right answer, the first of `references`."""
     expected_calls: tuple[ToolCall, ...] | None = None
+    references: tuple[str, ...] = ()
+    """All right answers, each as good as the others; `reference` is among them."""
+    annotations: tuple[Annotation, ...] = ()
+    """What people said about the arms' answers to this query, in order of time."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.relevant, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - users'
             raise ValueError(f"Labels.relevant must be a dict of grades, got {self.relevant!r}. Write {{'doc-7': 1}}.")  # noqa: TRY004 - what a record's decoder takes for a wrong record
+        if isinstance(self.references, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users'
+            raise ValueError(f"Labels.references must be several texts, got {self.references!r}. Write reference=.")  # noqa: TRY004 - as above
+        named = () if self.reference is None else (self.reference,)
+        references = tuple(dict.fromkeys((*named, *self.references)))
+        msgspec.structs.force_setattr(self, "references", references)
+        msgspec.structs.force_setattr(self, "reference", references[0] if references else None)
 
     def merged(self, later: Labels) -> Labels:
-        """These labels with what `later` adds or replaces."""
+        """These labels with what `later` adds or replaces; later references take the place of all before."""
         return Labels(
             relevant={**self.relevant, **later.relevant},
-            reference=self.reference if later.reference is None else later.reference,
             expected_calls=self.expected_calls if later.expected_calls is None else later.expected_calls,
+            references=later.references or self.references,
+            annotations=self._all_said(later),
         )
+
+    def _all_said(self, later: Labels) -> tuple[Annotation, ...]:
+        said = dict.fromkeys((*self.annotations, *later.annotations))
+        return tuple(sorted(said, key=lambda each: each.at or datetime.max.replace(tzinfo=UTC)))

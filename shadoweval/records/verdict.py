@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import msgspec
 
 from shadoweval.records.acts import NO_GUARD, Refusal
 from shadoweval.records.keys import all_alike
+from shadoweval.records.scores import Score
 from shadoweval.records.traffic import Labels, Observation, Query
 
 __all__ = [
@@ -21,11 +21,7 @@ __all__ = [
     "GateState",
     "MetricSummary",
     "Pair",
-    "PairScore",
-    "Score",
-    "Scored",
     "SliceResult",
-    "Unscored",
     "Verdict",
 ]
 
@@ -43,6 +39,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     rerun: Observation | None = None
     """The incumbent again, in the worker: the like-with-like arm for latency, cost and noise."""
     labels: Labels = Labels()
+    stored: tuple[bytes, ...] = ()
+    """What was stored of the three runs, for scorers that have objects rebuilt (`PairScorer.rebuild`)."""
 
     @property
     def id(self) -> str:
@@ -50,37 +48,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.query.id
 
 
-class Scored(msgspec.Struct, frozen=True, array_like=True, tag="scored"):
-    """A score that is a finite number."""
-
-    value: float
-
-    def __post_init__(self) -> None:
-        if type(self.value) is not float:  # one of numpy's, or another kind that no record holds
-            msgspec.structs.force_setattr(self, "value", float(self.value))
-        if not math.isfinite(self.value):
-            raise ValueError(f"A score is a finite number or Unscored(reason), not {self.value!r}.")
-
-
-class Unscored(msgspec.Struct, frozen=True, array_like=True, tag="unscored"):
-    """Why there is no score."""
-
-    reason: str
-
-
-Score = Scored | Unscored
-
-
-class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One metric of one pair, for both arms."""
-
-    metric: str
-    query_id: str
-    incumbent: Score
-    candidate: Score
-    scorer_version: str = ""
-    noise: Score | None = None
-    """The incumbent's re-run under the same metric; None: not re-run."""
+_REASONS = 3
+"""Reasons of missing scores that a verdict's table names."""
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -96,6 +65,8 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Distinct queries among the pairs."""
     texts: int = 0
     """Distinct texts among them."""
+    erased: int = 0
+    """Mirrored queries that were purged or erased, and are in no other number; of a begun window it is not known."""
 
     @property
     def alike(self) -> str:
@@ -142,6 +113,29 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     noise_floor: float | None = None
     details: dict[str, float] = {}
     """The log e-values and other numbers behind the state, by name."""
+    missing: dict[str, int] = {}
+    """Pairs without the scores that it asks for, by what is lacking: `both arms`, `candidate`, `incumbent`; of them
+    `may lie in the answer`. Empty: none is missing."""
+
+    outlook: str = ""
+    """How far off its decision is and towards what, in words; empty: it is decided, or can't be."""
+
+    @property
+    def missing_text(self) -> str:
+        """What is missing, in words: how many pairs, of which arm, why; empty: nothing is."""
+        lacking = {arm: self.missing.get(arm, 0) for arm in ("both arms", "candidate", "incumbent")}
+        n = sum(lacking.values())
+        if not n:
+            return ""
+        arms = ", ".join(f"{arm} {count}" for arm, count in lacking.items() if count)
+        ranked = sorted(self.unscored.items(), key=lambda item: -item[1])
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in ranked[:_REASONS])
+        more = f"; and {len(ranked) - _REASONS} more reasons" if len(ranked) > _REASONS else ""
+        bounded = self.missing.get("may lie in the answer", 0)
+        return (
+            f"unscored in {n} of {n + self.missing.get('scored', 0)} pairs ({arms}; {bounded} for a reason that may "
+            f"lie in the answer): {reasons}{more}"
+        )
 
 
 class SliceResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -263,6 +257,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     write_sets: dict[str, dict[str, int]] = {}
     """By candidate: writes against the incumbent's, by kind (see `WriteComparison`)."""
     looks: int = 1
+    trend: bool = False
+    """Whether the window slid with the clock: nothing may act on its verdicts, which hold."""
 
 
 def _number(value: float | None) -> str:
@@ -284,7 +280,10 @@ def _table(verdict: Verdict) -> str:
     name = f"{verdict.experiment} / {verdict.candidate}"
     head = f"{name}: {verdict.decision.upper()} ({verdict.why}) after {verdict.pairs} pairs"
     lines = [head, *(f"  because {reason}" for reason in verdict.reasons)]
-    lines += [_gate_line(gate) for gate in verdict.gates]
+    for gate in verdict.gates:
+        lines.append(_gate_line(gate))
+        if gate.missing_text:
+            lines.append(f"         {gate.missing_text}")
     lines += [f"  note   {notice}" for notice in verdict.notices]
     lines.append(f"  live writes by candidates: {verdict.live_writes_text}")
     return "\n".join(lines)

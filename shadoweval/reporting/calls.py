@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from shadoweval.records import ToolCall
 
-__all__ = ["call_text", "result_text"]
+__all__ = ["as_json", "call_text", "result_text"]
 
 
 def call_text(call: ToolCall) -> str:
     """`refund(order="o-1", cents=500)`."""
-    return f"{call.name}({', '.join(f'{name}={_argument(value)}' for name, value in call.arguments.items())})"
+    return f"{call.name}({', '.join(f'{name}={as_json(value)}' for name, value in call.arguments.items())})"
 
 
 def result_text(call: ToolCall) -> str:
@@ -22,9 +24,10 @@ def result_text(call: ToolCall) -> str:
     return f"! {call.result} ({call.failed})" if call.failed else str(call.result)
 
 
-def _argument(value: Any) -> str:
-    """As JSON where it is some."""
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError, RecursionError):  # keys that are no texts, an integer of thousands of digits
+def as_json(value: Any, *, default: Callable[[Any], str] = str) -> str:
+    """A value as JSON where it is some, else as Python shows it, else its type."""
+    with contextlib.suppress(TypeError, ValueError, RecursionError):  # keys that are no texts
+        return json.dumps(value, ensure_ascii=False, default=default)
+    with contextlib.suppress(ValueError, RecursionError):  # an integer of thousands of digits
         return repr(value)
+    return f"<{type(value).__name__}>"

@@ -17,7 +17,9 @@ from markupsafe import Markup
 
 from shadoweval._optional import require
 from shadoweval.checks import checked_instance, checked_keywords
+from shadoweval.private import write_private
 from shadoweval.records import Evaluation
+from shadoweval.records.keys import as_text
 from shadoweval.reporting.view import page
 
 __all__ = ["report"]
@@ -49,8 +51,10 @@ def render(evaluation: Evaluation, *, command: str = "") -> str:
 
 
 @checked_keywords()
-def report(evaluation: Evaluation, path: str | Path, *, command: str = "") -> Path:
+def report(evaluation: Evaluation, path: str | Path, *, command: str = "", mode: int = 0o600) -> Path:
     """Write the page to `path` (folders are made) and return it. A reader never sees half a file.
+
+    It quotes queries and answers: only this user reads it, unless `mode` says otherwise (`0o644`: everybody).
 
     Raises:
         OSError: it can't be written there.
@@ -60,6 +64,7 @@ def report(evaluation: Evaluation, path: str | Path, *, command: str = "") -> Pa
     checked_instance("report(evaluation)", evaluation, Evaluation, mend="Pass what evaluate() returned.")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(render(evaluation, command=command), encoding="utf-8")
+    write_private(partial, as_text(render(evaluation, command=command)).encode())
+    partial.chmod(mode)
     partial.replace(target)
     return target

@@ -32,7 +32,7 @@ def _row(gate: GateResult) -> str:
         change,
         f"{number(gate.lower)} … {number(gate.upper)}",
         f"{gate.n:,}",
-        _cell(gate.reason),
+        _cell("; ".join(part for part in (gate.reason, gate.missing_text) if part)),
     ]
     return "| " + " | ".join(cells) + " |"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -22,7 +21,7 @@ from shadoweval.records import (
     Scored,
     Verdict,
 )
-from shadoweval.reporting.calls import call_text, result_text
+from shadoweval.reporting.calls import as_json, call_text, result_text
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
 
 __all__ = ["page"]
@@ -97,13 +96,6 @@ def _gate_chart(gate: GateResult) -> Markup:
     )
 
 
-def _needed(gate: GateResult) -> str:
-    if gate.pairs_needed is None or gate.state in {"holds", "broken"}:
-        return ""
-    middle, low, high = gate.pairs_needed
-    return f"about {middle:,} more pairs ({low:,} to {high:,})"
-
-
 def _gate(gate: GateResult) -> dict[str, Any]:
     return {
         "sentence": gate.sentence,
@@ -117,8 +109,9 @@ def _gate(gate: GateResult) -> dict[str, Any]:
         "bounds": f"{number(gate.lower)} … {number(gate.upper)}",
         "n": f"{gate.n:,}",
         "evidence": round(100 * gate.share_of_evidence),
-        "needed": _needed(gate),
+        "needed": gate.outlook if gate.pairs_needed else "",
         "reason": gate.reason,
+        "missing": gate.missing_text,
         "method": gate.method,
         "source": gate.source,
         "noise": number(gate.noise_floor),
@@ -208,7 +201,7 @@ def _answer(observation: Observation) -> str:
     outcome = observation.outcome
     if outcome is None or outcome.answer is not None or outcome.value is None:
         return (outcome.answer or "") if outcome else ""
-    return json.dumps(outcome.value, ensure_ascii=False, default=str)
+    return as_json(outcome.value)
 
 
 def _example(example: Example) -> dict[str, Any]:
@@ -219,7 +212,7 @@ def _example(example: Example) -> dict[str, Any]:
         "text": clipped(example.text, limit=600),
         "why": example.why,
         "attributes": sorted((k, str(v)) for k, v in example.attributes.items()),
-        "reference": example.labels.reference,
+        "reference": " | ".join(example.labels.references),
         "arms": [
             {"name": "incumbent", "answer": left, **_arm(example.incumbent, example.candidate, grades=grades)},
             {"name": "candidate", "answer": right, **_arm(example.candidate, example.incumbent, grades=grades)},

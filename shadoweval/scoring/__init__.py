@@ -3,8 +3,10 @@
 A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one of a function over an observation.
 """
 
+from shadoweval.capture.outcomes import keep_objects
 from shadoweval.scoring.answers import Similarity, answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
 from shadoweval.scoring.embedding import Embedder, SentenceModel
+from shadoweval.scoring.human import human_correctness, human_preference
 from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.ragas import ragas_metric
@@ -35,7 +37,10 @@ __all__ = [
     "exact_match",
     "first_chunk",
     "hit_rate",
+    "human_correctness",
+    "human_preference",
     "judged",
+    "keep_objects",
     "latency",
     "mrr",
     "ndcg",

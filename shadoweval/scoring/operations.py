@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 
 from shadoweval.checks import checked_keywords, checked_number
 from shadoweval.protocols import Metric
-from shadoweval.records import Observation, Pair, Score, Scored, Unscored
+from shadoweval.records import FIRST_PROCESS, Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["cost", "errors", "first_chunk", "latency", "tokens"]
 
 
 _COLD = "cold: the first run of a process, which may load what later ones have"
+_UNTIMED = "untimed: the pool's clock says otherwise than the run's own"
+_AGAIN = "cold: the first run of a process, since the one before was given up"
 
 
 def _amount(
@@ -24,12 +26,16 @@ def _amount(
 ) -> PairScorer:
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
         del pair
-        if timed and observation.cold:
-            return {metric.name: Unscored(_COLD)}
+        if timed and observation.cold == FIRST_PROCESS:
+            return {metric.name: Unscored(_COLD, informative=False)}
+        if timed and observation.cold:  # the slow runs may be those that need a new process
+            return {metric.name: Unscored(_AGAIN)}
+        if timed and observation.untimed:
+            return {metric.name: Unscored(_UNTIMED)}
         value = measured(observation)
-        return {metric.name: Unscored(missing) if value is None else Scored(float(value))}
+        return {metric.name: Unscored(missing, informative=False) if value is None else Scored(float(value))}
 
-    return PairScorer(metrics=(metric,), version=f"{metric.name}/1", score_one=score_one)
+    return PairScorer(metrics=(metric,), version=f"{metric.name}/2", score_one=score_one)
 
 
 def _cheap(name: str, *, failure_scores: float | None) -> Metric:
@@ -42,6 +48,7 @@ def _cheap(name: str, *, failure_scores: float | None) -> Metric:
         high=None,
         like_with_like=True,
         failure_scores=failure_scores,
+        fact_of_run=True,
     )
 
 
@@ -82,5 +89,5 @@ def cost() -> PairScorer:
 @checked_keywords()
 def errors() -> PairScorer:
     """`errors`: 1 where the run failed, else 0."""
-    metric = Metric(name="errors", higher_is_better=False, failure_scores=1.0)
+    metric = Metric(name="errors", higher_is_better=False, failure_scores=1.0, fact_of_run=True)
     return _amount(metric, lambda _: 0.0, missing="")

@@ -9,12 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from shadoweval.checks import checked_fields, checked_function, checked_instance, checked_keywords, checked_list
+from shadoweval.capture.interception import message_of
+from shadoweval.checks import (
+    checked_fields,
+    checked_function,
+    checked_instance,
+    checked_keywords,
+    checked_list,
+    checked_truth,
+)
+from shadoweval.errors import ArgumentError
 from shadoweval.protocols import Metric
-from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.records import NOT_RERUN, Observation, Pair, PairScore, Score, Scored, Unscored
 
-__all__ = ["PairScorer"]
+__all__ = ["PairScorer", "raised"]
+
+_BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+"""HTTP answers of a judge that could not be asked, whatever it would have said."""
 
 ScoreOne = Callable[[Observation, Pair], Mapping[str, Score]]
 """Scores one observation of the pair: metric name -> score, for each metric of the scorer."""
@@ -28,6 +41,13 @@ class PairScorer:
     metrics: tuple[Metric, ...]
     version: str
     score_one: ScoreOne
+    rebuild: bool = False
+    """Whether the function needs objects of the pipeline's classes, and not mappings of their fields.
+
+    It then runs in a guarded process, one for each observation, where they are rebuilt: results of tools, and what
+    a pipeline returned under `Experiment(outcome=keep_objects)`. It must be a function of a module. A pair whose
+    process fails, hangs or dies is unscored.
+    """
 
     def __post_init__(self) -> None:
         checked_fields(self, "metrics", check=checked_list, mend="Write (Metric(name=...),).")
@@ -35,6 +55,11 @@ class PairScorer:
             checked_instance("each of PairScorer.metrics", metric, Metric, mend="Write Metric(name=...).")
         checked_instance("PairScorer.version", self.version, str, mend="Write for instance 'mine/1'.")
         checked_function("PairScorer.score_one", self.score_one)
+        if checked_truth("PairScorer.rebuild", self.rebuild):
+            name = getattr(self.score_one, "__qualname__", "<lambda>")
+            if "<" in name or self.score_one.__module__ == "__main__":
+                mend = "Define it in a module, outside any function."
+                raise ArgumentError("PairScorer.score_one", self.score_one, expected="importable", mend=mend)
 
     def score(self, pair: Pair) -> Iterator[PairScore]:
         """Both arms under each metric, the re-run as noise."""
@@ -45,7 +70,7 @@ class PairScorer:
             again = None if rerun is None else rerun[metric.name]
             incumbent = served[metric.name]
             if metric.like_with_like:
-                incumbent = again or Unscored("the incumbent was not run again on this query")
+                incumbent = again or Unscored(NOT_RERUN, informative=False)
             yield PairScore(
                 metric=metric.name,
                 query_id=pair.id,
@@ -59,15 +84,28 @@ class PairScorer:
         if observation.failure is None:
             return self._valued(observation, pair)
         if observation.unscored:
-            return {metric.name: Unscored(observation.unscored) for metric in self.metrics}
+            return {metric.name: Unscored(observation.unscored, informative=False) for metric in self.metrics}
         return {metric.name: _failed(metric, observation) for metric in self.metrics}
 
     def _valued(self, observation: Observation, pair: Pair) -> dict[str, Score]:
+        if self.rebuild:  # never here, where no guard holds what a class does
+            return {
+                m.name: Unscored("objects are rebuilt by evaluate() alone", informative=False) for m in self.metrics
+            }
         try:
             scores = self.score_one(observation, pair)
         except Exception as error:  # noqa: BLE001 - a user's scorer may raise anything; the pair is unscored, with why
-            return {m.name: Unscored(f"{type(error).__name__}: {error}") for m in self.metrics}
+            return {m.name: raised(error) for m in self.metrics}
         return {m.name: scores.get(m.name, Unscored("the scorer gave no value")) for m in self.metrics}
+
+
+def raised(error: Exception) -> Unscored:
+    """No score, since the scorer raised; a judge that was busy or out of reach says nothing about the answer."""
+    named = type(error).__name__
+    status = getattr(error, "status_code", getattr(error, "status", None))
+    busy = isinstance(error, TimeoutError | ConnectionError) or status in _BUSY
+    away = busy or "RateLimit" in named or "Timeout" in named or "APIConnection" in named
+    return Unscored(f"{named}: {message_of(error)}", informative=not away)
 
 
 def _failed(metric: Metric, observation: Observation) -> Score:

@@ -23,7 +23,13 @@ __all__ = ["ragas_metric"]
 
 @checked_keywords()
 def ragas_metric(
-    metric: Any, *, name: str | None = None, version: str, low: float = 0.0, high: float = 1.0
+    metric: Any,
+    *,
+    name: str | None = None,
+    version: str,
+    low: float = 0.0,
+    high: float = 1.0,
+    higher_is_better: bool = True,
 ) -> PairScorer:
     """A ragas metric over both arms, named `ragas.NAME`.
 
@@ -33,6 +39,7 @@ def ragas_metric(
         version: Names what decides its values (ragas version, judge model, prompt): ragas does not.
         low: Smallest value it can give.
         high: Largest value it can give.
+        higher_is_better: False for those that count what is wrong (`NoiseSensitivity`).
     """
     if not hasattr(metric, "single_turn_score"):
         raise ArgumentError(
@@ -48,7 +55,7 @@ def ragas_metric(
             return {named: Unscored(f"ragas gave {value:g}, outside [{low:g}, {high:g}]")}
         return {named: Scored(value)}
 
-    described = Metric(name=named, low=low, high=high, failure_scores=low)
+    described = Metric(name=named, low=low, high=high, higher_is_better=higher_is_better, costly=True)
     return PairScorer(metrics=(described,), version=f"{named}/{version}", score_one=score_one)
 
 

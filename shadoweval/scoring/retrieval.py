@@ -15,7 +15,7 @@ import msgspec
 
 from shadoweval.checks import checked_keywords, checked_number
 from shadoweval.protocols import Metric
-from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.records import NOT_RERUN, Observation, Pair, PairScore, Score, Scored, Unscored
 from shadoweval.records.keys import BY_LABELLED_IDS, TEXT_HASH, UNREADABLE
 from shadoweval.scoring import rank_metrics
 from shadoweval.scoring.pair_scorer import PairScorer
@@ -71,17 +71,23 @@ def _unknown_to_labels(observation: Observation, judgements: Judgements) -> str 
     return _unknown(observation)
 
 
-def _against_judgements(name: str, value: Callable[[Sequence[str], Judgements], float]) -> PairScorer:
+def _against_judgements(
+    name: str, value: Callable[[Sequence[str], Judgements], float], *, version: int = 1, nothing: str = "", **is_a: bool
+) -> PairScorer:
+    """`nothing`: why a run without hits has no score; empty: it has. `is_a`: flags of the metric."""
+
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
         judgements = rank_metrics.read_judgements(pair.labels.relevant)
         if isinstance(judgements, Unjudged):
-            return {name: Unscored(judgements.value)}
+            return {name: Unscored(judgements.value, informative=False)}
         unknown = _unknown_to_labels(observation, judgements)
         if unknown is not None:
             return {name: Unscored(unknown)}
+        if nothing and not observation.hits:
+            return {name: Unscored(nothing, informative=bool(pair.served.hits or pair.candidate.hits))}
         return {name: Scored(value(_ranking(observation), judgements))}
 
-    return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
+    return PairScorer(metrics=(Metric(name=name, **is_a),), version=f"{name}/{version}", score_one=score_one)
 
 
 def _at(k: int, name: str, value: Callable[..., float]) -> PairScorer:
@@ -134,7 +140,9 @@ def bpref() -> PairScorer:
 @checked_keywords()
 def judged(k: int = 5) -> PairScorer:
     """`judged@k`: share of the first k that anybody judged; where one arm's is lower, its other scores are too low."""
-    return _at(k, "judged", rank_metrics.judged_share)
+    k = checked_number("judged(k)", k, low=1, whole=True)
+    value = partial(rank_metrics.judged_share, k=k)
+    return _against_judgements(f"judged@{k}", value, version=2, nothing="nothing was retrieved", descriptive=True)
 
 
 class Overlap(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,14 +171,16 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
 
     def _agreement(self, served: Observation, other: Observation | None) -> Score:
         if other is None:
-            return Unscored("the incumbent was not run again on this query")
+            return Unscored(NOT_RERUN, informative=False)
         if served.failed:
-            return Unscored("the served run failed, there is nothing to agree with")
+            return Unscored("the served run failed, there is nothing to agree with", informative=False)
         if other.failed:
             return Scored(0.0)
         unknown = _unknown(served) or _unknown(other)
         if unknown is not None:
             return Unscored(unknown)
+        if not served.hits and not other.hits:
+            return Unscored("neither run retrieved anything", informative=False)
         return Scored(rank_metrics.jaccard_of(_ranking(served), _ranking(other), k=self.k))
 
 
@@ -178,4 +188,4 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
 def overlap(k: int = 5) -> Overlap:
     """`overlap@k`: Jaccard index of the first k documents of candidate and incumbent."""
     k = checked_number("overlap(k)", k, low=1, whole=True)
-    return Overlap(metrics=(Metric(name=f"overlap@{k}"),), version=f"overlap@{k}/1", k=k)
+    return Overlap(metrics=(Metric(name=f"overlap@{k}", descriptive=True),), version=f"overlap@{k}/2", k=k)

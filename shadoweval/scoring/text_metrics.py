@@ -30,8 +30,9 @@ _SPACELESS = re.compile(
 def squad_normalise(text: str) -> str:
     """Lower the case, drop ASCII punctuation and English articles, and squeeze white space.
 
-    The definition of the SQuAD evaluation script (Rajpurkar et al. 2016, `normalize_answer`).
+    The definition of the SQuAD evaluation script (Rajpurkar et al. 2016, `normalize_answer`), of the text in NFC.
     """
+    text = unicodedata.normalize("NFC", text)
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
 
 
@@ -58,11 +59,12 @@ def unicode_tokens(text: str) -> list[str]:
 
     In scripts written without spaces each character is a token, as in MLQA's evaluation of Chinese (Lewis et
     al. 2020). Punctuation and symbols (Unicode categories P and S) separate words, except the apostrophe
-    inside one.
+    inside one; characters that are not seen (category Cf, a joiner or soft hyphen) are as if they were not there.
     """
     folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
     folded = re.sub(r"(?<=\w)'(?=\w)", "", folded)
-    spaced = "".join(" " if unicodedata.category(letter)[0] in "PSZC" else letter for letter in folded)
+    seen = "".join(letter for letter in folded if letter.isascii() or unicodedata.category(letter) != "Cf")
+    spaced = "".join(" " if unicodedata.category(letter)[0] in "PSZC" else letter for letter in seen)
     return _SPACELESS.sub(r" \1 ", spaced).split()
 
 

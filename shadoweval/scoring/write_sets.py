@@ -166,8 +166,9 @@ def _changed(ours: _Arm, theirs: _Arm, *, missing: list[int], extra: list[int]) 
 def _reordered(ours: _Arm, theirs: _Arm, both: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
     """Names of dependent writes, the incumbent's earlier one first, that came in the other order.
 
-    Calls that overlapped in time have no order. Two calls of one tool depend on each other where they share an
-    identifier; of two tools nobody knows, so they count as dependent.
+    Calls that overlapped in time have no order, nor have those of work that was in several
+    tasks' or threads' hands. Two calls of one tool depend on each other where they share an identifier; of two tools
+    nobody knows, so they count as dependent.
     """
     turned: list[tuple[str, str]] = []
     for number, (mine, other) in enumerate(both[:_ORDERED]):
@@ -177,15 +178,10 @@ def _reordered(ours: _Arm, theirs: _Arm, both: Sequence[tuple[int, int]]) -> lis
             earlier, later = sorted((mine, mine_too))
             first, second = ours.calls[earlier], ours.calls[later]
             theirs_first, theirs_second = sorted((other, other_too))
-            apart = _apart(first, second) and _apart(theirs.calls[theirs_first], theirs.calls[theirs_second])
-            if apart and _dependent(first, second):
+            at_once = first.at_once(second) or theirs.calls[theirs_first].at_once(theirs.calls[theirs_second])
+            if not at_once and _dependent(first, second):
                 turned.append((first.name, second.name))
     return turned
-
-
-def _apart(first: ToolCall, second: ToolCall) -> bool:
-    """Whether one had ended before the other began."""
-    return first.started + first.duration <= second.started or second.started + second.duration <= first.started
 
 
 def _dependent(first: ToolCall, second: ToolCall) -> bool:

@@ -55,7 +55,7 @@ class Writes:
         rests_on = msgspec.json.encode([sorted(self._effects.items()), sorted(self._compare.items())])
         declared = f" {hashlib.sha256(rests_on).hexdigest()[:8]}" if self._effects or self._compare else ""
         self._scorer = PairScorer(
-            metrics=(Metric(name="writes", like_with_like=like_with_like),),
+            metrics=(Metric(name="writes", like_with_like=like_with_like, fact_of_run=True),),
             version=f"writes/1{declared}",
             score_one=self._score_one,
         )
@@ -67,7 +67,7 @@ class Writes:
         if failure is None or failure.kind == "aborted":
             yield from self._scorer.score(pair)
             return
-        why = Unscored(_INCUMBENT_FAILED)
+        why = Unscored(_INCUMBENT_FAILED, informative=False)
         yield PairScore(
             metric="writes",
             query_id=pair.id,

@@ -10,7 +10,7 @@ import msgspec
 from shadoweval.capture.encodable import encodable, encoded
 from shadoweval.codec import data
 from shadoweval.errors import CorruptFrameError
-from shadoweval.records import Arm, Observation, PairScore, Score, Scored
+from shadoweval.records import Arm, Observation, PairScore, Score, Scored, Unscored
 
 __all__ = ["dump", "dump_observation", "load", "score_row", "with_plain_values"]
 
@@ -60,9 +60,11 @@ def score_row(score: PairScore, candidate: Arm, now: datetime) -> dict[str, Any]
         "metric": score.metric,
         "scorer_version": score.scorer_version,
         "at": now,
+        "basis": score.basis,
     }
     sides: dict[str, Score | None] = {"incumbent": score.incumbent, "candidate": score.candidate, "noise": score.noise}
     for side, value in sides.items():
         row[side] = value.value if isinstance(value, Scored) else None
         row[f"{side}_reason"] = None if value is None or isinstance(value, Scored) else value.reason
+        row[f"{side}_informative"] = not isinstance(value, Unscored) or value.informative
     return row

@@ -1,26 +1,33 @@
 """Changes invalidate the progress of earlier looks: whatever comes or changes at or before a look's last query.
 
-Every writer calls this in the transaction of its change, and a look that is under way has said beforehand how far it
-will read: so none can leave progress that does not hold any more.
+Every writer calls this in the transaction of its change, last of all, and a look that is under way has said beforehand,
+alone (`engine.transaction`), how far it will read: so none can leave progress that does not hold any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, and_, delete, select, tuple_
+from sqlalchemy import Connection, and_, delete, select, true, tuple_
 from sqlmodel import col
 
 from shadoweval.records import INCUMBENT, Arm, Labels
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
+from shadoweval.store.columns import stored_name
+from shadoweval.store.engine import hold
+from shadoweval.store.rows import in_chunks, upsert
 
 __all__ = ["Mark", "drop_progress", "merge_labels", "queries_changed", "query_order"]
 
 Mark: TypeAlias = tuple[datetime, str]
 """A position in query order: when a query was asked, and its id."""
+
+
+_KEY: Final = (col(tables.Progress.experiment), col(tables.Progress.arm), col(tables.Progress.token))
 
 
 def query_order(table: Any) -> Any:
@@ -36,24 +43,34 @@ def queries_changed(connection: Connection, experiment: str, marks: Iterable[Mar
     progress = tables.Progress
     reaching = and_(col(progress.experiment) == experiment, query_order(progress) >= earliest)
     concerned = reaching if arm == INCUMBENT else and_(reaching, col(progress.arm) == arm)
-    connection.execute(delete(progress).where(concerned))
+    gone = _locked(connection, concerned)
+    if gone:
+        connection.execute(delete(progress).where(tuple_(*_KEY).in_(gone)))
+
+
+def _locked(connection: Connection, condition: Any) -> list[tuple[str, str, str]]:
+    """Keys of the rows, which nobody else can change now. In their order: so two never wait for each other."""
+    wanted = select(*_KEY).where(condition).order_by(*_KEY).with_for_update()
+    return [(row[0], row[1], row[2]) for row in connection.execute(wanted).all()]
 
 
 def merge_labels(connection: Connection, labels: Mapping[str, Labels], now: datetime) -> int:
     """Merge labels with what is known, by query id or by key. Returns how many changed something."""
-    table, changed = tables.Label, 0
-    for chunk in tables.in_chunks(labels.items()):
-        additions = dict(chunk)
+    table, changed = tables.Label, list[str]()
+    hold(connection, "labels")  # what is merged is read before it is written
+    for chunk in in_chunks(sorted(labels.items(), key=itemgetter(0))):
+        additions = {stored_name(name): label for name, label in chunk}
         wanted = select(col(table.name), col(table.record)).where(col(table.name).in_(additions))
         known = {row.name: load(row.record, Labels) for row in connection.execute(wanted).all()}
         merged = {name: known.get(name, Labels()).merged(label) for name, label in additions.items()}
         new = {name: label for name, label in merged.items() if known.get(name, Labels()) != label}
-        tables.upsert(
-            connection, table, [{"name": name, "at": now, "record": dump(label)} for name, label in new.items()]
-        )
-        _labels_changed(connection, new)
-        changed += len(new)
-    return changed
+        upsert(connection, table, [{"name": name, "at": now, "record": dump(label)} for name, label in new.items()])
+        changed += new
+    if changed:
+        _locked(connection, true())  # all at once, in their order, before they are looked through one by one
+    for chunk in in_chunks(changed):
+        _labels_changed(connection, chunk)
+    return len(changed)
 
 
 def _labels_changed(connection: Connection, names: Collection[str]) -> None:
@@ -71,3 +88,4 @@ def _labels_changed(connection: Connection, names: Collection[str]) -> None:
 def drop_progress(connection: Connection) -> None:
     """Take away what every look has left; it may hold texts of what was erased."""
     connection.execute(delete(tables.Progress))
+    connection.execute(delete(tables.Segment))

@@ -6,68 +6,128 @@ only a power cut or a crash of the machine may lose the last commits, never dama
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import random
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from shadoweval._optional import require
-from shadoweval.errors import NewerDatabaseError, StoreError
+from shadoweval.clock import utc_now
+from shadoweval.errors import NewerDatabaseError, StoreError, UnstorableError
+from shadoweval.private import open_private, private_folder
+from shadoweval.seldom import Seldom
+from shadoweval.settings import without_secrets
+from shadoweval.store.refusals import BUSY_MS, gave_way, refused, shown
 
-__all__ = ["empty_log", "open_engine", "transaction"]
+__all__ = ["empty_log", "hold", "open_engine", "present", "repeated", "transaction"]
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004")
+log: Final = logging.getLogger(__name__)
+
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """All schemas that this version knows, oldest first: the files in `migrations/versions/`."""
 
 _LOCK: Final = 7_041_776_125
 """Key of PostgreSQL's advisory lock while the schema is made."""
 
-_BUSY_MS: Final = 10_000
+_CONNECT_SECONDS: Final = "10"
+"""A host that answers nothing at all is given up after so long, not after the system's minutes."""
 
+_TIMEOUTS: Final = {"lock_timeout": BUSY_MS, "statement_timeout": 300_000}
+"""PostgreSQL's, in milliseconds: nobody waits for ever for a table that somebody locked, or for one statement."""
+
+_PAGE_BYTES: Final = 16_384
+"""Of a new SQLite file: an envelope takes 1 to 10 kB, and pages of 4 kB would leave a third of the file unused."""
+
+_HELD: Final = {"writers": 704_177 << 32, "labels": 704_178 << 32}
+"""Keys of further advisory locks, to which the number of a table is added."""
+
+_TURNS: Final = 6
+"""Tries of what gives way to others, before the last one."""
+
+_told: Final = Seldom()
 _making: Final = threading.Lock()
-
-_MENDS: Final = (
-    ("disk is full", "Free space where the database lies; nothing that was stored is damaged."),
-    ("disk i/o error", "Free space, and look at the disk and its quota; nothing that was stored is damaged."),
-    ("no space left", "Free space where the server keeps the database; nothing that was stored is damaged."),
-    ("readonly", "Give this user the right to write to the file and its folder."),
-    ("locked", f"Another process has been writing for {_BUSY_MS / 1000:g} s; look for one that hangs."),
-    ("unable to open", "Check that the folder exists and this user may write to it."),
-    ("not a database", "Point the store at another file, or restore this one from a backup."),
-    ("malformed", "Restore the file from a backup, or salvage it with sqlite3's .recover."),
-    ("connection", "Check that the server runs and that the address and user are right."),
-)
 
 
 @contextmanager
-def transaction(engine: Engine, *, write: bool = False) -> Generator[Connection]:
-    """One transaction: all of it is kept or none. A writing one waits for its turn at the start, so it can't deadlock.
+def transaction(engine: Engine, *, write: bool = False, alone: bool = False) -> Generator[Connection]:
+    """One transaction: all of it is kept or none. A writing one waits for its turn at the start.
+
+    On SQLite one transaction writes at a time. On PostgreSQL many do, none of them beside one that is `alone`: what
+    erases, and what fixes how far a look reads, leaves nothing that comes in between. Rows are locked in the order
+    envelopes, tasks, observations, scores, labels, counters, progress, and in the order of their keys.
 
     Raises:
         StoreError: the database refused; the message says how to mend it.
+        UnstorableError: it refused one of the values, and would do so again.
     """
     try:
-        with engine.connect().execution_options(shadow_write=write) as connection, connection.begin():
+        with engine.connect().execution_options(shadow_write=write or alone) as connection, connection.begin():
+            if write or alone:
+                hold(connection, "writers", shared=not alone)
             yield connection
     except SQLAlchemyError as error:
-        raise _refused(engine.url, error) from error
+        raise refused(engine.url, error) from error
+    except (OverflowError, UnicodeError, sqlite3.Error) as error:  # a value that the driver can't bind
+        raise UnstorableError(f"A value can't be stored ({type(error).__name__}: {error}).") from error
 
 
-def _refused(url: URL, error: Exception) -> StoreError:
-    why = str(getattr(error, "orig", None) or error).strip()
-    mend = next((mend for sign, mend in _MENDS if sign in why.lower()), "Nothing of this transaction was stored.")
-    shown = url.render_as_string(hide_password=True)
-    return StoreError(f"The store {shown!r} can't be used: {why.rstrip('.')}. {mend}")
+def hold(connection: Connection, what: Literal["writers", "labels"], *, shared: bool = False) -> None:
+    """Wait until no other transaction of these tables holds the same; several may hold it `shared`. On SQLite nothing.
+
+    It is let go with the transaction.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        # By the table, so that other schemas of the database don't wait; no table yet: nothing to hold.
+        key = f"{_HELD[what]} + to_regclass('shadow_envelope')::oid::bigint"
+        connection.execute(text(f"SELECT {lock}({key})"))
+
+
+def present(connection: Connection) -> datetime:
+    """Now, by the database's clock: hosts may have their own, and it tells them all the same."""
+    if connection.dialect.name != "postgresql":
+        return utc_now()
+    return connection.execute(select(func.clock_timestamp())).scalar_one()
+
+
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
+
+
+def repeated(work: Callable[_P, _Result]) -> Callable[_P, _Result]:
+    """Do work of one transaction again, a few times, where it gave way to another session's: nothing of it was kept.
+
+    It does so rarely: sessions of earlier versions, or of people, lock in an order of their own.
+    """
+
+    @functools.wraps(work)
+    def tried(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+        for turn in range(_TURNS):
+            try:
+                return work(*args, **kwargs)
+            except StoreError as error:
+                if not gave_way(error):
+                    raise
+                if _told.due("gave way"):
+                    log.info("gave way to another session, and try again", extra={"why": str(error)})
+            time.sleep(random.uniform(0.0, 0.01 * 2**turn))  # noqa: S311 - no secret
+        return work(*args, **kwargs)
+
+    return tried
 
 
 def open_engine(url: str) -> Engine:
@@ -79,22 +139,31 @@ def open_engine(url: str) -> Engine:
         MissingExtraError: PostgreSQL without its driver.
     """
     try:
-        target = make_url(url)
-    except ArgumentError as error:
+        target = make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
+    except (ArgumentError, ValueError):  # which may quote the URL, and its password
+        target = None
+    if target is None or "@" in (target.host or ""):
         raise StoreError(
-            f"{url!r} is no database URL. Write 'sqlite:////folder/shadow.db' or 'postgresql://user@host/name'."
-        ) from error
+            f"{without_secrets(url)!r} is no database URL. Write 'sqlite:////folder/shadow.db' or "
+            "'postgresql://user@host/name', and in a password %40 for @, %2F for /, %3A for a colon."
+        )
     backend = target.get_backend_name()
     if backend == "postgresql":
         require("psycopg", extra="postgres", needed_for="A store on PostgreSQL")
-        engine = create_engine(target.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        patient = target.set(drivername="postgresql+psycopg")
+        if "connect_timeout" not in target.query:
+            patient = patient.update_query_dict({"connect_timeout": _CONNECT_SECONDS})
+        engine = create_engine(patient, pool_pre_ping=True, hide_parameters=True)
+        event.listen(engine, "connect", _set_timeouts)
     elif backend == "sqlite" and target.database:
         _make_private(Path(target.database))
-        engine = create_engine(target)
+        engine = create_engine(target, hide_parameters=True)
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        raise StoreError(f"{url!r}: the store needs PostgreSQL, or SQLite in a file; it must outlive this process.")
+        raise StoreError(
+            f"{without_secrets(url)!r}: the store needs PostgreSQL, or SQLite in a file; it must outlive this process."
+        )
     try:
         _migrate(engine)
     except BaseException:
@@ -111,10 +180,10 @@ def _make_private(path: Path) -> None:
     be damaged (sqlite.org, "How To Corrupt An SQLite Database File", 2.2).
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         with _making:  # nor may another thread's connection open it between our making and our closing it
             if not path.exists():
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                os.close(open_private(path, os.O_EXCL | os.O_RDWR))
     except FileExistsError:
         if not path.exists():  # the folder is a file; else another process was faster
             raise StoreError(f"The store {str(path)!r} can't be made: {str(path.parent)!r} is no folder.") from None
@@ -124,16 +193,26 @@ def _make_private(path: Path) -> None:
         ) from error
 
 
+def _set_timeouts(connection: Any, _record: object) -> None:
+    """Those that neither the server, the role nor the URL sets."""
+    with connection.cursor() as cursor:
+        for name, milliseconds in _TIMEOUTS.items():
+            unset = "SELECT set_config(%s, %s, false) WHERE current_setting(%s) = '0'"
+            cursor.execute(unset, (name, str(milliseconds), name))
+    connection.commit()
+
+
 def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours: the driver's own begins too late for DDL and for reads
-    for pragma in (f"busy_timeout={_BUSY_MS}", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
+    connection.execute(f"PRAGMA page_size={_PAGE_BYTES}").close()  # before WAL; a file that is not empty keeps its own
+    for pragma in (f"busy_timeout={BUSY_MS}", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
     _enter_wal(connection)
 
 
 def _enter_wal(connection: Any) -> None:
     """Switch the file to WAL; while another process does the same, SQLite refuses at once whatever the timeout says."""
-    deadline = time.monotonic() + _BUSY_MS / 1000
+    deadline = time.monotonic() + BUSY_MS / 1000
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL").close()
@@ -163,7 +242,7 @@ def empty_log(engine: Engine) -> None:
             driver: Any = connection.connection.driver_connection  # below SQLAlchemy: a transaction would hold the log
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise _refused(engine.url, error) from error
+        raise refused(engine.url, error) from error
 
 
 def _revision(connection: Connection) -> str | None:
@@ -179,10 +258,11 @@ def _migrate(engine: Engine) -> None:
         return
     with transaction(engine, write=True) as connection:
         if engine.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL lock_timeout = '120s'"))  # another process may be making it
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         revision = _revision(connection)  # another process may have been faster
         if revision is not None and revision not in REVISIONS:
-            raise NewerDatabaseError(engine.url.render_as_string(hide_password=True), revision, REVISIONS[-1])
+            raise NewerDatabaseError(shown(engine.url), revision, REVISIONS[-1])
         if revision != REVISIONS[-1]:
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))

@@ -16,9 +16,9 @@ from shadoweval.store.changes import query_order
 from shadoweval.store.erasure import ERASED
 from shadoweval.store.reading import EXCLUDED_CANDIDATE, EXCLUDED_SERVED, Window, shadow_of
 
-__all__ = ["count_fates", "count_funnel", "count_live_writes", "coverage_of"]
+__all__ = ["PAIRED", "count_fates", "count_funnel", "count_live_writes", "coverage_of"]
 
-_PAIRED, _WAITING = "paired", "waiting"
+PAIRED, _WAITING = "paired", "waiting"
 
 
 def count_funnel(connection: Connection, window: Window) -> Coverage:
@@ -27,8 +27,8 @@ def count_funnel(connection: Connection, window: Window) -> Coverage:
     Without `since` and `until` it begins with the counters that mirrors left. Those know no times, so a window
     begins with what is stored: `eligible == mirrored`.
     """
-    counted = _counted(connection, window, waiting=False)
-    keys, texts = next(((row[2], row[3]) for row in counted if row[0] == _PAIRED), (0, 0))
+    counted = _counted(connection, window, waiting=False, different=True)
+    keys, texts = next(((row[2], row[3]) for row in counted if row[0] == PAIRED), (0, 0))
     fates = {row[0]: row[1] for row in counted}
     return msgspec.structs.replace(coverage_of(connection, window, fates), distinct=keys, texts=texts)
 
@@ -46,9 +46,10 @@ def coverage_of(connection: Connection, window: Window, fates: Mapping[str, int]
     unread = connection.execute(select(func.count()).select_from(aside).where(inside)).scalar_one()
     if unread:
         fates["set_aside"] += unread
-    paired, waiting, stored = fates.pop(_PAIRED, 0), fates.pop(_WAITING, 0), sum(fates.values())
+    paired, waiting, stored = fates.pop(PAIRED, 0), fates.pop(_WAITING, 0), sum(fates.values())
     stored += paired + waiting
     counted = _counters(connection, window) if window.since is window.until is None else {}
+    erased = counted.pop(ERASED, 0)
     mirrored = max(counted.pop("mirrored", 0), stored)
     eligible = counted.pop("eligible", mirrored)
     return Coverage(
@@ -58,11 +59,14 @@ def coverage_of(connection: Connection, window: Window, fates: Mapping[str, int]
         failed=dict(fates),
         waiting=waiting + mirrored - stored,  # on their way in the transport
         paired=paired,
+        erased=erased,
     )
 
 
-def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[tuple[str, int, int, int]]:
-    """Each end, how many envelopes came to it, and how many different queries and texts are among them."""
+def _counted(
+    connection: Connection, window: Window, *, waiting: bool, different: bool = False
+) -> list[tuple[str, int, int, int]]:
+    """Each end, how many envelopes came to it, and how many `different` queries and texts are among them, or 0."""
     envelope, run, task = tables.Envelope, tables.Observation, tables.Task
     whole = replace(window, before=None)
     held = literal(value=waiting) if window.before is None else query_order(envelope) >= window.before
@@ -71,7 +75,7 @@ def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[t
         (col(envelope.failed).in_(EXCLUDED_SERVED), col(envelope.failed)),
         (col(run.failed).in_(EXCLUDED_CANDIDATE), col(run.failed)),
         (and_(col(run.query_id).is_not(None), held), _WAITING),
-        (col(run.query_id).is_not(None), _PAIRED),
+        (col(run.query_id).is_not(None), PAIRED),
         (col(task.state).in_(("open", "leased")), _WAITING),
         (col(task.state) == "set_aside", "set_aside"),
         else_="not_run",
@@ -83,8 +87,9 @@ def _counted(connection: Connection, window: Window, *, waiting: bool) -> list[t
         .where(whole.of(envelope, damaged=True))
         .subquery()
     )
-    different = (func.count(distinct(rows.c.key)), func.count(distinct(rows.c.text_key)))
-    counted = select(rows.c.fate, func.count(), *different).group_by(rows.c.fate)
+    names = (rows.c.key, rows.c.text_key)
+    counts = [func.count(distinct(name)) if different else literal(0) for name in names]  # which sorts all of them
+    counted = select(rows.c.fate, func.count(), counts[0], counts[1]).group_by(rows.c.fate)
     return [(fate, count, keys, texts) for fate, count, keys, texts in connection.execute(counted).all()]
 
 
@@ -108,5 +113,5 @@ def _counters(connection: Connection, window: Window) -> dict[str, int]:
         .group_by(col(counter.name))
     )
     counts = {name: int(value) for name, value in connection.execute(summed).all()}
-    erased = counts.pop(ERASED, 0)
+    erased = counts.get(ERASED, 0)
     return {name: count - erased if name in {"eligible", "mirrored"} else count for name, count in counts.items()}

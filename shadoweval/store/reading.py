@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,9 +18,19 @@ from shadoweval.records import INCUMBENT, Arm, Labels, Observation, Pair, PairSc
 from shadoweval.store import tables
 from shadoweval.store.blobs import load
 from shadoweval.store.changes import Mark, queries_changed, query_order
-from shadoweval.store.engine import transaction
+from shadoweval.store.engine import repeated, transaction
+from shadoweval.store.rows import in_chunks
 
-__all__ = ["EXCLUDED_CANDIDATE", "EXCLUDED_SERVED", "Window", "read_pairs", "read_scores", "shadow_of", "watermark"]
+__all__ = [
+    "EXCLUDED_CANDIDATE",
+    "EXCLUDED_SERVED",
+    "Window",
+    "read_pairs",
+    "read_scores",
+    "shadow_of",
+    "stored_scores",
+    "watermark",
+]
 
 EXCLUDED_SERVED: Final = ("aborted",)
 """Served failures that say nothing about the incumbent: the caller went away."""
@@ -29,6 +39,10 @@ EXCLUDED_CANDIDATE: Final = ("aborted", "killed")
 """Failures that are not the candidate's: its run was stopped from outside."""
 
 _PAGE: Final = 500
+_PAGE_BYTES: Final = 16 * 1024 * 1024
+"""A page of more ends there, however few rows it has."""
+_FETCHED: Final = 50
+"""Rows that PostgreSQL sends at a time; SQLite's are read one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +97,22 @@ def _pages(engine: Engine, query: Callable[[Mark | None], Any]) -> Iterator[list
     after: Mark | None = None
     while True:
         with transaction(engine) as connection:
-            rows = list(connection.execute(query(after)).all())
+            streamed = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED)
+            with streamed.execute(query(after)) as result:
+                rows = list(_at_once(result))
         if not rows:
             return
-        yield rows
         after = (rows[-1].asked_at, rows[-1].query_id)
+        yield rows
+
+
+def _at_once(result: Iterable[Any]) -> Iterator[Any]:
+    size = 0
+    for row in result:
+        yield row
+        size += sum(len(value) for value in row if isinstance(value, bytes))
+        if size >= _PAGE_BYTES:
+            return
 
 
 def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], None]) -> Iterator[Pair]:
@@ -168,11 +193,13 @@ def _pair(row: Any, labels: dict[str, Labels]) -> Pair | None:
             candidate=load(row.run, Observation),
             rerun=None if row.rerun is None else load(row.rerun, Observation),
             labels=functools.reduce(Labels.merged, (labels.get(name, Labels()) for name in _names(row))),
+            stored=(row.frame, row.run, row.rerun or b""),
         )
     except CorruptFrameError:
         return None
 
 
+@repeated
 def _mark_damaged(engine: Engine, experiment: str, mark: Mark) -> None:
     whole = update(tables.Envelope).where(col(tables.Envelope.query_id) == mark[1]).values(damaged=True)
     with transaction(engine, write=True) as connection:
@@ -196,8 +223,6 @@ def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
         )
         .exists()
     )
-    parts = (score.incumbent, score.candidate, score.noise)
-    reasons = (score.incumbent_reason, score.candidate_reason, score.noise_reason)
 
     def ids(after: Mark | None) -> Any:
         wanted = select(col(envelope.asked_at), col(envelope.query_id)).where(window.of(envelope))
@@ -207,7 +232,7 @@ def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
 
     for page in _pages(engine, ids):
         wanted = (
-            select(col(score.query_id), col(score.metric), col(score.scorer_version), *map(col, parts + reasons))
+            select(*_score_columns())
             .join(envelope, col(envelope.query_id) == col(score.query_id))
             .where(col(score.query_id).in_([row.query_id for row in page]))
             .where(col(score.arm) == window.candidate, newest)
@@ -218,10 +243,31 @@ def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
         yield from (_pair_score(row) for row in rows)
 
 
-def _score(value: float | None, reason: str | None) -> Score | None:
+def stored_scores(engine: Engine, candidate: Arm, query_ids: Sequence[str]) -> dict[str, list[PairScore]]:
+    """By query, its scores: of each metric the one stored last."""
+    score, newest = tables.Score, dict[tuple[str, str], PairScore]()
+    for chunk in in_chunks(query_ids):
+        wanted = select(*_score_columns()).where(col(score.query_id).in_(chunk), col(score.arm) == candidate)
+        with transaction(engine) as connection:
+            rows = connection.execute(wanted.order_by(col(score.at), col(score.scorer_version))).all()
+        newest |= {(row.query_id, row.metric): _pair_score(row) for row in rows}
+    by_query: dict[str, list[PairScore]] = {}
+    for (query_id, _), each in newest.items():
+        by_query.setdefault(query_id, []).append(each)
+    return by_query
+
+
+def _score_columns() -> list[Any]:
+    score = tables.Score
+    names = [f"{arm}{part}" for arm in ("incumbent", "candidate", "noise") for part in ("", "_reason", "_informative")]
+    return [col(getattr(score, name)) for name in ("query_id", "metric", "scorer_version", "basis", *names)]
+
+
+def _score(row: Any, arm: str) -> Score | None:
+    value, reason = getattr(row, arm), getattr(row, f"{arm}_reason")
     if value is not None:
         return Scored(value)
-    return None if reason is None else Unscored(reason)
+    return None if reason is None else Unscored(reason, informative=getattr(row, f"{arm}_informative"))
 
 
 def _pair_score(row: Any) -> PairScore:
@@ -229,7 +275,8 @@ def _pair_score(row: Any) -> PairScore:
         query_id=row.query_id,
         metric=row.metric,
         scorer_version=row.scorer_version,
-        incumbent=_score(row.incumbent, row.incumbent_reason) or Unscored("lost"),
-        candidate=_score(row.candidate, row.candidate_reason) or Unscored("lost"),
-        noise=_score(row.noise, row.noise_reason),
+        incumbent=_score(row, "incumbent") or Unscored("lost"),
+        candidate=_score(row, "candidate") or Unscored("lost"),
+        noise=_score(row, "noise"),
+        basis=row.basis,
     )

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from sqlalchemy import select
 from sqlmodel import col
 
-from shadoweval.clock import Clock, utc_now
+from shadoweval.clock import Clock
 from shadoweval.errors import CorruptFrameError, StoreError
-from shadoweval.records import Arm, Coverage, Evaluation, Labels, Pair, PairScore
+from shadoweval.protocols import Attempt, WindowStart
+from shadoweval.records import Annotation, Arm, Coverage, Evaluation, Labels, Pair, PairScore
 from shadoweval.store import tables
+from shadoweval.store.annotations import merge_annotations
 from shadoweval.store.blobs import dump, load, score_row
 from shadoweval.store.changes import Mark, merge_labels
-from shadoweval.store.engine import empty_log, open_engine, transaction
-from shadoweval.store.erasure import erase_unit, purge_before
+from shadoweval.store.engine import open_engine, repeated, transaction
+from shadoweval.store.erasure import drop_old_evaluations, erase, purge, shown_as_far_as_there
 from shadoweval.store.funnel import count_funnel
+from shadoweval.store.homes import replace_counters, write_counters
 from shadoweval.store.looks import StoredLook, begin_look
+from shadoweval.store.outbox import SqlOutbox, owe
+from shadoweval.store.rates import reserve_time
 from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
+from shadoweval.store.rows import aside_key, in_chunks, insert_new, upsert
 from shadoweval.store.tasks import TaskQueue
+from shadoweval.store.windows import read_attempts, read_windows, write_attempts, write_window
 
 __all__ = ["SqlStore"]
 
@@ -44,16 +51,19 @@ class SqlStore(TaskQueue):
 
     Args:
         url: `sqlite:////folder/shadow.db` or `postgresql://user@host/name`.
-        clock: Now, as an aware datetime.
+        clock: Now, as an aware datetime; None: the database's, which is the same for all hosts.
 
     Raises:
         StoreError: it can't be opened; NewerDatabaseError: a later version wrote it, nothing was changed.
     """
 
-    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         self.damaged: Counter[str] = Counter()
         """Rows that this object found unreadable and left out, by table."""
+        self.dropped = 0
+        """Scores that came for queries that were erased meanwhile."""
         super().__init__(open_engine(url), clock=clock)
+        self.outbox = SqlOutbox(self._engine, clock=clock)
 
     def close(self) -> None:
         """Close all connections."""
@@ -67,16 +77,26 @@ class SqlStore(TaskQueue):
     ) -> None:
         self.close()
 
-    def set_aside(self, experiment: str, frame: bytes, reason: str) -> None:
-        """Keep what can't be used, with its reason."""
-        row = {"experiment": experiment, "at": self._clock(), "reason": reason, "frame": frame}
+    @repeated
+    def set_aside(self, experiment: str, frame: bytes, reason: str, *, place: str = "") -> None:
+        """Keep what can't be used, with its reason; the same bytes from the same place once, so often as they come."""
+        row: dict[str, Any] = {"experiment": experiment, "reason": reason, "frame": frame}
+        row["id"] = aside_key(experiment, frame, place)
         with transaction(self._engine, write=True) as connection:
-            tables.insert_new(connection, tables.Aside, [row])
+            row["at"] = self._now(connection)
+            insert_new(connection, tables.Aside, [row])
 
+    @repeated
     def add_labels(self, labels: Mapping[str, Labels]) -> int:
         """Merge labels by query id or `Query.key`. Returns how many changed something."""
         with transaction(self._engine, write=True) as connection:
-            return merge_labels(connection, labels, self._clock())
+            return merge_labels(connection, labels, self._now(connection))
+
+    @repeated
+    def add_annotations(self, experiment: str, annotations: Sequence[tuple[str, Annotation]]) -> tuple[int, list[int]]:
+        """Merge people's marks for answers that are there; returns how many are new, and the places of the others."""
+        with transaction(self._engine, write=True) as connection:
+            return merge_annotations(connection, experiment, annotations, now=self._now(connection))
 
     def pairs(
         self,
@@ -134,17 +154,19 @@ class SqlStore(TaskQueue):
         with transaction(self._engine) as connection:
             return count_funnel(connection, window)
 
+    @repeated
     def add_scores(self, experiment: str, candidate: Arm, scores: Sequence[PairScore]) -> None:  # noqa: ARG002 - the query knows its experiment
         """Keep scores; the same metric, scorer version and query replaces. Scores of erased queries are dropped."""
-        now = self._clock()
         envelope = tables.Envelope
         with transaction(self._engine, write=True) as connection:
-            for chunk in tables.in_chunks(scores):
+            now = self._now(connection)
+            for chunk in in_chunks(sorted(scores, key=lambda score: score.query_id)):
                 ids = {score.query_id for score in chunk}
                 wanted = select(col(envelope.query_id)).where(col(envelope.query_id).in_(ids))
                 known = set(connection.execute(wanted).scalars().all())
                 rows = [score_row(score, candidate, now) for score in chunk if score.query_id in known]
-                tables.upsert(connection, tables.Score, rows)
+                upsert(connection, tables.Score, rows)
+                self.dropped += len(chunk) - len(rows)
 
     def scores(
         self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
@@ -153,16 +175,22 @@ class SqlStore(TaskQueue):
         window = self._window(experiment, candidate, since=since, until=until, marked=True)
         return read_scores(self._engine, window)
 
-    def add_evaluation(self, evaluation: Evaluation) -> None:
-        """Keep an evaluation whole; the same id replaces."""
-        row = {
+    @repeated
+    def add_evaluation(self, evaluation: Evaluation, *, receivers: Sequence[str] = ()) -> None:
+        """Keep an evaluation whole; the same id replaces. Of each experiment the newest thousand stay.
+
+        Each of `receivers` is owed the decisions that it was not told.
+        """
+        row: dict[str, Any] = {
             "id": evaluation.id,
             "experiment": evaluation.experiment,
             "created_at": evaluation.created_at,
-            "record": dump(evaluation),
         }
         with transaction(self._engine, write=True) as connection:
-            tables.upsert(connection, tables.Evaluation, [row])
+            row |= {"record": dump(shown_as_far_as_there(connection, evaluation))}
+            upsert(connection, tables.Evaluation, [row])
+            drop_old_evaluations(connection, evaluation.experiment)
+            owe(connection, evaluation, receivers, now=self._now(connection))
 
     def evaluations(self, experiment: str, *, limit: int = 1) -> Sequence[Evaluation]:
         """The newest evaluations, newest first; unreadable ones are counted in `damaged` and left out."""
@@ -183,20 +211,56 @@ class SqlStore(TaskQueue):
                 self.damaged["evaluation"] += 1
         return evaluations
 
+    @repeated
+    def add_window(self, experiment: str, start: WindowStart) -> None:
+        """Write down that a window begins; the one written last holds."""
+        with transaction(self._engine, write=True) as connection:
+            write_window(connection, experiment, start)
+
+    def windows(self, experiment: str) -> Sequence[WindowStart]:
+        """All beginnings of windows, the one written last first."""
+        with transaction(self._engine) as connection:
+            return read_windows(connection, experiment)
+
+    @repeated
+    def add_attempts(self, experiment: str, attempts: Sequence[Attempt]) -> None:
+        """Write down what was tried; the same candidate, window and text replaces."""
+        with transaction(self._engine, write=True) as connection:
+            write_attempts(connection, experiment, attempts)
+
+    def attempts(self, experiment: str) -> Sequence[Attempt]:
+        """What was tried, the first one first."""
+        with transaction(self._engine) as connection:
+            return read_attempts(connection, experiment)
+
+    @repeated
     def add_counters(self, experiment: str, source: str, counters: Mapping[str, int]) -> None:
         """Keep the last snapshot of one process's counters (`source` names the process); it replaces the one before."""
-        rows = [
-            {"experiment": experiment, "source": source, "name": name, "value": value}
-            for name, value in counters.items()
-        ]
         with transaction(self._engine, write=True) as connection:
-            tables.upsert(connection, tables.Counter, rows)
+            write_counters(connection, counters, experiment=experiment, source=source)
 
+    def reserve(self, experiment: str, endpoint: str, *, seconds: float, longest: float) -> float:
+        """Reserve the time at which one more run may begin, over all workers; see `rates.reserve_time`."""
+        with transaction(self._engine, write=True) as connection:
+            return reserve_time(connection, experiment, endpoint, seconds=seconds, longest=longest)
+
+    @repeated
+    def replace_counters(
+        self, experiment: str, source: str, counters: Mapping[str, int], *, token: str, known: Collection[str]
+    ) -> bool:
+        """Keep the newest counters of a home, unless the last ones were kept under a token that is not `known`."""
+        with transaction(self._engine, write=True) as connection:
+            return replace_counters(
+                connection, counters, experiment=experiment, source=source, token=token, known=known
+            )
+
+    @repeated
     def audit(self, *, who: str, what: str, old: str = "", new: str = "", reason: str = "") -> None:
         """Write down that someone changed something (flag, kill switch, gate, erasure)."""
-        row = {"at": self._clock(), "who": who, "what": what, "old": old, "new": new, "reason": reason}
+        row: dict[str, Any] = {"who": who, "what": what, "old": old, "new": new, "reason": reason}
         with transaction(self._engine, write=True) as connection:
-            tables.insert_new(connection, tables.Audit, [row])
+            row["at"] = self._now(connection)
+            insert_new(connection, tables.Audit, [row])
 
     def audits(self, *, limit: int = 100) -> Sequence[AuditEntry]:
         """The newest audit entries, newest first."""
@@ -213,20 +277,18 @@ class SqlStore(TaskQueue):
         """Delete all that this user or session asked, and what was derived from it. Returns how many queries.
 
         SQLite's file keeps no remains. What they asked until now and still lies in a spool is dropped when it comes.
+        In small transactions, as `purge`; from the first one on nothing of theirs comes in.
 
         Raises:
             StoreError: the unit is empty.
         """
         if not unit:
             raise StoreError("An empty unit stands for nobody, so nothing was erased. Name a user or session.")
-        with transaction(self._engine, write=True) as connection:
-            count = erase_unit(connection, unit, self._clock())
-        empty_log(self._engine)
-        return count
+        return erase(self._engine, unit, now=self._clock)
 
     def purge(self, before: datetime) -> int:
-        """Delete queries asked before `before`, and what was derived from them. Returns how many queries."""
-        with transaction(self._engine, write=True) as connection:
-            count = purge_before(connection, before)
-        empty_log(self._engine)
-        return count
+        """Delete queries asked before `before`, and what was derived from them. Returns how many queries.
+
+        In small transactions: who writes meanwhile waits for one of them. Where it is broken off, the next one goes on.
+        """
+        return purge(self._engine, before)

@@ -6,38 +6,39 @@ that uses SQLModel itself. A change here needs a new file in `migrations/version
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Index, Integer, LargeBinary, MetaData
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.orm import declared_attr, registry
 from sqlmodel import Field, SQLModel
 
+from shadoweval.store.columns import Count, LongCount, Name, Remark
+
 __all__ = [
     "METADATA",
+    "Alert",
     "Aside",
+    "Attempt",
     "Audit",
     "Counter",
     "Envelope",
+    "Erased",
     "Erasure",
     "Evaluation",
+    "Home",
     "Label",
     "Observation",
+    "Owner",
     "Progress",
+    "Rate",
     "Score",
+    "Segment",
     "Task",
-    "in_chunks",
-    "insert_new",
-    "upsert",
+    "Window",
 ]
 
 METADATA = MetaData()
-_CHUNK: Final = 500
-"""Values per statement: below SQLite's and PostgreSQL's caps on bound ones."""
-_Item = TypeVar("_Item")
 _OF_QUERY = "shadow_envelope.query_id"
 _ROW_ID: Any = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
 
@@ -55,16 +56,16 @@ class Envelope(_Table, table=True):
 
     __table_args__ = (Index("shadow_envelope_order", "experiment", "asked_at", "query_id"),)
 
-    query_id: str = Field(primary_key=True)
-    experiment: str
+    query_id: str = Field(sa_type=Name, primary_key=True)
+    experiment: str = Field(sa_type=Name)
     asked_at: datetime
-    entry: str
-    key: str = Field(index=True)
-    text_key: str = Field(default="", index=True)
-    cluster: str
-    unit: str = Field(index=True)
+    entry: str = Field(sa_type=Name)
+    key: str = Field(sa_type=Name, index=True)
+    text_key: str = Field(sa_type=Name, default="", index=True)
+    cluster: str = Field(sa_type=Name)
+    unit: str = Field(sa_type=Name, index=True)
     duration: float
-    failed: str
+    failed: str = Field(sa_type=Name)
     """Kind of the served failure; empty: it answered."""
     damaged: bool
     frame: bytes = Field(sa_type=LargeBinary)
@@ -75,50 +76,56 @@ class Task(_Table, table=True):
 
     __table_args__ = (Index("shadow_task_order", "experiment", "state", "asked_at", "query_id", "draw"),)
 
-    query_id: str = Field(primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
-    arm: str = Field(primary_key=True)
-    experiment: str
+    query_id: str = Field(sa_type=Name, primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
+    arm: str = Field(sa_type=Name, primary_key=True)
+    experiment: str = Field(sa_type=Name)
     asked_at: datetime
     draw: int
     """Random, so that no arm always runs first."""
     state: str
     attempt: int
-    owner: str
+    owner: str = Field(sa_type=Name)
     lease_until: datetime | None
 
 
 class Observation(_Table, table=True):
     """What a shadow did. The served observation is part of the envelope."""
 
-    query_id: str = Field(primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
-    arm: str = Field(primary_key=True)
-    place: str = Field(primary_key=True)
+    query_id: str = Field(sa_type=Name, primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
+    arm: str = Field(sa_type=Name, primary_key=True)
+    place: str = Field(sa_type=Name, primary_key=True)
     duration: float
-    failed: str
-    live_writes: int
+    failed: str = Field(sa_type=Name)
+    live_writes: int = Field(sa_type=Count)
     record: bytes = Field(sa_type=LargeBinary)
 
 
 class Score(_Table, table=True):
     """One metric of one pair. A value or, where it is null, the reason."""
 
-    query_id: str = Field(primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
-    arm: str = Field(primary_key=True)
-    metric: str = Field(primary_key=True)
-    scorer_version: str = Field(primary_key=True)
+    query_id: str = Field(sa_type=Name, primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
+    arm: str = Field(sa_type=Name, primary_key=True)
+    metric: str = Field(sa_type=Name, primary_key=True)
+    scorer_version: str = Field(sa_type=Name, primary_key=True)
     at: datetime
     incumbent: float | None
-    incumbent_reason: str | None
+    incumbent_reason: str | None = Field(sa_type=Remark)
     candidate: float | None
-    candidate_reason: str | None
+    candidate_reason: str | None = Field(sa_type=Remark)
     noise: float | None
-    noise_reason: str | None
+    noise_reason: str | None = Field(sa_type=Remark)
+    basis: str = Field(default="", sa_type=Name)
+    """What it rests on; empty: unknown."""
+    incumbent_informative: bool = True
+    candidate_informative: bool = True
+    noise_informative: bool = True
+    """Whether the reason may lie in the answer."""
 
 
 class Label(_Table, table=True):
     """What people said about a query (by its id), or about all with the same inputs (`key`) or text (`text_key`)."""
 
-    name: str = Field(primary_key=True)
+    name: str = Field(sa_type=Name, primary_key=True)
     at: datetime
     record: bytes = Field(sa_type=LargeBinary)
 
@@ -127,18 +134,26 @@ class Aside(_Table, table=True):
     """What could not be used, and why."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
-    experiment: str = Field(index=True)
+    """`rows.aside_key`; of rows of earlier versions a small number."""
+    experiment: str = Field(sa_type=Name, index=True)
     at: datetime
-    reason: str
+    reason: str = Field(sa_type=Remark)
     frame: bytes = Field(sa_type=LargeBinary)
 
 
 class Erasure(_Table, table=True):
     """A user or session that was erased: what they asked until then, and comes only later, is not kept."""
 
-    unit_hash: str = Field(primary_key=True)
+    unit_hash: str = Field(sa_type=Name, primary_key=True)
     """SHA-256 of the unit, so that the list of the erased names nobody."""
     until: datetime
+
+
+class Erased(_Table, table=True):
+    """A query of a user or session that was erased: so often as it comes, it is counted once."""
+
+    query_id: str = Field(sa_type=Name, primary_key=True)
+    asked_at: datetime
 
 
 class Evaluation(_Table, table=True):
@@ -146,40 +161,79 @@ class Evaluation(_Table, table=True):
 
     __table_args__ = (Index("shadow_evaluation_order", "experiment", "created_at"),)
 
-    id: str = Field(primary_key=True)
-    experiment: str
+    id: str = Field(sa_type=Name, primary_key=True)
+    experiment: str = Field(sa_type=Name)
     created_at: datetime
     record: bytes = Field(sa_type=LargeBinary)
 
 
 class Progress(_Table, table=True):
-    """What a look at a candidate's pairs left for the next one; or, with a token, a look that is under way.
+    """What looks at a candidate's pairs left for the next one; or, with a token, a look that is under way.
 
     Whatever changes at or before its last query deletes the row.
     """
 
-    experiment: str = Field(primary_key=True)
-    arm: str = Field(primary_key=True)
+    experiment: str = Field(sa_type=Name, primary_key=True)
+    arm: str = Field(sa_type=Name, primary_key=True)
     token: str = Field(primary_key=True)
-    """Empty: the look has ended."""
+    """Whose is under way; of one that has ended empty, or, for an older state beside the newest, `=` and a number."""
     asked_at: datetime
-    query_id: str
+    query_id: str = Field(sa_type=Name)
     """Last query that it saw."""
     since: datetime | None
-    purpose: str
+    purpose: str = Field(sa_type=Name)
     """What the state was gathered for; of no use for anything else."""
     fates: bytes = Field(sa_type=LargeBinary)
     """Queries up to the last one by what became of them (JSON)."""
+    segments: bytes = Field(default=b"[]", sa_type=LargeBinary)
+    """Names of the parts of the state that lie by themselves (JSON)."""
+    record: bytes = Field(sa_type=LargeBinary)
+
+
+class Segment(_Table, table=True):
+    """A part of what looks left that states share, since it never changes: ids of a day, hashed."""
+
+    experiment: str = Field(sa_type=Name, primary_key=True)
+    arm: str = Field(sa_type=Name, primary_key=True)
+    name: str = Field(sa_type=Name, primary_key=True)
     record: bytes = Field(sa_type=LargeBinary)
 
 
 class Counter(_Table, table=True):
     """The last snapshot of one process's counters."""
 
-    experiment: str = Field(primary_key=True)
-    source: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    value: int = Field(sa_type=BigInteger)
+    experiment: str = Field(sa_type=Name, primary_key=True)
+    source: str = Field(sa_type=Name, primary_key=True)
+    name: str = Field(sa_type=Name, primary_key=True)
+    value: int = Field(sa_type=LongCount)
+
+
+class Rate(_Table, table=True):
+    """When the next run that may connect to an endpoint may begin."""
+
+    experiment: str = Field(sa_type=Name, primary_key=True)
+    endpoint: str = Field(sa_type=Name, primary_key=True)
+    next_at: int = Field(sa_type=LongCount)
+    """Microseconds since 1970."""
+
+
+class Home(_Table, table=True):
+    """Who may replace the counters of a home: whoever knows the token of the last time, so that a copy can't."""
+
+    experiment: str = Field(sa_type=Name, primary_key=True)
+    source: str = Field(sa_type=Name, primary_key=True)
+    token: str = Field(sa_type=Name)
+
+
+class Owner(_Table, table=True):
+    """The last sign of a worker that may hold leases."""
+
+    owner: str = Field(sa_type=Name, primary_key=True)
+    experiment: str = Field(sa_type=Name, index=True)
+    place: str = Field(sa_type=Remark)
+    """The process, for those who share its kernel."""
+    definition: str = Field(sa_type=Name)
+    seen_at: datetime
 
 
 class Audit(_Table, table=True):
@@ -187,41 +241,57 @@ class Audit(_Table, table=True):
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
     at: datetime
-    who: str
-    what: str
-    old: str
-    new: str
-    reason: str
+    who: str = Field(sa_type=Remark)
+    what: str = Field(sa_type=Remark)
+    old: str = Field(sa_type=Remark)
+    new: str = Field(sa_type=Remark)
+    reason: str = Field(sa_type=Remark)
 
 
-def in_chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Portions of at most 500 items, which one statement can take."""
-    rest = iter(items)
-    while chunk := list(islice(rest, _CHUNK)):
-        yield chunk
+class Window(_Table, table=True):
+    """When a window began, by whom and why."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
+    experiment: str = Field(sa_type=Name, index=True)
+    candidate: str = Field(sa_type=Name)
+    """Empty: of all candidates."""
+    who: str = Field(sa_type=Remark)
+    why: str = Field(sa_type=Remark)
+    since: datetime
+    at: datetime
 
 
-def _insert(connection: Connection, table: type[SQLModel]) -> Any:
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+class Attempt(_Table, table=True):
+    """What was tried on the pairs of a candidate's window: gates, margins, rules and scorers."""
+
+    experiment: str = Field(sa_type=Name, primary_key=True)
+    candidate: str = Field(sa_type=Name, primary_key=True)
+    began: str = Field(sa_type=Name, primary_key=True)
+    """`since` as text; empty where there is none."""
+    tried: str = Field(sa_type=Name, primary_key=True)
+    since: datetime | None
+    at: datetime
+    until: datetime
+    number: int = Field(sa_type=Count)
 
 
-def insert_new(connection: Connection, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> int:
-    """Insert rows whose key is not there yet. Returns how many were new."""
-    if not rows:
-        return 0
-    columns: Any = table.__table__.columns  # type: ignore[attr-defined]
-    key = next(column for column in columns if column.primary_key)
-    # psycopg counts no rows of a bulk insert, so the new ones are returned.
-    inserted = _insert(connection, table).on_conflict_do_nothing().returning(key)
-    return len(connection.execute(inserted, list(rows)).all())
+class Alert(_Table, table=True):
+    """A changed decision that a receiver is owed or was told. Of a candidate and receiver the last id is the newest."""
 
-
-def upsert(connection: Connection, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows; those whose key is there replace it."""
-    if not rows:
-        return
-    statement = _insert(connection, table)
-    columns: Any = table.__table__.columns  # type: ignore[attr-defined]
-    keys = [column.name for column in columns if column.primary_key]
-    values = {column.name: statement.excluded[column.name] for column in columns if not column.primary_key}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), list(rows))
+    id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
+    key: str = Field(sa_type=Name, unique=True, index=True)
+    experiment: str = Field(sa_type=Name, index=True)
+    candidate: str = Field(sa_type=Name)
+    receiver: str = Field(sa_type=Name)
+    decision: str
+    why: str
+    previous: str
+    at: datetime
+    state: str
+    attempts: int = Field(sa_type=Count)
+    due: datetime
+    lease_until: datetime | None
+    """Until then somebody sends it; also of one that was superseded meanwhile."""
+    error: str = Field(sa_type=Remark)
+    record: bytes = Field(sa_type=LargeBinary)
+    """The verdict; empty once it needs no telling."""

@@ -6,16 +6,22 @@ Where it can't be read or written an OSError says so.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import time
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-__all__ = ["add_missing", "add_to_audit", "audit_entry", "locked"]
+from shadoweval.private import open_private, private_folder
+
+__all__ = ["add_missing", "add_to_audit", "audit_entry", "locked", "user_name"]
 
 _LATELY: Final = timedelta(seconds=2)
+_PATIENCE: Final = 5.0
+_LOOK: Final = 0.01
 
 
 def audit_entry(
@@ -24,7 +30,7 @@ def audit_entry(
     """A line: who (default: the user of this process), when (default: now), old, new and why."""
     return {
         "when": (when or datetime.now(UTC)).isoformat(),
-        "who": who or _user(),
+        "who": who or user_name(),
         "experiment": experiment,
         "old": old,
         "new": new,
@@ -34,8 +40,8 @@ def audit_entry(
 
 def add_to_audit(home: Path, entry: dict[str, Any]) -> None:
     """Append a line, whole, in one write: processes don't tear each other's lines."""
-    home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home / "audit.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    private_folder(home)
+    descriptor = open_private(home / "audit.jsonl", os.O_RDWR | os.O_APPEND)
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a writer died in the middle of its line
@@ -64,14 +70,36 @@ def add_missing(home: Path, entry: dict[str, Any], *, seen: datetime) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Generator[None]:
-    """Wait for the lock on a file, made where it is missing, and hold it; it dies with the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        with contextlib.suppress(ImportError, OSError):  # not on every platform: there nobody waits
-            import fcntl  # noqa: PLC0415 - see above
+    """Wait for the lock on a file, made where it is missing, and hold it; it dies with the process.
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+    Raises:
+        TimeoutError: another process held it for `_PATIENCE` seconds.
+        OSError: it can't be made.
+    """
+    private_folder(path.parent)
+    descriptor = open_private(path, os.O_RDWR)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not _locks(descriptor):
+            if time.monotonic() > until:
+                why = f"another process has held it for {_PATIENCE:g} s; look for one that hangs: fuser {path}"
+                raise TimeoutError(errno.ETIMEDOUT, why, str(path))
+            time.sleep(_LOOK)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        import fcntl  # noqa: PLC0415 - not on every platform: there nobody waits
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in {errno.EAGAIN, errno.EACCES, errno.EINTR}  # else a file system without locks
+    return True
 
 
 def audit_trail(home: Path) -> list[dict[str, Any]]:
@@ -91,7 +119,8 @@ def _read(line: str) -> dict[str, Any]:
     return cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"unreadable": line}
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this process."""
     import getpass  # noqa: PLC0415 - 4 ms that only operators need
 
     try:

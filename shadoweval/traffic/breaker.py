@@ -5,6 +5,9 @@ mirror's `control`), in the same minutes, so that a slow hour that has nothing t
 against it. A difference counts when the mirrored calls' lower bound lies above the control calls' upper bound and the
 tolerance on top. Absolute limits and gauges (memory, event loop, rate limits, spool) need no control.
 
+Nor does our own time, which is measured and not compared: the mirror tells with each call how long it waited for us,
+before the incumbent, within it and after it. What every call waits for, control calls too, is told apart (`asked`).
+
     closed ──something is beyond its limit──► open ──pause──► half-open ──enough good probes──► closed
                                                ▲                  │
                                                └── beyond again: twice the pause
@@ -15,7 +18,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -23,7 +26,7 @@ from shadoweval.checks import checked_fields, checked_instance, checked_keywords
 from shadoweval.clock import Seconds
 from shadoweval.errors import ArgumentError, ShareError
 from shadoweval.traffic.gauges import Gauge, LoopLag
-from shadoweval.traffic.window import Window
+from shadoweval.traffic.window import Waits, Window
 
 __all__ = ["Breaker", "BreakerLimits"]
 
@@ -48,7 +51,8 @@ class BreakerLimits:
     slower: float = 1.10
     """Ratio mirrored / control that is tolerated."""
     slack: float = 0.005
-    """Seconds that are tolerated on top."""
+    """Seconds that are tolerated on top. Ratio and slack hold for our own time too, which one call in 20 may exceed;
+    on an event loop work that takes longer than the slack may fill as much of the time as the ratio tolerates."""
     latency: float | None = None
     """Absolute limit of the largest quantile, whoever causes it; None: none."""
     failures: float = 0.01
@@ -133,17 +137,43 @@ class Breaker:
         self._closed_at = -float("inf")
         self._pause = self.limits.pause
         self._half_open_calls = itertools.count()
+        self._watch_loop = next((gauge.read.watch for gauge in self.gauges if isinstance(gauge.read, LoopLag)), None)
+        self._waits = Waits(
+            slack=self.limits.slack,
+            slower=self.limits.slower,
+            half_life=self.limits.half_life,
+            probes=self.limits.probes,
+            z=self.limits.z,
+        )
 
     def add_gauges(self, *gauges: Gauge) -> None:
-        """Check these too, unless the user chose the gauges."""
+        """Check these too, each once, unless the user chose the gauges."""
         if self._default_gauges:
-            self.gauges = (*self.gauges, *gauges)
+            self.gauges = (*self.gauges, *(gauge for gauge in gauges if gauge not in self.gauges))
 
-    def observe(self, duration: float, *, failed: bool, mirrored: bool) -> None:
+    @property
+    def kind(self) -> Hashable:
+        """What two of them must have in common to be one (`go_on`)."""
+        return self.limits, self._clock, self._default_gauges
+
+    def go_on(self, earlier: Breaker) -> None:
+        """Be one with an earlier one of the same kind, from here on: what either counts the other knows.
+
+        Gauges that somebody chose are those of the later one.
+        """
+        if not self._default_gauges:
+            earlier.gauges, earlier._watch_loop = self.gauges, self._watch_loop
+        self.__dict__ = vars(earlier)
+
+    def asked(self, seconds: float) -> None:
+        """Count a call, mirrored or not, that waited so long for what is asked of each."""
+        self._waits.asked(seconds)
+
+    def observe(self, duration: float, *, failed: bool, mirrored: bool, own: float = 0.0) -> None:
         """Count a call that has ended.
 
-        `duration` is in seconds as the user felt them, our own work included; a call that is not mirrored is one of the
-        control share.
+        `duration` is in seconds as the user felt them, our own work included, and `own` are those of our work; a call
+        that is not mirrored is one of the control share.
         """
         now = self._clock()
         if not mirrored:
@@ -152,12 +182,14 @@ class Breaker:
                 self._rare_control.add(duration, failed=failed, now=now)
         elif self.state == "closed" or now - duration >= self._mirrored.began:
             # A half-open breaker does not go by calls that began before it was.
-            self._mirrored.add(duration, failed=failed, now=now)
+            held = own > self.limits.slack and self._waits.held_up(own, duration)
+            self._mirrored.add(duration, failed=failed, now=now, held=held)
             self._calls = (self._calls + 1) & 3
-            if (
-                self._has_rare and not self._calls
-            ):  # one in four: still several for each control call, at a quarter of the cost
-                self._rare_mirrored.add(duration, failed=failed, now=now)
+            if not self._calls:  # one in four: still several for each control call, at a quarter of the cost
+                if self._watch_loop is not None:
+                    self._watch_loop()
+                if self._has_rare:
+                    self._rare_mirrored.add(duration, failed=failed, now=now)
 
     def open(self) -> bool:
         """Whether this call must not be mirrored. Ask once a call: while half-open it lets one in `thin` through."""
@@ -179,12 +211,15 @@ class Breaker:
         return Window(now, half_life=self.limits.rare_half_life)
 
     def _check(self, now: float) -> None:
-        self._checked = now
+        elapsed, self._checked = max(now - self._checked, 0.0), now
         if self.state == "open":
             if now < self._until:
                 return
             self._mirrored, self._rare_mirrored = self._window(now), self._rare_window(now)
+            self._waits.begin_anew()
             self.state = "half_open"
+        known = next((window for window in (self._control, self._mirrored) if window.served(now) > 0.0), None)
+        self._waits.weigh(elapsed, typical=None if known is None else known.at_least(0.5, now, z=0.0))
         why = self._beyond(now)
         if why is not None:
             self._trip(now, why)
@@ -206,6 +241,9 @@ class Breaker:
             if why is not None:
                 return why
         mirrored = self._mirrored
+        why = self._waits.too_long(mirrored, now)
+        if why is not None:
+            return why
         probing = self.state == "half_open"
         few = mirrored.count < self.limits.probes if probing else mirrored.n(now) < self.limits.enough
         if few:

@@ -27,6 +27,7 @@ __all__ = ["Budget"]
 _log: Final = logging.getLogger("shadoweval.traffic")
 _DAY: Final = 86_400
 _NANO: Final = 1_000_000_000
+_LARGEST: Final = float(1 << 63)
 _CHECK: Final = 1.0
 _FRESH: Final = 0.05
 _NOTHING: Final[Sums] = (0, 0, 0)
@@ -95,7 +96,7 @@ class Budget:
         Raises:
             ValueError: something negative or no number.
         """
-        nano = round(usd * _NANO)
+        nano = round(min(usd * _NANO, _LARGEST)) if usd == usd else -1  # noqa: PLR0124 - which is no number
         if min(calls, tokens, nano) < 0:
             raise ValueError(f"A charge can't be negative: calls={calls!r}, tokens={tokens!r}, usd={usd!r}.")
         self._forked()

@@ -6,7 +6,6 @@ the one in use (an older modification time or a smaller `version`). The format i
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Mapping
@@ -24,6 +23,11 @@ from shadoweval.traffic.polled_file import Content, PolledFile
 __all__ = ["StaticFlags"]
 
 _log: Final = logging.getLogger("shadoweval.traffic")
+_UNREAD: Final = "it was not read yet"
+_TAKES: Final = "reading it takes"
+_PATIENCE: Final = 0.05
+_STUCK: Final = 5.0
+"""Seconds after which a reading that does not end is taken for a file that can't be read."""
 
 
 @checked_keywords()
@@ -48,10 +52,9 @@ class StaticFlags(FlagProvider):
         self._file = PolledFile(Path(file), interval=interval, clock=seconds)
         self._clock = clock
         self._when = clock()
-        self._fault: str | None = "it was not read yet"
+        self._seconds, self._read_at = seconds, -float("inf")
+        self._fault: str | None = _UNREAD
         self._used: tuple[FlagFile, Content] | None = None
-        self._polls = itertools.count(1)
-        self._newest = 0
 
     def mirrored(self, experiment: str, unit: str, attributes: Mapping[str, Any]) -> bool:
         """Whether the file lets the call be mirrored."""
@@ -86,18 +89,31 @@ class StaticFlags(FlagProvider):
         return None if self._fault is None else f"Flag file {str(self._file.path)!r} mirrors nothing: {self._fault}."
 
     def _current(self) -> FlagFile | None:
-        if self._file.due():
+        if self._file.due() or self._fault is _UNREAD:
             self._poll()
         used = self._used
         return None if self._fault is not None or used is None else used[0]
 
     def _poll(self) -> None:
-        # No lock: a thread that holds one while the process forks would leave it locked in the child for ever.
-        poll, used, fault = next(self._polls), self._used, None
+        # Only before anything is known is there something to wait for: without it the call is not mirrored.
+        turn = self._file.turn(_PATIENCE if self._fault is _UNREAD else 0.0)
+        if turn is None:
+            if self._used is not None and self._seconds() - self._read_at > _STUCK:
+                self._fault = f"{_TAKES} longer than {_STUCK:g} s"
+            return
+        try:
+            self._read()
+        finally:
+            self._read_at = self._seconds()
+            turn.release()
+
+    def _read(self) -> None:
+        used, fault = self._used, None
         try:
             self._when = self._clock()
             content = self._file.changed()
             if content is None:
+                self._fault = None if self._fault is not None and self._fault.startswith(_TAKES) else self._fault
                 return
             used, fault = _taken(content, used)
         except OSError as error:
@@ -106,9 +122,6 @@ class StaticFlags(FlagProvider):
             fault = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the file or a clock means no, never a crash
             fault = f"{type(error).__name__}: {error}"
-        if poll < self._newest:  # a thread that began later was faster: what it saw is newer
-            return
-        self._newest = poll
         if fault is not None and fault != self._fault:
             _log.warning(
                 "The flag file can't be used: nothing is mirrored until it is mended",

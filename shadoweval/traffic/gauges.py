@@ -13,14 +13,19 @@ import os
 import struct
 import sys
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Final
 
 from shadoweval.checks import checked_fields, checked_function, checked_instance, checked_keywords
 from shadoweval.clock import Seconds
+from shadoweval.private import open_private, private_folder
 
 __all__ = ["Backlog", "Gauge", "LoopLag", "Throttling", "default_gauges"]
 
@@ -67,32 +72,83 @@ def resident_bytes() -> float:
         return float(peak if sys.platform == "darwin" else peak * 1024)
 
 
+def running_loop() -> Any:
+    """The event loop that runs in this thread; None: none."""
+    asyncio: Any = sys.modules.get("asyncio.events")  # no event loop runs where nobody imported it
+    return None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001 - documented; gives None instead of raising
+
+
+class _Beat:
+    """How late one event loop calls back, asked for again and again while somebody wants to know."""
+
+    _EVERY: Final = 0.025
+    _WANTED: Final = 30.0
+    _WINDOW: Final = 10.0
+    _MANY: Final = 20
+
+    def __init__(self, loop: Any, clock: Seconds) -> None:
+        self.loop = weakref.ref(loop)
+        self._clock = clock
+        self._late: deque[tuple[float, float]] = deque(maxlen=2 * round(self._WINDOW / self._EVERY))
+        self._until = self._due = 0.0
+        self._run: Any = None
+
+    def want(self) -> None:
+        """Go on for half a minute from now."""
+        self._until = self._clock() + self._WANTED
+        if self._run is None:
+            self._ask()
+
+    def _ask(self) -> None:
+        loop = self.loop()
+        if loop is not None:
+            # Set anew by each run of a loop: the time between two runs, in which it does not stand still, is no lag.
+            self._run = sys.get_asyncgen_hooks().firstiter
+            self._due = self._clock() + self._EVERY
+            loop.call_later(self._EVERY, self._called, context=Context())  # not the caller's, which it would keep alive
+
+    def _called(self) -> None:
+        now, run, self._run = self._clock(), self._run, None
+        if run is sys.get_asyncgen_hooks().firstiter:
+            self._late.append((now, now - self._due))
+        if now < self._until:
+            self._ask()
+
+    def lag(self) -> float:
+        """Seconds by which at least one in twenty of the calls of the last ten seconds was late, and at least two."""
+        since = self._clock() - self._WINDOW
+        late = sorted((late for at, late in tuple(self._late) if at >= since), reverse=True)
+        rank = max(-(-len(late) // self._MANY), 2)
+        return max(late[rank - 1], 0.0) if len(late) >= rank else 0.0
+
+
 class LoopLag:
-    """Seconds that the event loop takes to come round, for `Gauge(read=LoopLag())`.
+    """Seconds that event loops are late, for `Gauge(read=LoopLag())`: the worst of those that mirrored calls run in.
 
-    Each reading inside a running loop asks the loop to call back at once and gives what the callbacks before it took:
-    the smaller of the last two, so that one garbage collection is no lag. What the loop did ten seconds ago says
-    nothing any more. No thread and no task of ours; 0 outside event loops.
+    While such calls come, and half a minute longer, the loop of each thread is asked to call back every 25 ms, and how
+    late it does is its lag. One in twenty of the last ten seconds must be as late, and two, so that one garbage
+    collection is no lag; what a loop did before says nothing any more. No thread and no task of ours; 0 outside loops.
     """
-
-    _STALE: Final = 10.0
 
     def __init__(self, clock: Seconds = time.monotonic) -> None:
         self._clock = clock
-        self._at = -float("inf")
-        self._last = self._before = 0.0
+        self._beats: dict[int, _Beat] = {}
+
+    def watch(self) -> None:
+        """Look at the loop that runs here, if one does."""
+        loop = running_loop()
+        if loop is None:
+            return
+        thread = get_ident()
+        beat = self._beats.get(thread)
+        if beat is None or beat.loop() is not loop:
+            self._beats[thread] = beat = _Beat(loop, self._clock)
+        beat.want()
 
     def __call__(self) -> float:
         """The lag."""
-        asyncio: Any = sys.modules.get("asyncio.events")  # no event loop runs where nobody imported it
-        loop = None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001 - documented; gives None instead of raising
-        if loop is not None:
-            loop.call_soon(self._came_round, self._clock())
-        return min(self._last, self._before) if 0.0 <= self._clock() - self._at <= self._STALE else 0.0
-
-    def _came_round(self, requested: float) -> None:
-        self._at = self._clock()
-        self._last, self._before = self._at - requested, self._last
+        self.watch()
+        return max((beat.lag() for beat in tuple(self._beats.values())), default=0.0)
 
 
 class Losses:
@@ -153,8 +209,8 @@ class _SharedNumbers:
         return self._LAYOUT.unpack(content or bytes(self._LAYOUT.size))  # empty: made this moment
 
     def _write(self, *numbers: float) -> None:
-        Path(self._name).parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        private_folder(Path(self._name).parent)
+        descriptor = open_private(self._name, os.O_WRONLY)
         try:
             os.write(descriptor, self._LAYOUT.pack(*numbers))
         finally:

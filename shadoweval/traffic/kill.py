@@ -4,7 +4,7 @@ An experiment is killed while any of these holds:
 
 - this process called `KillSwitch.kill`, on whichever switch (seen by every switch's next call),
 - the file `HOME/kill/NAME` or `HOME/kill/ALL` exists, whatever is in it (seen within `interval` of the next call),
-- the kill folder can't be checked (unreadable counts as killed),
+- the kill folder can't be checked (unreadable counts as killed), or somebody else may write into `HOME`,
 - `SHADOWEVAL_KILL` names it, among others separated by commas, or is `ALL` (seen by the next call),
 - `also` says so, for instance a flag file with `kill = true`.
 
@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from shadoweval.clock import Seconds
 from shadoweval.errors import ExperimentError
-from shadoweval.traffic.audit import add_to_audit, audit_entry
+from shadoweval.private import open_to_others, private_folder, write_private
 
 __all__ = ["ALL", "KillSwitch"]
 
@@ -80,6 +80,7 @@ class KillSwitch:
         self._seen: str | None = "it was not checked yet"
         self._checked = -float("inf")
         self._changes, self._named = -1, None
+        self._folder = os.fspath(self.home)
         self._files = tuple(os.fspath(self.home / "kill" / name) for name in (experiment, ALL))
 
     @property
@@ -88,7 +89,7 @@ class KillSwitch:
         return Path(self._files[0])
 
     def killed(self) -> bool:
-        """Whether mirroring is stopped. About two dictionary lookups between checks; a check is two `stat` calls."""
+        """Whether mirroring is stopped. About two dictionary lookups between checks; a check is three `stat` calls."""
         now = self._clock()
         # Both ends: in a process that was restored from a snapshot the clock may stand before the last check.
         if (
@@ -108,6 +109,9 @@ class KillSwitch:
         return self._seen
 
     def _check(self) -> str | None:
+        others = open_to_others(self._folder)
+        if others is not None:
+            return f"the home {self._folder!r}: {others}; mend it with chmod go-w"
         why = _there(self._files[0])
         if why is None:
             written = _process.kills.get(self._files[0])
@@ -139,13 +143,15 @@ class KillSwitch:
         Raises:
             OSError: the kill file can't be written; this process is killed all the same.
         """
+        from shadoweval.traffic.audit import add_to_audit, audit_entry  # noqa: PLC0415 - mirrors don't need it
+
         old = "killed" if self.killed() else "running"
         _process.kills[self._files[0]] = False
         _process.changes += 1
         line = audit_entry(self.experiment, old=old, new="killed", reason=reason, who=who)
         file = Path(self._files[0])
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(line) + "\n", encoding="utf-8")
+        private_folder(file.parent)
+        write_private(file, json.dumps(line).encode() + b"\n")
         _process.kills[self._files[0]] = True
         _process.changes += 1  # the file is there now: no switch may go on with what it saw before
         try:
@@ -159,6 +165,8 @@ class KillSwitch:
         Raises:
             OSError: the line can't be added to the audit trail or the kill file can't be removed: still killed.
         """
+        from shadoweval.traffic.audit import add_to_audit, audit_entry  # noqa: PLC0415 - mirrors don't need it
+
         old = "killed" if self.killed() else "running"
         still = self._killed_otherwise()
         new = "running" if still is None else "killed"

@@ -7,7 +7,6 @@ way up (no trail, no step), after it on the way down (nothing delays a rollback)
 from __future__ import annotations
 
 import logging
-import os
 import time
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 
 from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.errors import LadderError
+from shadoweval.private import replace_private
 from shadoweval.records import INCUMBENT, Arm, Verdict
 from shadoweval.traffic.audit import add_to_audit, audit_entry, locked
 from shadoweval.traffic.ladder import RUNGS, Position, Rung, Stage, by_operator, by_verdict, checked, start
@@ -103,9 +103,7 @@ class Ladder:
         up = (new.share, new.stage != "off") > (now.share, now.stage != "off")
         if up:
             add_to_audit(self._home, line)
-        partial = self._path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(new)) + b"\n")
-        partial.replace(self._path)
+        replace_private(self._path, msgspec.json.format(msgspec.json.encode(new)) + b"\n")
         if not up:
             try:
                 add_to_audit(self._home, line)
@@ -114,6 +112,9 @@ class Ladder:
         return new
 
     def _poll(self) -> None:
+        turn = self._file.turn()
+        if turn is None:
+            return
         try:
             content = self._file.changed()
             if content is not None:
@@ -124,6 +125,8 @@ class Ladder:
             if self._seen is not None:
                 _log.warning("A ladder can't be read: the incumbent answers", extra={"why": str(error)})
             self._seen = None
+        finally:
+            turn.release()
 
     def _decoded(self, content: bytes) -> Position:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -45,6 +46,18 @@ class PolledFile:
         self._interval, self._cap, self._clock = interval, cap, clock
         self._polled = -float("inf")
         self._signature: tuple[int, ...] | None = None
+        self._turn = os.getpid(), threading.Lock()
+
+    def turn(self, patience: float = 0.0) -> threading.Lock | None:
+        """Taken while one thread reads, and keeps what that means: release it then. None: another is at it.
+
+        Two at once could each keep what the other has outdated, or remember a change as seen that nobody kept. Nobody
+        waits longer than `patience` seconds, and a child of a fork gets one that no thread of its parent holds.
+        """
+        if self._turn[0] != os.getpid():
+            self._turn = os.getpid(), threading.Lock()
+        lock = self._turn[1]
+        return lock if lock.acquire(timeout=patience) else None
 
     def due(self) -> bool:
         """Whether it is time for a poll; True for one caller only, which then has to ask `changed`.

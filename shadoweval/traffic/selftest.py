@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,6 +17,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval.counters import LOSSES
+from shadoweval.private import private_folder, replace_private
 
 __all__ = ["SelfTest"]
 
@@ -128,10 +128,8 @@ class SelfTest:
 
     def _keep(self, counters: dict[str, int]) -> None:
         self._counters = counters
-        partial = self._file.with_suffix(f".{os.getpid()}.partial")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(counters), encoding="utf-8")
-            partial.replace(self._file)
+            private_folder(self._file.parent)
+            replace_private(self._file, json.dumps(counters).encode())
         except OSError as error:  # this process remembers it
             _log.warning("The self-test can't keep what it saw", extra={"why": str(error)})

@@ -16,6 +16,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from shadoweval.private import open_private, private_folder
+
 if sys.platform == "linux":
     import fcntl
 
@@ -24,12 +26,13 @@ __all__ = ["SharedSums", "Sums", "plus"]
 _ROW: Final = struct.Struct("<8sQQQ")
 _MAGIC: Final = b"budget1\n"
 _MOST: Final = 1 << 20
+_LARGEST: Final = (1 << 64) - 1
 Sums: TypeAlias = tuple[int, int, int]
 
 
 def plus(left: Sums, right: Sums) -> Sums:
-    """The sums of both."""
-    return left[0] + right[0], left[1] + right[1], left[2] + right[2]
+    """The sums of both, as far as a row holds them."""
+    return min(left[0] + right[0], _LARGEST), min(left[1] + right[1], _LARGEST), min(left[2] + right[2], _LARGEST)
 
 
 class SharedSums:
@@ -40,8 +43,8 @@ class SharedSums:
 
     def __init__(self, path: Path) -> None:
         self._path = os.fspath(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        private_folder(path.parent)
+        self._file = open_private(self._path, os.O_RDWR)
         weakref.finalize(self, os.close, self._file)  # not before the last thread is out of `sums`
         self._inode = os.fstat(self._file).st_ino
         self._at = -1

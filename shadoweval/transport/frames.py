@@ -10,7 +10,7 @@ import struct
 from typing import Final, NamedTuple
 from zlib import crc32
 
-__all__ = ["HEADER", "framed", "header", "scan"]
+__all__ = ["HEADER", "framed", "header", "payload_bytes", "scan"]
 
 _MAGIC: Final = b"SEf1"
 _HEAD: Final = struct.Struct("<4sII")
@@ -51,6 +51,11 @@ def _length(block: bytes, at: int) -> int:
     return length if sound else -1
 
 
+def payload_bytes(head: bytes) -> int:
+    """Length of the payload that follows this header; -1 where it is none."""
+    return _length(head, 0) if len(head) >= HEADER else -1
+
+
 def _resync(block: bytes, start: int) -> int:
     """Where the next sound header stands at or after `start`; the end (less a header's beginning) where none does."""
     at = block.find(_MAGIC, start)
@@ -63,17 +68,18 @@ def _resync(block: bytes, start: int) -> int:
     return max(start, len(block) - len(_MAGIC) + 1)
 
 
-def scan(block: bytes, *, limit: int, last: bool) -> Scan:
+def scan(block: bytes, *, limit: int, last: bool, begins: int = 0) -> Scan:
     """Frames and damage at the beginning of `block`.
 
-    `block` begins where a frame does. With `last` nothing will ever follow it, so that an incomplete frame is damage.
+    `block` begins where a frame does, at byte `begins` of its file. With `last` nothing will ever follow it, so that an
+    incomplete frame is damage.
     """
     frames: list[bytes] = []
     corrupt: list[tuple[bytes, str]] = []
     at, size = 0, len(block)
 
     def aside(end: int, why: str) -> None:
-        corrupt.append((block[at : min(end, at + _ASIDE)], why))
+        corrupt.append((block[at : min(end, at + _ASIDE)], f"{why} (byte {begins + at})"))
 
     while at < size and len(frames) < limit:
         length = _length(block, at) if size - at >= HEADER else -2

@@ -7,15 +7,22 @@ the descriptor doesn't. Where there is no `flock` (Windows) every file counts as
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
+from typing import Final
+
+from shadoweval.errors import SettingsError
+from shadoweval.private import open_private
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Hold", "held", "identity", "lock", "sole"]
+__all__ = ["Hold", "held", "held_elsewhere", "identity", "lock", "sole"]
+
+_TAKEN: Final = frozenset((errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES))
 
 
 def lock(descriptor: int) -> None:
@@ -35,7 +42,7 @@ def identity(descriptor: int) -> tuple[int, int] | None:
 
 
 class Hold:
-    """A shared lock on a file of this process, and of those to which its descriptor is handed down.
+    """A shared lock on a file of this process.
 
     Raises:
         OSError: the file can't be opened.
@@ -52,7 +59,7 @@ class Hold:
         return identity(self.descriptor) == self._file
 
     def release(self) -> None:
-        """Let go of it; it stays locked while others have the descriptor."""
+        """Let go of it."""
         if self.intact:
             os.close(self.descriptor)
 
@@ -66,23 +73,38 @@ def held(path: Path) -> bool:
     except OSError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
+        return held_elsewhere(descriptor)
     finally:
         os.close(descriptor)
 
 
+def held_elsewhere(descriptor: int) -> bool:
+    """Whether somebody holds a lock on the open file, on which this process has none by this descriptor."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except OSError:
+        return True
+    return False
+
+
 def sole(path: Path) -> int | None:
-    """Hold the only lock on `path`, made where it is missing; None where another process holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the only lock on `path`, made where it is missing; None where another process holds it.
+
+    Raises:
+        SettingsError: its file system keeps no locks, so that nobody could know who is alive.
+    """
+    descriptor = open_private(path, os.O_RDWR)
     if fcntl is None:
         return descriptor
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(descriptor)
-        return None
+        if error.errno in _TAKEN:
+            return None
+        why = f"its file system keeps no locks ({error.strerror}); put the home on a disk of this host"
+        raise SettingsError("home", str(path.parent), why=why) from error
     return descriptor

@@ -9,22 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from shadoweval.capture.wire.drafts import finished
-from shadoweval.errors import CorruptFrameError
+from shadoweval.private import private_folder, replace_private
 from shadoweval.transport.frames import HEADER, scan
-from shadoweval.transport.ledger import Kind, total
+from shadoweval.transport.ledger import Kind
 from shadoweval.transport.locks import held, sole
-from shadoweval.transport.segments import private_folder
+from shadoweval.transport.sweep import adopt, beats_of
+from shadoweval.transport.totals import total
 
-__all__ = ["SpoolReceiver", "wipe_settled"]
+__all__ = ["SpoolReceiver", "read_cursor", "wipe_settled"]
 
 _CHUNK: Final = 4 * 1024 * 1024
+_BATCH_BYTES: Final = 16 * 1024 * 1024
+"""A batch of more is full, however few frames it has; the last chunk that was read is taken whole."""
 _ASIDE: Final = 65_536
+_SILENCE: Final = 5_000_000_000
 _ZEROS: Final = bytes(256 * 1024)
 
 
@@ -35,8 +40,9 @@ class SpoolBatch:
         self._receiver, self.cursor = receiver, cursor
         self.frames: list[bytes] = []
         """In the order of writing, per writing process."""
+        self.bytes = 0
         self.corrupt: list[tuple[bytes, str]] = []
-        """Damaged stretches with the reason; each at most 64 KiB of what was damaged."""
+        """Damaged stretches with the reason and the place; each at most 64 KiB of what was damaged."""
         self.finished: list[str] = []
 
     def add(self, payloads: Sequence[bytes]) -> None:
@@ -44,8 +50,13 @@ class SpoolBatch:
         for payload in payloads:
             try:
                 self.frames.append(finished(payload))
-            except CorruptFrameError as error:
-                self.corrupt.append((payload[:_ASIDE], str(error)))
+                self.bytes += len(payload)
+            except Exception as error:  # noqa: BLE001 - one draft that can't be finished must not stop the others
+                self.corrupt.append((payload[:_ASIDE], str(error) or type(error).__name__))
+
+    def full(self, limit: int) -> bool:
+        """Whether it has as many frames, or bytes, as are handled at once."""
+        return len(self.frames) >= limit or self.bytes >= _BATCH_BYTES
 
     def settle(self) -> None:
         """The frames are stored durably: remember it, and remove segments that are done."""
@@ -58,15 +69,40 @@ class SpoolReceiver:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder).absolute()
         self._lock: int | None = None
+        self._asked = 0
+        """Since when nothing has come, while somebody waits for all; 0: nobody does."""
+        self._beats: dict[Path, int] = {}
+        self._passed = False
+
+    def caught_up(self) -> bool:
+        """Whether all that was handed over and counted before this was first asked has come.
+
+        Where a collector lives that is so once it has begun a look, and after it another one; ask again until then. A
+        collector that shows no sign of life is not waited for: whoever mirrors replaces it.
+        """
+        if self._passed:
+            self._asked, self._passed = 0, False
+            return True
+        root, now = self.folder.parent, time.monotonic_ns()
+        if not self._asked:
+            self._asked, self._beats = now, {}
+        looked = False
+        beats = {} if adopt(root) else beats_of(root)
+        for ring, beat in beats.items():
+            if beat > self._asked:
+                looked |= beat > self._beats.setdefault(ring, beat)
+        self._passed = looked or not beats or now - self._asked > _SILENCE
+        return False
 
     def receive(self, limit: int) -> SpoolBatch | None:
-        """At most `limit` frames; None when there are none, or another reader is at work."""
+        """At most `limit` frames, of about 16 MiB at most; None when there are none, or another reader is at work."""
+        adopt(self.folder.parent)
         if not self.folder.is_dir() or not self._alone():
             return None
-        batch = SpoolBatch(self, _read_cursor(self.folder))
+        batch = SpoolBatch(self, read_cursor(self.folder))
         names = sorted(path.name for path in self.folder.glob("*.seg"))
         for name, later in zip_longest(names, names[1:], fillvalue=""):
-            if len(batch.frames) >= limit:
+            if batch.full(limit):
                 break
             # Liveness first: what is read after its writer let go is all there will ever be.
             ended = later.rpartition("-")[0] == name.rpartition("-")[0] or not held(self.folder / name)
@@ -75,6 +111,7 @@ class SpoolReceiver:
             if batch.finished:
                 batch.settle()
             return None
+        self._asked, self._passed = 0, False
         return batch
 
     def _read(self, name: str, batch: SpoolBatch, *, limit: int, ended: bool) -> None:
@@ -86,12 +123,12 @@ class SpoolReceiver:
         try:
             size = os.fstat(descriptor).st_size
             wanted = _CHUNK
-            while at < size and len(batch.frames) < limit:
+            while at < size and not batch.full(limit):
                 block = _pread(descriptor, min(wanted, size - at), at)
                 last = ended and at + len(block) >= size
-                stretch = scan(block, limit=limit - len(batch.frames), last=last)
+                stretch = scan(block, limit=limit - len(batch.frames), last=last, begins=at)
                 batch.add(stretch.frames)
-                batch.corrupt += stretch.corrupt
+                batch.corrupt += [(damage, f"{name}: {why}") for damage, why in stretch.corrupt]
                 at += stretch.consumed
                 if not stretch.consumed:
                     if at + stretch.wanted > size and not ended:
@@ -135,26 +172,24 @@ class SpoolReceiver:
 
     def _write_cursor(self, cursor: dict[str, int]) -> None:
         private_folder(self.folder)
-        partial = self.folder / "cursor.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(cursor, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.folder / "cursor.json")
-        with contextlib.suppress(OSError, AttributeError):  # a folder can't be opened everywhere
-            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        replace_private(self.folder / "cursor.json", json.dumps(cursor).encode())
 
 
-def _read_cursor(folder: Path) -> dict[str, int]:
+def read_cursor(folder: Path) -> dict[str, int]:
     """How far each segment was read; a damaged file begins anew: frames come again, and the store knows them."""
     try:
-        return json.loads((folder / "cursor.json").read_bytes())
-    except (FileNotFoundError, ValueError):
+        cursor: dict[str, Any] = dict(json.loads((folder / "cursor.json").read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
         return {}
+    return {name: at for name, at in cursor.items() if isinstance(at, int) and 0 <= at <= _size(folder / name, at)}
+
+
+def _size(segment: Path, otherwise: int) -> int:
+    """Bytes of a segment: a cursor beyond them is damaged, and believed it would pass unread frames for read."""
+    try:
+        return segment.stat().st_size
+    except OSError:  # read and removed
+        return otherwise
 
 
 def _pread(descriptor: int, size: int, at: int) -> bytes:
@@ -171,7 +206,7 @@ def wipe_settled(folder: Path) -> int:
     """
     wiped = 0
     with contextlib.suppress(OSError):  # what can't be read was not settled by this user
-        for name, settled in _read_cursor(folder).items():
+        for name, settled in read_cursor(folder).items():
             with contextlib.suppress(OSError):  # removed meanwhile
                 wiped += _wipe(folder / name, settled)
     return wiped

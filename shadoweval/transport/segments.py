@@ -10,14 +10,17 @@ import contextlib
 import errno
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from shadoweval.private import open_private, private_folder
 from shadoweval.seldom import Seldom
 from shadoweval.transport.locks import lock
+from shadoweval.transport.memory import spared
 
-__all__ = ["SEGMENT_BYTES", "SegmentWriter", "new_writer", "private_folder", "trouble", "unwritable"]
+__all__ = ["SEGMENT_BYTES", "SegmentWriter", "new_writer", "trouble", "unwritable"]
 
 _log: Final = logging.getLogger("shadoweval.transport")
 _reported = Seldom()
@@ -26,14 +29,8 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 
 
 def new_writer() -> str:
-    """A name for this process that no other ever had."""
-    return f"{os.getpid()}-{os.urandom(6).hex()}"
-
-
-def private_folder(folder: Path) -> None:
-    """Make the folder, readable by this user only; queries are users' words."""
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """A name for this process that no other ever had; names sort by when they were given."""
+    return f"{time.time_ns():016x}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
 def _write(descriptor: int, parts: Sequence[bytes | memoryview]) -> int:
@@ -114,10 +111,10 @@ class SegmentWriter:
         self.sequence += 1
         name = f"{self.writer}-{self.sequence:08d}"
         making = self.folder / f"{name}.making"
-        self._descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        state = os.fstat(self._descriptor)
-        self._file = (state.st_dev, state.st_ino)
         try:
+            self._descriptor = spared(open_private(making, os.O_WRONLY | os.O_EXCL | os.O_APPEND))
+            state = os.fstat(self._descriptor)
+            self._file = (state.st_dev, state.st_ino)
             lock(self._descriptor)
             making.replace(self.folder / f"{name}.seg")  # held before any reader can see it
         except OSError:

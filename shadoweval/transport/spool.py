@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from shadoweval.transport.frames import framed
-from shadoweval.transport.ledger import Ledger
+from shadoweval.transport.ledger import Book, Ledger
 from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer, unwritable
 
 __all__ = ["CAP_BYTES", "Room", "SpoolTransport", "weight"]
@@ -67,14 +67,22 @@ class SpoolTransport:
     """Writes frames into the spool.
 
     The folder is made where it is missing, mode 0700. At `cap_bytes` of all segments frames are refused as `full`.
+    Calls are counted in `ledger`; by default in files beside the frames.
     """
 
     drafts = True
 
-    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, cap_bytes: int = CAP_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        cap_bytes: int = CAP_BYTES,
+        ledger: Book | None = None,
+    ) -> None:
         self.folder = Path(folder).absolute()
         self._segment_bytes, self._cap_bytes = segment_bytes, cap_bytes
-        self.ledger = Ledger(self.folder)
+        self.ledger = ledger or Ledger(self.folder)
         """Counters of this process."""
         self._begin()
         _open.add(self)

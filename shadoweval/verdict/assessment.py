@@ -11,23 +11,32 @@ from typing import Final, Literal, cast
 import msgspec
 
 from shadoweval.evidence.looks import MarginTest
+from shadoweval.evidence.quantiles import Exceedances
+from shadoweval.evidence.returning import DAY
 from shadoweval.evidence.slices import FEWEST_UNITS
 from shadoweval.evidence.variables import Level
 from shadoweval.records import NO_GUARD, Coverage, GateResult, MetricSummary, SliceResult, Verdict
+from shadoweval.verdict.broken import needed_to_break
+from shadoweval.verdict.caps import cap_notices
 from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.conduct import ended_notices
-from shadoweval.verdict.decide import Decided, GateEvidence, awaited, decide, looks_of
-from shadoweval.verdict.explain import HOURS_TO_GO, hours_to_go, with_outlook
+from shadoweval.verdict.consistency import consistent
+from shadoweval.verdict.decide import Decided, decide
+from shadoweval.verdict.explain import with_outlook
+from shadoweval.verdict.harm import Harms, harms_of
+from shadoweval.verdict.outlook import Outlook, outlook_of
+from shadoweval.verdict.returning import population_notice
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import noise_floor, summary_of
 from shadoweval.verdict.trial import Trial
+from shadoweval.verdict.weighing import GateEvidence, looks_of
 from shadoweval.verdict.writes import WRITES, notice_of_writes
 
 __all__ = ["Assessment", "assess"]
 
 _SHOWN: Final = ("sentence", "metric", "kind", "margin", "ratio", "critical", "dry_run")
 """What a result repeats of its gate."""
-_ONE_LOOK: Final = "one look, t test (betting where fewer than ten differ) of"
+_ONE_LOOK: Final = "one look, Gaffke's test (exact at any size) of"
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,19 +71,15 @@ def assess(
     results = tuple(_gate_result(decided, number, floors, rules=rules) for number in range(len(decided.gates)))
     unsound = tuple(problem.sentence for problem in decided.problems)
     reasons = with_outlook(unsound if outcome.why == "error" and unsound else outcome.reasons, results)
+    harms = harms_of(trial, rules)
     verdict = Verdict(
         experiment=experiment,
         candidate=candidate,
         decision=outcome.decision,
         why=cast("Literal['proven', 'broken', 'error', 'inconclusive']", outcome.why),
-        reasons=reasons,
+        reasons=reasons if outcome.decision == "rollback" else (*reasons, *harms.lines),
         gates=results,
-        notices=(
-            *notice_of_writes(trial.facts.writes, rules),
-            *outcome.notices,
-            *ended_notices(trial, rules),
-            *_reversals(trial),
-        ),
+        notices=(*notice_of_writes(trial.facts.writes, rules), *outcome.notices, *_of_trial(trial, rules, harms)),
         pairs=trial.pairs,
         units=max((gate.n for gate in decided.gates), default=0),
         live_writes=trial.facts.live_writes or (None if NO_GUARD in trial.facts.unjudged else 0),
@@ -83,7 +88,22 @@ def assess(
         unjudged=tuple(sorted(trial.facts.unjudged)),
     )
     return Assessment(
-        verdict=verdict, summaries=_summaries(trial, floors, rules=rules), slices=_slices(trial, alpha=rules.alpha)
+        verdict=consistent(verdict, trial.metrics),
+        summaries=_summaries(trial, floors, rules=rules),
+        slices=_slices(trial, alpha=rules.alpha),
+    )
+
+
+def _of_trial(trial: Trial, rules: Rules, harms: Harms) -> tuple[str, ...]:
+    """What is worth a note whatever was decided."""
+    return (
+        *harms.notices,
+        *trial.outages.notices(trial.pairs),
+        *ended_notices(trial, rules),
+        *cap_notices(trial.claims),
+        *population_notice(trial.claims, rules, days=(trial.last_asked - trial.first_asked) / DAY),
+        *trial.representative.notices(),
+        *_reversals(trial),
     )
 
 
@@ -136,11 +156,8 @@ def _gate_result(decided: Decided, number: int, floors: Mapping[str, float | Non
         reason = _why_open(weighed, difference=difference, floor=floor, rules=rules)
         if gate.ratio and upper is not None and upper <= gate.margin:
             reason = "the interval is an approximation; exact proof takes more pairs"
-    needs = _pairs_needed(trial, weighed, rules=rules) if state == "open" else None
-    details = _details(weighed, needed=needed, alpha=rules.alpha)
-    hours = needs and hours_to_go(needs[0], seen=trial.pairs, seconds=trial.last_asked - trial.first_asked)
-    if hours is not None:
-        details[HOURS_TO_GO] = hours
+    outlook = outlook_of(weighed, trial, rules) if state == "open" else Outlook(text="")
+    details = _details(weighed, needed=needed, to_break=needed_to_break(decided.gates, number, rules))
     return GateResult(
         **{name: getattr(gate, name) for name in _SHOWN},
         state=state,
@@ -153,27 +170,24 @@ def _gate_result(decided: Decided, number: int, floors: Mapping[str, float | Non
         n=weighed.n,
         unscored=dict(trial.counts[claim.metric.name].unscored),
         share_of_evidence=min(max(weighed.holds / needed, 0.0), 1.0),
-        pairs_needed=needs,
+        pairs_needed=outlook.pairs,
+        outlook=outlook.text,
         reason=reason,
         method=claim.method.replace("betting on", _ONE_LOOK) if rules.once else claim.method,
         source=claim.source,
         noise_floor=floor,
         details=details,
+        missing=trial.counts[claim.metric.name].missing(compared=gate.compares),
     )
 
 
-def _pairs_needed(trial: Trial, weighed: GateEvidence, *, rules: Rules) -> tuple[int, int, int] | None:
-    """About how many more pairs, middle and range: what the evidence needs, and what the floor of units needs."""
-    more = awaited(weighed, rules=rules)
-    if more is None:
-        return None
-    per_unit = trial.pairs / weighed.n if weighed.n else 1.0
-    middle, early, late = (math.ceil(max(n, rules.min_units - weighed.n) * per_unit) for n in more)
-    return middle, early, late
-
-
 def _why_open(weighed: GateEvidence, *, difference: float | None, floor: float | None, rules: Rules) -> str:
-    claim = weighed.claim
+    claim, variable = weighed.claim, weighed.claim.variables[0]
+    if isinstance(variable, Exceedances) and variable.among_failures:
+        return (
+            f"so many of the incumbent's own runs failed that its {claim.gate.metric} is one of them, and nothing can"
+            " be allowed beyond that: mend them, or gate a lower quantile beside errors"
+        )
     if claim.gate.kind == "better":
         test = claim.holds
         opposite = MarginTest(mean=test.mean, margin=test.margin, side="less" if test.side == "greater" else "greater")
@@ -188,7 +202,7 @@ def _arms(trial: Trial, claim: Claim) -> tuple[float | None, float | None]:
     """Level of incumbent and candidate: the mean or quantile over all pairs."""
     gate, variable, counts = claim.gate, claim.variables[0], trial.counts[claim.metric.name]
     if isinstance(variable, Level):
-        return None, variable.value(variable.mean.mean) if variable.mean.n else None
+        return None, variable.value(variable.traffic.mean) if variable.traffic.n else None
     if gate.quantile is not None:
         return counts.incumbent.quantile(gate.quantile), counts.candidate.quantile(gate.quantile)
     means = counts.means
@@ -202,28 +216,26 @@ def _interval(
     gate = claim.gate
     difference, lower, upper = claim.interval(looks_of(rules), promotion_alpha=rules.promotion_alpha, alpha=rules.alpha)
     if gate.ratio and incumbent and candidate is not None:
-        # The arms' quantiles come from a thinned sample, the bounds from all pairs.
-        ratio = candidate / incumbent
-        difference = min(max(ratio, 0.0 if lower is None else lower), math.inf if upper is None else upper)
+        difference = candidate / incumbent
     elif gate.compares and not gate.ratio and gate.quantile is not None and claim.holds.mean.n:
         gap = None if incumbent is None or candidate is None else candidate - incumbent
         difference = None if gap is None else gap * claim.variables[0].scale.sign
     return difference, lower, upper
 
 
-def _details(weighed: GateEvidence, *, needed: float, alpha: float) -> dict[str, float]:
+def _details(weighed: GateEvidence, *, needed: float, to_break: float) -> dict[str, float]:
     test = weighed.claim.holds
     details = {
         "log e holds": weighed.holds,
         "needed to hold": needed,
         "log e breaks": weighed.breaks,
-        "needed to break": math.log(1 / alpha),
+        "needed to break": to_break,
         "mean of the variable": test.mean.mean if test.mean.n else 0.0,
         "margin of the variable": test.margin,
     }
     if weighed.notice is not None:
         details["log e worse at all"] = weighed.notice
-    capped = getattr(weighed.claim.variables[0], "capped", None)
-    if capped is not None:
-        details["values counted as the cap"] = float(capped)
+    cut = getattr(weighed.claim.variables[0], "cut", None)
+    if cut is not None:
+        details["values counted as the cap"] = float(cut.candidate)
     return details

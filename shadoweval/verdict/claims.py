@@ -9,14 +9,11 @@ from typing import Final
 
 from shadoweval.errors import ExperimentError
 from shadoweval.evidence.bets import Side
-from shadoweval.evidence.decay import Newest
+from shadoweval.evidence.capped import CappedDifference, CappedRatio
 from shadoweval.evidence.looks import Looks, MarginTest
-from shadoweval.evidence.quantiles import ORDER_LEVELS, Exceedances
+from shadoweval.evidence.quantiles import ORDER_LEVELS, Beyond, Exceedances
 from shadoweval.evidence.ratios import MeanRatio
 from shadoweval.evidence.variables import (
-    Beyond,
-    CappedDifference,
-    CappedRatio,
     Difference,
     Level,
     Relative,
@@ -26,11 +23,10 @@ from shadoweval.evidence.variables import (
 from shadoweval.protocols import Metric
 from shadoweval.verdict.gates import Gate
 
-__all__ = ["Claim", "claim_of", "contrast_of", "scale_of", "watch_for_decay"]
+__all__ = ["Claim", "claim_of", "contrast_of", "scale_of"]
 
 _BETTING: Final = "Waudby-Smith and Ramdas 2023 (arXiv 2010.09686); Ryu and Bhatt (arXiv 2207.12382)"
 _LEVEL_CAP: Final = 10.0
-_DECAY_ALPHA: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +43,22 @@ class Claim:
     """What rolls back once it is shown."""
     notices: tuple[MarginTest, ...] = ()
     """Worse than the incumbent at all, within the margin or not; any of them will do."""
+    uncredited: MarginTest | None = None
+    """What must be shown beside `holds` of the pairs that can prove a gain; None: nothing."""
     ratio: MeanRatio | None = None
     """The ratio of the arms' means, for display."""
     method: str = ""
     source: str = _BETTING
+
+    @property
+    def broken_row(self) -> tuple[Variable, int]:
+        """The variable that `breaks` asks about, and which of its rows."""
+        return next(
+            (variable, row)
+            for variable in self.variables
+            for row, mean in enumerate(variable.means)
+            if mean is self.breaks.mean
+        )
 
     def bounds(self, looks: Looks, *, promotion_alpha: float, alpha: float) -> tuple[float, float]:
         """One-sided bounds of the variable's mean; promotion's level at the edge that proves the claim."""
@@ -71,11 +79,13 @@ class Claim:
         if not mean.n or isinstance(variable, Beyond | Exceedances):
             return None, None, None
         lower, upper = self.bounds(looks, promotion_alpha=promotion_alpha, alpha=alpha)
+        below, above = (promotion_alpha, alpha) if self.holds.side == "greater" else (alpha, promotion_alpha)
+        lower, upper = variable.traffic.widened(lower, upper, below=below, above=above)
         if isinstance(variable, Level):
             return None, variable.value(lower), variable.value(upper)
         low, high = variable.scale.span(self.gate.cap)
         width = high - low
-        return mean.mean * width, lower * width, upper * width
+        return variable.traffic.mean * width, lower * width, upper * width
 
     def _ratio_interval(self, variable: Variable, alpha: float) -> tuple[float, float]:
         if isinstance(variable, Exceedances):
@@ -94,20 +104,6 @@ def contrast_of(metric: Metric) -> Variable:
     return Difference(scale) if scale.bounded else Relative(scale)
 
 
-def watch_for_decay(claims: Sequence[Claim]) -> dict[str, Newest]:
-    """Let the newest units of each metric that must be no worse be watched; by metric, who watches."""
-    watched = [
-        claim
-        for claim in claims
-        if claim.gate.kind == "no_worse" and not claim.gate.dry_run and isinstance(claim.variables[0], Difference)
-    ]
-    newest_of: dict[str, Newest] = {}
-    for claim in watched:
-        newest = Newest(-claim.holds.margin, alpha=_DECAY_ALPHA / len(watched))
-        claim.variables[0].newest = newest_of[claim.metric.name] = newest
-    return newest_of
-
-
 def claim_of(gate: Gate, metrics: Sequence[Metric], *, contrasts: Mapping[str, Variable]) -> Claim:
     """The claim that a gate makes; `contrasts` has each metric's `contrast_of`, shared between gates and slices.
 
@@ -118,6 +114,7 @@ def claim_of(gate: Gate, metrics: Sequence[Metric], *, contrasts: Mapping[str, V
     if metric is None:
         known = ", ".join(repr(metric.name) for metric in metrics)
         raise ExperimentError(f"No scorer makes {gate.base!r}, which a gate asks for. They make: {known}.")
+    _look_at_direction(gate, metric)
     if gate.quantile is not None:
         return _quantile_claim(gate, metric, gate.quantile)
     if gate.ratio:
@@ -125,6 +122,23 @@ def claim_of(gate: Gate, metrics: Sequence[Metric], *, contrasts: Mapping[str, V
     if gate.compares:
         return _mean_claim(gate, metric, contrasts)
     return _level_claim(gate, metric)
+
+
+def _look_at_direction(gate: Gate, metric: Metric) -> None:
+    """Refuse a bound on the side on which failures lie: a candidate that always fails would keep it.
+
+    Raises:
+        ExperimentError: such a bound.
+    """
+    kept_by_failing = "at_most" if metric.higher_is_better else "at_least"
+    if gate.kind != kept_by_failing or metric.failure_scores is None:
+        return
+    better, other = ("higher", "False") if metric.higher_is_better else ("lower", "True")
+    raise ExperimentError(
+        f"'{gate.sentence}': of {metric.name!r} {better} is better, and a failed run scores {metric.failure_scores:g}, "
+        f"so a candidate that always fails would pass. Declare Metric(higher_is_better={other}) if that is what the "
+        "gate means, or failure_scores=None: failures have no value."
+    )
 
 
 def _margin_inside(gate: Gate, margin: float, *, lo: float) -> float:
@@ -141,6 +155,7 @@ def _mean_claim(gate: Gate, metric: Metric, contrasts: Mapping[str, Variable]) -
     low, high = variable.scale.span()
     if isinstance(variable, Difference):
         how = f"mean of paired differences in [{low - high:g}, {high - low:g}]"
+        uncredited: Variable = Difference(variable.scale, credit=False)
     else:
         if gate.cap is None:
             raise ExperimentError(
@@ -149,16 +164,19 @@ def _mean_claim(gate: Gate, metric: Metric, contrasts: Mapping[str, Variable]) -
                 f", or gate it as at_most({gate.metric!r}, ratio=...)."
             )
         variable = CappedDifference(variable.scale, gate.cap)
+        uncredited = CappedDifference(variable.scale, gate.cap, credit=False)
         low, high = variable.scale.span(gate.cap)
         how = f"mean of paired differences, each value counted up to {gate.cap:g}"
     margin = _margin_inside(gate, gate.margin / (high - low), lo=-1)
     needed = margin if gate.kind == "better" else -margin
     worse = MarginTest(mean=variable.mean, margin=0.0, side="less")
+    gains = gate.kind == "better" and not metric.like_with_like
     return Claim(
         gate=gate,
         metric=metric,
-        variables=(variable,),
+        variables=(variable, uncredited) if gains else (variable,),
         holds=MarginTest(mean=variable.mean, margin=needed, side="greater"),
+        uncredited=MarginTest(mean=uncredited.mean, margin=needed, side="greater") if gains else None,
         breaks=worse if gate.kind == "better" else MarginTest(mean=variable.mean, margin=needed, side="less"),
         notices=(worse,),
         method=f"betting on the {how}",
@@ -169,7 +187,7 @@ def _ratio_claim(gate: Gate, metric: Metric) -> Claim:
     scale = scale_of(metric)
     within, same = CappedRatio(scale, gate.cap, ratio=gate.margin), CappedRatio(scale, gate.cap, ratio=1.0)
     cap = gate.cap if metric.high is None else metric.high
-    upto = "ten times the largest of the incumbent's first 50" if cap is None else f"{cap:g}"
+    upto = "at least five times the largest before it" if cap is None else f"{cap:g}"
     return Claim(
         gate=gate,
         metric=metric,
@@ -217,7 +235,9 @@ def _quantile_claim(gate: Gate, metric: Metric, level: float) -> Claim:
     source = f"{_BETTING}; compare Howard and Ramdas (arXiv 1906.09712)"
     if not gate.compares:
         above = gate.kind == "at_most"
-        variable, rate = Beyond(scale_of(metric), gate.margin, above=above), 1 - level if above else level
+        rate = 1 - level if above else level
+        failure = metric.failure_scores
+        variable = Beyond(scale_of(metric), gate.margin, above=above, failure=failure)
         how = (
             f"betting on how often the candidate is {'above' if above else 'below'} {gate.margin:g}, against {rate:.3g}"
         )
@@ -237,6 +257,7 @@ def _quantile_claim(gate: Gate, metric: Metric, level: float) -> Claim:
         watched=ORDER_LEVELS if gate.ratio else (level,),
         ratio=gate.margin if gate.ratio else 1.0,
         shift=shift,
+        failure=metric.failure_scores,
     )
     allowed, *same = (MarginTest(mean=mean, margin=0.0, side="greater") for mean in variable.means)
     return Claim(

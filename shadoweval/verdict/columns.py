@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from shadoweval.evidence.inputs import BoolArray, FloatArray, IdArray, IntArray
-from shadoweval.evidence.slices import AttributeColumn
+from shadoweval.evidence.profiles import AttributeColumn
 from shadoweval.evidence.variables import Scores
 from shadoweval.protocols import Metric
-from shadoweval.records import PairScore, Score, Scored
-from shadoweval.verdict.facts import Facts, PairFacts, attribute_columns
+from shadoweval.records import NOT_RERUN, PairScore, Score, Scored, Unscored
+from shadoweval.verdict.attributes import attribute_columns
+from shadoweval.verdict.facts import Facts, PairFacts
 
-__all__ = ["Columns", "ScoreColumns", "ScoredPair", "columns_of", "sound"]
+__all__ = ["Columns", "ScoreColumns", "ScoredPair", "against_rerun", "columns_of", "sound"]
 
 ScoredPair: TypeAlias = tuple[PairFacts, Sequence[PairScore]]
 """What the verdict must know of a pair, and its scores."""
@@ -32,6 +33,8 @@ class ScoreColumns(Scores):
 
     missing_by_design: BoolArray | None = None
     """Where the incumbent has no score because it was not run again on this query."""
+    uninformative: tuple[BoolArray, BoolArray] | None = None
+    """Where incumbent, and candidate, lack their score for a reason that can't lie in the answer; None: nowhere."""
     unscored: Mapping[str, int] = field(default_factory=dict[str, int])
     """Reasons, `arm: reason` -> how often."""
     versions: frozenset[str] = frozenset()
@@ -39,8 +42,9 @@ class ScoreColumns(Scores):
     def of(self, which: BoolArray | IntArray | slice) -> ScoreColumns:
         """The scores of some of the pairs, without the reasons of missing ones."""
         by_design = None if self.missing_by_design is None else self.missing_by_design[which]
+        plain = None if self.uninformative is None else (self.uninformative[0][which], self.uninformative[1][which])
         part = cast("ScoreColumns", Scores.of(self, which))  # slots and super() do not go together
-        return replace(part, missing_by_design=by_design, unscored={})
+        return replace(part, missing_by_design=by_design, uninformative=plain, unscored={})
 
 
 def sound(scores: Mapping[str, ScoreColumns], metrics: Sequence[Metric], n: int) -> dict[str, ScoreColumns]:
@@ -98,13 +102,17 @@ class Columns:
     scores: Mapping[str, ScoreColumns]
     attributes: Mapping[str, AttributeColumn] = field(default_factory=dict[str, AttributeColumn])
     facts: Facts = field(default_factory=Facts)
+    incumbent_failed: BoolArray | None = None
+    """Where what was served failed by its own doing, and its re-run, if there was one, did not; None: nowhere."""
+    faulty: BoolArray | None = None
+    """Where the shadow had its part in what the candidate did: it ended a run, or made up a call; None: nowhere."""
 
     @property
     def n(self) -> int:
         """How many pairs."""
         return self.asked_at.size
 
-    def part(self, which: slice | IntArray) -> Columns:
+    def part(self, which: slice | IntArray | BoolArray) -> Columns:
         """Some of the pairs, without the facts, which are counts over all of them."""
         return Columns(
             asked_at=self.asked_at[which],
@@ -113,7 +121,40 @@ class Columns:
             alone=self.alone[which],
             scores={name: scores.of(which) for name, scores in self.scores.items()},
             attributes={name: each.part(which) for name, each in self.attributes.items()},
+            incumbent_failed=None if self.incumbent_failed is None else self.incumbent_failed[which],
+            faulty=None if self.faulty is None else self.faulty[which],
         )
+
+
+def against_rerun(columns: Columns, metrics: Sequence[Metric], *, wanted: Collection[str]) -> Columns | None:
+    """The pairs on which the incumbent was run again, its re-run in its place; None: there are none.
+
+    Metrics that compare like with like have the re-run in its place already. The result has the `wanted` metrics.
+    """
+    again = np.zeros(columns.n, dtype=np.bool_)
+    for scores in columns.scores.values():
+        if scores.noise_scored is not None:
+            again |= scores.noise_scored
+    if not again.any():
+        return None
+    alike = {metric.name for metric in metrics if metric.like_with_like}
+    nothing = np.zeros(columns.n, dtype=np.bool_)
+    swapped = {
+        name: replace(
+            scores,
+            incumbent=scores.incumbent if name in alike or scores.noise is None else scores.noise,
+            incumbent_scored=scores.incumbent_scored
+            if name in alike
+            else nothing
+            if scores.noise_scored is None
+            else scores.noise_scored,
+            noise=None,
+            noise_scored=None,
+        )
+        for name, scores in columns.scores.items()
+        if name in wanted
+    }
+    return replace(columns, scores=swapped).part(np.flatnonzero(again))
 
 
 def columns_of(pairs: Iterable[ScoredPair], metrics: Sequence[Metric]) -> Columns:
@@ -138,6 +179,8 @@ def columns_of(pairs: Iterable[ScoredPair], metrics: Sequence[Metric]) -> Column
         scores={metric.name: _score_columns(metric, by_metric[metric.name]) for metric in metrics},
         attributes=attribute_columns([pair.attributes for pair, _ in counted]),
         facts=facts,
+        incumbent_failed=np.array([p.incumbent_failed and not p.failed_again for p, _ in counted], dtype=np.bool_),
+        faulty=np.array([pair.faulty for pair, _ in counted], dtype=np.bool_),
     )
 
 
@@ -159,14 +202,22 @@ def _by_design(metric: Metric, score: PairScore | None) -> bool:
     """Whether the incumbent has no score only because it was not run again on this query."""
     if score is None or isinstance(score.incumbent, Scored):
         return False
-    return score.noise == score.incumbent or (metric.like_with_like and score.noise is None)
+    if score.incumbent.reason == NOT_RERUN:
+        return True
+    again = score.noise == score.incumbent and not score.incumbent.informative
+    return metric.like_with_like and (score.noise is None or again)
+
+
+def _uninformative(scores: Sequence[Score | None]) -> BoolArray:
+    return np.array([isinstance(each, Unscored) and not each.informative for each in scores], dtype=np.bool_)
 
 
 def _score_columns(metric: Metric, scores: Sequence[PairScore | None]) -> ScoreColumns:
     unscored: Counter[str] = Counter()
+    arms = [s and s.incumbent for s in scores], [s and s.candidate for s in scores]
     by_design = np.array([_by_design(metric, score) for score in scores], dtype=np.bool_)
-    incumbent, incumbent_scored = _side([s and s.incumbent for s in scores], "incumbent", unscored)
-    candidate, candidate_scored = _side([s and s.candidate for s in scores], "candidate", unscored)
+    incumbent, incumbent_scored = _side(arms[0], "incumbent", unscored)
+    candidate, candidate_scored = _side(arms[1], "candidate", unscored)
     noise, noise_scored = _side([s and s.noise for s in scores], "", unscored)
     return ScoreColumns(
         incumbent=incumbent,
@@ -176,6 +227,7 @@ def _score_columns(metric: Metric, scores: Sequence[PairScore | None]) -> ScoreC
         noise=noise,
         noise_scored=noise_scored,
         missing_by_design=by_design,
+        uninformative=(_uninformative(arms[0]), _uninformative(arms[1])),
         unscored=unscored,
         versions=frozenset(score.scorer_version for score in scores if score is not None),
     )

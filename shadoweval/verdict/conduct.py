@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from shadoweval.evidence.validity import share_exceeds
+from shadoweval.verdict.doors import NEW_WINDOW
 from shadoweval.verdict.facts import MEND, UNFAITHFUL
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
@@ -30,8 +32,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     metric: str = ""
     """The metric it is about; empty: the whole trial."""
-    void: bool = False
-    """What the metric says of the candidate is no evidence, not even against it."""
 
 
 def conduct_problems(trial: Trial, rules: Rules) -> Iterator[Problem]:
@@ -45,11 +45,13 @@ def conduct_problems(trial: Trial, rules: Rules) -> Iterator[Problem]:
         )
     yield from _ended(trial, rules)
     yield from _unfaithful(trial, rules)
-    if trial.pairs and facts.incumbent_failed > rules.max_incumbent_failures * trial.pairs:
+    if share_exceeds(facts.incumbent_failed, trial.pairs, rules.max_incumbent_failures):
         yield Problem(
             name="incumbent_fails",
-            sentence=f"The incumbent failed in {facts.incumbent_failed} of {trial.pairs} pairs: there is nothing to "
-            "compare with. Mend the incumbent first.",
+            sentence=f"The incumbent failed in {facts.incumbent_failed} of {trial.pairs} pairs, at most "
+            f"{rules.max_incumbent_failures:.0%} may: its failures are no merit of the candidate's. Mend the incumbent "
+            "and wait until they are few beside all pairs, begin a new window after them "
+            f"{NEW_WINDOW}, or say how many are usual: Rules(max_incumbent_failures=...).",
         )
     if trial.pairs and facts.candidate_failed == trial.pairs:
         yield Problem(
@@ -89,8 +91,12 @@ def ended_share(trial: Trial) -> float:
     return trial.facts.ended.total() / trial.pairs if trial.pairs else 0.0
 
 
+def _too_many_ended(trial: Trial, rules: Rules) -> bool:
+    return share_exceeds(trial.facts.ended.total(), trial.pairs, 1 - rules.min_coverage)
+
+
 def _ended(trial: Trial, rules: Rules) -> Iterator[Problem]:
-    if ended_share(trial) > 1 - rules.min_coverage:
+    if _too_many_ended(trial, rules):
         yield Problem(
             name="ended_by_shadow",
             sentence=f"{_ended_sentence(trial)} Too many to judge without them.",
@@ -102,7 +108,7 @@ def _ended(trial: Trial, rules: Rules) -> Iterator[Problem]:
 def ended_notices(trial: Trial, rules: Rules) -> tuple[str, ...]:
     """What the shadow ended, where it is too little to hold for it."""
     notices: list[str] = []
-    if 0 < ended_share(trial) <= 1 - rules.min_coverage:
+    if ended_share(trial) and not _too_many_ended(trial, rules):
         notices.append(_ended_sentence(trial))
     if trial.facts.reruns_ended and not (_reruns_share(trial) > 1 - rules.min_coverage and _needs_reruns(trial)):
         notices.append(_reruns_sentence(trial))

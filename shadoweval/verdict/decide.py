@@ -1,45 +1,33 @@
 """From evidence to promote, hold or rollback.
 
-Rollback: some guard is proven worse than its margin (mean of the guards' e-values, valid under any dependence; a
-critical guard decides alone at the full alpha). Promote: every guard is proven at the same moment, by current values
-(intersection-union, Berger 1982), K candidates each at alpha / K. Unsound evidence holds, but never stops a rollback:
-rollback > hold (error) > hold (inconclusive) > promote.
+Rollback: some guard is proven worse than its margin (mean of the guards' e-values, valid under any dependence; critical
+guards have a part of alpha of their own). Promote: every guard is proven at the same moment, by current values
+(intersection-union, Berger 1982). K candidates have alpha / K each, for both. Unsound evidence holds both ways: a
+rollback stands where it is proven without the fault (`both_ways`); rollback > hold (error) > hold (inconclusive) >
+promote.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
-from shadoweval.evidence.looks import ALWAYS, ONCE, Looks
-from shadoweval.evidence.planning import pairs_to_go, planned_pairs
-from shadoweval.evidence.validity import missing_is_tolerable
 from shadoweval.records import Coverage, Decision, GateState
-from shadoweval.verdict.claims import Claim
+from shadoweval.verdict.both_ways import ROLLBACKS, effects_on, withheld_sentence
+from shadoweval.verdict.broken import broken_gates
+from shadoweval.verdict.conduct import ended_share
+from shadoweval.verdict.harm import harms_of
+from shadoweval.verdict.hours import waits_for_hours
+from shadoweval.verdict.missing import missing_share
 from shadoweval.verdict.rules import Rules
-from shadoweval.verdict.soundness import Problem, missing_share, problems
+from shadoweval.verdict.sides import SIDES
+from shadoweval.verdict.soundness import Problem, problems
 from shadoweval.verdict.trial import Trial
+from shadoweval.verdict.weighing import GateEvidence, looks_of, views_of, weigh
 
-__all__ = ["Decided", "GateEvidence", "awaited", "decide", "looks_of"]
-
-_FUTURES: Final = 60
-_COARSE: Final = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateEvidence:
-    """Current log e-values of one gate."""
-
-    claim: Claim
-    n: int
-    holds: float
-    breaks: float
-    notice: float | None
-    """Worse than the incumbent at all; None for a gate on the candidate's own level."""
-    tolerable: bool
-    """Whether the claim would hold whatever the missing pairs were like."""
+__all__ = ["Decided", "decide"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +53,6 @@ class Decided:
     """The evidence that counted: the trial's, with the open sessions where no more pairs will come."""
 
 
-def looks_of(rules: Rules) -> Looks:
-    """How evidence is read under these rules."""
-    return ONCE if rules.once else ALWAYS
-
-
 def decide(
     trial: Trial, *, candidate: str, coverage: Coverage, now: float, rules: Rules, all_reasons: bool = True
 ) -> Decided:
@@ -83,51 +66,75 @@ def decide(
         rules: Levels and floors.
         all_reasons: Whether a verdict that holds anyway also says what else stands in the way; costs time.
     """
-    counted = trial.closed() if rules.once or rules.closed else trial
-    unsound = problems(trial, coverage, rules, now=now, candidate=candidate)
-    missing = missing_share(coverage, trial)
-    gates = tuple(weigh(claim, rules=rules, missing=missing) for claim in counted.claims)
-    named = {problem.metric: problem.sentence for problem in reversed(unsound)}
-    void = {problem.metric for problem in unsound if problem.void}
-    outcome = conclude(gates, rules, problems=named, void=void)
+    counted = trial.closed() if rules.ended else trial
+    unsound = problems(counted, coverage, rules, now=now, candidate=candidate)
+    missing = missing_share(coverage, ended_share(counted))
+    gates = tuple(
+        weigh(
+            claim,
+            rules=rules,
+            missing=missing,
+            counts=trial.counts[claim.metric.name],
+            coverage=coverage,
+            largest=counted.largest_share,
+        )
+        for claim in counted.claims
+    )
+    gates, faults = without_fault(gates, counted, unsound, rules=rules)
+    outcome = conclude(gates, rules, **faults)
     if outcome.decision == "promote" or (all_reasons and outcome.why == "inconclusive"):
-        outcome = conclude(gates, rules, problems=named, void=void, barriers=barriers(trial, rules))
+        outcome = conclude(gates, rules, **faults, barriers=barriers(counted, rules, coverage))
     return Decided(outcome=outcome, gates=gates, problems=unsound, trial=counted)
 
 
-def barriers(trial: Trial, rules: Rules) -> tuple[str, ...]:
+class Faults(TypedDict):
+    """What is wrong with the evidence, as `conclude` takes it."""
+
+    problems: Mapping[str, str]
+    void: Collection[str]
+    always: Sequence[str]
+    withheld: Sequence[str]
+
+
+def without_fault(
+    gates: Sequence[GateEvidence], trial: Trial, unsound: Sequence[Problem], *, rules: Rules
+) -> tuple[tuple[GateEvidence, ...], Faults]:
+    """The gates with what of the evidence against the candidate stands beside the problems, and the problems."""
+    weighed: list[GateEvidence] = []
+    void: set[str] = set()
+    for number, gate in enumerate(gates):
+        effects = effects_on(gate.claim, unsound)
+        if "never" in effects:
+            void.add(gate.claim.metric.name)
+        sides = [trial.side(name) for name in SIDES if name in effects]
+        views = gate.views
+        for side in sides:
+            stands = {} if side is None else {v.name: v.log_e for v in views_of(side.claims[number], rules)}
+            views = tuple(v._replace(log_e=min(v.log_e, stands.get(v.name, 0.0))) for v in views)
+        weighed.append(replace(gate, views=views))
+    faults = Faults(
+        problems={problem.metric: problem.sentence for problem in reversed(unsound)},
+        void=void,
+        always=[problem.sentence for problem in unsound if ROLLBACKS.get(problem.name) == "always"],
+        withheld=[
+            gate.claim.gate.sentence
+            for gate, after in zip(gates, weighed, strict=True)
+            if gate.looks_broken(rules) and (not after.looks_broken(rules) or gate.claim.metric.name in void)
+        ],
+    )
+    return tuple(weighed), faults
+
+
+def barriers(trial: Trial, rules: Rules, coverage: Coverage) -> tuple[str, ...]:
     """Why nothing is promoted yet, whatever the gates say."""
     reasons = [
         f"{metric} has turned worse lately, whatever its average over the whole time"
-        for metric, newest in trial.watched.items()
-        if not rules.once and newest.decayed
+        for metric, newest in trial.watched
+        if not rules.once and not (metric in trial.ungated and metric in rules.waive) and newest.decayed
     ]
-    hours = (trial.last_asked - trial.first_asked) / 3600
-    if rules.min_hours is not None and hours < rules.min_hours:
-        reasons.append(f"{hours:.1f} of at least {rules.min_hours:g} hours of traffic")
-    return tuple(reasons)
-
-
-def weigh(claim: Claim, *, rules: Rules, missing: float) -> GateEvidence:
-    """The evidence on one claim; `missing` is the share of sampled queries without a pair."""
-    looks = looks_of(rules)
-    return GateEvidence(
-        claim=claim,
-        n=claim.holds.mean.n,
-        holds=looks.log_e(claim.holds),
-        breaks=looks.log_e(claim.breaks),
-        notice=looks.merged([looks.log_e(test) for test in claim.notices]) if claim.notices else None,
-        tolerable=missing == 0 or _tolerable(claim, rules=rules, missing=missing),
-    )
-
-
-def _tolerable(claim: Claim, *, rules: Rules, missing: float) -> bool:
-    mean, margin = claim.holds.mean, claim.holds.margin
-    if claim.holds.side == "greater":
-        lower, margin, lowest = looks_of(rules).bound(mean, rules.promotion_alpha, "lower"), -margin, mean.lo
-    else:
-        lower, lowest = -looks_of(rules).bound(mean, rules.promotion_alpha, "upper"), -mean.hi
-    return missing_is_tolerable(lower, missing, margin=margin, lowest=lowest)
+    span, left_out = (trial.last_asked - trial.first_asked) / 3600, coverage.not_mirrored
+    hours = waits_for_hours(trial.hours, span=span, least=rules.min_hours, not_mirrored=left_out)
+    return (*dict.fromkeys(reasons), *harms_of(trial, rules).barriers, *hours)
 
 
 def conclude(
@@ -136,19 +143,23 @@ def conclude(
     *,
     problems: Mapping[str, str],
     void: Collection[str] = (),
+    always: Sequence[str] = (),
+    withheld: Sequence[str] = (),
     barriers: Sequence[str] = (),
 ) -> Outcome:
     """The decision over all gates.
 
     `problems` says what is wrong with the evidence, metric -> sentence, "" for the whole trial; gates on `void` metrics
-    prove nothing, not even against the candidate; `barriers` are further reasons not to promote yet.
+    prove nothing, not even against the candidate; `always` are reasons that roll back whatever the gates say;
+    `withheld` are gates that look broken and are not without the fault; `barriers` are reasons not to promote yet.
     """
     deciding = [number for number, gate in enumerate(gates) if not gate.claim.gate.dry_run]
     counting = [number for number in deciding if gates[number].claim.metric.name not in void]
-    broken, alarm = _broken(gates, counting, rules)
-    broken = {number for number in broken if gates[number].claim.metric.name not in void}
+    broken = broken_gates(gates, counting, rules)
+    alarm = any(number in broken for number in counting)
+    broken = {number: by for number, by in broken.items() if gates[number].claim.metric.name not in void}
     judged = [
-        _state(gate, rules, broken=number in broken, problem=problems.get(gate.claim.metric.name, ""))
+        _state(gate, rules, broken=broken.get(number), problem=problems.get(gate.claim.metric.name, ""))
         for number, gate in enumerate(gates)
     ]
     states: tuple[GateState, ...] = tuple(state for state, _ in judged)
@@ -156,9 +167,10 @@ def conclude(
     undecided = [sentences[number] for number in deciding if states[number] != "holds"]
     decision: Decision = "promote"
     why, reasons = "proven", tuple(f"proven: {sentences[number]}" for number in deciding)
-    if alarm:
+    if alarm or always:
         decision, why = "rollback", "broken"
-        reasons = tuple(f"proven broken: {sentences[number]}" for number in deciding if number in broken)
+        proven = (f"proven broken: {sentences[number]}" for number in deciding if number in broken)
+        reasons = (*always, *proven)
     elif problems or not deciding:
         decision, why = "hold", "error"
         reasons = tuple(problems.values()) or ("No gate decides: write one that is not a dry run.",)
@@ -170,67 +182,44 @@ def conclude(
         why=why,
         states=states,
         reasons=reasons,
-        notices=(*(problems.values() if alarm else ()), *_notices(gates, deciding, rules)),
+        notices=(
+            *(each for each in (problems.values() if decision == "rollback" else ()) if each not in always),
+            *withheld_sentence(withheld),
+            *_notices(gates, deciding, rules),
+        ),
         gate_reasons=tuple(reason for _, reason in judged),
     )
 
 
-def _broken(gates: Sequence[GateEvidence], deciding: Sequence[int], rules: Rules) -> tuple[set[int], bool]:
-    """Which gates are broken; dry runs are judged alone and raise no alarm."""
-    needed = math.log(1 / rules.alpha)
-    alone = {number for number, gate in enumerate(gates) if gate.claim.gate.critical or gate.claim.gate.dry_run}
-    broken = {number for number in alone if gates[number].breaks >= needed}
-    alarm = any(number in broken for number in deciding)
-    shared = [number for number in deciding if number not in alone]
-    if shared:
-        breaks = [gates[number].breaks for number in shared]
-        if looks_of(rules).merged(breaks) >= needed:
-            named = looks_of(rules).named(breaks, rules.alpha) or (breaks.index(max(breaks)),)
-            broken |= {shared[index] for index in named}
-            alarm = True
-    return broken, alarm
-
-
-def _state(gate: GateEvidence, rules: Rules, *, broken: bool, problem: str) -> tuple[GateState, str]:
-    if broken:
-        return "broken", ""
+def _state(gate: GateEvidence, rules: Rules, *, broken: str | None, problem: str) -> tuple[GateState, str]:
+    if broken is not None:
+        return "broken", f"among {broken}" if broken else ""
     if problem:
         return "error", problem
-    if gate.n < rules.min_units:
-        return "open", f"{gate.n} of at least {rules.min_units} units"
+    reason = _unproven(gate, rules)
+    return ("holds", "") if reason is None else ("open", reason)
+
+
+def _unproven(gate: GateEvidence, rules: Rules) -> str | None:
+    """Why the gate is not proven, empty where only more evidence is needed; None: it is proven."""
+    if gate.doubt:
+        return gate.doubt
+    if gate.n < rules.least_units:
+        return f"{gate.n} of at least {rules.least_units} units"
     if gate.holds < math.log(1 / rules.promotion_alpha):
-        return "open", ""
-    if not gate.tolerable:
-        return "open", "proven for the pairs that came, but the missing ones could tip it"
-    return "holds", ""
+        return ""
+    return None if gate.tolerable else "proven for the pairs that came, but the missing ones could tip it"
 
 
 def _notices(gates: Sequence[GateEvidence], deciding: Sequence[int], rules: Rules) -> tuple[str, ...]:
     """A regression within its margin is real, and worth saying beside any verdict."""
     compared = [(number, notice) for number in deciding if (notice := gates[number].notice) is not None]
     log_e = [notice for _, notice in compared]
-    if not log_e or looks_of(rules).merged(log_e) < math.log(1 / rules.alpha):
+    if not log_e or looks_of(rules).merged(log_e) < math.log(1 / rules.rollback_alpha):
         return ()
-    named = [gates[compared[index][0]].claim.gate.metric for index in looks_of(rules).named(log_e, rules.alpha)]
+    known = looks_of(rules).named(log_e, rules.rollback_alpha)
+    named = [gates[compared[index][0]].claim.gate.metric for index in known]
     if named:
         return tuple(f"{metric} is worse than the incumbent's" for metric in dict.fromkeys(named))
     likeliest = gates[compared[log_e.index(max(log_e))][0]].claim.gate.metric
     return (f"Something is worse than the incumbent's, most likely {likeliest}",)
-
-
-def awaited(gate: GateEvidence, *, rules: Rules) -> tuple[int, int, int] | None:
-    """About how many more units until the gate is decided: middle, early, late; None where that can't be said."""
-    test = gate.claim.holds
-    if test.mean.n < 2:
-        return None
-    if test.gap <= 0:
-        test = gate.claim.breaks
-    mean = test.mean
-    if test.gap <= 0 or (mean.variance == 0 and mean.bins > _COARSE):
-        return None
-    if mean.bins > _COARSE:
-        plan = planned_pairs(mean.variance, test.gap)
-        middle, late = plan.half - mean.n, plan.most - mean.n
-        return (middle, max(middle // 2, 0), late) if middle > 0 else None
-    to_go = pairs_to_go(mean, test.margin, test.side, alpha=rules.promotion_alpha, futures=_FUTURES)
-    return None if to_go.chance < 0.5 else (to_go.median, to_go.early, to_go.late)

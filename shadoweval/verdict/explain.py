@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from shadoweval.records import GateResult, Verdict
 
-__all__ = ["HOURS_TO_GO", "explain", "hours_to_go", "with_outlook"]
-
-HOURS_TO_GO: Final = "hours until decided"
-"""Name of the estimate in `GateResult.details`."""
+__all__ = ["explain", "with_outlook"]
 
 _STATES = {
     "holds": "proven",
@@ -46,10 +42,7 @@ def _lines(gate: GateResult) -> Iterator[str]:
     yield from _change(gate)
     yield from _evidence(gate)
     if gate.pairs_needed is not None:
-        middle, early, late = gate.pairs_needed
-        yield f"  about {middle:,} more pairs until it is decided, 80 % range {early:,} to {late:,}; no reason to stop"
-        if hours := gate.details.get(HOURS_TO_GO):
-            yield f"  which takes about {hours:,.1f} hours if pairs keep coming as they came"
+        yield f"  {gate.outlook}; no reason to stop"
     if gate.noise_floor is not None:
         yield f"  two runs of the incumbent may differ by {gate.noise_floor:.4g} on average"
     for reason, count in sorted(gate.unscored.items(), key=lambda item: -item[1]):
@@ -90,32 +83,7 @@ def _power(log_e: float) -> str:
     return f"{math.exp(log_e):.3g}" if abs(log_e) < 20 else f"10^{log_e / math.log(10):.0f}"
 
 
-def hours_to_go(pairs: int, *, seen: int, seconds: float) -> float | None:
-    """How long `pairs` more take if they come as the `seen` ones came; None where nothing can be said."""
-    return pairs / seen * seconds / 3600 if seen and seconds > 0 else None
-
-
 def with_outlook(reasons: Sequence[str], gates: Sequence[GateResult]) -> tuple[str, ...]:
     """The reasons of a verdict; those that name an open gate also say how far off its decision is."""
-    waits = {
-        f"not proven yet: {gate.sentence}": _outlook(gate)
-        for gate in gates
-        if gate.state == "open" and not gate.dry_run
-    }
+    waits = {f"not proven yet: {gate.sentence}": gate.outlook for gate in gates if gate.outlook and not gate.dry_run}
     return tuple(f"{reason} ({waits[reason]})" if reason in waits else reason for reason in reasons)
-
-
-def _outlook(gate: GateResult) -> str:
-    if gate.pairs_needed is None:
-        return "no end is in sight yet"
-    middle, early, late = gate.pairs_needed
-    hours = gate.details.get(HOURS_TO_GO)
-    when = "" if hours is None else f", some {_span(hours)} at the traffic so far"
-    return f"about {middle:,} more pairs, {early:,} to {late:,}{when}"
-
-
-def _span(hours: float) -> str:
-    for size, name in ((24.0, "days"), (1.0, "hours"), (1 / 60, "minutes")):
-        if hours >= 1.5 * size:
-            return f"{hours / size:,.0f} {name}"
-    return "2 minutes"

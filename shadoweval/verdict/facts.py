@@ -1,8 +1,7 @@
-"""What the verdict must know of pairs beside their scores, and what slices go by."""
+"""What the verdict must know of pairs beside their scores."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,24 +9,22 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
-from shadoweval.evidence.inputs import IntArray
-from shadoweval.evidence.slices import AttributeColumn
-from shadoweval.records import Answered, Arm, Observation, Pair, Query, WriteComparison
+from shadoweval.records import Answered, Arm, Observation, Pair, WriteComparison
+from shadoweval.verdict.attributes import attributes_of
+from shadoweval.verdict.harm_failures import FailureClasses, classes_of
 from shadoweval.verdict.labelled_hits import LabelledHits
+from shadoweval.verdict.releases import Versions, met_by
 from shadoweval.verdict.writes import WriteFacts
 
-__all__ = ["MEND", "UNFAITHFUL", "Facts", "PairFacts", "attribute_columns", "facts_of"]
+__all__ = ["MEND", "UNFAITHFUL", "Facts", "PairFacts", "facts_of"]
 
 MEND: Final = "\0"
 """Between a cause and the line that mends it, in one text, so that they are counted together."""
 UNFAITHFUL: Final[frozenset[Answered]] = frozenset({"simulated", "refused", "altered"})
 """How calls are answered that say little about production."""
-_LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
-_SCRIPT_SAMPLE: Final = 200
 _COUNTS: Final = ("live_writes", "incumbent_failed", "candidate_failed", "aborted", "reruns")
-_COUNTERS: Final = ("fidelity", "unfaithful", "ended", "reruns_ended", "unjudged")
+_COUNTERS: Final = ("fidelity", "unfaithful", "ended", "reruns_ended", "unjudged", "entries")
 _MOST_CAUSES: Final = 100
 """Causes that are counted by name; a path or a port that is another each time must not fill the memory."""
 _SEVERAL: Final = 2
@@ -40,6 +37,8 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
     query_id: str
     key: str
     """`Query.key`: equal for duplicate queries."""
+    entry: str = ""
+    """What was called, as `module:attribute`."""
     text_key: str = ""
     """`Query.text_key`: equal for what reads the same."""
     unit: str = ""
@@ -53,12 +52,18 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How the candidate's tool calls were answered."""
     versions: dict[Arm, dict[str, str]] = {}
     """By arm (`incumbent`, `rerun`, the candidate's name): what decided the answer."""
+    met: dict[Arm, dict[str, str]] = {}
+    """By arm: models and system prompts that its run met, where nobody names its version."""
     salt: str = ""
     bucket: float = 0.0
     live_writes: int = 0
     incumbent_failed: bool = False
     candidate_failed: bool = False
     """Each by its own doing."""
+    failed_again: bool = False
+    """Whether the incumbent's re-run failed by its own doing."""
+    failed_as: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    """Classes of the incumbent's and the candidate's own failure (`harm_failures`)."""
     judged: tuple[str, ...] = ()
     """Ids that the query's labels name."""
     hits: dict[str, tuple[str, ...]] = {}
@@ -80,19 +85,23 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
     writes: WriteComparison | None = None
     """What the candidate wrote beside what was served; None: not compared."""
 
+    @property
+    def faulty(self) -> bool:
+        """Whether the shadow had its part in what the candidate did."""
+        return bool(self.ended or self.unfaithful or not UNFAITHFUL.isdisjoint(self.fidelity))
+
 
 def facts_of(pair: Pair) -> PairFacts:
     """What the verdict must know of a pair."""
-    versions: dict[str, dict[str, str]] = {
-        "incumbent": pair.served.versions,
-        pair.candidate.arm: pair.candidate.versions,
-    }
+    runs = {"incumbent": pair.served, pair.candidate.arm: pair.candidate}
     if pair.rerun is not None:
-        versions["rerun"] = pair.rerun.versions
+        runs["rerun"] = pair.rerun
+    versions = {arm: run.versions for arm, run in runs.items()}
     query, served = pair.query, pair.served
     return PairFacts(
         query_id=query.id,
         key=query.key,
+        entry=query.entry,
         text_key=query.text_key,
         judged=tuple(pair.labels.relevant),
         hits=_ids(pair) if pair.labels.relevant else {},
@@ -102,11 +111,14 @@ def facts_of(pair: Pair) -> PairFacts:
         attributes=attributes_of(query, served),
         fidelity={str(how): count for how, count in pair.candidate.fidelity.items()},
         versions=versions,
+        met={arm: met_by(run) for arm, run in runs.items()},
         salt=query.salt,
         bucket=query.bucket,
         live_writes=pair.candidate.live_writes + (pair.rerun.live_writes if pair.rerun else 0),
         incumbent_failed=served.owner == "incumbent",
         candidate_failed=pair.candidate.owner == "candidate",
+        failed_again=pair.rerun is not None and pair.rerun.owner == "incumbent",
+        failed_as=(classes_of(served), classes_of(pair.candidate)),
         aborted=served.owner == "caller",
         cut_short=served.failed or pair.candidate.failed,
         rerun=pair.rerun is not None,
@@ -137,12 +149,14 @@ def _ids(pair: Pair) -> dict[str, tuple[str, ...]]:
 class Facts:
     """Counts over a batch that the checks of the evidence need; batches add up."""
 
-    versions: dict[str, dict[str, set[str]]] = field(default_factory=dict[str, dict[str, set[str]]])
+    versions: Versions = field(default_factory=Versions)
     fidelity: Counter[str] = field(default_factory=Counter[str])
     unfaithful: Counter[str] = field(default_factory=Counter[str])
     ended: Counter[str] = field(default_factory=Counter[str])
     reruns_ended: Counter[str] = field(default_factory=Counter[str])
     unjudged: Counter[str] = field(default_factory=Counter[str])
+    entries: Counter[str] = field(default_factory=Counter[str])
+    """What was called, and how often."""
     reruns: int = 0
     salts: set[str] = field(default_factory=set[str])
     highest_bucket: float = 0.0
@@ -150,6 +164,7 @@ class Facts:
     incumbent_failed: int = 0
     candidate_failed: int = 0
     aborted: int = 0
+    failures: FailureClasses = field(default_factory=FailureClasses)
     writes: WriteFacts = field(default_factory=WriteFacts)
     latest_lead: float = 0.0
     """Largest number of seconds by which a candidate began before its query was asked."""
@@ -160,15 +175,14 @@ class Facts:
 
     def count(self, facts: PairFacts) -> None:
         """Count one pair."""
-        for arm, versions in facts.versions.items():
-            for name, version in versions.items():
-                self.versions.setdefault(arm, {}).setdefault(name, set()).add(version)
+        self.versions.count(facts.versions, facts.met, facts.asked_at)
         self.fidelity.update(facts.fidelity)
         for counter, names in (
             (self.unfaithful, facts.unfaithful),
             (self.ended, facts.ended),
             (self.reruns_ended, facts.rerun_ended),
             (self.unjudged, facts.unjudged),
+            (self.entries, (facts.entry,) if facts.entry else ()),
         ):
             if names:
                 _count(counter, names)
@@ -181,15 +195,14 @@ class Facts:
         self.live_writes += facts.live_writes
         self.incumbent_failed += facts.incumbent_failed
         self.candidate_failed += facts.candidate_failed
+        self.failures.count(*facts.failed_as)
         self.writes.count(facts.writes, ended=not facts.cut_short)
         if facts.ran_at is not None:
             self.latest_lead = max(self.latest_lead, (facts.asked_at - facts.ran_at).total_seconds())
 
     def merge(self, other: Facts) -> None:
         """Add another batch's counts."""
-        for arm, versions in other.versions.items():
-            for name, values in versions.items():
-                self.versions.setdefault(arm, {}).setdefault(name, set()).update(values)
+        self.versions.merge(other.versions)
         for name in _COUNTERS:
             _count(getattr(self, name), getattr(other, name))
         self.salts |= other.salts
@@ -197,6 +210,7 @@ class Facts:
         _keep_two(self.texts, other.texts)
         self.labelled.merge(other.labelled)
         self.highest_bucket = max(self.highest_bucket, other.highest_bucket)
+        self.failures.merge(other.failures)
         self.writes.merge(other.writes)
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -205,11 +219,12 @@ class Facts:
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {
-            "versions": {arm: {name: sorted(seen) for name, seen in by.items()} for arm, by in self.versions.items()},
+            "versions": self.versions.to_state(),
             "counters": {name: dict(getattr(self, name)) for name in _COUNTERS},
             "salts": sorted(self.salts),
             "units": sorted(self.units),
             "texts": sorted(self.texts),
+            "failures": self.failures.to_state(),
             "writes": self.writes.to_state(),
             "labelled": self.labelled.to_state(),
             "numbers": [getattr(self, name) for name in _NUMBERS],
@@ -217,11 +232,12 @@ class Facts:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
-        self.versions = {arm: {name: set(seen) for name, seen in by.items()} for arm, by in state["versions"].items()}
+        self.versions.restore(state["versions"])
         for name in _COUNTERS:
             setattr(self, name, Counter(state["counters"][name]))
         self.salts = set(state["salts"])
         self.units, self.texts = set(state["units"]), set(state["texts"])
+        self.failures.restore(state["failures"])
         self.writes.restore(state["writes"])
         self.labelled.restore(state["labelled"])
         for name, value in zip(_NUMBERS, state["numbers"], strict=True):
@@ -238,41 +254,3 @@ def _keep_two(values: set[str], more: Iterable[str]) -> None:
         if len(values) == _SEVERAL:
             return
         values.add(value)
-
-
-def length_of(text: str) -> str:
-    """`short` up to 40 characters, `medium` up to 160, `long` up to 640, else `very long`: fixed, so not learned."""
-    return next((name for limit, name in _LENGTHS if len(text) <= limit), "very long")
-
-
-def script_of(text: str) -> str:
-    """The script most letters of the text's beginning are in, as Unicode names it: latin, cyrillic, cjk, arabic, ..."""
-    letters = Counter(
-        unicodedata.name(character, "").split(" ")[0].lower()
-        for character in text[:_SCRIPT_SAMPLE]
-        if character.isalpha()
-    )
-    return letters.most_common(1)[0][0] if letters else "none"
-
-
-def attributes_of(query: Query, served: Observation) -> dict[str, str]:
-    """Attributes by name: the query's plain ones as text, its length, its script, and whether the incumbent failed."""
-    plain: dict[str, Any] = query.attributes
-    named = {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float | bool)}
-    derived = {"length": length_of(query.text), "script": script_of(query.text)}
-    if served.failure is not None:
-        derived["incumbent failed"] = served.failure.step or served.failure.kind
-    return {**derived, **named}
-
-
-def attribute_columns(pairs: Sequence[Mapping[str, str]]) -> dict[str, AttributeColumn]:
-    """A column for each attribute that any pair has."""
-    codes: dict[str, IntArray] = {}
-    values: dict[str, dict[str, int]] = {}
-    for row, attributes in enumerate(pairs):
-        for name, value in attributes.items():
-            if name not in codes:
-                codes[name] = np.full(len(pairs), -1, dtype=np.int64)
-                values[name] = {}
-            codes[name][row] = values[name].setdefault(value, len(values[name]))
-    return {name: AttributeColumn(codes=codes[name], values=tuple(values[name])) for name in codes}

@@ -41,7 +41,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     cap: float | None = None
     """Largest value one query can have where the metric has no range of its own; larger ones count as the cap."""
     critical: bool = False
-    """Decides alone: breaking is judged at the full alpha, not shared with the other gates."""
+    """Breaking is judged at a part of alpha (one half) that only critical gates share, whatever the others show."""
     dry_run: bool = False
     """Shown, but decides nothing."""
     group: str | None = None
@@ -192,7 +192,7 @@ def checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[
             if metric.name in metrics:
                 raise ExperimentError(f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one.")
             metrics[metric.name] = metric
-    metrics.setdefault("writes", Metric(name="writes"))
+    metrics.setdefault("writes", Metric(name="writes", fact_of_run=True))
     for gate in gates:
         if gate.base not in metrics:
             raise UnknownMetricError(gate.base, experiment=experiment, known=metrics)

@@ -9,7 +9,7 @@ against Kayenta's own test cases.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -21,9 +21,11 @@ from shadoweval.evidence.rank_shift import Shift, mid_ranks, shift
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, Decision, GateResult, Verdict
 from shadoweval.verdict.assessment import Assessment
+from shadoweval.verdict.both_ways import effects_on
+from shadoweval.verdict.consistency import consistent
 from shadoweval.verdict.decide import barriers
 from shadoweval.verdict.gates import Gate
-from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.rules import LIVE_UNITS, Rules
 from shadoweval.verdict.soundness import problems
 from shadoweval.verdict.trial import Trial
 
@@ -98,9 +100,13 @@ def by_kayenta(assessment: Assessment, trial: Trial, *, coverage: Coverage, now:
     samples = {name: (c.incumbent.values.tolist(), c.candidate.values.tolist()) for name, c in trial.counts.items()}
     opinion = opinion_of(samples, trial.metrics, trial.gates)
     gates = tuple(_classified(gate, opinion.classifications.get(gate.sentence)) for gate in verdict.gates)
-    unsound = [p.sentence for p in problems(trial, coverage, rules, now=now.timestamp(), candidate=verdict.candidate)]
-    few = () if verdict.units >= rules.min_units else (f"{verdict.units} of at least {rules.min_units} units",)
-    waits = (*few, *barriers(trial, rules))
+    found = problems(trial, coverage, rules, now=now.timestamp(), candidate=verdict.candidate)
+    unsound = [problem.sentence for problem in found]
+    if not verdict.rolls_back:  # which stands on what the faults of the evidence leave
+        gates = _without_fault(gates, {c.gate.sentence for c in trial.claims if effects_on(c, found)})
+    least = rules.min_units or LIVE_UNITS
+    few = () if verdict.units >= least else (f"{verdict.units} of at least {least} units",)
+    waits = (*few, *barriers(trial, rules, coverage))
     decision, why, reasons = _decision(verdict, gates, opinion, problems=unsound, waits=waits)
     paired = () if verdict.decision == decision else (f"The paired evidence alone says {verdict.decision}",)
     added = (*(unsound if decision == "rollback" else ()), *paired, _UNSOUND, *opinion.warnings)
@@ -108,7 +114,17 @@ def by_kayenta(assessment: Assessment, trial: Trial, *, coverage: Coverage, now:
     changed = msgspec.structs.replace(
         verdict, decision=decision, why=why, reasons=reasons, gates=gates, notices=notices
     )
+    if changed.promotes:
+        changed = consistent(changed, trial.metrics)
     return msgspec.structs.replace(assessment, verdict=changed)
+
+
+def _without_fault(gates: Sequence[GateResult], faulty: Collection[str]) -> tuple[GateResult, ...]:
+    """The gates; those that look broken by evidence that is at fault are in error."""
+    return tuple(
+        msgspec.structs.replace(gate, state="error") if gate.state == "broken" and gate.sentence in faulty else gate
+        for gate in gates
+    )
 
 
 def opinion_of(
@@ -152,6 +168,7 @@ def _classified(gate: GateResult, result: Classification | None) -> GateResult:
         state=state,
         reason=f"Kayenta: {result.label}{', ' if result.reason else ''}{result.reason}",
         pairs_needed=None,
+        outlook="",
         method=_METHOD,
         source=_SOURCE,
         details=details,

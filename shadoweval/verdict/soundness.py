@@ -1,7 +1,7 @@
 """Is the evidence sound? Each hole through which a wrong promotion could slip gets a check and a sentence.
 
-A check that finds something makes the verdict hold (error), whatever the gates say for the candidate; it never stops a
-rollback. Every sentence says what was found and how to mend it.
+A check that finds something makes the verdict hold (error), whatever the gates say for the candidate; what it leaves of
+a proven rollback stands in `both_ways`. Every sentence says what was found and how to mend it.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from shadoweval.counters import ALIKE
 from shadoweval.evidence.bets import discordant_log_e
-from shadoweval.evidence.validity import control_log_e, sample_ratio_log_e
+from shadoweval.evidence.validity import control_log_e, sample_ratio_log_e, share_exceeds
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, all_alike
 from shadoweval.records.keys import BY_LABELLED_IDS
-from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems, ended_share
+from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems
+from shadoweval.verdict.doors import NEW_WINDOW
+from shadoweval.verdict.harm import harm_problems
+from shadoweval.verdict.missing import losses
+from shadoweval.verdict.provable import unprovable
+from shadoweval.verdict.releases import named
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.summary import MetricCounts
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.writes import WRITES, self_contradiction
 
-__all__ = ["Problem", "missing_share", "problems"]
+__all__ = ["Problem", "problems"]
 
 _ALARM: Final = math.log(1 / 0.01)
 """What a check's log evidence must reach; with several metrics each needs as many times more, so that all checks of one
@@ -33,9 +37,7 @@ _DOUBLED_SHARE: Final = 0.25
 _FEW: Final = 20
 _GAP: Final = 0.01
 _ERRING: Final = 0.05
-
-
-_NOT_LOST_LATER: Final = frozenset({"aborted", "killed"})
+_NAMED: Final = 5
 
 
 def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, candidate: str) -> tuple[Problem, ...]:
@@ -44,9 +46,12 @@ def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, cand
         *_traffic(trial, coverage, rules),
         *conduct_problems(trial, rules),
         *_clock(trial, rules, now=now),
+        *_pipelines(trial),
         *_versions(trial, candidate),
         *_scores(trial),
+        *unprovable(trial, trial.probes),
         *_controls(trial),
+        *harm_problems(trial, rules),
     )
 
 
@@ -59,15 +64,15 @@ def _traffic(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Problem
             f"whether a worker runs; not mirrored: {dict(coverage.not_mirrored)}, failed: {dict(coverage.failed)}.",
         )
         return
-    missing = missing_share(coverage)
-    if missing > 1 - rules.min_coverage:
-        losses = _lost(coverage) | coverage.failed
-        worst = max(losses.items(), key=lambda loss: loss[1])
+    lost = losses(coverage)
+    sampled = lost.total() + coverage.paired
+    if share_exceeds(lost.total(), sampled, 1 - rules.min_coverage):
+        worst = lost.most_common(1)[0]
         yield Problem(
             name="coverage",
-            sentence=f"Only {1 - missing:.1%} of the sampled queries became pairs, at least {rules.min_coverage:.0%} "
-            f"must; the most common loss is {worst[0]!r} ({worst[1]}). The lost ones may be the hard ones: mend that, "
-            "then start a new window.",
+            sentence=f"Only {coverage.paired / sampled:.1%} of the sampled queries became pairs, at least "
+            f"{rules.min_coverage:.0%} must; the most common loss is {worst[0]!r} ({worst[1]}). The lost ones may "
+            f"be the hard ones: mend that, then start a new window {NEW_WINDOW}.",
         )
     if coverage.gap > max(10, _GAP * coverage.eligible):
         yield Problem(
@@ -90,7 +95,7 @@ def _sampling(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Proble
         yield Problem(
             name="salt",
             sentence=f"Queries were sampled under {len(trial.facts.salts)} salts: the flag changed who is mirrored in "
-            "mid-run. Start a new window after the change.",
+            f"mid-run. Start a new window after the change {NEW_WINDOW}.",
         )
     if rules.share is None:
         return
@@ -98,9 +103,11 @@ def _sampling(trial: Trial, coverage: Coverage, rules: Rules) -> Iterator[Proble
         yield Problem(
             name="flag",
             sentence=f"A unit at bucket {trial.facts.highest_bucket:.4f} was mirrored although only those below "
-            f"{rules.share:g} should be: the share was changed to and fro. Start a new window with one share.",
+            f"{rules.share:g} should be: the share was changed to and fro. Start a new window with one share "
+            f"{NEW_WINDOW}.",
         )
-    sent = coverage.mirrored + sum(_lost(coverage).values())
+    lost = losses(coverage) - Counter(coverage.failed)
+    sent = coverage.mirrored + lost.total() - lost["unaccounted for"]
     offered = sent + coverage.not_mirrored.get("not_sampled", 0) + coverage.not_mirrored.get("control", 0)
     # Units are sampled, not queries: where some ask many, the share of the queries varies by itself.
     if rules.share < 1 and offered and not trial.grouped and sample_ratio_log_e(sent, offered, rules.share) >= _ALARM:
@@ -116,7 +123,8 @@ def _clock(trial: Trial, rules: Rules, *, now: float) -> Iterator[Problem]:
         yield Problem(
             name="order",
             sentence=f"{trial.disordered} pairs came before an older one. Pairs must be judged in query order, or slow "
-            "ones are left out at each look; a clock that was set back does the same. Start a new window.",
+            "ones are left out at each look; a clock that was set back does the same. Start a new window "
+            f"{NEW_WINDOW}.",
         )
     if trial.pairs and trial.last_asked > now + _FUTURE:
         yield Problem(
@@ -137,19 +145,32 @@ def _clock(trial: Trial, rules: Rules, *, now: float) -> Iterator[Problem]:
         )
 
 
+def _pipelines(trial: Trial) -> Iterator[Problem]:
+    """Several functions under one name: a candidate can stand in for one of them, and fails at the others."""
+    called = trial.facts.entries
+    named = [entry for entry, n in called.most_common(_NAMED) if n > _GAP * trial.pairs]
+    if len(named) > 1:
+        yield Problem(
+            name="pipelines",
+            sentence=f"Several pipelines are mirrored under one name: {', '.join(f'{e} ({called[e]})' for e in named)}."
+            " Give each an Experiment of its own; where all are one pipeline, mirror it where they meet, or say so: "
+            f"Mirror(..., entry={named[0]!r}). Then start a new window {NEW_WINDOW}.",
+        )
+
+
 def _versions(trial: Trial, candidate: str) -> Iterator[Problem]:
     versions = trial.facts.versions
-    for arm, by_name in sorted(versions.items()):
-        for name, seen in sorted(by_name.items()):
-            if len(seen) > 1:
-                yield Problem(
-                    name="version",
-                    sentence=f"{name!r} of {'the ' if arm != candidate else ''}{arm!r} changed in mid-run: "
-                    f"{', '.join(sorted(map(repr, seen)))}. These are two trials: start a new window at the change.",
-                )
-    for name, again in sorted(versions.get("rerun", {}).items()):
-        served = versions.get("incumbent", {}).get(name, again)
-        if served != again and len(served) == len(again) == 1:
+    for arm, name, seen in versions:
+        if len(seen) > 1:
+            yield Problem(
+                name="version",
+                sentence=f"{named(arm, name, candidate)} changed in mid-run: {', '.join(sorted(map(repr, seen)))}. "
+                "Run one release at a time; a new window begins by itself once the newest alone has answered for a "
+                "while.",
+            )
+    for _, name, again in (each for each in versions if each[0] == "rerun"):
+        served = versions.of("incumbent", name) or again.keys()
+        if served != again.keys() and len(served) == len(again) == 1:
             yield Problem(
                 name="rerun_version",
                 sentence=f"The incumbent was served with {name} {', '.join(served)!r} but run again with "
@@ -165,7 +186,7 @@ def _scores(trial: Trial) -> Iterator[Problem]:
         if gates:
             if metric.name.partition("@")[0] in BY_LABELLED_IDS:
                 for _arm, sentence in trial.facts.labelled.unknown():
-                    yield Problem(name="unknown_ids", metric=metric.name, sentence=sentence, void=True)
+                    yield Problem(name="unknown_ids", metric=metric.name, sentence=sentence)
             compared = any(gate.compares for gate in gates)
             yield from _of_metric(metric, trial.counts[metric.name], compared=compared, metrics=len(trial.metrics))
 
@@ -181,7 +202,8 @@ def _of_metric(metric: Metric, counts: MetricCounts, *, compared: bool, metrics:
             name="missing_metric",
             metric=name,
             sentence=f"{name} has no pair with {'a score for both arms' if compared else 'a score'}: "
-            f"{reasons or 'no scorer made it'}. Mend the scorer, or take the gate out if it can't be measured here.",
+            f"{reasons or 'no scorer made it'}. So it proves nothing: mend the scorer, or take the gate out if it "
+            "can't be measured here.",
         )
         return
     if len(counts.versions) > 1:
@@ -237,20 +259,3 @@ def _controls(trial: Trial) -> Iterator[Problem]:
                 f"(n={mean.n}): the comparison is biased before any candidate comes in. Look for a judge that prefers "
                 "a position, a cache, or a world that changed in between.",
             )
-
-
-def missing_share(coverage: Coverage, trial: Trial | None = None) -> float:
-    """Share of the sampled queries that have no pair, for reasons that no candidate caused.
-
-    With the `trial` of the pairs, those that the shadow ended are missing as well.
-    """
-    before = sum(_lost(coverage).values())
-    failed = sum(n for reason, n in coverage.failed.items() if reason not in _NOT_LOST_LATER)
-    sampled = before + failed + coverage.paired
-    missing = (before + failed) / sampled if sampled else 0.0
-    return missing if trial is None else missing + (1 - missing) * ended_share(trial)
-
-
-def _lost(coverage: Coverage) -> dict[str, int]:
-    """Sampled queries that were lost on the way to the worker, by reason."""
-    return {reason: n for reason, n in coverage.not_mirrored.items() if reason not in ALIKE}

@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from shadoweval.evidence.histbet import HistBet
-from shadoweval.evidence.inputs import FloatArray
+from shadoweval.evidence.inputs import BoolArray, FloatArray
 from shadoweval.evidence.looks import Looks
+from shadoweval.evidence.states import pack_column, unpack_column
 from shadoweval.evidence.variables import Difference, Variable
 from shadoweval.protocols import Metric
 from shadoweval.records import MetricSummary
@@ -55,11 +56,23 @@ class ThinnedSample:
 
     def to_state(self) -> Mapping[str, Any]:
         """All of it as plain values."""
-        return {"values": self.values.tolist(), "stride": self._stride, "n": self.n}
+        return {"values": pack_column(self.values), "stride": self._stride, "n": self.n}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
-        self.values, self._stride, self.n = np.array(state["values"]), state["stride"], state["n"]
+        self.values, self._stride, self.n = unpack_column(state["values"], np.float64), state["stride"], state["n"]
+
+
+_COUNTS: Final = (
+    "both",
+    "only_incumbent",
+    "only_candidate",
+    "candidate_scored",
+    "neither",
+    "informative",
+    "own_informative",
+    "pairs",
+)
 
 
 @dataclass(slots=True)
@@ -76,6 +89,13 @@ class MetricCounts:
     only_candidate: int = 0
     """Pairs in which the incumbent alone has none although it ran."""
     candidate_scored: int = 0
+    neither: int = 0
+    """Pairs in which no arm has a score although both ran."""
+    informative: int = 0
+    """Pairs without both scores for a reason that may lie in the answer."""
+    own_informative: int = 0
+    """Pairs without the candidate's score for such a reason."""
+    pairs: int = 0
     unscored: Counter[str] = field(default_factory=Counter[str])
     versions: set[str] = field(default_factory=set[str])
 
@@ -90,9 +110,28 @@ class MetricCounts:
         ran = np.ones(both.size, dtype=np.bool_) if scores.missing_by_design is None else ~scores.missing_by_design
         self.only_incumbent += int((scores.incumbent_scored & ~scores.candidate_scored).sum())
         self.only_candidate += int((scores.candidate_scored & ~scores.incumbent_scored & ran).sum())
+        self._count_missing(scores, ran)
         self.candidate_scored += int(scores.candidate_scored.sum())
         self.unscored.update(scores.unscored)
         self.versions |= scores.versions
+
+    def _count_missing(self, scores: ScoreColumns, ran: BoolArray) -> None:
+        nothing = np.zeros(ran.size, dtype=np.bool_)
+        incumbents, candidates = scores.uninformative or (nothing, nothing)
+        self.pairs += ran.size
+        self.neither += int((~scores.incumbent_scored & ~scores.candidate_scored & ran).sum())
+        self.informative += int((~scores.both & ran & ~incumbents & ~candidates).sum())
+        self.own_informative += int((~scores.candidate_scored & ~candidates).sum())
+
+    def missing(self, *, compared: bool) -> dict[str, int]:
+        """Pairs that lack a score, by what is lacking, as `GateResult.missing`; `compared`: both arms are asked for."""
+        if not compared:
+            lacking = self.pairs - self.candidate_scored
+            counts = {"candidate": lacking, "may lie in the answer": self.own_informative}
+            return counts | {"scored": self.candidate_scored} if lacking else {}
+        lacking = self.neither + self.only_incumbent + self.only_candidate
+        counts = {"both arms": self.neither, "candidate": self.only_incumbent, "incumbent": self.only_candidate}
+        return counts | {"may lie in the answer": self.informative, "scored": self.both} if lacking else {}
 
     @property
     def means(self) -> tuple[float, float] | None:
@@ -105,7 +144,7 @@ class MetricCounts:
             "incumbent": self.incumbent.to_state(),
             "candidate": self.candidate.to_state(),
             "sums": [self.incumbent_sum, self.candidate_sum],
-            "counts": [self.both, self.only_incumbent, self.only_candidate, self.candidate_scored],
+            "counts": [getattr(self, name) for name in _COUNTS],
             "unscored": dict(self.unscored),
             "versions": sorted(self.versions),
         }
@@ -115,7 +154,8 @@ class MetricCounts:
         self.incumbent.restore(state["incumbent"])
         self.candidate.restore(state["candidate"])
         self.incumbent_sum, self.candidate_sum = state["sums"]
-        self.both, self.only_incumbent, self.only_candidate, self.candidate_scored = state["counts"]
+        for name, count in zip(_COUNTS, state["counts"], strict=True):
+            setattr(self, name, count)
         self.unscored, self.versions = Counter(state["unscored"]), set(state["versions"])
 
 
@@ -141,7 +181,9 @@ def summary_of(
     lower = upper = None
     if isinstance(contrast, Difference) and contrast.mean.n:
         low, high = contrast.scale.span()
-        lower, upper = (looks.bound(contrast.mean, alpha / 2, edge) * (high - low) for edge in ("lower", "upper"))
+        lower, upper = (looks.bound(contrast.mean, alpha / 2, edge) for edge in ("lower", "upper"))
+        lower, upper = contrast.traffic.widened(lower, upper, below=alpha / 2, above=alpha / 2)
+        lower, upper = lower * (high - low), upper * (high - low)
     return MetricSummary(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,

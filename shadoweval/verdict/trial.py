@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -10,23 +11,29 @@ from typing import Any, Final
 import numpy as np
 
 from shadoweval.errors import ExperimentError
-from shadoweval.evidence.inputs import BoolArray, FloatArray, IdArray, IntArray
-from shadoweval.evidence.sessions import SeenIds, Sessions, Units
-from shadoweval.evidence.slices import SliceEvidence
-from shadoweval.evidence.variables import Noise, Scores, Variable
+from shadoweval.evidence.inputs import IdArray
+from shadoweval.evidence.variables import Noise
 from shadoweval.protocols import Metric
-from shadoweval.verdict.claims import Claim, claim_of, contrast_of, scale_of, watch_for_decay
+from shadoweval.verdict.claims import contrast_of, scale_of
 from shadoweval.verdict.columns import Columns, ScoredPair, columns_of, sound
 from shadoweval.verdict.facts import Facts
 from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.hours import Hours
+from shadoweval.verdict.lately import watch_for_decay
+from shadoweval.verdict.outages import Outages
+from shadoweval.verdict.probe_count import ProbeCount
+from shadoweval.verdict.representative import Representative
+from shadoweval.verdict.sides import Side, SideName, Sides, claims_of, count_ratios
 from shadoweval.verdict.summary import MetricCounts, count_scores
+from shadoweval.verdict.unit_evidence import UnitEvidence
+from shadoweval.verdict.writes import WRITES
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 5
+STATE_VERSION: Final = 19
 """Of what `Trial.to_state` writes."""
 
-_PORTION: Final = 20_000
+_PORTION: Final = 2_000
 """Pairs taken in at once, so that a million pairs need little memory."""
 
 _DOUBLE_WITHIN: Final = 1.0
@@ -36,29 +43,53 @@ _DOUBLE_WITHIN: Final = 1.0
 class Trial:
     """The evidence about one candidate. Feeding pairs one by one, in batches or all at once gives the same.
 
+    Args:
+        metrics: What is scored.
+        gates: What must hold.
+        visits: Whether all clusters of a unit count for the gates (`Rules.population`), and not its first alone.
+
     Raises:
         ExperimentError: a gate can't be decided with these metrics.
     """
 
-    def __init__(self, metrics: Sequence[Metric], gates: Sequence[Gate]) -> None:
+    def __init__(self, metrics: Sequence[Metric], gates: Sequence[Gate], *, visits: bool = False) -> None:
         if len({metric.name for metric in metrics}) < len(metrics):
             raise ExperimentError(f"Two scorers make a metric of the same name: {sorted(m.name for m in metrics)}.")
         self.metrics, self.gates = tuple(metrics), tuple(gates)
         self.contrasts = {metric.name: contrast_of(metric) for metric in metrics}
         self.noises = {metric.name: Noise(scale_of(metric)) for metric in metrics if not metric.like_with_like}
-        self.claims: tuple[Claim, ...] = tuple(claim_of(g, metrics, contrasts=self.contrasts) for g in gates)
-        self.watched = watch_for_decay(self.claims)
+        self.claims = claims_of(gates, metrics, contrasts=self.contrasts, visits=visits)
+        self.ungated = {metric.name for metric in metrics} - {gate.base for gate in gates}
+        unasked = {metric: self.contrasts[metric.name] for metric in metrics if metric.name in self.ungated}
+        for metric, contrast in unasked.items():
+            contrast.watch_returning(every_pair=metric.fact_of_run)
+        facts = {metric.name: each for metric, each in unasked.items() if metric.fact_of_run and metric.name != WRITES}
+        self.watched = watch_for_decay(self.claims, facts)
         owned = [(claim.metric.name, variable) for claim in self.claims for variable in claim.variables]
         named = [*self.contrasts.items(), *self.noises.items(), *owned]
-        self._variables: dict[Variable, str] = {variable: metric for metric, variable in named}
+        self._evidence = UnitEvidence({variable: metric for metric, variable in named}, sliced=self.contrasts)
+        self.slices = self._evidence.slices
         self.counts = {metric.name: MetricCounts() for metric in metrics}
         self.facts = Facts()
-        self.slices = SliceEvidence()
-        self._keys = SeenIds()
-        self._sessions = Sessions(sum(len(variable.means) for variable in self._variables), 1)
-        self.pairs = self.distinct = self.grouped = self.disordered = self.doubled = 0
+        self.hours = Hours()
+        self.outages = Outages()
+        self.representative = Representative(sorted({gate.base for gate in gates}))
+        self.probes: Mapping[str, ProbeCount] = {}
+        """What probes of a metric came to; whoever scores the pairs owns and keeps them."""
+        self.grouped = self.disordered = self.doubled = 0
         self.first_asked = self.last_asked = 0.0
         self._last_row: tuple[int, int] = (0, 0)
+        self._sides = Sides(self.metrics, self.gates, visits=visits)
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs."""
+        return self._evidence.pairs
+
+    @property
+    def distinct(self) -> int:
+        """How many different queries."""
+        return self._evidence.distinct
 
     def add_pairs(self, pairs: Iterable[ScoredPair]) -> None:
         """Take in pairs in query order, in batches of their own."""
@@ -69,68 +100,21 @@ class Trial:
     def add(self, columns: Columns) -> None:
         """Take in a batch, later than all before."""
         self.facts.merge(columns.facts)
-        n = columns.asked_at.size
-        if not n:
+        if not columns.n:
             return
+        columns = dataclasses.replace(columns, scores=sound(columns.scores, self.metrics, columns.n))
+        columns = self.outages.without_credit(columns, self.metrics)
+        self._sides.add(columns, self._evidence, self.claims)
         self._look_at_order(columns)
-        judged = sound(columns.scores, self.metrics, n)
-        count_scores(self.counts, judged)
-        first = self._keys.first_time(columns.key)
-        profiles = self.slices.profiles(columns.attributes, n)
-        scores: Mapping[str, Scores] = judged
-        if not first.all():
-            scores, profiles = {name: each.of(first) for name, each in judged.items()}, profiles[first]
-        for claim in self.claims:
-            if claim.ratio is not None:
-                own = scores[claim.metric.name]
-                claim.ratio.extend(own.incumbent[own.both], own.candidate[own.both])
-        self.pairs += n
-        self.distinct += int(first.sum())
+        count_scores(self.counts, columns.scores)
+        self.representative.count(columns.scores, columns.attributes)
+        count_ratios(self.claims, columns)
         self.grouped += int((~columns.alone).sum())
-        self._count(columns, first, scores=scores, profiles=profiles)
-
-    def _count(self, columns: Columns, first: BoolArray, *, scores: Mapping[str, Scores], profiles: IntArray) -> None:
-        """Count distinct pairs: those that stand alone at once, the others when their session is over."""
-        alone = columns.alone[first]
-        sums: list[FloatArray] = []
-        counts: list[IntArray] = []
-        contrasts: dict[str, FloatArray] = {}
-        profiles_of: dict[str, IntArray] = {}
-        for variable, metric in self._variables.items():
-            values, known = variable.add(scores[metric], alone)
-            if variable is self.contrasts[metric]:
-                singly = slice(None) if known.all() and alone.all() else known & alone
-                contrasts[metric], profiles_of[metric] = values[0, singly], profiles[singly]
-            if self.grouped:
-                sums += [np.where(known, row, 0.0)[~alone] for row in values]
-                counts += [known[~alone].astype(np.int64)] * len(values)
-        self.slices.add(contrasts, profiles_of)
-        if self.grouped:
-            units = self._sessions.add(
-                columns.cluster[first][~alone],
-                columns.asked_at[first][~alone],
-                pairs=Units(sums=np.array(sums), counts=np.array(counts), codes=profiles[np.newaxis, ~alone]),
-                newest=self.last_asked,
-            )
-            self._count_units(units)
-
-    def _count_units(self, units: Units) -> None:
-        row = 0
-        contrasts: dict[str, FloatArray] = {}
-        profiles: dict[str, IntArray] = {}
-        for variable, metric in self._variables.items():
-            rows = slice(row, row + len(variable.means))
-            row = rows.stop
-            has = units.counts[rows.start] > 0
-            if has.any():
-                means = variable.add_units(units.sums[rows, has], units.counts[rows.start, has])
-                if variable is self.contrasts[metric]:
-                    contrasts[metric], profiles[metric] = means[0], units.codes[0, has]
-        if contrasts:
-            self.slices.add(contrasts, profiles)
+        self._evidence.add(columns, columns.scores)
 
     def _look_at_order(self, columns: Columns) -> None:
         asked, key, cluster = columns.asked_at, columns.key, columns.cluster
+        self.hours.add(asked)
         if not self.pairs:
             self.first_asked = float(asked[0])
         before = float(asked[0]) if not self.pairs else self.last_asked
@@ -144,33 +128,44 @@ class Trial:
         self.last_asked = max(before, float(asked.max()))
         self._last_row = int(key[-1]), int(cluster[-1])
 
+    @property
+    def largest_share(self) -> float:
+        """Share of the pairs in complete clusters that one unit brought."""
+        return self._evidence.most_pairs / self.pairs if self.pairs else 0.0
+
     def end_sessions(self) -> None:
-        """Count the sessions that are still open as they stand: no more pairs will come."""
-        self._count_units(self._sessions.unfinished())
+        """Count the clusters that are still open as they stand: no more pairs will come."""
+        self._evidence.end_sessions()
+        self._sides.end_sessions()
+
+    def side(self, name: SideName) -> Side | None:
+        """The evidence of the pairs free of the shadow's faults, or against the re-run; None: there is none."""
+        return self._sides.trials.get(name)
 
     def closed(self) -> Trial:
         """This trial if no more pairs came; a copy where sessions are still open."""
-        if not self._sessions.unfinished().sums.size:
+        if not self._evidence.unfinished:
             return self
         ended = copy.deepcopy(self)
         ended.end_sessions()
         return ended
 
     def to_state(self) -> dict[str, Any]:
-        """All of it as plain values (JSON, msgpack): some 4 kB a gate and 8 bytes a distinct query or session."""
+        """All of it as plain values (msgpack): some 4 kB a gate and view, 8 bytes a query or unit."""
         return {
             "v": STATE_VERSION,
             "gates": [gate.sentence for gate in self.gates],
-            "variables": [variable.to_state() for variable in self._variables],
+            "evidence": self._evidence.to_state(),
             "ratios": [None if claim.ratio is None else claim.ratio.to_state() for claim in self.claims],
             "metrics": {name: counts.to_state() for name, counts in self.counts.items()},
             "facts": self.facts.to_state(),
-            "slices": self.slices.to_state(),
-            "keys": self._keys.array.tolist(),
-            "sessions": self._sessions.to_state(),
-            "counts": [self.pairs, self.distinct, self.grouped, self.disordered, self.doubled],
+            "hours": self.hours.to_state(),
+            "outages": self.outages.to_state(),
+            "representative": self.representative.to_state(),
+            "counts": [self.grouped, self.disordered, self.doubled],
             "asked": [self.first_asked, self.last_asked],
             "last_row": list(self._last_row),
+            "sides": self._sides.to_state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -180,23 +175,22 @@ class Trial:
             ExperimentError: it had other gates; evidence gathered for one question does not answer another.
         """
         gates = [gate.sentence for gate in self.gates]
-        same = state.get("v") == STATE_VERSION and state.get("gates") == gates
-        if not same or len(state["variables"]) != len(self._variables):
+        if state.get("v") != STATE_VERSION or state.get("gates") != gates or set(state["metrics"]) != set(self.counts):
             raise ExperimentError(f"This evidence was gathered for {state.get('gates')}, not for {gates}. Start anew.")
-        for variable, gathered in zip(self._variables, state["variables"], strict=True):
-            variable.restore(gathered)
+        self._evidence.restore(state["evidence"])
         for claim, ratio in zip(self.claims, state["ratios"], strict=True):
             if claim.ratio is not None:
                 claim.ratio.restore(ratio)
         for name, counts in self.counts.items():
             counts.restore(state["metrics"][name])
         self.facts.restore(state["facts"])
-        self.slices.restore(state["slices"])
-        self._keys = SeenIds(np.array(state["keys"], dtype=np.uint64))
-        self._sessions.restore(state["sessions"])
-        self.pairs, self.distinct, self.grouped, self.disordered, self.doubled = state["counts"]
+        self.hours.restore(state["hours"])
+        self.outages.restore(state["outages"])
+        self.representative.restore(state["representative"])
+        self.grouped, self.disordered, self.doubled = state["counts"]
         self.first_asked, self.last_asked = state["asked"]
         self._last_row = state["last_row"][0], state["last_row"][1]
+        self._sides.restore(state["sides"])
 
 
 def _shifted(ids: IdArray, before: int) -> IdArray:

@@ -11,11 +11,11 @@ from shadoweval.records import WriteComparison
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.rules import Rules
 
-__all__ = ["WRITES", "WriteFacts", "doubtful_writes", "notice_of_writes", "self_contradiction"]
+__all__ = ["JUDGING", "WRITES", "WriteFacts", "doubtful_writes", "notice_of_writes", "self_contradiction"]
 
 WRITES: Final = "writes"
 """The metric that compares the candidate's writes with what was served."""
-_JUDGING: Final = frozenset({WRITES, "writes_f1"})
+JUDGING: Final = frozenset({WRITES, "writes_f1"})
 """Metrics that judge writes."""
 _KINDS: Final = 50
 _SHOWN: Final = 5
@@ -83,7 +83,7 @@ class WriteFacts:
 
 def doubtful_writes(facts: WriteFacts, gates: Sequence[Gate], rules: Rules) -> str:
     """Why nothing can be promoted as far as writes go; empty: nothing stands in the way."""
-    judging = [gate.base for gate in gates if gate.base in _JUDGING and not gate.dry_run]
+    judging = [gate.base for gate in gates if gate.base in JUDGING and not gate.dry_run]
     if not facts.pairs or not gates or rules.writes == "waived":
         return ""
     if not judging:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,6 +16,8 @@ from typing import Final
 
 from shadoweval.clock import Clock, Seconds, utc_now
 from shadoweval.experiment import Experiment
+from shadoweval.logs import logger
+from shadoweval.private import replace_private
 from shadoweval.records import Arm
 from shadoweval.traffic.gauges import Backlog, Throttling
 from shadoweval.traffic.kill_audit import KillAuditor
@@ -24,7 +25,7 @@ from shadoweval.transport.spool import CAP_BYTES, weight
 
 __all__ = ["Monitor", "read_processes"]
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 _SELFTEST_EVERY: Final = 60.0
 _BACKLOG_EVERY: Final = 5.0
 
@@ -85,9 +86,7 @@ class Monitor:
 def write_processes(folder: Path, name: str, processes: Mapping[Arm, Sequence[str]]) -> None:
     """Keep what a worker says about the processes of each arm."""
     path = folder / f"processes-{name}.json"
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(processes), encoding="utf-8")
-    fresh.replace(path)
+    replace_private(path, json.dumps(processes).encode())
 
 
 def read_processes(folder: Path, name: str) -> dict[Arm, list[str]]:

@@ -18,11 +18,13 @@ import msgspec
 from shadoweval.checks import checked_instance
 from shadoweval.errors import ExperimentError, SettingsError, TargetError, closest
 from shadoweval.experiment import Experiment
+from shadoweval.private import checked_home, private_folder
 from shadoweval.records import Arm
 
 if TYPE_CHECKING:
     from shadoweval.candidate.guard import GuardPolicy
     from shadoweval.candidate.pool import CandidatePool
+    from shadoweval.candidate.rates import RateLimit
     from shadoweval.candidate.sandbox import Sandbox
     from shadoweval.store import SqlStore
     from shadoweval.transport import SpoolReceiver
@@ -38,11 +40,11 @@ def exclusive(folder: Path, name: str) -> Generator[None]:
     """Hold the lock `folder/name`, which one process of this host can hold at a time; it dies with the process.
 
     Raises:
-        SettingsError: another process holds it; the message says which.
+        SettingsError: another process holds it; the message says which. Or others may write into the folder.
     """
     from shadoweval.transport.locks import sole  # noqa: PLC0415 - see the module's docstring
 
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(checked_home(folder))
     path = folder / name
     descriptor = sole(path)
     if descriptor is None:
@@ -92,8 +94,9 @@ def open_store(experiment: Experiment) -> SqlStore:
     checked_instance("open_store(experiment)", experiment, Experiment, mend=_OBJECT)
     from shadoweval.store import SqlStore  # noqa: PLC0415 - see the module's docstring
 
+    home = checked_home(experiment.settings.folder)
     if experiment.settings.store_url.startswith("sqlite:"):
-        experiment.settings.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(home)
     return SqlStore(experiment.settings.store_url)
 
 
@@ -102,17 +105,23 @@ def open_receiver(experiment: Experiment) -> SpoolReceiver:
     checked_instance("open_receiver(experiment)", experiment, Experiment, mend=_OBJECT)
     from shadoweval.transport import SpoolReceiver  # noqa: PLC0415 - see the module's docstring
 
+    checked_home(experiment.settings.folder)
     return SpoolReceiver(experiment.spool)
 
 
-def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: int = 1) -> CandidatePool:
+def candidate_pool(
+    experiment: Experiment, *, arms: Sequence[Arm], processes: int = 1, store: SqlStore | None = None
+) -> CandidatePool:
     """A pool of the named arms, to be entered. Arms without a target are run by their query's `entry`.
+
+    `store` is where `Sandbox(rate=...)` is held over all workers; without one it is not.
 
     Raises:
         UnknownCandidateError: an arm that the experiment does not have.
     """
     from shadoweval.candidate.pool import CandidatePool  # noqa: PLC0415 - see the module's docstring
 
+    switch = experiment.admission.switch
     return CandidatePool(
         {arm: experiment.target(arm) for arm in arms},
         limits=experiment.sandbox.limits,
@@ -123,7 +132,22 @@ def candidate_pool(experiment: Experiment, *, arms: Sequence[Arm], processes: in
         extract=experiment.outcome,
         failures=experiment.failures,
         hit_id=experiment.hit_id,
+        mcp=experiment.sandbox.mcp,
+        rate=_rate_limit(experiment, store),
+        killed=lambda: switch.reason() is not None,
+        outside=("shadoweval.worker.kill_files", switch.experiment, str(switch.home)),
     )
+
+
+def _rate_limit(experiment: Experiment, store: SqlStore | None) -> RateLimit | None:
+    if store is None or not experiment.sandbox.rate:
+        return None
+    from shadoweval.candidate.rates import LONGEST_WAIT, RateLimit  # noqa: PLC0415 - see the module's docstring
+
+    def reserve(endpoint: str, seconds: float) -> float:
+        return store.reserve(experiment.name, endpoint, seconds=seconds, longest=LONGEST_WAIT)
+
+    return RateLimit(experiment.sandbox.rate, reserve)
 
 
 def _policy(sandbox: Sandbox) -> GuardPolicy:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from shadoweval.clock import Clock, Seconds, parse_span, utc_now
 from shadoweval.experiment import Experiment
+from shadoweval.logs import logger
 from shadoweval.transport.receiver import wipe_settled
 from shadoweval.worker.ingestion import Ingestion
 from shadoweval.worker.opening import open_receiver
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Retention", "erase_unit", "purge_before", "retention_of"]
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _EVERY: Final = 3600.0
 

@@ -9,7 +9,6 @@ exported; it stays in the store.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shadoweval._optional import require
 from shadoweval.errors import MissingExtraError
+from shadoweval.logs import logger
 from shadoweval.records import Envelope, Observation, Query, Step, ToolCall
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["exporting"]
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _OPERATION: Final = "gen_ai.operation.name"
 _OPERATIONS: Final = {"model": "chat", "retrieval": "retrieval", "tool": "execute_tool"}

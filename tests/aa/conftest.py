@@ -19,6 +19,7 @@ import asyncio
 import importlib
 import inspect
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -26,11 +27,13 @@ import pytest
 
 from shadoweval import Experiment, Settings, evaluate, no_worse
 from shadoweval.codec import freeze
+from shadoweval.errors import UncopyableError
 from shadoweval.records import INCUMBENT
 from shadoweval.reporting.html import report
 from shadoweval.scoring import errors, overlap, tool_success
 from shadoweval.store import SqlStore
 from shadoweval.transport import SpoolReceiver
+from shadoweval.transport.waiting import waiting
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import candidate_pool
 
@@ -100,10 +103,12 @@ class Shadowed:
             **row.options,
         )
         serve(row, row.mount(self.experiment.mirror(control=0.0, **row.mirroring), row.pipeline))
-        self.counts = {name: count for name, count in self.experiment._counted().items() if count}
+        self.counts = {name: count for name, count in self.experiment._outlet.counts().items() if count}
+        arrived = time.monotonic() + 60
+        while waiting(self.experiment.spool).frames < self.counts.get("mirrored", 0) and time.monotonic() < arrived:
+            time.sleep(0.01)  # its collector is a process of its own, which may just be starting
         with SqlStore(f"sqlite:///{folder}/shadow.db") as store:
-            if self.experiment.spool.exists():
-                asyncio.run(self._work(store))
+            asyncio.run(self._work(store))
             self.pairs = list(store.pairs("aa", ARM))
             self.evaluation = evaluate(self.experiment, store=store)
         self.html = report(self.evaluation, folder / "aa.html").read_text(encoding="utf-8")
@@ -160,12 +165,30 @@ def _outcome(read):
     return lambda observation: observation.outcome and read(observation.outcome)
 
 
+def _frozen(value):
+    try:
+        return freeze(value)
+    except UncopyableError:  # what a tool gave is recorded however deep it is nested
+        return repr(value)
+
+
 def _calls(seen):
     """Calls, of a run that failed too, in no order, since those of threads end as they like."""
     return Counter(
-        (call.name, freeze(call.arguments), freeze(call.result), call.error, call.effect, call.occurrence)
+        (call.name, _frozen(call.arguments), _frozen(call.result), call.error, call.effect, call.occurrence)
         for call in seen.tool_calls
     )
+
+
+def _own_steps(steps):
+    """Without what another agent did whose work was the result of a tool: a shadow has the result, and its calls."""
+    of = {step.index: step for step in steps}
+
+    def within_a_tool(step):
+        above = of.get(step.parent)
+        return above is not None and (above.kind == "tool" or within_a_tool(above))
+
+    return [step for step in steps if step.kind == "tool" or not within_a_tool(step)]
 
 
 ASPECTS = {
@@ -175,5 +198,5 @@ ASPECTS = {
     "chunks": _outcome(lambda outcome: outcome.chunks),
     "hits": _outcome(lambda outcome: outcome.hits),
     "tool calls": _calls,
-    "steps": lambda seen: Counter((step.kind, step.name, step.error) for step in seen.steps),
+    "steps": lambda seen: Counter((step.kind, step.name, step.error) for step in _own_steps(seen.steps)),
 }

@@ -3,14 +3,17 @@
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 api = pytest.importorskip("openfeature.api")
 
-from openfeature.exception import FlagNotFoundError  # noqa: E402
+from openfeature.event import ProviderEvent, ProviderEventDetails  # noqa: E402
+from openfeature.exception import ErrorCode, FlagNotFoundError  # noqa: E402
 from openfeature.flag_evaluation import FlagResolutionDetails, Reason  # noqa: E402
 from openfeature.provider import AbstractProvider, Metadata  # noqa: E402
+from openfeature.provider._registry import provider_registry  # noqa: E402
 from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider  # noqa: E402
 
 from shadoweval.adapters.openfeature import OpenFeatureFlags  # noqa: E402
@@ -261,6 +264,71 @@ def test_a_flag_that_is_off_for_everybody_kills(make, tmp_path):
 def test_a_flag_that_is_off_for_somebody_does_not(make, told):
     """A rule's or a share's no concerns the one who asked; what others began goes on."""
     assert make(Provider(lambda context: told)).kill_reason("support") is None
+
+
+@pytest.mark.parametrize("event", ["PROVIDER_ERROR", "PROVIDER_STALE", "fatal"])
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_provider_that_is_not_ready_says_nothing(make, tmp_path, event, answer):
+    """Its file is gone, its service away: it may answer as before, and counts for no; what is in flight ends."""
+    provider = Provider(lambda context: answer)
+    flags = make(provider, kill="stop")
+    switch = KillSwitch("support", home=tmp_path, also=flags.kill_reason, interval=0.0)
+    code = ErrorCode.PROVIDER_FATAL if event == "fatal" else None
+    provider.attach(provider_registry.dispatch_event)
+    kind = ProviderEvent.PROVIDER_STALE if event == "PROVIDER_STALE" else ProviderEvent.PROVIDER_ERROR
+    provider.emit(kind, ProviderEventDetails(message="its file is gone", error_code=code))
+
+    assert flags.loss("support", "u-1", {}) == "flag_error"
+    assert "the OpenFeature provider" in switch.reason()
+    assert "until it is READY" in flags.reason()
+
+    provider.emit_provider_ready(ProviderEventDetails())
+    assert flags.reason() is None
+    assert flags.loss("support", "u-1", {}) == (None if answer else "flag_off")
+    assert ("'stop'" in (switch.reason() or "")) is answer
+
+
+def test_a_provider_that_never_got_ready_says_nothing(tmp_path):
+    """While it starts, and after it could not; older releases wait for it where it is set."""
+    begun, go_on, beside = threading.Event(), threading.Event(), list[bool]()
+
+    class Starting(Provider):
+        def initialize(self, evaluation_context):
+            beside.append(threading.current_thread() is not threading.main_thread())
+            begun.set()
+            if beside[0]:
+                go_on.wait(60)
+            raise RuntimeError("no file")
+
+    api.set_provider(Starting(lambda context: True), domain=f"{tmp_path}/starting")
+    flags = OpenFeatureFlags(domain=f"{tmp_path}/starting")
+    begun.wait(60)
+    starting = flags.loss("support", "u-1", {}), flags.kill_reason("support")
+    go_on.set()
+    bound = time.monotonic() + 60
+    while "ERROR" not in (flags.reason() or "") and time.monotonic() < bound:
+        time.sleep(0.01)
+
+    assert starting == ("flag_error", f"the OpenFeature provider, which is {'NOT_READY' if beside[0] else 'ERROR'}")
+    assert flags.loss("support", "u-1", {}) == "flag_error"
+    assert flags.kill_reason("support") == "the OpenFeature provider, which is ERROR"
+
+
+@pytest.mark.parametrize("status", [lambda: 1 / 0, lambda: None])
+def test_a_client_that_cannot_say_its_status_is_no(status):
+    """What can't be known is a no."""
+    client = Client(raising(AssertionError("nobody asks it")))
+    client.get_provider_status = status
+    flags = OpenFeatureFlags(client=client)
+
+    assert flags.loss("support", "u-1", {}) == "flag_error"
+    assert "without a status" in flags.kill_reason("support")
+
+
+def test_a_kill_flag_that_is_old_kills(make):
+    """A no of yesterday is none of today."""
+    stale = FlagResolutionDetails(value=False, reason=Reason.STALE)
+    assert "'stop'" in make(Provider(lambda context: stale), kill="stop").kill_reason("support")
 
 
 def kill_flag(variant):

@@ -228,6 +228,16 @@ def disabled_flags_say_so(monkeypatch):
 
 
 RECORDER, CANDIDATE, OPENAI = "langchain/recorder_", "langchain/candidate_", "openai/recording.py"
+
+
+def a_process_is_started_by_one_function(monkeypatch):
+    """Which `stdio_client` awaits, and of whose result it uses no more than what `_Pooled` has."""
+    stdio = pytest.importorskip("mcp.client.stdio")
+    parameters = list(inspect.signature(stdio._create_platform_compatible_process).parameters)
+    used = set(re.findall(r"[^.]process\.(\w+)", inspect.getsource(stdio)))
+    return parameters[:2] == ["command", "args"] and used <= {"pid", "stdin", "stdout", "returncode", "wait"}
+
+
 HOOKS = [
     ("Python", "sys._getframe", "langchain/recorder_hook.py", frames_say_who_asks),
     ("Python", "sys.meta_path", "candidate/tools/intercept.py", loaders_run_modules_by_an_attribute),
@@ -244,6 +254,7 @@ HOOKS = [
     ("langgraph", "Pregel.__init__", "langchain/mirror_runnable.py", graphs_are_made_of_their_attributes),
     ("langgraph", "Pregel.stream", f"{CANDIDATE}graphs.py", graph_methods_take_their_config_where_they_did),
     ("mcp", "ClientSession.call_tool", "mcp.py", sessions_have_the_methods_that_are_replaced),
+    ("mcp", "stdio._create_platform_compatible_process", "mcp.py", a_process_is_started_by_one_function),
     ("langchain", "PrivateStateAttr", "langchain/mirror_middleware.py", private_keys_stay_out_of_schemas),
     ("openai", "OpenAI.request", OPENAI, requests_pass_one_method),
     ("openai", "Stream._iterator", OPENAI, streams_keep_their_iterator),

@@ -181,9 +181,10 @@ def test_an_import_in_each_process_is_no_run_s_doing(candidate, outside):
     assert [o.refusals for o in observations] == [()] * 3
     assert any(remark.startswith("each process imports") for remark in remarks)
     lines = [line for line in observations[-1].containment if line.startswith("import refused: ")]
-    assert lines == [
-        f"import refused: socket.connect 127.0.0.1:{outside.port}",
+    # One was reported by the process, the other by the kernel: which comes first is a matter of load.
+    assert sorted(lines) == [
         f"import refused: open.write {outside.folder}/new",
+        f"import refused: socket.connect 127.0.0.1:{outside.port}",
     ]
     assert outside.changed() == []
 

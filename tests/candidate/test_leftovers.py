@@ -1,7 +1,9 @@
 """What runs leave in their process: what sleeps costs nothing, what acts costs the process."""
 
 import asyncio
+import os
 import sys
+import time
 
 import pytest
 from candidate_rig import envelope, pool_of
@@ -9,6 +11,7 @@ from candidate_rig import envelope, pool_of
 from shadoweval import Limits
 from shadoweval.candidate.cold_start import ColdStart
 from shadoweval.candidate.guard import GuardPolicy
+from shadoweval.candidate.leftovers import Scratch
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what threads do")
 
@@ -139,3 +142,16 @@ def test_the_time_of_a_first_run_is_learned():
     assert known.seconds() == 6.0  # loading was seen to take three
     assert Limits(seconds=30.0).first_seconds == 300.0
     assert Limits(seconds=30.0, start_seconds=40.0).first_seconds == 40.0
+
+
+def test_scratch_is_emptied_of_what_comes_after_a_long_quiet_time(tmp_path):
+    """A folder that has long been empty is looked at again once it changes, whatever its times are set to."""
+    scratch = Scratch(tmp_path)
+    assert (scratch.emptied(), scratch.emptied()) == ("", "")
+    time.sleep(0.2)
+    scratch.emptied()  # from now on an unchanged folder is not listed
+    for name in ("first", "second"):
+        (tmp_path / name).write_text("of one user's query")
+        os.utime(tmp_path, (0, 0))
+        assert scratch.emptied() == ""
+        assert not list(tmp_path.iterdir())

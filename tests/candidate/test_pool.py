@@ -223,7 +223,7 @@ def test_async_candidates_share_a_child():
     texts = ["a", "hang", "b", "c"]
 
     async def run():
-        async with pool_of("slow_or_not", limits=Limits(seconds=3, grace=20, concurrency=4)) as pool:
+        async with pool_of("slow_or_not", limits=Limits(seconds=3, start_seconds=10, grace=20, concurrency=4)) as pool:
             began = time.monotonic()
             observations = await asyncio.gather(
                 *(pool.run(envelope(text, number=n), arm="new") for n, text in enumerate(texts))
@@ -436,7 +436,28 @@ def test_candidates_have_settings_of_their_own(monkeypatch):
     monkeypatch.setenv("DATABASE_PASSWORD", "production's")
     monkeypatch.setenv("SHADOWEVAL_CANDIDATE_DATABASE_PASSWORD", "")
 
-    assert run_one("settings").outcome.answer == "the candidate's None None"
+    assert run_one("settings").outcome.answer == "the candidate's None None None None"
+
+
+def test_candidates_are_not_told_where_the_store_is(monkeypatch):
+    """Neither its URL, with a password, nor the addresses of alerts is in a candidate's environment."""
+    monkeypatch.setenv("SHADOWEVAL_STORE", "postgresql://ada:secret@db/shadow")
+    monkeypatch.setenv("SHADOWEVAL_WEBHOOK", "https://chat.example/hooks/secret")
+
+    assert run_one("settings").outcome.answer == "None None None None None"
+
+
+def test_a_duration_that_the_pool_did_not_see_is_not_believed():
+    """A candidate that stops its clock keeps its answer, and has no latency to show."""
+
+    async def run():
+        async with pool_of("lies_about_time") as pool:
+            return [await pool.run(envelope(text), arm="new") for text in ("first", "lies")]
+
+    _, lied = asyncio.run(run())
+
+    assert lied.outcome.answer == "lies"
+    assert "by the pool's clock" in lied.untimed
 
 
 def test_a_large_report_is_read_to_its_end_when_the_loop_was_busy():

@@ -42,6 +42,18 @@ def test_a_refused_connection_is_that_run_s():
     assert before.refusals == after.refusals == ()
 
 
+def test_of_many_refusals_fifty_are_told_apart_and_all_are_counted():
+    """What is new with each try is counted as others of its kind, and the next run has its own fifty."""
+    many, again = guarded("connects_to_many", "80", "80")
+
+    for run in (many, again):
+        assert run.outcome.answer == "refused 80"
+        assert len(run.refusals) == 51
+        assert sum(refusal.count for refusal in run.refusals) == 80
+        (others,) = [refusal for refusal in run.refusals if refusal.detail == "and others"]
+        assert (others.kind, others.count) == ("socket.connect", 30)
+
+
 def test_an_allowed_endpoint_is_reached():
     """The declared model endpoint answers as usual."""
     from shadoweval.candidate.guard import Endpoint
@@ -66,7 +78,7 @@ def test_writing_is_confined_to_scratch(tmp_path):
 
 def test_limits_hold_under_the_guard():
     """Memory and deadline are kept with the guard in force."""
-    limits = Limits(seconds=4.0, memory_bytes=128 << 20)
+    limits = Limits(seconds=4.0, start_seconds=10.0, memory_bytes=128 << 20)
     heavy, endless, fine = guarded("misbehaves", "memory", "endless", "fine", limits=limits)
 
     assert heavy.failure.kind == "out_of_memory"

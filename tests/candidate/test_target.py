@@ -1,6 +1,7 @@
 """What a target is called with."""
 
 import sys
+import types
 
 from shadoweval.candidate.target import Target
 from shadoweval.mirror import Mirror
@@ -30,3 +31,18 @@ def test_a_mirrored_object_is_run_as_the_object_would_be():
     bot = Mirror("bot", MemoryTransport())(Bot())
     assert Target("app:bot", bot, sys.modules[__name__]).concurrent
     assert not Target("app:bot", Mirror("bot", MemoryTransport())(len), sys.modules[__name__]).concurrent
+
+
+def test_a_version_is_what_the_user_names():
+    """Then it alone says what is another release; `code` goes by it, and whoever names `code` has the last word."""
+
+    def versions(**named):
+        module = types.ModuleType("app")
+        module.VERSIONS = named
+        return Target("app:handle", handle, module).versions
+
+    named = versions(release="7")
+    assert named == {**versions(release="7"), "release": "7", "target": "app:handle"}
+    assert versions(release="8")["code"] != named["code"]
+    assert versions(release="8", code="abc")["code"] == "abc"
+    assert versions() == {"target": "app:handle"}

@@ -1,7 +1,9 @@
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadoweval.candidate.throttle import Throttle
+from shadoweval.candidate.throttle import RunQueue, Throttle
 
 
 def test_a_rate_limit_halves_and_success_adds():
@@ -48,6 +50,23 @@ def test_pauses_double_and_follow_the_server_up_to_a_cap():
         throttle.succeed()
     throttle.slow(20.0)
     assert throttle.until == 21.0
+
+
+def test_nothing_begins_while_runs_are_held():
+    """A minute of rest is no rate limit: it halves nothing, and what waits begins once it is over."""
+
+    async def scenario():
+        loop, queue = asyncio.get_running_loop(), RunQueue(2)
+        until = loop.time() + 0.2
+        queue.throttle.hold(until)
+        queue.throttle.hold(until - 0.1)  # never shorter
+        await asyncio.gather(queue.enter(lambda: False), queue.enter(lambda: False))
+        return loop.time() - until, queue.throttle
+
+    late, throttle = asyncio.run(asyncio.wait_for(scenario(), 60))
+
+    assert late >= -0.01
+    assert (throttle.allowed, throttle.hits) == (2.0, 0)
 
 
 @given(st.lists(st.booleans(), max_size=200), st.integers(1, 50))

@@ -82,6 +82,19 @@ def test_usage_is_the_sum_of_the_model_calls() -> None:
     assert recorder.parts().steps[1].first_chunk == 0.1
 
 
+@pytest.mark.parametrize("odd", ["12", b"1", float("nan"), float("inf"), -1, 10**400, {"a": 1}, object(), 1e308])
+def test_a_number_that_is_none_is_unknown_and_costs_nothing_else(odd: Any) -> None:
+    """Whatever a server or a pipeline gives in its place; the call's other numbers are kept."""
+    recorder = Recorder()
+    with recording(recorder):
+        record_model_call("m", input_tokens=odd, output_tokens=3)
+        record_model_call("m", cost_usd=odd, started=odd, duration=odd, first_chunk=odd)
+    parts = recorder.parts()
+    assert (parts.usage.input_tokens, parts.usage.output_tokens) == (None, 3)
+    assert parts.usage.cost_usd in {None, 1e308}
+    assert [each.name for each in parts.steps] == ["m", "m"]
+
+
 def test_nothing_happens_outside_a_recording() -> None:
     """No recorder, no work."""
     record_hits([object()])

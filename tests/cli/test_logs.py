@@ -11,6 +11,10 @@ log = logging.getLogger("shadoweval.x")
 log.warning("a process was given up", extra={"arm": "new", "why": "it left a thread at work", "shadow": True})
 log.warning("nothing is mirrored")
 log.info("not shown")
+from shadoweval.logs import about
+with about(experiment="docs", candidate="new", decision="hold"):
+    log.warning("in a block", extra={"why": "y"})
+    logging.getLogger("asyncio").warning("another's")
 """
 
 
@@ -21,4 +25,6 @@ def test_a_line_holds_its_facts():
     assert done.stderr.splitlines() == [
         "WARNING shadoweval.x: a process was given up (arm='new', why='it left a thread at work')",
         "WARNING shadoweval.x: nothing is mirrored",
+        "WARNING shadoweval.x: in a block (experiment='docs', candidate='new', decision='hold', why='y')",
+        "WARNING asyncio: another's",
     ]

@@ -87,7 +87,7 @@ def test_the_whole_way_from_a_mirrored_call_to_a_report(project):
     worked = shadoweval("worker", "toyapp:toy", "--until-idle")
     judged = shadoweval("evaluate", "toyapp:toy", "--report", "reports", "--markdown", "summary.md")
     written = shadoweval("report", "toyapp:toy", "--out", "again.html")
-    status = shadoweval("status", "toyapp:toy").stdout
+    status = shadoweval("status", "toyapp:toy", check=False).stdout
     explained = shadoweval("explain", "toyapp:toy").stdout
 
     assert "80 envelopes" in worked.stdout
@@ -111,13 +111,13 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(project):
     )
     first.stdout.readline()
     deadline = time.monotonic() + 60
-    while "upper: 0 paired" in shadoweval("status", "toyapp:toy").stdout and time.monotonic() < deadline:
+    while "upper: 0 paired" in shadoweval("status", "toyapp:toy", check=False).stdout and time.monotonic() < deadline:
         pass
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
 
     shadoweval("worker", "toyapp:toy", "--until-idle")
-    status = shadoweval("status", "toyapp:toy").stdout
+    status = shadoweval("status", "toyapp:toy", check=False).stdout
 
     assert "80 paired (80 different), 0 waiting" in status
     assert "failed" not in status
@@ -129,6 +129,57 @@ def test_exit_codes_say_the_verdict(project):
 
     assert done.returncode == 2
     assert "HOLD (error)" in done.stdout
+
+
+def test_a_window_that_slides_acts_on_nothing(project):
+    """Its exit code is 3 whatever it shows; it alerts nobody, and the next alert compares with the verdict before."""
+    serve(80)
+    shadoweval("worker", "toyapp:toy", "--until-idle")
+
+    promoted = shadoweval("-v", "evaluate", "toyapp:toy", check=False)
+    trend = shadoweval("-v", "evaluate", "toyapp:toy", "--since", "1d", check=False)
+    again = shadoweval("-v", "evaluate", "toyapp:toy", check=False)
+
+    assert [each.returncode for each in (promoted, trend, again)] == [0, 3, 0]
+    assert "In this window alone: promote" in trend.stdout
+    assert ["verdict changed" in each.stderr for each in (promoted, trend, again)] == [True, False, False]
+
+
+def test_a_window_is_begun_and_remembered(project):
+    """By whoever begins it, now or at a time, and said in every verdict after that; a time needs its zone."""
+    serve(80)
+    shadoweval("worker", "toyapp:toy", "--until-idle")
+
+    begun = shadoweval("evaluate", "toyapp:toy", "--new-window", "--why", "a new index", "--who", "ann", check=False)
+    later = shadoweval("evaluate", "toyapp:toy", check=False)
+    again = shadoweval("evaluate", "toyapp:toy", "--since", "2026-01-31T12:00Z", check=False)
+    refused = shadoweval("evaluate", "toyapp:toy", "--since", "2026-01-31T12:00", check=False)
+
+    assert [each.returncode for each in (begun, later, again, refused)] == [2, 2, 0, 4]
+    assert "(ann, 20" in later.stdout
+    assert ": a new index)" in later.stdout
+    assert "The window begins at 2026-01-31 12:00:00 UTC" in again.stdout
+    assert "2026-01-31T12:00Z is UTC" in refused.stderr
+
+
+def test_an_edit_that_changes_answers_begins_a_window(project):
+    """A comment in the candidate's file changes nothing; its code does, and the verdict says so."""
+
+    def served_by(old, new):
+        source = (project / "toyapp.py").read_text(encoding="utf-8")
+        (project / "toyapp.py").write_text(source.replace(old, new), encoding="utf-8")
+        serve(80)
+        shadoweval("worker", "toyapp:toy", "--until-idle")
+        return shadoweval("evaluate", "toyapp:toy", check=False).stdout
+
+    first = served_by("", "")
+    commented = served_by("def upper(question):\n", "# says what is right\ndef upper(question):\n")
+    changed = served_by('return "right" if', 'return "wrong" if')
+
+    assert "after 80 pairs" in first
+    assert "after 160 pairs" in commented
+    assert "after 80 pairs" in changed
+    assert "changed in mid-run" in changed
 
 
 def test_every_so_often_until_stopped(project):
@@ -149,8 +200,8 @@ def test_every_so_often_until_stopped(project):
 
 
 @pytest.mark.slow
-def test_a_store_that_is_held_costs_one_look(project):
-    """While another process writes for longer than a look waits, that look is missed; the next sees all."""
+def test_a_store_that_is_held_is_waited_for(project):
+    """While another process writes for longer than SQLite waits, the look waits too, and says so; then it sees all."""
     serve(3)
     shadoweval("worker", "toyapp:toy", "--until-idle")
     with closing(sqlite3.connect(project / ".shadoweval" / "shadow.db", isolation_level=None)) as other:
@@ -158,10 +209,11 @@ def test_a_store_that_is_held_costs_one_look(project):
         process = subprocess.Popen(
             [sys.executable, "-m", "shadoweval", "evaluate", "toyapp:toy", "--every", "1s"],
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "PYTHONPATH": "."},
         )
-        assert "this look is missed" in process.stdout.readline()
+        assert "waiting for this to pass" in process.stdout.readline()
         other.execute("ROLLBACK")
     while "after 3 pairs" not in (line := process.stdout.readline()):
         assert line, "it ended"
@@ -176,12 +228,13 @@ def test_kill_and_resume(project, capsys):
     serve(1)
     assert main(["kill", "toy", "--reason", "bad answers"]) == 0
     assert str(project / ".shadoweval" / "kill" / "toy") in capsys.readouterr().out
-    assert main(["status", "toyapp:toy"]) == 0
+    assert main(["status", "toyapp:toy"]) == 0  # what waits does so because somebody asked for it
     assert f"KILLED by the file {project / '.shadoweval' / 'kill' / 'toy'}" in capsys.readouterr().out
 
     assert main(["resume", "toy"]) == 0
-    assert main(["status", "toyapp:toy"]) == 0
     assert "toy: running" in capsys.readouterr().out
+    assert main(["status", "toyapp:toy"]) == 1
+    assert "KILLED" not in capsys.readouterr().out
     assert "bad answers" in (project / ".shadoweval" / "audit.jsonl").read_text(encoding="utf-8")
 
 
@@ -222,7 +275,7 @@ def test_a_kill_before_the_first_call_can_be_forced(project, capsys):
     assert main(["resume", "later"]) == 0
 
     assert main(["kill", "toyapp:toy"]) == 0
-    assert main(["status", "toyapp:toy"]) == 0
+    assert main(["status", "toyapp:toy"]) == 3
     assert "KILLED" in capsys.readouterr().out
 
 
@@ -290,6 +343,21 @@ def test_a_command_that_is_not_understood_is_no_verdict(arguments, capsys):
 
     assert ended.value.code == 4
     assert "usage:" in capsys.readouterr().err
+
+
+def test_a_worker_that_was_slowed_goes_on_after_a_resume(project, capsys):
+    """The alarm says how, and is gone after it."""
+    serve(1)
+    (project / ".shadoweval" / "resting-toy.json").write_text(
+        '{"level": 3, "ratio": 2, "since": "2026-01-01T12:00:00Z"}'
+    )
+    assert main(["status", "toyapp:toy"]) == 1
+    assert "ALARM: candidates slow the incumbent down: 2x in working minutes" in capsys.readouterr().out
+
+    assert main(["resume", "toy"]) == 0
+    assert "toy: its worker may run as much as it can again" in capsys.readouterr().out
+    main(["status", "toyapp:toy"])
+    assert "candidates slow" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["kill", "resume"])
@@ -370,7 +438,7 @@ def test_a_spent_budget_is_in_the_status(project, capsys):
     spend = "import toyapp; toyapp.toy.admission.budget.charge(tokens=5)"
     subprocess.run([sys.executable, "-c", spend], check=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
 
-    told = shadoweval("status", "toyapp:toy").stdout
+    told = shadoweval("status", "toyapp:toy", check=False).stdout
 
     assert "BUDGET SPENT: 5 of 5 tokens are spent today; nothing is mirrored and no candidate runs" in told
 
@@ -378,7 +446,8 @@ def test_a_spent_budget_is_in_the_status(project, capsys):
 def test_silence_is_in_the_status_and_in_the_evaluation(project):
     """One mirrored call, seen by a look, then forty that can't be copied: the mirrored one mutes nothing."""
     serve(1)
-    assert "ALARM" not in shadoweval("status", "toyapp:toy").stdout
+    shadoweval("worker", "toyapp:toy", "--until-idle")
+    assert "ALARM" not in shadoweval("status", "toyapp:toy", check=False).stdout
     lock = "import threading, toyapp\nfor _ in range(40): toyapp.served(threading.Lock())"
     text = (
         (project / "toyapp.py")
@@ -388,7 +457,7 @@ def test_silence_is_in_the_status_and_in_the_evaluation(project):
     (project / "toyapp.py").write_text(text, encoding="utf-8")
     subprocess.run([sys.executable, "-c", lock], check=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
 
-    status = shadoweval("status", "toyapp:toy").stdout
+    status = shadoweval("status", "toyapp:toy", check=False).stdout
     shadoweval("evaluate", "toyapp:toy", "--report", "reports", check=False)
 
     assert "ALARM: 40 calls, none mirrored. Most frequent reason: uncopyable (40)" in status

@@ -5,18 +5,23 @@ A further implementation joins by a parameter of `make`.
 
 from __future__ import annotations
 
-import os
 import threading
-import uuid
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
+from sqlalchemy import create_engine, text
 
+from shadoweval.errors import StoreError
+from shadoweval.protocols import Attempt, WindowStart
 from shadoweval.records import (
     INCUMBENT,
+    Annotation,
     Envelope,
     Evaluation,
+    Example,
     Failure,
     Hit,
     Labels,
@@ -27,10 +32,9 @@ from shadoweval.records import (
     Scored,
     Unscored,
 )
-from shadoweval.store import SqlStore
+from shadoweval.store import SqlStore, engine, erasure
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SERVER = os.environ.get("SHADOWEVAL_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 
 
 class Clock:
@@ -46,27 +50,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service("postgresql"))])
-def url(request, tmp_path) -> Iterator[str]:
-    """URL of an empty database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'shadow.db'}"
-        return
-    import psycopg
-
-    try:
-        connection = psycopg.connect(SERVER, autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no PostgreSQL at {SERVER!r}: {error}")
-    schema = f"t{uuid.uuid4().hex[:12]}"
-    with connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-        yield f"{SERVER}?options=-csearch_path%3D{schema}"
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 @pytest.fixture
@@ -326,6 +309,61 @@ def test_labels_merge_and_may_come_late(store) -> None:
     assert second.labels == Labels(reference="no")
 
 
+def said(mark, *, arm="rerank", annotator="ann", **changes):
+    return Annotation(arm=arm, mark=mark, annotator=annotator, **changes)
+
+
+def marks(store):
+    return [[each.mark for each in pair.labels.annotations] for pair in store.pairs("support", "rerank")]
+
+
+def test_marks_are_kept_in_order_of_time_once(store) -> None:
+    """Whoever sends them again, or late: all that was said stands there, once, beside other labels."""
+    fill(store, 2)
+    run(store, 0)
+    run(store, 1)
+    first, second = said("incorrect", at=START), said("correct", at=START + timedelta(hours=1))
+    assert store.add_annotations("support", [("q0000", second), ("q0001", said("tie", over=INCUMBENT))]) == (2, [])
+    assert store.add_annotations("support", [("q0000", first), ("q0000", second)]) == (1, [])
+    store.add_labels({"q0000": Labels(reference="yes")})
+    assert store.add_annotations("support", [("q0000", first), ("q0000", second)]) == (0, [])
+    assert marks(store) == [["incorrect", "correct"], ["tie"]]
+    assert next(iter(store.pairs("support", "rerank"))).labels.reference == "yes"
+
+
+def test_a_mark_without_a_time_is_said_now_unless_it_was_the_last_word(store, clock) -> None:
+    """Saying the same again is nothing new; saying something else, and then the first again, is."""
+    fill(store, 1)
+    run(store, 0)
+    for mark, new in (("correct", 1), ("correct", 0), ("incorrect", 1), ("correct", 1)):
+        clock.now += timedelta(hours=1)
+        assert store.add_annotations("support", [("q0000", said(mark))]) == (new, [])
+    assert marks(store) == [["correct", "incorrect", "correct"]]
+    assert store.add_annotations("support", [("q0000", said("correct", annotator="ben"))] * 2) == (1, [])
+
+
+def test_a_mark_for_an_answer_that_is_not_there_is_left_out(store) -> None:
+    """An unknown query, another experiment's, a candidate that has not run: told by place; the others are kept."""
+    fill(store, 2)
+    run(store, 0)
+    asked = [("q0009", said("correct")), ("q0000", said("correct")), ("q0001", said("correct"))]
+    assert store.add_annotations("support", asked) == (1, [0, 2])
+    assert store.add_annotations("other", [("q0000", said("correct"))]) == (0, [0])
+    assert store.add_annotations("support", [("q0001", said("correct", arm=INCUMBENT))]) == (1, [])
+    assert store.add_annotations("support", [("q0000", said("preferred", arm=INCUMBENT, over="hyde"))]) == (0, [0])
+    run(store, 1)
+    assert store.add_annotations("support", asked) == (1, [0])
+
+
+def test_marks_are_erased_with_the_query(store) -> None:
+    """They may quote the user."""
+    store.add_envelopes([envelope(1, unit="ann")], arms={"q0001": ("rerank",)})
+    run(store, 1)
+    store.add_annotations("support", [("q0001", said("correct"))])
+    store.erase("ann")
+    assert store.add_annotations("support", [("q0001", said("incorrect"))]) == (0, [0])
+
+
 def look(store, **options):
     return store.look("support", "rerank", purpose="count", **options)
 
@@ -345,11 +383,34 @@ def test_a_look_takes_up_where_the_last_one_ended(store, make) -> None:
     assert (second.coverage.paired, second.coverage.mirrored, second.coverage.gap) == (4, 4, 0)
 
 
+def test_parts_of_a_state_are_shared_and_go_with_the_last_one(store, make) -> None:
+    """One whose name is there is not written again; one that no state has any more is gone, as all are by erasure."""
+    fill(store, 5)
+    run(store, 0)
+    first = look(store)
+    assert (list(first.segments), len(list(first.pairs))) == ([], 1)
+    assert first.save(b"one", purpose="count", segments={"day-1": b"old", "day-2": b"today"})
+    run(store, 1)
+    second = look(make())
+    assert second.segments == {"day-1": b"old", "day-2": b"today"}
+    assert len(list(second.pairs)) == 1
+    assert second.save(b"two", purpose="count", segments={"day-1": b"never written", "day-2b": b"today, later"})
+    third = look(make())
+    assert third.saved == b"two"
+    assert third.segments == {"day-1": b"old", "day-2b": b"today, later"}
+    assert third.save(b"three", purpose="count")
+    assert look(store).segments == {}
+    assert look(store).save(b"four", purpose="count", segments={"day-3": b"a digest of somebody"})
+    store.purge(START + timedelta(seconds=1))
+    assert (look(store).saved, look(store).segments) == (None, {})
+
+
 @pytest.mark.parametrize(
     "change",
     [
         pytest.param(lambda store: store.add_labels({"q0001": Labels(reference="yes")}), id="label by id"),
         pytest.param(lambda store: store.add_labels({query(1).key: Labels(reference="yes")}), id="label by text"),
+        pytest.param(lambda store: store.add_annotations("support", [("q0001", said("correct"))]), id="mark"),
         pytest.param(lambda store: store.erase("ann"), id="erasure"),
         pytest.param(lambda store: store.purge(START + timedelta(seconds=2)), id="purge"),
         pytest.param(lambda store: run(store, 1, INCUMBENT), id="re-run"),
@@ -387,6 +448,17 @@ def test_a_look_leaves_nothing_for_another_purpose_or_window(store) -> None:
     assert look(store).saved == b"one"
 
 
+def test_what_is_set_aside_again_is_kept_once(store) -> None:
+    """A killed reader's frames come again; the same damage in another place, or of another experiment, is another."""
+    for _ in range(2):
+        store.set_aside("support", b"x", "corrupt")
+        store.set_aside("support", b"x", "corrupt", place="byte 7")
+        store.set_aside("support", b"y", "corrupt")
+        store.set_aside("docs", b"x", "corrupt")
+    assert store.funnel("support", "rerank").failed == {"set_aside": 3}
+    assert store.funnel("docs", "rerank").failed == {"set_aside": 1}
+
+
 def test_a_call_that_the_caller_left_is_not_judged_but_counted(store) -> None:
     """An aborted served call and a run stopped from outside make no pair; the funnel says how many there were."""
     asked = query(0)
@@ -417,6 +489,97 @@ def test_the_funnel_adds_up_with_the_mirrors_counters(store) -> None:
     assert (funnel.eligible, funnel.mirrored, funnel.waiting, funnel.paired) == (70, 6, 3, 3)
     assert funnel.not_mirrored == {"not_sampled": 63, "full": 1}
     assert (funnel.gap, funnel.distinct) == (0, 3)
+
+
+def test_homes_add_up_and_a_copy_takes_no_name_over(store) -> None:
+    """Counters come under the token of the last time; whoever knows an older one only changes nothing."""
+
+    def keep(source, eligible, *, token, known):
+        return store.replace_counters("support", source, {"eligible": eligible}, token=token, known=known)
+
+    store.add_counters("support", "spool", {"eligible": 7})  # as earlier versions did, for any home
+    assert keep("one", 10, token="a", known=["a"])
+    assert keep("two", 5, token="a", known=["a"])
+    assert keep("one", 20, token="b", known=["a", "b"])
+    assert keep("one", 30, token="c", known=["x", "b"])
+    assert not keep("one", 1, token="d", known=["a", "b", "d"])
+    assert store.funnel("support", "rerank").eligible == 35
+
+
+def test_a_frame_of_an_erased_user_is_counted_once_however_often_it_comes(store) -> None:
+    """A frame that comes again after a crash, of a query that was erased or was dropped for it, is one query."""
+    mine, late = envelope(1, unit="ann"), envelope(2, unit="ann")
+    store.add_counters("support", "home", {"eligible": 3, "mirrored": 3})
+    store.add_envelopes([mine, envelope(3)], arms={})
+    store.erase("ann")
+    for _ in range(3):
+        assert store.add_envelopes([mine, late], arms={}) == 0
+
+    funnel = store.funnel("support", "rerank")
+
+    assert (funnel.eligible, funnel.mirrored, funnel.waiting, funnel.gap) == (1, 1, 0, 0)
+
+
+def test_an_evaluation_shows_no_query_that_was_erased_meanwhile(store) -> None:
+    """A look that began before the erasure and ends after it brings no text back; nor do its scores."""
+    put = envelope(1, unit="ann", text="my illness")
+    store.add_envelopes([put, envelope(2)], arms=dict.fromkeys(("q0001", "q0002"), ("rerank",)))
+    examples = tuple(
+        Example(query_id=query_id, text=text, incumbent=put.served, candidate=observation(put.query, "rerank"))
+        for query_id, text in (("q0001", "my illness"), ("q0002", "question 2"))
+    )
+    store.erase("ann")
+    store.add_evaluation(Evaluation(id="e1", experiment="support", created_at=START, examples={"rerank": examples}))
+    score = PairScore(metric="recall@5", query_id="q0001", incumbent=Scored(1.0), candidate=Scored(0.5))
+    store.add_scores("support", "rerank", [score, msgspec.structs.replace(score, query_id="q0002")])
+
+    (shown,) = store.evaluations("support")
+
+    assert [example.text for example in shown.examples["rerank"]] == ["question 2"]
+    assert store.dropped == 1
+
+
+def test_an_erasure_that_was_broken_off_goes_on(store, monkeypatch) -> None:
+    """After the first portion nothing of the user comes in, and the next try deletes the rest of it."""
+    monkeypatch.setattr(erasure, "_PORTION", 2)
+    store.add_envelopes([envelope(n, unit="ann") for n in range(5)], arms={})
+    with monkeypatch.context() as broken:
+        broken.setattr(erasure.time, "sleep", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.erase("ann")
+    assert store.funnel("support", "rerank").mirrored == 3
+    assert store.add_envelopes([envelope(6, unit="ann")], arms={}) == 0
+
+    assert store.erase("ann") == 3
+
+    assert store.funnel("support", "rerank").mirrored == 0
+
+
+def _interrupt(_seconds):
+    raise KeyboardInterrupt
+
+
+def test_what_gives_way_is_tried_again(url, store, make) -> None:
+    """A session that locks in an order of its own costs a writer some time, and no error (PostgreSQL)."""
+    if not url.startswith("postgresql"):
+        pytest.skip("SQLite lets one write at a time")
+    fill(store, 2)
+    other = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    touch = "UPDATE shadow_task SET draw = draw WHERE query_id = '{}'"
+    done: list[bool] = []
+    with other.connect() as session:
+        session.execute(text("SET deadlock_timeout = '60s'"))  # the writer finds the deadlock, and gives way
+        session.execute(text(touch.format("q0000")))
+        session.execute(text("LOCK TABLE shadow_observation IN ACCESS EXCLUSIVE MODE"))
+        writing = threading.Thread(target=lambda: done.append(run(make(), 1)))
+        writing.start()
+        while not session.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1")).first():
+            time.sleep(0.01)
+        session.execute(text(touch.format("q0001")))  # which the writer has locked
+        session.commit()
+        writing.join(timeout=60)
+    other.dispose()
+    assert done == [True]
 
 
 def test_a_windows_funnel_begins_with_what_is_stored(store) -> None:
@@ -450,6 +613,32 @@ def test_scores_come_back_in_query_order_and_the_last_version_wins(store, clock)
     clock.now += timedelta(seconds=1)
     store.add_scores("support", "rerank", [score(0, 0.3, "2")])
     assert list(store.scores("support", "rerank")) == [score(0, 0.3, "2"), score(1, 0.1, "1")]
+
+
+def test_scores_are_looked_up_as_they_were_kept(store, clock) -> None:
+    """By query, of each metric the last: with what it rests on, and whether what is missing may lie in the answer."""
+    store.add_envelopes([envelope(0), envelope(1)], arms={})
+    kept = [
+        PairScore(
+            metric=metric,
+            query_id="q0000",
+            incumbent=Unscored("no label", informative=False),
+            candidate=Unscored("no text"),
+            noise=noise,
+            scorer_version="1",
+            basis="b",
+        )
+        for metric, noise in (("recall@5", None), ("errors", Unscored("busy", informative=False)))
+    ]
+    store.add_scores("support", "rerank", kept)
+    clock.now += timedelta(seconds=1)
+    newer = msgspec.structs.replace(kept[0], scorer_version="0", candidate=Scored(0.5))
+    store.add_scores("support", "rerank", [newer])
+    found = store.look("support", "rerank").scores(["q0000", "q0001", "q0002"])
+    assert {query_id: {each.metric: each for each in scores} for query_id, scores in found.items()} == {
+        "q0000": {"recall@5": newer, "errors": kept[1]}
+    }
+    assert store.look("support", "other").scores(["q0000"]) == {}
 
 
 def test_evaluations_come_newest_first(store) -> None:
@@ -543,3 +732,69 @@ def test_an_erased_query_is_not_waited_for(store) -> None:
     funnel = store.funnel("support", "rerank")
 
     assert (funnel.eligible, funnel.mirrored, funnel.waiting, funnel.gap) == (4, 3, 0, 0)
+
+
+def test_others_write_while_much_is_purged(make) -> None:
+    """Old queries go in small transactions: another process's envelopes are stored between two of them."""
+    store, other = make(), make()
+    fill(store, 3_000)
+    during = []
+
+    def purge() -> None:
+        during.append(store.purge(START + timedelta(seconds=3_000)))
+
+    purging = threading.Thread(target=purge)
+    purging.start()
+    added = []
+    while purging.is_alive():
+        number = 10_000 + len(added)
+        other.add_envelopes([envelope(number)], arms={})
+        added.append(purging.is_alive())
+    purging.join()
+
+    assert during == [3_000]
+    assert sum(added) >= 3
+    assert store.purge(START + timedelta(seconds=3_000)) == 0
+
+
+def test_nobody_waits_for_ever_for_what_somebody_locked(url, make, monkeypatch) -> None:
+    """A table or file that another session has locked is a passing error after the lock's time-out."""
+    monkeypatch.setattr(engine, "_TIMEOUTS", {"lock_timeout": 300, "statement_timeout": 60_000})
+    monkeypatch.setattr(engine, "BUSY_MS", 300)
+    store = make()
+    blocker = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    lock = (
+        "LOCK TABLE shadow_envelope" if "postgresql" in url else "INSERT INTO shadow_counter VALUES ('a', 'b', 'c', 1)"
+    )
+    with blocker.connect() as holding:
+        holding.execute(text(lock))
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="lock") as refused:
+            store.add_envelopes([envelope(1)], arms={})
+        assert time.monotonic() - began < 30
+    blocker.dispose()
+
+    assert refused.value.passing
+    assert store.add_envelopes([envelope(1)], arms={}) == 1
+
+
+def test_beginnings_of_windows_come_back_newest_first(store) -> None:
+    """With who, when and why, as they were written; the one written last comes first, whatever its time."""
+    first = WindowStart(since=START + timedelta(days=2), at=START, who="ann", why="a new index")
+    second = WindowStart(since=START, at=START, who="bob", why="", candidate="rerank")
+    store.add_window("support", first)
+    store.add_window("support", second)
+    store.add_window("other", first)
+    assert list(store.windows("support")) == [second, first]
+    assert list(store.windows("nobody")) == []
+
+
+def test_what_was_tried_comes_back_once_for_each_window(store) -> None:
+    """The same text for the same candidate and window replaces; another window is another attempt."""
+    first = Attempt(candidate="rerank", since=None, tried="abc", at=START, until=START, number=1)
+    later = Attempt(candidate="rerank", since=START, tried="abc", at=START + timedelta(days=1), until=START, number=2)
+    longer = Attempt(candidate="rerank", since=None, tried="abc", at=START, until=START + timedelta(hours=1), number=1)
+    store.add_attempts("support", [later, first])
+    store.add_attempts("support", [longer])
+    assert list(store.attempts("support")) == [longer, later]
+    assert list(store.attempts("other")) == []

@@ -1,88 +1,185 @@
-"""Alerts."""
+"""Alerts: what is logged, and what a webhook gets and answers."""
 
 import json
 import logging
 import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from shadoweval.errors import SettingsError
-from shadoweval.evaluation.alerts import LogNotifier, WebhookNotifier, notify_changes
+from shadoweval.evaluation.alerts import NotTakenError, WebhookNotifier, log_changes
+from shadoweval.protocols import Alert
 from shadoweval.records import Evaluation, Verdict
-from shadoweval.testing import NOON, ListNotifier
+from shadoweval.testing import NOON
+
+
+def verdict(decision="promote", why="proven"):
+    return Verdict(experiment="docs", candidate="new", decision=decision, why=why)
 
 
 def evaluation(decision, why="proven"):
-    verdict = Verdict(experiment="docs", candidate="new", decision=decision, why=why)
-    return Evaluation(id="e", experiment="docs", created_at=NOON, verdicts=(verdict,))
+    return Evaluation(id="e", experiment="docs", created_at=NOON, verdicts=(verdict(decision, why),))
 
 
-def test_tells_each_change_once():
-    """The first verdict and each change are told, a repetition is not."""
-    notifier = ListNotifier()
-    looks = [evaluation("hold", "inconclusive"), evaluation("hold", "inconclusive"), evaluation("promote")]
-
-    before = None
-    for look in looks:
-        notify_changes(look, before, [notifier])
-        before = look
-
-    seen = [(v.decision, p.decision if p else None) for v, p in notifier.changes]
-    assert seen == [("hold", None), ("promote", "hold")]
+def alert(**changes):
+    facts = {"key": "k1", "receiver": "chat", "candidate": "new", "decision": "promote", "previous": "hold"}
+    times = {"at": NOON, "due": NOON, "state": "owed", "attempts": 1}
+    return Alert(**{**facts, **times, "verdict": verdict(), **changes})
 
 
-def test_a_notifier_that_fails_does_not_stop_the_others(caplog):
-    """A broken alert channel is logged, and the next one is told."""
-
-    class Broken:
-        def notify(self, verdict, previous):
-            raise OSError("no route")
-
-    notifier = ListNotifier()
-
-    assert notify_changes(evaluation("rollback", "broken"), None, [Broken(), notifier]) == 1
-    assert len(notifier.changes) == 1
-    assert caplog.records[0].message == "alert not sent"
-
-
-def test_a_rollback_is_a_warning(caplog):
-    """Rollbacks are logged louder than the rest."""
-    caplog.set_level(logging.INFO)
-
-    notify_changes(evaluation("rollback", "broken"), None, [LogNotifier()])
-
-    assert caplog.records[0].levelno == logging.WARNING
-    assert caplog.records[0].decision == "rollback"
-
-
-def test_posts_the_table_and_the_facts():
-    """A webhook gets the table as text and the facts as fields."""
-    got = []
+@pytest.fixture(name="receiver")
+def _receiver():
+    """An HTTP server that answers one request as it is told, and keeps it."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.server.got.append((self.headers, json.loads(body)))
+            if isinstance(self.server.answer, bytes):
+                self.wfile.write(self.server.answer)
+                return
+            status, headers = self.server.answer
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(b"s3cr3t body")
 
         def log_message(self, *args):
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.got, server.answer = [], (204, {})
+    server.timeout = 60
+    server.url = f"http://127.0.0.1:{server.server_port}/hook/s3cr3t"
+    yield server
+    server.server_close()
+
+
+def post(server, answer=None, **changes):
+    server.answer = answer or server.answer
     serving = threading.Thread(target=server.handle_request)
     serving.start()
     try:
-        WebhookNotifier(f"http://127.0.0.1:{server.server_port}/hook").notify(evaluation("promote").verdicts[0], None)
+        WebhookNotifier(server.url).notify(alert(**changes))
     finally:
         serving.join()
-        server.server_close()
 
-    assert got[0]["decision"] == "promote"
-    assert got[0]["text"].startswith("docs / new: PROMOTE")
+
+def test_logs_each_change_once(caplog):
+    """The first verdict and each change are told, a repetition is not; a rollback is a warning."""
+    caplog.set_level(logging.INFO)
+    looks = [evaluation("hold", "inconclusive"), evaluation("hold", "inconclusive"), evaluation("rollback", "broken")]
+
+    counts = [log_changes(look, before) for look, before in zip(looks, [None, *looks], strict=False)]
+
+    assert counts == [1, 0, 1]
+    seen = [(r.levelname, r.experiment, r.candidate, r.decision, r.previous) for r in caplog.records]
+    assert seen == [("INFO", "docs", "new", "hold", None), ("WARNING", "docs", "new", "rollback", "hold")]
+
+
+def test_posts_the_table_and_the_facts(receiver):
+    """A webhook gets the table as text, the facts as fields, and by what it knows an alert that comes twice."""
+    post(receiver)
+
+    headers, body = receiver.got[0]
+    assert body["text"].startswith("docs / new: PROMOTE")
+    assert (body["decision"], body["previous"], body["id"]) == ("promote", "hold", "k1")
+    assert headers["Idempotency-Key"] == "k1"
+
+
+def test_posts_the_decision_where_the_record_is_damaged(receiver):
+    """It is all that is left to say."""
+    post(receiver, verdict=None)
+
+    assert receiver.got[0][1]["text"] == "new: PROMOTE"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 400, 401, 404, 410, 429, 500, 503])
+def test_what_is_not_answered_with_success_is_not_taken(receiver, status):
+    """A redirect would lose the body; nothing of the answer, and no address, is in the message."""
+    with pytest.raises(NotTakenError, match=f"it answered {status}") as caught:
+        post(receiver, (status, {"Location": f"{receiver.url}/elsewhere"}))
+
+    assert "s3cr3t" not in str(caught.value)
+    assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\n", b"HTTP/1.1 s3cr3t\r\n\r\n", b"s3cr3t " * 20_000, b"HTTP/1.1 200 OK\r\n" + b"a: s3cr3t\r\n" * 200]
+)
+def test_an_answer_that_is_none_is_not_taken(receiver, answer):
+    """Nothing of it is repeated."""
+    with pytest.raises(NotTakenError) as caught:
+        post(receiver, answer)
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_receiver_that_is_not_there_is_named_by_what_the_system_says(receiver):
+    """Without its address."""
+    receiver.server_close()
+
+    with pytest.raises(NotTakenError, match="Connection refused") as caught:
+        WebhookNotifier(receiver.url).notify(alert())
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        ("120", 120, 120),
+        (timedelta(hours=2), 3600, 7200),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("soon", None, None),
+        ("-5", None, None),
+    ],
+)
+def test_a_receiver_says_when_to_come_again(receiver, said, least, most):
+    """In seconds or by a date; what is neither says nothing."""
+    said = said if isinstance(said, str) else format_datetime(datetime.now(UTC) + said, usegmt=True)
+
+    with pytest.raises(NotTakenError) as caught:
+        post(receiver, (503, {"Retry-After": said}))
+
+    asked = caught.value.retry_after
+    assert asked is None if least is None else least <= asked <= most
+
+
+def test_the_name_of_a_receiver_is_no_secret():
+    """Its host, and a digest that tells two addresses on one host apart."""
+    one, other = (WebhookNotifier(f"https://chat.example/{path}").receiver for path in ("s3cr3t", "t0ken"))
+
+    assert one != other
+    assert one.startswith("chat.example#")
+    assert "s3cr3t" not in one
 
 
 def test_an_address_must_be_one():
     """A webhook that is no http address is refused when it is made."""
     with pytest.raises(SettingsError, match="http://"):
         WebhookNotifier("file:///etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "htps://chat/s3cr3t",
+        "https://chat/s3cr3t x",
+        "s3cr3t-of-a-hook",
+        "https://ada:s3cr3t@chat/hook",
+        "https://chat:s3cr3t/hook",
+        "https://[s3cr3t/hook",
+        "https:///s3cr3t",
+    ],
+)
+def test_an_address_that_is_none_is_not_repeated(address):
+    """It is mostly its own secret, and messages end in logs."""
+    with pytest.raises(SettingsError) as caught:
+        WebhookNotifier(address)
+
+    assert "s3cr3t" not in str(caught.value)

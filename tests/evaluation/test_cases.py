@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from shadoweval.codec import thaw
+from shadoweval.capture.wire.questions import arguments_by_name, identity_of
+from shadoweval.codec import freeze, thaw
 from shadoweval.errors import CaseFileError
 from shadoweval.evaluation.cases import labels_of, queries_of, read_cases
 from shadoweval.records import query_key
+from shadoweval.store import SqlStore
 
 GOOD = (
     '{"id": "a", "query": "why?", "relevant": {"d1": 2, "d2": 0}, "reference": "because",'
@@ -96,3 +98,53 @@ def test_a_missing_file_is_named(tmp_path):
     """No such file is an error of ours that names it."""
     with pytest.raises(CaseFileError, match="can't be read"):
         read_cases(tmp_path / "none.jsonl")
+
+
+def test_several_references(tmp_path):
+    """Right answers beside each other; `reference` may be one of them."""
+    (case,) = read_cases(written(tmp_path, '{"query": "q", "reference": "42", "references": ["forty-two", "42"]}'))
+
+    assert case.labels.references == ("42", "forty-two")
+
+
+@pytest.mark.parametrize("wrong", ['"forty-two"', "[42]", "null"])
+def test_references_are_a_list_of_texts(tmp_path, wrong):
+    """One text is `reference`; anything but a list of texts is refused with the line."""
+    with pytest.raises(CaseFileError, match=r"line 1.*references"):
+        read_cases(written(tmp_path, f'{{"query": "q", "references": {wrong}}}'))
+
+
+def test_half_a_character_is_no_reason_to_refuse_a_file(tmp_path):
+    """What an exporter wrote of a text that was cut in the middle of an emoji joins the query that was asked so."""
+    half = "Nice \ud83d"
+    line = {
+        "id": half, "query": half, "inputs": {"question": half}, "attributes": {half: half}, "unit": half,
+        "relevant": {half: 1}, "references": [half], "expected_calls": [{"name": half, "arguments": {half: half}}],
+    }  # fmt: skip
+    file = tmp_path / "cases.jsonl"
+    file.write_text(json.dumps(line) + "\n" + json.dumps({"query": "whole \U0001f600"}))
+    case, whole = read_cases(file)
+    query = next(queries_of((case,), entry="app:answer"))
+    assert (case.labels.relevant, case.labels.references) == ({"Nice ?": 1}, ("Nice ?",))
+    assert (query.id, query.text, query.unit, query.attributes) == ("Nice ?", "Nice ?", "Nice ?", {"Nice ?": "Nice ?"})
+    assert thaw(query.inputs) == ((), {"question": half})
+    assert whole.query == "whole \U0001f600"
+    asked = identity_of(arguments_by_name(freeze(((), {"question": half})), ()))
+    with SqlStore(f"sqlite:///{tmp_path}/labels.db") as store:
+        assert store.add_labels(labels_of((case,))) == 2
+    assert {query_key(half), asked} == set(labels_of((case,)))
+
+
+def test_a_line_that_is_cut_is_none(tmp_path):
+    """Half a character in it does not make it one."""
+    file = tmp_path / "cases.jsonl"
+    file.write_text('{"query": "Nice \\ud83d')
+    with pytest.raises(CaseFileError, match="this is no JSON object"):
+        read_cases(file)
+
+
+def test_a_mark_in_a_case_file_says_where_it_belongs(tmp_path):
+    """Cases are about questions; a mark is about an answer that is stored."""
+    line = '{"id": "q-1", "arm": "new", "mark": "correct", "annotator": "ann", "query": "q"}'
+    with pytest.raises(CaseFileError, match=r"line 1: .*marks for answers come by `shadoweval labels`"):
+        read_cases(written(tmp_path, line))

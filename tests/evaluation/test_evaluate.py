@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from shadoweval import Experiment, Rules, better, no_worse
+from shadoweval.candidate.cold_start import GIVEN_UP
 from shadoweval.errors import UnknownCandidateError
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.evaluation.examples import Examples
@@ -75,6 +76,25 @@ def test_a_better_candidate_is_promoted(experiment, store, clock):
     assert verdict.gates[0].incumbent == pytest.approx(0.5, abs=0.07)
     assert verdict.gates[0].candidate == pytest.approx(0.9, abs=0.05)
     assert evaluation.coverage["new"].gap == 0
+
+
+def test_a_candidate_that_slows_the_incumbent_down_is_told_of_and_judged_as_any(experiment, store, clock):
+    """Verdict and report say what the worker found; decision and gates are what they were."""
+    filled(store, incumbent=0.5, candidate=0.9)
+    before = evaluate(experiment, store=store, clock=clock)
+    experiment.spool.mkdir(parents=True)
+    found = '{"level": 3, "since": "2026-01-01T12:00:00Z", "ratio": 1.44, "most": 4}'
+    (experiment.settings.folder / "resting-docs.json").write_text(found, encoding="utf-8")
+
+    after = evaluate(experiment, store=store, clock=clock)
+
+    sentence = "candidates slow the incumbent down: 1.4x in working minutes"
+    assert sentence not in str(before.verdicts[0])
+    assert sentence in str(after.verdicts[0])
+    assert [note for note in after.notes if note.startswith(f"Alarm: {sentence}")]
+    assert "no more runs begin since 2026-01-01 12:00 UTC" in after.notes[-1]
+    assert after.verdicts[0].decision == before.verdicts[0].decision == "promote"
+    assert after.verdicts[0].gates == before.verdicts[0].gates
 
 
 def test_a_crashing_candidate_is_rolled_back(experiment, store, clock):
@@ -146,7 +166,7 @@ def test_the_judge_of_spinnaker_can_decide(experiment, store, clock):
 
 
 def test_live_traffic_waits_for_a_day_and_a_sliding_window_says_what_it_is(experiment, store, clock):
-    """By default 24 hours for a trial that goes on; a window that slides promises less, and says so."""
+    """By default 24 hours for a trial that goes on; a window that slides shows a trend, whatever it shows."""
     experiment.rules = Rules()
     filled(store, incumbent=0.5, candidate=0.9)
 
@@ -156,8 +176,9 @@ def test_live_traffic_waits_for_a_day_and_a_sliding_window_says_what_it_is(exper
 
     assert live.verdicts[0].reasons == ("0.2 of at least 24 hours of traffic",)
     assert closed.verdicts[0].promotes
-    assert (live.notes, closed.notes) == ((), ())
-    assert "each look begins a trial of its own" in slides.notes[0]
+    assert (live.trend, closed.trend, slides.trend) == (False, False, True)
+    assert (slides.verdicts[0].decision, slides.verdicts[0].why) == ("hold", "inconclusive")
+    assert "each look begins a trial of its own" in slides.verdicts[0].reasons[0]
 
 
 def test_a_scorer_that_raises_holds_the_verdict_and_is_quoted(experiment, store, clock):
@@ -242,3 +263,33 @@ class TestRunCounts:
         runs.add(make_pair())
 
         assert "none was in force" in runs.containment["guard"]
+
+    def test_names_beyond_a_thousand_are_counted_as_others(self):
+        """Refused acts, layers, versions and reasons that are new with each run: none is lost from the sums."""
+        runs, times = RunCounts(), 1_100
+        for n in range(times):
+            acts = (Refusal(kind="tool", detail=f"tool {n}", count=2),)
+            shadow = {
+                "refusals": acts,
+                "containment": (f"layer {n}",),
+                "cold": f"{GIVEN_UP} reason {n}",
+                "versions": {"target": f"v{n}", f"name {n}": "1"},
+            }
+            runs.add(make_pair(n, shadow=shadow))
+        again = RunCounts()
+        again.restore(msgspec.json.decode(msgspec.json.encode(runs.to_state())))
+
+        for counts in (runs, again):
+            state = counts.to_state()
+            assert sum(refusal.count for refusal in counts.refusals) == 2 * times
+            assert counts.refusals[0] == Refusal(kind="others", detail="more than 1,000 kinds", count=200)
+            assert len(counts.refusals) == 51
+            assert counts.refusals[-1] == Refusal(kind="others", detail="951 more kinds", count=1_902)
+            assert [len(state[name]) for name in ("refused", "layers", "cold")] == [1_001] * 3
+            assert sum(state["layers"].values()) == sum(state["cold"].values()) == times
+            assert counts.containment["others"] == "missing in 100 of 1100 runs: more than 1,000 kinds"
+            assert counts.notices[0].startswith("100 of 1,100 runs began in a new process")
+            (versions,) = (seen for arm, seen in counts.versions.items() if "target" in seen)
+            assert len(versions) == 1_001
+            assert versions["target"].count(", ") == 1_000
+            assert "others" in versions["target"]

@@ -250,6 +250,7 @@ class TestStored:
         assert found.left_out == ("latency.p95 is at most 1.5 x incumbent",)
         assert found.promoted >= 0.9
 
+    @pytest.mark.slow
     def test_the_command_says_how_often_equals_are_judged_wrongly(self, experiment, store, capsys):
         """`simulate --effect 0` on equal arms: at most about 5 % rollbacks, and `--effect -0.1`: promotions."""
         self.fill(store, 300)

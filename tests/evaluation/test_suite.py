@@ -50,6 +50,17 @@ def test_words_of_any_script_are_compared(toy):
     }
 
 
+def test_the_best_of_several_references_counts_in_a_suite(toy, tmp_path):
+    """Whichever of them a case file names first."""
+    cases = [{"query": "at nine", "references": ["9:00", "at nine"]}, {"query": "no", "references": ["never", "yes"]}]
+    (tmp_path / "several.jsonl").write_text("\n".join(map(json.dumps, cases)), encoding="utf-8")
+    shadow = Shadow()
+    shadow(toy, cases=tmp_path / "several.jsonl")
+
+    scores = {example.text: example.scores["rouge_l"][1].value for example in shadow.evaluation.examples["same"]}
+    assert scores == {"at nine": 1.0, "no": 0.0}
+
+
 def test_no_report_is_written_over_another(toy, tmp_path):
     """One report for each call of each test, whatever its parameters are called."""
     for test in ("tests/test_a.py::test_fit[de]", "tests/test_a.py::test_fit[en]", "tests/test_a.py::test_fit[x/y]"):
@@ -60,3 +71,26 @@ def test_no_report_is_written_over_another(toy, tmp_path):
     names = sorted(path.name for path in (tmp_path / "html").iterdir())
     assert len(names) == 4
     assert all(name.startswith("tests.test_a.py.test_fit-") for name in names)
+
+
+@pytest.mark.parametrize(("broken", "decision"), [(0, "promote"), (2, "hold"), (14, "rollback")])
+def test_forty_cases_are_decided(toy, tmp_path, broken, decision):
+    """Equal arms are promoted; a third of the cases lost is rolled back; two lost can't tell, and more cases could."""
+    answer = f"def echo(question):\n    if int(question) < {broken}:\n        raise ValueError\n    return question\n"
+    (tmp_path / "suite_fewer.py").write_text(answer, encoding="utf-8")
+    cases = [json.dumps({"query": str(number), "reference": str(number)}) for number in range(40)]
+    (tmp_path / "forty.jsonl").write_text("\n".join(cases), encoding="utf-8")
+    fewer = Experiment(
+        name="fewer",
+        candidates={"fewer": "suite_fewer:echo"},
+        incumbent="suite_toy:echo",
+        scorers=[errors()],
+        gates=[no_worse("errors", by=0.1)],
+    )
+
+    verdict = Shadow()(fewer, cases=tmp_path / "forty.jsonl")
+    sys.modules.pop("suite_fewer", None)
+
+    assert verdict.decision == decision, verdict
+    assert "traffic so far" not in str(verdict)
+    assert ("more cases" in str(verdict)) == (decision == "hold")

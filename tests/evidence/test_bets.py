@@ -38,12 +38,12 @@ def test_the_crossing_is_found_from_the_rejected_side(root, guess, power):
         steps.append(part)
         return root**power - part**power
 
-    found = bets._rejected_part(excess, guess=guess)
+    found = bets.rejected_part(excess, guess=guess)
     assert root - 2e-7 <= found <= root
     assert len(steps) <= 102
 
 
 def test_curves_that_do_not_cross():
     """Nowhere rejected gives zero, everywhere gives one."""
-    assert bets._rejected_part(lambda _: -1.0, guess=0.5) == 0.0
-    assert bets._rejected_part(lambda _: math.inf, guess=0.5) == pytest.approx(1.0)
+    assert bets.rejected_part(lambda _: -1.0, guess=0.5) == 0.0
+    assert bets.rejected_part(lambda _: math.inf, guess=0.5) == pytest.approx(1.0)

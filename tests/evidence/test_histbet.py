@@ -326,3 +326,15 @@ def test_a_large_verdict_is_linear_work(rng):
     ours = min(clock(count) for _ in range(3))
     unit = min(clock(lambda: [np.sort(v) for v in values]) for _ in range(3))
     assert ours <= 60 * unit
+
+
+@pytest.mark.parametrize("bins", [1, 8, 400, 4_000])
+def test_a_coarser_grid_is_as_if_binned_anew(bins) -> None:
+    """Joining the bins of a fine histogram gives what the scores give on the coarse one."""
+    values = np.concatenate([np.random.default_rng(1).uniform(-1, 1, 500), [-1.0, 0.0, 1.0]])
+    fine, coarse = HistBet.of(values, bins=4_000), HistBet.of(values, bins=bins)
+    joined = fine.coarser(bins)
+    assert joined.counts == pytest.approx(coarse.counts, abs=1e-6)
+    assert (joined.n, joined.total, joined.squares) == (fine.n, fine.total, fine.squares)
+    with pytest.raises(StatsInputError, match="can't be joined"):
+        fine.coarser(3)

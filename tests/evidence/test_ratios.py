@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
+from shadoweval.evidence.capped import CappedRatio
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import StatsInputError
 from shadoweval.evidence.ratios import MeanRatio, mixture_radius
-from shadoweval.evidence.variables import CappedRatio, Scale, Scores
+from shadoweval.evidence.variables import Scale, Scores
 
 
 def costs(n, seed=3, scale=1.0):
@@ -48,7 +49,7 @@ def capped(ratio, cap, incumbent, candidate):
     variable = CappedRatio(Scale(0.0, None, higher_is_better=False), cap, ratio=ratio)
     known = np.ones(len(incumbent), dtype=bool)
     scores = Scores(incumbent=incumbent, candidate=candidate, incumbent_scored=known, candidate_scored=known)
-    variable.add(scores, known)
+    variable.add_independent(scores)
     return variable
 
 
@@ -82,7 +83,7 @@ def test_gate_is_histbet_on_the_capped_difference():
     evidence = HistBet.of(difference, lo=-4.0, hi=4.4, bins=4_000)
     assert gate.mean.log_e(0.0, "greater") == pytest.approx(evidence.log_e(0.0, "greater"), abs=1e-6)
     assert gate.mean.log_e(0.0, "less") == pytest.approx(evidence.log_e(0.0, "less"), abs=1e-6)
-    assert gate.capped == int((c > 4).sum()) > 0
+    assert gate.cut.candidate == int((c > 4).sum()) > 0
 
 
 def test_a_dearer_candidate_is_found_and_a_margin_forgives_it():

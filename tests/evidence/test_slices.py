@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from shadoweval.evidence.histbet import HistBet
-from shadoweval.evidence.slices import AttributeColumn, SliceEvidence
+from shadoweval.evidence.profiles import AttributeColumn
+from shadoweval.evidence.slices import Contrasts, SliceEvidence
 
 WIDTHS = {"quality": 1.0}
 
 
 def count(evidence: SliceEvidence, differences, attributes) -> SliceEvidence:
     profiles = evidence.profiles(attributes, len(differences))
-    evidence.add({"quality": np.asarray(differences, dtype=float)}, {"quality": profiles})
+    evidence.add({"quality": Contrasts(np.asarray(differences, dtype=float), profiles)})
     return evidence
 
 
@@ -137,6 +138,19 @@ def test_free_text_makes_no_slices() -> None:
     results = evidence.results(WIDTHS, alpha=0.05)
     assert sum(r.slice.startswith("order=") and "&" not in r.slice for r in results) == 50
     assert {r.slice for r in results if r.n == 250} == {"plan=free", "plan=pro"}
+
+
+def test_names_that_are_new_with_each_pair_are_not_kept_for_ever() -> None:
+    """The state of twelve batches with a hundred new attributes each stops at a thousand of them."""
+    evidence = SliceEvidence()
+    for batch in range(12):
+        rows = np.eye(100, dtype=np.int64) - 1
+        names = {f"call {batch} {n}": column(rows[n], "1") for n in range(100)}
+        count(evidence, np.zeros(100), {"plan": column(np.arange(100) % 2, "free", "pro"), **names})
+    state = evidence.to_state()["profiles"]
+    assert len(state["values"]) == 1_000
+    assert len(state["profiles"]) == 1_001  # 999 with an attribute of their own, and the two plans
+    assert next(r.n for r in evidence.results(WIDTHS, alpha=0.05) if r.slice == "plan=pro") == 600
 
 
 def test_slices_survive_their_state() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from shadoweval.evidence.inputs import StatsInputError
-from shadoweval.evidence.states import field, numbers, pack, unpack
+from shadoweval.evidence.states import field, numbers, pack, pack_column, unpack, unpack_column
 
 
 @given(hnp.arrays(np.float64, st.integers(0, 60), elements=st.floats(allow_nan=False, allow_infinity=False)))
@@ -67,3 +67,20 @@ def test_lists_must_hold_the_right_number_of_finite_numbers(values):
     """Too few, gaps, infinities and text raise."""
     with pytest.raises(StatsInputError):
         numbers({"sums": values}, "sums", 2)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64, np.int32, np.uint64, np.bool_])
+@pytest.mark.parametrize("size", [0, 1, 1_000])
+def test_packed_columns_come_back_to_the_last_bit(kind, size):
+    """Of any type and length, a step of a larger one too, and they can be written to; what is damaged is said."""
+    column = np.random.default_rng(size).integers(0, 2**60, 2 * size).astype(kind)[::2]
+    back = unpack_column(pack_column(column), kind)
+    assert back.tobytes() == column.tobytes()
+    back[:1] = 0
+    with pytest.raises(StatsInputError, match="cannot be read"):
+        unpack_column(pack_column(column)[:-8] + "????????", kind)
+
+
+def test_small_whole_numbers_take_next_to_nothing():
+    """Bytes of one significance lie together."""
+    assert len(pack_column(np.full(100_000, 3, dtype=np.int64))) < 5_000

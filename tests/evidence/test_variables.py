@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shadoweval.evidence.bets import discordant_log_e
-from shadoweval.evidence.quantiles import Exceedances, PredictableQuantiles
-from shadoweval.evidence.variables import AutoCap, CappedRatio, Noise, Relative, Scale, Scores
+from shadoweval.evidence.capped import CappedRatio
+from shadoweval.evidence.histbet import HistBet
+from shadoweval.evidence.quantile_sketch import PredictableQuantiles
+from shadoweval.evidence.quantiles import Exceedances
+from shadoweval.evidence.returning import Generations
+from shadoweval.evidence.variables import Difference, Noise, Relative, Scale, Scores
+from shadoweval.evidence.views import Places
 
 LATENCY = Scale(0.0, None, higher_is_better=False)
 RECALL = Scale()
@@ -38,17 +42,19 @@ def test_an_exceedance_counts_which_arm_alone_lies_beyond(seconds, ratio, level)
     incumbent, candidate = seconds
     variable, thresholds = Exceedances(LATENCY, level, watched=(level,), ratio=ratio), PredictableQuantiles((level,))
     for part in (slice(0, 30), slice(30, 31), slice(31, 900)):
-        variable.add(scores(incumbent[part], candidate[part]), np.ones(part.stop - part.start, dtype=bool))
-    more = less = n = 0
+        variable.add_independent(scores(incumbent[part], candidate[part]))
+    x = []
     for part, tau in thresholds.advance(incumbent):
-        if tau is not None:
-            slow, was_slow = candidate[part] > ratio * tau[0], incumbent[part] > tau[0]
-            more, less = more + int((slow & ~was_slow).sum()), less + int((was_slow & ~slow).sum())
-            n += part.stop - part.start
-    evidence = variable.mean
-    assert (evidence.counts[-1], evidence.counts[0], evidence.n) == (more, less, n)
-    assert evidence.log_e(0.0, "greater") == pytest.approx(discordant_log_e([more], [less])[0])
-    assert evidence.log_e(0.0, "less") == pytest.approx(discordant_log_e([less], [more])[0])
+        for served, new in zip(incumbent[part], candidate[part], strict=True) if tau is not None else ():
+            low, high, tie = tau[0]
+            beyond = [
+                1.0 if value > limit * high else tie if value > limit * low else 0.0
+                for value, limit in ((new, ratio), (served, 1.0))
+            ]
+            x.append(beyond[0] - beyond[1])
+    by_hand = HistBet.of(x)
+    assert variable.mean.counts.tolist() == by_hand.counts.tolist()
+    assert variable.mean.log_e(0.0, "greater") == pytest.approx(by_hand.log_e(0.0, "greater"))
 
 
 def test_pairs_without_a_re_run_do_not_move_the_thresholds(seconds) -> None:
@@ -71,19 +77,21 @@ def test_a_mean_ratio_is_at_most_r_exactly_when_x_is_positive() -> None:
     assert known.all()
     assert values.mean() == pytest.approx(0.0)
     assert variable.measure(scores([1.0], [50.0]))[0][0, 0] == pytest.approx((1.1 - 10.0) / 10.0)
-    assert variable.capped == 1
+    assert (variable.cut.candidate, variable.cut.incumbent, variable.cut.largest) == (1, 0, 50.0)
 
 
-def test_a_cap_nobody_declared_comes_from_the_first_fifty() -> None:
-    """Ten times the largest of the first 50 incumbents; those pairs are not judged, whatever the batches."""
-    rng = np.random.default_rng(1)
-    values = rng.random(200)
-    whole, parts = AutoCap(None), AutoCap(None)
-    known = whole.advance(scores(values, values))
-    pieces = [parts.advance(scores(values[a:b], values[a:b])) for a, b in ((0, 20), (20, 49), (49, 50), (50, 200))]
-    assert known.tolist() == [False] * 50 + [True] * 150
-    assert np.concatenate(pieces).tolist() == known.tolist()
-    assert whole.cap == parts.cap == pytest.approx(10 * values[:50].max())
+def test_a_cap_is_taken_up_where_it_was() -> None:
+    """A resumed variable goes on as if it had never stopped."""
+    rng = np.random.default_rng(3)
+    incumbent, candidate = rng.lognormal(0, 1.5, (2, 300))
+    whole, before, after = (CappedRatio(LATENCY, None, ratio=1.1) for _ in range(3))
+    whole.add_independent(scores(incumbent, candidate))
+    before.add_independent(scores(incumbent[:120], candidate[:120]))
+    after.restore(before.to_state())
+    after.add_independent(scores(incumbent[120:], candidate[120:]))
+    assert after.to_state()["limit"] == whole.to_state()["limit"]
+    assert after.to_state()["cut"] == whole.to_state()["cut"]
+    assert after.mean.log_e(0.0, "less") == pytest.approx(whole.mean.log_e(0.0, "less"))
 
 
 def test_a_relative_difference_is_bounded_and_oriented() -> None:
@@ -98,3 +106,22 @@ def test_noise_compares_the_incumbent_with_itself() -> None:
     assert values[0].tolist() == pytest.approx([0.2, 0.0])
     assert known.all()
     assert not Noise(RECALL).measure(scores([1.0], [1.0]))[1].any()
+
+
+def test_visits_of_the_same_users_are_exact_for_what_they_were_to_meet() -> None:
+    """40 users daily, some failing always, some now and then, 5 % of all visits: "no worse by 0.05" is not proven."""
+    false = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        harm = rng.permutation(np.concatenate([np.ones(1), np.full(10, 0.1), np.zeros(29)]))
+        variable = Difference(Scale())
+        variable.visits = True
+        proven = False
+        for day in range(60):
+            failed = (rng.random(40) < harm).astype(float)
+            which = Generations(np.full(40, day + 1), np.full(40, day), np.full(40, day - 1))
+            variable.add_clusters(-failed[np.newaxis], None, Places(which, first_day=0))
+            proven |= variable.mean.log_e(-0.05, "greater") >= np.log(20)
+        assert variable.mean.n == 40 * 60
+        false += proven
+    assert false <= 5

@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 from candidate_rig import envelope, pool_of
 
 from shadoweval import Limits
+from shadoweval.candidate import remote_child
+from shadoweval.candidate.remote_child import RemoteChild
 from shadoweval.capture import UNCOPYABLE
 
 MIB = 1 << 20
@@ -42,6 +44,12 @@ FAULTS = [
     ("closes_channel", ROOMY, "crash", ""),
     ("writes_garbage", ROOMY, "crash", "no report"),
     ("announces_gigabytes", ROOMY, "crash", "no report"),
+    ("says_too_much", ROOMY, "crash", "the cap is 20,971,520"),
+    ("says_a_million_lists", ROOMY, "crash", "more than 1,000,000 lists"),
+    ("breaks_off", ROOMY, "crash", "truncated"),
+    ("says_a_number_for_a_record", ROOMY, "crash", "Expected `array`, got `int`"),
+    ("says_a_text_for_a_number", ROOMY, "crash", "Expected `int`, got `str`"),
+    ("reports_a_run_of_nobody", ROOMY, "crash", "not in flight"),
     ("prints_much", ROOMY, None, "printed it"),
     ("moves", ROOMY, None, "/"),
     ("starts_thread", ROOMY, None, "started one"),
@@ -76,6 +84,39 @@ def test_a_fault_costs_one_envelope(runs, candidate, limits, kind, words):
     assert (broken.failure.kind if broken.failure else None) == kind
     assert words in (broken.failure.message if broken.failure else broken.outcome.answer)
     assert fine.outcome.answer == "fine"
+
+
+@pytest.mark.parametrize(("name", "tries"), [("decode_child", 3), ("_charge", 1)])
+def test_our_own_failure_over_a_message_is_the_shadow_s(monkeypatch, caplog, name, tries):
+    """Whatever nobody thought of ends the run long before its deadline, by its name, and the pool goes on.
+
+    A run that is not to blame is tried in two further processes: when they fail as well, the shadow failed.
+    """
+    place = remote_child if name == "decode_child" else RemoteChild
+    sound, failures = getattr(place, name), []
+
+    def failing(*args, **options):
+        if len(failures) == tries or not options.get("read", True):
+            return sound(*args, **options)
+        failures.append(args)
+        raise KeyError("nobody thought of it")
+
+    async def run():
+        async with pool_of("answer", seconds=200) as pool:
+            await pool.run(envelope("before"), arm="new")
+            monkeypatch.setattr(place, name, failing)
+            return [await asyncio.wait_for(pool.run(envelope("hi"), arm="new"), 60) for _ in range(2)]
+
+    first, second = asyncio.run(run())
+
+    assert len(failures) == tries
+    assert caplog.text.count("A candidate's message can't be read") == tries
+    assert second.outcome.answer == "plain hi"
+    if name == "decode_child":
+        assert (first.failure.kind, first.owner) == ("crash", "shadow")
+        assert "KeyError: 'nobody thought of it'" in first.failure.cause
+    else:
+        assert first.outcome.answer == "plain hi"
 
 
 def test_each_run_gets_its_own_input():

@@ -62,7 +62,6 @@ def check(observations, last, kills):
     assert kills > 0
     assert sorted(o.query_id for o in observations) == sorted(f"q-{n}" for n in range(40))
     assert set(kinds) <= {"answered", "crash"}
-    assert kinds["answered"] > 0
     assert last.outcome.answer == "slept"
 
 
@@ -123,7 +122,7 @@ def test_a_run_that_blocks_the_loop_is_the_only_one_that_fails():
     texts = ["a", "block", "b"]
 
     async def run():
-        limits = Limits(seconds=0.5, grace=0.2, concurrency=4)
+        limits = Limits(seconds=0.5, start_seconds=10.0, grace=0.2, concurrency=4)
         async with pool_of("block_or_not", module="concurrent_candidates", limits=limits) as pool:
             return await asyncio.gather(*(pool.run(envelope(t, number=n), arm="new") for n, t in enumerate(texts)))
 

@@ -185,7 +185,6 @@ HOLES = {
         with_facts(lambda n, f: {"fidelity": {"replayed": 4, "simulated": 1}}),
         "simulated, refused or altered",
     ),
-    "a live write": (with_facts(lambda n, f: {"live_writes": int(n == 7)}), "1 live writes"),
     "the candidate's prompt changes": (
         with_facts(lambda n, f: {"versions": {**f.versions, "rerank": {"prompt": "8" if n < 700 else "9"}}}),
         "'prompt' of 'rerank' changed in mid-run: '8', '9'",
@@ -217,7 +216,10 @@ HOLES = {
         "3600 s before its query was asked",
     ),
     "every call mirrored twice": (doubled, "probably mirrored twice"),
-    "the incumbent fails": (with_facts(lambda n, f: {"incumbent_failed": n % 3 > 0}), "nothing to compare with"),
+    "the incumbent fails": (
+        with_facts(lambda n, f: {"incumbent_failed": n % 3 > 0}),
+        "its failures are no merit of the candidate",
+    ),
     "the candidate always fails": (with_facts(lambda n, f: {"candidate_failed": True}), "failed in all 800 pairs"),
     "failures that nobody judges": (
         lambda w: with_facts(lambda n, f: {"candidate_failed": n % 7 == 0})(
@@ -281,13 +283,27 @@ def test_what_stops_all_queries_alike_is_no_loss() -> None:
     assert verdict_of(world).promotes, verdict_of(world)
 
 
-def test_a_proven_loss_rolls_back_although_the_evidence_has_a_hole() -> None:
-    """Rollback > hold (error): an unsound trial can't protect a candidate that is proven worse, and says both."""
-    worse = with_scores("recall@5", lambda n, s: {"candidate": Scored(0.0)} if n % 2 else {})(made_world())
-    holed = with_facts(lambda n, f: {"salt": "t" if n > 700 else "s"})(worse)
-    verdict = verdict_of(holed)
+def test_a_live_write_rolls_back_whatever_the_gates_say() -> None:
+    """A shadow may write nothing: the candidate is stopped, and the verdict says why."""
+    verdict = verdict_of(with_facts(lambda n, f: {"live_writes": int(n == 7)})(made_world()))
     assert verdict.rolls_back, verdict
-    assert any("2 salts" in notice for notice in verdict.notices)
+    assert "1 live writes" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("hole", "decision", "said"),
+    [
+        # Who was picked decides what is seen: no evidence in either direction. Versions: each pair is what it says.
+        (({}, {"salt": "t"}), "hold", "2 salts"),
+        (tuple({"versions": {"incumbent": {"index": index}}} for index in "12"), "rollback", "changed in mid-run"),
+    ],
+)
+def test_a_proven_loss_stands_beside_a_hole_that_can_not_make_it(hole, decision, said) -> None:
+    """What is wrong with the evidence holds both ways, unless it can't have made the candidate look worse."""
+    worse = with_scores("recall@5", lambda n, s: {"candidate": Scored(0.0)} if n % 2 else {})(made_world())
+    verdict = verdict_of(with_facts(lambda n, f: hole[n > 700])(worse))
+    assert verdict.decision == decision, verdict
+    assert said in "\n".join([*verdict.reasons, *verdict.notices])
 
 
 def test_failures_of_the_candidate_are_scored_not_dropped() -> None:

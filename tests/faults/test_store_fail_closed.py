@@ -156,8 +156,8 @@ class Damaged(World):
 
     def fill(self, store: SqlStore) -> None:
         super().fill(store)
-        for _ in range(40):
-            store.set_aside("docs", b"SE\x01", "corrupt")
+        for number in range(40):
+            store.set_aside("docs", b"SE\x01", "corrupt", place=f"byte {number}")
 
 
 SHADOW = "new"

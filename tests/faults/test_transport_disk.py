@@ -122,6 +122,7 @@ def test_a_file_size_limit_leaves_no_torn_frame(tmp_path: Path) -> None:
 def test_a_read_only_folder_is_a_reason(tmp_path: Path, small_disk: Path) -> None:
     """Also when it turns read-only while in use, and it is used again when it is writable again."""
     writer = SpoolTransport(small_disk / "spool", segment_bytes=100)
+    writer.ledger.open()
     assert writer.offer(b"a" * 90) is None
     remount = ["mount", "-o", "remount,ro", str(small_disk)]
     if subprocess.run(remount, capture_output=True, check=False).returncode:  # files open for writing keep it writable
@@ -199,9 +200,9 @@ def answer(question):
 answer("first")
 if sys.argv[2] == "ring":
     end = time.monotonic() + 60
-    while not transport.ring and time.monotonic() < end:
+    while not transport.collector and time.monotonic() < end:
         time.sleep(0.01)
-        transport._look()
+        transport.way.look()
 for n in range(500):
     answer(str(n))
 """
@@ -228,4 +229,109 @@ def test_a_process_that_ends_with_work_pending_loses_nothing(tmp_path: Path, way
         batch.settle()
     assert found == 501
     assert receiver.counters() == {"eligible": 501, "mirrored": 501}
+    receiver.close()
+
+
+MEMORIES = {
+    "full": "mount -t tmpfs -o size=16k tmpfs /dev/shm",
+    "small": "mount -t tmpfs -o size=3m tmpfs /dev/shm",
+    "read-only": "mount -t tmpfs -o ro tmpfs /dev/shm",
+    "a folder on a disk": "mount --bind {folder} /dev/shm",
+}
+ON_ANOTHER = """
+import os, sys, time
+from pathlib import Path
+from shadoweval.mirror import Mirror
+from shadoweval.transport import open_transport
+transport = open_transport(Path(sys.argv[1]))
+@Mirror("x", transport, control=0.0)
+def answer(question):
+    return question
+for n in range(500):
+    answer("x" * 5000)
+for child in range(3):
+    if not os.fork():
+        answer("a child's")
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize("leave", ["return", "kill"])
+@pytest.mark.parametrize("memory", sorted(MEMORIES))
+def test_whatever_shared_memory_there_is_nothing_is_lost(tmp_path: Path, memory: str, leave: str) -> None:
+    """Full, small as a container's, read-only, a disk: calls go the way that there is, and are counted."""
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("only root can mount another /dev/shm")
+    (tmp_path / "disk" / "empty").mkdir(parents=True)
+    mount = MEMORIES[memory].format(folder=tmp_path / "disk")
+    program = ON_ANOTHER + LEAVE[leave]
+    done = subprocess.run(
+        [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            f'{mount} && exec "$@"',
+            "sh",
+            sys.executable,
+            "-c",
+            program,
+            str(tmp_path / "s" / "x"),
+        ],
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=100,
+    )
+    if b"unshare" in done.stderr or b"mount:" in done.stderr:
+        pytest.skip(done.stderr.decode())
+    found = 0
+    end = time.monotonic() + 60
+    receiver = SpoolReceiver(tmp_path / "s" / "x")
+    while time.monotonic() < end:
+        batch = receiver.receive(1000)
+        if batch is not None:
+            found += len(batch.frames)
+            assert batch.corrupt == []
+            batch.settle()
+        counted = receiver.counters()
+        if counted.get("eligible") == 503 and found >= counted.get("mirrored", 0):
+            break
+        time.sleep(0.02)
+    assert counted["eligible"] == 503, done.stderr
+    assert found == counted["mirrored"] == 503 - counted.get("full", 0)
+    assert found >= 250
+    receiver.close()
+
+
+FIRST = """
+import os, sys, time
+from pathlib import Path
+from shadoweval.transport import open_transport
+transport = open_transport(Path(sys.argv[1]))
+assert os.getpid() == 1
+while not transport.collector:
+    time.sleep(0.01)
+    transport.ledger.count(transport.offer(b"x" * 3000) or "mirrored")
+for n in range(500):
+    transport.ledger.count(transport.offer(b"x" * 3000) or "mirrored")
+print(transport.ledger.main.snapshot()["mirrored"])
+"""
+
+
+def test_a_containers_first_process_takes_nothing_with_it(tmp_path: Path) -> None:
+    """All others end with it, and so does their memory: at its end it waits until the collector has everything."""
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("only root can be the first process of a space of its own")
+    folder = tmp_path / "s" / "x"
+    script = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
+    command = ["unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", script, "sh", sys.executable, "-c", FIRST]
+    done = subprocess.run([*command, str(folder)], capture_output=True, check=False, timeout=100)
+    if b"unshare" in done.stderr or b"mount:" in done.stderr:
+        pytest.skip(done.stderr.decode())
+    mirrored = int(done.stdout)
+    frames, damage = drained(folder)
+    assert (len(frames), damage) == (mirrored, 0)
+    receiver = SpoolReceiver(folder)
+    assert receiver.counters()["mirrored"] == mirrored
     receiver.close()

@@ -68,7 +68,7 @@ while sys.argv[2] == "ring" and not transport.ring:
 held, done = threading.Event(), threading.Event()
 def hold():
     spool = getattr(transport, "spool", transport)
-    with transport._lock, spool._lock, transport.ledger._lock:
+    with transport.way.lock if hasattr(transport, "way") else spool._lock, spool._lock, transport.ledger._lock:
         held.set()
         done.wait()
 thread = threading.Thread(target=hold)

@@ -11,13 +11,14 @@ import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shadoweval.transport import SpoolReceiver
-from shadoweval.transport.ledger import total
+from shadoweval.transport.totals import total
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the ring is Linux's")
 
@@ -31,10 +32,10 @@ transport = open_transport(Path(sys.argv[1]), ring=sys.argv[3] == "ring")
 with open(sys.argv[2], "r+b") as file:
     shared = mmap.mmap(file.fileno(), 32)
 if sys.argv[3] == "ring":
-    transport._look()
-    while not transport.ring:
+    transport.ledger.open()
+    while not transport.collector:
+        transport.way.look()
         time.sleep(0.005)
-        transport._look()
 n, collector = 0, None
 body = b"x" * 2000
 pack = struct.Struct("<Q").pack
@@ -48,7 +49,7 @@ while True:
     else:
         shared[24:32] = pack(struct.unpack_from("<Q", shared, 24)[0] + 1)
         time.sleep(0.001)
-    if sys.argv[3] == "ring" and transport.ring and transport.collector != collector:
+    if sys.argv[3] == "ring" and transport.collector not in {collector, None}:
         collector = transport.collector
         shared[8:16] = pack(collector)
     shared[16:24] = pack(1)
@@ -205,6 +206,91 @@ def test_a_stopped_collector_is_replaced(tmp_path: Path) -> None:
     before = application.handed_over
     until(lambda: application.handed_over >= before + 200)
     check(tmp_path / "spool", application, killed=1)
+
+
+def kill_together(root: Path, kills: int, seed: int) -> None:
+    """Application and collector, in either order, one after another in one home; then a look finds all of it."""
+    rng = random.Random(seed)
+    applications: list[Application] = []
+    for n in range(kills):
+        application = Application(root / str(n), "ring")
+        applications.append(application)
+        time.sleep(rng.uniform(0.0, 0.1))
+        both = [application.running.pid, application.collector]
+        rng.shuffle(both)
+        for pid in both:
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(rng.choice([0.0, 0.0, 0.002]))
+        application.running.wait()
+    wait_for(applications[-1].collector)  # it holds what it reads until it is gone
+    for n, application in enumerate(applications):
+        found, _ = numbers(root / str(n))
+        assert set(found) >= set(range(application.handed_over))
+        counted_as_handed_over(root / str(n), application)
+
+
+def test_application_and_collector_killed_together_lose_nothing(tmp_path: Path) -> None:
+    """What a container kill does to its processes: memory has the rest, and whoever comes next takes it."""
+    kill_together(tmp_path, 20, seed=1)
+
+
+@pytest.mark.marathon
+@pytest.mark.timeout(1800)
+def test_two_hundred_times_together_lose_nothing(tmp_path: Path) -> None:
+    """The same two hundred times."""
+    kill_together(tmp_path, 200, seed=2)
+
+
+# Forks children that hand over and count until they are killed; each stores how often it did.
+FORKING = """
+import mmap, os, random, signal, struct, sys, time
+from pathlib import Path
+from shadoweval.transport import open_transport
+transport = open_transport(Path(sys.argv[1]))
+rng = random.Random(int(sys.argv[3]))
+children = int(sys.argv[2])
+shared = mmap.mmap(-1, 16 * children)
+for n in range(children):
+    at = 16 * n
+    child = os.fork()
+    if not child:
+        i = 0
+        while True:
+            reason = transport.offer(struct.pack("<QQ", n, i)) if n % 2 else "not_sampled"
+            transport.ledger.count(reason or "mirrored")
+            i += 1
+            shared[at : at + 8] = struct.pack("<Q", i)
+    while not shared[at : at + 8].strip(b"\\0"):
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0.0, 0.05))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+print(*struct.unpack(f"<{2 * children}Q", shared)[::2])
+"""
+
+
+def test_killed_children_lose_nothing(tmp_path: Path) -> None:
+    """Forked jobs, mirrored and not: whatever they counted and handed over is there, and their parent did neither."""
+    command = [sys.executable, "-c", FORKING, str(tmp_path / "spool" / "a"), "20", "7"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120)
+    counted = [int(number) for number in done.stdout.split()]
+    seen: Counter[int] = Counter()
+
+    def all_there() -> bool:
+        receiver = SpoolReceiver(tmp_path / "spool" / "a")
+        while (batch := receiver.receive(100_000)) is not None:
+            seen.update({struct.unpack("<QQ", frame) for frame in batch.frames})
+            batch.settle()
+        found = receiver.counters()
+        receiver.close()
+        return found.get("eligible", 0) >= sum(counted) and len(seen) >= found.get("mirrored", 0)
+
+    until(all_there)
+    found = total(tmp_path / "spool" / "a", "main")
+    assert 0 <= found["eligible"] - sum(counted) <= len(counted)
+    assert found["not_sampled"] >= sum(counted[::2])
+    assert 0 <= len(seen) - found["mirrored"] <= len(counted)  # killed between handing over and counting
+    assert found["mirrored"] + found.get("full", 0) >= sum(counted[1::2])
 
 
 READER = """

@@ -33,6 +33,8 @@ def new(question):
 
 served = toy.mirror(1.0, control=0.0)(old)
 """
+IN_FLIGHT = 2
+"""Tasks that this worker leases at once: a process for each arm."""
 SERVE = "import killapp, sys\nfor n in range(int(sys.argv[1]), int(sys.argv[2])): killapp.served(f'question {n}')"
 
 
@@ -86,7 +88,8 @@ def test_a_killed_worker_loses_and_doubles_nothing(project, kills):
     assert (funnel.eligible, funnel.mirrored, funnel.paired, funnel.gap) == (served, served, served, 0)
     right = [pair for pair in pairs if not pair.candidate.failed]
     assert all(pair.candidate.outcome.answer == pair.query.text.upper() for pair in right)
-    assert len(pairs) - len(right) <= kills // 3  # a task that three workers died over is given up
+    # A task that three workers died over is given up, and each death may meet as many as were in flight.
+    assert len(pairs) - len(right) <= IN_FLIGHT * (kills // 3)
     assert all(pair.candidate.owner == "shadow" for pair in pairs if pair.candidate.failed)
 
 

@@ -230,8 +230,8 @@ def test_half_an_emoji_loses_nothing_but_itself() -> None:
     assert outcome.hits[0].text == "doc ?"
 
 
-def test_an_observer_that_raises_is_a_fault_of_the_outcome() -> None:
-    """What went wrong is counted where it went wrong."""
+def test_an_observer_that_raises_costs_nothing() -> None:
+    """It is told when all is done: the call is mirrored, and its caller feels nothing."""
     mirror = mirror_to(Kept(), observe=lambda *_, **__: 1 / 0)
 
     @mirror
@@ -239,7 +239,7 @@ def test_an_observer_that_raises_is_a_fault_of_the_outcome() -> None:
         return question
 
     assert answer("q") == "q"
-    assert counts(mirror) == {"eligible": 1, "fault_outcome": 1}
+    assert counts(mirror) == {"eligible": 1, "mirrored": 1}
 
 
 @pytest.mark.parametrize("message", ["half an emoji \ud83d", None])
@@ -317,3 +317,17 @@ def test_a_streamed_http_response_is_left_to_its_caller(reader: str) -> None:
     response = mirror(lambda question: Response())("q")
     assert list(getattr(response, reader)()) == [b"data"]
     assert (kept.frames, counts(mirror)) == ([], {"eligible": 1, "uncopyable": 1})
+
+
+def test_what_stands_in_the_place_of_a_text_is_recorded_as_one() -> None:
+    """An SDK's answer without a model's name, an exception given as the error: else the whole query is unreadable."""
+    kept = Kept()
+
+    @mirror_to(kept)
+    def answer(question: str) -> str:
+        record_model_call(None, error=ValueError("half \ud83d"))  # pyright: ignore[reportArgumentType]
+        return question
+
+    assert answer("q") == "q"
+    (step,) = kept.envelopes[0].served.steps
+    assert (step.name, step.error) == ("None", "ValueError: half ?")

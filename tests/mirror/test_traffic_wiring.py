@@ -16,10 +16,10 @@ class Watching(Breaker):
         super().__init__()
         self.seen: list[tuple[bool, bool]] = []
 
-    def observe(self, duration, *, failed, mirrored):
-        assert duration >= 0
+    def observe(self, duration, *, failed, mirrored, own=0.0):
+        assert duration >= own >= 0
         self.seen.append((failed, mirrored))
-        super().observe(duration, failed=failed, mirrored=mirrored)
+        super().observe(duration, failed=failed, mirrored=mirrored, own=own)
 
 
 @pytest.fixture(name="make")

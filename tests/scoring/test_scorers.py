@@ -3,7 +3,7 @@
 import pytest
 
 from shadoweval.protocols import Metric, Scorer
-from shadoweval.records import Failure, Labels, Scored, ToolCall, Unscored, Usage
+from shadoweval.records import Failure, Labels, Scored, Step, ToolCall, Unscored, Usage
 from shadoweval.scoring import (
     PairScorer,
     answer_quality,
@@ -35,7 +35,7 @@ CRASH = Failure(kind="crash", message="exit 9")
 ALL = [
     recall(5), precision(5), hit_rate(5), mrr(10), ndcg(10), overlap(5),
     average_precision(10), bpref(), judged(5),
-    exact_match(), token_f1(), rouge_l(), semantic_similarity(lambda a, b: 0.5), answer_quality(lambda a, b: 0.5),
+    exact_match(), token_f1(), rouge_l(), semantic_similarity(lambda a, b: 0.5), answer_quality(),
     tool_success(), tool_calls_f1(), writes_f1(), latency(), first_chunk(), tokens(), cost(), errors(),
 ]  # fmt: skip
 
@@ -116,6 +116,18 @@ def test_answers_against_the_reference():
     assert scores(token_f1(), pair) == (Scored(1.0), Scored(0.0))
 
 
+@pytest.mark.parametrize(
+    "scorer", [exact_match(), token_f1(), rouge_l(), semantic_similarity(lambda a, r: float(a == r))],
+    ids=lambda scorer: scorer.metrics[0].name,
+)  # fmt: skip
+def test_the_best_of_several_references_counts(scorer):
+    """Each arm may say another of the right answers; one without a word is passed over."""
+    labels = Labels(references=("...", "nine", "from nine on"))
+    pair = make_pair(served={"answer": "nine"}, shadow={"answer": "from nine on"}, labels=labels)
+
+    assert scores(scorer, pair) == (Scored(1.0), Scored(1.0))
+
+
 def test_words_of_any_script():
     """Text without spaces has words all the same where it is asked for."""
     pair = make_pair(served={"answer": "東京都"}, shadow={"answer": "東京"}, labels=Labels(reference="東京"))
@@ -123,6 +135,17 @@ def test_words_of_any_script():
     assert scores(token_f1(any_script=True), pair) == (Scored(4 / 5), Scored(1.0))
     assert scores(token_f1(), pair) == (Scored(0.0), Scored(1.0))
     assert token_f1(any_script=True).version != token_f1().version
+
+
+def test_quality_is_what_is_recalled_of_a_right_answer():
+    """Whatever else is said; only an own definition may go by length."""
+    labels = Labels(references=("Wilhelm Röntgen", "Röntgen"))
+    pair = make_pair(
+        served={"answer": "Röntgen"}, shadow={"answer": "I think it was W. RÖNTGEN in 1901."}, labels=labels
+    )
+
+    assert scores(answer_quality(), pair) == (Scored(1.0), Scored(1.0))
+    assert [answer_quality(how).metrics[0].length_sensitive for how in (None, lambda a, r: 1.0)] == [False, True]
 
 
 def test_an_own_definition_of_quality():
@@ -174,9 +197,41 @@ def test_expected_calls(made, value):
     assert scores(writes_f1(), make_pair(shadow={"calls": calls}, labels=labels))[1] == Scored(value)
 
 
-def test_none_expected_and_none_made_is_right():
-    """Where no call was wanted and none was made the candidate is right."""
-    assert scores(tool_calls_f1(), make_pair(labels=Labels(expected_calls=())))[1] == Scored(1.0)
+def test_none_expected_and_one_made_is_wrong():
+    """Where no call was wanted the arm that makes none is right, and the other is not."""
+    pair = make_pair(served={"calls": [ToolCall(name="pay", effect="write")]}, labels=Labels(expected_calls=()))
+
+    assert scores(tool_calls_f1(), pair) == (Scored(0.0), Scored(1.0))
+    assert scores(writes_f1(), pair) == (Scored(0.0), Scored(1.0))
+
+
+SEARCHED = {"steps": (Step(kind="retrieval", name="search"),)}
+
+
+@pytest.mark.parametrize(
+    ("scorer", "labels", "why"),
+    [
+        (tool_success(), Labels(), "no tool call was made"),
+        (tool_calls_f1(), Labels(expected_calls=()), "no tool call was expected, and none was made"),
+        (writes_f1(), Labels(expected_calls=()), "no tool call was expected, and none was made"),
+        (overlap(5), Labels(), "neither run retrieved anything"),
+        (judged(5), Labels(relevant={"a": 1}), "nothing was retrieved"),
+        (exact_match(), Labels(reference="The?"), "no word to compare with"),
+        (token_f1(), Labels(reference="a"), "no word to compare with"),
+        (token_f1(any_script=True), Labels(reference="…"), "no word to compare with"),
+        (rouge_l(), Labels(reference="?!"), "no word to compare with"),
+        (rouge_l(), Labels(reference="👍"), "no word to compare with"),
+        (semantic_similarity(lambda *_: 1.0), Labels(reference=" "), "no word to compare with"),
+        (answer_quality(lambda *_: 1.0), Labels(reference=""), "no word to compare with"),
+    ],
+    ids=lambda each: each.metrics[0].name if hasattr(each, "metrics") else "",
+)
+def test_a_score_of_nothing_is_none(scorer, labels, why):
+    """Two empty lists are not alike, no call is no success, and an empty reference is no question answered."""
+    pair = make_pair(served=SEARCHED, shadow=SEARCHED, rerun=SEARCHED, labels=labels)
+    for score in scores(scorer, pair):
+        assert isinstance(score, Unscored)
+        assert why in score.reason
 
 
 def test_seconds_are_compared_with_the_rerun():
@@ -207,3 +262,22 @@ def test_a_metric_that_the_function_forgets_is_unscored():
     scorer = PairScorer(metrics=(Metric(name="x"),), version="1", score_one=lambda o, p: {})
 
     assert scores(scorer, make_pair())[1] == Unscored("the scorer gave no value")
+
+
+class Unreadable(Exception):
+    """Its message can't be had."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("error", [ValueError("half \ud83d"), Unreadable()])
+def test_whatever_a_scorer_says_it_can_be_written(error):
+    """A reason goes to the store and the report, so it is a text that has an encoding."""
+
+    def scored(_observation, _pair):
+        raise error
+
+    scorer = PairScorer(metrics=(Metric(name="x"),), version="1", score_one=scored)
+    assert scores(scorer, make_pair())[1].reason.encode()
+    assert Unscored("half \ud83d").reason == "half ?"

@@ -10,10 +10,12 @@ from shadoweval.records import ToolCall, WriteEffect
 from shadoweval.scoring.write_sets import compare_writes
 
 
-def call(name, *, started=0.0, duration=0.0, effect="write", error=None, answered="live", result=None, **arguments):
+def call(
+    name, *, started=0.0, duration=0.0, effect="write", error=None, answered="live", result=None, handed=(), **arguments
+):
     return ToolCall(
         name=name, arguments=arguments, effect=effect, error=error, answered=answered,
-        started=started, duration=duration, result=result,
+        started=started, duration=duration, result=result, handed=handed,
     )  # fmt: skip
 
 
@@ -71,6 +73,37 @@ def test_the_order_of_dependent_writes_counts(first, second, reordered):
     assert comparison.counts["reordered"] == reordered
     assert comparison.equal == (reordered == 0)
     assert compare_writes([first, second], [first, second]).equal
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reordered"),
+    [
+        ((), (0.5,), 0),
+        ((), (1.5,), 1),
+        ((0.5,), (), 1),
+        ((0.1,), (0.2,), 0),
+        ((0.1,), (0.1, 1.5), 1),
+        ((0.1, 0.2), (0.1, 0.3), 0),
+        ((0.1, 0.2), (0.1, 1.5, 1.6), 1),
+        ((0.1, 0.2), (0.3, 1.5), 0),
+    ],
+    ids=[
+        "handed over before the other ended",
+        "handed over after",
+        "by whoever handed the other over",
+        "two tasks",
+        "a task of the other's own",
+        "tasks of one task",
+        "after another task of the same one",
+        "a later task of another one",
+    ],
+)
+def test_what_was_in_two_hands_at_once_has_no_order(first, second, reordered):
+    """However far apart two calls were: the second one's task could have come first."""
+    pay = call("pay", order="K-1", started=0.5, duration=0.5, handed=first)
+    close = call("close", order="K-1", started=2.0, handed=second)
+
+    assert compare_writes([pay, close], [close, pay]).counts["reordered"] == reordered
 
 
 def test_chosen_arguments_alone_count():

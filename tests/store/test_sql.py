@@ -232,6 +232,24 @@ def test_the_migrations_make_what_the_models_say(store) -> None:
     assert [script.revision for script in reversed(list(scripts.walk_revisions()))] == list(engine.REVISIONS)
 
 
+@pytest.mark.parametrize("unit", ["u" * 700, "ü" * 300, "a\0b"])
+def test_units_that_were_stored_whole_are_found(path, unit) -> None:
+    """Before columns were cleaned and cut, SQLite held any unit; erasing finds its queries all the same."""
+    with SqlStore(f"sqlite:///{path}") as store:
+        add_pair(store, 0, unit=unit)
+        add_pair(store, 1, unit="bob")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE shadow_envelope SET unit = ? WHERE query_id = 'q0000'", [unit])
+        for table in ("shadow_home", "shadow_erased", "shadow_owner", "shadow_segment"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE shadow_progress DROP COLUMN segments")
+        connection.execute("UPDATE shadow_schema SET version_num = '0008'")
+    connection.close()
+    with SqlStore(f"sqlite:///{path}") as store:
+        assert store.erase(unit) == 1
+        assert [pair.id for pair in store.pairs("support", "rerank")] == ["q0001"]
+
+
 def test_openers_of_a_new_file_wait_for_each_other(tmp_path) -> None:
     """SQLite refuses a second switch to WAL at once, whatever the timeout; opening waits and tries again."""
     for turn in range(20):
@@ -256,6 +274,11 @@ def test_the_file_is_its_owners_alone(store, path) -> None:
         ("nonsense", "is no database URL"),
         ("sqlite:////proc/shadow.db", "can't be opened"),
         ("postgresql://nobody:secret@127.0.0.1:1/x", "Check that the server runs"),
+        ("postgres://nobody:secret@127.0.0.1:1/x", "Check that the server runs"),
+        ("postgresql://127.0.0.1:1/x?user=nobody&password=secret", "Check that the server runs"),
+        ("postgresql://nobody:p@secret@127.0.0.1:1/x", "%40 for @"),
+        ("postgresql://nobody:secret@127.0.0.1:port/x", "is no database URL"),
+        ("mysql://nobody:secret@localhost/x", "PostgreSQL, or SQLite"),
     ],
 )
 def test_a_store_that_cannot_be_opened_says_how_to_mend_it(url, said) -> None:

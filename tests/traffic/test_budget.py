@@ -80,6 +80,16 @@ def test_tiny_charges_add_up(make):
     assert budget.spending().usd == pytest.approx(1e-4)
 
 
+def test_the_largest_charges_are_spent_and_stop_nothing(make):
+    """What no row holds counts as the most that it does; later charges come on top of it."""
+    budget = make(usd=1.0)
+    for usd in (1e308, float("inf"), 1e308):
+        assert budget.charge(tokens=2**63, usd=usd)
+    assert "USD are spent" in budget.reason()
+    with pytest.raises(ValueError, match="negative"):
+        budget.charge(usd=float("nan"))
+
+
 def test_midnight_utc_begins_anew(make, wall):
     """Spent until midnight in UTC and no longer than an answer holds; yesterday's file stays to be read."""
     budget = make(calls=1)

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from shadoweval.testing import FixedClock
 from shadoweval.traffic.flags import StaticFlags
+from shadoweval.traffic.polled_file import PolledFile
 
 ON = "[experiments.support]\nenabled = true\nshare = 1\n"
 OFF = ON.replace("true", "false")
@@ -202,3 +205,85 @@ def test_a_clock_that_fails_is_no(file):
 
     assert flags.loss("support", "u-1", {}) == "flag_error"
     assert "RuntimeError: no time" in flags.reason()
+
+
+def test_a_file_that_is_replaced_while_threads_read_it_is_no_error(tmp_path):
+    """Replaced thirty times under eight threads: nobody sees an error, and all see the last one, a kill."""
+    file = tmp_path / "flags.toml"
+    file.write_text(ON)
+    now = time.time() - 3600
+    os.utime(file, (now - 1, now - 1))
+    flags = StaticFlags(file, interval=0.0)
+    begun, over, seen = threading.Barrier(9), threading.Event(), set()
+
+    def ask():
+        begun.wait(60)
+        while not over.is_set():
+            seen.add(flags.loss("support", "u-1", {}))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    begun.wait(60)
+    for number in range(30):
+        new = tmp_path / "new.toml"
+        new.write_text(f"version = {number + 1}\n{'kill = true' if number == 29 else ''}\n{ON}")
+        os.utime(new, (now + number, now + number))  # old enough to be remembered by its times
+        new.replace(file)
+        time.sleep(0.005)
+    over.set()
+    for thread in threads:
+        thread.join(60)
+
+    assert seen <= {None, "flag_off"}
+    assert flags.kill_reason("support") is not None
+    assert flags.reason() is None
+
+
+def test_the_first_reading_is_waited_for(tmp_path):
+    """Threads that ask at once for the first time get an answer of the file's, not that it was not read yet."""
+    file = tmp_path / "flags.toml"
+    file.write_text(ON)
+    for _ in range(20):
+        flags, begun, seen = StaticFlags(file), threading.Barrier(8), []
+
+        def ask(flags=flags, begun=begun, seen=seen):
+            begun.wait(60)
+            seen.append(flags.loss("support", "u-1", {}))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert seen == [None] * 8
+
+
+def test_a_reading_that_does_not_end_is_an_error(tmp_path, monkeypatch):
+    """A disk that hangs holds one thread; the others are not mirrored once the file is no longer known."""
+    file, now = tmp_path / "flags.toml", [0.0]
+    file.write_text(ON)
+    flags = StaticFlags(file, seconds=lambda: now[0])
+    assert flags.loss("support", "u-1", {}) is None
+    stuck, go_on, changed = threading.Event(), threading.Event(), PolledFile.changed
+
+    def hangs(self):
+        stuck.set()
+        go_on.wait(60)
+        return changed(self)
+
+    monkeypatch.setattr(PolledFile, "changed", hangs)
+    now[0] = 1.0
+    thread = threading.Thread(target=flags.loss, args=("support", "u-1", {}))
+    thread.start()
+    stuck.wait(60)
+    now[0] = 2.0
+    soon = flags.loss("support", "u-1", {})
+    now[0] = 7.0
+    late = flags.loss("support", "u-1", {})
+    go_on.set()
+    thread.join(60)
+    now[0] = 8.0
+
+    assert (soon, late) == (None, "flag_error")
+    assert flags.loss("support", "u-1", {}) is None

@@ -1,13 +1,15 @@
 """Gauges of the breaker."""
 
 import asyncio
+import contextvars
+import threading
 import time
 
 import psutil
 import pytest
 
 from shadoweval.testing import FixedClock
-from shadoweval.traffic.gauges import Backlog, Gauge, LoopLag, Losses, Throttling, resident_bytes
+from shadoweval.traffic.gauges import Backlog, Gauge, LoopLag, Losses, Throttling, _Beat, resident_bytes
 
 
 def test_a_gauge_says_what_is_beyond_its_limit():
@@ -27,41 +29,97 @@ def test_memory_is_what_psutil_says():
     assert resident_bytes() == pytest.approx(psutil.Process().memory_info().rss, rel=0.1)
 
 
-def test_a_loop_that_is_held_up_lags():
-    """Two readings in a row that found the loop busy for 200 ms give at least that; an idle one gives less."""
+def held_up(lag, times, seconds=0.2, *, between=0.05):
+    """A loop that something holds up again and again, whoever looks."""
 
     async def scene():
-        lag = LoopLag()
-        for _ in range(3):
-            lag()
-            time.sleep(0.2)  # noqa: ASYNC251 - holding up the loop is the point
+        lag()
+        for _ in range(times):
+            await asyncio.sleep(between)
+            time.sleep(seconds)  # noqa: ASYNC251 - holding up the loop is the point
             await asyncio.sleep(0)
-        busy = lag()
-        for _ in range(3):
-            lag()
-            await asyncio.sleep(0)
-        return busy, lag()
 
-    busy, idle = asyncio.run(scene())
+    asyncio.run(scene())
+    return lag()
 
-    assert busy >= 0.2
-    assert idle < busy
+
+def test_a_loop_that_is_held_up_lags_whenever_one_looks():
+    """What holds it up between two looks is seen: a look when a call begins finds the loop at its best."""
+    assert held_up(LoopLag(), 5) >= 0.15
 
 
 def test_one_pause_is_no_lag():
-    """A single garbage collection does not count: the smaller of two readings does."""
+    """A single garbage collection does not count, however long."""
     clock = FixedClock()
 
     async def scene():
         lag = LoopLag(clock.seconds)
         lag()
         clock.tick(5)
-        await asyncio.sleep(0)
-        lag()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
         return lag()
 
-    assert asyncio.run(scene()) == 0.0
+    assert asyncio.run(scene()) < 1.0
+
+
+def test_one_late_call_back_in_twenty_is_a_lag_and_one_in_thirty_is_none():
+    """What counts is how often: the fraction of call-backs that are late, whatever lies between them."""
+    late = {}
+    for every in (15, 60):
+        clock = FixedClock()
+        beat = _Beat(Gauge, clock.seconds)
+        for number in range(240):
+            beat._late.append((clock.seconds(), 0.5 if number % every == 0 else 0.0))
+            clock.tick(0.03)
+        late[every] = beat.lag()
+
+    assert late == {15: 0.5, 60: 0.0}
+
+
+def test_the_loop_of_each_thread_is_looked_at():
+    """One thread's loop is held up, and another asks."""
+    lag = LoopLag()
+    thread = threading.Thread(target=held_up, args=(lag, 5))
+    thread.start()
+    thread.join(60)
+
+    assert lag() >= 0.15
+
+
+def test_a_loop_that_does_not_run_is_not_late():
+    """`run_until_complete` again and again, with time in between: nobody waited."""
+    lag = LoopLag()
+    loop = asyncio.new_event_loop()
+
+    async def look():
+        lag()
+        await asyncio.sleep(0.06)
+
+    for _ in range(4):
+        loop.run_until_complete(look())
+        time.sleep(0.5)
+    loop.run_until_complete(look())
+    late = lag()
+    loop.close()
+
+    assert late < 0.4
+
+
+def test_nobody_looks_longer_than_calls_come():
+    """Half a minute after the last call the loop is left alone, and nothing of the caller's is kept meanwhile."""
+    clock = FixedClock()
+    variable = contextvars.ContextVar("variable")
+
+    async def scene():
+        variable.set("of the caller")
+        lag, loop = LoopLag(clock.seconds), asyncio.get_running_loop()
+        lag()
+        before = [variable in handle._context for handle in loop._scheduled]
+        clock.tick(31)
+        await asyncio.sleep(0.1)
+        return before, [handle for handle in loop._scheduled if not handle.cancelled()]
+
+    assert asyncio.run(scene()) == ([False], [])
 
 
 def test_outside_a_loop_there_is_no_lag():
@@ -97,20 +155,12 @@ def test_a_damaged_count_is_beyond_every_limit(tmp_path):
 def test_a_lag_of_long_ago_is_none():
     """What the loop did before a pause of the breaker does not open it again."""
     clock = FixedClock()
+    beat = _Beat(Gauge, clock.seconds)
+    beat._late.extend([(clock.seconds(), 1.0)] * 20)
+    busy = beat.lag()
+    clock.tick(30)
 
-    async def scene():
-        lag = LoopLag(clock.seconds)
-        for _ in range(3):
-            lag()
-            clock.tick(1)
-            await asyncio.sleep(0)
-        busy = lag()
-        clock.tick(30)
-        return busy, lag()
-
-    busy, later = asyncio.run(scene())
-
-    assert (busy, later) == (1.0, 0.0)
+    assert (busy, beat.lag()) == (1.0, 0.0)
 
 
 def test_losses_are_the_share_of_the_last_minutes():

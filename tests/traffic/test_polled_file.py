@@ -93,3 +93,15 @@ def test_folders_and_dangling_links_are_errors(tmp_path):
         for _ in range(2):
             with pytest.raises(OSError, match=r"."):
                 watched.changed()
+
+
+def test_a_child_of_a_fork_reads_on(tmp_path):
+    """The lock that a thread of the parent held while it forked binds nobody in the child."""
+    polled = PolledFile(tmp_path / "file")
+    assert polled.turn() is not None
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if polled.turn() is not None else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert polled.turn() is None

@@ -5,6 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from shadoweval.transport import SpoolReceiver, SpoolTransport
 from shadoweval.transport.frames import framed
 
@@ -162,3 +164,15 @@ def test_the_deads_counters_are_folded_into_one_file(tmp_path: Path) -> None:
     assert receiver.counters() == {"eligible": 16}
     assert len(list(tmp_path.glob("*.counters"))) == 3
     receiver.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"null", b"[1]", b'{"%s": "x"}', b'{"%s": 1000000}', b'{"%s": -1}'])
+def test_a_damaged_cursor_loses_nothing(tmp_path, content):
+    """Frames come again, which the store knows; a place beyond the end does not pass for read."""
+    transport = SpoolTransport(tmp_path)
+    transport.offer(b"frame")
+    transport.close()
+    (segment,) = tmp_path.glob("*.seg")
+    (tmp_path / "cursor.json").write_bytes(content.replace(b"%s", segment.name.encode()))
+
+    assert SpoolReceiver(tmp_path).receive(10).frames == [b"frame"]

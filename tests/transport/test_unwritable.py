@@ -20,7 +20,7 @@ def test_it_is_said_once_with_the_folder_and_how_to_mend_it(
         writer = SpoolTransport(folder)
         assert {writer.offer(b"x") for _ in range(1000)} == {"transport_error"}
         writer.ledger.count("transport_error")
-        SpoolTransport(tmp_path / "file" / "another").close()
+        SpoolTransport(tmp_path / "file" / "another").offer(b"x")
     (first, second) = caplog.records
     assert str(folder) in first.getMessage()
     assert f"{str(tmp_path / 'file')!r} is no folder" in first.getMessage()

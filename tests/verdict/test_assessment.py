@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,16 +10,18 @@ import numpy as np
 import pytest
 
 from shadoweval.errors import ExperimentError
-from shadoweval.evidence.slices import AttributeColumn
+from shadoweval.evidence.histbet import HistBet
+from shadoweval.evidence.profiles import AttributeColumn
+from shadoweval.evidence.small_samples import mean_bound, mean_log_e_once
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage
 from shadoweval.verdict.assessment import Assessment, assess
 from shadoweval.verdict.columns import Columns, ScoreColumns, columns_of
-from shadoweval.verdict.decide import conclude, weigh
-from shadoweval.verdict.explain import HOURS_TO_GO
+from shadoweval.verdict.decide import conclude
 from shadoweval.verdict.gates import at_least, at_most, better, no_worse
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
+from shadoweval.verdict.weighing import weigh
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 GATES = (
@@ -66,7 +67,7 @@ def test_a_verdict_does_not_depend_on_how_pairs_are_fed(metrics, world, rows, se
     for start, stop in ((0, 1), (1, 130), (130, 133), (133, 300)):
         trials["uneven"].add(columns_of(records[start:stop], metrics))
         trials["resumed"].add(columns_of(records[start:stop], metrics))
-        state = json.loads(json.dumps(trials["resumed"].to_state()))
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(trials["resumed"].to_state()))
         trials["resumed"] = Trial(metrics, GATES)
         trials["resumed"].restore(state)
     judged = {name: said(trial) for name, trial in trials.items()}
@@ -226,7 +227,7 @@ def test_more_candidates_need_more_evidence(metrics, world) -> None:
 @pytest.mark.parametrize("candidates", [1, 5])
 @pytest.mark.parametrize("once", [False, True])
 def test_the_bounds_that_are_shown_are_those_that_decide(metrics, world, once, candidates) -> None:
-    """A mean's gate holds exactly when its shown bound clears the margin, and breaks when the other one fails it."""
+    """A mean's gate holds exactly when its shown bound clears the margin, and breaks only when the other fails it."""
     gates = (
         no_worse("recall@5", by=0.03, critical=True),
         no_worse("errors", by=0.02, critical=True),
@@ -239,8 +240,7 @@ def test_the_bounds_that_are_shown_are_those_that_decide(metrics, world, once, c
         for gate in said(trial, Rules(once=once, candidates=candidates)).verdict.gates:
             limit = gate.margin if gate.kind == "at_least" else -gate.margin
             assert (gate.state == "holds") == (gate.lower > limit), gate
-            if gate.critical:
-                assert (gate.state == "broken") == (gate.upper < limit), gate
+            assert gate.state != "broken" or gate.upper < limit, gate
             seen.add(gate.state)
     assert seen == {"holds", "open", "broken"}
 
@@ -294,9 +294,8 @@ def test_in_a_closed_suite_open_sessions_count_as_they_stand(metrics, world) -> 
     trial.add(columns)
     closed = said(trial, Rules(once=True, min_units=10))
     scores = columns.scores["recall@5"]
-    means = [(scores.candidate - scores.incumbent)[k : k + 5].mean() for k in range(0, 103, 5)]
     assert closed.verdict.gates[0].n == 21
-    assert closed.verdict.gates[0].difference == pytest.approx(np.mean(means))
+    assert closed.verdict.gates[0].difference == pytest.approx(np.mean(scores.candidate - scores.incumbent))
     assert (
         sum(s.n for s in closed.slices if s.metric == "recall@5" and s.slice.startswith("plan=") and "&" not in s.slice)
         == 21
@@ -304,8 +303,8 @@ def test_in_a_closed_suite_open_sessions_count_as_they_stand(metrics, world) -> 
     assert said(trial).verdict.gates[0].n == 21 - 7
 
 
-def test_duplicates_count_once(metrics, world, rows) -> None:
-    """The same question asked a hundred times is one unit, and the verdict does not change."""
+def test_duplicates_are_one_unit(metrics, world, rows) -> None:
+    """The same question asked a hundred times proves no more than asked once; the mean over all pairs has them all."""
     pairs = rows(world(300, seed=6))
     copies = [
         (msgspec.structs.replace(f, query_id=f"{f.query_id}-{n}", asked_at=pairs[-1][0].asked_at), s)
@@ -316,8 +315,14 @@ def test_duplicates_count_once(metrics, world, rows) -> None:
     once.add_pairs(pairs)
     often.add_pairs([*pairs, *copies])
     assert often.pairs == 400
-    first, second = (said(trial).verdict.gates[0].details for trial in (once, often))
-    assert {**second, HOURS_TO_GO: 0} == {**first, HOURS_TO_GO: 0}
+    first, second = (said(trial).verdict.gates[0] for trial in (once, often))
+    assert second.details["log e holds"] == first.details["log e holds"]
+    assert second.n == first.n
+    score = pairs[0][1][0]
+    gap = score.candidate.value - score.incumbent.value
+    assert second.difference == pytest.approx((300 * first.difference + 100 * gap) / 400)
+    shown = next(each for each in said(often).summaries if each.metric == GATES[0].base)
+    assert shown.lower <= shown.difference <= shown.upper
 
 
 def test_a_suite_of_cases_is_decided_by_one_look(metrics, world) -> None:
@@ -331,20 +336,16 @@ def test_a_suite_of_cases_is_decided_by_one_look(metrics, world) -> None:
     assert found[True] >= found[False] + 8
 
 
-def test_one_look_uses_the_t_test(metrics, world) -> None:
-    """The bounds of a single look are scipy's paired t bounds."""
-    from scipy import stats
-
+def test_one_look_is_exact_for_few_cases(metrics, world) -> None:
+    """The bounds of a single look are those of the test for samples of any size."""
     columns = world(120, seed=12)
     scores = columns.scores["recall@5"]
     trial = Trial(metrics, (no_worse("recall@5", by=0.02),))
     trial.add(columns)
-    gate = said(trial, Rules(once=True, min_units=30)).verdict.gates[0]
-    independent = stats.ttest_rel(scores.candidate, scores.incumbent).confidence_interval(0.90)
-    assert (gate.lower, gate.upper) == pytest.approx((independent.low, independent.high), abs=1e-9)
-    assert np.exp(-gate.details["log e holds"]) == pytest.approx(
-        stats.ttest_1samp(scores.candidate - scores.incumbent, -0.02, alternative="greater").pvalue
-    )
+    gate = said(trial, Rules(once=True)).verdict.gates[0]
+    mean = HistBet.of(scores.candidate - scores.incumbent)
+    assert (gate.lower, gate.upper) == (mean_bound(mean, 0.05, "lower"), mean_bound(mean, 0.05, "upper"))
+    assert gate.details["log e holds"] == mean_log_e_once(mean, -0.02, "greater")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from shadoweval.verdict.claims import claim_of, contrast_of
 from shadoweval.verdict.columns import ScoreColumns
 from shadoweval.verdict.gates import at_least, at_most, better, no_worse
 
-LATENCY = Metric(name="latency", higher_is_better=False, high=None, like_with_like=True)
+LATENCY = Metric(name="latency", higher_is_better=False, high=None, like_with_like=True, failure_scores=30.0)
 RECALL = Metric(name="recall@5")
 
 
@@ -19,7 +19,7 @@ def proven(claim, incumbent, candidate) -> tuple[float, float]:
     known = np.ones(len(incumbent), dtype=bool)
     columns = ScoreColumns(incumbent=incumbent, candidate=candidate, incumbent_scored=known, candidate_scored=known)
     for variable in claim.variables:
-        variable.add(columns, known)
+        variable.add_independent(columns)
     return tuple(test.mean.log_e(test.margin, test.side) for test in (claim.holds, claim.breaks))
 
 

@@ -7,11 +7,14 @@ import math
 import numpy as np
 import pytest
 
+from shadoweval.evidence.views import View
 from shadoweval.protocols import Metric
+from shadoweval.verdict.broken import needed_to_break
 from shadoweval.verdict.claims import claim_of, contrast_of
-from shadoweval.verdict.decide import GateEvidence, conclude, weigh
+from shadoweval.verdict.decide import conclude
 from shadoweval.verdict.gates import no_worse
 from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.weighing import GateEvidence, weigh
 
 METRICS = [Metric(name=name) for name in ("recall@5", "quality", "success")]
 ENOUGH = math.log(1 / 0.05) + 1e-9
@@ -24,7 +27,8 @@ def gate(metric: str, evidence: tuple[float, float], **settings) -> GateEvidence
     claim = claim_of(no_worse(metric, by=0.02, critical=critical, dry_run=dry_run), METRICS, contrasts=contrasts)
     holds, breaks = evidence
     return GateEvidence(
-        claim=claim, **{"n": 500, "holds": holds, "breaks": breaks, "notice": None, "tolerable": True, **settings}
+        claim=claim,
+        **{"n": 500, "holds": holds, "views": (View("", 0.0, breaks),), "notice": None, "tolerable": True, **settings},
     )
 
 
@@ -65,13 +69,23 @@ def test_rollback_evidence_is_averaged_over_the_guards() -> None:
             assert (decision == "rollback") == rolls_back
 
 
-def test_a_critical_guard_needs_no_more_than_its_own_alpha() -> None:
-    """Beside any number of guards a critical one breaks at 1 / alpha."""
+def test_critical_guards_have_half_of_alpha_whatever_the_others_show() -> None:
+    """Beside any number of guards one critical guard breaks at 2 / alpha, and two share that; alone it has all."""
     others = [gate("quality", (0.0, -math.inf)) for _ in range(50)]
-    critical = gate("recall@5", (0.0, math.log(20.1)), critical=True)
-    outcome = conclude([*others, critical], Rules(), problems={})
-    assert outcome.decision == "rollback"
-    assert outcome.states == ("open",) * 50 + ("broken",)
+    quiet = gate("recall@5", (0.0, -math.inf), critical=True)
+    for beside, needed in ((others, 40), ([*others, quiet], 80), ([], 20), ([quiet], 40)):
+        for factor, rolls_back in ((0.99, False), (1.01, True)):
+            critical = gate("recall@5", (0.0, math.log(factor * needed)), critical=True)
+            outcome = conclude([*beside, critical], Rules(), problems={})
+            assert (outcome.decision == "rollback") is rolls_back
+            assert needed_to_break([*beside, critical], len(beside), Rules()) == pytest.approx(math.log(needed))
+
+
+def test_candidates_share_the_alpha_of_a_rollback() -> None:
+    """Five candidates: each is rolled back by five times the evidence."""
+    for factor, rolls_back in ((0.99, False), (1.01, True)):
+        broken = gate("recall@5", (0.0, math.log(factor * 100)))
+        assert (conclude([broken], Rules(candidates=5), problems={}).decision == "rollback") is rolls_back
 
 
 def test_a_dry_run_neither_breaks_nor_holds_back() -> None:

@@ -132,4 +132,4 @@ def test_a_metric_that_stopped_after_a_good_start() -> None:
         reasons={"candidate: terminated": n - 120, "incumbent: terminated": n - 120},
     )
     assert verdict.holds, verdict
-    assert "120 of at least 200 units" in str(verdict)
+    assert "480 of 600 pairs have no score of errors" in str(verdict)

@@ -30,4 +30,6 @@ def test_a_rule_that_makes_no_sense_is_refused(settings) -> None:
 def test_the_defaults_suit_live_traffic() -> None:
     """Five percent, two hundred units, ninety-five percent of the sampled queries."""
     rules = Rules()
-    assert (rules.alpha, rules.min_units, rules.min_coverage, rules.once) == (0.05, 200, 0.95, False)
+    assert (rules.alpha, rules.least_units, rules.min_coverage, rules.once) == (0.05, 200, 0.95, False)
+    assert [Rules(closed=True).least_units, Rules(once=True).least_units] == [1, 1]
+    assert Rules(once=True, min_units=30).least_units == 30

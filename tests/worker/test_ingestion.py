@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shadoweval import Experiment, Settings, Traffic, evaluate, no_worse
-from shadoweval.cli.storage import status_lines
+from shadoweval.cli.status import status_lines
 from shadoweval.codec import decode_envelope
 from shadoweval.records import Envelope
 from shadoweval.scoring import recall, token_f1

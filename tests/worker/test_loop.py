@@ -1,6 +1,7 @@
 """The worker."""
 
 import asyncio
+import os
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock, MemoryTransport, make_observation, make_query
 from shadoweval.worker.ingestion import arms_of
 from shadoweval.worker.loop import Worker
+from shadoweval.worker.ownership import place_of
 
 
 class FakeRuns:
@@ -158,32 +160,47 @@ def test_stop_finishes_what_is_in_flight(experiment, store):
     assert counts["killed"] == 3
 
 
-def test_takes_over_from_a_dead_worker_at_once(experiment, store, clock):
-    """What a worker of this host had leased when it was killed is not waited for."""
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    worker = Worker(experiment, store=store, receiver=filled(2), pool=FakeRuns())
-    worker.ingest()
-    host = worker._owner.rpartition(":")[0]
-    assert len(store.lease("docs", limit=10, seconds=3600, owner=f"{host}:{dead.pid}")) == 4
+def test_takes_over_from_a_dead_worker_at_once(experiment, store):
+    """What a worker of this kernel had leased when it was killed is not waited for."""
+    dead = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    place = place_of(dead.pid)
+    dead.communicate()
+    Worker(experiment, store=store, receiver=filled(2), pool=FakeRuns()).ingest()
+    store.sign("docs", "dead", place=place, definition="")
+    assert len(store.lease("docs", limit=10, seconds=3600, owner="dead")) == 4
     runs = FakeRuns()
 
     worked(experiment, store, MemoryTransport(), runs)
 
     assert {attempt for _, _, attempt in runs.ran} == {2}
     assert store.funnel("docs", "new").paired == 2
+    assert store.signs("docs") == []
 
 
 def test_leaves_a_living_workers_leases_alone(experiment, store):
-    """A second worker does not take what the first is at."""
-    worker = Worker(experiment, store=store, receiver=filled(2), pool=FakeRuns())
-    worker.ingest()
-    store.lease("docs", limit=10, seconds=3600, owner=worker._owner)
+    """A second worker does not take what the first is at, whatever the clock says of its sign."""
+    Worker(experiment, store=store, receiver=filled(2), pool=FakeRuns()).ingest()
+    store.sign("docs", "living", place=place_of(os.getpid()), definition="")
+    store.lease("docs", limit=10, seconds=3600, owner="living")
     runs = FakeRuns()
 
     worked(experiment, store, MemoryTransport(), runs)
 
     assert runs.ran == []
+
+
+@pytest.mark.parametrize("rival", [False, True])
+def test_tasks_of_another_definitions_arms_are_left_to_its_worker(experiment, store, rival):
+    """In a deploy both are alive; once nobody is left who knows an arm, its tasks are closed as the shadow's."""
+    put = envelope(1)
+    store.add_envelopes([put], arms={put.id: ["new", "newer", "newest"]})
+    if rival:
+        store.sign("docs", "rival", place="", definition="with newest")
+    runs = FakeRuns()
+
+    worked(experiment, store, MemoryTransport(), runs)
+
+    assert {arm for _, arm, _ in runs.ran} == {"new", "newer"} | (set() if rival else {"newest"})
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shadoweval import Experiment, Traffic
-from shadoweval.cli.storage import status_lines
+from shadoweval.cli.status import status_lines
 from shadoweval.codec import encode_envelope
 from shadoweval.records import INCUMBENT, Envelope, Failure, Usage
 from shadoweval.settings import Settings

@@ -39,15 +39,17 @@ def begun(
 
 def returned(call: Call, value: Any) -> None:
     """It returned."""
+    at = perf_counter()
     over(call, None)
     # langchain_core's texts are of a subclass, which the encoder does not know.
-    call.returned(str.__str__(value) if isinstance(value, str) else value)
+    call.returned(str.__str__(value) if isinstance(value, str) else value, at)
 
 
 def raised(call: Call, error: BaseException) -> None:
     """It raised."""
+    at = perf_counter()
     over(call, error)
-    call.raised(error)
+    call.raised(error, at)
 
 
 def over(call: Call, error: BaseException | None = None) -> None:
@@ -105,18 +107,18 @@ class _Stream:
 
     def ended(self) -> None:
         """The stream ended by itself."""
-        call = self.call
+        call, at = self.call, perf_counter()
         value: Any = None
         over(call, None)
         with call.at("outcome"):
             if call.recorder is not None:
                 value = call.recorder.handler.final if self.graph else joined(self.chunks)
         if call.over and call.recorder is not None:  # given up and counted meanwhile
-            call.ended()
+            call.given_up(at)
         elif self.count:
-            call.streamed(JoinedChunks(value, self.count, call.site.plan))
+            call.streamed(JoinedChunks(value, self.count, call.site.plan), at)
         else:
-            call.returned(value)
+            call.returned(value, at)
 
 
 def joined(chunks: list[Any]) -> Any:

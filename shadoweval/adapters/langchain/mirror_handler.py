@@ -70,7 +70,7 @@ class _MirroredRun:
         call, invocation = self.call, self.invocation
         if call is None:
             return
-        count = 0
+        count, at = 0, perf_counter()
         if invocation is not None:
             if invocation.piecewise and inputs is not None and inputs is not invocation.inputs:
                 with call.at("snapshot"):
@@ -78,7 +78,8 @@ class _MirroredRun:
             if invocation.closing and error is None:
                 error = GeneratorExit()
             count = invocation.count
-        finish(call, value, error=error, chunks=JoinedChunks(value, count, call.site.plan) if count else None)
+        chunks = JoinedChunks(value, count, call.site.plan) if count else None
+        finish(call, value, error=error, chunks=chunks, at=at)
 
 
 class MirrorHandler(BaseCallbackHandler):

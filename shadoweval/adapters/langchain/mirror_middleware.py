@@ -16,6 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Annotated, Any, Final, NotRequired
 
 from langchain.agents.middleware import AgentMiddleware, AgentState
@@ -48,8 +49,9 @@ def _without_key(state: Any) -> dict[str, Any]:
 
 
 def _finish(call: Call, value: Any = None, *, error: BaseException | None = None) -> None:
+    at = perf_counter()
     over(call, error)
-    finish(call, value, error=error)
+    finish(call, value, error=error, at=at)
 
 
 class ShadowMiddleware(AgentMiddleware):

@@ -47,7 +47,7 @@ def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
 
     Args:
         runnable: A compiled graph, agent, chain, model, retriever or tool; the outermost one, since what is made from
-            it afterwards (`model.bind_tools(...)`) is a new object.
+            it afterwards (`model.bind_tools(...)`) is a new object. What was mirrored is mirrored anew, not twice.
         mirror: How. Its readers (`unit`, `attributes`, `text`) are called with the input, and with `config=` where
             they take it. Without `unit`, a graph's thread is the unit.
         entry: `"module:attribute"` of the runnable, for re-runs of the incumbent.
@@ -58,15 +58,32 @@ def mirrored(runnable: _R, mirror: Mirror, *, entry: str | None = None) -> _R:
     """
     mend = "Decorate a function with the mirror itself." if inspect.isroutine(runnable) else ""
     checked_instance("runnable", runnable, Runnable, mend=mend)
-    own_body = isinstance(runnable, RunnableLambda | RunnableGenerator)
-    bound: Any = getattr(runnable, "config", None) or {}
-    handler = MirrorHandler(run_sites(mirror, entry), own_body=own_body, bound=bound.get("configurable"))
-    if hasattr(runnable, "get_state"):  # a graph: with_config gives a copy of the same class
-        graph: Any = runnable.with_config(callbacks=[handler])
+    sites, inner = run_sites(mirror, entry), _bare(runnable, mirror.experiment)
+    own_body = isinstance(inner, RunnableLambda | RunnableGenerator)
+    bound: Any = getattr(inner, "config", None) or {}
+    handler = MirrorHandler(sites, own_body=own_body, bound=bound.get("configurable"))
+    if hasattr(inner, "get_state"):  # a graph: with_config gives a copy of the same class
+        graph: Any = inner.with_config(callbacks=[handler])
         # As Pregel.copy makes a graph anew.
         parts = {name: part for name, part in vars(graph).items() if name != "__orig_class__"}
         return _graph_class(type(graph))(**parts)
-    return cast("_R", MirroredRunnable(bound=runnable, config={"callbacks": [handler]}))
+    return cast("_R", MirroredRunnable(bound=inner, config={"callbacks": [handler]}))
+
+
+def _bare(runnable: Any, experiment: str) -> Any:
+    """What was mirrored for the same experiment before: a cell or a script that runs again replaces its mirrors."""
+    if not isinstance(runnable, _Entries):
+        return runnable
+    mirrored: Any = runnable
+    handler, rest = _own(mirrored.config)
+    if handler is None or handler.sites["invoke"].plan.experiment != experiment:
+        return mirrored
+    if isinstance(runnable, _GraphEntries):
+        return mirrored.copy({"config": rest})
+    if not (any(rest.values()) or mirrored.kwargs or mirrored.config_factories):
+        return _bare(mirrored.bound, experiment)
+    parts: Any = {"config": rest, "kwargs": mirrored.kwargs, "config_factories": mirrored.config_factories}
+    return RunnableBinding(bound=mirrored.bound, **parts)
 
 
 def run_sites(mirror: Mirror, entry: str | None = None) -> Sites:
@@ -274,8 +291,10 @@ _GRAPH: Final = 3
 """Index of the graph's own class, behind ours, `_GraphEntries` and `_Entries`."""
 
 
-@functools.cache
 def _graph_class(base: type) -> type:
     """A graph's class with `_Entries`; under its own name, since it is no other class to anybody."""
+    if issubclass(base, _GraphEntries):
+        return base
     names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__slots__": ()}
-    return type(base.__name__, (_GraphEntries, base), names)
+    made = (kind for kind in base.__subclasses__() if kind.__mro__[1] is _GraphEntries)  # held weakly
+    return next(made, None) or type(base.__name__, (_GraphEntries, base), names)

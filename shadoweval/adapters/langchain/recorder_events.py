@@ -6,18 +6,50 @@ retriever and tool says in its metadata which node it runs in.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from time import perf_counter
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from langchain_core.runnables import Runnable
 
-__all__ = ["Nodes", "node_name", "origin_of_error", "run_name", "used_tokens"]
+__all__ = ["Kind", "Nodes", "OpenRun", "node_name", "open_run", "origin_of_error", "run_name", "timed", "used_tokens"]
 
+Kind = Literal["model", "retrieval", "tool", "other"]
 _NO_TOKENS: Final = (None, None)
 _NAMESPACE: Final = "langgraph_checkpoint_ns"
 """Key of a run's metadata: `node:task`, and for a graph inside a node `node:task|node:task`."""
 _INSIDE: Final = "|"
+
+
+class OpenRun(NamedTuple):
+    """A run that has begun and not ended."""
+
+    kind: Kind | None
+    """None: a link, which is no step."""
+    name: str
+    step: int | None
+    """Index of its step; a link has that of the step around it."""
+    parent: int | None
+    started: float
+
+
+open_run: Final = functools.partial(tuple.__new__, OpenRun)
+"""A third of the time of `OpenRun` itself."""
+
+
+def timed(event: Callable[..., None]) -> Callable[..., None]:
+    """An event's method of a handler that has a recorder, whose time is known to be ours."""
+
+    @functools.wraps(event)
+    def told(handler: Any, *args: Any, **fields: Any) -> None:
+        since = perf_counter()
+        try:
+            event(handler, *args, **fields)
+        finally:
+            handler.recorder.spent(since)
+
+    return told
 
 
 def run_name(serialized: Any, default: str) -> str:

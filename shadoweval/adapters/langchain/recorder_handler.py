@@ -8,51 +8,40 @@ parsers) are none, unless one is where an error came from: they are many, and wh
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
 from shadoweval.adapters.langchain.recorder_events import (
+    Kind,
     Nodes,
+    OpenRun,
     failed_answers,
     node_name,
+    open_run,
     origin_of_error,
     requested_calls,
     run_name,
+    timed,
     used_tokens,
 )
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.interception import error_text, installed, interruption
+from shadoweval.capture.prompts import note_prompts
 from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
 
 __all__ = ["RecordingHandler"]
 
-_Kind = Literal["model", "retrieval", "tool", "other"]
 _NO_TOKENS: Final = (None, None)
 _EFFECT_KEYS: Final = frozenset({"effect", "annotations", "readOnlyHint", "destructiveHint"})
 """Keys of the metadata that `said_effect` reads."""
-
-
-class _OpenRun(NamedTuple):
-    kind: _Kind | None
-    """None: a link, which is no step."""
-    name: str
-    step: int | None
-    """Index of its step; a link has that of the step around it."""
-    parent: int | None
-    started: float
-
-
-_open_run: Final = functools.partial(tuple.__new__, _OpenRun)
-"""A third of the time of `_OpenRun` itself."""
 
 
 class RecordingHandler(BaseCallbackHandler):
@@ -72,7 +61,7 @@ class RecordingHandler(BaseCallbackHandler):
     def __init__(self, recorder: Recorder, *, links: bool = True, state: bool = False) -> None:
         self.recorder, self.links, self.state = recorder, links, state
         self._add, self._index, self._began = recorder.add_step_row, recorder.next_index, recorder.began
-        self.runs: dict[UUID | None, _OpenRun] = {}
+        self.runs: dict[UUID | None, OpenRun] = {}
         self.nodes = Nodes(recorder.next_index)
         self.first_tokens: dict[UUID, float] = {}
         self.tools: dict[UUID, tuple[bytes, int, Effect]] = {}
@@ -91,9 +80,9 @@ class RecordingHandler(BaseCallbackHandler):
         """Name of the innermost run that has begun and not ended; empty: there is none."""
         return next((run.name for run in reversed(self.runs.values())), "")
 
-    def _start(self, run_id: UUID, event: Mapping[str, Any], *, kind: _Kind, name: str) -> None:
+    def _start(self, run_id: UUID, event: Mapping[str, Any], *, kind: Kind, name: str) -> None:
         around = self._around(event)
-        self.runs[run_id] = _open_run((kind, name, self._index(), around, perf_counter()))
+        self.runs[run_id] = open_run((kind, name, self._index(), around, perf_counter()))
 
     def _around(self, event: Mapping[str, Any]) -> int | None:
         """Index of the step that a run lies in."""
@@ -126,7 +115,7 @@ class RecordingHandler(BaseCallbackHandler):
             return
         if self.root is None:
             self.root = run_id
-        self.runs[run_id] = _open_run((None, name or "chain", self._around(event), None, 0.0))
+        self.runs[run_id] = open_run((None, name or "chain", self._around(event), None, 0.0))
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **event: Any) -> None:
         """It returned."""
@@ -146,7 +135,7 @@ class RecordingHandler(BaseCallbackHandler):
             if self.recorded_error is error or (run_id is self.root and not self.links):
                 del self.runs[run_id]
                 return
-            self.runs[run_id] = _OpenRun("other", run.name, self._index(), run.step, perf_counter())
+            self.runs[run_id] = OpenRun("other", run.name, self._index(), run.step, perf_counter())
         self._failed(run_id, error)
 
     def over(self, error: BaseException | None = None) -> None:
@@ -168,10 +157,12 @@ class RecordingHandler(BaseCallbackHandler):
 
     # Models.
 
+    @timed
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **event: Any) -> None:
         """A chat model is called."""
         if self.asked:
             self._add_unknown_tools(messages)
+        note_prompts(self.recorder, messages)
         metadata = event.get("metadata")
         name = (metadata.get("ls_model_name") if metadata else None) or event.get("name")
         self._start(run_id, event, kind="model", name=str(name or run_name(serialized, "model")))
@@ -185,6 +176,7 @@ class RecordingHandler(BaseCallbackHandler):
         if run_id not in self.first_tokens:
             self.first_tokens[run_id] = perf_counter()
 
+    @timed
     def on_llm_end(self, response: Any, *, run_id: UUID, **event: Any) -> None:
         """It answered."""
         tokens: tuple[int | None, int | None] = _NO_TOKENS
@@ -206,6 +198,7 @@ class RecordingHandler(BaseCallbackHandler):
         name = event.get("name") or run_name(serialized, "retriever")
         self._start(run_id, event, kind="retrieval", name=name)
 
+    @timed
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **event: Any) -> None:
         """It returned documents."""
         try:
@@ -228,6 +221,7 @@ class RecordingHandler(BaseCallbackHandler):
 
     # Tools.
 
+    @timed
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **event: Any) -> None:
         """A tool is called."""
         name = event.get("name") or run_name(serialized, "tool")
@@ -266,6 +260,7 @@ class RecordingHandler(BaseCallbackHandler):
         self.claimed.add(next((at for at, _, sent in own if sent == arguments), own[0][0]))
         return True
 
+    @timed
     def _tool_ended(self, run_id: UUID, result: Any, error: str | None) -> None:
         run, call = self.runs.pop(run_id, None), self.tools.pop(run_id, None)
         if run is None or call is None:

@@ -36,6 +36,8 @@ _PATHS: Final = frozenset({"/chat/completions", "/responses"})
 def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> _C:
     """Mirror every chat completion and response of a client, `OpenAI` or `AsyncOpenAI`. Returns the client itself.
 
+    A client that is mirrored again for the same experiment goes by the later mirror alone.
+
     Args:
         client: The client; its copies (`with_options`) are mirrored too.
         mirror: How. Its readers are called with the request's body as keywords (`model=`, `messages=`, ...).
@@ -51,7 +53,7 @@ def mirrored_client(client: _C, mirror: Mirror, *, entry: str | None = None) -> 
         call = begin(site, (), dict(body)) if path in _PATHS else None
         return None if call is None else _MirroredRequest(call, path, body)
 
-    return observed(client, observer_of)
+    return observed(client, observer_of, by=mirror.experiment)
 
 
 def _extracted(plan: Plan, answer: tuple[Reply, int | None]) -> Outcome:

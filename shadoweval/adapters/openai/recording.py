@@ -15,19 +15,21 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from shadoweval.adapters.openai.replies import Reply, StreamedReply, read_reply
 from shadoweval.adapters.openai.requested import expect_results, record_hosted, record_results
 from shadoweval.capture.interception import error_text
+from shadoweval.capture.prompts import note_prompts
 from shadoweval.capture.recorder import Recorder, current
 from shadoweval.errors import ArgumentError
 
 __all__ = ["ModelCall", "Observer", "observed", "watch"]
 
 _C = TypeVar("_C")
+_OBSERVERS: Final = "_shadoweval_observers"
 _PATHS: Final = frozenset({"/chat/completions", "/responses", "/completions", "/embeddings"})
 
 
@@ -64,24 +66,24 @@ def _recording(path: str, body: Mapping[str, Any]) -> Observer | None:
     call = ModelCall(recorder, path, body)
     with _guarded(recorder):
         record_results(recorder, body)
+        system = {"role": "system", "content": body.get("instructions")}
+        note_prompts(recorder, [system, body.get("messages"), body.get("input")])
     return call
 
 
 @contextmanager
 def _guarded(recorder: Recorder) -> Generator[None]:
     """A fault of ours must not reach the caller; it stays on the recorder, where the mirror counts it."""
+    since = perf_counter()
     try:
         yield
     except Exception as fault:  # noqa: BLE001 - see above
         recorder.fault = fault
+    recorder.spent(since)
 
 
 class ModelCall:
-    """Writes one request into a recorder.
-
-    Attributes:
-        reply: The answer, when it has ended.
-    """
+    """Writes one request into a recorder; `reply` is the answer, when it has ended."""
 
     def __init__(self, recorder: Recorder, path: str, body: Mapping[str, Any]) -> None:
         self.recorder, self.path = recorder, path
@@ -131,35 +133,64 @@ class ModelCall:
         recorder.add_step_row(("model", name, *times, *usage, self.first_chunk, error, None, None))
 
 
-def observed(client: _C, observer_of: _ObserverOf) -> _C:
-    """Have every request of a client, and of its copies, observed. Returns the client itself."""
+def observed(client: _C, observer_of: _ObserverOf, *, by: str = "") -> _C:
+    """Have every request of a client, and of its copies, observed. Returns the client itself.
+
+    `by` names who looks: whoever looks again, as a cell that runs again does, takes the place of the one before.
+    """
     target: Any = client
     if not callable(getattr(target, "request", None)) or not callable(getattr(target, "copy", None)):
         raise ArgumentError("client", client, expected="an OpenAI or AsyncOpenAI client")
     inner = target.request
+    observers: dict[str, _ObserverOf] | None = vars(target).get(_OBSERVERS)
+    if observers is not None:
+        observers.pop(by, None)
+        observers[by] = observer_of
+        return client
+    observers = vars(target)[_OBSERVERS] = {by: observer_of}
     over = _over_async if inspect.iscoroutinefunction(inner) else _over_sync
-    target.request = functools.wraps(inner)(over(inner, observer_of))
+    target.request = functools.wraps(inner)(over(inner, observers))
     copy = target.copy
 
     @functools.wraps(copy)
     def copied(*args: Any, **kwargs: Any) -> Any:
-        return observed(copy(*args, **kwargs), observer_of)
+        made = copy(*args, **kwargs)
+        for name, each in list(observers.items()):
+            observed(made, each, by=name)
+        return made
 
     target.copy = target.with_options = copied
     return client
 
 
-def _observer(options: Any, observer_of: _ObserverOf) -> Observer | None:
-    """The observer of a request; None: it is not one of those that ask a model."""
+class _All:
+    """Several observers of one request; the one that was asked first ends last."""
+
+    def __init__(self, observers: list[Observer]) -> None:
+        self._observers = observers
+
+    def _tell(self, event: str, subject: Any) -> None:
+        for observer in self._observers:
+            getattr(observer, event)(subject)
+
+    chunk = functools.partialmethod(_tell, "chunk")
+    ended = functools.partialmethod(_tell, "ended")
+    failed = functools.partialmethod(_tell, "failed")
+
+
+def _observer(options: Any, observers: Mapping[str, _ObserverOf]) -> Observer | None:
+    """The observer of a request; None: it is not one of those that ask a model, or concerns nobody."""
     path, body = getattr(options, "url", ""), getattr(options, "json_data", None)
     if path not in _PATHS or not isinstance(body, Mapping):
         return None
-    return observer_of(path, cast("Mapping[str, Any]", body))
+    asked = [each(path, cast("Mapping[str, Any]", body)) for each in reversed(list(observers.values()))]
+    looking = [observer for observer in reversed(asked) if observer is not None]
+    return cast("Observer", _All(looking)) if len(looking) > 1 else looking[0] if looking else None
 
 
-def _over_sync(inner: Callable[..., Any], observer_of: _ObserverOf) -> Callable[..., Any]:
+def _over_sync(inner: Callable[..., Any], observers: Mapping[str, _ObserverOf]) -> Callable[..., Any]:
     def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        observer = _observer(options, observer_of)
+        observer = _observer(options, observers)
         if observer is None:
             return inner(cast_to, options, **kwargs)
         try:
@@ -173,9 +204,9 @@ def _over_sync(inner: Callable[..., Any], observer_of: _ObserverOf) -> Callable[
     return request
 
 
-def _over_async(inner: Callable[..., Any], observer_of: _ObserverOf) -> Callable[..., Any]:
+def _over_async(inner: Callable[..., Any], observers: Mapping[str, _ObserverOf]) -> Callable[..., Any]:
     async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        observer = _observer(options, observer_of)
+        observer = _observer(options, observers)
         if observer is None:
             return await inner(cast_to, options, **kwargs)
         try:
@@ -202,10 +233,9 @@ def _observe(response: Any, observer: Observer, *, streamed: bool) -> None:
 def _observe_raw(raw: Any, observer: Observer, *, streamed: bool) -> None:
     """A raw response: its JSON where its body was read, else the stream that it is parsed into."""
     if not streamed and getattr(raw.http_response, "is_stream_consumed", False):
-        try:
+        body = {}
+        with suppress(ValueError):  # no JSON; the SDK's parse() says so to whoever calls it
             body = raw.http_response.json()
-        except ValueError:  # no JSON; the SDK's parse() says so to whoever calls it
-            body = {}
         observer.ended(body)
         return
     parse = raw.parse

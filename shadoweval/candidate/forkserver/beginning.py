@@ -19,6 +19,8 @@ __all__ = ["environment", "exit_status", "in_loop", "loading_in_each_child", "wi
 _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
 _OWN: Final = "SHADOWEVAL_CANDIDATE_"
+_SECRETS: Final = frozenset({"SHADOWEVAL_STORE", "SHADOWEVAL_WEBHOOK"})
+"""Settings that hold a password or an address that is one: a candidate has neither store nor receivers."""
 
 
 def environment() -> dict[str, str]:
@@ -35,7 +37,8 @@ def _own_settings(environment: Mapping[str, str]) -> dict[str, str]:
     own = {
         name.removeprefix(_OWN): value for name, value in environment.items() if name.startswith(_OWN) and name != _OWN
     }
-    shared = {name: value for name, value in environment.items() if name not in own and not name.startswith(_OWN)}
+    left_out = _SECRETS | own.keys()
+    shared = {name: value for name, value in environment.items() if name not in left_out and not name.startswith(_OWN)}
     return shared | {name: value for name, value in own.items() if value}
 
 

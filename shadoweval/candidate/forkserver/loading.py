@@ -23,6 +23,7 @@ from shadoweval.candidate.guard.inherited import in_use
 from shadoweval.candidate.target import load_target, warm_up
 from shadoweval.candidate.tools import functions
 from shadoweval.candidate.tools.stubs import Stubs
+from shadoweval.candidate.version import code_version, watch_reading
 from shadoweval.capture.document_parts import chosen_by
 from shadoweval.errors import TargetError
 
@@ -39,11 +40,18 @@ def load(start: Start, setup: ChildSetup) -> ChildSetup:
     Raises:
         TargetError: something can't be imported, or `warm` raised.
     """
+    read_files = watch_reading()
     target = load_target(start.target)
+    before = set(sys.modules)
     stubs, (extract, failures, hit_id) = _unpacked(start)
     functions.redirect(stubs.functions, effects=stubs.effects)
+    of_stubs = set(sys.modules) - before
     warm_up(start.warm)
+    read = read_files()
+    if target.project is not None and "code" not in target.versions:
+        target.versions["code"] = code_version(target.project, read, but=of_stubs)
     setup.interception.effects = stubs.effects
+    setup.interception.servers = start.mcp
     structured = {tool for tool, function in stubs.functions.items() if functions.structured(function)}
     setup.interception.structured = structured
     hits = None if hit_id is None else chosen_by(hit_id)

@@ -31,12 +31,16 @@ __all__ = [
     "Request",
     "Start",
     "decode",
+    "decode_child",
     "framed",
     "outgoing",
     "send",
 ]
 
 MAX_MESSAGE: Final = 64 << 20
+_LARGE: Final = 1 << 20
+_ELEMENTS: Final = 1_000_000
+"""Lists, mappings and texts in a message of a child's: each takes some 64 bytes once it is read."""
 READ_BYTES: Final = 1 << 16
 """Bytes asked for at a time. The C library serves a larger buffer by mapping memory, and unmaps it after each message
 (mallopt(3), M_MMAP_THRESHOLD): at 256 kB that took a third of the pool's time."""
@@ -56,6 +60,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     scratch: str
     warm: str = ""
     """What is called once before children are forked."""
+    mcp: dict[str, list[str]] = {}
+    """Path of a socket -> the words of the command whose server answers there."""
     each: bool = False
     """Whether each child imports and warms up for itself, since a fork can't carry what that makes."""
     load_bytes: int = 0
@@ -205,6 +211,17 @@ def decode(content: bytes | memoryview, kind: Any) -> Any:
         raise CandidateError(f"Not a message of ours: {error}.") from error
 
 
+def decode_child(content: bytes) -> Note | Report:
+    """What a child said, unless it holds so much that reading it would cost this process its memory.
+
+    Raises:
+        CandidateError: it does, or it is no message.
+    """
+    if len(content) > _LARGE and codec.elements(content, _ELEMENTS) > _ELEMENTS:
+        raise CandidateError(f"A message of more than {_ELEMENTS:,} lists, mappings and texts.")
+    return decode(content, Note | Report)
+
+
 def framed(message: Any) -> bytes:
     """The message as it goes over a socket."""
     content = encoded(message)
@@ -234,10 +251,10 @@ class MessageReader:
 
 
 class Messages:
-    """Cuts a stream of bytes into messages."""
+    """Cuts a stream of bytes into messages of at most `most` bytes."""
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
+    def __init__(self, most: int = MAX_MESSAGE) -> None:
+        self._buffer, self._most = bytearray(), most
 
     def feed(self, content: bytes) -> list[bytes]:
         """All messages that `content` completes.
@@ -252,8 +269,8 @@ class Messages:
         messages: list[bytes] = []
         while len(buffer) >= _HEAD.size:
             size = _HEAD.unpack_from(buffer)[0]
-            if size > MAX_MESSAGE:
-                raise CandidateError(f"A message of {size:,} bytes; the cap is {MAX_MESSAGE:,}.")
+            if size > self._most:
+                raise CandidateError(f"A message of {size:,} bytes; the cap is {self._most:,}.")
             end = _HEAD.size + size
             if len(buffer) < end:
                 break

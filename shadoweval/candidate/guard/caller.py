@@ -33,14 +33,18 @@ class Caller:
 
     def __init__(self, process: int) -> None:
         self.process = self.thread = process
-        self._memory = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self._memory = -1
 
     def close(self) -> None:
-        """Let go of its memory."""
-        os.close(self._memory)
+        """Let go of its memory, until it is read again."""
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory = -1
 
     def read(self, address: int, size: int) -> bytes:
         """Up to `size` bytes; OSError where nothing is mapped."""
+        if self._memory < 0:
+            self._memory = os.open(f"/proc/{self.process}/mem", os.O_RDONLY | os.O_CLOEXEC)
         return os.pread(self._memory, size, address)
 
     def _text(self, address: int) -> str:

@@ -69,6 +69,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: what a child may allocate on top of what it was forked with; None: no cap.
         keep_fds: descriptors that may send messages without being asked about.
         layers: the layers to try; those left out are reported as missing.
+        execs: how often a process may become another program; 0 for candidates.
     """
 
     scratch: str
@@ -78,6 +79,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     keep_fds: tuple[int, ...] = ()
     layers: tuple[Layer, ...] = DEFAULT_LAYERS
+    execs: int = 0
 
     def writable_roots(self) -> tuple[str, ...]:
         """`scratch` and `writable` as real paths, for `inside`."""

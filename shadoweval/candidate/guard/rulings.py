@@ -48,6 +48,7 @@ class Rulings:
         self._roots = policy.writable_roots() if policy else ()
         self._addresses = policy.addresses() if policy else frozenset[tuple[str, int]]()
         self._unix_sockets = frozenset(map(_place, policy.unix_sockets if policy else ()))
+        self._execs = policy.execs if policy else 0
         self.inherited: Mapping[int, str] = {}
         self.forks_expected = 0
 
@@ -72,7 +73,13 @@ class Rulings:
             return self._change
         if name in _SIGNAL or name in OWN_THREADS or name in _ONE_PROCESS or name == "prlimit64":
             return _other_process
-        other = {"clone": self._clone, "socket": _socket, "fcntl": self._lock, "flock": self._lock}
+        other = {
+            "clone": self._clone,
+            "execve": self._exec,
+            "socket": _socket,
+            "fcntl": self._lock,
+            "flock": self._lock,
+        }
         return other.get(name, _continued if name in INHERITABLE else _always)
 
     def _inherited(self, name: str, arguments: _Arguments, caller: Caller) -> str:
@@ -84,6 +91,14 @@ class Rulings:
     def _clone(self, name: str, _arguments: _Arguments, caller: Caller) -> str | None:
         """A process by the thread that the pool asks for one; more than once, since a signal begins the call anew."""
         return None if self.forks_expected > 0 and caller.thread == caller.process else name
+
+    def _exec(self, name: str, _arguments: _Arguments, caller: Caller) -> str | None:
+        """Becoming another program, whose memory is another one."""
+        if self._execs <= 0:
+            return name
+        self._execs -= 1
+        caller.close()
+        return None
 
     def _lock(self, name: str, arguments: _Arguments, caller: Caller) -> str | None:
         return lock_refused(name, arguments, descriptor=caller.descriptor, read=caller.read, roots=self._roots)

@@ -246,7 +246,7 @@ class Supervisor:
         elif watched.phase == "serving":
             count(self.left_over, refusal)
         else:
-            watched.refusals.append(refusal)
+            count(watched.refusals, refusal)
             self._on_event(pid)
 
     def _answer_one(self, listener: Listener, refusals: list[Refusal]) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal
 
+import msgspec
+
 from shadoweval.candidate.guard.caller import Caller
 from shadoweval.candidate.guard.policy import Containment, GuardPolicy
 from shadoweval.candidate.guard.rulings import Rulings
@@ -12,7 +14,7 @@ from shadoweval.records import Refusal
 
 __all__ = ["Phase", "Watched", "count", "process_of"]
 
-_KINDS = 50  # different refusals that are told apart where they are no run's doing
+_KINDS = 50  # different refusals that are told apart, in a run or where they are no run's doing
 
 Phase = Literal["importing", "serving", "child"]
 
@@ -25,7 +27,7 @@ class Watched:
             signals its own children; a child does what the policy allows to it.
         scratch: its folder.
         containment: what holds it, once it said so.
-        refusals: since they were last taken.
+        refusals: since they were last taken, and how often each.
         loading: it imports for itself, so that what is refused is no run's doing.
         killed_itself: it has sent SIGKILL to itself.
     """
@@ -34,12 +36,12 @@ class Watched:
         self.pid, self.phase, self.scratch = pid, phase, scratch
         self.rulings = Rulings(policy)
         self.containment: Containment | None = None
-        self.refusals: list[Refusal] = []
+        self.refusals: Counter[Refusal] = Counter()
         self.killed_itself = self.loading = False
         self._caller: Caller | None = None
 
     def caller(self, thread: int) -> Caller:
-        """The process by its asking thread; its memory stays the same one, since it can't exec."""
+        """The process by its asking thread."""
         if self._caller is None:
             self._caller = Caller(self.pid)
         self._caller.thread = thread
@@ -60,8 +62,10 @@ class Watched:
         """The refusals since the last call."""
         if not self.refusals:
             return ()
-        refusals, self.refusals = tuple(self.refusals), []
-        return refusals
+        refusals, self.refusals = self.refusals, Counter()
+        return tuple(
+            refusal if n == 1 else msgspec.structs.replace(refusal, count=n) for refusal, n in refusals.items()
+        )
 
     def close(self) -> None:
         """It is gone."""
@@ -77,7 +81,7 @@ def process_of(thread: int) -> int:
 
 
 def count(counter: Counter[Refusal], refusal: Refusal) -> None:
-    """Count a refusal that is no run's doing; beyond so many different ones as another one of its kind."""
+    """Count a refusal; beyond so many different ones as another one of its kind."""
     if refusal not in counter and len(counter) >= _KINDS:
         refusal = Refusal(kind=refusal.kind, detail="and others", layer=refusal.layer)
     counter[refusal] += 1

@@ -27,6 +27,7 @@ from shadoweval.capture.recorder import carried
 from shadoweval.capture.third_party import TABLE, adapter, connections
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
+from shadoweval.records.keys import as_text
 
 __all__ = ["Interception", "current", "install", "session"]
 
@@ -44,6 +45,8 @@ class Interception:
         """Tool -> its arguments as the tool would see them; set by those who know its schema."""
         self.structured: set[str] = set()
         """Tools whose results are no text: of a recorded result that is JSON text they return what it says."""
+        self.servers: Mapping[str, Sequence[str]] = {}
+        """Path of a socket -> the words of the command of an MCP server that answers there."""
         self.late: list[str] = []
         """Tools that were called by what a run had left behind, after its end; each call was refused."""
 
@@ -56,6 +59,7 @@ class Interception:
 
     def answer(self, name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any]) -> StubAnswer:
         """The session's answer; outside any run only declared reads run."""
+        name = as_text(name)  # as it was recorded
         own = self.current()
         if own is not None:
             if own.closed:

@@ -6,7 +6,7 @@ import functools
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,8 +60,12 @@ class Record:
         self._written: list[tuple[int, ToolCall]] = []
         """The incumbent's writes, with their positions among all calls."""
         self._calls = tuple(map(_with_data, calls))
+        self._inner: dict[int, list[ToolCall]] = {}
+        """By the position of a call, those that its tool made, in the order in which they ended."""
         for position, call in enumerate(self._calls):
             self._by_tool.setdefault(call.name, []).append(call)
+            if call.within is not None:
+                self._inner.setdefault(call.within, []).append(call)
             if declared.get(call.name, call.effect) != "read" and call.succeeded:
                 self._written.append((position, call))
         self._indexed: dict[str, dict[str, list[ToolCall]]] = {}
@@ -103,6 +107,17 @@ class Record:
             return same[min(request.occurrence, len(same)) - 1]
         return same[request.occurrence - 1] if request.occurrence <= len(same) else None
 
+    def inner(self, request: ToolRequest, *, again: bool = False) -> Sequence[ToolCall]:
+        """The calls that the tool itself made in the call which the request repeats, theirs before them."""
+        call = self.find(request, again=again) if self._inner else None
+        return [] if call is None else list(self._within(self._positions[id(call)]))
+
+    def _within(self, position: int) -> Iterator[ToolCall]:
+        for call in self._inner.get(position, ()):
+            if self._positions[id(call)] < position:
+                yield from self._within(self._positions[id(call)])
+                yield call
+
     def wrote(self, request: KeyedRequest, result: Any) -> None:
         """The candidate has written, as far as it can see."""
         number = next(self._writes)
@@ -131,10 +146,10 @@ class Record:
         here = self._positions[id(call)]
         before, beside = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for position, other in written.items():
-            if other is not call and _overlap(other, call):
-                beside[other.name, self._key(other)] += 1
+            if other is not call and other.at_once(call):
+                beside[other.name, self.known_by(other)] += 1
             elif position < here:
-                before[other.name, self._key(other)] += 1
+                before[other.name, self.known_by(other)] += 1
         return before <= own <= before + beside
 
     def in_step(self, request: ToolRequest) -> bool:
@@ -169,7 +184,7 @@ class Record:
         ]
         theirs = {position: call for key in about for position, call in self._theirs[key]}
         own = {number: written for key in about for number, written in self._mine.get(key, ())}
-        return Counter((call.name, self._key(call)) for call in theirs.values()) != Counter(own.values())
+        return Counter((call.name, self.known_by(call)) for call in theirs.values()) != Counter(own.values())
 
     def mark(self, request: ToolRequest) -> None:
         """A live read showed the incumbent's writes."""
@@ -202,7 +217,8 @@ class Record:
     def _positions(self) -> dict[int, int]:
         return {id(call): position for position, call in enumerate(self._calls)}
 
-    def _key(self, call: ToolCall) -> str:
+    def known_by(self, call: ToolCall) -> str:
+        """The key of one of the recorded calls."""
         self.index(call.name)
         return self._keys[id(call)]
 
@@ -243,11 +259,6 @@ class Replay:
             return None
         again = with_result(call)
         return None if again is None else StubAnswer(answered="replayed", result=again.result, error=again.error)
-
-
-def _overlap(one: ToolCall, other: ToolCall) -> bool:
-    """Whether they were under way at the same time."""
-    return one.started < other.started + other.duration and other.started < one.started + one.duration
 
 
 def with_result(call: ToolCall) -> ToolCall | None:

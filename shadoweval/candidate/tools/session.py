@@ -13,10 +13,11 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import codec
-from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record
+from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record, with_result
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
 from shadoweval.capture.failed_results import declared, failure_in, judged
+from shadoweval.capture.recorder import current as recording
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope, Refusal, ToolCall, WriteEffect
@@ -25,6 +26,8 @@ __all__ = ["Session"]
 
 _LIVE: Final = frozenset({"live", "altered"})
 """How a call is answered that ran in the candidate's own time."""
+_REFUSED: Final = 50
+"""Refused tools of a run that are told apart."""
 
 
 class Session:
@@ -87,14 +90,49 @@ class Session:
         )
         with self.clock:
             answer = self._first_answer(request, live)
+        if answer.answered == "replayed":
+            self._replay_inner(request)
         if inspect.isawaitable(answer.result) and (effect != "read" or answer.answered not in _LIVE):
             return msgspec.structs.replace(answer, result=self._awaited(request, answer))
         if effect != "read":
             self._record_write(request, answer)
         if answer.answered == "refused":
             with self._lock:
+                name = name if name in self._refused or len(self._refused) < _REFUSED else "and others"
                 self._refused[name] = self._refused.get(name, 0) + 1
         return answer
+
+    def _replay_inner(self, outer: KeyedRequest) -> None:
+        """The calls that a replayed call's tool made itself were made with it."""
+        for call in self.record.inner(outer):
+            key = self.record.known_by(call)
+            with self._lock:
+                occurrence = self._times[call.name, key] = self._times.get((call.name, key), 0) + 1
+            again = with_result(call)
+            result, error = (None, call.error) if again is None else (again.result, again.error)
+            effect = self.stubs.effects.get(call.name, call.effect)
+            request = KeyedRequest(
+                name=call.name,
+                arguments=dict(call.arguments),
+                effect=effect,
+                occurrence=occurrence,
+                key=key,
+                record=self.record,
+            )
+            recorder = recording.get()
+            if recorder is not None:
+                recorder.add_call(
+                    call.name,
+                    call.arguments,
+                    result,
+                    started=time.perf_counter(),
+                    duration=0.0,
+                    error=error,
+                    effect=effect,
+                    answered="replayed",
+                )
+            if effect != "read":
+                self._record_write(request, StubAnswer(answered="replayed", result=result, error=error))
 
     async def _awaited(self, request: KeyedRequest, answer: StubAnswer) -> Any:
         """An async tool's write is one once it has succeeded."""

@@ -57,13 +57,16 @@ def finished(frame: bytes) -> bytes:
     if not is_draft(frame):
         return frame
     try:
-        return _FRAME + encode(_envelope(readable(frame)))
+        return _FRAME + encode(_envelope(readable(frame), crowded=codec.crowded(frame)))
     except _DAMAGE as error:
         raise CorruptFrameError(f"a draft that can't be finished ({error})", frame=frame) from error
 
 
-def _envelope(draft: list[Any]) -> tuple[Any, ...]:
-    """The parts of an envelope in the order of the fields of its records."""
+def _envelope(draft: list[Any], *, crowded: bool) -> tuple[Any, ...]:
+    """The parts of an envelope in the order of the fields of its records.
+
+    `crowded`: all of it together holds more lists and mappings than a value may, so it is looked at by itself.
+    """
     _, site, prefix, number, unit, text, inputs, attributes, asked_at, position, duration, first, *rest = draft
     outcome, failure, began, log, hits, most, truncated, cap = rest
     experiment, entry, salt, versions, *names = site
@@ -80,6 +83,8 @@ def _envelope(draft: list[Any]) -> tuple[Any, ...]:
         answer, value, chunks, cut = outcome
         if answer is not None and len(answer) > cap:
             answer, cut = answer[:cap], True
+        if crowded and codec.crowded(encode(value)):  # as `copying.data_of` does for a candidate's
+            value, cut = None, True
         rows = joined_hits(hits, most)
         outcome = (answer, rows, call_rows(log, began), value, chunks, cut or truncated)
     elif outcome is not None:  # an experiment's own, complete

@@ -88,7 +88,11 @@ def attribute_data(attributes: Mapping[str, Any], *, max_bytes: int) -> msgspec.
         UncopyableError, TooLargeError: as `codec.plain`.
     """
     plain = cast("dict[Any, Any]", dict(attributes))
-    if not carried(plain):  # a name that is no text would make the whole envelope unreadable in the worker
-        named = {name if isinstance(name, str) else str(name): part for name, part in plain.items()}
-        plain = codec.plain(named, max_bytes=max_bytes)
-    return msgspec.Raw(encode(plain))
+    if carried(plain):
+        try:
+            return msgspec.Raw(encode(plain))
+        except (OverflowError, UnicodeError):  # an integer over 64 bits, half a character
+            pass
+    # A name that is no text would make the whole envelope unreadable in the worker.
+    named = {codec.as_text(str(name)): part for name, part in plain.items()}
+    return msgspec.Raw(encode(codec.plain(named, max_bytes=max_bytes)))

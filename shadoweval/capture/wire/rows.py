@@ -1,8 +1,9 @@
 """From what a recorder noted while a run ran to rows in the order of the records' fields.
 
 An entry of the log is one of three: a tool call `("call", name, effect, arguments, result, started, ended)`, perhaps
-with `error, answered, index, parent`, and these perhaps with `failed`; a step `(kind, name, started, ended)`; or a
-step's row as `Step` has it. Arguments and results are encoded; started and ended are what `time.perf_counter()` gave.
+with `error, answered, index, parent`, and these perhaps with `failed`, when the call began within which it was made,
+and when its work was handed to tasks and threads; a step `(kind, name, started, ended)`; or a step's row as `Step` has
+it. Arguments and results are encoded; started and ended are what `time.perf_counter()` gave.
 What comes out of msgpack, lists for tuples, is the same log.
 """
 
@@ -10,14 +11,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from math import inf, isfinite
 from typing import Any, Final, cast
 
 import msgspec
 
 from shadoweval import codec
+from shadoweval.capture.copying import UNCOPYABLE, argument_data
 from shadoweval.records.keys import text_identity
 
-__all__ = ["CALL", "INDEX", "HitRow", "StepRow", "call_rows", "failed_step", "joined_hits", "step_rows", "usage_row"]
+__all__ = [
+    "CALL", "INDEX", "HitRow", "StepRow", "call_rows", "failed_step", "joined_hits", "plain_step", "shallow_arguments",
+    "step_rows", "usage_row",
+]  # fmt: skip
 
 CALL: Final = "call"
 Log = Sequence[Sequence[Any]]
@@ -26,10 +32,16 @@ HitRow = tuple[str, int, float | None, str | None]
 StepRow = tuple[Any, ...]
 
 _QUICK_CALL, _QUICK_STEP, _FAILED = 7, 4, 11
-INDEX, _ERROR = 9, 8
+INDEX, _ERROR, _STARTED, _WITHIN, _HANDED = 9, 8, 5, 12, 13
 _USED: Final = slice(4, 7)
+_COST: Final = 6
+_MOST_TOKENS: Final = 1 << 62
 _NO_USAGE: Final = (None, None, None)
 _FLOAT: Final = b"\xcb"
+_DEEP: Final = 60
+_TOO_DEEP: Final = "nested too deeply"
+_NO_HEADS: Final = bytes(byte for byte in range(256) if not (0x80 <= byte <= 0x9F or 0xDC <= byte <= 0xDF))
+"""None of them begins a list or a mapping of msgpack's."""
 _Raw: Final = msgspec.Raw
 
 
@@ -37,18 +49,61 @@ def call_rows(log: Log, began: float) -> list[tuple[Any, ...]]:
     """Tool calls in the order of `ToolCall`'s fields, arguments and results still encoded."""
     seen: dict[str, list[bytes]] = {}
     rows: list[tuple[Any, ...]] = []
+    outer = _outer_calls(log)
     for entry in log:
         if entry[0] == CALL:
             _, name, effect, arguments, result, started, ended = entry[:_QUICK_CALL]
+            arguments = shallow_arguments(arguments)
             error, answered = (None, "live") if len(entry) == _QUICK_CALL else entry[7:9]
             before = seen.setdefault(name, [])
             occurrence = 1 + _equal(before, arguments)
             before.append(arguments)
             times = (started - began, ended - started)
-            rows.append(
-                (name, _Raw(arguments), _Raw(result), error, effect, answered, occurrence, *times, *entry[_FAILED:])
-            )
+            failed = entry[_FAILED] if len(entry) > _FAILED else None
+            within = outer.get(len(rows))
+            handed = tuple(moment - began for moment in entry[_HANDED]) if len(entry) > _HANDED else ()
+            more = () if failed is None and within is None and not handed else (failed, within, handed)
+            rows.append((name, _Raw(arguments), _Raw(result), error, effect, answered, occurrence, *times, *more))
     return rows
+
+
+def shallow_arguments(raw: bytes) -> bytes:
+    """A call's arguments, with a mark for those that are nested deeper than is read anywhere."""
+    if len(raw.translate(None, _NO_HEADS)) < _DEEP:
+        return raw
+    arguments = cast("dict[str, Any]", codec.data(raw))
+    marked = {name: value if _shallow(value, _DEEP) else {UNCOPYABLE: _TOO_DEEP} for name, value in arguments.items()}
+    return raw if marked == arguments else argument_data(marked)
+
+
+def _shallow(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list | tuple):
+        return True
+    inner: Any = cast("dict[Any, Any]", value).values() if isinstance(value, dict) else value
+    return levels > 0 and all(_shallow(part, levels - 1) for part in inner)
+
+
+def _outer_calls(log: Log) -> dict[int, int]:
+    """Positions, among the calls, of those that were made within another one, and of that one."""
+    calls = [entry for entry in log if entry[0] == CALL]
+    if not any(len(entry) > _QUICK_CALL for entry in calls):
+        return {}
+    began: dict[float, int | None] = {}
+    for position, entry in enumerate(calls):
+        began[entry[_STARTED]] = None if entry[_STARTED] in began else position
+    parents = {entry[INDEX]: entry[INDEX + 1] for entry in log if len(entry) > INDEX}
+    steps = {entry[INDEX]: position for position, entry in enumerate(calls) if len(entry) > INDEX}
+    outer: dict[int, int] = {}
+    for position, entry in enumerate(calls):
+        within = began.get(entry[_WITHIN]) if len(entry) > _WITHIN else None
+        above = entry[INDEX + 1] if len(entry) > INDEX else None
+        for _ in parents:
+            if within is not None or above is None:
+                break
+            within, above = steps.get(above), parents.get(above)
+        if within is not None and within != position:
+            outer[position] = within
+    return outer
 
 
 def step_rows(log: Log, began: float) -> list[StepRow]:
@@ -65,9 +120,30 @@ def step_rows(log: Log, began: float) -> list[StepRow]:
             kind, name, started, ended = entry
             rows.append(_step(kind, name, times=(started - began, ended - started), rest=(None, None, None)))
         else:
-            rows.append(tuple(entry))
+            rows.append(plain_step(entry))
     free = itertools.count(1 + max((row[INDEX] for row in rows if row[INDEX] is not None), default=-1))
     return [row if row[INDEX] is not None else (*row[:INDEX], next(free), *row[INDEX + 1 :]) for row in rows]
+
+
+def plain_step(row: Sequence[Any]) -> StepRow:
+    """A step's row with numbers that records hold; one that is none is unknown, whoever gave it."""
+    kind, name, started, duration, tokens_in, tokens_out, cost, first, *rest = row
+    times = (_number(started) or 0.0, _number(duration) or 0.0)
+    usage = (_number(tokens_in, whole=True), _number(tokens_out, whole=True), _number(cost, low=0.0))
+    return (kind, name, *times, *usage, _number(first), *rest)
+
+
+def _number(value: Any, *, low: float = -inf, whole: bool = False) -> Any:
+    if value is None or isinstance(value, str | bytes | bytearray):
+        return None
+    try:
+        number = float(value)
+        if whole:
+            exact = int(value)
+            return exact if exact == value and 0 <= exact < _MOST_TOKENS else None
+        return number if isfinite(number) and number >= low else None
+    except Exception:  # noqa: BLE001 - whatever a class makes of it
+        return None
 
 
 def _step(kind: str, name: str, *, times: tuple[float, float], rest: tuple[Any, ...]) -> StepRow:
@@ -111,7 +187,7 @@ def failed_step(steps: Sequence[StepRow]) -> str:
 
 def _total(rows: list[StepRow], field: int) -> Any:
     values = [row[field] for row in rows if row[field] is not None]
-    return sum(values) if values else None
+    return _number(sum(values), whole=field != _COST) if values else None
 
 
 def _canonical(arguments: bytes) -> str:

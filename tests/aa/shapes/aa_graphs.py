@@ -203,6 +203,7 @@ class Asking(BaseChatModel):
     """Asks for the tools at once, then sums up what they gave."""
 
     names: tuple[str, ...]
+    first: int = 0
 
     @property
     def _llm_type(self) -> str:
@@ -210,7 +211,7 @@ class Asking(BaseChatModel):
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
         done = [message.content for message in messages if isinstance(message, ToolMessage)]
-        calls = [{"name": name, "args": {"x": x}, "id": f"c{x}"} for x, name in enumerate(self.names)]
+        calls = [{"name": name, "args": {"x": x}, "id": f"c{x}"} for x, name in enumerate(self.names, self.first)]
         answer = AIMessage(" ".join(done)) if done else AIMessage("", tool_calls=calls)
         return ChatResult(generations=[ChatGeneration(message=answer)])
 
@@ -230,8 +231,8 @@ def approve(x: int) -> str:
     return f"{interrupt({'sure about': x})}: {x}"
 
 
-def agent(*names, **options):
-    return create_agent(Asking(names=names), [refund, approve], **options)
+def agent(*names, first=0, **options):
+    return create_agent(Asking(names=names, first=first), [refund, approve], **options)
 
 
 PAY = {"messages": [HumanMessage("pay")]}
@@ -251,3 +252,50 @@ def watched(mirror, pipeline):
 
 under_middleware = agent(*["refund"] * 4)
 add(__name__, "under_middleware", under_middleware, call(PAY), mount=watched, options=READ)
+
+
+@tool
+def specialist(x: int) -> str:
+    """Have another agent pay, each one what no other does: what is asked at once comes in any order."""
+    return last(agent("refund", "refund", first=100 * (x + 1)).invoke(PAY))["answer"]
+
+
+@tool
+def manager(x: int) -> str:
+    """Pay oneself, and have it paid."""
+    return f"{refund.invoke({'x': 10 + x})} {specialist.invoke({'x': 50 + x})}"
+
+
+@tool
+async def colleague(x: int) -> str:
+    """As the specialist, awaited."""
+    return last(await agent("refund", first=10_000 * (x + 1)).ainvoke(PAY))["answer"]
+
+
+def agents_as_tools(*names):
+    return create_agent(Asking(names=names), [specialist, manager, colleague])
+
+
+supervised = agents_as_tools("specialist", "manager", "specialist")
+add(__name__, "supervised", supervised, call(PAY), mount=invoked, options=READ)
+supervised_async = agents_as_tools("colleague", "specialist", "colleague")
+add(__name__, "supervised_async", supervised_async, call(PAY), mount=by_method("ainvoke"), options=READ)
+supervised_under_middleware = agents_as_tools("manager", "specialist")
+
+
+def watched_supervisor(mirror, pipeline):
+    return create_agent(
+        Asking(names=("manager", "specialist")),
+        [specialist, manager, colleague],
+        middleware=[ShadowMiddleware(mirror)],
+    ).invoke
+
+
+add(
+    __name__,
+    "supervised_under_middleware",
+    supervised_under_middleware,
+    call(PAY),
+    mount=watched_supervisor,
+    options=READ,
+)

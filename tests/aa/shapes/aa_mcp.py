@@ -1,11 +1,18 @@
 """Pipelines that call the tools of an MCP server, which here runs beside them."""
 
 import asyncio
+import shlex
+import sys
+from pathlib import Path
 
 from aa_rows import add
+from mcp import ClientSession, StdioServerParameters
 from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
 from mcp.server.mcpserver import MCPServer
 from mcp_types import ToolAnnotations
+
+from shadoweval import Sandbox
 
 server = MCPServer("shop")
 
@@ -43,3 +50,20 @@ async def unlisted(question):
 
 add(__name__, "answer", answer)
 add(__name__, "unlisted", unlisted)
+
+
+COMMAND = [sys.executable, str(Path(__file__).with_name("mcp_shop.py"))]
+
+
+async def over_stdio(question):
+    """A server that is a process, which the pipeline starts for each question."""
+    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:])
+    async with stdio_client(parameters) as streams, ClientSession(*streams) as session:
+        await session.initialize()
+        await session.list_tools()
+        costs = await session.call_tool("look_up", {"order": "o-1"})
+        paid = await session.call_tool("refund", {"order": "o-1"})
+        return f"{_text(costs)} {_text(paid)}"
+
+
+add(__name__, "over_stdio", over_stdio, options={"sandbox": Sandbox(mcp={"shop": shlex.join(COMMAND)})})

@@ -1,6 +1,8 @@
 """Tools and retrievers in other threads, however started."""
 
+import _thread
 import asyncio
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
@@ -75,3 +77,35 @@ async def run_in_executor(question):
 def writes_in_a_thread(question):
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(note, question).result()
+
+
+def _beside(*calls):
+    """Runs calls in a thread that Python's own modules know nothing of, so that nobody knows whose run it is."""
+    over = threading.Lock()
+    over.acquire()
+
+    def work():
+        for one in calls:
+            with contextlib.suppress(Exception):
+                one()
+        over.release()
+
+    _thread.start_new_thread(work, ())
+    over.acquire()
+
+
+@shape(*CALLS, fault="a shadow's only run answers and compares what such a thread calls, production records none of it")
+def beside(question):
+    """A native pool's callbacks: neither arm's record has what such a thread does."""
+    _beside(lambda: look_beside(question), lambda: write_beside(question))
+    return f"because of {question}"
+
+
+@tool(effect="read")
+def look_beside(question):
+    return question
+
+
+@tool(effect="write")
+def write_beside(question):
+    return question

@@ -1,6 +1,7 @@
 """Tools, retrievers and steps of our own decorators."""
 
 import asyncio
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -101,12 +102,42 @@ def doubled(question):
     return f"{question} {refund('o-1', 5)} {refund('o-1', 5)}"
 
 
-@shape(fault="a call whose arguments do not fit says another name in a shadow, and is recorded on one side")
+@shape()
 def failing_tool(question):
     try:
         look_up()
     except TypeError as error:
         return f"{question}: {error}"
+
+
+@shape()
+async def failing_tools_of_other_kinds(question):
+    """Writes and coroutines; in a decorator's, what is missing is added on the way."""
+    said = [question]
+    for call_ in (lambda: refund("o-1"), lambda: refund("o-1", 5, 6), lambda: signed("o-1", by="me")):
+        try:
+            said.append(str(call_()))
+        except TypeError as error:
+            said.append(str(error))
+    try:
+        said.append(await weather("Oslo", "Rome"))
+    except TypeError as error:
+        said.append(str(error))
+    return " / ".join([*said, signed("o-1")])
+
+
+def with_signature(function):
+    @functools.wraps(function)
+    def signing(*args):
+        return function("signature", *args)
+
+    return signing
+
+
+@tool(effect="write")
+@with_signature
+def signed(signature, order_id):
+    return f"{order_id}: {signature}"
 
 
 @shape()

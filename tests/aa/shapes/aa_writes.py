@@ -1,6 +1,9 @@
 """Agents that write: one after the other, at once, twice, in vain, into a world, and read again what they wrote."""
 
 import asyncio
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from aa_rows import call, shape
 
@@ -106,6 +109,107 @@ def by_chosen_arguments(order):
     return f"{refund(order, 5)} {close(order)}"
 
 
-@shape(*ORDERS, fault="a tool that another calls is not run where that one is answered from the record")
+@shape(*ORDERS)
 def within_each_other(order):
     return booked(order)
+
+
+@tool(effect="write")
+def settled(order):
+    """Two deep, a read among them, and one in vain."""
+    said = [booked(order), str(look(order))]
+    try:
+        too_late(order)
+    except ValueError as error:
+        said.append(str(error))
+    return " ".join(said)
+
+
+@tool(effect="write")
+async def noted(order):
+    return " ".join(await asyncio.gather(*(note(order, text) for text in ("slow", "quick"))))
+
+
+@tool(effect="read")
+def looked_up(order):
+    return f"{look(order)['cents']} of {order}"
+
+
+@shape(*ORDERS)
+def two_deep(order):
+    return f"{settled(order)} {look(order)} {refund(order, 1)}"
+
+
+@shape(*ORDERS)
+async def awaited_within_each_other(order):
+    first, second = await asyncio.gather(noted(order), noted(order))
+    return f"{first} {second} {await note(order, 'quick')}"
+
+
+@shape(*ORDERS)
+def a_read_within_a_read(order):
+    return looked_up(order)
+
+
+def unlike_the_incumbent(works):
+    """In another order in the candidate's process, as a busy machine or a slow model may have it."""
+    return works if "pytest" in sys.modules else works[::-1]
+
+
+def in_turns(order):
+    """Two writes to hand over, the second of which is made when the first has ended."""
+    begun, ended = threading.Barrier(2, timeout=60), threading.Event()
+
+    def first(write):
+        begun.wait()
+        write(order)
+        ended.set()
+
+    def second(write):
+        begun.wait()
+        assert ended.wait(60)
+        write(order)
+
+    by_turn = dict(zip(("refund", "close"), unlike_the_incumbent([first, second]), strict=True))
+    return [lambda: by_turn["refund"](lambda order: refund(order, 1)), lambda: by_turn["close"](close)]
+
+
+@shape(*ORDERS)
+def turns_of_a_pool(order):
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(work) for work in in_turns(order)]:
+            each.result()
+    return order
+
+
+@shape(*ORDERS)
+def turns_of_threads(order):
+    started = [threading.Thread(target=work) for work in in_turns(order)]
+    for each in started:
+        each.start()
+    for each in started:
+        each.join()
+    return order
+
+
+@shape(*ORDERS)
+async def turns_of_a_loops_threads(order):
+    await asyncio.gather(*map(asyncio.to_thread, in_turns(order)))
+    return order
+
+
+@shape(*ORDERS)
+async def turns_of_tasks(order):
+    ended = asyncio.Event()
+
+    async def first(write):
+        write()
+        ended.set()
+
+    async def second(write):
+        await ended.wait()
+        write()
+
+    turns = unlike_the_incumbent([first, second])
+    await asyncio.gather(turns[0](lambda: refund(order, 1)), turns[1](lambda: close(order)))
+    return order

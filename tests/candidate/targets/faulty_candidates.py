@@ -13,6 +13,11 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
+
+from shadoweval.candidate.forkserver.wire import Report, encode
+from shadoweval.testing import make_observation, make_query
+
 SHARED = {"asked": []}
 
 
@@ -173,6 +178,50 @@ def writes_garbage(question):
 def announces_gigabytes(question):
     os.write(channel(), b"\xff\xff\xff\xff" + b"x" * 1000)
     time.sleep(600)
+
+
+def says(content):
+    """Send it as a message of this process, and go on."""
+    with socket.socket(fileno=os.dup(channel())) as sending:
+        sending.sendall(len(content).to_bytes(4, "little") + content)
+    time.sleep(600)
+
+
+def report(**changes):
+    """What this process might report of its only run, spoiled."""
+    sound = msgspec.msgpack.decode(encode(Report(1, make_observation(make_query()))))
+    fields = ("tag", "id", "observation", "throttled", "retry_after", "unclean", "leftovers")
+    return encode([changes.get(name, value) for name, value in zip(fields, sound, strict=True)])
+
+
+@faulty
+def says_too_much(question):
+    says(bytes(21 << 20))
+
+
+@faulty
+def says_a_million_lists(question):
+    says(report(observation=[[]] * 1_100_000))
+
+
+@faulty
+def breaks_off(question):
+    says(report()[:-1])
+
+
+@faulty
+def says_a_number_for_a_record(question):
+    says(report(observation=5))
+
+
+@faulty
+def says_a_text_for_a_number(question):
+    says(report(id="1"))
+
+
+@faulty
+def reports_a_run_of_nobody(question):
+    says(report(id=2**40))
 
 
 @faulty

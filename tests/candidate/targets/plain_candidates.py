@@ -232,8 +232,22 @@ def reads_at_import():
 
 
 def settings(question):
-    names = ("MODEL_KEY", "DATABASE_PASSWORD", "SHADOWEVAL_CANDIDATE_MODEL_KEY")
+    names = (
+        "MODEL_KEY",
+        "DATABASE_PASSWORD",
+        "SHADOWEVAL_CANDIDATE_MODEL_KEY",
+        "SHADOWEVAL_STORE",
+        "SHADOWEVAL_WEBHOOK",
+    )
     return " ".join(str(os.environ.get(name)) for name in names)
+
+
+def lies_about_time(question):
+    """Takes 2.5 s by every clock but its own."""
+    began = time.perf_counter()
+    time.sleep(0.0 if question == "honest" else 2.5)
+    time.perf_counter = lambda: began
+    return question
 
 
 def large_and_elsewhere(question):

@@ -18,6 +18,17 @@ def connects(question):
         return "connected"
 
 
+def connects_to_many(question):
+    """Asks for so many ports, one after the other, whatever becomes of it."""
+    refused = 0
+    for port in range(1, int(question) + 1):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        except PermissionError:
+            refused += 1
+    return f"refused {refused}"
+
+
 def writes(question):
     path = Path(tempfile.gettempdir(), "mine.txt") if question == "temporary" else Path(question)
     path.write_text("mine")

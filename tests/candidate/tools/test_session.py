@@ -36,6 +36,19 @@ def test_parallel_calls_of_one_tool_are_all_replayed(tmp_path):
         assert [(a.answered, a.result) for a in answers] == [("replayed", f"refunded {x}") for x in range(4)]
 
 
+def test_of_many_refused_tools_fifty_are_told_apart_and_all_are_counted(tmp_path):
+    """A model that makes up a name for each call makes no list without an end."""
+    session = Session(Stubs(), envelope(), scratch=tmp_path)
+    session.close()  # whatever is called from now on is refused
+    for n in [*range(80), 79, 3]:
+        session.answer(f"tool {n}", {}, effect="write", live=None)
+
+    counts = {refusal.detail: refusal.count for refusal in session.refusals()}
+    assert len(counts) == 51
+    assert sum(counts.values()) == 82
+    assert (counts["tool 3"], counts["and others"]) == (2, 31)
+
+
 def declined(result):
     """A judge of results."""
     return result == "declined"

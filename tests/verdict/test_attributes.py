@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shadoweval.records import INCUMBENT, Failure, Observation, Outcome, Query
-from shadoweval.verdict.facts import attribute_columns, attributes_of, script_of
+from shadoweval.verdict.attributes import attribute_columns, attributes_of, script_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -58,3 +58,13 @@ def test_columns_of_attributes_keep_gaps() -> None:
     assert columns["plan"].codes.tolist() == [0, -1, 1]
     assert columns["plan"].values == ("pro", "free")
     assert columns["vip"].codes.tolist() == [-1, -1, 0]
+
+
+def test_names_that_are_new_with_each_call_make_no_columns() -> None:
+    """A thousand attributes are told apart; those that are derived come first, and every pair keeps its row."""
+    pairs = [{"length": "short", f"call {n}": "1", "plan": "pro"} for n in range(1_200)]
+    columns = attribute_columns(pairs)
+    assert len(columns) == 1_000
+    assert [*columns][:3] == ["length", "call 0", "plan"]
+    assert {column.codes.size for column in columns.values()} == {1_200}
+    assert columns["length"].codes.tolist() == columns["plan"].codes.tolist() == [0] * 1_200

@@ -1,0 +1,39 @@
+"""The command `alerts`: what receivers are owed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from shadoweval.cli.control import say
+from shadoweval.evaluation.alerts import webhooks
+from shadoweval.evaluation.courier import Courier
+from shadoweval.experiment import Experiment
+from shadoweval.worker.opening import open_store
+
+__all__ = ["alerts"]
+
+_TELLING: Final = 30.0
+
+
+def alerts(options: argparse.Namespace) -> int:
+    """Send what is due, and list what is still owed. Returns 1 where something is."""
+    experiment: Experiment = options.experiment
+    notifiers = webhooks(experiment, options.webhook)
+    with open_store(experiment) as store:
+        if options.forget:
+            say(f"{experiment.name}: {store.outbox.forget(experiment.name)} alerts forgotten")
+            return 0
+        if options.again:
+            store.outbox.again(experiment.name)
+        with Courier(experiment, notifiers) as courier:
+            courier.settle(seconds=_TELLING)
+        untold = store.outbox.untold(experiment.name)
+    known = {notifier.receiver for notifier in notifiers}
+    for alert in untold:
+        why = alert.error or ("not tried yet" if alert.receiver in known else "its address is not in these settings")
+        then = "given up" if alert.state == "undelivered" else f"next try {alert.due:%Y-%m-%d %H:%M:%S} UTC"
+        tries = f"{alert.attempts} tries since {alert.at:%Y-%m-%d %H:%M:%S} UTC"
+        say(f"{alert.candidate}: {alert.decision} to {alert.receiver}, {tries}: {why}; {then}")
+    say(f"{experiment.name}: {len(untold) or 'no'} alerts are owed")
+    return 1 if untold else 0

@@ -1,0 +1,119 @@
+"""What the arms' answers look like: refusals, empty ones, alike ones, format, script, length. Facts, no quality."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from shadoweval.evidence.bets import discordant_log_e
+from shadoweval.records import Pair
+from shadoweval.verdict.attributes import script_of
+
+__all__ = ["Style"]
+
+_REFUSAL: Final = re.compile(
+    r"^\W*((i'?m (very )?sorry|sorry|i apologi[sz]e|(unfortunately,? )?i (can(no|')t|won't|do(n't| not) (know|have))|"
+    r"(unfortunately,? )?i( a|')m (unable|not able)|as an ai|(es )?tut mir leid|(je suis )?désolée?|lo siento|"
+    r"mi dispiace|desculpe|извините|к сожалению)\b|(很?抱歉|对不起|申し訳|すみません|죄송|عذرا|ขออภัย))",
+    re.IGNORECASE,
+)
+_JSON: Final = re.compile(r"^\s*(```json\s*)?[\[{].*[\]}]\s*(```)?\s*$", re.DOTALL)
+_MARKDOWN: Final = re.compile(r"^(#{1,6} |[-*] |\d+\. |```|\|)|\*\*\w", re.MULTILINE)
+_FEWEST, _SHARE, _ALARM, _LONGER = 50, 0.05, math.log(1 / 0.001), 1.3
+_LETTERS: Final = 5
+"""By which a yes is no longer than a no."""
+_MANY_TIMES: Final = 3
+_UNEQUAL, _DEVIATIONS = 0.2, 4.0
+"""Share of the pairs by which longer answers outnumber shorter ones, or the reverse; and in standard deviations."""
+
+
+class Style:
+    """Counts over a stream of pairs in which both arms answered."""
+
+    def __init__(self) -> None:
+        self.pairs = 0
+        self._arms: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+        self._alone: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+        """Pairs in which this arm alone has it."""
+        self._lengths = [0, 0]
+        """Pairs in which the candidate's answer is much shorter, and much longer."""
+        self._before = ["", "", ""]
+        """The query before, and each arm's answer to it."""
+
+    def see(self, pair: Pair) -> None:
+        """Count one pair."""
+        answers = [None if run.outcome is None else run.outcome.answer for run in (pair.served, pair.candidate)]
+        served, candidate = answers
+        if served is None or candidate is None:
+            return
+        self.pairs += 1
+        digests = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16] for text in (served, candidate)]
+        other = self._before[0] not in {"", pair.query.key}
+        looks = [_looks(text) for text in (served, candidate)]
+        sizes = len(served), len(candidate)
+        for arm, digest in enumerate(digests):
+            if sizes[arm] > _MANY_TIMES * sizes[1 - arm] > 0:
+                looks[arm].add("over three times as long as the other's")
+            if other and self._before[arm + 1] == digest:
+                looks[arm].add("the same answer as to the query before")
+            self._arms[arm].update(looks[arm])
+        self._alone[0].update(looks[0] - looks[1])
+        self._alone[1].update(looks[1] - looks[0])
+        self._lengths[0] += len(served) > max(_LONGER * len(candidate), len(candidate) + _LETTERS)
+        self._lengths[1] += len(candidate) > max(_LONGER * len(served), len(served) + _LETTERS)
+        self._before = [pair.query.key, *digests]
+
+    def notices(self, length_sensitive: Sequence[str]) -> tuple[str, ...]:
+        """What differs clearly; `length_sensitive` are the gated metrics that go by length."""
+        named = [self._shown(look) for look in sorted({*self._alone[0], *self._alone[1]}) if self._differs(look)]
+        said = (
+            [f"Answers look different: {', '.join(named)}. See the examples; gate what you do not want"]
+            if named
+            else []
+        )
+        shorter, longer = self._lengths
+        unequal = abs(longer - shorter)
+        clear = unequal >= _UNEQUAL * self.pairs and unequal >= _DEVIATIONS * math.sqrt(longer + shorter)
+        if length_sensitive and self.pairs >= _FEWEST and clear:
+            how = "longer" if longer > shorter else "shorter"
+            said.append(
+                f"answer length differs: the candidate's is {how} by more than 1.3 times in {max(shorter, longer)} of "
+                f"{self.pairs} pairs, and {', '.join(length_sensitive)} goes by length, which is not quality"
+            )
+        return tuple(said)
+
+    def _differs(self, look: str) -> bool:
+        alone = [self._alone[0][look], self._alone[1][look]]
+        clear = float(max(discordant_log_e(alone, alone[::-1]))) >= _ALARM
+        return clear and abs(alone[0] - alone[1]) >= _SHARE * self.pairs
+
+    def _shown(self, look: str) -> str:
+        served, candidate = (arm[look] / self.pairs for arm in self._arms)
+        return f"{look} {served:.0%} -> {candidate:.0%}"
+
+    def to_state(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        counters = [dict(counter) for counter in (*self._arms, *self._alone)]
+        return {"pairs": self.pairs, "counters": counters, "lengths": self._lengths, "before": self._before}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `to_state` gave."""
+        first, second, third, fourth = (Counter[str](counter) for counter in state["counters"])
+        self._arms, self._alone = (first, second), (third, fourth)
+        self.pairs, self._lengths, self._before = state["pairs"], list(state["lengths"]), list(state["before"])
+
+
+def _looks(answer: str) -> set[str]:
+    if not answer.strip():
+        return {"empty answers"}
+    kind = "JSON" if _JSON.match(answer) else "Markdown" if _MARKDOWN.search(answer) else ""
+    looks = {f"script {script_of(answer)}"}
+    if kind:
+        looks.add(f"format {kind}")
+    if _REFUSAL.match(answer.replace("\u2019", "'")):
+        looks.add("refusals")
+    return looks

@@ -1,0 +1,142 @@
+"""Both arms side by side: a score is a value, or the reason why there is none; writes are compared one by one.
+
+And what a person said about the answer that an arm gave to one query.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from shadoweval.records.acts import Effect
+from shadoweval.records.keys import as_text
+
+__all__ = ["NOT_RERUN", "Annotation", "Mark", "PairScore", "Score", "Scored", "Unscored", "WriteComparison", "standing"]
+
+NOT_RERUN = "the incumbent was not run again on this query"
+"""The reason of a score that a re-run would have given; only a share of the queries is drawn for one."""
+
+
+class Scored(msgspec.Struct, frozen=True, array_like=True, tag="scored"):
+    """A score that is a finite number."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if type(self.value) is not float:  # one of numpy's, or another kind that no record holds
+            msgspec.structs.force_setattr(self, "value", float(self.value))
+        if not math.isfinite(self.value):
+            raise ValueError(f"A score is a finite number or Unscored(reason), not {self.value!r}.")
+
+
+class Unscored(msgspec.Struct, frozen=True, array_like=True, tag="unscored"):
+    """Why there is no score."""
+
+    reason: str
+    informative: bool = True
+    """Whether the reason may lie in the answer, so that the missing score may be a bad one. False for what would have
+    come of any answer: no label, a judge that was too busy, a run that was not asked for."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "reason", as_text(self.reason))  # it may quote an answer
+
+
+Score = Scored | Unscored
+
+
+class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One metric of one pair, for both arms."""
+
+    metric: str
+    query_id: str
+    incumbent: Score
+    candidate: Score
+    scorer_version: str = ""
+    noise: Score | None = None
+    """The incumbent's re-run under the same metric; None: not re-run."""
+    basis: str = ""
+    """Changes with all that it rests on beside both runs, such as labels and scorer; empty: unknown."""
+
+
+class WriteComparison(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What the candidate wrote for one query beside what the served incumbent wrote.
+
+    Incumbent = same + changed + missing; candidate = same + changed + extra + duplicated.
+    """
+
+    same: int = 0
+    changed: int = 0
+    """The same tool with another argument."""
+    missing: int = 0
+    extra: int = 0
+    """The incumbent made no such write."""
+    duplicated: int = 0
+    """Made more often than by the incumbent."""
+    reordered: int = 0
+    """Pairs of dependent writes among the same ones that came in the other order."""
+    differences: tuple[str, ...] = ()
+    """What differs, in words: `refund with another cents`."""
+    tools: dict[str, Effect] = {}
+    """Tools that either arm wrote with; empty: neither wrote."""
+    unclear: str = ""
+    """Why it can't be said whether the writes differ; empty: it can."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By kind."""
+        kinds = ("same", "changed", "missing", "extra", "duplicated", "reordered")
+        return {kind: getattr(self, kind) for kind in kinds}
+
+    @property
+    def differing(self) -> int:
+        """How many writes are not the same."""
+        return self.changed + self.missing + self.extra + self.duplicated + self.reordered
+
+    @property
+    def equal(self) -> bool:
+        """Both wrote the same."""
+        return not self.differing
+
+
+Mark = Literal["correct", "incorrect", "preferred", "tie"]
+
+
+class Annotation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One person's mark for one answer, or for one of two answers over the other.
+
+    All that was ever said is kept; of each annotator the last word counts (`standing`).
+    """
+
+    arm: str
+    """Whose answer: `"incumbent"` or a candidate's name."""
+    mark: Mark
+    """`preferred`: better than the answer of `over`; `tie`: as good as it."""
+    annotator: str
+    at: datetime | None = None
+    """When it was said, aware; None: when it is stored."""
+    over: str = ""
+    """The arm whose answer it was compared with; empty for `correct` and `incorrect`."""
+
+    def __post_init__(self) -> None:
+        if self.at is not None and self.at.utcoffset() is None:
+            raise ValueError(f"Annotation.at must have a time zone, got {self.at!r}. Write datetime.now(UTC).")
+        if not self.annotator.strip():
+            raise ValueError("Annotation.annotator is empty. Name who said it, for instance by an e-mail address.")
+        pairwise = self.mark in {"preferred", "tie"}
+        if pairwise != bool(self.over) or self.over == self.arm:
+            need = "needs over=, the other arm" if pairwise else "is about one answer alone, so it has no over="
+            raise ValueError(f"Annotation.mark {self.mark!r} of {self.arm!r} {need}; got over={self.over!r}.")
+
+    @property
+    def subject(self) -> tuple[str, frozenset[str]]:
+        """Who spoke about what: a later word about the same takes the place of an earlier one."""
+        return self.annotator, frozenset({self.arm, self.over or self.arm})
+
+
+def standing(annotations: Iterable[Annotation]) -> list[Annotation]:
+    """The last word of each annotator about each answer, and about each two; `annotations` are in order of time."""
+    return list({each.subject: each for each in annotations}.values())

@@ -1,0 +1,61 @@
+"""What slices go by: attributes of a query, declared or derived, all known before any candidate answers."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from shadoweval.evidence.inputs import IntArray
+from shadoweval.evidence.profiles import AttributeColumn
+from shadoweval.records import Observation, Query
+
+__all__ = ["attribute_columns", "attributes_of", "script_of"]
+
+_LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
+_SCRIPT_SAMPLE: Final = 200
+_NAMES: Final = 1_000
+"""Attributes that are told apart in a batch of pairs; a name that is new with each call is no slice."""
+
+
+def length_of(text: str) -> str:
+    """`short` up to 40 characters, `medium` up to 160, `long` up to 640, else `very long`: fixed, so not learned."""
+    return next((name for limit, name in _LENGTHS if len(text) <= limit), "very long")
+
+
+def script_of(text: str) -> str:
+    """The script most letters of the text's beginning are in, as Unicode names it: latin, cyrillic, cjk, arabic, ..."""
+    letters = Counter(
+        unicodedata.name(character, "").split(" ")[0].lower()
+        for character in text[:_SCRIPT_SAMPLE]
+        if character.isalpha()
+    )
+    return letters.most_common(1)[0][0] if letters else "none"
+
+
+def attributes_of(query: Query, served: Observation) -> dict[str, str]:
+    """Attributes by name: the query's plain ones as text, its length, its script, and whether the incumbent failed."""
+    plain: dict[str, Any] = query.attributes
+    named = {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float | bool)}
+    derived = {"length": length_of(query.text), "script": script_of(query.text)}
+    if served.failure is not None:
+        derived["incumbent failed"] = served.failure.step or served.failure.kind
+    return {**derived, **named}
+
+
+def attribute_columns(pairs: Sequence[Mapping[str, str]]) -> dict[str, AttributeColumn]:
+    """A column for each attribute that any pair has, the first thousand of them."""
+    codes: dict[str, IntArray] = {}
+    values: dict[str, dict[str, int]] = {}
+    for row, attributes in enumerate(pairs):
+        for name, value in attributes.items():
+            if name not in codes:
+                if len(codes) == _NAMES:
+                    continue
+                codes[name] = np.full(len(pairs), -1, dtype=np.int64)
+                values[name] = {}
+            codes[name][row] = values[name].setdefault(value, len(values[name]))
+    return {name: AttributeColumn(codes=codes[name], values=tuple(values[name])) for name in codes}

@@ -1,0 +1,66 @@
+"""An incumbent and candidates, each of which is good or bad in a way that the truth table knows."""
+
+import shadoweval
+
+
+@shadoweval.tool(effect="read")
+def look(word):
+    return f"about {word}"
+
+
+@shadoweval.tool(effect="write")
+def book(word):
+    return f"booked {word}"
+
+
+def incumbent(q):
+    look(q)
+    return f"the answer to {q} is {len(q)}"
+
+
+def same(q):
+    look(q)
+    return f"the answer to {q} is {len(q)}"
+
+
+def empty(q):
+    look(q)
+    return ""
+
+
+def crashes_on_yes(q):
+    look(q)
+    if q == "yes":
+        raise ValueError(q)
+    return f"the answer to {q} is {len(q)}"
+
+
+def crashes_often(q):
+    look(q)
+    if hash_of(q) % 2:
+        raise ValueError(q)
+    return f"the answer to {q} is {len(q)}"
+
+
+def other_numbers(q):
+    look(q)
+    return f"the answer to {q} is {len(q) + 1}"
+
+
+def books(q):
+    look(q)
+    book(q)
+    return f"the answer to {q} is {len(q)}"
+
+
+def no_text(q):
+    look(q)
+    return 7
+
+
+def looks_up_nothing(q):
+    return f"the answer to {q} is {len(q)}"
+
+
+def hash_of(text):
+    return sum(map(ord, text))
