@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shadoweval.evidence.bets import discordant_log_e
@@ -101,10 +101,17 @@ def test_paired_evidence_rejects_where_unpaired_bands_begin_to(vectors):
     assert discordant_log_e([(500 + net) / 2], [(500 - net) / 2])[0] > math.log(1_000)
 
 
+def _exact(variable):
+    """What decides. Sums are only printed, and the order of an addition moves their last digit."""
+    state = variable.to_state()
+    return state | {"means": [{**mean, "total": None, "squares": None} for mean in state["means"]]}
+
+
 @given(cuts=st.lists(st.integers(0, 200), max_size=5))
+@example(cuts=[160])
 @settings(max_examples=15, deadline=None)
 def test_batches_and_resuming_change_nothing(cuts):
-    """Cut anywhere and passed through JSON at each cut, the state is that of one call; so it is one by one."""
+    """Cut anywhere and passed through JSON at each cut, the evidence is that of one call; so it is one by one."""
     incumbent, candidate = lognormal_pairs(np.random.default_rng(8), 200)
     whole, parts, single = feed(exceedances(), incumbent, candidate), exceedances(), exceedances()
     for ours, theirs in zip(np.split(incumbent, sorted(cuts)), np.split(candidate, sorted(cuts)), strict=True):
@@ -113,7 +120,11 @@ def test_batches_and_resuming_change_nothing(cuts):
         parts.restore(state)
     for pair in zip(incumbent, candidate, strict=True):
         feed(single, *([value] for value in pair))
-    assert parts.to_state() == whole.to_state() == single.to_state()
+    assert _exact(parts) == _exact(single) == _exact(whole)
+    for sums in ("total", "squares"):
+        by_cut = [[mean[sums] for mean in each.to_state()["means"]] for each in (parts, single, whole)]
+        assert by_cut[0] == pytest.approx(by_cut[2], rel=1e-12, abs=1e-12)
+        assert by_cut[1] == pytest.approx(by_cut[2], rel=1e-12, abs=1e-12)
 
 
 def test_each_watched_quantile_has_the_evidence_of_its_own_counts(rng):
