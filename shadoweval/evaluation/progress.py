@@ -87,11 +87,10 @@ class Progress:
             portion.clear()  # before the next one is read
 
     def _scored(self, pairs: Sequence[Pair], keep: KeepScores, rescoring: Rescoring) -> Iterator[ScoredPair]:
-        made: list[PairScore] = []
         judges = self._experiment.sandbox.stubs.failed
-        for pair in self.conversations.marked([judged_pair(each, judges) for each in pairs]):
-            scores, new = rescoring.scores(pair)
-            made += new
+        marked = self.conversations.marked([judged_pair(each, judges) for each in pairs])
+        scored, made = rescoring.scores(marked)
+        for pair, scores in zip(marked, scored, strict=True):
             writes = self._experiment.writes.compared(pair)
             self.examples.see(pair, scores if writes.tools else [each for each in scores if each.metric != WRITES])
             self.runs.add(pair, writes)

@@ -8,40 +8,55 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from shadoweval import __version__
 from shadoweval.experiment import Experiment
-from shadoweval.protocols import Scorer
+from shadoweval.logs import logger
+from shadoweval.protocols import BatchScorer, Scorer
 from shadoweval.records import Pair, PairScore, Scored, Unscored
 from shadoweval.scoring.pair_scorer import raised
 
 __all__ = ["KnownScores", "Rescoring", "score"]
 
+log: Final = logger(__name__)
+
 KnownScores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Sequence[PairScore]]]
 """From ids of queries to the scores that are stored for them, the newest of each metric."""
 
 
-def score(experiment: Experiment, pair: Pair, *, scorers: Sequence[Scorer] | None = None) -> list[PairScore]:
-    """Every metric of one pair; a scorer that raises, against its promise, has no score and the error as reason.
+def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
+    """Every metric of one pair; a scorer that raises, against its promise, has no score and the error as reason."""
+    return [each for scorer in experiment.scorers for each in _made(scorer, [pair])[0]]
 
-    Without `scorers` by all of the experiment's.
-    """
-    scores: list[PairScore] = []
-    for scorer in experiment.scorers if scorers is None else scorers:
-        try:
-            scores += list(scorer.score(pair))
-        except Exception as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
-            why = raised(error)
-            scores += [
-                PairScore(
-                    metric=metric.name, query_id=pair.id, incumbent=why, candidate=why, scorer_version=scorer.version
-                )
-                for metric in scorer.metrics
-            ]
-    return [_without_unscored(each, pair) for each in scores]
+
+def _made(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]]:
+    """What a scorer says of each pair: of all at once if it can, else of one after the other."""
+    said = _said_at_once(scorer, pairs) or [_said_of(scorer, pair) for pair in pairs]
+    return [[_without_unscored(each, pair) for each in of] for pair, of in zip(pairs, said, strict=True)]
+
+
+def _said_at_once(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]] | None:
+    by_id: dict[str, list[PairScore]] = {pair.id: [] for pair in pairs}
+    if not isinstance(scorer, BatchScorer) or not 1 < len(pairs) == len(by_id):
+        return None
+    try:
+        for each in scorer.score_many(pairs):
+            by_id[each.query_id].append(each)
+    except Exception as error:  # noqa: BLE001 - whichever pair it was, the others shall have their scores
+        log.warning("a scorer can't score many pairs at once", extra={"why": raised(error).reason})
+        return None
+    return list(by_id.values())
+
+
+def _said_of(scorer: Scorer, pair: Pair) -> list[PairScore]:
+    try:
+        return list(scorer.score(pair))
+    except Exception as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
+        why, of = raised(error), {"query_id": pair.id, "scorer_version": scorer.version}
+        return [PairScore(metric=metric.name, incumbent=why, candidate=why, **of) for metric in scorer.metrics]
 
 
 def _without_unscored(score: PairScore, pair: Pair) -> PairScore:
@@ -77,23 +92,35 @@ class Rescoring:
         if self._known is not None:
             self._stored = self._known([pair.id for pair in pairs])
 
-    def scores(self, pair: Pair) -> tuple[list[PairScore], list[PairScore]]:
-        """All scores of a pair, as it is judged, and those of them that are new."""
-        stored = {each.metric: each for each in self._stored.get(pair.id, ())}
-        rests_on = [msgspec.msgpack.encode(pair.labels), pair.rerun is not None, pair.candidate.diverged_at]
-        scores: list[PairScore] = []
+    def scores(self, pairs: Sequence[Pair]) -> tuple[list[list[PairScore]], list[PairScore]]:
+        """All scores of each pair, as it is judged, and those of them that are new."""
+        scores: list[list[PairScore]] = [[] for _ in pairs]
         new: list[PairScore] = []
+        stored = [{each.metric: each for each in self._stored.get(pair.id, ())} for pair in pairs]
+        rests_on = [self._common + msgspec.msgpack.encode(_rests_on(pair)) for pair in pairs]
         for scorer in self._experiment.scorers:
-            # Beside both runs, which never change.
-            basis = hashlib.sha256(self._common + msgspec.msgpack.encode([*rests_on, scorer.version])).hexdigest()[:16]
-            own = [stored[metric.name] for metric in scorer.metrics if metric.name in stored]
-            if len(own) == len(scorer.metrics) and all(each.basis == basis and _fine(each) for each in own):
-                scores += own
-                continue
-            made = score(self._experiment, pair, scorers=[scorer])
-            new += [msgspec.structs.replace(each, basis=basis) for each in made]
-            scores += new[-len(made) :] if made else []
+            version = msgspec.msgpack.encode(scorer.version)
+            bases = [hashlib.sha256(each + version).hexdigest()[:16] for each in rests_on]
+            known = [_known(scorer, each, basis) for each, basis in zip(stored, bases, strict=True)]
+            made = iter(_made(scorer, [pair for pair, own in zip(pairs, known, strict=True) if own is None]))
+            for row, own in enumerate(known):
+                if own is None:
+                    own = [msgspec.structs.replace(each, basis=bases[row]) for each in next(made)]  # noqa: PLW2901
+                    new += own
+                scores[row] += own
         return scores, new
+
+
+def _rests_on(pair: Pair) -> list[Any]:
+    """What its scores rest on beside both runs, which never change."""
+    return [pair.labels, pair.rerun is not None, pair.candidate.diverged_at]
+
+
+def _known(scorer: Scorer, stored: Mapping[str, PairScore], basis: str) -> list[PairScore] | None:
+    """What the scorer has said of a pair and still holds, all of it; None: it must be asked."""
+    own = [stored[metric.name] for metric in scorer.metrics if metric.name in stored]
+    sound = len(own) == len(scorer.metrics) and all(each.basis == basis and _fine(each) for each in own)
+    return own if sound else None
 
 
 def _fine(score: PairScore) -> bool:

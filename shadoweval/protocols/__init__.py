@@ -7,7 +7,7 @@ implementation; a member with a body is a default, which comes with deriving fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -23,6 +23,7 @@ __all__ = [
     "Answered",
     "Attempt",
     "Batch",
+    "BatchScorer",
     "CounterSet",
     "Effect",
     "FlagProvider",
@@ -159,6 +160,22 @@ class Scorer(Protocol):
 
     def score(self, pair: Pair) -> Iterable[PairScore]:
         """One PairScore for each of `metrics`."""
+        ...
+
+
+@runtime_checkable
+class BatchScorer(Scorer, Protocol):
+    """A scorer that is asked for many pairs at once: one call of a model, one pass over an array.
+
+    Optional: an evaluation asks whoever has `score_many` by it, and everybody else by `score`, which a batch scorer
+    has as well. Both must say the same of a pair, whatever other pairs are asked with it.
+    """
+
+    def score_many(self, pairs: Sequence[Pair]) -> Iterable[PairScore]:
+        """One PairScore for each of `metrics` and each of the pairs, whose ids differ; in any order.
+
+        If it raises, each of the pairs is scored by itself, so that one pair costs no other its scores.
+        """
         ...
 
 

@@ -28,12 +28,29 @@ class Judge:
         ]
 
 
-def made_pair(labels=None, *, rerun=False, diverged_at=None):
-    query = make_query(1)
+class Batch(Judge):
+    """Is asked about many pairs at once; about those with an answer of None it raises."""
+
+    def __init__(self):
+        super().__init__()
+        self.at_once = []
+
+    def score(self, pair):
+        if pair.candidate.outcome.answer is None:
+            raise ValueError("no answer")
+        return super().score(pair)
+
+    def score_many(self, pairs):
+        self.at_once.append(len(pairs))
+        return [score for pair in reversed(pairs) for score in self.score(pair)]
+
+
+def made_pair(labels=None, *, number=1, answer="an answer", rerun=False, diverged_at=None):
+    query = make_query(number)
     return Pair(
         query=query,
         served=make_observation(query),
-        candidate=make_observation(query, "new", place="shadow", diverged_at=diverged_at),
+        candidate=make_observation(query, "new", place="shadow", answer=answer, diverged_at=diverged_at),
         rerun=make_observation(query, place="shadow") if rerun else None,
         labels=labels or Labels(),
     )
@@ -42,12 +59,12 @@ def made_pair(labels=None, *, rerun=False, diverged_at=None):
 def asked_again(first, then, *, judge, stored=None, version="1"):
     """How often the judge was asked about the second pair, with what it said about the first in the store."""
     experiment = Experiment(name="e", candidates={"new": "a:b"}, scorers=[judge], gates=[no_worse("good", by=0.1)])
-    _, new = Rescoring(experiment, None).scores(first)
+    _, new = Rescoring(experiment, None).scores([first])
     kept = new if stored is None else stored(new)
     rescoring = Rescoring(experiment, lambda ids: dict.fromkeys(ids, kept))
     rescoring.look_up([then])
     judge.asked, judge.version = 0, version
-    scores, made = rescoring.scores(then)
+    (scores,), made = rescoring.scores([then])
     said = [(each.metric, each.candidate) for each in scores]
     assert said[:2] == [("good", judge.says), ("kind", judge.says)]
     assert len(said) == len(set(said)) == 3  # and what was written
@@ -84,3 +101,27 @@ def test_another_version_or_half_of_the_metrics_or_an_error_is_asked_again() -> 
         PairScore(metric=name, query_id="q", incumbent=Scored(0), candidate=Scored(0)) for name in ("good", "kind")
     ]
     assert asked_again(made_pair(), made_pair(), judge=Judge(), stored=lambda _: nothing) == 1
+
+
+def rescoring_by(judge, known=None):
+    return Rescoring(Experiment(name="e", candidates={"new": "a:b"}, scorers=[judge]), known)
+
+
+def test_a_batch_scorer_is_asked_once_about_those_pairs_that_it_has_said_nothing_of() -> None:
+    """Its scores go to their pairs, in whatever order they come; what it said before is not asked again."""
+    pairs, batch = [made_pair(number=number) for number in range(1, 6)], Batch()
+    scores, new = rescoring_by(batch).scores(pairs[:3])
+    assert [[each.query_id for each in of] for of in scores] == [[pair.id] * 3 for pair in pairs[:3]]
+    again = rescoring_by(batch, lambda ids: {id_: [each for each in new if each.query_id == id_] for id_ in ids})
+    again.look_up(pairs)
+    scores, more = again.scores(pairs)
+    assert [each.metric for each in scores[1]] == ["good", "kind", "writes"] == [each.metric for each in scores[4]]
+    assert {each.query_id for each in more} == {pair.id for pair in pairs[3:]}
+    assert batch.at_once == [3, 2]
+
+
+def test_one_pair_that_breaks_a_batch_costs_no_other_its_scores() -> None:
+    """Each is then scored by itself, and the one has its reason."""
+    pairs = [made_pair(number=1), made_pair(number=2, answer=None), made_pair(number=3)]
+    scores, _ = rescoring_by(Batch()).scores(pairs)
+    assert [of[0].candidate for of in scores] == [Scored(1.0), Unscored("ValueError: no answer"), Scored(1.0)]
