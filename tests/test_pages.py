@@ -40,6 +40,7 @@ PROMISES = {
     "verdict/test_direction.py": "metrics of which less is better, wherever a direction matters",
     "test_architecture.py": "the shape of the code",
     "test_mistakes.py": "wrong names and arguments in any room",
+    "scoring/test_scorer_pages.py": "the pages of docs/scorers/",
     "test_packaging.py": "what the wheel and its extras hold",
     "test_pages.py": "this file",
     "traffic/test_default_gauges.py": "the switches that an experiment has without being asked",

@@ -1,0 +1,79 @@
+"""Each scorer has a page: formula, source, range, what is unscored, and an example that runs."""
+
+import re
+import typing
+from pathlib import Path
+
+import pytest
+
+from shadoweval import scoring
+from shadoweval.errors import MissingExtraError
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs/scorers"
+HEADINGS = ["Formula", "Source", "Range and direction", "Unscored when", "Example"]
+FENCED = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LONGEST = 25
+
+# Scorers that have no page yet.
+WITHOUT_PAGE = {
+    "answer_quality", "average_precision", "bpref", "exact_match", "hit_rate", "judged", "mrr", "ndcg", "overlap",
+    "precision", "ragas_metric", "recall", "rouge_l", "semantic_similarity", "token_f1", "tool_calls_f1",
+    "tool_success", "writes", "writes_f1",
+}  # fmt: skip
+
+
+def is_scorer_maker(function):
+    """Whether it is a function that returns a scorer."""
+    if isinstance(function, type) or not callable(function):
+        return False
+    made = typing.get_type_hints(function).get("return")
+    return isinstance(made, type) and hasattr(made, "score")
+
+
+SCORERS = sorted(name for name in scoring.__all__ if is_scorer_maker(getattr(scoring, name)))
+
+
+def test_functions_that_make_scorers_are_told_from_others():
+    """Those that make scorers are asked for a page; classes and other functions are not."""
+    assert {"latency", "recall", "writes", "human_preference"} <= set(SCORERS)
+    assert not {"PairScorer", "SentenceModel", "keep_objects"} & set(SCORERS)
+
+
+def test_each_scorer_has_a_page():
+    """A scorer without one is named above, and one that has it is not; no page is left of a scorer that is gone."""
+    pages = {page.stem for page in PAGES.glob("*.md")}
+
+    assert set(SCORERS) - pages == WITHOUT_PAGE & set(SCORERS)
+    assert pages - set(SCORERS) == set()
+    assert WITHOUT_PAGE - set(SCORERS) == set()
+
+
+def test_the_index_names_each_page():
+    """docs/scorers.md links to all of them."""
+    linked = set(re.findall(r"\]\(scorers/(\w+)\.md\)", (ROOT / "docs/scorers.md").read_text(encoding="utf-8")))
+
+    assert linked == {page.stem for page in PAGES.glob("*.md")}
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
+class TestEveryPage:
+    def test_says_what_a_reader_asks(self, page):
+        """It begins with the scorer's name, and has all headings in their order."""
+        lines = page.read_text(encoding="utf-8").splitlines()
+
+        assert lines[0] == f"# {page.stem}"
+        assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == HEADINGS
+
+    def test_has_an_example_that_runs(self, page, capsys):
+        """It is short, needs nothing but the package, and shows or asserts a result of this very scorer."""
+        (code,) = FENCED.findall(page.read_text(encoding="utf-8"))
+        assert len(code.splitlines()) <= LONGEST
+        assert re.search(rf"\b{page.stem}\(", code)
+        assert re.search(r"^\s*assert |print\(", code, re.MULTILINE)
+
+        try:
+            exec(compile(code, str(page), "exec"), {"__name__": page.stem})
+        except MissingExtraError as missing:
+            pytest.skip(str(missing))
+        assert "assert " in code or capsys.readouterr().out
