@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shadoweval.candidate.tools.simulated import Simulate
     from shadoweval.candidate.tools.sqlite_world import SqliteWorld
     from shadoweval.candidate.tools.stubs import Live, Refuse, Stubs
-    from shadoweval.capture import record_hits, record_model_call, retriever, step, tool
+    from shadoweval.capture import record_cache, record_hits, record_model_call, retriever, step, tool
     from shadoweval.errors import ShadowEvalError
     from shadoweval.evaluation.evaluate import evaluate
     from shadoweval.evaluation.labelling import label
@@ -76,6 +76,7 @@ __all__ = [
     "no_worse",
     "open_receiver",
     "open_store",
+    "record_cache",
     "record_hits",
     "record_model_call",
     "redact_secrets",
@@ -93,7 +94,7 @@ _HOMES: Final = {
     "shadoweval.candidate.tools.simulated": ("Simulate",),
     "shadoweval.candidate.tools.sqlite_world": ("SqliteWorld",),
     "shadoweval.candidate.tools.stubs": ("Live", "Refuse", "Stubs"),
-    "shadoweval.capture": ("record_hits", "record_model_call", "retriever", "step", "tool"),
+    "shadoweval.capture": ("record_cache", "record_hits", "record_model_call", "retriever", "step", "tool"),
     "shadoweval.errors": ("ShadowEvalError",),
     "shadoweval.evaluation.evaluate": ("evaluate",),
     "shadoweval.evaluation.labelling": ("label",),

@@ -210,13 +210,13 @@ def make_observation(
     arm: Arm = "incumbent",
     *,
     answer: str = "an answer",
-    hits: Iterable[str] = (),
+    hits: Iterable[str | Hit] = (),
     calls: Sequence[ToolCall] = (),
     failure: Failure | None = None,
     **changes: Any,
 ) -> Observation:
-    """An observation of `query`; hits are document ids, best first."""
-    ranked = tuple(Hit(id=name, rank=rank) for rank, name in enumerate(hits, start=1))
+    """An observation of `query`; hits are document ids, best first, or hits as they are."""
+    ranked = tuple(hit if isinstance(hit, Hit) else Hit(id=hit, rank=rank) for rank, hit in enumerate(hits, start=1))
     fields: dict[str, Any] = {
         "query_id": query.id,
         "arm": arm,

@@ -4,7 +4,7 @@ from shadoweval.capture.copying import UNCOPYABLE, uncopyable
 from shadoweval.capture.interception import ToolFailedError, interceptor, set_interceptor
 from shadoweval.capture.outcomes import Extract, outcome_of
 from shadoweval.capture.recorder import Parts, Recorder, recording
-from shadoweval.capture.steps import record_hits, record_model_call, retriever, step
+from shadoweval.capture.steps import record_cache, record_hits, record_model_call, retriever, step
 from shadoweval.capture.tools import acall_tool, call_tool, tool
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "call_tool",
     "interceptor",
     "outcome_of",
+    "record_cache",
     "record_hits",
     "record_model_call",
     "recording",

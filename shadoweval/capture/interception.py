@@ -6,6 +6,7 @@ import builtins
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol
 
 from shadoweval.capture import third_party
@@ -24,6 +25,7 @@ __all__ = [
     "interceptor",
     "interruption",
     "message_of",
+    "off_the_clock",
     "set_interceptor",
     "thread_hands",
 ]
@@ -78,6 +80,11 @@ def set_interceptor(interceptor: Interceptor | None) -> Interceptor | None:
 def interceptor() -> Interceptor | None:
     """The interceptor of this process."""
     return installed.interceptor
+
+
+def off_the_clock() -> AbstractContextManager[object]:
+    """A context whose seconds are not the run's, in a shadow: what only the evaluation needs is done in it."""
+    return getattr(installed.interceptor, "off_the_clock", nullcontext[None])()
 
 
 def message_of(error: Any) -> str:

@@ -6,6 +6,7 @@ Outside a recording a call costs one look into a context variable.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Literal, TypeVar, cast, overload
@@ -13,14 +14,16 @@ from typing import Any, Literal, TypeVar, cast, overload
 from shadoweval.capture.document_parts import HitId, checked_hit_id, chosen_by
 from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.entries import Step
-from shadoweval.capture.generators import Ranked
+from shadoweval.capture.generators import Ranked, is_stream
 from shadoweval.capture.interception import error_text, message_of
 from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.wire.rows import HitRow
 from shadoweval.capture.wrappers import observed
 from shadoweval.checks import checked_choice, checked_function, checked_instance, checked_keywords, checked_truth
 from shadoweval.errors import ArgumentError
+from shadoweval.records import CACHE
 
-__all__ = ["record_hits", "record_model_call", "retriever", "step"]
+__all__ = ["record_cache", "record_hits", "record_model_call", "retriever", "step"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -45,7 +48,11 @@ def _title(function: Callable[..., Any], name: str | None) -> str:
 def retriever(function: _F, /) -> _F: ...
 @overload
 def retriever(
-    *, hit_id: HitId | str | None = None, replace: bool = False, name: str | None = None
+    *,
+    hit_id: HitId | str | None = None,
+    replace: bool = False,
+    name: str | None = None,
+    exact: Callable[..., Any] | None = None,
 ) -> Callable[[_F], _F]: ...
 @checked_keywords({"doc_id": "It is called hit_id."})
 def retriever(
@@ -55,6 +62,7 @@ def retriever(
     hit_id: HitId | str | None = None,
     replace: bool = False,
     name: str | None = None,
+    exact: Callable[..., Any] | None = None,
 ) -> _F | Callable[[_F], _F]:
     """Declare a function, sync or async, that returns, or yields one by one, a ranked list of documents.
 
@@ -64,11 +72,14 @@ def retriever(
             as `"metadata.doc_id"`. By default the experiment's, else see `documents`.
         replace: Its list replaces those of earlier retrievers (a reranker's does); else lists are joined.
         name: Name in records; the function's own by default.
+        exact: The same search without approximation, called with the same arguments, in shadows alone and off the
+            run's clock: `scoring.index_recall` says which share of its documents the retriever gave.
 
     Raises:
         ArgumentError: an argument that can't be used.
     """
     checked_function("retriever()", function, awaited=True)
+    checked_function("retriever(exact)", exact, awaited=True)
     own_id = checked_hit_id("retriever(hit_id)", hit_id)
     checked_truth("retriever(replace)", replace)
     _checked_name("retriever(name)", name)
@@ -81,9 +92,27 @@ def retriever(
         def taking(recorder: Recorder) -> Ranked:
             return Ranked(lambda documents: hit_rows(documents, own_id or recorder.hit_id), recorder.max_items)
 
-        return cast("_F", observed(declared, Step("retrieval", title, rows_of=rows_of, replace=replace), taking=taking))
+        watched = observed(declared, Step("retrieval", title, rows_of=rows_of, replace=replace), taking=taking)
+        return cast("_F", watched if exact is None else _searched_again(declared, watched, exact, hit_id=own_id))
 
     return declare if function is None else declare(function)
+
+
+def _searched_again(
+    declared: Callable[..., Any], watched: Callable[..., Any], exact: Callable[..., Any], *, hit_id: HitId | None
+) -> Callable[..., Any]:
+    from shadoweval.capture.exact import searched_again  # noqa: PLC0415 - for the few that search twice
+
+    if is_stream(declared):
+        mend = "Return the documents, or leave exact= out."
+        raise ArgumentError("retriever(exact)", declared, expected="on a retriever that returns its list", mend=mend)
+    if inspect.iscoroutinefunction(exact) and not inspect.iscoroutinefunction(declared):
+        raise ArgumentError("retriever(exact)", exact, expected="a plain function, as the retriever is")
+
+    def rows_of(documents: Any, recorder: Recorder) -> list[HitRow]:
+        return hit_rows(documents, hit_id or recorder.hit_id)
+
+    return searched_again(watched, exact, rows_of)
 
 
 @checked_keywords()
@@ -121,6 +150,22 @@ def record_hits(docs: Any, *, hit_id: HitId | str | None = None, replace: bool =
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it
             recorder.fault = fault
         recorder.spent(since)
+
+
+def record_cache(*, hit: bool, name: str = "") -> None:
+    """Record a look into a cache: whether what was looked for was there. Nothing happens outside a recording.
+
+    Args:
+        hit: Whether it was there.
+        name: Which cache, where there are several, such as `"embeddings"`.
+    """
+    recorder = current.get()
+    if recorder is not None:
+        try:
+            row = ("other", f"{CACHE} {_text(name)}".rstrip(), perf_counter() - recorder.began, 0.0)
+            recorder.add_step_row((*row, None, None, None, None, None, None, None, 1.0 if hit else 0.0))
+        except Exception as fault:  # noqa: BLE001 - as above
+            recorder.fault = fault
 
 
 def record_model_call(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-__all__ = ["BY_LABELLED_IDS", "TEXT_HASH", "UNREADABLE", "all_alike", "query_key", "short_hash", "text_identity"]
+__all__ = ["TEXT_HASH", "UNREADABLE", "all_alike", "by_labelled_ids", "query_key", "short_hash", "text_identity"]
 
-BY_LABELLED_IDS: Final = frozenset(
+_BY_LABELLED_IDS: Final = frozenset(
     {
         *("recall", "precision", "hit_rate", "mrr", "ndcg", "average_precision", "bpref", "judged"),
+        *("map", "r_precision", "context_precision", "span_recall", "span_precision", "span_iou"),
     }
 )
-"""Metrics, without their rank, that go by the ids of documents which labels name."""
 TEXT_HASH: Final = "sha256:"
 """Begins the id of a hit that has a text and nothing else to be known by."""
 UNREADABLE: Final = "unreadable:"
@@ -34,6 +34,11 @@ _MANY: Final = 20
 def as_text(text: str) -> str:
     """The text with `?` for lone surrogates, which no encoding has: half an emoji at the end of a model's tokens."""
     return text.encode("utf-8", "replace").decode()
+
+
+def by_labelled_ids(metric: str) -> bool:
+    """Whether a metric goes by the ids of documents which labels name."""
+    return metric.partition("@")[0].partition("(")[0] in _BY_LABELLED_IDS
 
 
 def query_key(text: str) -> str:

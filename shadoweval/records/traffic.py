@@ -14,6 +14,9 @@ from shadoweval.records.keys import query_key, short_hash
 from shadoweval.records.scores import Annotation
 
 __all__ = [
+    "BRUTE_FORCE",
+    "CACHE",
+    "EXACT_SEARCH",
     "INCUMBENT",
     "Arm",
     "Envelope",
@@ -34,6 +37,13 @@ Arm = str
 """`"incumbent"` or a candidate's name."""
 
 INCUMBENT: Arm = "incumbent"
+
+CACHE = "cache"
+"""Begins the name of a step that is a look into a cache: `cache`, `cache embeddings`."""
+EXACT_SEARCH = "exact search"
+"""Begins the name of a step that is a search made again, exactly, in a shadow; after a colon, why it has no value."""
+BRUTE_FORCE = "every search is exact (brute force)"
+"""Why an exact search was not made."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -101,6 +111,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     index: int = 0
     parent: int | None = None
     """`index` of the step this one ran inside."""
+    value: float | None = None
+    """What it measured: of a look into a cache (`CACHE`) 1 where it hit and else 0; of an exact search
+    (`EXACT_SEARCH`) the share of its documents that the search before it gave."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

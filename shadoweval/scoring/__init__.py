@@ -5,6 +5,7 @@ A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one 
 
 from shadoweval.capture.outcomes import keep_objects
 from shadoweval.scoring.answers import Similarity, answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
+from shadoweval.scoring.contexts import near_duplicates, redundancy
 from shadoweval.scoring.embedding import Embedder, SentenceModel
 from shadoweval.scoring.human import human_correctness, human_preference
 from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
@@ -13,14 +14,19 @@ from shadoweval.scoring.ragas import ragas_metric
 from shadoweval.scoring.retrieval import (
     average_precision,
     bpref,
+    context_precision,
     hit_rate,
     judged,
+    mean_average_precision,
     mrr,
     ndcg,
     overlap,
     precision,
+    r_precision,
     recall,
+    recall_at_level,
 )
+from shadoweval.scoring.searches import cache_hits, index_recall
 from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
 from shadoweval.scoring.writes import writes
 
@@ -32,6 +38,8 @@ __all__ = [
     "answer_quality",
     "average_precision",
     "bpref",
+    "cache_hits",
+    "context_precision",
     "cost",
     "errors",
     "exact_match",
@@ -39,15 +47,21 @@ __all__ = [
     "hit_rate",
     "human_correctness",
     "human_preference",
+    "index_recall",
     "judged",
     "keep_objects",
     "latency",
+    "mean_average_precision",
     "mrr",
     "ndcg",
+    "near_duplicates",
     "overlap",
     "precision",
+    "r_precision",
     "ragas_metric",
     "recall",
+    "recall_at_level",
+    "redundancy",
     "rouge_l",
     "semantic_similarity",
     "token_f1",

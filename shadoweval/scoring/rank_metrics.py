@@ -25,11 +25,13 @@ __all__ = [
     "Unjudged",
     "average_precision_of",
     "bpref_of",
+    "context_precision_of",
     "hit_rate_of",
     "jaccard_of",
     "judged_share",
     "ndcg_of",
     "precision_of",
+    "r_precision_of",
     "read_judgements",
     "recall_of",
     "reciprocal_rank_of",
@@ -77,6 +79,21 @@ def recall_of(ranking: Sequence[str], judgements: Judgements, *, k: int) -> floa
 def precision_of(ranking: Sequence[str], judgements: Judgements, *, k: int) -> float:
     """Relevant documents in the first k, over k even where fewer were returned (trec_eval `P_k`)."""
     return len(judgements.relevant.intersection(ranking[:k])) / k
+
+
+def r_precision_of(ranking: Sequence[str], judgements: Judgements) -> float:
+    """Precision of the first R, where R documents are relevant (trec_eval `Rprec`)."""
+    return precision_of(ranking, judgements, k=len(judgements.relevant))
+
+
+def context_precision_of(ranking: Sequence[str], judgements: Judgements, *, k: int) -> float:
+    """Mean over the relevant documents among the first k of the precision at their rank; 0 where there is none.
+
+    RAGAS (Es et al. 2024, `ContextPrecision`): how far up the useful part of what a reader gets stands, whatever was
+    not retrieved; unlike `average_precision_of`, which divides by all relevant documents.
+    """
+    hits = [rank for rank, document in _first_occurrences(ranking[:k]) if document in judgements.relevant]
+    return sum(place / rank for place, rank in enumerate(hits, start=1)) / len(hits) if hits else 0.0
 
 
 def hit_rate_of(ranking: Sequence[str], judgements: Judgements, *, k: int) -> float:

@@ -2,12 +2,14 @@
 
 Judgements come with the case file or later as labels (`Labels.relevant`, document id -> grade, 0: not relevant). A
 query that nobody judged is unscored, with that reason; so is a run of which no retrieval was recorded, or whose hits
-can't be told by an id. Formulas and conventions: `rank_metrics`.
+can't be told by an id. A hit whose id no label names, but whose text, letter by letter, is that of a labelled hit of
+the same query, is that document: an index that was built anew gives new ids to old documents. What labels for whole
+documents and spans name: `records.labelled`. Formulas and conventions: `rank_metrics`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -15,8 +17,9 @@ import msgspec
 
 from shadoweval.checks import checked_keywords, checked_number
 from shadoweval.protocols import Metric
-from shadoweval.records import NOT_RERUN, Observation, Pair, PairScore, Score, Scored, Unscored
-from shadoweval.records.keys import BY_LABELLED_IDS, TEXT_HASH, UNREADABLE
+from shadoweval.records import NOT_RERUN, Hit, Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.records.keys import TEXT_HASH, UNREADABLE, by_labelled_ids
+from shadoweval.records.labelled import labelled_names
 from shadoweval.scoring import rank_metrics
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.rank_metrics import Judgements, Unjudged
@@ -26,23 +29,73 @@ __all__ = [
     "average_precision",
     "bpref",
     "by_retrieval",
+    "context_precision",
     "hit_rate",
     "judged",
+    "mean_average_precision",
     "mrr",
     "ndcg",
     "overlap",
     "precision",
+    "r_precision",
+    "ranked_hits",
+    "ranking_by_labels",
     "recall",
+    "recall_at_level",
+    "runs_of",
+    "unknown_hits",
 ]
 
 
 def by_retrieval(metric: str) -> bool:
     """Whether a metric goes by what was retrieved."""
-    return metric.partition("@")[0] in {*BY_LABELLED_IDS, "overlap"}
+    return by_labelled_ids(metric) or metric.startswith("overlap@")
+
+
+def ranked_hits(observation: Observation) -> list[Hit]:
+    """What a run retrieved, best first."""
+    return sorted(observation.hits, key=lambda hit: hit.rank)
 
 
 def _ranking(observation: Observation) -> tuple[str, ...]:
-    return tuple(hit.id for hit in sorted(observation.hits, key=lambda hit: hit.rank))
+    return tuple(hit.id for hit in ranked_hits(observation))
+
+
+def ranking_by_labels(observation: Observation, pair: Pair) -> tuple[str, ...]:
+    """What a run retrieved, best first, by the names of the labels; what they don't name keeps its id."""
+    labels = pair.labels.relevant
+    names = labelled_names(_ranking(observation), labels)
+    if all(name in labels for name in names):
+        return names
+    others = [run for run in runs_of(pair) if run is not observation]
+    return _by_content(
+        observation,
+        names,
+        known={
+            hit.text: name
+            for run in others
+            for hit, name in zip(ranked_hits(run), labelled_names(_ranking(run), labels), strict=True)
+            if hit.text and name in labels
+        },
+        keep=labels,
+    )
+
+
+def runs_of(pair: Pair) -> list[Observation]:
+    """All runs of the query."""
+    return [run for run in (pair.served, pair.candidate, pair.rerun) if run is not None]
+
+
+def _by_content(
+    observation: Observation, names: tuple[str, ...], *, known: Mapping[str, str], keep: Container[str]
+) -> tuple[str, ...]:
+    """The names, and for those that are not to be kept the name under which the same text is known."""
+    if not known:
+        return names
+    hits = ranked_hits(observation)
+    return tuple(
+        name if name in keep else known.get(hit.text or "", name) for name, hit in zip(names, hits, strict=True)
+    )
 
 
 NO_RETRIEVAL: Final = (
@@ -52,7 +105,7 @@ NO_RETRIEVAL: Final = (
 _ONLY_TEXTS: Final = "the hits have no id, only texts; say what labels call them by hit_id='metadata.doc_id'"
 
 
-def _unknown(observation: Observation) -> str | None:
+def unknown_hits(observation: Observation) -> str | None:
     """Why nothing is known of what a run retrieved; None: it is, or the run searched and found nothing."""
     if not observation.hits and all(step.kind != "retrieval" for step in observation.steps):
         return NO_RETRIEVAL
@@ -63,29 +116,36 @@ def _unknown(observation: Observation) -> str | None:
     return None
 
 
-def _unknown_to_labels(observation: Observation, judgements: Judgements) -> str | None:
-    """As `_unknown`; hits known by their text alone are none that labels could name."""
+def _unknown_to_labels(observation: Observation, judgements: Judgements, ranking: Sequence[str]) -> str | None:
+    """As `unknown_hits`; hits known by their text alone are none that labels could name."""
     texts = bool(observation.hits) and all(hit.id.startswith(TEXT_HASH) for hit in observation.hits)
-    if texts and judgements.grades.keys().isdisjoint(_ranking(observation)):
+    if texts and judgements.grades.keys().isdisjoint(ranking):
         return _ONLY_TEXTS
-    return _unknown(observation)
+    return unknown_hits(observation)
 
 
 def _against_judgements(
-    name: str, value: Callable[[Sequence[str], Judgements], float], *, version: int = 1, nothing: str = "", **is_a: bool
+    name: str,
+    value: Callable[[Sequence[str], Judgements], float],
+    *,
+    version: int = 2,
+    nothing: str = "",
+    relevant_from: float = 1.0,
+    **is_a: bool,
 ) -> PairScorer:
     """`nothing`: why a run without hits has no score; empty: it has. `is_a`: flags of the metric."""
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
-        judgements = rank_metrics.read_judgements(pair.labels.relevant)
+        judgements = rank_metrics.read_judgements(pair.labels.relevant, relevant_from=relevant_from)
         if isinstance(judgements, Unjudged):
             return {name: Unscored(judgements.value, informative=False)}
-        unknown = _unknown_to_labels(observation, judgements)
+        ranking = ranking_by_labels(observation, pair)
+        unknown = _unknown_to_labels(observation, judgements, ranking)
         if unknown is not None:
             return {name: Unscored(unknown)}
         if nothing and not observation.hits:
             return {name: Unscored(nothing, informative=bool(pair.served.hits or pair.candidate.hits))}
-        return {name: Scored(value(_ranking(observation), judgements))}
+        return {name: Scored(value(ranking, judgements))}
 
     return PairScorer(metrics=(Metric(name=name, **is_a),), version=f"{name}/{version}", score_one=score_one)
 
@@ -132,6 +192,33 @@ def average_precision(k: int = 10) -> PairScorer:
 
 
 @checked_keywords()
+def mean_average_precision() -> PairScorer:
+    """`map`: average precision over the whole ranking, as trec_eval's `map`; its mean over queries is MAP."""
+    return _against_judgements("map", rank_metrics.average_precision_of)
+
+
+@checked_keywords()
+def r_precision() -> PairScorer:
+    """`r_precision`: share of the first R that is relevant, where R documents are, as trec_eval's `Rprec`."""
+    return _against_judgements("r_precision", rank_metrics.r_precision_of)
+
+
+@checked_keywords()
+def recall_at_level(k: int = 5, *, level: int = 2) -> PairScorer:
+    """`recall(rel=level)@k`: share of the documents graded `level` or higher among the first k (trec_eval's `-l`)."""
+    k = checked_number("recall_at_level(k)", k, low=1, whole=True)
+    level = checked_number("recall_at_level(level)", level, low=1, whole=True)
+    value = partial(rank_metrics.recall_of, k=k)
+    return _against_judgements(f"recall(rel={level})@{k}", value, relevant_from=level)
+
+
+@checked_keywords()
+def context_precision(k: int = 5) -> PairScorer:
+    """`context_precision@k`: how far up the relevant ones among the first k stand, as RAGAS has it."""
+    return _at(k, "context_precision", rank_metrics.context_precision_of)
+
+
+@checked_keywords()
 def bpref() -> PairScorer:
     """`bpref`: how seldom documents judged irrelevant stand above relevant ones; unjudged ones play no part."""
     return _against_judgements("bpref", rank_metrics.bpref_of)
@@ -142,7 +229,7 @@ def judged(k: int = 5) -> PairScorer:
     """`judged@k`: share of the first k that anybody judged; where one arm's is lower, its other scores are too low."""
     k = checked_number("judged(k)", k, low=1, whole=True)
     value = partial(rank_metrics.judged_share, k=k)
-    return _against_judgements(f"judged@{k}", value, version=2, nothing="nothing was retrieved", descriptive=True)
+    return _against_judgements(f"judged@{k}", value, version=3, nothing="nothing was retrieved", descriptive=True)
 
 
 class Overlap(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,16 +263,19 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
             return Unscored("the served run failed, there is nothing to agree with", informative=False)
         if other.failed:
             return Scored(0.0)
-        unknown = _unknown(served) or _unknown(other)
+        unknown = unknown_hits(served) or unknown_hits(other)
         if unknown is not None:
             return Unscored(unknown)
         if not served.hits and not other.hits:
             return Unscored("neither run retrieved anything", informative=False)
-        return Scored(rank_metrics.jaccard_of(_ranking(served), _ranking(other), k=self.k))
+        ranking = _ranking(served)
+        texts = {hit.text: hit.id for hit in served.hits if hit.text}
+        again = _by_content(other, _ranking(other), known=texts, keep=ranking)
+        return Scored(rank_metrics.jaccard_of(ranking, again, k=self.k))
 
 
 @checked_keywords()
 def overlap(k: int = 5) -> Overlap:
     """`overlap@k`: Jaccard index of the first k documents of candidate and incumbent."""
     k = checked_number("overlap(k)", k, low=1, whole=True)
-    return Overlap(metrics=(Metric(name=f"overlap@{k}", descriptive=True),), version=f"overlap@{k}/2", k=k)
+    return Overlap(metrics=(Metric(name=f"overlap@{k}", descriptive=True),), version=f"overlap@{k}/3", k=k)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval.records import Answered, Arm, Observation, Pair, WriteComparison
+from shadoweval.records.labelled import labelled_names
 from shadoweval.verdict.attributes import attributes_of
 from shadoweval.verdict.harm_failures import FailureClasses, classes_of
 from shadoweval.verdict.labelled_hits import LabelledHits
@@ -142,7 +143,8 @@ def _unfaithful(run: Observation) -> dict[str, int]:
 
 def _ids(pair: Pair) -> dict[str, tuple[str, ...]]:
     arms = {"incumbent": pair.served, "candidate": pair.candidate}
-    return {arm: tuple(hit.id for hit in run.hits) for arm, run in arms.items() if run.hits}
+    labels = pair.labels.relevant
+    return {arm: labelled_names([hit.id for hit in run.hits], labels) for arm, run in arms.items() if run.hits}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from shadoweval.evidence.bets import discordant_log_e
 from shadoweval.evidence.validity import control_log_e, sample_ratio_log_e, share_exceeds
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, all_alike
-from shadoweval.records.keys import BY_LABELLED_IDS
+from shadoweval.records.keys import by_labelled_ids
 from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems
 from shadoweval.verdict.doors import NEW_WINDOW
 from shadoweval.verdict.harm import harm_problems
@@ -184,7 +184,7 @@ def _scores(trial: Trial) -> Iterator[Problem]:
     for metric in trial.metrics:
         gates = [gate for gate in trial.gates if gate.base == metric.name]
         if gates:
-            if metric.name.partition("@")[0] in BY_LABELLED_IDS:
+            if by_labelled_ids(metric.name):
                 for _arm, sentence in trial.facts.labelled.unknown():
                     yield Problem(name="unknown_ids", metric=metric.name, sentence=sentence)
             compared = any(gate.compares for gate in gates)

@@ -12,11 +12,13 @@ from shadoweval.scoring.rank_metrics import (
     Unjudged,
     average_precision_of,
     bpref_of,
+    context_precision_of,
     hit_rate_of,
     jaccard_of,
     judged_share,
     ndcg_of,
     precision_of,
+    r_precision_of,
     read_judgements,
     recall_of,
     reciprocal_rank_of,
@@ -54,6 +56,7 @@ def test_every_metric_equals_pytrec_evals(trec_eval, ranking, grades, k, relevan
         f"nDCG@{k}": ndcg_of(ranking, judgements, k=k),
         "nDCG": ndcg_of(ranking, judgements),
         f"Bpref(rel={relevant_from})": bpref_of(ranking, judgements),
+        f"Rprec(rel={relevant_from})": r_precision_of(ranking, judgements),
     }
     run = {document: float(-rank) for rank, document in enumerate(ranking)}
     # trec_eval has no value for a query without hits (pytrec_eval reads freed memory there): it is worth 0 to us.
@@ -105,6 +108,7 @@ PRINTED = {
     "ndcg": ndcg_of,
     "recip_rank": reciprocal_rank_of,
     "bpref": bpref_of,
+    "Rprec": r_precision_of,
     **{f"unj_{k}": lambda r, j, k=k: (1 - judged_share(r, j, k=k)) * len(r[:k]) / k for k in (5, 10, 20)},
 }
 
@@ -175,6 +179,18 @@ def test_a_grade_below_zero_gains_nothing_and_costs_nothing():
     """A document graded -2 is as irrelevant as one graded 0; the value can't leave [0, 1]."""
     assert ndcg_of(["spam", "good"], judgements_of({"spam": -2, "good": 1})) == pytest.approx(1 / math.log2(3))
     assert ndcg_of(["spam", "good"], judgements_of({"spam": 0, "good": 1})) == pytest.approx(1 / math.log2(3))
+
+
+@given(ranking=rankings, grades=grades, k=cutoffs)
+def test_context_precision_is_ragas_formula(ranking, grades, k):
+    """The sum over ranks of precision times relevance, over the number of relevant ones, as its pages have it."""
+    judgements = read_judgements(grades)
+    if isinstance(judgements, Unjudged):
+        return
+    useful = [float(document in judgements.relevant) for document in ranking[:k]]
+    weighed = sum(sum(useful[:rank]) / rank * v for rank, v in enumerate(useful, 1))
+    expected = weighed / sum(useful) if any(useful) else 0.0
+    assert context_precision_of(ranking, judgements, k=k) == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_share_of_judged_documents_is_over_what_was_returned():

@@ -17,8 +17,8 @@ LONGEST = 25
 
 # Scorers that have no page yet.
 WITHOUT_PAGE = {
-    "answer_quality", "average_precision", "bpref", "exact_match", "hit_rate", "judged", "mrr", "ndcg", "overlap",
-    "precision", "ragas_metric", "recall", "rouge_l", "semantic_similarity", "token_f1", "tool_calls_f1",
+    "answer_quality", "exact_match",
+    "ragas_metric", "rouge_l", "semantic_similarity", "token_f1", "tool_calls_f1",
     "tool_success", "writes", "writes_f1",
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ closures and raw threads are covered alike. Work in other threads is known to be
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import importlib
 import importlib.abc
@@ -78,6 +79,11 @@ class Interception:
         own = self.current()
         if own is not None:
             own.happened(name, arguments, effect=effect)
+
+    def off_the_clock(self) -> contextlib.AbstractContextManager[object]:
+        """A context whose seconds are not the candidate's."""
+        own = self.current()
+        return contextlib.nullcontext() if own is None else own.clock
 
 
 def install(interception: Interception) -> None:
