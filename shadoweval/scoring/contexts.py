@@ -1,7 +1,8 @@
 """What a reader gets twice: passages that repeat each other, letter by letter or nearly so.
 
 Texts are compared by their shingles, runs of nine characters of the text in lower case and normal form (NFKC) with
-single spaces (Broder 1997; Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, 3.2): no script needs words. No label is needed. That hits repeat each other says that room was wasted, not that the answer is worse.
+single spaces (Broder 1997; Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, 3.2): no script needs words.
+No label is needed. That hits repeat each other says that room was wasted, not that the answer is worse.
 """
 
 from __future__ import annotations
