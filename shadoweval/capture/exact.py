@@ -20,7 +20,7 @@ from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.rows import HitRow
 from shadoweval.records import EXACT_SEARCH
 
-__all__ = ["ExactSearch", "given_share", "record_exact", "searched_again", "searching_twice"]
+__all__ = ["searched_again"]
 
 RowsOf = Callable[[Any, Recorder], Sequence[HitRow]]
 _EQUAL: Final = 1e-6

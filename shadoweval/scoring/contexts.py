@@ -18,7 +18,7 @@ from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.retrieval import ranked_hits, unknown_hits
 
-__all__ = ["near_duplicates", "near_duplicates_of", "redundancy", "redundancy_of"]
+__all__ = ["near_duplicates", "redundancy"]
 
 _SHINGLE: Final = 9
 

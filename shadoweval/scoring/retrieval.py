@@ -39,10 +39,8 @@ __all__ = [
     "precision",
     "r_precision",
     "ranked_hits",
-    "ranking_by_labels",
     "recall",
     "recall_at_level",
-    "runs_of",
     "unknown_hits",
 ]
 
@@ -61,13 +59,13 @@ def _ranking(observation: Observation) -> tuple[str, ...]:
     return tuple(hit.id for hit in ranked_hits(observation))
 
 
-def ranking_by_labels(observation: Observation, pair: Pair) -> tuple[str, ...]:
+def _ranking_by_labels(observation: Observation, pair: Pair) -> tuple[str, ...]:
     """What a run retrieved, best first, by the names of the labels; what they don't name keeps its id."""
     labels = pair.labels.relevant
     names = labelled_names(_ranking(observation), labels)
     if all(name in labels for name in names):
         return names
-    others = [run for run in runs_of(pair) if run is not observation]
+    others = [run for run in _runs_of(pair) if run is not observation]
     return _by_content(
         observation,
         names,
@@ -81,7 +79,7 @@ def ranking_by_labels(observation: Observation, pair: Pair) -> tuple[str, ...]:
     )
 
 
-def runs_of(pair: Pair) -> list[Observation]:
+def _runs_of(pair: Pair) -> list[Observation]:
     """All runs of the query."""
     return [run for run in (pair.served, pair.candidate, pair.rerun) if run is not None]
 
@@ -139,7 +137,7 @@ def _against_judgements(
         judgements = rank_metrics.read_judgements(pair.labels.relevant, relevant_from=relevant_from)
         if isinstance(judgements, Unjudged):
             return {name: Unscored(judgements.value, informative=False)}
-        ranking = ranking_by_labels(observation, pair)
+        ranking = _ranking_by_labels(observation, pair)
         unknown = _unknown_to_labels(observation, judgements, ranking)
         if unknown is not None:
             return {name: Unscored(unknown)}
