@@ -23,7 +23,7 @@ from shadoweval.records.keys import CLASS, MAX_BYTES, SCHEMA, as_text
 if TYPE_CHECKING:
     from shadoweval.codec.envelopes import canonical, decode_envelope, encode_envelope
     from shadoweval.codec.freezing import freeze, plain, quick_object
-    from shadoweval.codec.reading import data, data_of
+    from shadoweval.codec.reading import data, data_of, read_as
     from shadoweval.codec.sizes import crowded, elements, heft
     from shadoweval.codec.thawing import thaw
 
@@ -44,6 +44,7 @@ __all__ = [
     "heft",
     "plain",
     "quick_object",
+    "read_as",
     "thaw",
 ]
 
@@ -59,6 +60,7 @@ _MODULES: Final = {
     "heft": "sizes",
     "plain": "freezing",
     "quick_object": "freezing",
+    "read_as": "reading",
     "thaw": "thawing",
 }
 """Name -> module, loaded at the first use: a process that only mirrors texts needs none of them."""

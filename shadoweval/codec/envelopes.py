@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval.codec.freezing import freeze
-from shadoweval.codec.reading import Reading
+from shadoweval.codec.reading import read_as
 from shadoweval.errors import CorruptFrameError, NewerSchemaError
 from shadoweval.records import Envelope
 from shadoweval.records.keys import SCHEMA
@@ -49,7 +49,7 @@ def decode_envelope(frame: bytes, *, encoded: bool = False) -> Envelope:
     try:
         if encoded:
             return _decode_encoded(content)
-        return msgspec.msgpack.Decoder(Envelope, ext_hook=Reading().hook, strict=True).decode(content)
+        return read_as(content, Envelope)
     except CorruptFrameError as error:
         raise CorruptFrameError(error.why, frame=frame) from error
     except (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Hashable
 from pathlib import PurePath
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -27,7 +28,9 @@ from shadoweval.codec.freezing import freeze
 from shadoweval.errors import CorruptFrameError
 from shadoweval.records.keys import CLASS
 
-__all__ = ["Reading", "data", "data_of"]
+__all__ = ["Reading", "data", "data_of", "read_as"]
+
+_Kind = TypeVar("_Kind")
 
 _MOST_REPEATED: Final = 16 << 20
 """Bytes that are read again for being referred to: a few references to references would fill any memory."""
@@ -60,16 +63,41 @@ def data(frozen: bytes) -> Any:
         CorruptFrameError: bytes that `freeze` did not write.
     """
     try:
-        return Reading().decode(frozen)
+        return read_as(frozen, object)
     except msgspec.DecodeError as error:
         raise CorruptFrameError(str(error), frame=frozen) from error
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CorruptFrameError(f"{type(error).__name__}: {error}", frame=frozen) from error
 
 
+def read_as(frozen: bytes | memoryview, kind: type[_Kind]) -> _Kind:
+    """What `freeze`, or the encoder of a record, wrote, as a value of a kind; values in it are data.
+
+    Raises as a decoder does, or whoever reads what msgpack lacks.
+    """
+    try:
+        return _decoder(kind)(frozen)
+    except _ExtensionError:
+        return msgspec.msgpack.Decoder(kind, ext_hook=Reading().hook, strict=True).decode(frozen)
+
+
+@functools.cache
+def _decoder(kind: type[_Kind]) -> Callable[[bytes | memoryview], _Kind]:
+    """For what holds no extension, which is nearly everything."""
+    return msgspec.msgpack.Decoder(cast("type[_Kind]", Any if kind is object else kind), ext_hook=_met, strict=True).decode
+
+
+def _met(_code: int, _content: memoryview) -> Any:
+    raise _ExtensionError
+
+
 def data_of(value: Any) -> Any:
     """A value as data, some parts of which may still be encoded, as extensions. Raises as `freeze` does."""
     return value if value is None or isinstance(value, str | int | float) else data(freeze(value))
+
+
+class _ExtensionError(Exception):
+    """Something that msgpack lacks is there, and what it refers to must be remembered."""
 
 
 class Reading:
@@ -79,7 +107,11 @@ class Reading:
         self.shared: dict[int, tuple[Any, int]] = {}
         """Number -> what it is, and how many bytes it would take to write it out."""
         self.repeated = 0
-        self.decode = msgspec.msgpack.Decoder(ext_hook=self.hook, strict=True).decode
+
+    @functools.cached_property
+    def decode(self) -> Callable[[bytes | memoryview], Any]:
+        """Reads the parts of a value; most have none that need it."""
+        return msgspec.msgpack.Decoder(ext_hook=self.hook, strict=True).decode
 
     def hook(self, code: int, content: memoryview) -> Any:
         """What an extension says."""

@@ -25,8 +25,8 @@ _SHOWN, _SHOWN_OF_CALLS = 20_000, 1_000
 _OBJECT: Final = 2
 """Parts of what stands for an object: its class and its state."""
 
-_Ranked = tuple[float, str, Example]
-"""Rank, query id, example. Each kind is a heap whose smallest rank is the first to make room."""
+_Ranked = tuple[float, str, Example | tuple[Pair, Sequence[PairScore]]]
+"""Rank, query id, example; or the pair that becomes one if nothing better comes soon. Each kind is a heap whose smallest rank is the first to make room."""
 
 
 class Examples:
@@ -54,16 +54,18 @@ class Examples:
 
     def chosen(self) -> tuple[Example, ...]:
         """The examples: failures, then losses, then gains, each worst or best first, then the sample."""
+        self.settle()
         return tuple(
-            example
+            cast("Example", example)
             for ranked in self._kinds.values()
             for _, _, example in sorted(ranked, key=lambda item: item[:2], reverse=True)
         )
 
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values; values that the arms returned keep their types."""
+        self.settle()
         return {
-            kind: [[rank, query_id, dump(_with_plain_values(example))] for rank, query_id, example in ranked]
+            kind: [[rank, query_id, dump(_with_plain_values(cast("Example", example)))] for rank, query_id, example in ranked]
             for kind, ranked in self._kinds.items()
         }
 
@@ -89,18 +91,29 @@ class Examples:
         ranked = self._kinds[why]
         if len(ranked) == self._each and (rank, pair.id) <= ranked[0][:2]:
             return
-        example = Example(
-            query_id=pair.id,
-            text=_cut(pair.query.text or _inputs_text(pair.query.inputs), _SHOWN),
-            attributes=pair.query.attributes,
-            incumbent=_to_show(pair.served),
-            candidate=_to_show(pair.candidate),
-            scores={score.metric: (score.incumbent, score.candidate) for score in scores},
-            labels=pair.labels,
-            why=why,
-        )
         push = heapq.heappush if len(ranked) < self._each else heapq.heappushpop
-        push(ranked, (rank, pair.id, example))
+        push(ranked, (rank, pair.id, (pair, scores)))
+
+    def settle(self) -> None:
+        """Make examples of the pairs that were chosen since the last time, so that nothing else of them is held."""
+        for why, ranked in self._kinds.items():
+            ranked[:] = [
+                (rank, query_id, _example(*each, why=why) if isinstance(each, tuple) else each)
+                for rank, query_id, each in ranked
+            ]
+
+
+def _example(pair: Pair, scores: Sequence[PairScore], *, why: str) -> Example:
+    return Example(
+        query_id=pair.id,
+        text=_cut(pair.query.text or _inputs_text(pair.query.inputs), _SHOWN),
+        attributes=pair.query.attributes,
+        incumbent=_to_show(pair.served),
+        candidate=_to_show(pair.candidate),
+        scores={score.metric: (score.incumbent, score.candidate) for score in scores},
+        labels=pair.labels,
+        why=why,
+    )
 
 
 def _to_show(run: Observation) -> Observation:

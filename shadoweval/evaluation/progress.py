@@ -99,6 +99,7 @@ class Progress:
             facts = facts_of(pair)
             attributes = {**facts.attributes, **circumstances(pair, floor=self._experiment.rules.min_fidelity)}
             yield msgspec.structs.replace(facts, attributes=attributes, writes=writes), scores
+        self.examples.settle()
         if made:
             keep(made)
 
@@ -178,9 +179,9 @@ def _judged_run(run: Observation, judges: Mapping[str, Judge]) -> Observation:
 def circumstances(pair: Pair, *, floor: float) -> dict[str, str]:
     """Attributes of a pair that slices tell apart: how faithful its world was, and whether its history still held."""
     attributes: dict[str, str] = {}
-    calls = sum(pair.candidate.fidelity.values())
-    made_up = sum(pair.candidate.fidelity.get(how, 0) for how in UNFAITHFUL)
+    calls = len(pair.candidate.tool_calls)
     if calls:
+        made_up = sum(call.answered in UNFAITHFUL for call in pair.candidate.tool_calls)
         attributes["fidelity"] = "below the floor" if 1 - made_up / calls < floor else "above the floor"
     if pair.candidate.diverged_at is not None:
         attributes["history"] = "the candidate had answered otherwise before"

@@ -22,7 +22,9 @@ _REFUSAL: Final = re.compile(
     re.IGNORECASE,
 )
 _JSON: Final = re.compile(r"^\s*(```json\s*)?[\[{].*[\]}]\s*(```)?\s*$", re.DOTALL)
-_MARKDOWN: Final = re.compile(r"^(#{1,6} |[-*] |\d+\. |```|\|)|\*\*\w", re.MULTILINE)
+_MARKDOWN: Final = re.compile(r"#{1,6} |[-*] |\d+\. |```|\|")
+"""How a line of it begins."""
+_BOLD: Final = re.compile(r"\*\*\w")
 _FEWEST, _SHARE, _ALARM, _LONGER = 50, 0.05, math.log(1 / 0.001), 1.3
 _LETTERS: Final = 5
 """By which a yes is no longer than a no."""
@@ -110,10 +112,14 @@ class Style:
 def _looks(answer: str) -> set[str]:
     if not answer.strip():
         return {"empty answers"}
-    kind = "JSON" if _JSON.match(answer) else "Markdown" if _MARKDOWN.search(answer) else ""
+    kind = "JSON" if _JSON.match(answer) else "Markdown" if _marked_up(answer) else ""
     looks = {f"script {script_of(answer)}"}
     if kind:
         looks.add(f"format {kind}")
     if _REFUSAL.match(answer.replace("\u2019", "'")):
         looks.add("refusals")
     return looks
+
+
+def _marked_up(answer: str) -> bool:
+    return any(map(_MARKDOWN.match, answer.split("\n"))) or bool("**" in answer and _BOLD.search(answer))

@@ -30,7 +30,7 @@ _EFFECTS = get_args(Effect)
 _ANSWERED = get_args(Answered)
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One call of a tool, in the order in which calls ended."""
 
     name: str
@@ -82,7 +82,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.started if moment is None else moment
 
 
-class WriteEffect(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class WriteEffect(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One write an arm made (incumbent) or would have made (candidate)."""
 
     tool: str
@@ -105,7 +105,7 @@ FIRST_PROCESS = "it is the first one"
 """Stands in `Observation.unjudged` where the run was free to do anything."""
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Why there is no outcome."""
 
     kind: FailureKind
@@ -121,7 +121,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The line that keeps it from happening again, such as `Sandbox(allow=["api.example:443"])`."""
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Something a candidate tried and was not allowed to do."""
 
     kind: str

@@ -21,7 +21,7 @@ NOT_RERUN = "the incumbent was not run again on this query"
 """The reason of a score that a re-run would have given; only a share of the queries is drawn for one."""
 
 
-class Scored(msgspec.Struct, frozen=True, array_like=True, tag="scored"):
+class Scored(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="scored"):
     """A score that is a finite number."""
 
     value: float
@@ -33,7 +33,7 @@ class Scored(msgspec.Struct, frozen=True, array_like=True, tag="scored"):
             raise ValueError(f"A score is a finite number or Unscored(reason), not {self.value!r}.")
 
 
-class Unscored(msgspec.Struct, frozen=True, array_like=True, tag="unscored"):
+class Unscored(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="unscored"):
     """Why there is no score."""
 
     reason: str
@@ -48,7 +48,7 @@ class Unscored(msgspec.Struct, frozen=True, array_like=True, tag="unscored"):
 Score = Scored | Unscored
 
 
-class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One metric of one pair, for both arms."""
 
     metric: str
@@ -62,7 +62,7 @@ class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Changes with all that it rests on beside both runs, such as labels and scorer; empty: unknown."""
 
 
-class WriteComparison(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class WriteComparison(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What the candidate wrote for one query beside what the served incumbent wrote.
 
     Incumbent = same + changed + missing; candidate = same + changed + extra + duplicated.
@@ -105,7 +105,7 @@ class WriteComparison(msgspec.Struct, frozen=True, kw_only=True, array_like=True
 Mark = Literal["correct", "incorrect", "preferred", "tie"]
 
 
-class Annotation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Annotation(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One person's mark for one answer, or for one of two answers over the other.
 
     All that was ever said is kept; of each annotator the last word counts (`standing`).

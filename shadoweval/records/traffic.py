@@ -46,7 +46,7 @@ BRUTE_FORCE = "every search is exact (brute force)"
 """Why an exact search was not made."""
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What was asked, with its attributes."""
 
     id: str
@@ -83,7 +83,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.unit or self.key
 
 
-class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One retrieved document."""
 
     id: str
@@ -96,7 +96,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
             raise ValueError(f"Hit.rank must be from 1 up, got {self.rank!r}. Write enumerate(documents, start=1).")
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A model call, a retrieval, a tool call or another named part of a run."""
 
     kind: Literal["model", "retrieval", "tool", "other"]
@@ -116,7 +116,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     (`EXACT_SEARCH`) the share of its documents that the search before it gave."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What a pipeline returned."""
 
     answer: str | None = None
@@ -131,7 +131,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The captured text was cut at its cap (what the user got was not)."""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What a run consumed; None where it was not measured."""
 
     input_tokens: int | None = None
@@ -141,7 +141,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     peak_memory: int | None = None
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What happened when one arm ran one query: an outcome or a failure."""
 
     query_id: str
@@ -234,10 +234,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def fidelity(self) -> Mapping[Answered, int]:
         """How many tool calls were answered in which way."""
-        return Counter(call.answered for call in self.tool_calls)
+        return Counter([call.answered for call in self.tool_calls])
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A mirrored call on its way from the mirror to the worker."""
 
     experiment: str
@@ -250,7 +250,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.query.id
 
 
-class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What people said about a query; may come days later."""
 
     relevant: dict[str, int] = {}

@@ -30,7 +30,7 @@ Decision = Literal["promote", "hold", "rollback"]
 GateState = Literal["holds", "broken", "open", "error"]
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Both observations of one query, and the incumbent's re-run where there is one."""
 
     query: Query
@@ -169,7 +169,7 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Quantiles 0, 5, ..., 100 % of incumbent and candidate."""
 
 
-class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One query side by side, chosen for the report."""
 
     query_id: str

@@ -7,7 +7,7 @@ up, or that the shadow ended, says nothing about its pipeline and has no score.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,9 @@ __all__ = ["PairScorer", "raised"]
 
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 """HTTP answers of a judge that could not be asked, whatever it would have said."""
+
+_NO_VALUE: Final = Unscored("the scorer gave no value")
+_NOT_RERUN: Final = Unscored(NOT_RERUN, informative=False)
 
 ScoreOne = Callable[[Observation, Pair], Mapping[str, Score]]
 """Scores one observation of the pair: metric name -> score, for each metric of the scorer."""
@@ -61,42 +64,44 @@ class PairScorer:
                 mend = "Define it in a module, outside any function."
                 raise ArgumentError("PairScorer.score_one", self.score_one, expected="importable", mend=mend)
 
-    def score(self, pair: Pair) -> Iterator[PairScore]:
+    def score(self, pair: Pair) -> list[PairScore]:
         """Both arms under each metric, the re-run as noise."""
-        served = self._arm(pair.served, pair)
-        candidate = self._arm(pair.candidate, pair)
-        rerun = None if pair.rerun is None else self._arm(pair.rerun, pair)
+        served, candidate = self._arm(pair.served, pair), self._arm(pair.candidate, pair)
+        rerun = {} if pair.rerun is None else self._arm(pair.rerun, pair)
+        scores: list[PairScore] = []
         for metric in self.metrics:
-            again = None if rerun is None else rerun[metric.name]
-            incumbent = served[metric.name]
-            if metric.like_with_like:
-                incumbent = again or Unscored(NOT_RERUN, informative=False)
-            yield PairScore(
-                metric=metric.name,
-                query_id=pair.id,
-                incumbent=incumbent,
-                candidate=candidate[metric.name],
-                scorer_version=self.version,
-                noise=again,
+            name = metric.name
+            again = None if pair.rerun is None else rerun.get(name, _NO_VALUE)
+            incumbent = again or _NOT_RERUN if metric.like_with_like else served.get(name, _NO_VALUE)
+            scores.append(
+                PairScore(
+                    metric=name,
+                    query_id=pair.id,
+                    incumbent=incumbent,
+                    candidate=candidate.get(name, _NO_VALUE),
+                    scorer_version=self.version,
+                    noise=again,
+                )
             )
+        return scores
 
-    def _arm(self, observation: Observation, pair: Pair) -> dict[str, Score]:
+    def _arm(self, observation: Observation, pair: Pair) -> Mapping[str, Score]:
         if observation.failure is None:
             return self._valued(observation, pair)
         if observation.unscored:
             return {metric.name: Unscored(observation.unscored, informative=False) for metric in self.metrics}
         return {metric.name: _failed(metric, observation) for metric in self.metrics}
 
-    def _valued(self, observation: Observation, pair: Pair) -> dict[str, Score]:
+    def _valued(self, observation: Observation, pair: Pair) -> Mapping[str, Score]:
         if self.rebuild:  # never here, where no guard holds what a class does
             return {
                 m.name: Unscored("objects are rebuilt by evaluate() alone", informative=False) for m in self.metrics
             }
         try:
             scores = self.score_one(observation, pair)
+            return scores if type(scores) is dict else {m.name: scores.get(m.name, _NO_VALUE) for m in self.metrics}
         except Exception as error:  # noqa: BLE001 - a user's scorer may raise anything; the pair is unscored, with why
             return {m.name: raised(error) for m in self.metrics}
-        return {m.name: scores.get(m.name, Unscored("the scorer gave no value")) for m in self.metrics}
 
 
 def raised(error: Exception) -> Unscored:

@@ -6,6 +6,7 @@ the published definitions, made for English; `unicode_tokens` is ours, for text 
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 import unicodedata
@@ -17,6 +18,8 @@ __all__ = ["exact_match_of", "rouge_l_of", "script_tokens", "token_f1_of", "unic
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_PUNCTUATION = string.punctuation.encode()
+_ARTICLE = frozenset({"a", "an", "the"})
 _NOT_ROUGE = re.compile(r"[^a-z0-9]+")
 # Scripts written without spaces, where a word can't be told without a dictionary: Thai, Lao, Myanmar, Khmer,
 # kana, bopomofo, Han. Hangul is written with spaces. (XQuAD and MLQA score Chinese one character at a time,
@@ -36,8 +39,13 @@ def squad_normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
 
 
-def squad_tokens(text: str) -> list[str]:
-    """Words of the text as SQuAD's F1 counts them."""
+@functools.lru_cache(maxsize=16)  # a reference is compared with both arms' answers
+def squad_tokens(text: str) -> Sequence[str]:
+    """Words of the text as SQuAD's F1 counts them: those of `squad_normalise`. Not to be changed."""
+    if text.isascii():
+        words = text.encode().translate(None, _PUNCTUATION).lower().decode().split()
+        if "".join(words).isalnum():  # so that an article is a word of its own, and nothing else ends one
+            return [word for word in words if word not in _ARTICLE]
     return squad_normalise(text).split()
 
 
@@ -73,7 +81,7 @@ def exact_match_of(answer: str, gold: str) -> float:
     return float(squad_normalise(answer) == squad_normalise(gold))
 
 
-def token_f1_of(answer: str, gold: str, *, tokens: Callable[[str], list[str]] = squad_tokens) -> float:
+def token_f1_of(answer: str, gold: str, *, tokens: Callable[[str], Sequence[str]] = squad_tokens) -> float:
     """F1 of the two bags of words.
 
     With `squad_tokens` this is SQuAD 2.0's F1 (Rajpurkar et al. 2018): where either side has no words left,
@@ -81,8 +89,17 @@ def token_f1_of(answer: str, gold: str, *, tokens: Callable[[str], list[str]] = 
     """
     words, gold_words = tokens(answer), tokens(gold)
     if not words or not gold_words:
-        return float(words == gold_words)
-    return _f1((Counter(words) & Counter(gold_words)).total(), len(words) + len(gold_words))
+        return float(not words and not gold_words)
+    return _f1(_common_words(words, gold_words), len(words) + len(gold_words))
+
+
+def _common_words(words: Sequence[str], others: Sequence[str]) -> int:
+    left, common = Counter(others), 0
+    for word in words:
+        if left.get(word, 0):
+            left[word] -= 1
+            common += 1
+    return common
 
 
 @dataclass(frozen=True, slots=True)

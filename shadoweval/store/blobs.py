@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
 from shadoweval.capture.encodable import encodable, encoded
-from shadoweval.codec import data
+from shadoweval.codec import data, read_as
 from shadoweval.errors import CorruptFrameError
 from shadoweval.records import Arm, Observation, PairScore, Score, Scored, Unscored
 
@@ -44,6 +45,8 @@ def load(record: bytes, kind: type[_Record]) -> _Record:
     Raises:
         CorruptFrameError: damaged bytes, or another record.
     """
+    with contextlib.suppress(Exception):  # what is wrong with it, if it is, is said below
+        return read_as(record, kind)
     try:
         return msgspec.convert(data(record), kind)
     except CorruptFrameError:

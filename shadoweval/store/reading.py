@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ EXCLUDED_CANDIDATE: Final = ("aborted", "killed")
 _PAGE: Final = 500
 _PAGE_BYTES: Final = 16 * 1024 * 1024
 """A page of more ends there, however few rows it has."""
+_NO_LABELS: Final = Labels()
 _FETCHED: Final = 50
 """Rows that PostgreSQL sends at a time; SQLite's are read one by one."""
 
@@ -119,17 +121,18 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
     """Pairs of the window; a damaged row is marked and left out, once, and handed to `on_damage`."""
     envelope = tables.Envelope
     run, rerun = aliased(tables.Observation), aliased(tables.Observation)
+    named = {"by_id": envelope.query_id, "by_key": envelope.key, "by_text": envelope.text_key}
+    labels = [(name, aliased(tables.Label), by) for name, by in named.items()]
 
     def query(after: Mark | None) -> Any:
         wanted = (
             select(
                 col(envelope.query_id),
                 col(envelope.asked_at),
-                col(envelope.key),
-                col(envelope.text_key),
                 col(envelope.frame),
                 run.record.label("run"),  # type: ignore[union-attr]
                 rerun.record.label("rerun"),  # type: ignore[union-attr]
+                *(label.record.label(name) for name, label, _ in labels),  # type: ignore[union-attr]
             )
             .join(run, shadow_of(envelope, run, window.candidate))
             .outerjoin(rerun, shadow_of(envelope, rerun, INCUMBENT))
@@ -137,12 +140,14 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
             .order_by(col(envelope.asked_at), col(envelope.query_id))
             .limit(_PAGE)
         )
+        for _, label, name in labels:
+            wanted = wanted.outerjoin(label, and_(col(label.name) == col(name), col(label.name) != ""))
         return wanted if after is None else wanted.where(query_order(envelope) > after)
 
     for rows in _pages(engine, query):
-        labels = _labels(engine, rows)
+        decoded: dict[bytes, Labels | None] = {}
         for row in rows:
-            pair = _pair(row, labels)
+            pair = _pair(row, decoded)
             if pair is None:
                 mark = (row.asked_at, row.query_id)
                 _mark_damaged(engine, window.experiment, mark)
@@ -165,26 +170,19 @@ def shadow_of(envelope: Any, observation: Any, arm: Arm) -> Any:
     )
 
 
-def _names(row: Any) -> tuple[str, str, str]:
-    """Under which a query's labels may stand; what the later ones say counts more."""
-    return row.text_key, row.key, row.query_id
+def _labels(row: Any, decoded: dict[bytes, Labels | None]) -> Labels:
+    """What is said by text, by inputs and by id; the later counts more. `decoded`: what was decoded before."""
+    labels: list[Labels] = []
+    for record in filter(None, (row.by_text, row.by_key, row.by_id)):
+        if record not in decoded:
+            with contextlib.suppress(CorruptFrameError):  # the pair goes on without them: unscored, and said so
+                decoded[record] = load(record, Labels)
+        if (readable := decoded.setdefault(record, None)) is not None:
+            labels.append(readable)
+    return functools.reduce(Labels.merged, labels) if labels else _NO_LABELS
 
 
-def _labels(engine: Engine, queries: list[Any]) -> dict[str, Labels]:
-    names = {name for query in queries for name in _names(query) if name}
-    label = tables.Label
-    with transaction(engine) as connection:
-        rows = connection.execute(select(col(label.name), col(label.record)).where(col(label.name).in_(names))).all()
-    readable: dict[str, Labels] = {}
-    for name, record in rows:
-        try:
-            readable[name] = load(record, Labels)
-        except CorruptFrameError:  # the pair goes on without them: unscored, and said so
-            continue
-    return readable
-
-
-def _pair(row: Any, labels: dict[str, Labels]) -> Pair | None:
+def _pair(row: Any, decoded: dict[bytes, Labels | None]) -> Pair | None:
     try:
         envelope = decode_envelope(row.frame)
         return Pair(
@@ -192,7 +190,7 @@ def _pair(row: Any, labels: dict[str, Labels]) -> Pair | None:
             served=envelope.served,
             candidate=load(row.run, Observation),
             rerun=None if row.rerun is None else load(row.rerun, Observation),
-            labels=functools.reduce(Labels.merged, (labels.get(name, Labels()) for name in _names(row))),
+            labels=_labels(row, decoded),
             stored=(row.frame, row.run, row.rerun or b""),
         )
     except CorruptFrameError:

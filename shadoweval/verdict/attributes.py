@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ __all__ = ["attribute_columns", "attributes_of", "script_of"]
 
 _LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
 _SCRIPT_SAMPLE: Final = 200
+_LETTER: Final = re.compile("[A-Za-z]")
 _NAMES: Final = 1_000
 """Attributes that are told apart in a batch of pairs; a name that is new with each call is no slice."""
 
@@ -28,12 +31,16 @@ def length_of(text: str) -> str:
 
 def script_of(text: str) -> str:
     """The script most letters of the text's beginning are in, as Unicode names it: latin, cyrillic, cjk, arabic, ..."""
-    letters = Counter(
-        unicodedata.name(character, "").split(" ")[0].lower()
-        for character in text[:_SCRIPT_SAMPLE]
-        if character.isalpha()
-    )
+    sample = text[:_SCRIPT_SAMPLE]
+    if sample.isascii():  # whose letters are all of one script
+        return "latin" if _LETTER.search(sample) else "none"
+    letters = Counter(_script(character) for character in sample if character.isalpha())
     return letters.most_common(1)[0][0] if letters else "none"
+
+
+@functools.lru_cache(maxsize=4_096)
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").split(" ")[0].lower()
 
 
 def attributes_of(query: Query, served: Observation) -> dict[str, str]:

@@ -32,7 +32,7 @@ _SEVERAL: Final = 2
 _NUMBERS: Final = ("highest_bucket", *_COUNTS, "latest_lead")
 
 
-class PairFacts(msgspec.Struct, frozen=True, kw_only=True):
+class PairFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the verdict must know of a pair beside its scores. Make it with `facts_of`, or by hand for stored scores."""
 
     query_id: str
@@ -110,7 +110,7 @@ def facts_of(pair: Pair) -> PairFacts:
         asked_at=query.asked_at,
         ran_at=pair.candidate.started_at,
         attributes=attributes_of(query, served),
-        fidelity={str(how): count for how, count in pair.candidate.fidelity.items()},
+        fidelity=dict(pair.candidate.fidelity),
         versions=versions,
         met={arm: met_by(run) for arm, run in runs.items()},
         salt=query.salt,
@@ -137,8 +137,8 @@ def _ended(run: Observation) -> tuple[str, ...]:
 
 
 def _unfaithful(run: Observation) -> dict[str, int]:
-    calls = Counter(f"{call.name} {call.answered}" for call in run.tool_calls if call.answered in UNFAITHFUL)
-    return dict(calls)
+    unfaithful = [call for call in run.tool_calls if call.answered in UNFAITHFUL]
+    return dict(Counter(f"{call.name} {call.answered}" for call in unfaithful)) if unfaithful else {}
 
 
 def _ids(pair: Pair) -> dict[str, tuple[str, ...]]:
