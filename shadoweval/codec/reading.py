@@ -84,7 +84,9 @@ def read_as(frozen: bytes | memoryview, kind: type[_Kind]) -> _Kind:
 @functools.cache
 def _decoder(kind: type[_Kind]) -> Callable[[bytes | memoryview], _Kind]:
     """For what holds no extension, which is nearly everything."""
-    return msgspec.msgpack.Decoder(cast("type[_Kind]", Any if kind is object else kind), ext_hook=_met, strict=True).decode
+    return msgspec.msgpack.Decoder(
+        cast("type[_Kind]", Any if kind is object else kind), ext_hook=_met, strict=True
+    ).decode
 
 
 def _met(_code: int, _content: memoryview) -> Any:

@@ -26,7 +26,9 @@ _OBJECT: Final = 2
 """Parts of what stands for an object: its class and its state."""
 
 _Ranked = tuple[float, str, Example | tuple[Pair, Sequence[PairScore]]]
-"""Rank, query id, example; or the pair that becomes one if nothing better comes soon. Each kind is a heap whose smallest rank is the first to make room."""
+"""Rank, query id, example; or the pair that becomes one if nothing better comes soon.
+
+Each kind is a heap whose smallest rank is the first to make room."""
 
 
 class Examples:
@@ -65,7 +67,10 @@ class Examples:
         """All of it as plain values; values that the arms returned keep their types."""
         self.settle()
         return {
-            kind: [[rank, query_id, dump(_with_plain_values(cast("Example", example)))] for rank, query_id, example in ranked]
+            kind: [
+                [rank, query_id, dump(_with_plain_values(cast("Example", example)))]
+                for rank, query_id, example in ranked
+            ]
             for kind, ranked in self._kinds.items()
         }
 

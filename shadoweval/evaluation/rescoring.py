@@ -55,8 +55,11 @@ def _said_of(scorer: Scorer, pair: Pair) -> list[PairScore]:
     try:
         return list(scorer.score(pair))
     except Exception as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
-        why, of = raised(error), {"query_id": pair.id, "scorer_version": scorer.version}
-        return [PairScore(metric=metric.name, incumbent=why, candidate=why, **of) for metric in scorer.metrics]
+        why, of = raised(error), scorer.version
+        return [
+            PairScore(metric=metric.name, query_id=pair.id, incumbent=why, candidate=why, scorer_version=of)
+            for metric in scorer.metrics
+        ]
 
 
 def _without_unscored(score: PairScore, pair: Pair) -> PairScore:

@@ -1,8 +1,8 @@
 """The nouns, frozen: what travels from the mirror to the report.
 
 Durations are seconds (float, monotonic clock), times are aware UTC datetimes, sizes are bytes, ranks start at 1.
-Records are arrays on the wire: a later version may only append fields that have a default. What is in them is data, of
-which nothing refers back to its record, so those that come by the million are none of the garbage collector's (`gc=False`).
+Records are arrays on the wire: a later version may only append fields that have a default. What is in them is data
+and refers back to no record, so those that come by the million are none of the garbage collector's (`gc=False`).
 """
 
 from shadoweval.records.acts import *

@@ -110,7 +110,7 @@ def facts_of(pair: Pair) -> PairFacts:
         asked_at=query.asked_at,
         ran_at=pair.candidate.started_at,
         attributes=attributes_of(query, served),
-        fidelity=dict(pair.candidate.fidelity),
+        fidelity={**pair.candidate.fidelity},
         versions=versions,
         met={arm: met_by(run) for arm, run in runs.items()},
         salt=query.salt,

@@ -135,3 +135,9 @@ def test_rouge_l_counts_the_longest_common_subsequence(one, other):
 def test_unicode_tokens(text, tokens):
     """Words where spaces part them, characters where they don't; case, width and composition make no difference."""
     assert unicode_tokens(text) == tokens
+
+
+@given(st.text(alphabet="aAnN theTHE.,-_'\x00\x1c\x85\u00e9 9\n", max_size=30))
+def test_words_of_ascii_text_are_those_of_the_published_normalisation(text) -> None:
+    """The short way says what the long one does, whatever stands between the letters."""
+    assert list(squad_tokens(text)) == squad_normalise(text).split()
