@@ -28,7 +28,7 @@ from shadoweval.codec.freezing import freeze
 from shadoweval.errors import CorruptFrameError
 from shadoweval.records.keys import CLASS
 
-__all__ = ["Reading", "data", "data_of", "read_as"]
+__all__ = ["data", "data_of", "read_as"]
 
 _Kind = TypeVar("_Kind")
 
@@ -78,7 +78,7 @@ def read_as(frozen: bytes | memoryview, kind: type[_Kind]) -> _Kind:
     try:
         return _decoder(kind)(frozen)
     except _ExtensionError:
-        return msgspec.msgpack.Decoder(kind, ext_hook=Reading().hook, strict=True).decode(frozen)
+        return msgspec.msgpack.Decoder(kind, ext_hook=_Reading().hook, strict=True).decode(frozen)
 
 
 @functools.cache
@@ -102,7 +102,7 @@ class _ExtensionError(Exception):
     """Something that msgpack lacks is there, and what it refers to must be remembered."""
 
 
-class Reading:
+class _Reading:
     """One value that is read as data; `decode` is a decoder's, `hook` is for a decoder of a record with values."""
 
     def __init__(self) -> None:
