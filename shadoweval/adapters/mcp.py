@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 from shadoweval import capture
 from shadoweval.candidate.tools import intercept
 from shadoweval.capture.interception import LOST, installed
+from shadoweval.capture.misfits import UNKNOWN_TOOL, unfit
 from shadoweval.capture.recorder import current
 from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
@@ -35,6 +36,8 @@ _START: Final = "_create_platform_compatible_process"
 _MARK: Final = "__shadoweval__"
 _effects: Final[weakref.WeakKeyDictionary[Any, dict[str, Effect]]] = weakref.WeakKeyDictionary()
 """Session -> what the tools that it has listed do to the world."""
+_schemas: Final[weakref.WeakKeyDictionary[Any, dict[str, Any]]] = weakref.WeakKeyDictionary()
+"""Session -> JSON schemas of the arguments of the tools that it has listed."""
 
 
 def register() -> None:
@@ -64,19 +67,33 @@ def patch(session: ModuleType) -> None:
             results.append(await original())
             return results[0].model_dump(mode="json", by_alias=True, exclude_none=True)
 
+        # What the server would refuse nobody answers: it fails here as it does there.
+        why = "" if installed.interceptor is None else _refused(_schemas.get(self), name, arguments or {})
+        if why:
+            refusal = {"content": [{"type": "text", "text": why}], "isError": True}
+            await capture.acall_tool(name, dict(arguments or {}), effect=effect, live=lambda: refusal, unfit=True)
+            return _result(session.types, refusal)
         answer = await capture.acall_tool(name, dict(arguments or {}), effect=effect, live=live)
         return results[0] if results else _result(session.types, answer)
 
     @functools.wraps(list_tools)
     async def listed(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = await list_tools(self, *args, **kwargs)
-        known = _effects.setdefault(self, {})
+        known, schemas = _effects.setdefault(self, {}), _schemas.setdefault(self, {})
         for tool in result.tools:
             known[tool.name] = said_effect(None, annotations=tool.annotations)
+            schemas[tool.name] = tool.model_dump(mode="json", by_alias=True).get("inputSchema")
         return result
 
     setattr(called, _MARK, True)
     base.call_tool, base.list_tools = called, listed
+
+
+def _refused(schemas: Mapping[str, Any] | None, name: str, arguments: Mapping[str, Any]) -> str:
+    """Why a server refuses a call, as far as the tools that it has listed say it; empty: it does not."""
+    if not schemas:
+        return ""
+    return unfit(arguments, schemas[name], coerced=True) if name in schemas else f"{UNKNOWN_TOOL}{name!r}"
 
 
 class ServerError(Exception):

@@ -1,8 +1,9 @@
-"""Tool calls that failed although nothing was raised: their result says so."""
+"""Tool calls that failed although nothing was raised: their result says so, or reads as if it did."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any, Final, cast
@@ -14,7 +15,7 @@ from shadoweval.capture.interception import error_text
 from shadoweval.capture.recorder import Recorder
 from shadoweval.records import Effect, ToolCall
 
-__all__ = ["Judge", "JudgedTool", "declared", "failure_in", "judged"]
+__all__ = ["Judge", "JudgedTool", "declared", "failure_in", "judged", "lookalike", "read", "shown"]
 
 Judge = Callable[[Any], Any]
 """Given a result, whether it is a failure; a text is the reason."""
@@ -22,11 +23,48 @@ Judge = Callable[[Any], Any]
 declared: Final[dict[str, Judge]] = {}
 """Tool -> what `@tool(failed=...)` said of it, in this process."""
 
-_CLIENT_ERROR: Final = 400
-_STATUS: Final = ("status_code", "statusCode", "status")
-_BEGINNINGS: Final = ("error:", "error executing tool", "error invoking tool", "traceback (most recent call last)")
+_CLIENT_ERROR, _NO_STATUS = 400, 1_000
+_STATUS: Final = ("status_code", "statusCode", "status", "http_status", "httpStatus")
+_NONE: Final = frozenset({"none", "null", "no error", "no errors", "ok", "false", "0"})
+"""What an `error` says that is none."""
+_FIELDS: Final = ("__dataclass_fields__", "__pydantic_fields__", "__attrs_attrs__", "__struct_fields__", "_fields")
+"""What classes have whose every field their author chose."""
 _LONGEST: Final = 100_000
 """Characters of a text that is looked into for JSON."""
+_BEGINNING: Final = 200
+"""Characters of a text by which its beginning is told."""
+_WORDS_OF_STATUS: Final = (
+    "bad request|unauthorized|payment required|forbidden|not found|method not allowed|not acceptable|conflict|gone|"
+    "unprocessable|too many requests|internal server error|not implemented|bad gateway|service unavailable|"
+    "gateway time-?out|client error|server error"
+)
+_BEGINS: Final = re.compile(
+    r"\W{0,4}(?:fatal |internal |unexpected |tool |api |http |runtime )?(?:error|exception|fatal)\s*[:!\])>]"
+    r"|\W{0,4}error\s+(?:executing|invoking|calling|running|while|when|during|fetching|loading|reading|writing|"
+    r"connecting|processing|occurred)\b"
+    r"|\W{0,4}(?:an|some|unexpected|internal)\s+(?:\w+\s+)?(?:error|exception)\s+(?:occurred|has occurred|was raised)"
+    r"|\W{0,4}error\s+(?:code\s*:?\s*)?[45]\d\d\b"
+    r"|\W{0,4}http(?:/\d(?:\.\d)?)?\s*(?:error|status)?\s*:?\s*[45]\d\d\b"
+    rf"|\W{{0,4}}[45]\d\d:?\s+(?:{_WORDS_OF_STATUS})"
+    r"|\W{0,4}[a-z_][\w.]*(?:error|exception)\s*[:(]"
+    r"|traceback \(most recent call last\)",
+    re.IGNORECASE,
+)
+"""How texts begin that are errors: those of Python, of agent frameworks, of HTTP."""
+_LIKE: Final = re.compile(
+    r"\W{0,4}(?:sorry\b|(?:\w+ ){1,2}(?:was |is |has )?(?:not found|failed|timed out|denied|declined|unavailable|"
+    r"does not exist)\b"
+    r"|(?:errors?\b|exception\b|failed\b|failure\b|unable to\b|could ?n[o'’]?t\b|can ?not\b|can['’]t\b|not found\b|"
+    r"no such\b|unauthori[sz]ed\b|forbidden\b|(?:access |permission )?denied\b|invalid\b|timed out\b|time-?out\b|"
+    r"too many requests\b|rate limit|service unavailable\b|internal server error\b|bad request\b))",
+    re.IGNORECASE,
+)
+"""How texts begin that may be errors, and may be answers."""
+_LIKE_FIELDS: Final = ("error_message", "errorMessage", "error_code", "errorCode", "exception", "errors", "err")
+_LIKE_WORDS: Final = frozenset(
+    {"fail", "failed", "failure", "denied", "rejected", "unauthorized", "forbidden", "timeout"}
+)
+_INNER: Final = ("result", "data", "response", "body", "output")
 
 
 def failure_in(result: Any, judge: Judge | None = None) -> str:
@@ -41,12 +79,61 @@ def failure_in(result: Any, judge: Judge | None = None) -> str:
 
 
 def judged(call: ToolCall, judges: Mapping[str, Judge]) -> ToolCall:
-    """The call, with whether its result is a failure: by `judges`, else as its record says, else as its tool says."""
+    """The call, with whether its result is a failure: by `judges`, else as its record says, else as its tool says.
+
+    Where nobody has said what a failure of its tool is, and the default rule sees none, it stays unjudged.
+    """
     judge = judges.get(call.name)
     if call.error is not None or (judge is None and call.failed is not None):
         return call
-    failed = failure_in(call.result, judge or declared.get(call.name))
+    judge = judge or declared.get(call.name)
+    failed = failure_in(call.result, judge) or ("" if judge is not None else None)
     return call if failed == call.failed else msgspec.structs.replace(call, failed=failed)
+
+
+def lookalike(call: ToolCall) -> str:
+    """Why a call that counts as a success may be a failure that nobody has declared; empty: it looks like none."""
+    return "" if call.error is not None or call.failed is not None else _like(call.result)
+
+
+def read(result: Any) -> Any:
+    """A result as a mapping or list where it is JSON text, or content of MCP's or LangChain's that holds some."""
+    if isinstance(result, Mapping):
+        fields = cast("Mapping[str, Any]", result)
+        text, structured = _content(fields.get("content")), fields.get("structuredContent")
+        inner = result if text is None else read(text)
+        # MCP's SDK puts what is no object under `result`.
+        return structured if isinstance(inner, str) and structured and set(structured) != {"result"} else inner
+    text = result if isinstance(result, str) else _content(result)
+    if text is None or len(text) > _LONGEST or not text.lstrip().startswith(("{", "[")):
+        return result if text is None else text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def shown(result: Any) -> str:
+    """A result as the text that a model reads."""
+    if isinstance(result, Mapping):
+        result = _content(cast("Mapping[str, Any]", result).get("content")) or result
+    text = result if isinstance(result, str) else _content(result)
+    if text is not None:
+        return text
+    try:
+        return json.dumps(result, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return str(result)
+
+
+def _content(content: Any) -> str | None:
+    """The text in a list of content blocks; None: it is none."""
+    if not isinstance(content, list) or not content:
+        return None
+    blocks = cast("list[Any]", content)
+    if not all(isinstance(each, Mapping) and "type" in each for each in blocks):
+        return None
+    return "\n".join(str(each["text"]) for each in blocks if isinstance(each.get("text"), str))
 
 
 def _by_default(result: Any) -> str:
@@ -54,11 +141,15 @@ def _by_default(result: Any) -> str:
         return _of_text(result)
     if isinstance(result, BaseException):
         return type(result).__name__
-    if result is None or isinstance(result, int | float | bytes | list | tuple | set | frozenset):
+    if result is None or isinstance(result, int | float | bytes):
         return ""
     if isinstance(result, Mapping):
-        return _of_fields(cast("Mapping[str, Any]", result).get)
-    return _of_fields(lambda name: getattr(result, name, None), own=False)
+        return _of_mapping(cast("Mapping[str, Any]", result))
+    if isinstance(result, list | tuple | set | frozenset) and not hasattr(type(result), "_fields"):
+        text = _content(result)
+        return _of_text(text) if text else ""
+    own = any(hasattr(type(result), fields) for fields in _FIELDS)
+    return _of_fields(lambda name: getattr(result, name, None), own=own)
 
 
 def _of_text(text: str) -> str:
@@ -67,24 +158,71 @@ def _of_text(text: str) -> str:
             return _by_default(json.loads(text))
         except (ValueError, RecursionError):
             return ""
-    beginning = text[:40].lstrip().casefold()
-    return next((f"its text begins with {start!r}" for start in _BEGINNINGS if beginning.startswith(start)), "")
+    beginning = _BEGINS.match(text[:_BEGINNING].lstrip())
+    return f"its text begins with {beginning[0].strip()!r}" if beginning else ""
+
+
+def _of_mapping(result: Mapping[str, Any]) -> str:
+    why = _of_fields(result.get)
+    if why or "content" not in result:
+        return why
+    structured, text = result.get("structuredContent"), _content(result["content"])
+    if isinstance(structured, Mapping):
+        why = _of_fields(cast("Mapping[str, Any]", structured).get)
+    return why or (_of_text(text) if text else "")
 
 
 def _of_fields(get: Callable[[str], Any], *, own: bool = True) -> str:
-    """By its fields; `own`: it is a mapping, whose every name its author chose."""
+    """By its fields; `own`: it is a mapping, or of a class, whose every name its author chose."""
     if get("isError") is True or get("is_error") is True:  # MCP's CallToolResult, Anthropic's tool_result
         return "isError"
     if get("status") == "error":  # LangChain's ToolMessage
         return "status 'error'"
-    if not own:
-        return ""
-    if get("error"):
+    refused = next((f"{name} {status}" for name in _STATUS if _refused(status := get(name))), "")
+    if refused or not own:
+        return refused
+    error = get("error")
+    no_error = isinstance(error, float) or (isinstance(error, str) and error.strip().casefold() in _NONE)
+    if error and not no_error:  # a fraction is how far off something is
         return "error"
-    denied = [f"{name} is false" for name in ("ok", "success") if get(name) is False]
-    statuses = [(name, get(name)) for name in _STATUS]
-    denied += [f"{name} {status}" for name, status in statuses if type(status) is int and status >= _CLIENT_ERROR]
-    return denied[0] if denied else ""
+    if get("errors") and get("data") is None and _has_no_data(get):  # GraphQL 2021, section 7.1
+        return "errors without data"
+    return next((f"{name} is false" for name in ("ok", "success") if get(name) is False), "")
+
+
+def _has_no_data(get: Callable[[str], Any]) -> bool:
+    """Whether there is a `data`, which is empty: what has none is no answer of GraphQL's."""
+    fields = getattr(get, "__self__", None)
+    return isinstance(fields, Mapping) and "data" in fields
+
+
+def _refused(status: Any) -> bool:
+    """Whether it is an HTTP status from 400: a number, or a text that begins with one."""
+    if isinstance(status, str):
+        status = int(status[:3]) if re.match(r"[45]\d\d\b", status) else 0
+    return type(status) is int and _CLIENT_ERROR <= status < _NO_STATUS
+
+
+def _like(result: Any) -> str:
+    result = read(result)
+    if isinstance(result, str):
+        beginning = _LIKE.match(result[:_BEGINNING].lstrip())
+        return f"its text begins with {beginning[0].strip()!r}" if beginning else ""
+    if not isinstance(result, Mapping):
+        return ""
+    fields = cast("Mapping[str, Any]", result)
+    for name in _LIKE_FIELDS:
+        if fields.get(name):
+            return f"it has {name!r}"
+    for name in ("status", "state", "outcome", "result"):
+        word = fields.get(name)
+        if isinstance(word, str) and word.strip().casefold() in _LIKE_WORDS:
+            return f"its {name} is {word!r}"
+    if _refused(fields.get("code")):
+        return f"its code is {fields['code']!r}"
+    inner = next((fields[name] for name in _INNER if isinstance(fields.get(name), Mapping)), None)
+    why = _by_default(inner) if inner is not None else ""
+    return f"inside it: {why}" if why else ""
 
 
 class JudgedTool(Tool):

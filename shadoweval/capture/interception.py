@@ -34,7 +34,8 @@ __all__ = [
 LOST: Final = "shadoweval.lost"
 """Key of the line by which the pool tells a candidate's process why a server of tools that it had started is gone."""
 INTERRUPTED: Final = "interrupted: "
-"""How the error of a tool call begins that waits for an answer; its result is what was asked."""
+"""How the error of a tool call begins that hands over control and has not failed: it waits for an answer, and its
+result is what was asked; or another part of the graph goes on, and its result is the command."""
 
 
 class Interceptor(Protocol):
@@ -98,11 +99,15 @@ def message_of(error: Any) -> str:
 def interruption(error: BaseException | None) -> tuple[Any] | None:
     """What a call asked of a person who is to answer before it goes on: it raised to wait, and did not fail.
 
-    LangGraph's `interrupt`, which runs the tool again from its beginning when the answer is there.
+    LangGraph's `interrupt`, which runs the tool again from its beginning when the answer is there; or the command of a
+    call that raised to hand over to another part of the graph (`ParentCommand`).
     """
-    if not any(kind.__name__ == "GraphInterrupt" for kind in type(error).__mro__):
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "GraphBubbleUp" not in kinds:
         return None
     asked: Any = error.args[0] if error is not None and error.args else ()
+    if "GraphInterrupt" not in kinds:
+        return (asked or None,)
     return (getattr(asked[0], "value", None) if asked else None,)
 
 

@@ -28,6 +28,7 @@ from shadoweval.records import Effect
 
 if TYPE_CHECKING:
     from shadoweval.capture.failed_results import Judge
+    from shadoweval.capture.failure_rules import Saying
 
 __all__ = ["acall_tool", "call_tool", "said_effect", "tool"]
 
@@ -161,7 +162,9 @@ def _fits(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
 @overload
 def tool(function: _F, /) -> _F: ...
 @overload
-def tool(*, effect: Effect = "unknown", name: str | None = None, failed: Judge | None = None) -> Callable[[_F], _F]: ...
+def tool(
+    *, effect: Effect = "unknown", name: str | None = None, failed: Saying | None = None
+) -> Callable[[_F], _F]: ...
 @checked_keywords()
 def tool(
     function: _F | None = None,
@@ -169,7 +172,7 @@ def tool(
     *,
     effect: Effect = "unknown",
     name: str | None = None,
-    failed: Judge | None = None,
+    failed: Saying | None = None,
 ) -> _F | Callable[[_F], _F]:
     """Declare a function, sync or async, as a tool of an agent. The result of a generator is the list of its chunks.
 
@@ -177,8 +180,10 @@ def tool(
         function: The tool, when the decorator is used without parentheses.
         effect: What it does to the world; `unknown` counts as a write, which a candidate never executes.
         name: Name in records; the function's own by default.
-        failed: Given a result, whether the call failed although it raised nothing: a truth, or a text that says why.
-            Without it by a rule of common forms, such as `{"error": ...}` (docs/stubs.md).
+        failed: When a call failed although it raised nothing. A function of its result that gives a truth, or a text
+            that says why; a path into it where something stands, `"$.error"`; values at paths,
+            `{"$.state": ["declined"]}`; or a pattern of its text, `re.compile("^DECLINED")`. A function takes the place
+            of the rule of common forms, such as `{"error": ...}` (docs/stubs.md); the others stand beside it.
 
     Raises:
         ArgumentError: an effect that is none, or no function.
@@ -186,8 +191,11 @@ def tool(
     checked_choice("tool(effect)", effect, Effect)
     if name is not None:
         checked_instance("tool(name)", name, str)
+    judge = None
     if failed is not None:
-        checked_function("tool(failed)", failed)
+        from shadoweval.capture.failure_rules import checked_judge  # noqa: PLC0415 - for the few that have a judge
+
+        judge = checked_judge("tool(failed)", failed)
     if function is not None and not callable(function):
         mend = "Write @tool(effect='read') above the function."
         raise ArgumentError("tool()", function, expected="a function or keywords", mend=mend)
@@ -195,7 +203,7 @@ def tool(
     def declare(declared: _F) -> _F:
         checked_function("what @tool() declares", declared, awaited=True)
         title = name or getattr(declared, "__name__", type(declared).__name__)
-        return cast("_F", _observed(declared, title, effect, failed=failed))
+        return cast("_F", _observed(declared, title, effect, failed=judge))
 
     return declare if function is None else declare(function)
 

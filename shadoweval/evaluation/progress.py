@@ -17,6 +17,7 @@ import msgspec
 from shadoweval import __version__
 from shadoweval.candidate.conversations import Conversations
 from shadoweval.capture.failed_results import Judge, judged
+from shadoweval.capture.failure_rules import named
 from shadoweval.codec import data, heft
 from shadoweval.errors import CorruptFrameError
 from shadoweval.evaluation.examples import Examples
@@ -51,7 +52,7 @@ def purpose_of(experiment: Experiment) -> str:
         list(experiment.gates),
         experiment.rules.population,
         sorted(experiment.sandbox.stubs.effects.items()),
-        sorted((tool, getattr(judge, "__qualname__", "")) for tool, judge in experiment.sandbox.stubs.failed.items()),
+        sorted((tool, named(judge)) for tool, judge in experiment.sandbox.stubs.failed.items()),
     ]
     return hashlib.sha256(msgspec.json.encode(rests_on)).hexdigest()
 

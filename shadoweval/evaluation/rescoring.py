@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from shadoweval import __version__
+from shadoweval.capture.failure_rules import named
 from shadoweval.experiment import Experiment
 from shadoweval.logs import logger
 from shadoweval.protocols import BatchScorer, Scorer
@@ -87,7 +88,7 @@ class Rescoring:
         self._experiment, self._known = experiment, known
         self._stored: Mapping[str, Sequence[PairScore]] = {}
         stubs = experiment.sandbox.stubs
-        judges = sorted((tool, getattr(judge, "__qualname__", "")) for tool, judge in stubs.failed.items())
+        judges = sorted((tool, named(judge)) for tool, judge in stubs.failed.items())
         self._common = msgspec.msgpack.encode([__version__, sorted(stubs.effects.items()), judges])
 
     def look_up(self, pairs: Iterable[Pair]) -> None:

@@ -5,6 +5,7 @@ A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one 
 
 from shadoweval.capture.outcomes import keep_objects
 from shadoweval.scoring.answers import Similarity, answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
+from shadoweval.scoring.arguments import argument_validity, arguments
 from shadoweval.scoring.contexts import near_duplicates, redundancy
 from shadoweval.scoring.embedding import Embedder, SentenceModel
 from shadoweval.scoring.human import human_correctness, human_preference
@@ -27,7 +28,9 @@ from shadoweval.scoring.retrieval import (
     recall_at_level,
 )
 from shadoweval.scoring.searches import cache_hits, index_recall
+from shadoweval.scoring.steps import steps
 from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
+from shadoweval.scoring.trajectory import trajectory
 from shadoweval.scoring.writes import writes
 
 __all__ = [
@@ -36,6 +39,8 @@ __all__ = [
     "SentenceModel",
     "Similarity",
     "answer_quality",
+    "argument_validity",
+    "arguments",
     "average_precision",
     "bpref",
     "cache_hits",
@@ -64,10 +69,12 @@ __all__ = [
     "redundancy",
     "rouge_l",
     "semantic_similarity",
+    "steps",
     "token_f1",
     "tokens",
     "tool_calls_f1",
     "tool_success",
+    "trajectory",
     "writes",
     "writes_f1",
 ]

@@ -8,7 +8,9 @@ from typing import Final
 
 import msgspec
 
+from shadoweval.capture.failed_results import failure_in
 from shadoweval.capture.identity import call_key, chosen, touched
+from shadoweval.capture.misfits import UNFIT
 from shadoweval.records import Effect, ToolCall, WriteComparison, WriteEffect
 
 __all__ = ["compare_writes"]
@@ -62,8 +64,14 @@ def _written(calls: Iterable[ToolCall], effects: Mapping[str, Effect]) -> list[T
     return [
         call
         for call in calls
-        if effects.get(call.name, call.effect) != "read" and (call.succeeded or call.answered == "refused")
+        if effects.get(call.name, call.effect) != "read"
+        and (call.succeeded or call.answered == "refused" or _ran_all_the_same(call))
     ]
+
+
+def _ran_all_the_same(call: ToolCall) -> bool:
+    """Whether its arguments don't fit the schema that the model was given, and a tool took them all the same."""
+    return (call.error or "").startswith(UNFIT) and call.result is not None and not failure_in(call.result)
 
 
 class _Arm:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
 
 import msgspec
 
 from shadoweval.checks import checked_keywords, checked_truth
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Effect, Observation, Pair, PairScore, Score, Scored, Unscored, WriteComparison
+from shadoweval.scoring.against import AgainstServed
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.write_sets import compare_writes
 
 __all__ = ["Writes", "with_writes", "writes"]
-
-_INCUMBENT_FAILED: Final = "the incumbent failed, so what it would have written is not known"
 
 
 @checked_keywords()
@@ -54,28 +52,18 @@ class Writes:
         self._effects, self._compare = effects or {}, compare or {}
         rests_on = msgspec.json.encode([sorted(self._effects.items()), sorted(self._compare.items())])
         declared = f" {hashlib.sha256(rests_on).hexdigest()[:8]}" if self._effects or self._compare else ""
-        self._scorer = PairScorer(
-            metrics=(Metric(name="writes", like_with_like=like_with_like, fact_of_run=True),),
-            version=f"writes/1{declared}",
-            score_one=self._score_one,
+        self._scorer = AgainstServed(
+            PairScorer(
+                metrics=(Metric(name="writes", like_with_like=like_with_like, fact_of_run=True),),
+                version=f"writes/1{declared}",
+                score_one=self._score_one,
+            )
         )
         self.metrics, self.version = self._scorer.metrics, self._scorer.version
 
     def score(self, pair: Pair) -> Iterator[PairScore]:
         """The candidate, and the incumbent's re-run, against what was served."""
-        failure = pair.served.failure
-        if failure is None or failure.kind == "aborted":
-            yield from self._scorer.score(pair)
-            return
-        why = Unscored(_INCUMBENT_FAILED, informative=False)
-        yield PairScore(
-            metric="writes",
-            query_id=pair.id,
-            incumbent=why,
-            candidate=why,
-            scorer_version=self.version,
-            noise=pair.rerun and why,
-        )
+        return self._scorer.score(pair)
 
     def compared(self, pair: Pair) -> WriteComparison:
         """What the candidate wrote beside what was served; where that failed, only with which tools."""

@@ -19,7 +19,7 @@ from shadoweval.records import NO_GUARD, Coverage, GateResult, MetricSummary, Sl
 from shadoweval.verdict.broken import needed_to_break
 from shadoweval.verdict.caps import cap_notices
 from shadoweval.verdict.claims import Claim
-from shadoweval.verdict.conduct import ended_notices
+from shadoweval.verdict.conduct import ended_notices, undeclared_notice
 from shadoweval.verdict.consistency import consistent
 from shadoweval.verdict.decide import Decided, decide
 from shadoweval.verdict.explain import with_outlook
@@ -100,6 +100,7 @@ def _of_trial(trial: Trial, rules: Rules, harms: Harms) -> tuple[str, ...]:
         *harms.notices,
         *trial.outages.notices(trial.pairs),
         *ended_notices(trial, rules),
+        *undeclared_notice(trial),
         *cap_notices(trial.claims),
         *population_notice(trial.claims, rules, days=(trial.last_asked - trial.first_asked) / DAY),
         *trial.representative.notices(),

@@ -18,7 +18,7 @@ from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.writes import doubtful_writes
 
-__all__ = ["ENDED", "Problem", "conduct_problems", "ended_notices", "ended_share"]
+__all__ = ["ENDED", "Problem", "conduct_problems", "ended_notices", "ended_share", "undeclared_notice"]
 
 ENDED: Final = "ended by the shadow: "
 """How the reason of a score begins that is missing since the shadow ended the run (`Observation.unscored`)."""
@@ -113,6 +113,32 @@ def ended_notices(trial: Trial, rules: Rules) -> tuple[str, ...]:
     if trial.facts.reruns_ended and not (_reruns_share(trial) > 1 - rules.min_coverage and _needs_reruns(trial)):
         notices.append(_reruns_sentence(trial))
     return tuple(notices)
+
+
+def undeclared_notice(trial: Trial) -> tuple[str, ...]:
+    """Results of tools that read like failures, and that nobody has declared to be or not to be any."""
+    counted = trial.facts.undeclared
+    if not counted:
+        return ()
+    tools: dict[str, Counter[str]] = {}
+    why: dict[str, str] = {}
+    for cause, n in counted.most_common():
+        tool, _, rest = cause.partition(MEND)
+        arm, _, reason = rest.partition(MEND)
+        tools.setdefault(tool, Counter())[arm] += n
+        why.setdefault(tool, reason)
+    listed = [
+        f"{tool} (incumbent {arms['incumbent']}, candidate {arms['candidate']}: {why[tool]})"
+        for tool, arms in list(tools.items())[:_SHOWN]
+    ]
+    more = f" and {len(tools) - _SHOWN} more tools" if len(tools) > _SHOWN else ""
+    first = next(iter(tools))
+    return (
+        (
+            f"UNDECLARED: {counted.total()} results of tools read like failures and count as successes: "
+            f"{', '.join(listed)}{more}. Say what a failure is, Stubs(failed={{{first!r}: ...}}), or that it is none."
+        ),
+    )
 
 
 def _ended_sentence(trial: Trial) -> str:

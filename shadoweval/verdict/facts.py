@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shadoweval.capture.failed_results import lookalike
 from shadoweval.records import Answered, Arm, Observation, Pair, WriteComparison
 from shadoweval.records.labelled import labelled_names
 from shadoweval.verdict.attributes import attributes_of
@@ -25,7 +26,7 @@ MEND: Final = "\0"
 UNFAITHFUL: Final[frozenset[Answered]] = frozenset({"simulated", "refused", "altered"})
 """How calls are answered that say little about production."""
 _COUNTS: Final = ("live_writes", "incumbent_failed", "candidate_failed", "aborted", "reruns")
-_COUNTERS: Final = ("fidelity", "unfaithful", "ended", "reruns_ended", "unjudged", "entries")
+_COUNTERS: Final = ("fidelity", "unfaithful", "ended", "reruns_ended", "unjudged", "entries", "undeclared")
 _MOST_CAUSES: Final = 100
 """Causes that are counted by name; a path or a port that is another each time must not fill the memory."""
 _SEVERAL: Final = 2
@@ -83,6 +84,8 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tool calls of the candidate that were made up or refused, as `send_mail refused`."""
     unjudged: tuple[str, ...] = ()
     """Where the shadows could write with nobody judging what."""
+    undeclared: tuple[str, ...] = ()
+    """Tools whose results read like failures and count as successes, each with its arm and why behind `MEND`."""
     writes: WriteComparison | None = None
     """What the candidate wrote beside what was served; None: not compared."""
 
@@ -127,6 +130,7 @@ def facts_of(pair: Pair) -> PairFacts:
         rerun_ended=() if pair.rerun is None else _ended(pair.rerun),
         unfaithful=_unfaithful(pair.candidate),
         unjudged=tuple({*pair.candidate.unjudged, *(pair.rerun.unjudged if pair.rerun else ())}),
+        undeclared=(*_undeclared(served, "incumbent"), *_undeclared(pair.candidate, "candidate")),
     )
 
 
@@ -139,6 +143,11 @@ def _ended(run: Observation) -> tuple[str, ...]:
 def _unfaithful(run: Observation) -> dict[str, int]:
     unfaithful = [call for call in run.tool_calls if call.answered in UNFAITHFUL]
     return dict(Counter(f"{call.name} {call.answered}" for call in unfaithful)) if unfaithful else {}
+
+
+def _undeclared(run: Observation, arm: str) -> tuple[str, ...]:
+    alike = ((call.name, lookalike(call)) for call in run.tool_calls)
+    return tuple(f"{tool}{MEND}{arm}{MEND}{why}" for tool, why in alike if why)
 
 
 def _ids(pair: Pair) -> dict[str, tuple[str, ...]]:
@@ -157,6 +166,7 @@ class Facts:
     ended: Counter[str] = field(default_factory=Counter[str])
     reruns_ended: Counter[str] = field(default_factory=Counter[str])
     unjudged: Counter[str] = field(default_factory=Counter[str])
+    undeclared: Counter[str] = field(default_factory=Counter[str])
     entries: Counter[str] = field(default_factory=Counter[str])
     """What was called, and how often."""
     reruns: int = 0
@@ -184,6 +194,7 @@ class Facts:
             (self.ended, facts.ended),
             (self.reruns_ended, facts.rerun_ended),
             (self.unjudged, facts.unjudged),
+            (self.undeclared, facts.undeclared),
             (self.entries, (facts.entry,) if facts.entry else ()),
         ):
             if names:

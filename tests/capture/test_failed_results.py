@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from shadoweval import Experiment, Traffic, tool
-from shadoweval.capture.failed_results import failure_in, judged
+from shadoweval.capture.failed_results import failure_in, judged, lookalike
 from shadoweval.records import ToolCall
 from shadoweval.testing import MemoryTransport
 
@@ -53,6 +53,25 @@ FAILED = [
     CallToolResult([], isError=True),
     ToolMessage("no such order", status="error"),
     ValueError("x"),
+    {"status": "503 Service Unavailable"},
+    {"http_status": 404},
+    {"data": None, "errors": [{"message": "no such field"}]},
+    {"content": [{"type": "text", "text": "Error: no such order"}]},
+    {"content": [{"type": "text", "text": '{"error": "no such order"}'}], "isError": False},
+    {"content": [], "structuredContent": {"ok": False}},
+    [{"type": "text", "text": "Error: no such order"}],
+    "❌ Error: no such order",
+    "[ERROR] no such order",
+    "ERROR while fetching K-1",
+    "An error occurred: no such order",
+    "KeyError: 'K-1'",
+    "requests.exceptions.HTTPError: 404",
+    "HTTP 503",
+    "HTTP/1.1 404 Not Found",
+    "500 Internal Server Error",
+    "404: Not Found",
+    "Exception: no such order",
+    "Internal error: try later",
 ]
 FINE = [
     None,
@@ -77,6 +96,44 @@ FINE = [
     CallToolResult([]),
     ToolMessage("x"),
     Order(cents=990),
+    {"error": "none"},
+    {"status": 2_000},
+    {"status": "404th in the queue"},
+    {"content": [{"type": "text", "text": "404 orders"}]},
+    {"content": "a page", "title": "errors"},
+    "404 orders",
+    "Errors are values",
+    "The error: what it means",
+    "Error handling in Python",
+    "HTTP is a protocol",
+    "Exceptional: five stars",
+]
+LIKE = [
+    "not found",
+    "Failed to look it up",
+    "Sorry, I could not do that",
+    "Order not found",
+    "permission denied",
+    "Unable to reach the shop",
+    "request timed out",
+    {"status": "failed"},
+    {"errors": ["a", "b"]},
+    {"error_message": "no such order"},
+    {"code": 404},
+    {"result": {"error": "no such order"}},
+    '{"state": "rejected"}',
+    {"content": [{"type": "text", "text": "not found"}]},
+]
+UNLIKE = [
+    "",
+    "K-1 costs 5",
+    {"status": "shipped"},
+    {"errors": []},
+    {"code": 200},
+    [],
+    None,
+    404,
+    {"result": {"total": 1}},
 ]
 
 
@@ -90,6 +147,22 @@ def test_common_forms_of_failure_are_known(result):
 def test_other_results_are_results(result):
     """Nothing is guessed from words."""
     assert failure_in(result) == ""
+
+
+@pytest.mark.parametrize("result", LIKE, ids=repr)
+def test_what_looks_like_a_failure_is_none_and_is_noticed(result):
+    """Nobody can tell it from an answer, but for whoever made the tool."""
+    call = judged(ToolCall(name="look", result=result), {})
+
+    assert call.succeeded
+    assert lookalike(call)
+    assert not lookalike(judged(call, {"look": lambda _: False}))
+
+
+@pytest.mark.parametrize("result", UNLIKE, ids=repr)
+def test_ordinary_results_look_like_none(result):
+    """They are no news."""
+    assert not lookalike(judged(ToolCall(name="look", result=result), {}))
 
 
 def test_what_the_experiment_says_wins():

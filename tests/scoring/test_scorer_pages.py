@@ -17,9 +17,7 @@ LONGEST = 25
 
 # Scorers that have no page yet.
 WITHOUT_PAGE = {
-    "answer_quality", "exact_match",
-    "ragas_metric", "rouge_l", "semantic_similarity", "token_f1", "tool_calls_f1",
-    "tool_success", "writes", "writes_f1",
+    "answer_quality", "exact_match", "ragas_metric", "rouge_l", "semantic_similarity", "token_f1",
 }  # fmt: skip
 
 

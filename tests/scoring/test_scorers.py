@@ -7,6 +7,8 @@ from shadoweval.records import Failure, Labels, Scored, Step, ToolCall, Unscored
 from shadoweval.scoring import (
     PairScorer,
     answer_quality,
+    argument_validity,
+    arguments,
     average_precision,
     bpref,
     cache_hits,
@@ -35,6 +37,7 @@ from shadoweval.scoring import (
     tokens,
     tool_calls_f1,
     tool_success,
+    trajectory,
     writes_f1,
 )
 from shadoweval.testing import make_pair
@@ -45,7 +48,8 @@ ALL = [
     average_precision(10), bpref(), judged(5), mean_average_precision(), r_precision(), recall_at_level(5),
     context_precision(5), redundancy(5), near_duplicates(5), index_recall(), cache_hits(),
     exact_match(), token_f1(), rouge_l(), semantic_similarity(lambda a, b: 0.5), answer_quality(),
-    tool_success(), tool_calls_f1(), writes_f1(), latency(), first_chunk(), tokens(), cost(), errors(),
+    tool_success(), tool_calls_f1(), writes_f1(), trajectory(), trajectory(against="reference"), arguments(),
+    arguments(against="reference"), argument_validity(), latency(), first_chunk(), tokens(), cost(), errors(),
 ]  # fmt: skip
 
 

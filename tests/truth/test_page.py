@@ -520,6 +520,11 @@ def writes_differ(world):
 
 
 @says
+def undeclared(world):
+    stream(world, candidate={**YES, "calls": [ToolCall(name="find", effect="read", result="not found")]})
+
+
+@says
 def ended_by_shadow(world):
     stream(world, candidate=lambda n: ENDED if n % 3 == 0 else YES)
 

@@ -110,7 +110,10 @@ _METHODS: Final = {"invoke": _invoked, "ainvoke": _ainvoked, "stream": _streamed
 
 
 def interrupted(asked: Any) -> Any:
-    """As the incumbent's tool was, which waited for the answer of a person."""
-    from langgraph.types import interrupt  # noqa: PLC0415 - not everybody who has chains has graphs
+    """As the incumbent's tool was, which waited for the answer of a person, or handed over by a command."""
+    from langgraph.errors import ParentCommand  # noqa: PLC0415 - not everybody who has chains has graphs
+    from langgraph.types import Command, interrupt  # noqa: PLC0415 - as above
 
+    if isinstance(asked, Command):
+        raise ParentCommand(asked)
     return interrupt(asked)

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 from langchain_core.runnables import Runnable
 
+from shadoweval.capture.misfits import NOT_READ
+
 __all__ = ["Kind", "Nodes", "OpenRun", "node_name", "open_run", "origin_of_error", "run_name", "timed", "used_tokens"]
 
 Kind = Literal["model", "retrieval", "tool", "other"]
@@ -78,6 +80,14 @@ def requested_calls(response: Any) -> Iterator[tuple[tuple[Any, str], Mapping[st
         for answer in generations:
             for call in getattr(getattr(answer, "message", None), "tool_calls", None) or ():
                 yield (call.get("id"), call["name"]), call
+
+
+def unreadable_calls(response: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Tool calls of an LLMResult's messages that nobody can read: the tool's name, what was written, and the error."""
+    for generations in response.generations:
+        for answer in generations:
+            for call in getattr(getattr(answer, "message", None), "invalid_tool_calls", None) or ():
+                yield str(call.get("name") or ""), {"arguments": call.get("args")}, f"{NOT_READ}: {call.get('error')}"
 
 
 def failed_answers(messages: Any, asked: Collection[tuple[Any, str]]) -> Iterator[tuple[tuple[Any, str], str]]:

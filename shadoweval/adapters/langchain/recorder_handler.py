@@ -26,6 +26,7 @@ from shadoweval.adapters.langchain.recorder_events import (
     requested_calls,
     run_name,
     timed,
+    unreadable_calls,
     used_tokens,
 )
 from shadoweval.capture.copying import argument_data
@@ -183,6 +184,8 @@ class RecordingHandler(BaseCallbackHandler):
         try:
             tokens = used_tokens(response)
             self.asked.update((key, call) for key, call in requested_calls(response) if key not in self.begun)
+            for name, written, why in unreadable_calls(response):
+                self.recorder.add_call(name, written, None, started=perf_counter(), duration=0.0, error=why)
         except Exception as fault:  # noqa: BLE001 - a result of an unknown shape; the mirror counts it
             self.recorder.fault = fault
         self._end(run_id, tokens=tokens)
@@ -270,12 +273,10 @@ class RecordingHandler(BaseCallbackHandler):
         ended = perf_counter()
         if parent in self.nodes.ends:
             self.nodes.ends[parent] = ended
-        # A @tool function inside the LangChain tool, and whoever answers for an interceptor, record it themselves.
-        if (
-            installed.interceptor is not None
-            or is_delegate(result)
-            or self._recorded_itself(name, arguments, log_length)
-        ):
+        # A @tool function inside the LangChain tool, and whoever answers for an interceptor, record it themselves; but
+        # nobody is asked to answer what the tool itself refuses.
+        answered = installed.interceptor is not None and error is None
+        if answered or is_delegate(result) or self._recorded_itself(name, arguments, log_length):
             return
         try:
             self.recorder.add_call(

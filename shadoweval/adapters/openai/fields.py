@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
+from shadoweval.capture.misfits import NOT_READ
+
 __all__ = [
     "USAGE",
     "arguments_of",
@@ -21,6 +23,7 @@ __all__ = [
     "text_of",
     "tokens_of",
     "tool_call_body",
+    "unreadable",
 ]
 
 _TEXT_PARTS: Final = frozenset({None, "text", "output_text"})
@@ -93,6 +96,17 @@ def arguments_of(text: Any) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         read = text
     return cast("dict[str, Any]", read) if isinstance(read, dict) else {"arguments": read}
+
+
+def unreadable(text: Any) -> str:
+    """Why arguments can't be read, as the error of their call; empty: they are a JSON object, or none were written."""
+    if not text or isinstance(text, Mapping):
+        return ""
+    try:
+        read: Any = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"{NOT_READ}: {error}"
+    return "" if isinstance(read, dict) else f"{NOT_READ}: they are no JSON object"
 
 
 def tool_call_body(call: Any) -> tuple[Any, Any]:

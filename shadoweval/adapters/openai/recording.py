@@ -87,7 +87,7 @@ class ModelCall:
 
     def __init__(self, recorder: Recorder, path: str, body: Mapping[str, Any]) -> None:
         self.recorder, self.path = recorder, path
-        self.model = str(body.get("model") or "")
+        self.model, self._body = str(body.get("model") or ""), body
         self.reply: Reply | None = None
         self.first_chunk: float | None = None
         self._streamed: StreamedReply | None = None
@@ -125,7 +125,7 @@ class ModelCall:
         recorder, duration = self.recorder, perf_counter() - self._began
         error = error or reply.error
         if reply.tool_calls and error is None:
-            expect_results(recorder, reply.tool_calls)
+            expect_results(recorder, reply.tool_calls, self._body)
         record_hosted(recorder, reply.hosted)
         times = (self._began - recorder.began, duration)
         usage = (reply.input_tokens, reply.output_tokens, None)

@@ -20,6 +20,7 @@ from shadoweval.adapters.openai.fields import (
     text_of,
     tokens_of,
     tool_call_body,
+    unreadable,
 )
 from shadoweval.adapters.openai.streamed import ChatChunks, ResponseEvents
 from shadoweval.errors import ShadowEvalError
@@ -57,6 +58,10 @@ class RequestedCall(msgspec.Struct, frozen=True):
     id: str
     name: str
     arguments: dict[str, Any]
+    problem: str = ""
+    """Why no tool can take it, as the error that it is recorded with; empty: nothing is known to be wrong with it."""
+    function: bool = True
+    """Whether it is of one of the functions that the request offers by name."""
 
 
 class HostedCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +121,9 @@ def read_reply(response: Any) -> Reply:
 
 def _requested(call_id: Any, call: Any) -> RequestedCall:
     name, arguments = tool_call_body(call)
-    return RequestedCall(str(call_id or ""), str(name or ""), arguments_of(arguments))
+    function = part(call, "custom") is None
+    problem = unreadable(arguments) if function else ""
+    return RequestedCall(str(call_id or ""), str(name or ""), arguments_of(arguments), problem, function)
 
 
 def _executed(call: Any) -> HostedCall:
@@ -170,9 +177,11 @@ def _asked(item: Any) -> RequestedCall:
     kind = str(part(item, "type")).removesuffix(_CALL)
     name = str(part(item, "name") or kind)
     if kind == "custom_tool":
-        return RequestedCall(str(part(item, "call_id")), name, {"input": part(item, "input")})
+        return RequestedCall(str(part(item, "call_id")), name, {"input": part(item, "input")}, function=False)
     what = next((each for key in _ACTIONS if (each := part(item, key)) is not None), None)
-    return RequestedCall(str(part(item, "call_id")), name, arguments_of(_plain(what)))
+    function = kind == "function"
+    problem = unreadable(what) if function else ""
+    return RequestedCall(str(part(item, "call_id")), name, arguments_of(_plain(what)), problem, function)
 
 
 _ACTIONS: Final = ("arguments", "action", "actions", "operation")

@@ -7,13 +7,19 @@ from collections.abc import Iterable, Mapping
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from shadoweval.adapters.openai.fields import items, part
 from shadoweval.adapters.openai.replies import HostedCall, RequestedCall, results_in
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.interception import installed
+from shadoweval.capture.misfits import UNFIT, UNKNOWN_TOOL, unfit
 from shadoweval.capture.recorder import Recorder
 
 __all__ = ["expect_results", "record_hosted", "record_results"]
 
+_MORE: Final = frozenset({"namespace", "tool_search"})
+"""Tools by which a model has functions that the request does not name."""
 _lock: Final = threading.Lock()
 """Of every recorder's `requested`: models answer in several threads of a run."""
 
@@ -27,12 +33,39 @@ class _PendingCall(NamedTuple):
     since: float
 
 
-def expect_results(recorder: Recorder, calls: Iterable[RequestedCall]) -> None:
-    """The model has asked for these calls."""
+def expect_results(recorder: Recorder, calls: Iterable[RequestedCall], body: Mapping[str, Any]) -> None:
+    """The model has asked for these calls, when the request's `body` offered it tools.
+
+    Those that no tool can take, since there is none or nobody can read them, are recorded as failed at once.
+    """
     now, length = perf_counter(), len(recorder.log)
+    offered = _offered(body)
+    calls = [_checked(call, offered) for call in calls]
+    lost = [call for call in calls if call.problem and not call.problem.startswith(UNFIT)]
+    for call in lost:
+        recorder.add_call(call.name, call.arguments, None, started=now, duration=0.0, error=call.problem)
+    calls = [call for call in calls if call not in lost]
     with _lock:
         pending: list[_PendingCall] = getattr(recorder, "requested", None) or []
         recorder.requested = [*pending, *(_PendingCall(call, length, now) for call in calls)]
+
+
+def _offered(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Name of each function that the model may call -> schema of its parameters; empty: it is not known which."""
+    tools = [*items(body.get("tools")), *items(body.get("functions"))]
+    if any(part(tool, "type") in _MORE for tool in tools):
+        return {}
+    functions = [part(tool, "function") or tool for tool in tools]
+    return {str(name): part(tool, "parameters") for tool in functions if (name := part(tool, "name"))}
+
+
+def _checked(call: RequestedCall, offered: Mapping[str, Any]) -> RequestedCall:
+    """The call with what is wrong with it, as far as the tools that were offered say it."""
+    if call.problem or not offered or not call.function:
+        return call
+    unknown = f"{UNKNOWN_TOOL}{call.name!r} was not offered to the model"
+    problem = unfit(call.arguments, offered[call.name]) if call.name in offered else unknown
+    return msgspec.structs.replace(call, problem=problem)
 
 
 def record_results(recorder: Recorder, body: Mapping[str, Any]) -> None:
@@ -44,7 +77,14 @@ def record_results(recorder: Recorder, body: Mapping[str, Any]) -> None:
         back = _taken(recorder, results) if results else []
     for entry, result in _unrecorded(recorder, back) if back else ():
         duration = perf_counter() - entry.since
-        recorder.add_call(entry.call.name, entry.call.arguments, result, started=entry.since, duration=duration)
+        recorder.add_call(
+            entry.call.name,
+            entry.call.arguments,
+            result,
+            started=entry.since,
+            duration=duration,
+            error=entry.call.problem or None,
+        )
 
 
 def _taken(recorder: Recorder, results: Mapping[str, list[Any]]) -> list[tuple[_PendingCall, Any]]:

@@ -32,6 +32,7 @@ from shadoweval.records import Effect
 if TYPE_CHECKING:
     from shadoweval.candidate.tools.replay import Record
     from shadoweval.capture.failed_results import Judge
+    from shadoweval.capture.failure_rules import Saying
 
 __all__ = ["Function", "Live", "Policy", "Refuse", "Stubs", "effect_of"]
 
@@ -111,6 +112,13 @@ class Refuse(msgspec.Struct, frozen=True):
         return StubAnswer(answered="refused", error=f"{request.name!r} is refused in a shadow")
 
 
+def _checked_judges(failed: Mapping[str, Saying]) -> dict[str, Judge]:
+    from shadoweval.capture.failure_rules import checked_judge  # noqa: PLC0415 - for the few that declare failures
+
+    said = checked_mapping("Stubs.failed", failed)
+    return {tool: checked_judge(f"Stubs.failed[{tool!r}]", each) for tool, each in said.items()}
+
+
 def _checked_policy(what: str, policy: Policy) -> Policy:
     uncalled = isinstance(policy, type) and hasattr(policy, "answer")
     if uncalled or not (callable(policy) or hasattr(policy, "answer")):
@@ -137,9 +145,9 @@ class Stubs:
         schemas: Tool -> JSON schema of its output, from which a result is simulated where no recorded one is.
         functions: Tool -> `"module:qualname"` of a plain function that is to be answered as a tool, though it is not
             declared one: those of an OpenAI function-calling loop, for instance. `effects` says what it does.
-        failed: Tool -> a function that says of a result whether the call failed although it raised nothing (a truth, or
-            a text that says why); wins over `@tool(failed=...)` and the rule of common forms. It gets plain data of
-            what was served.
+        failed: Tool -> when a call failed although it raised nothing, said as in `@tool(failed=...)`: a function of the
+            result, a path into it, values at paths, or a pattern of its text. It wins over what the tool declares and
+            over the rule of common forms. A function gets plain data of what was served.
         simulate: Whether writes that nothing else answers get a simulated result; else they are refused.
         compare: Tool -> names of the arguments by which two of its calls are the same, in the record and where writes
             are compared: `{"send_mail": ["to"]}` where the body may be worded otherwise. Of other tools all count.
@@ -157,7 +165,7 @@ class Stubs:
         worlds: Sequence[World] = (),
         schemas: Mapping[str, Mapping[str, Any]] | None = None,
         functions: Mapping[str, str] | None = None,
-        failed: Mapping[str, Judge] | None = None,
+        failed: Mapping[str, Saying] | None = None,
         simulate: bool = True,
         compare: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
@@ -189,9 +197,7 @@ class Stubs:
         self.functions: dict[str, str] = checked_mapping("Stubs.functions", functions or {})
         for tool, target in self.functions.items():
             checked_target(target, what=f"Stubs.functions[{tool!r}]")
-        self.failed: dict[str, Judge] = checked_mapping("Stubs.failed", failed or {})
-        for tool, judge in self.failed.items():
-            checked_function(f"Stubs.failed[{tool!r}]", judge)
+        self.failed = _checked_judges(failed) if failed else {}
         self.simulate = checked_truth("Stubs.simulate", simulate)
         self.compare = {
             tool: checked_strings(f"Stubs.compare[{tool!r}]", names)
