@@ -12,7 +12,7 @@ from shadoweval.capture.failed_results import Judge, failure_in, read, shown
 from shadoweval.checks import checked_function
 from shadoweval.errors import ArgumentError
 
-__all__ = ["FailureRule", "Saying", "checked_judge", "named"]
+__all__ = ["Saying", "checked_judge", "named"]
 
 Saying: TypeAlias = "Judge | str | re.Pattern[str] | Mapping[str, Any]"
 """How a user says what a failure is, as `checked_judge` reads it."""

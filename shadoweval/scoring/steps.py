@@ -13,7 +13,7 @@ from shadoweval.records import Observation, Pair, Score, Scored, ToolCall, Unsco
 from shadoweval.scoring.against import agent_calls
 from shadoweval.scoring.pair_scorer import PairScorer
 
-__all__ = ["after_failure", "loops_of", "recovered", "retries_of", "steps"]
+__all__ = ["steps"]
 
 _COUNTS: Mapping[str, Any] = {"low": 0.0, "high": None, "higher_is_better": False, "failure_scores": None}
 
