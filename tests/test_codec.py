@@ -72,6 +72,36 @@ def envelope(**changes):
     return Envelope(**{"experiment": "e", "query": query, "served": served, **changes})
 
 
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Slotted:
+    name: str
+    count: int = 3
+
+
+class Lazy:
+    """Its copies have set what it sets when it is first asked for."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __getstate__(self):
+        return self.__dict__.copy()
+
+    def __setstate__(self, state):
+        self.__dict__.update({"cache": {}, **state})
+
+
+class Raised(Exception):
+    def __init__(self, name, *, code):
+        super().__init__(f"no {name}")
+        self.code = code
+
+
+class RaisedBySystem(OSError):
+    def __init__(self, name):
+        super().__init__(2, "nothing there", name)
+
+
 class TestFreeze:
     @given(values)
     def test_round_trip(self, value):
@@ -182,6 +212,44 @@ class TestFreeze:
             thaw(frozen)
 
         assert caught.value.frame == frozen
+
+    @pytest.mark.parametrize("value", [Colour.RED, Point(1, 2), Packed(1), Slotted(name="a"), dict, {1}], ids=repr)
+    def test_what_lies_at_two_places_is_one(self, value):
+        """Members of an enum too, which are made by their value."""
+        first, (second,) = thaw(freeze([value, [value]]))
+
+        assert first is second
+        assert first == value
+
+    def test_a_copy_may_have_set_what_was_not_set(self):
+        """As copies that `pickle` makes, and those of SQLAlchemy's rows."""
+        assert vars(thaw(freeze(Lazy("a")))) == {"cache": {}, "name": "a"}
+
+    def test_rows_of_a_table_are_copied(self):
+        """Of SQLModel, alone and twice."""
+        sqlmodel = pytest.importorskip("sqlmodel")
+        row = sqlmodel.main.SQLModelMetaclass(
+            "StoredRow",
+            (sqlmodel.SQLModel,),
+            {
+                "__module__": __name__,
+                "__annotations__": {"id": int | None, "name": str},
+                "id": sqlmodel.Field(default=None, primary_key=True),
+            },
+            table=True,
+        )
+        globals()["StoredRow"] = row
+
+        first, second = thaw(freeze([row(id=1, name="a"), row(name="b")]))
+
+        assert (first.id, first.name, second.id, second.name) == (1, "a", None, "b")
+
+    def test_an_exception_is_copied_without_its_constructor(self):
+        """Which may want other arguments than `args` holds."""
+        raised, by_system = thaw(freeze(Raised("a", code=4))), thaw(freeze(RaisedBySystem("f")))
+
+        assert (str(raised), raised.code, raised.args) == ("no a", 4, ("no a",))
+        assert (by_system.errno, by_system.strerror, by_system.filename) == (2, "nothing there", "f")
 
 
 class TestEnvelope:

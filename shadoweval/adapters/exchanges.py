@@ -20,6 +20,7 @@ import msgspec
 from shadoweval.adapters.http import UNQUOTED
 from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import outcome_of
+from shadoweval.capture.raised import CREDENTIALS
 from shadoweval.capture.responses import ResponseRecord, StatusError, request_body
 from shadoweval.capture.wire.inputs import freeze_call
 from shadoweval.checks import (
@@ -47,9 +48,6 @@ Request = Mapping[str, Any]
 HEADERS: Final = ("content-type", "accept", "accept-language")
 _OF_BODY: Final = frozenset({"content-type", "content-encoding"})
 """Without them nobody could read the body."""
-_NEVER: Final = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-auth-token"}
-)
 _PARAMETER: Final = re.compile(r"\{(\w+)(:path)?\}")
 _FAILED: Final = 500
 _LONGEST_TRACEPARENT: Final = 256
@@ -137,7 +135,7 @@ class Mount:
         )
         names = HEADERS if headers is None else checked_strings(f"{what}(headers)", headers)
         self.headers = frozenset(name.lower() for name in names)
-        secret = sorted(self.headers & _NEVER)
+        secret = sorted(self.headers & CREDENTIALS)
         if secret:
             raise ExperimentError(f"Header {secret[0]!r} carries credentials, so it is never copied. Take it out.")
 

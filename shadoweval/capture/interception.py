@@ -25,6 +25,7 @@ __all__ = [
     "interceptor",
     "interruption",
     "message_of",
+    "named_error",
     "off_the_clock",
     "set_interceptor",
     "thread_hands",
@@ -123,18 +124,20 @@ def answered_result(name: str, effect: Effect, answer: StubAnswer) -> Any:
 
     Raises:
         ToolRefusedError: it was refused.
-        Exception: the answer is a failure; the builtin exception it names, else ToolFailedError.
+        BaseException: the answer is a failure: the exception that is its result, else the builtin one that its text
+            names, else ToolFailedError.
     """
     if answer.answered == "refused":
         raise ToolRefusedError(name, effect)
     if answer.error is not None and answer.error.startswith(INTERRUPTED):
         return third_party.interrupt(answer.result)
     if answer.error is not None:
-        raise _named(name, answer.error)
+        raise answer.result if isinstance(answer.result, BaseException) else named_error(name, answer.error)
     return answer.result
 
 
-def _named(name: str, text: str) -> Exception:
+def named_error(name: str, text: str) -> Exception:
+    """The builtin exception that an `error_text` names, else ToolFailedError."""
     kind_name, _, message = text.partition(": ")
     kind = getattr(builtins, kind_name, None)
     if isinstance(kind, type) and issubclass(kind, Exception):

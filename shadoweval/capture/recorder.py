@@ -19,7 +19,8 @@ import msgspec
 
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.capture.documents import writable
-from shadoweval.capture.interception import error_text, hands, installed, interruption
+from shadoweval.capture.interception import error_text, hands, installed
+from shadoweval.capture.raised import raised
 from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
@@ -222,8 +223,8 @@ class Recorder:
         self, name: str, effect: Effect, arguments: bytes, started: float, error: BaseException
     ) -> None:
         """A tool call that raised just now."""
-        took, (asked,) = time.perf_counter() - started, interruption(error) or (None,)
-        self.add_call(name, arguments, asked, started=started, duration=took, error=error_text(error), effect=effect)
+        took, text = time.perf_counter() - started, error_text(error)
+        self.add_call(name, arguments, raised(error), started=started, duration=took, error=text, effect=effect)
 
     @property
     def steps(self) -> list[StepRow]:

@@ -17,7 +17,8 @@ from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool, unbound
 from shadoweval.capture.generators import gathered
-from shadoweval.capture.interception import answered_result, error_text, installed, interruption
+from shadoweval.capture.interception import answered_result, error_text, installed
+from shadoweval.capture.raised import raised
 from shadoweval.capture.recorder import current, inside
 from shadoweval.capture.wire.rows import shallow_arguments
 from shadoweval.capture.wrappers import observed
@@ -62,9 +63,9 @@ class _Call:
         failure = answer.error if answer is not None and answer.error is not None else None
         if failure is None and error is not None:
             failure = error_text(error)
-        asked, since = interruption(error), perf_counter()
-        if asked is not None:
-            (result,) = asked
+        since = perf_counter()
+        if error is not None:
+            result = raised(error)
         recorder.add_call(
             self.name,
             self.arguments,

@@ -49,7 +49,8 @@ def plain(value: Any, *, max_bytes: int = MAX_BYTES) -> Any:
     """`value` as what msgpack carries: a new structure without a reference to any mutable part of it.
 
     A type that says itself how it is rebuilt (`__reduce__`, `__setstate__`, a constructor that is called again) is
-    believed once it has been tried: the first of its values is rebuilt, and has to become the same bytes again.
+    believed once it has been tried: the first of its values is rebuilt, and has to become the same bytes again, or to
+    have nothing but more attributes.
 
     Raises:
         UncopyableError: some part can't be rebuilt elsewhere; `path` says which.
@@ -91,7 +92,8 @@ def quick_object(value: Any, carried: Callable[[Any], bool]) -> bytes:
 
 def _try(made: Any, untried: Iterable[type], max_bytes: int) -> None:
     """Rebuild a copy; types whose objects come back otherwise are no longer copied."""
-    from shadoweval.codec.thawing import thaw  # noqa: PLC0415 - seldom
+    from shadoweval.codec.completed import completes  # noqa: PLC0415 - seldom
+    from shadoweval.codec.thawing import thaw  # noqa: PLC0415
 
     frozen, again, why = encode(made), b"", ""
     try:
@@ -100,7 +102,8 @@ def _try(made: Any, untried: Iterable[type], max_bytes: int) -> None:
         again = plainer(value, "", 0)
         if plainer.repeated:
             again = _Plainer(2 * max_bytes, plainer)(value, "", 0)
-        why = "" if encode(again) == frozen else "what it is rebuilt as is not what it was"
+        again = encode(again)
+        why = "" if again == frozen or completes(frozen, again) else "what it is rebuilt as is not what it was"
     except Exception as error:  # noqa: BLE001 - the code of whatever class it is
         why = f"it can't be rebuilt: {said(error)}"
     for kinds in (_rebuilt, _not_rebuilt):

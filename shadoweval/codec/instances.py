@@ -14,7 +14,7 @@ import msgspec
 
 from shadoweval.errors import TooLargeError, UncopyableError
 
-__all__ = ["State", "checked_global", "global_name", "is_global", "reader_of", "reduced", "said"]
+__all__ = ["State", "checked_global", "global_name", "is_global", "made_error", "reader_of", "reduced", "said"]
 
 REDACTED: Final = "[REDACTED]"
 """Stands for what a `SecretStr` or its like holds."""
@@ -81,9 +81,13 @@ def _state_of_object(kind: Any) -> Callable[[Any], tuple[Any, ...]] | None:
         return lambda value: (value.__dict__,)
     if _is_model(kind):
         return _model_state
-    if dataclasses.is_dataclass(kind) and kind.__getstate__.__module__ == "dataclasses":  # frozen, with slots
+    if dataclasses.is_dataclass(kind) and _made_by_dataclasses(kind.__getstate__):  # frozen, with slots
         return _attributes(field.name for field in dataclasses.fields(kind))
     return None
+
+
+def _made_by_dataclasses(method: Any) -> bool:
+    return getattr(method, "__module__", "") == "dataclasses"  # what C has made has no module
 
 
 def _attributes(names: Iterable[str]) -> Callable[[Any], tuple[dict[str, Any]]]:
@@ -181,16 +185,44 @@ def reduced(value: Any, path: str, *, most: int) -> Reduced | str:
     try:
         size = value.nbytes if hasattr(kind, "nbytes") else 0
         fits = type(size) is not int or size <= most  # else it would be written out in vain
+        reduce = reduce or (_reduced_error if _is_plain_error(kind) else None)
         parts: Any = (value.__reduce_ex__(4) if reduce is None else reduce(value)) if fits else None
     except Exception as error:  # noqa: BLE001 - the value's own code
         raise UncopyableError(path, f"a {kind.__module__}.{kind.__qualname__} can't be copied: {said(error)}") from None
     if not fits:
         raise TooLargeError(path, cap=most)
     if isinstance(parts, str):
-        return f"{kind.__module__}:{parts}"
+        return f"{getattr(value, '__module__', None) or kind.__module__}:{parts}"
     if not isinstance(parts, tuple) or not 2 <= len(parts) <= _PARTS or not callable(parts[0]):  # pyright: ignore[reportUnknownArgumentType]
         raise UncopyableError(path, f"{kind.__module__}.{kind.__qualname__}.__reduce_ex__ gives no way to rebuild it")
     return Reduced((*parts, *(None,) * (_PARTS - len(parts))))
+
+
+def made_error(kind: Any, *args: Any) -> BaseException:
+    """An exception as its builtin base makes it: the constructor of its class may want other arguments than `args`."""
+    error: BaseException = kind.__new__(kind, *args)
+    _builtin_base(kind).__init__(error, *args)
+    return error
+
+
+def _builtin_base(kind: Any) -> Any:
+    return next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
+
+
+def _reduced_error(error: Any) -> Any:
+    _, args, *state = error.__reduce__()
+    return made_error, (type(error), *args), *state
+
+
+def _is_plain_error(kind: Any) -> bool:
+    """Whether it is an exception that leaves it to its builtin base how it is made and reduced."""
+    return (
+        issubclass(kind, BaseException)
+        and bool(kind.__flags__ & _HEAP_TYPE)
+        and kind.__reduce_ex__ is object.__reduce_ex__
+        and kind.__reduce__ is _builtin_base(kind).__reduce__
+        and isinstance(kind.__new__, types.BuiltinFunctionType)
+    )
 
 
 def said(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from shadoweval.codec.extensions import (
     read_text,
 )
 from shadoweval.codec.freezing import freeze
+from shadoweval.codec.instances import made_error
 from shadoweval.errors import CorruptFrameError
 from shadoweval.records.keys import CLASS
 
@@ -38,6 +39,7 @@ _AGAIN: Final = "(again)"
 """Stands for what contains itself, and for what is repeated more often than that."""
 _MAKERS: Final = frozenset({"copyreg:__newobj__", "copyreg:__newobj_ex__", "copyreg:_reconstructor"})
 """Their first argument is the class, their second what a kind of text, number or tuple holds."""
+_ERRORS_MAKER: Final = f"{made_error.__module__}:{made_error.__qualname__}"
 _KINDS_OF: Final = frozenset({"builtins.bytearray", "collections.Counter"})
 """What is read as what it is made of."""
 _PATHS: Final = tuple(
@@ -145,7 +147,7 @@ class _Reading:
     def _reduced(self, make: str, args: Any, later: bytes | None) -> Any:
         state, items, pairs, _ = (None,) * 4 if later is None else self.decode(later)
         subclass = make in _MAKERS
-        name, args = (args[0], args[1:]) if subclass else (_dotted(make), args)
+        name, args = (args[0], args[1:]) if subclass or make == _ERRORS_MAKER else (_dotted(make), args)
         if items is not None:
             return items
         if pairs is not None:

@@ -129,13 +129,12 @@ class _Thawing:
         kind: Any = _global_of(raw[0])
         if not isinstance(kind, type):
             raise CorruptFrameError(f"{raw[0]!r} is no class")
-        if issubclass(kind, enum.Enum):
-            return kind(self.built(raw[1]))
-        if issubclass(kind, msgspec.Struct):
-            made = kind(**self.built(raw[1]))
+        if issubclass(kind, enum.Enum | msgspec.Struct):
+            state = self.built(raw[1])
+            made: Any = kind(state) if issubclass(kind, enum.Enum) else kind(**state)
             self._number(number, made)
             return made
-        made: Any = object.__new__(kind)
+        made = object.__new__(kind)
         self._number(number, made)
         _set_attributes(made, [self.built(part) for part in raw[1:]])
         return made

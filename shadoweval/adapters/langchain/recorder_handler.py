@@ -32,8 +32,9 @@ from shadoweval.adapters.langchain.recorder_events import (
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.documents import hit_rows, recorded_rows
-from shadoweval.capture.interception import error_text, installed, interruption
+from shadoweval.capture.interception import error_text, installed
 from shadoweval.capture.prompts import note_prompts
+from shadoweval.capture.raised import raised
 from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
@@ -252,8 +253,7 @@ class RecordingHandler(BaseCallbackHandler):
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """It raised; or it waits for the answer of a person, and its result is what it asked."""
         self.recorded_error = error
-        (asked,) = interruption(error) or (None,)
-        self._tool_ended(run_id, asked, error_text(error))
+        self._tool_ended(run_id, raised(error), error_text(error))
 
     def _recorded_itself(self, name: str, arguments: bytes, log_length: int) -> bool:
         """Whether a `@tool` function of that name has ended since; each stands for one call, best for an equal one."""

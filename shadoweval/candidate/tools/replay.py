@@ -262,19 +262,22 @@ class Replay:
 
 
 def with_result(call: ToolCall) -> ToolCall | None:
-    """The call with what the tool returned, anew each time, since the candidate may change it; None: it can't be.
+    """The call with what the tool returned or raised, anew each time, since the candidate may change it.
+
+    None: it can't be had; of an exception its text says enough.
 
     Here a class is imported by the name that the record gives it: only the guarded child may do so.
     """
     result = call.result
     if result is None or isinstance(result, str | int | float | bytes):
         return call
+    textual = None if call.error is None else msgspec.structs.replace(call, result=None)
     if uncopyable(result) is not None:
-        return None
+        return textual
     try:
         return msgspec.structs.replace(call, result=codec.thaw(packed(result, codec.MAX_BYTES)))
     except Exception as error:  # noqa: BLE001 - the code of a class of the tool's, or its module is not there
         _log.warning(
             "a recorded result can't be rebuilt", extra={"tool": call.name, "error_type": type(error).__name__}
         )
-        return None
+        return textual
