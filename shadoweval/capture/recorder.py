@@ -20,7 +20,6 @@ import msgspec
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.capture.documents import writable
 from shadoweval.capture.interception import error_text, hands, installed
-from shadoweval.capture.raised import raised
 from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
@@ -223,6 +222,8 @@ class Recorder:
         self, name: str, effect: Effect, arguments: bytes, started: float, error: BaseException
     ) -> None:
         """A tool call that raised just now."""
+        from shadoweval.capture.raised import raised  # noqa: PLC0415 - with the first failure
+
         took, text = time.perf_counter() - started, error_text(error)
         self.add_call(name, arguments, raised(error), started=started, duration=took, error=text, effect=effect)
 

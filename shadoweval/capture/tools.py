@@ -18,7 +18,6 @@ from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool, unbound
 from shadoweval.capture.generators import gathered
 from shadoweval.capture.interception import answered_result, error_text, installed
-from shadoweval.capture.raised import raised
 from shadoweval.capture.recorder import current, inside
 from shadoweval.capture.wire.rows import shallow_arguments
 from shadoweval.capture.wrappers import observed
@@ -65,6 +64,8 @@ class _Call:
             failure = error_text(error)
         since = perf_counter()
         if error is not None:
+            from shadoweval.capture.raised import raised  # noqa: PLC0415 - with the first failure
+
             result = raised(error)
         recorder.add_call(
             self.name,
