@@ -18,8 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import msgspec
 
 from shadoweval.candidate.sandbox import Sandbox
 from shadoweval.capture.document_parts import HitId, checked_hit_id
@@ -147,6 +150,14 @@ class Experiment:
         return self._settings or read_settings()
 
     @cached_property
+    def definition(self) -> str:
+        """A digest of what is compared, and by what: the same on all hosts, however and wherever it runs there."""
+        gates = sorted(msgspec.json.encode(msgspec.structs.replace(gate, group=None)).decode() for gate in self.gates)
+        compared = [sorted(self.candidates.items()), self.incumbent, self.rerun]
+        facts = [self.name, *compared, gates, sorted(self.metrics), self.rule]
+        return sha256(msgspec.json.encode(facts)).hexdigest()[:12]
+
+    @cached_property
     def scorers(self) -> tuple[Scorer, ...]:
         """What is scored: the scorers that were named, and `scoring.writes()`."""
         from shadoweval.scoring.writes import with_writes  # noqa: PLC0415 - who mirrors scores nothing
@@ -237,6 +248,7 @@ class Experiment:
         if entry is not None:
             checked_target(entry, what="entry")
         self.redact = self.redact or redact
+        self._outlet.definition = self.definition
         from shadoweval.transport import prepare  # noqa: PLC0415 - who imports an experiment may mirror nothing
 
         prepare()

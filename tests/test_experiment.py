@@ -135,6 +135,23 @@ def test_a_mirrored_call_becomes_an_envelope(make):
     (frame,) = transport.frames
     envelope = decode_envelope(frame)
     assert (envelope.experiment, envelope.query.text, envelope.served.outcome.answer) == ("docs", "why?", "WHY?")
+    assert envelope.definition == make().definition
+
+
+def test_a_definition_is_what_is_compared_and_by_what(make):
+    """Not where it runs: each host may have limits, switches and settings of its own."""
+    options = {"scorers": [recall(5)], "gates": [no_worse("recall@5", by=0.1)]}
+    digest = make(**options).definition
+    elsewhere = {"settings": Settings(home="elsewhere"), "traffic": Traffic(transport=MemoryTransport())}
+    assert digest == make(**options, **elsewhere).definition
+    others = [
+        {"candidates": {"rerank": "app.rag:newest"}},
+        {"gates": [no_worse("recall@5", by=0.2)]},
+        {"scorers": [recall(5), latency()]},
+        {"rerun": 0.5},
+        {"incumbent": "app:old"},
+    ]
+    assert digest not in {make(**{**options, **each}).definition for each in others}
 
 
 @pytest.mark.parametrize("flags", [FixedFlags(False), FixedFlags(RuntimeError("flag service gone"))])

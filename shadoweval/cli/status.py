@@ -23,6 +23,7 @@ from shadoweval.transport.segments import trouble
 from shadoweval.worker.health import Health, ago, health_of
 from shadoweval.worker.monitor import read_processes
 from shadoweval.worker.opening import open_receiver, open_store
+from shadoweval.worker.rivals import rivals_of
 
 __all__ = ["Status", "status", "status_lines", "status_of"]
 
@@ -101,6 +102,8 @@ def status_of(
         settled = each.gap and health.state != "running"  # a worker counts a moment after it stores
         alarms += [each.alike, f"{arm}: {each.gap} calls are NOT ACCOUNTED FOR" if settled else ""]
     if store is not None:
+        start = window_of(store, name, "")
+        alarms += rivals_of(store, name, since=start and start.since)
         alarms += untold_sentences(store.outbox.untold(name), now)
     told = tuple(filter(None, dict.fromkeys(alarms)))
     never = not (counters.get("eligible") or health.waiting.frames or any(e.mirrored for e in coverage.values()))

@@ -23,7 +23,6 @@ from shadoweval.evaluation.guarded import guarded
 from shadoweval.evaluation.ledger import tried_sentence, with_attempt
 from shadoweval.evaluation.progress import Progress, purpose_of
 from shadoweval.evaluation.resuming import resumed
-from shadoweval.evaluation.rivals import held_for_rivals, rivals_of
 from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.evaluation.trend import as_trend
 from shadoweval.evaluation.windows import (
@@ -44,6 +43,7 @@ from shadoweval.verdict.rules import Rules
 from shadoweval.worker.opening import open_receiver, open_store
 from shadoweval.worker.parts import add_in_parts
 from shadoweval.worker.resting import read_slowed
+from shadoweval.worker.rivals import held_for_rivals, rivals_of
 
 __all__ = ["evaluate"]
 
@@ -214,7 +214,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
             *_style(experiment, progress),
         ),
     )
-    verdict = held_for_rivals(verdict, rivals_of(store, experiment.name))
+    verdict = held_for_rivals(verdict, rivals_of(store, experiment.name, since=since))
     verdict = as_trend(verdict) if scope.sliding else verdict
     assessment = msgspec.structs.replace(assessment, verdict=verdict)
     return _Result(

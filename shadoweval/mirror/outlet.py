@@ -72,6 +72,8 @@ class Outlet:
         self, experiment: str, transport: Transport | Callable[[], Transport], counters: Counters | None
     ) -> None:
         self._experiment = experiment
+        self.definition = ""
+        """Of the experiment, as a digest; empty: nobody gave one."""
         self._transport: Transport | None = None
         self._factory = cast("Callable[[], Transport] | None", transport)
         self._given = counters is not None

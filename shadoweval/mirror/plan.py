@@ -90,7 +90,8 @@ class Site:
         self.salted, self.first_out = f"{plan.salt}:".encode(), first_out(plan.sample)
         self.clock: Any = time if plan.clock is now else plan.clock
         self.names = () if plan.inputs is not None else tuple(names)  # what `inputs` gives has its own names, or none
-        self.raw = msgspec.Raw(encode((plan.experiment, entry, plan.salt, plan.versions, self.names)))
+        site = (plan.experiment, entry, plan.salt, plan.versions, self.names, plan.outlet.definition)
+        self.raw = msgspec.Raw(encode(site))
 
 
 def named_part(function: Callable[..., Any]) -> Any:

@@ -15,7 +15,18 @@ from shadoweval.checks import checked_fields, checked_instance, checked_keywords
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols.store import Attempt, Look, Store, WindowStart
 from shadoweval.protocols.tools import OpenWorld, Recorded, StubAnswer, StubPolicy, ToolRequest, World
-from shadoweval.protocols.transport import Alert, Batch, CounterSet, Ledger, Outbox, Receiver, Sign, Task, Transport
+from shadoweval.protocols.transport import (
+    Alert,
+    Batch,
+    CounterSet,
+    Definition,
+    Ledger,
+    Outbox,
+    Receiver,
+    Sign,
+    Task,
+    Transport,
+)
 from shadoweval.records import Answered, Effect, Pair, PairScore
 
 __all__ = [
@@ -25,6 +36,7 @@ __all__ = [
     "Batch",
     "BatchScorer",
     "CounterSet",
+    "Definition",
     "Effect",
     "FlagProvider",
     "Ledger",

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from shadoweval.protocols.transport import Outbox, Sign, Task
+from shadoweval.protocols.transport import Definition, Outbox, Sign, Task
 from shadoweval.records import (
     Annotation,
     Arm,
@@ -157,6 +157,10 @@ class Store(Protocol):
 
     def signs(self, experiment: str) -> Sequence[Sign]:
         """The last signs of workers that have neither signed off nor been found gone."""
+        ...
+
+    def definitions(self, experiment: str) -> Sequence[Definition]:
+        """Under which definitions its calls were mirrored in the last week, in the order of their first calls."""
         ...
 
     def sign_off(self, experiment: str, owner: str) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from shadoweval.records import Arm, Envelope, Verdict
 
-__all__ = ["Alert", "Batch", "CounterSet", "Ledger", "Outbox", "Receiver", "Sign", "Task", "Transport"]
+__all__ = ["Alert", "Batch", "CounterSet", "Definition", "Ledger", "Outbox", "Receiver", "Sign", "Task", "Transport"]
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,20 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: datetime
     age: timedelta
     """How long ago that was, by the store's clock."""
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the definitions of an experiment under which its calls were mirrored lately."""
+
+    definition: str
+    """`Experiment.definition`."""
+    entry: str
+    """What was asked last, `"module:attribute"`."""
+    process: str
+    """A random name of the process in which it was."""
+    first_at: datetime
+    last_at: datetime
+    """When the first and the last of its calls were asked."""
 
 
 class CounterSet(Protocol):

@@ -243,6 +243,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
     experiment: str
     query: Query
     served: Observation
+    definition: str = ""
+    """`Experiment.definition` of whoever mirrored it; empty: of an earlier version, or by no experiment."""
 
     @property
     def id(self) -> str:

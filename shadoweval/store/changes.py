@@ -6,12 +6,13 @@ alone (`engine.transaction`), how far it will read: so none can leave progress t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, and_, delete, select, true, tuple_
+from sqlalchemy import Connection, and_, delete, or_, select, true, tuple_
 from sqlmodel import col
 
 from shadoweval.records import INCUMBENT, Arm, Labels
@@ -21,7 +22,7 @@ from shadoweval.store.columns import stored_name
 from shadoweval.store.engine import hold
 from shadoweval.store.rows import in_chunks, upsert
 
-__all__ = ["Mark", "drop_progress", "merge_labels", "queries_changed", "query_order"]
+__all__ = ["Mark", "drop_unneeded_segments", "merge_labels", "queries_changed", "queries_gone", "query_order"]
 
 Mark: TypeAlias = tuple[datetime, str]
 """A position in query order: when a query was asked, and its id."""
@@ -85,7 +86,30 @@ def _labels_changed(connection: Connection, names: Collection[str]) -> None:
         connection.execute(delete(progress).where(seen.exists()))
 
 
-def drop_progress(connection: Connection) -> None:
-    """Take away what every look has left; it may hold texts of what was erased."""
-    connection.execute(delete(tables.Progress))
-    connection.execute(delete(tables.Segment))
+def queries_gone(connection: Connection, experiment: str, marks: Collection[Mark]) -> None:
+    """Queries were deleted: what looks have left goes where it may hold their texts, and stays where it can't.
+
+    It can't where the window began after all of them, or the look ended before them.
+    """
+    progress, (newest, _) = tables.Progress, max(marks)
+    holding = and_(
+        col(progress.experiment) == experiment,
+        or_(col(progress.since).is_(None), col(progress.since) <= newest),
+        query_order(progress) >= min(marks),
+    )
+    gone = _locked(connection, holding)
+    if gone:
+        connection.execute(delete(progress).where(tuple_(*_KEY).in_(gone)))
+    for arm in sorted({arm for _, arm, _ in gone}):
+        drop_unneeded_segments(connection, experiment, arm)
+
+
+def drop_unneeded_segments(connection: Connection, experiment: str, arm: Arm) -> None:
+    """Take away the segments on which no state rests any more."""
+    segment, progress = tables.Segment, tables.Progress
+    mine = (col(segment.experiment) == experiment, col(segment.arm) == arm)
+    states = select(col(progress.segments)).where(col(progress.experiment) == experiment, col(progress.arm) == arm)
+    needed = {name for names in connection.execute(states).scalars().all() for name in json.loads(names)}
+    there = set(connection.execute(select(col(segment.name)).where(*mine)).scalars().all())
+    for names in in_chunks(sorted(there - needed)):
+        connection.execute(delete(segment).where(*mine, col(segment.name).in_(names)))

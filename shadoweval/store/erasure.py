@@ -23,7 +23,7 @@ from shadoweval.clock import Clock
 from shadoweval.errors import CorruptFrameError
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
-from shadoweval.store.changes import drop_progress
+from shadoweval.store.changes import queries_gone
 from shadoweval.store.engine import empty_log, present, repeated, transaction
 from shadoweval.store.rows import in_chunks, insert_new, upsert
 
@@ -164,19 +164,20 @@ def _delete_envelopes(connection: Connection, ids: Sequence[str]) -> Counter[str
         How many there were, by experiment.
     """
     envelope, label = tables.Envelope, tables.Label
-    columns = (col(envelope.query_id), col(envelope.key), col(envelope.text_key), col(envelope.experiment))
+    columns = (envelope.query_id, envelope.key, envelope.text_key, envelope.experiment, envelope.asked_at)
     condition = col(envelope.query_id).in_(ids)
-    rows = connection.execute(select(*columns).where(condition)).all()
+    rows = connection.execute(select(*map(col, columns)).where(condition)).all()
     if not rows:
         return Counter()
     connection.execute(delete(envelope).where(condition))
-    drop_progress(connection)
-    names = {name for row in rows for name in (row.query_id, row.key, row.text_key) if name}
+    for experiment in sorted({row.experiment for row in rows}):
+        queries_gone(connection, experiment, [(r.asked_at, r.query_id) for r in rows if r.experiment == experiment])
+    labelled = {name for row in rows for name in (row.query_id, row.key, row.text_key) if name}
     still_asked = [
         select(col(column)).where(col(column) == col(label.name)).exists()
         for column in (envelope.key, envelope.text_key)
     ]
-    for chunk in in_chunks(names):
+    for chunk in in_chunks(labelled):
         connection.execute(delete(label).where(col(label.name).in_(chunk), *(~asked for asked in still_asked)))
     return Counter(row.experiment for row in rows)
 

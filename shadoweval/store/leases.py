@@ -1,4 +1,4 @@
-"""Who holds leases, and the signs of life that they give."""
+"""Who holds leases, the signs of life that they give, and under which definitions others mirror."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Engine, delete, select, tuple_, update
 from sqlmodel import col
 
 from shadoweval.clock import Clock
-from shadoweval.protocols import Sign
+from shadoweval.protocols import Definition, Sign
 from shadoweval.store import tables
+from shadoweval.store.definitions import read_definitions
 from shadoweval.store.engine import present, repeated, transaction
 from shadoweval.store.rows import in_chunks, upsert
 
@@ -68,6 +69,11 @@ class Leases:
             )
             for row in rows
         ]
+
+    def definitions(self, experiment: str) -> Sequence[Definition]:
+        """Under which definitions its calls were mirrored in the last week, in the order of their first calls."""
+        with transaction(self._engine) as connection:
+            return read_definitions(connection, experiment)
 
     @repeated
     def sign_off(self, experiment: str, owner: str) -> None:

@@ -18,7 +18,7 @@ from sqlmodel import col
 
 from shadoweval.records import Coverage, Pair, PairScore
 from shadoweval.store import tables
-from shadoweval.store.changes import Mark
+from shadoweval.store.changes import Mark, drop_unneeded_segments
 from shadoweval.store.engine import repeated, transaction
 from shadoweval.store.funnel import PAIRED, count_fates, count_live_writes, coverage_of
 from shadoweval.store.reading import Window, read_pairs, stored_scores, watermark
@@ -179,10 +179,7 @@ def _leave_segments(connection: Connection, window: Window, parts: Mapping[str, 
     key = {"experiment": window.experiment, "arm": window.candidate}
     for name in parts.keys() - there:
         insert_new(connection, segment, [{**key, "name": name, "record": parts[name]}])
-    listed = connection.execute(select(col(tables.Progress.segments)).where(*_of(window))).scalars().all()
-    needed = {name for names in listed for name in json.loads(names)}
-    for names in in_chunks(there - needed):
-        connection.execute(delete(segment).where(*mine, col(segment.name).in_(names)))
+    drop_unneeded_segments(connection, window.experiment, window.candidate)
 
 
 def _leave(connection: Connection, new: dict[str, Any]) -> None:

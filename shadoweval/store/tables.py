@@ -16,27 +16,9 @@ from sqlmodel import Field, SQLModel
 from shadoweval.store.columns import Count, LongCount, Name, Remark
 
 __all__ = [
-    "METADATA",
-    "Alert",
-    "Aside",
-    "Attempt",
-    "Audit",
-    "Counter",
-    "Envelope",
-    "Erased",
-    "Erasure",
-    "Evaluation",
-    "Home",
-    "Label",
-    "Observation",
-    "Owner",
-    "Progress",
-    "Rate",
-    "Score",
-    "Segment",
-    "Task",
-    "Window",
-]
+    "METADATA", "Alert", "Aside", "Attempt", "Audit", "Counter", "Definition", "Envelope", "Erased", "Erasure",
+    "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Score", "Segment", "Task", "Window",
+]  # fmt: skip
 
 METADATA = MetaData()
 _OF_QUERY = "shadow_envelope.query_id"
@@ -234,6 +216,20 @@ class Owner(_Table, table=True):
     """The process, for those who share its kernel."""
     definition: str = Field(sa_type=Name)
     seen_at: datetime
+
+
+class Definition(_Table, table=True):
+    """When calls were mirrored by whom under which definition of an experiment."""
+
+    experiment: str = Field(sa_type=Name, primary_key=True)
+    definition: str = Field(sa_type=Name, primary_key=True)
+    entry: str = Field(sa_type=Name)
+    """Of the last call, `"module:attribute"`."""
+    process: str = Field(sa_type=Name)
+    """Of the last call: a random name."""
+    first_at: datetime
+    """When the first call was asked, after a day without any at least."""
+    last_at: datetime
 
 
 class Audit(_Table, table=True):

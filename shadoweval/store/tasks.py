@@ -19,6 +19,7 @@ from shadoweval.store import tables
 from shadoweval.store.blobs import dump_observation
 from shadoweval.store.changes import Mark, queries_changed
 from shadoweval.store.columns import stored_name
+from shadoweval.store.definitions import note_definitions
 from shadoweval.store.engine import repeated, transaction
 from shadoweval.store.erasure import count_erased, erased_among
 from shadoweval.store.leases import Leases, reopened
@@ -135,6 +136,7 @@ def insert_envelopes(
     for experiment in sorted({envelope.experiment for envelope in ordered}):
         marks = [(each.query.asked_at, each.id) for each in ordered if each.experiment == experiment]
         queries_changed(connection, experiment, marks)
+        note_definitions(connection, experiment, [each for each in ordered if each.experiment == experiment])
     return len(added)
 
 

@@ -17,6 +17,7 @@ from shadoweval.scoring.retrieval import NO_RETRIEVAL, by_retrieval
 from shadoweval.transport.receiver import wipe_settled
 from shadoweval.worker.parts import add_in_parts, reason_of
 from shadoweval.worker.publishing import HomeCounters
+from shadoweval.worker.rivals import rivals_of
 
 __all__ = ["Ingestion", "arms_of"]
 
@@ -62,6 +63,7 @@ class Ingestion:
         self._texts: set[str] = set()
         """Of the calls so far, two at most: whether there is more than one."""
         self._alike = ""
+        self._rivals: tuple[str, ...] = ()
         self._retrieved = not any(by_retrieval(metric) for metric in experiment.metrics)
         """Whether any call has recorded a retrieval, or nothing is scored that needs one."""
 
@@ -80,6 +82,8 @@ class Ingestion:
         while portion := list(_portion(frames)):
             complete &= self._add(portion)
         self._warn_of_queries()
+        if batch.frames:
+            self._warn_of_rivals()
         self.keep_counters()
         batch.settle()
         if not complete:  # some are of users who were erased, or came twice
@@ -131,6 +135,13 @@ class Ingestion:
         if alike and not self._alike:
             log.warning("queries can't be told apart: %s", alike, extra={"experiment": self._experiment.name})
         self._alike = alike
+
+    def _warn_of_rivals(self) -> None:
+        """Warn where another application, or the old one in a deploy, mirrors under another definition."""
+        rivals = rivals_of(self._store, self._experiment.name)
+        for sentence in rivals if rivals != self._rivals else ():
+            log.warning("%s", sentence, extra={"experiment": self._experiment.name})
+        self._rivals = rivals
 
     def drain(self) -> int:
         """Move all that waits. Returns how many frames were taken."""

@@ -9,7 +9,6 @@ stayed the same. No clocks are compared, and an outage of the store makes nobody
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import socket
@@ -20,8 +19,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from shadoweval.clock import Seconds
 from shadoweval.errors import StoreError
@@ -53,7 +50,7 @@ class Ownership:
         self._arms = [*experiment.candidates, INCUMBENT]
         self._leftovers = False
         """Whether to look for tasks of arms that this definition lacks."""
-        self._place, self._definition = place_of(os.getpid()), definition_of(experiment)
+        self._place, self._definition = place_of(os.getpid()), experiment.definition
         self._watched: dict[str, tuple[datetime, float]] = {}
         """By owner its last sign, and since when it is the last."""
         self._looked = -float("inf")
@@ -124,14 +121,6 @@ class Ownership:
 def living(signs: Sequence[Sign]) -> Sequence[Sign]:
     """Those of workers that may be alive."""
     return [each for each in signs if each.age < timedelta(seconds=_SILENT) and not is_gone(each.place)]
-
-
-def definition_of(experiment: Experiment) -> str:
-    """A digest of what an experiment compares, and by what: not of how and where it runs."""
-    gates = sorted(msgspec.json.encode(msgspec.structs.replace(gate, group=None)).decode() for gate in experiment.gates)
-    compared = [sorted(experiment.candidates.items()), experiment.incumbent, experiment.rerun]
-    facts = [experiment.name, *compared, gates, sorted(experiment.metrics), experiment.rule]
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
 
 
 def place_of(process: int) -> str:

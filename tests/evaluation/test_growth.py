@@ -4,19 +4,20 @@ import subprocess
 import sys
 import textwrap
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from benchmarks.stored_traffic import add_traffic
 from shadoweval import Experiment, Rules, no_worse
 from shadoweval.evaluation.evaluate import evaluate
+from shadoweval.evaluation.progress import purpose_of
 from shadoweval.evidence.segments import KEPT
 from shadoweval.scoring import errors, latency
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore, tables
-from shadoweval.store.changes import drop_progress
 from shadoweval.store.engine import transaction
 from shadoweval.testing import NOON, FixedClock
 
@@ -55,7 +56,7 @@ def test_months_of_traffic_leave_what_ninety_days_leave(url, tmp_path) -> None:
             looked = evaluate(experiment, store=store, clock=clock)
             kept[day + 10] = left_by_looks(store)
         with transaction(store._engine, write=True) as connection:
-            drop_progress(connection)
+            connection.execute(delete(tables.Progress))
         anew = evaluate(experiment, store=store, clock=clock)
 
     books = 2  # users, and their conversations
@@ -89,6 +90,37 @@ def test_a_window_that_retention_shortens_is_told(url, tmp_path) -> None:
     (note,) = rest.notes
     assert note.startswith("Warning: 30 mirrored queries were purged or erased and are no evidence any more")
     assert begun.notes == ()
+
+
+def test_a_purge_costs_no_look_of_a_window_that_began_after_it(url, tmp_path) -> None:
+    """What such looks left holds nothing of what was purged; what looks at more left does, and goes."""
+    experiment = Experiment(
+        name="bench",
+        candidates={"new": "app:new"},
+        scorers=[errors()],
+        gates=[no_worse("errors", by=0.05)],
+        settings=Settings(home=str(tmp_path)),
+    )
+    clock, since = FixedClock(), NOON + timedelta(seconds=31)
+    clock.tick(3600)
+    look = partial(SqlStore.look, experiment="bench", candidate="new", purpose=purpose_of(experiment))
+    with SqlStore(url, clock=clock) as store:
+        add_traffic(store, 60, users=9)
+        evaluate(experiment, store=store, clock=clock)
+        store.purge(NOON + timedelta(seconds=2))
+        assert left_by_looks(store) == (0, 0, 0)
+
+        before = evaluate(experiment, store=store, clock=clock, since=since)
+        left = left_by_looks(store)
+        store.purge(since)
+        assert left_by_looks(store) == left
+        seen = look(store, since=since)
+        assert (seen.saved is not None, seen.expected) == (True, 0)
+        assert said(evaluate(experiment, store=store, clock=clock)) == said(before)
+
+        store.purge(since + timedelta(seconds=1))
+        assert left_by_looks(store) == (0, 0, 0)
+        assert look(store, since=since).expected == 29
 
 
 PEAK = """

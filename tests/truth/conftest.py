@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import col
 
 from shadoweval import Experiment, Labels, Rules, evaluate
@@ -23,7 +23,6 @@ from shadoweval.records import Envelope, Failure
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore, tables
 from shadoweval.store.blobs import dump_observation
-from shadoweval.store.changes import drop_progress
 from shadoweval.store.engine import transaction
 from shadoweval.store.rows import in_chunks, insert_new
 from shadoweval.testing import NOON, FixedClock, make_observation, make_query
@@ -66,6 +65,8 @@ class World:
 
     workers: list[str] = field(default_factory=list)
     """Definitions that workers know which are alive at each look."""
+    mirrors: list[str] = field(default_factory=list)
+    """Definitions under which queries are mirrored in turn."""
 
     def ask(self, at, candidate=YES, served=YES, *, rerun="as served", labels=None, **query):
         """A query asked `at` seconds after the start; arms as changes for `make_observation`, the rest for the query.
@@ -146,7 +147,7 @@ class Stored:
 
     def __init__(self, world, folder):
         self.world = world
-        self.clock = FixedClock()
+        self.clock, self.definitions = FixedClock(), itertools.cycle(world.mirrors or [""])
         options = {"rerun": 1.0, "rules": Rules(min_hours=0), **world.options}
         self.experiment = Experiment(
             name="truth",
@@ -176,7 +177,7 @@ class Stored:
     def one_look(self):
         """Evaluate all pairs, with nothing of the looks before."""
         with transaction(self.store._engine, write=True) as connection:
-            drop_progress(connection)
+            connection.execute(delete(tables.Progress))
         return self.look()
 
     def looks(self, ends):
@@ -197,7 +198,8 @@ class Stored:
         envelopes, runs, labels = [], [], {}
         for (_, each), query in zip(portion, queries, strict=True):
             served = make_observation(query, **each.served)
-            envelopes.append(Envelope(experiment="truth", query=query, served=served))
+            definition = next(self.definitions)
+            envelopes.append(Envelope(experiment="truth", query=query, served=served, definition=definition))
             runs.append(make_observation(query, "new", **each.candidate))
             if each.rerun is not None:
                 runs.append(make_observation(query, **{"place": "shadow", **each.rerun}))

@@ -351,6 +351,12 @@ def definitions(world):
 
 
 @says
+def definitions_mirrored(world):
+    stream(world)
+    world.mirrors = ["5f2b", "c07e"]
+
+
+@says
 def doubled(world):
     for number in range(80):
         world.ask(number // 2 * 99 + number % 2 / 10, text=f"q {number // 2}")

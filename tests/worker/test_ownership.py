@@ -9,11 +9,10 @@ import pytest
 from shadoweval import Experiment, no_worse
 from shadoweval.errors import StoreError
 from shadoweval.scoring import errors
-from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock
 from shadoweval.worker import ownership
-from shadoweval.worker.ownership import Ownership, definition_of, is_gone, living, place_of
+from shadoweval.worker.ownership import Ownership, is_gone, living, place_of
 
 
 @pytest.fixture(name="store")
@@ -105,19 +104,6 @@ def test_signs_go_on_while_the_loop_is_busy(store, watcher, monkeypatch):
         pass
     watcher.end(signed_off=True)
     assert list(store.signs("docs")) == []
-
-
-def test_a_definition_is_what_is_compared_and_by_what():
-    """Not where it runs: each host may have limits and settings of its own."""
-    digest = definition_of(experiment())
-    assert digest == definition_of(experiment(settings=Settings(home="elsewhere")))
-    others = [
-        {"candidates": {"new": "app:newest"}},
-        {"gates": [no_worse("errors", by=0.2)]},
-        {"rerun": 0.5},
-        {"incumbent": "app:old"},
-    ]
-    assert digest not in {definition_of(experiment(**each)) for each in others}
 
 
 def test_who_has_not_signed_for_a_minute_is_no_rival(store):

@@ -41,6 +41,8 @@ _DAMAGE: Final = (
 """What reading a draft with a wrong byte, or with a value nested deeper than is read here, may raise."""
 _OF_SHADOWS: Final = ((), 0, (), (), None, (0.0, 0.0))
 """Fields of an observation between `versions` and `calls`, as they are of what was served."""
+_UNSAID: Final = ((), "")
+"""Names and definition, which earlier versions do not say of a site."""
 
 
 def is_draft(frame: bytes) -> bool:
@@ -69,14 +71,15 @@ def _envelope(draft: list[Any], *, crowded: bool) -> tuple[Any, ...]:
     """
     _, site, prefix, number, unit, text, inputs, attributes, asked_at, position, duration, first, *rest = draft
     outcome, failure, began, log, hits, most, truncated, cap = rest
-    experiment, entry, salt, versions, *names = site
+    experiment, entry, salt, versions, *more = site
+    names, definition = (*more, *_UNSAID[len(more) :])
     if type(asked_at) is float:
         asked_at = datetime.fromtimestamp(asked_at, UTC)
     if type(inputs) is list:
         inputs = freeze_call(tuple(inputs[0]), inputs[1], max_bytes=cap)
     if position is None:
         position = bucket(salt, unit)
-    text, identity = _question(text, inputs, *names)
+    text, identity = _question(text, inputs, names)
     name = f"{prefix}{number}"
     steps = step_rows(log, began)
     if type(outcome) is list:
@@ -95,10 +98,10 @@ def _envelope(draft: list[Any], *, crowded: bool) -> tuple[Any, ...]:
     did = (outcome, failure, steps, asked_at, duration, first, usage_row(steps), versions)
     if failure is not None:
         did = (*did, *_OF_SHADOWS, call_rows(log, began))
-    return (experiment, query, (name, INCUMBENT, "served", *did))
+    return (experiment, query, (name, INCUMBENT, "served", *did), definition)
 
 
-def _question(text: Any, inputs: bytes, names: Sequence[str] = ()) -> tuple[str, str]:
+def _question(text: Any, inputs: bytes, names: Sequence[str]) -> tuple[str, str]:
     """The question's text, and the query's identity."""
     from shadoweval.capture.wire.questions import (  # noqa: PLC0415 - readers', not the request path's
         arguments_by_name,

@@ -21,10 +21,10 @@ MAGIC: Final = b"SEd1"
 """First field of a draft."""
 
 encode_draft: Final = encode_value
-"""The draft of (MAGIC, (experiment, entry, salt, versions, names of positional arguments), prefix and number of the id,
-unit, text or None or (text or None, the user's key), inputs or arguments, attributes, time of day, bucket or None,
-duration, first chunk, outcome or (answer, value, chunks, cut), failure, began, log, hits, most hits, truncated, cap of
-the input and of the answer)."""
+"""The draft of (MAGIC, (experiment, entry, salt, versions, names of positional arguments, definition), prefix and
+number of the id, unit, text or None or (text or None, the user's key), inputs or arguments, attributes, time of day,
+bucket or None, duration, first chunk, outcome or (answer, value, chunks, cut), failure, began, log, hits, most hits,
+truncated, cap of the input and of the answer)."""
 
 
 def call_inputs(

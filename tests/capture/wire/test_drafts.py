@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,17 @@ def test_what_is_redacted_never_leaves_as_a_draft() -> None:
     drafts = Drafts()
     told(drafts, lambda question: question, "q", redact=lambda text, key: text)
     assert not is_draft(drafts.kept[0])
+
+
+@pytest.mark.parametrize("parts", [4, 5, 6])
+def test_drafts_of_earlier_versions_are_read_as_before(parts: int) -> None:
+    """They say neither definition nor names of arguments, and wait in spools while an application is deployed."""
+    drafts = Drafts()
+    told(drafts, lambda question: question, "q")
+    draft = msgspec.msgpack.decode(drafts.kept[0])
+    draft[1] = draft[1][:parts]
+    envelope = codec.decode_envelope(finished(msgspec.msgpack.encode(draft)))
+    assert (envelope.query.text, envelope.definition) == ("q", "")
 
 
 def test_a_frame_stays_as_it_is() -> None:
