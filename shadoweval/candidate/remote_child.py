@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from shadoweval.candidate.forkserver.wire import READ_BYTES, Died, Messages, Not
 from shadoweval.candidate.guard import ChildSeen, Supervisor, advice
 from shadoweval.candidate.held_memory import HeldMemory
 from shadoweval.candidate.process_group import ProcessGroup
-from shadoweval.candidate.remote_run import Ended, RemoteRun, cause_of
+from shadoweval.candidate.remote_run import Ended, KillReason, RemoteRun, ended_by_itself, ended_by_us
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.errors import CandidateError
 from shadoweval.records import FIRST_PROCESS, FailureKind, Refusal
@@ -26,6 +25,9 @@ __all__ = ["RemoteChild"]
 _MEMORY_CHECK: Final = 0.05
 """Seconds between looks at a busy child's memory."""
 _LEAST_CAP: Final = 16 << 20  # of a report, on top of what `Limits.max_bytes` caps
+_MOST_READS: Final = 1024
+_ARRIVING: Final = 2.0
+"""Seconds in which the rest of a report may still come whose beginning lay there at the deadline."""
 _DEATH_NOTICE: Final = 2.0
 """Seconds in which the fork server may still say what a child died of."""
 
@@ -71,7 +73,7 @@ class RemoteChild:
         self.contained: asyncio.Future[None] = self.loop.create_future()
         """Done when it is known what holds the child, or the child is gone."""
         self._buffer, self._writing = Messages(_LEAST_CAP + 4 * limits.max_bytes), asyncio.Lock()
-        self._kill_reason: tuple[FailureKind, str, int | None] | None = None
+        self._kill_reason: KillReason | None = None
         self._died: Died | None = None
         self._out_of_memory, self.group = OutOfMemoryKills(), ProcessGroup(pid)
         self._hung_up = self._memory_checked = self._leftovers = False
@@ -108,19 +110,26 @@ class RemoteChild:
         self._deadline_timer = self.loop.call_at(deadline, self._check_deadlines)
 
     def _check_deadlines(self) -> None:
-        """Kill for the sake of a run that is overdue; else look again when the next one may be.
-
-        One timer for all runs, since making and cancelling one for each costs more than sending the request.
-        """
+        """Kill for a run that is overdue; else look again when the next may be: one timer each would cost too much."""
         self._deadline_timer = None
+        arriving = self._drain()
         if self._hung_up or not self.runs:
             return
         next_run = min(self.runs.values(), key=lambda run: run.deadline)
+        if arriving and next_run.deadline <= self.loop.time() and not next_run.arriving:
+            next_run.arriving, next_run.deadline = True, self.loop.time() + _ARRIVING
         if next_run.deadline <= self.loop.time():
             message = f"{self.limits.overdue(next_run.seconds)}, and it had to be killed"
             self.kill("timeout", message, next_run.number)
         else:
             self._set_timer(next_run.deadline)
+
+    def _drain(self) -> bool:
+        """Read what lies there: the loop may have stood still while it came. Whether there was anything."""
+        reads = 0
+        while reads < _MOST_READS and not self._hung_up and self._readable():
+            reads += 1
+        return reads > 0
 
     async def _send(self, message: bytes) -> bool:
         """Send a message; False: the child was gone before."""
@@ -179,8 +188,7 @@ class RemoteChild:
 
     def _charge(self, *, read: bool = True) -> None:
         """Refusals belong to every run that is in flight."""
-        late = self.seen.charge([run.refusals for run in self.runs.values()], read=read)
-        if late:
+        if late := self.seen.charge([run.refusals for run in self.runs.values()], read=read):
             self._acted_late(late)
 
     def noticed(self) -> None:
@@ -263,9 +271,9 @@ class RemoteChild:
     def died(self, died: Died) -> None:
         """The fork server has reaped the child."""
         self._died = died
-        while not self._hung_up:  # take the reports that came before the end, however many reads they take
-            if not self._readable():
-                self._hang_up()
+        while self._drain():  # the reports that came before the end, however many reads they take
+            pass
+        self._hang_up()
         self._conclude()
 
     def orphaned(self) -> None:
@@ -284,17 +292,9 @@ class RemoteChild:
                 run.ending.set_result(self._end_of(run, alone=len(runs) == 1))
 
     def _end_of(self, run: RemoteRun, *, alone: bool) -> Ended:
-        peak = self._died.peak_memory if self._died else None
         if self._kill_reason is not None:
-            kind, message, number = self._kill_reason
-            guilty = kind == "killed" or number == run.number or (number is None and alone)
-            return Ended(kind=kind, message=message, guilty=guilty, peak_memory=peak)
+            return ended_by_us(run, self._kill_reason, alone=alone, died=self._died)
         if self._died is None:
-            why = "the process that it was forked from is gone, and took it along"
-            return Ended(kind="crash", message=why, guilty=False)
-        kind, message, signal_number = cause_of(self._died, self.memory)
-        if kind == "crash" and signal_number == signal.SIGKILL and self._out_of_memory.risen():
-            kind, message = "out_of_memory", "the kernel killed its process, since its memory group was full"
-        # A SIGKILL that is neither ours, nor its own, nor for memory may be anyone's: the run has another chance.
-        outside = kind == "crash" and signal_number == signal.SIGKILL and not self.seen.killed_itself
-        return Ended(kind=kind, message=message, guilty=alone and run.sent and not outside, peak_memory=peak)
+            return Ended(kind="crash", message="what it was forked from is gone, and took it along", guilty=False)
+        full, itself = self._out_of_memory.risen, self.seen.killed_itself
+        return ended_by_itself(run, self._died, alone=alone, memory=self.memory, full=full, killed_itself=itself)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -13,7 +14,11 @@ from shadoweval.candidate.forkserver.wire import Died, Note, Report
 from shadoweval.candidate.sandbox import LONGEST
 from shadoweval.records import FailureKind, Observation, Refusal
 
-__all__ = ["Ended", "RemoteRun", "cause_of"]
+__all__ = ["Ended", "KillReason", "RemoteRun", "ended_by_itself", "ended_by_us"]
+
+KillReason: TypeAlias = tuple[FailureKind, str, int | None]
+"""Kind of failure, in words, and the number of the run that is the reason; None: the whole child; 0: us."""
+
 
 _TICK: Final = 0.01
 """Seconds by which two clocks of one machine may differ over a run."""
@@ -44,7 +49,19 @@ class RemoteRun:
         cold: Why the child is new, where no run has ended in it yet; else empty.
     """
 
-    __slots__ = ("began", "cold", "deadline", "ended", "ending", "live_writes", "number", "refusals", "seconds", "sent")
+    __slots__ = (
+        "arriving",
+        "began",
+        "cold",
+        "deadline",
+        "ended",
+        "ending",
+        "live_writes",
+        "number",
+        "refusals",
+        "seconds",
+        "sent",
+    )
 
     def __init__(self, number: int, *, seconds: float, grace: float, cold: str) -> None:
         loop = asyncio.get_running_loop()
@@ -54,7 +71,7 @@ class RemoteRun:
         self.deadline = self.began + seconds + grace
         self.ended = self.began
         """When its report came, or it was lost."""
-        self.sent = False
+        self.sent = self.arriving = False
         self.refusals: list[Refusal] = []
         self.live_writes = 0
 
@@ -80,7 +97,26 @@ class RemoteRun:
             self.deadline = max(self.deadline, min(until, self.began + LONGEST * self.seconds) + grace)
 
 
-def cause_of(died: Died, memory: int) -> tuple[FailureKind, str, int]:
+def ended_by_us(run: RemoteRun, reason: KillReason, *, alone: bool, died: Died | None) -> Ended:
+    """The end of a run whose child was killed by the pool. `alone`: no other run was in it."""
+    kind, message, number = reason
+    guilty = kind == "killed" or number == run.number or (number is None and alone)
+    return Ended(kind=kind, message=message, guilty=guilty, peak_memory=died and died.peak_memory)
+
+
+def ended_by_itself(
+    run: RemoteRun, died: Died, *, alone: bool, memory: int, full: Callable[[], bool], killed_itself: bool
+) -> Ended:
+    """The end of a run whose child died. `full`: says whether the kernel killed in its memory group meanwhile."""
+    kind, message, signal_number = _cause_of(died, memory)
+    if kind == "crash" and signal_number == signal.SIGKILL and full():
+        kind, message = "out_of_memory", "the kernel killed its process, since its memory group was full"
+    # A SIGKILL that is neither ours, nor its own, nor for memory may be anyone's: the run has another chance.
+    outside = kind == "crash" and signal_number == signal.SIGKILL and not killed_itself
+    return Ended(kind=kind, message=message, guilty=alone and run.sent and not outside, peak_memory=died.peak_memory)
+
+
+def _cause_of(died: Died, memory: int) -> tuple[FailureKind, str, int]:
     """Kind of failure, in words, and the signal that it died of, or 0."""
     status = os.waitstatus_to_exitcode(died.status)
     if status >= 0:

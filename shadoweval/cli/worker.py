@@ -97,7 +97,7 @@ async def _opened(experiment: Experiment, patience: Patience) -> SqlStore:
     """The store, as soon as it is there: a server may start later than its workers."""
     while True:
         try:
-            store = open_store(experiment)
+            store = await asyncio.to_thread(open_store, experiment)
         except StoreError as error:
             await asyncio.sleep(patience.failed(error))
         else:

@@ -14,6 +14,7 @@ from shadoweval.protocols import Store, Task
 from shadoweval.records import Failure, Observation
 from shadoweval.seldom import Seldom
 from shadoweval.worker.parts import is_away, reason_of
+from shadoweval.worker.store_thread import StoreThread
 
 __all__ = ["Keeping"]
 
@@ -24,15 +25,15 @@ _seldom: Final = Seldom()
 _FIRST: Final = 0.1
 _LONGEST: Final = 5.0
 """Seconds between tries; each wait is twice the one before."""
-_AFTER_STOP: Final = 30.0
-"""Seconds for which a worker that was stopped still tries."""
+_AFTER_STOP: Final = 15.0
+"""Seconds for which a worker that was stopped still tries: many supervisors kill after 30."""
 
 
 class Keeping:
     """Hands ends of runs to a store that may be away. A run that waits for it holds its place among those in flight."""
 
-    def __init__(self, store: Store, *, stopping: asyncio.Event) -> None:
-        self._store, self._stopping = store, stopping
+    def __init__(self, store: Store, *, thread: StoreThread) -> None:
+        self._store, self._thread = store, thread
         self.trouble = ""
         """What the store said last; empty: it takes what it is given."""
 
@@ -60,14 +61,12 @@ class Keeping:
         await self._tried(lambda: self._store.release(task))
 
     async def _tried(self, act: Callable[[], _Result]) -> _Result:
-        wait, last = _FIRST, math.inf
+        wait, began = _FIRST, time.monotonic()
         while True:
             try:
-                result = act()
+                result = await self._thread.call(act, patience=_AFTER_STOP, since=began)
             except (StoreError, OSError) as error:
-                if self._stopping.is_set():
-                    last = min(last, time.monotonic() + _AFTER_STOP)
-                if not is_away(error) or time.monotonic() >= last:
+                if not is_away(error) or self._thread.left(_AFTER_STOP, since=began) <= 0:
                     raise
                 self.trouble = str(error)
                 if _seldom.due("away"):

@@ -32,6 +32,7 @@ from shadoweval.worker.ownership import Ownership
 from shadoweval.worker.patience import Patience
 from shadoweval.worker.resting import Resting
 from shadoweval.worker.retention import Retention
+from shadoweval.worker.store_thread import StoreThread
 
 if TYPE_CHECKING:
     from shadoweval.candidate.pool import CandidatePool
@@ -86,7 +87,8 @@ class Worker:
         """Whether the store may hold leases for this worker that never reached it."""
         self._reclaimed = False
         self._stop = asyncio.Event()
-        self._patience, self._keeping = Patience(), Keeping(store, stopping=self._stop)
+        self._patience, self._thread = Patience(), StoreThread(self._stop)
+        self._keeping = Keeping(store, thread=self._thread)
         self._fault: BaseException | None = None
         """What ended a run's keeping for good."""
         self._cancelling: asyncio.Task[None] | None = None
@@ -127,13 +129,14 @@ class Worker:
         finally:
             for run in self._in_flight:
                 run.cancel()
-            with contextlib.suppress(StoreError, OSError):  # they lie in the spool, for the next worker
-                self._ingestion.keep_counters()
-            with contextlib.suppress(StoreError, OSError):
-                self._ownership.end(signed_off=not self._in_flight and not self._unsure)
+            self._ownership.fall_silent()
+            await self._thread.last_calls(self._ingestion.keep_counters, self._sign_off)  # else spool and time tell
             if self._monitor is not None:
                 self._monitor.end(throttles=self._throttles())
         return self.counts
+
+    def _sign_off(self) -> None:
+        self._ownership.end(signed_off=not self._in_flight and not self._unsure)
 
     async def _turn(self) -> bool:
         """One round of all there is to do. Whether there was anything."""
@@ -145,13 +148,13 @@ class Worker:
         self._rest()
         lost = self._unsure and not self._in_flight
         if not self._reclaimed or self._keeping.trouble or lost or self._ownership.due():
-            self._ownership.reclaim(lost=lost)
-            self._reclaimed, self._unsure = True, self._unsure and bool(self._in_flight)
-        busy = self.ingest() > 0
+            await self._thread.call(lambda: self._ownership.reclaim(lost=lost))
+            self._reclaimed, self._unsure = True, self._unsure and not lost
+        busy = await self._thread.call(self.ingest) > 0
         if self._retention is not None:
-            self._retention.step()
+            await self._thread.call(self._retention.step)
         if not killed and not self._unsure and not self._budget_spent():
-            busy = self._start() > 0 or busy
+            busy = await self._start() > 0 or busy
         if self._monitor is not None:
             self._monitor.step(throttles=self._throttles(), oldest=min(self._in_flight.values(), default=None))
         return busy
@@ -188,14 +191,14 @@ class Worker:
         """Move envelopes from the transport into the store. Returns how many frames were taken."""
         return self._ingestion.step()
 
-    def _start(self) -> int:
+    async def _start(self) -> int:
         room = self._pool.capacity - len(self._in_flight)
         if self._resting is not None:
             room = self._resting.room(room)
         if room <= 0:
             return 0
         try:
-            tasks = self._ownership.lease(room, seconds=self._longest)
+            tasks = await self._thread.call(lambda: self._ownership.lease(room, seconds=self._longest))
         except StoreError:  # it may have granted them before it broke
             self._unsure = True
             raise

@@ -82,9 +82,13 @@ class Ownership:
             with contextlib.suppress(StoreError, OSError):  # away; the worker's loop says so
                 self._store.sign(self._experiment, self.name, place=self._place, definition=self._definition)
 
+    def fall_silent(self) -> None:
+        """Give no more signs."""
+        self._ending.set()
+
     def end(self, *, signed_off: bool) -> None:
         """Give no more signs; `signed_off`: nothing is leased any more."""
-        self._ending.set()
+        self.fall_silent()
         if self._thread is not None:
             self._thread.join(_EVERY)
             if signed_off:

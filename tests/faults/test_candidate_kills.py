@@ -77,6 +77,32 @@ def test_killed_fork_servers_are_replaced(seed):
     check(*asyncio.run(murdered(fork_server, seed=seed, pause=0.5)))
 
 
+def test_a_run_that_is_killed_at_each_try_is_missing_evidence_and_stops_nobody():
+    """By whoever it is, three times and more: it ends as the shadow's, never as the candidate's crash; others go on."""
+
+    async def run():
+        kills = 0
+        async with pool_of("sleeps", module="faulty_candidates", seconds=30) as pool:
+            server = pool._runners["new", "faulty_candidates:sleeps"].fork_server
+            doomed = asyncio.create_task(pool.run(envelope("20", number=1), arm="new"))
+            while not doomed.done():
+                busy = [pid for pid, child in server.children.items() if child.runs]
+                for pid in busy:
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+                while not doomed.done() and any(pid in server.children and server.children[pid].runs for pid in busy):
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)
+            after = await asyncio.wait_for(pool.run(envelope("0", number=2), arm="new"), 60)
+            return await doomed, after, kills
+
+    doomed, after, kills = asyncio.run(run())
+    assert kills >= 3
+    assert (doomed.owner, doomed.failure.kind) == ("shadow", "crash")
+    assert "SIGKILL" in doomed.unscored
+    assert after.outcome.answer == "slept"
+
+
 @pytest.mark.marathon
 def test_two_hundred_murders():
     """The same, until two hundred children and fork servers have been killed."""

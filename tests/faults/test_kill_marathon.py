@@ -136,7 +136,8 @@ def accounts(storm):
     environment = {**os.environ, "SHADOWEVAL_HOME": str(storm.homes[0])}
     words = [sys.executable, "-m", "shadoweval", "evaluate", "killed:toy"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode in {0, 3}, done.stdout + done.stderr  # promoted or held
+    held = {3, 2} if storm.kills["child"] else {3}  # also since the shadow ended too many runs to judge without them
+    assert done.returncode in {0, *held}, done.stdout + done.stderr
     receiver = SpoolReceiver(storm.homes[0] / "spool" / "toy")
     assert receiver.receive(1) is None
     receiver.close()

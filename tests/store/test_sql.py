@@ -240,7 +240,7 @@ def test_units_that_were_stored_whole_are_found(path, unit) -> None:
         add_pair(store, 1, unit="bob")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE shadow_envelope SET unit = ? WHERE query_id = 'q0000'", [unit])
-        for table in ("shadow_home", "shadow_erased", "shadow_owner", "shadow_segment"):
+        for table in ("shadow_home", "shadow_erased", "shadow_owner", "shadow_segment", "shadow_definition"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("ALTER TABLE shadow_progress DROP COLUMN segments")
         connection.execute("UPDATE shadow_schema SET version_num = '0008'")

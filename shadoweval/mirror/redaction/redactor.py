@@ -182,7 +182,7 @@ def redacted_frame(frame: bytes, redact: Redactor, *, names: Sequence[str] | Non
         TypeError: the redactor gave something else than a text.
     """
     redact = _checked(redact)
-    experiment, query, served = msgspec.msgpack.decode(memoryview(frame)[3:])
+    experiment, query, served, *definition = msgspec.msgpack.decode(memoryview(frame)[3:])
     query[1] = redact(query[1], "")
     query[2] = _redacted_inputs(query[2], redact)
     query[5] = _redacted_fields(query[5], redact, "")
@@ -202,7 +202,7 @@ def redacted_frame(frame: bytes, redact: Redactor, *, names: Sequence[str] | Non
     for step in served[5]:
         if len(step) > 8 and step[8] is not None:
             step[8] = redact(step[8], "error")
-    return frame[:3] + encode([experiment, query, served])
+    return frame[:3] + encode([experiment, query, served, *definition])
 
 
 def _redacted_call(call: list[Any], redact: Redactor) -> list[Any]:

@@ -1,6 +1,7 @@
 """Well-behaved candidates, one of each shape."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -254,3 +255,26 @@ def large_and_elsewhere(question):
     """Answers at length, and leaves its process unclean, so that it ends at once."""
     os.chdir(os.environ["TMPDIR"])
     return question * 150_000
+
+
+def long_answer(question):
+    """As many letters as it is asked for."""
+    return "x" * int(question)
+
+
+def chatters(question):
+    """Writes a report of ten megabytes, letter by letter, wherever it can."""
+    import socket
+    import struct
+
+    channels = []
+    for end in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            channels.append(socket.socket(fileno=os.dup(int(end.name))))
+    letters = struct.pack("<I", 10_000_000)
+    while True:
+        for channel in channels:
+            with contextlib.suppress(OSError):
+                channel.send(letters)
+        letters = b"x"
+        time.sleep(0.001)
