@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from shadoweval.evidence.bets import discordant_log_e
 from shadoweval.records import Pair
+from shadoweval.scoring.formats import TEXT, format_of
+from shadoweval.scoring.refusals import refuses
 from shadoweval.verdict.attributes import script_of
 
 __all__ = ["Style"]
 
-_REFUSAL: Final = re.compile(
-    r"^\W*((i'?m (very )?sorry|sorry|i apologi[sz]e|(unfortunately,? )?i (can(no|')t|won't|do(n't| not) (know|have))|"
-    r"(unfortunately,? )?i( a|')m (unable|not able)|as an ai|(es )?tut mir leid|(je suis )?désolée?|lo siento|"
-    r"mi dispiace|desculpe|извините|к сожалению)\b|(很?抱歉|对不起|申し訳|すみません|죄송|عذرا|ขออภัย))",
-    re.IGNORECASE,
-)
-_JSON: Final = re.compile(r"^\s*(```json\s*)?[\[{].*[\]}]\s*(```)?\s*$", re.DOTALL)
-_MARKDOWN: Final = re.compile(r"#{1,6} |[-*] |\d+\. |```|\|")
-"""How a line of it begins."""
-_BOLD: Final = re.compile(r"\*\*\w")
 _FEWEST, _SHARE, _ALARM, _LONGER = 50, 0.05, math.log(1 / 0.001), 1.3
 _LETTERS: Final = 5
 """By which a yes is no longer than a no."""
@@ -112,14 +103,10 @@ class Style:
 def _looks(answer: str) -> set[str]:
     if not answer.strip():
         return {"empty answers"}
-    kind = "JSON" if _JSON.match(answer) else "Markdown" if _marked_up(answer) else ""
     looks = {f"script {script_of(answer)}"}
-    if kind:
+    kind = format_of(answer)
+    if kind != TEXT:
         looks.add(f"format {kind}")
-    if _REFUSAL.match(answer.replace("\u2019", "'")):
+    if refuses(answer):
         looks.add("refusals")
     return looks
-
-
-def _marked_up(answer: str) -> bool:
-    return any(map(_MARKDOWN.match, answer.split("\n"))) or bool("**" in answer and _BOLD.search(answer))

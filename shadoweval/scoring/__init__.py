@@ -6,12 +6,16 @@ A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one 
 from shadoweval.capture.outcomes import keep_objects
 from shadoweval.scoring.answers import Similarity, answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
 from shadoweval.scoring.arguments import argument_validity, arguments
+from shadoweval.scoring.citations import citations
 from shadoweval.scoring.contexts import near_duplicates, redundancy
 from shadoweval.scoring.embedding import Embedder, SentenceModel
+from shadoweval.scoring.formats import format  # noqa: A004 - the metric's name
 from shadoweval.scoring.human import human_correctness, human_preference
+from shadoweval.scoring.language import language
 from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.ragas import ragas_metric
+from shadoweval.scoring.refusals import refusal
 from shadoweval.scoring.retrieval import (
     average_precision,
     bpref,
@@ -29,8 +33,10 @@ from shadoweval.scoring.retrieval import (
 )
 from shadoweval.scoring.searches import cache_hits, index_recall
 from shadoweval.scoring.steps import steps
+from shadoweval.scoring.support import support
 from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
 from shadoweval.scoring.trajectory import trajectory
+from shadoweval.scoring.wording import length, repetition
 from shadoweval.scoring.writes import writes
 
 __all__ = [
@@ -44,18 +50,22 @@ __all__ = [
     "average_precision",
     "bpref",
     "cache_hits",
+    "citations",
     "context_precision",
     "cost",
     "errors",
     "exact_match",
     "first_chunk",
+    "format",
     "hit_rate",
     "human_correctness",
     "human_preference",
     "index_recall",
     "judged",
     "keep_objects",
+    "language",
     "latency",
+    "length",
     "mean_average_precision",
     "mrr",
     "ndcg",
@@ -67,9 +77,12 @@ __all__ = [
     "recall",
     "recall_at_level",
     "redundancy",
+    "refusal",
+    "repetition",
     "rouge_l",
     "semantic_similarity",
     "steps",
+    "support",
     "token_f1",
     "tokens",
     "tool_calls_f1",

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["Token", "tokens_of"]
+__all__ = ["SEPARATED", "UNSPACED", "Token", "plain_letters", "tokens_of"]
 
 _FUNCTION_WORDS: Final = "a|an|and|at|by|for|in|is|of|on|the|to|was|with"
 _WITHIN: Final = r"['\w]"
@@ -21,10 +21,13 @@ _UNSAYING: Final = re.compile(
     rf"(?<!{_WITHIN})(?:{_FUNCTION_WORDS})(?!{_WITHIN})|^\W*(?:{_FUNCTION_WORDS.title()})(?!{_WITHIN})"
 )
 """English words that any text holds; a capital that begins no text is a name's, as in vitamin A."""
-_SPACELESS: Final = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
+UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003ffff"
 )
+"""Scripts written without spaces, where a word can't be told without a dictionary: Thai, Lao, Myanmar, Khmer, kana,
+bopomofo, Han; as ranges of a regular expression."""
+_SPACELESS: Final = re.compile(f"[{UNSPACED}\uac00-\ud7af]+")
 _NUMBER: Final = re.compile(
     r"(?:(?<![\w)\]-])[-\u2212])?"  # after a word or another number it is a hyphen
     r"(?:(?<!\d)(?<!\d )\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,']\d+)*)"
@@ -45,8 +48,10 @@ _NUMBER_WORDS: Final = {word: str(number) for number, word in enumerate(_TO_TWEN
     word: str(10 * tens) for tens, word in enumerate(_TENS, start=2)
 }
 _SCALES: Final = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_OPTIONAL_MARKS: Final = (range(10, 37), range(200, 256))
-"""Combining classes of vowel points in Hebrew, Arabic and Syriac, and of accents. Thai and Indic vowels are others."""
+_POINTS: Final = range(10, 37)
+"""Combining classes of vowel points in Hebrew, Arabic and Syriac, which may be left out."""
+_ACCENTS: Final = range(200, 256)
+"""Those of accents. Thai and Indic vowels are others."""
 
 
 class _Table(dict[int, str | None]):
@@ -60,13 +65,15 @@ class _Table(dict[int, str | None]):
         return self.setdefault(code, self._of(chr(code)))
 
 
-def _shown(letter: str) -> str | None:
-    unseen = unicodedata.category(letter) == "Cf" or any(unicodedata.combining(letter) in of for of in _OPTIONAL_MARKS)
+def _shown(letter: str, *optional: range) -> str | None:
+    unseen = unicodedata.category(letter) == "Cf" or any(unicodedata.combining(letter) in of for of in optional)
     return None if unseen else str(unicodedata.decimal(letter)) if letter.isdecimal() else letter
 
 
-_SHOWN: Final = _Table(_shown)
-_SEPARATED: Final = _Table(lambda letter: " " if unicodedata.category(letter)[0] in "PSZC" else letter)
+_ACCENTED: Final = _Table(lambda letter: _shown(letter, _POINTS))
+_BARE: Final = _Table(lambda letter: _shown(letter, _POINTS, _ACCENTS))
+SEPARATED: Final = _Table(lambda letter: " " if unicodedata.category(letter)[0] in "PSZC" else letter)
+"""For `str.translate`: a space for whatever parts words."""
 
 
 class Token(NamedTuple):
@@ -84,7 +91,7 @@ def tokens_of(text: str, *, unsaying: bool = True) -> list[Token]:
         unsaying: With English function words; without them only where another word is left. And in text without spaces
             with single characters beside pairs.
     """
-    plain = _plain_letters(text)
+    plain = plain_letters(text)
     if not unsaying:
         said = _scaled(_tokens(_UNSAYING.sub("_", plain), single=False))
         if said:
@@ -114,9 +121,9 @@ def _times(value: str, zeros: int) -> str:
     return f"#{'-' if value[1] == '-' else ''}{_plain(whole + part[:zeros], part[zeros:])}"
 
 
-def _plain_letters(text: str) -> str:
-    """NFKC, digits in ASCII, without optional marks and characters that are not seen."""
-    parts = unicodedata.normalize("NFKD", text).translate(_SIGNS).translate(_SHOWN)
+def plain_letters(text: str, *, accents: bool = False) -> str:
+    """NFKC, digits in ASCII, without optional marks and characters that are not seen; accents stay where asked for."""
+    parts = unicodedata.normalize("NFKD", text).translate(_SIGNS).translate(_ACCENTED if accents else _BARE)
     return unicodedata.normalize("NFC", parts)
 
 
@@ -131,7 +138,7 @@ def _tokens(plain: str, *, single: bool) -> Iterator[Token]:
 
 def _words(text: str, *, single: bool) -> Iterator[Token]:
     joined = re.sub(r"(?<=\w)'(?=\w)", "", text)
-    for word in _SPACELESS.sub(r" \g<0> ", joined.translate(_SEPARATED)).split():
+    for word in _SPACELESS.sub(r" \g<0> ", joined.translate(SEPARATED)).split():
         if _SPACELESS.match(word):
             pairs = [word[place : place + 2] for place in range(len(word) - 1)]
             if single:

@@ -5,16 +5,21 @@ Without a reference a pair is unscored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Final
 
-from shadoweval.checks import checked_function, checked_keywords
+from shadoweval.checks import checked_choice, checked_function, checked_instance, checked_keywords
+from shadoweval.errors import ArgumentError
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring import text_metrics
-from shadoweval.scoring.pair_scorer import PairScorer
+from shadoweval.scoring.batched import BatchedPairScorer, runs_of
+from shadoweval.scoring.embedding import Embedder, Embeds, embedder_of, name_of
+from shadoweval.scoring.pair_scorer import NO_TEXT, PairScorer
 from shadoweval.scoring.reference_recall import reference_recall_of, words_of
+from shadoweval.scoring.text_metrics import TokenKind, Tokens
 
 __all__ = ["Similarity", "answer_quality", "exact_match", "rouge_l", "semantic_similarity", "token_f1"]
 
@@ -41,73 +46,130 @@ def _against_reference(
             return {name: Unscored("the reference holds no word to compare with", informative=False)}
         answer = observation.outcome.answer if observation.outcome else None
         if answer is None:
-            return {name: Unscored("the pipeline returned no text; give outcome= to the mirror")}
+            return {name: NO_TEXT}
         return {name: Scored(max(similarity(answer, reference) for reference in references))}
 
     metric = Metric(name=name, length_sensitive=length_sensitive)
     return PairScorer(metrics=(metric,), version=version, score_one=score_one)
 
 
-@checked_keywords()
-def exact_match() -> PairScorer:
-    """`exact_match`: equal after SQuAD normalisation."""
-    words = text_metrics.squad_tokens
-    return _against_reference("exact_match", text_metrics.exact_match_of, version="exact_match/3", words=words)
+def _by_tokens(
+    name: str, similarity: Callable[..., float], tokens: TokenKind | Tokens, *, version: str | None, number: int
+) -> PairScorer:
+    """A scorer by tokens, whose version names how a text is split."""
+    if isinstance(tokens, str):
+        named = checked_choice(f"{name}(tokens)", tokens, TokenKind)
+        split = text_metrics.TOKENS[named]
+    else:
+        own, named = checked_function(f"{name}(tokens)", tokens), name_of(tokens)
+        split = _listed(own)
+    if version is not None:
+        checked_instance(f"{name}(version)", version, str)
+    score = partial(similarity, tokens=split)
+    return _against_reference(name, score, version=version or f"{name}/{named}/{number}", words=split)
+
+
+def _listed(own: Callable[[str], Iterable[str]]) -> Tokens:
+    """A user's function, whatever iterable it returns."""
+    return lambda text: list(own(text))
+
+
+_ANY_SCRIPT: Final = {"any_script": "Write tokens='words'."}
 
 
 @checked_keywords()
-def token_f1(*, any_script: bool = False) -> PairScorer:
+def exact_match(tokens: TokenKind | Tokens = "squad", *, version: str | None = None) -> PairScorer:
+    """`exact_match`: the same tokens as a reference has, in the same order; as SQuAD's evaluation by default.
+
+    Args:
+        tokens: How both texts are split, as `token_f1` says.
+        version: Change it whenever your own way to split changes.
+    """
+    return _by_tokens("exact_match", text_metrics.exact_match_of, tokens, version=version, number=4)
+
+
+@checked_keywords(_ANY_SCRIPT)
+def token_f1(tokens: TokenKind | Tokens = "squad", *, version: str | None = None) -> PairScorer:
     """`token_f1`: F1 of the two bags of words, SQuAD 2.0.
 
     Args:
-        any_script: Words of text in any script (`text_metrics.unicode_tokens`), in place of SQuAD's English ones.
+        tokens: How both texts are split. `"squad"`: English words, as SQuAD's evaluation does; `"rouge"`: runs of ASCII
+            letters and digits, as google-research/rouge (F1 is then its ROUGE-1); `"words"`: words in any script,
+            single characters where a script has no spaces; `"characters"`: single letters; or a function of yours,
+            text -> its tokens.
+        version: Change it whenever your own way to split changes.
     """
-    if any_script:
-        similarity = partial(text_metrics.token_f1_of, tokens=text_metrics.unicode_tokens)
-        words = text_metrics.unicode_tokens
-        return _against_reference("token_f1", similarity, version="token_f1/any_script/3", words=words)
-    words = text_metrics.squad_tokens
-    return _against_reference("token_f1", text_metrics.token_f1_of, version="token_f1/3", words=words)
+    return _by_tokens("token_f1", text_metrics.token_f1_of, tokens, version=version, number=4)
 
 
 @checked_keywords()
-def rouge_l() -> PairScorer:
-    """`rouge_l`: F1 of the longest common subsequence (Lin 2004).
-
-    ASCII texts are split as google-research/rouge does; texts in any other script by `text_metrics.unicode_tokens`.
-    """
-
-    def similarity(answer: str, reference: str) -> float:
-        tokens = text_metrics.script_tokens(answer, reference)
-        return text_metrics.rouge_l_of(answer, reference, tokens=tokens).f1
-
-    def words(reference: str) -> list[str]:
-        return text_metrics.script_tokens(reference, reference)(reference)
-
-    return _against_reference("rouge_l", similarity, version="rouge_l/4", words=words)
-
-
-def _cosine() -> Similarity:
-    embedders: list[Any] = []
-
-    def similarity(answer: str, reference: str) -> float:
-        if not embedders:  # the model is loaded by the first score, in the worker, never by the definition
-            from shadoweval.scoring.embedding import Embedder  # noqa: PLC0415 - see above
-
-            embedders.append(Embedder())
-        return max(0.0, embedders[0].similarity(answer, reference))
-
-    return similarity
-
-
-@checked_keywords()
-def semantic_similarity(similarity: Similarity | None = None) -> PairScorer:
-    """`semantic_similarity`: cosine of sentence embeddings, negative values counted as 0.
+def rouge_l(tokens: TokenKind | Tokens | None = None, *, version: str | None = None) -> PairScorer:
+    """`rouge_l`: F1 of the longest common subsequence of words (Lin 2004).
 
     Args:
-        similarity: your own; default: the packaged MiniLM model (extra `semantic`).
+        tokens: How both texts are split, as `token_f1` says. Default: `"rouge"` where the reference is in Latin
+            letters, so that values are those of google-research/rouge, which knows no others; else `"words"`.
+        version: Change it whenever your own way to split changes.
     """
-    return _against_reference("semantic_similarity", similarity or _cosine(), version="semantic_similarity/minilm/2")
+    if tokens is not None:
+        return _by_tokens("rouge_l", _rouge_f1, tokens, version=version, number=5)
+
+    def similarity(answer: str, reference: str) -> float:
+        return _rouge_f1(answer, reference, tokens=text_metrics.tokens_for_rouge(reference))
+
+    def words(reference: str) -> Sequence[str]:
+        return text_metrics.tokens_for_rouge(reference)(reference)
+
+    return _against_reference("rouge_l", similarity, version=version or "rouge_l/5", words=words)
+
+
+def _rouge_f1(answer: str, reference: str, *, tokens: Tokens) -> float:
+    return text_metrics.rouge_l_of(answer, reference, tokens=tokens).f1
+
+
+@checked_keywords()
+def semantic_similarity(
+    similarity: Similarity | None = None, *, model: Embeds | None = None, version: str | None = None
+) -> PairScorer:
+    """`semantic_similarity`: cosine of sentence embeddings, negative values counted as 0.
+
+    Texts are embedded in batches, and each distinct one once.
+
+    Args:
+        similarity: Your own function of (answer, reference), in place of embeddings.
+        model: What makes vectors: a name or folder of sentence-transformers, LangChain's `Embeddings`, or a function
+            from texts to vectors. Default: the packaged MiniLM model (extra `semantic`).
+        version: Change it whenever `similarity` or `model` says otherwise under the same name.
+    """
+    name = "semantic_similarity"
+    if similarity is None:
+        return _by_embeddings(name, Embedder() if model is None else embedder_of(f"{name}(model)", model), version)
+    if model is not None:
+        mend = "Leave one of them out."
+        raise ArgumentError(f"{name}(model)", model, expected="given without similarity", mend=mend)
+    if isinstance(similarity, str | Path):
+        mend = f"Write {name}(model={str(similarity)!r})."
+        raise ArgumentError(f"{name}(similarity)", similarity, expected="a function", mend=mend)
+    return _against_reference(name, similarity, version=version or f"{name}/{name_of(similarity)}/3")
+
+
+def _by_embeddings(name: str, embedder: Embedder, version: str | None) -> PairScorer:
+    """A scorer that embeds the texts of many pairs together."""
+
+    def cosine(answer: str, reference: str) -> float:
+        return max(0.0, embedder.similarity(answer, reference)) if answer.strip() else 0.0
+
+    scorer = _against_reference(name, cosine, version=version or f"{name}/{embedder.name}/3")
+
+    def get_ready(pairs: Sequence[Pair]) -> None:
+        labelled = [pair for pair in pairs if pair.labels.references]
+        texts = [each for pair in labelled for each in pair.labels.references]
+        texts += [run.outcome.answer or "" for pair in labelled for run in runs_of(pair) if run.outcome]
+        embedder.embed([text for text in texts if text.strip()])
+
+    return BatchedPairScorer(
+        metrics=scorer.metrics, version=scorer.version, score_one=scorer.score_one, get_ready=get_ready
+    )
 
 
 @checked_keywords()

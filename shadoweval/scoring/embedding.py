@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from shadoweval._optional import require
+from shadoweval.checks import checked_function
 from shadoweval.errors import EmbeddingError, WrongModelWeightsError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embedder", "SentenceModel"]
+__all__ = ["Embedder", "Embeds", "SentenceModel", "embedder_of", "name_of"]
 
 # sentence-transformers/all-MiniLM-L6-v2, revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41. A safetensors file can't
 # run code, but other weights would quietly score something else; so the content is trusted, not the package's name.
@@ -60,6 +61,7 @@ class Embedder:
         self._function: Callable[[list[str]], Any] = (
             chosen.embed_documents if isinstance(chosen, EmbeddingsObject) else chosen
         )
+        self.name = name_of(chosen)
         self._remembered = remembered
         self._vectors: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
@@ -140,6 +142,11 @@ class SentenceModel:
         self._threads, self._batch, self._longest = threads, batch, longest
         self._model: Any = None
 
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return "all-MiniLM-L6-v2" if self._name is None else name_of(self._name)
+
     def __call__(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Embed the texts, in their order, as unit vectors (n, width)."""
         if self._model is None:
@@ -167,6 +174,27 @@ class SentenceModel:
         if self._longest is not None:
             model.max_seq_length = self._longest
         return model
+
+
+Embeds = str | Path | SentenceModel | Embedder | EmbeddingsObject | EmbeddingFunction
+"""What makes vectors of texts: a name or folder of sentence-transformers, an object of LangChain's, a function."""
+
+
+def embedder_of(what: str, model: Embeds) -> Embedder:
+    """An embedder of whatever makes vectors; `what` names the argument where it is none."""
+    if isinstance(model, str | Path):
+        return Embedder(SentenceModel(model))
+    if isinstance(model, Embedder):
+        return model
+    return Embedder(model if isinstance(model, EmbeddingsObject) else checked_function(what, model))
+
+
+def name_of(model: object) -> str:
+    """By what a model or function can be told from another, for a scorer's version: no folder, no address."""
+    if isinstance(model, str | Path):
+        return Path(model).name if isinstance(model, Path) or Path(model).is_absolute() else model
+    named = getattr(model, "name", None) or getattr(model, "model", None) or getattr(model, "model_name", None)
+    return named if isinstance(named, str) else getattr(model, "__qualname__", type(model).__qualname__)
 
 
 def _require(module: str) -> Any:

@@ -24,7 +24,10 @@ from shadoweval.errors import ArgumentError
 from shadoweval.protocols import Metric
 from shadoweval.records import NOT_RERUN, Observation, Pair, PairScore, Score, Scored, Unscored
 
-__all__ = ["PairScorer", "raised"]
+__all__ = ["NO_TEXT", "PairScorer", "raised"]
+
+NO_TEXT: Final = Unscored("the pipeline returned no text; give outcome= to the mirror")
+"""The score of an answer where there is none to read."""
 
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 """HTTP answers of a judge that could not be asked, whatever it would have said."""

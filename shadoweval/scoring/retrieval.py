@@ -47,7 +47,7 @@ __all__ = [
 
 def by_retrieval(metric: str) -> bool:
     """Whether a metric goes by what was retrieved."""
-    return by_labelled_ids(metric) or metric.startswith("overlap@")
+    return by_labelled_ids(metric) or metric.startswith("overlap@") or metric in {"citations", "support"}
 
 
 def ranked_hits(observation: Observation) -> list[Hit]:

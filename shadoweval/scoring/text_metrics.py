@@ -1,7 +1,7 @@
 """How alike an answer and a gold answer are, word by word; every value lies in [0, 1].
 
 Tokens decide what "alike" means, so each function says which it uses: `squad_tokens` and `rouge_tokens` are
-the published definitions, made for English; `unicode_tokens` is ours, for text in any script.
+the published definitions, made for English; `unicode_tokens` and `character_tokens` are ours, for text in any script.
 """
 
 from __future__ import annotations
@@ -13,21 +13,33 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
 
-__all__ = ["exact_match_of", "rouge_l_of", "script_tokens", "token_f1_of", "unicode_tokens"]
+from shadoweval.scoring.answer_tokens import SEPARATED, UNSPACED, plain_letters
+
+__all__ = [
+    "TOKENS",
+    "TokenKind",
+    "Tokens",
+    "character_tokens",
+    "exact_match_of",
+    "rouge_l_of",
+    "token_f1_of",
+    "tokens_for_rouge",
+    "unicode_tokens",
+]
+
+TokenKind = Literal["squad", "rouge", "words", "characters"]
+Tokens = Callable[[str], Sequence[str]]
+"""How a text is split: text -> its tokens, in order."""
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _PUNCTUATION = string.punctuation.encode()
 _ARTICLE = frozenset({"a", "an", "the"})
 _NOT_ROUGE = re.compile(r"[^a-z0-9]+")
-# Scripts written without spaces, where a word can't be told without a dictionary: Thai, Lao, Myanmar, Khmer,
-# kana, bopomofo, Han. Hangul is written with spaces. (XQuAD and MLQA score Chinese one character at a time,
-# too.)
-_SPACELESS = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003ffff])"
-)
+_UNSPACED_LETTER = re.compile(f"([{UNSPACED}])")  # XQuAD and MLQA score Chinese one character at a time, too.
 
 
 def squad_normalise(text: str) -> str:
@@ -57,31 +69,54 @@ def rouge_tokens(text: str) -> list[str]:
     return _NOT_ROUGE.sub(" ", text.lower()).split()
 
 
-def script_tokens(answer: str, gold: str) -> Callable[[str], list[str]]:
-    """How to split these two: `rouge_tokens` where both are ASCII, which it was made for, else `unicode_tokens`."""
-    return rouge_tokens if answer.isascii() and gold.isascii() else unicode_tokens
-
-
 def unicode_tokens(text: str) -> list[str]:
-    """Words of text in any script: NFKC, case folded, without punctuation or symbols; articles stay.
+    """Words of text in any script and normal form: case folded, digits in ASCII, without punctuation or symbols.
 
     In scripts written without spaces each character is a token, as in MLQA's evaluation of Chinese (Lewis et
     al. 2020). Punctuation and symbols (Unicode categories P and S) separate words, except the apostrophe
-    inside one; characters that are not seen (category Cf, a joiner or soft hyphen) are as if they were not there.
+    inside one; characters that are not seen (a joiner or soft hyphen) and vowel points that may be left out are as if
+    they were not there. Accents and articles stay.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
-    folded = re.sub(r"(?<=\w)'(?=\w)", "", folded)
-    seen = "".join(letter for letter in folded if letter.isascii() or unicodedata.category(letter) != "Cf")
-    spaced = "".join(" " if unicodedata.category(letter)[0] in "PSZC" else letter for letter in seen)
-    return _SPACELESS.sub(r" \1 ", spaced).split()
+    joined = re.sub(r"(?<=\w)'(?=\w)", "", plain_letters(text, accents=True).casefold())
+    return _UNSPACED_LETTER.sub(r" \1 ", joined.translate(SEPARATED)).split()
 
 
-def exact_match_of(answer: str, gold: str) -> float:
-    """1.0 if both are equal once normalised as in SQuAD, else 0.0."""
-    return float(squad_normalise(answer) == squad_normalise(gold))
+def character_tokens(text: str) -> list[str]:
+    """Letters and digits of text in any script, each with the marks that belong to it; folded as `unicode_tokens`."""
+    letters: list[str] = []
+    for letter in plain_letters(text, accents=True).casefold().translate(SEPARATED):
+        if letters and unicodedata.category(letter)[0] == "M":
+            letters[-1] += letter
+        elif not letter.isspace():
+            letters.append(letter)
+    return letters
 
 
-def token_f1_of(answer: str, gold: str, *, tokens: Callable[[str], Sequence[str]] = squad_tokens) -> float:
+TOKENS: Final[dict[str, Tokens]] = {
+    "squad": squad_tokens,
+    "rouge": rouge_tokens,
+    "words": unicode_tokens,
+    "characters": character_tokens,
+}
+"""The ways to split that have a name."""
+
+
+@lru_cache(maxsize=4096)
+def tokens_for_rouge(gold: str) -> Tokens:
+    """How to split both texts: `rouge_tokens` where the gold answer is in Latin letters, else `unicode_tokens`.
+
+    The gold answer alone decides, so that both arms' answers are held against it by one measure.
+    """
+    latin = gold.isascii() or all("LATIN" in unicodedata.name(each, "") for each in gold if each.isalpha())
+    return rouge_tokens if latin else unicode_tokens
+
+
+def exact_match_of(answer: str, gold: str, *, tokens: Tokens = squad_tokens) -> float:
+    """1.0 if both have the same tokens in the same order, else 0.0; by default as SQuAD's evaluation says it."""
+    return float(tokens(answer) == tokens(gold))
+
+
+def token_f1_of(answer: str, gold: str, *, tokens: Tokens = squad_tokens) -> float:
     """F1 of the two bags of words.
 
     With `squad_tokens` this is SQuAD 2.0's F1 (Rajpurkar et al. 2018): where either side has no words left,
@@ -111,7 +146,7 @@ class RougeL:
     f1: float
 
 
-def rouge_l_of(answer: str, gold: str, *, tokens: Callable[[str], list[str]] = rouge_tokens) -> RougeL:
+def rouge_l_of(answer: str, gold: str, *, tokens: Tokens = rouge_tokens) -> RougeL:
     """ROUGE-L, sentence level (Lin 2004, section 3.1, beta = 1).
 
     With `rouge_tokens` the values are those of google-research/rouge (`rougeL`, no stemmer), against whose

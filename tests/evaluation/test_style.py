@@ -41,6 +41,23 @@ def test_refusals_in_other_words(refusal):
     assert "refusals 0% -> " in seen(lambda n: f"{refusal} {n}" if n % 2 else f"It opens at {n}.").notices([])[0]
 
 
+@pytest.mark.parametrize(
+    ("wrapped", "named"),
+    [
+        ("```json\n{}\n```", "format JSON 100% -> 0%, format JSON in a code fence 0% -> 100%"),
+        ("Here it is:\n```json\n{}\n```\nAnything else?", "format JSON 100% -> 0%, format JSON amid text 0% -> 100%"),
+        ("{},", "format JSON 100% -> 0%"),
+    ],
+)
+def test_what_a_program_that_reads_json_fails_on_is_named(wrapped, named):
+    """The same JSON in a wrapping is another format to whoever reads it."""
+    style = Style()
+    for number in range(100):
+        json = f'{{"opens": {number}}}'
+        style.see(make_pair(number, served={"answer": json}, shadow={"answer": wrapped.replace("{}", json)}))
+    assert named in style.notices([])[0]
+
+
 def test_what_looks_alike_is_not_named():
     """Neither are a few refusals more."""
     assert seen(lambda n: REFUSAL if n == 7 else f"It is open at {n}.").notices([]) == ()

@@ -17,7 +17,7 @@ LONGEST = 25
 
 # Scorers that have no page yet.
 WITHOUT_PAGE = {
-    "answer_quality", "exact_match", "ragas_metric", "rouge_l", "semantic_similarity", "token_f1",
+    "ragas_metric",
 }  # fmt: skip
 
 

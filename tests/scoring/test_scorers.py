@@ -2,6 +2,7 @@
 
 import pytest
 
+from shadoweval.errors import ArgumentError, UnknownArgumentError
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Failure, Labels, Scored, Step, ToolCall, Unscored, Usage
 from shadoweval.scoring import (
@@ -12,15 +13,19 @@ from shadoweval.scoring import (
     average_precision,
     bpref,
     cache_hits,
+    citations,
     context_precision,
     cost,
     errors,
     exact_match,
     first_chunk,
+    format,  # noqa: A004 - the metric's name
     hit_rate,
     index_recall,
     judged,
+    language,
     latency,
+    length,
     mean_average_precision,
     mrr,
     ndcg,
@@ -31,8 +36,11 @@ from shadoweval.scoring import (
     recall,
     recall_at_level,
     redundancy,
+    refusal,
+    repetition,
     rouge_l,
     semantic_similarity,
+    support,
     token_f1,
     tokens,
     tool_calls_f1,
@@ -50,6 +58,8 @@ ALL = [
     exact_match(), token_f1(), rouge_l(), semantic_similarity(lambda a, b: 0.5), answer_quality(),
     tool_success(), tool_calls_f1(), writes_f1(), trajectory(), trajectory(against="reference"), arguments(),
     arguments(against="reference"), argument_validity(), latency(), first_chunk(), tokens(), cost(), errors(),
+    refusal(), format(), length(), repetition(), citations(), support(), language(),
+    tool_success(), tool_calls_f1(), writes_f1(), latency(), first_chunk(), tokens(), cost(), errors(),
 ]  # fmt: skip
 
 
@@ -145,9 +155,26 @@ def test_words_of_any_script():
     """Text without spaces has words all the same where it is asked for."""
     pair = make_pair(served={"answer": "東京都"}, shadow={"answer": "東京"}, labels=Labels(reference="東京"))
 
-    assert scores(token_f1(any_script=True), pair) == (Scored(4 / 5), Scored(1.0))
+    assert scores(token_f1(tokens="words"), pair) == (Scored(4 / 5), Scored(1.0))
     assert scores(token_f1(), pair) == (Scored(0.0), Scored(1.0))
-    assert token_f1(any_script=True).version != token_f1().version
+    assert token_f1(tokens="words").version != token_f1().version
+
+
+def test_how_texts_are_split_is_chosen_and_checked():
+    """By name or by a function of one's own, whose tokens may come in any iterable."""
+    pair = make_pair(served={"answer": "a-b"}, shadow={"answer": "a b"}, labels=Labels(reference="a b"))
+
+    def by_spaces(text):
+        yield from text.split()
+
+    for made in (exact_match, token_f1, rouge_l):
+        assert scores(made(tokens=by_spaces), pair) == (Scored(0.0), Scored(1.0))
+        assert scores(made(tokens="words"), pair) == (Scored(1.0), Scored(1.0))
+        assert len({made().version, made("words").version, made(by_spaces).version, made(version="own/1").version}) == 4
+        with pytest.raises(ArgumentError, match="Did you mean 'characters'"):
+            made(tokens="charakters")
+    with pytest.raises(UnknownArgumentError, match="tokens='words'"):
+        token_f1(any_script=True)
 
 
 def test_quality_is_what_is_recalled_of_a_right_answer():
@@ -231,7 +258,7 @@ SEARCHED = {"steps": (Step(kind="retrieval", name="search"),)}
         (judged(5), Labels(relevant={"a": 1}), "nothing was retrieved"),
         (exact_match(), Labels(reference="The?"), "no word to compare with"),
         (token_f1(), Labels(reference="a"), "no word to compare with"),
-        (token_f1(any_script=True), Labels(reference="…"), "no word to compare with"),
+        (token_f1(tokens="words"), Labels(reference="…"), "no word to compare with"),
         (rouge_l(), Labels(reference="?!"), "no word to compare with"),
         (rouge_l(), Labels(reference="👍"), "no word to compare with"),
         (semantic_similarity(lambda *_: 1.0), Labels(reference=" "), "no word to compare with"),

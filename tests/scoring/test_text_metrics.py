@@ -1,4 +1,7 @@
+import importlib.util
 import json
+import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,12 +10,15 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import LCSseq
 
 from shadoweval.scoring.text_metrics import (
+    TOKENS,
+    character_tokens,
     exact_match_of,
     rouge_l_of,
     rouge_tokens,
     squad_normalise,
     squad_tokens,
     token_f1_of,
+    tokens_for_rouge,
     unicode_tokens,
 )
 
@@ -141,3 +147,112 @@ def test_unicode_tokens(text, tokens):
 def test_words_of_ascii_text_are_those_of_the_published_normalisation(text) -> None:
     """The short way says what the long one does, whatever stands between the letters."""
     assert list(squad_tokens(text)) == squad_normalise(text).split()
+
+
+def oracle(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"oracles/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def said_about(gold, other):
+    """What a system could answer: right, right with more or less around it, wrong."""
+    words = gold.split()
+    return [
+        gold,
+        f"The {gold.upper()}.",
+        " ".join(words[1:]),
+        " ".join(words[::-1]),
+        other,
+        f"It is {other}, not a {gold}!",
+    ]
+
+
+def test_exact_match_and_f1_are_squads_on_xquad():
+    """Each gold answer of XQuAD, said in six ways, scores to the last digit but one what the official script says."""
+    squad = oracle("squad")
+    golds = [row["gold"][0] for row in read_lines(SHARED / "xquad/queries.jsonl")]
+    compared = [(said, gold) for gold, other in pairwise(golds) for said in said_about(gold, other)]
+    assert len(compared) > 5_000
+    for said, gold in compared:
+        assert exact_match_of(said, gold) == squad.exact_match_score(said, gold)
+        assert token_f1_of(said, gold) == pytest.approx(squad.f1_score(said, gold), abs=1e-12)
+
+
+@settings(deadline=None)
+@given(said=texts, gold=texts)
+def test_exact_match_and_f1_are_squads_on_any_composed_text(said, gold):
+    """Of text in NFC the official script says the same, wherever it leaves a word of the gold answer."""
+    squad = oracle("squad")
+    said, gold = (unicodedata.normalize("NFC", each) for each in (said, gold))
+    assert exact_match_of(said, gold) == squad.exact_match_score(said, gold)
+    if squad_tokens(gold):
+        assert token_f1_of(said, gold) == pytest.approx(squad.f1_score(said, gold), abs=1e-12)
+
+
+@settings(deadline=None)
+@given(said=texts, gold=texts)
+def test_rouge_l_is_rouge_scores(said, gold):
+    """As google-research/rouge computes it, with its table instead of our bits."""
+    assert rouge_l_of(said, gold).f1 == pytest.approx(oracle("rouge").rouge_l(gold, said), abs=1e-12)
+
+
+def test_rouge_l_is_rouge_scores_on_real_answers():
+    """Of five systems, with the quotes, dashes and accents that they write."""
+    rouge = oracle("rouge")
+    rows = [row for row in read_lines(SHARED / "evouna_nq_first_800/answers_nq.jsonl") if row["answer"]]
+    for row in rows[:1500]:
+        said, gold = row["answer"][:600], row["gold"][0]
+        assert rouge_l_of(said, gold).f1 == pytest.approx(rouge.rouge_l(gold, said), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("gold", "kind"),
+    [
+        ("a caf\u00e9 \u2014 \u201cL\u2019\u00c9toile\u201d, 5 \u20ac", "rouge"),
+        ("cafe\u0301", "rouge"),
+        ("42", "rouge"),
+        ("\u6771\u4eac", "words"),
+        ("GPT-4\u306f\u901f\u3044", "words"),
+        ("\u0434\u0430, GPT", "words"),
+    ],
+)
+def test_the_reference_decides_how_rouge_reads(gold, kind):
+    """Latin letters as the published package, whatever the quotes and dashes; any other script by its words."""
+    assert tokens_for_rouge(gold) is TOKENS[kind]
+
+
+SPELLINGS = [
+    ("\uff37\uff29\uff26\uff29 5\uff05", "wifi 5 %"),
+    ("\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd", "\u05e9\u05dc\u05d5\u05dd"),
+    ("\u0661\u0662 \u0643\u062a\u0627\u0628", "12 \u0643\u062a\u0627\u0628"),
+    ("co\u00adopera\u200btion", "cooperation"),
+    ("\u1112\u1161\u11ab\u1100\u116e\u11a8", "\ud55c\uad6d"),
+    ("\u0e01\u0e33\u0e25\u0e31\u0e07", "\u0e01\u0e4d\u0e32\u0e25\u0e31\u0e07"),
+    ("Stra\u00dfe", "STRASSE"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SPELLINGS)
+@pytest.mark.parametrize("tokens", [unicode_tokens, character_tokens])
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_spelling_makes_no_difference(one, other, tokens, form):
+    """Width, normal form, case, vowel points, the script of digits and unseen characters are not what is said."""
+    assert tokens(unicodedata.normalize(form, one)) == tokens(other)
+    assert tokens(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Don't, 5!", ["d", "o", "n", "t", "5"]),
+        ("\u0915\u093f\u0924\u093e\u092c", ["\u0915\u093f", "\u0924\u093e", "\u092c"]),
+        ("\u6771\u4eac\u3002", ["\u6771", "\u4eac"]),
+        ("\u0301 \u2026", ["\u0301"]),
+        ("", []),
+    ],
+)
+def test_character_tokens(text, tokens):
+    """A letter keeps the marks that belong to it."""
+    assert character_tokens(text) == tokens

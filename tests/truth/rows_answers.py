@@ -1,7 +1,19 @@
 """Kind 13: what answers look like is compared and named, and is not taken for quality."""
 
 from shadoweval import Labels, better, no_worse
-from shadoweval.scoring import answer_quality, errors, exact_match, rouge_l, token_f1
+from shadoweval.records import Hit, Outcome, Step
+from shadoweval.scoring import (
+    answer_quality,
+    citations,
+    errors,
+    exact_match,
+    format,  # noqa: A004 - the metric's name
+    language,
+    refusal,
+    rouge_l,
+    support,
+    token_f1,
+)
 
 from .conftest import NO, RIGHT, YES, bad, good
 
@@ -150,3 +162,57 @@ def another_of_several_right_answers(world):
     for number in range(900):
         world.ask(number * 99, {"answer": "it is so"} if number % 10 else NO, world.right(0.6), labels=references)
     world.judge(exact_match(), errors(), better("exact_match", by=0.02), ERRORS)
+
+
+@bad(13, "rollback", says=("format JSON in a code fence 0% -> 100%", "format JSON 100% -> 0%"))
+def json_that_comes_in_a_code_fence(world):
+    """The same JSON, which no program reads any more: the wrapping is named as what changed."""
+    for number in range(300):
+        json = f'{{"opens": {number}}}'
+        world.ask(number * 99, {"answer": f"```json\n{json}\n```"}, {"answer": json})
+    world.judge(format({"type": "object"}), errors(), no_worse("format", by=0.05), ERRORS)
+
+
+@good(13, by=600, says=("refusal",), silent=("look different", "proves nothing"))
+def reservations_before_answers(world):
+    """Apologies and reservations before an answer are no refusals, in either arm."""
+    for number in range(600):
+        answer = f"I'm sorry about the wait. The shop opens at {number}."
+        other = f"As an AI I don't know it for sure. However, the shop opens at {number}."
+        world.ask(number * 99, {"answer": answer if number % 2 else other}, varied(number))
+    world.judge(refusal(), errors(), no_worse("refusal", by=0.05), ERRORS)
+
+
+def retrieved(number, answer):
+    """A run that found where the shop's hours stand, and answered."""
+    hits = (Hit(id=f"hours-{number}", rank=1, text=f"The shop opens at {number} and closes an hour later."),)
+    return {"outcome": Outcome(answer=answer, hits=hits), "steps": (Step(kind="retrieval", name="search"),)}
+
+
+@bad(13, "rollback", says=("support", "citations"))
+def answers_that_stand_in_nothing_retrieved(world):
+    """The candidate makes up hours, and cites what nobody retrieved."""
+    for number in range(300):
+        right, wrong = f"The shop opens at {number} [1].", f"The zoo opens at {number + 1} [hours-{number + 1}]."
+        world.ask(number * 99, retrieved(number, wrong), retrieved(number, right))
+    gates = [no_worse("support", by=0.05), no_worse("citations", by=0.05)]
+    world.judge(support(), citations(), errors(), *gates, ERRORS)
+
+
+@good(13, by=600, says=("support", "citations", "refusal"), silent=("proves nothing",))
+def answers_in_other_words_from_the_same_hits(world):
+    """Both arms answer from what they found and say where."""
+    for number in range(600):
+        other = f"It is at {number} that the shop opens (source: hours-{number})."
+        world.ask(number * 99, retrieved(number, other), retrieved(number, f"The shop opens at {number} [1]."))
+    gates = [no_worse(name, by=0.05) for name in ("support", "citations", "refusal")]
+    world.judge(support(), citations(), refusal(), errors(), *gates, ERRORS)
+
+
+@bad(13, "rollback", says=("language",))
+def answers_in_another_language(world):
+    """The same in the same script, which nobody asked for."""
+    for number in range(300):
+        spanish = {"answer": f"La tienda abre a las {number} y cierra una hora después."}
+        world.ask(number * 99, spanish, varied(number))
+    world.judge(language("en", among=["en", "es"]), errors(), no_worse("language", by=0.05), ERRORS)

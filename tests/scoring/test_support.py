@@ -1,0 +1,109 @@
+"""Each sentence of an answer is held against what was retrieved."""
+
+import pytest
+
+from shadoweval.errors import ArgumentError
+from shadoweval.records import Hit, Outcome, Scored, Step, Unscored
+from shadoweval.scoring import support
+from shadoweval.scoring.support import sentences_of
+from shadoweval.testing import make_pair
+
+HITS = (
+    Hit(id="a", rank=1, text="The shop on Main Street opens at 9 in the morning. It closes at 18."),
+    Hit(id="b", rank=2, text="Items can be returned within 30 days."),
+)
+SEARCHED = (Step(kind="retrieval", name="search"),)
+
+
+def pair_of(answer, hits=HITS, steps=SEARCHED):
+    return make_pair(shadow={"outcome": Outcome(answer=answer, hits=hits), "steps": steps})
+
+
+def score(scorer, answer, **said):
+    (made,) = scorer.score(pair_of(answer, **said))
+    return made.candidate
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("Dr. W. Smith came in 1901. It has 3.5 rooms!", ["Dr. W. Smith came in 1901.", "It has 3.5 rooms!"]),
+        ("# Title\n1. First\n2. Second\n- **third**", ["Title", "First", "Second", "third"]),
+        ('He said "no." Then he left.', ['He said "no.', "Then he left."]),
+        ("東京は首都です。人口は多い。", ["東京は首都です。", "人口は多い。"]),
+        ("Use this:\n```\nx = 1.\n```\nDone.", ["Use this:", "Done."]),
+        ("...\n\n", []),
+        ("", []),
+    ],
+)
+def test_sentences(text, sentences):
+    """In any script; abbreviations end none, lists and headings do, code is none."""
+    assert sentences_of(text) == sentences
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("The shop opens at nine.", 1.0),
+        ("The shop opens at nine [1]. Items can be returned within 30 days [2].\n\nSources: a, b", 1.0),
+        ("The shop opens at nine. Elephants dance.", 0.5),
+        ("Returned within 60 days.", 3 / 8),
+        ("It is at 9 that the shop opens, as you can see.", 1.0),
+        ("Elephants dance.", 0.0),
+        ("", 0.0),
+        ("...", 0.0),
+    ],
+)
+def test_support_by_words(answer, value):
+    """A sentence has what its words find in one passage of one text, half of it with a wrong number."""
+    assert score(support(), answer).value == pytest.approx(value)
+
+
+def test_entailment_is_asked_once_for_each_text_and_sentence():
+    """Any function will do, and alone decides."""
+    asked = []
+
+    def entails(text, sentence):
+        asked.append((text, sentence))
+        return "9" in text and "nine" in sentence
+
+    scorer = support(entails=entails)
+    assert score(scorer, "It opens at nine. It is red.") == Scored(0.5)
+    assert score(scorer, "It opens at nine. It is red.") == Scored(0.5)
+    assert len(asked) == len(set(asked)) == 4
+    assert scorer.metrics[0].costly
+
+
+def test_meaning_counts_half():
+    """Any function that makes vectors is a model; all texts of a batch are embedded together, each once."""
+    batches = []
+
+    def vectors(texts):
+        batches.append(list(texts))
+        return [[1.0, float("nine" in text or "9" in text), 0.1] for text in texts]
+
+    scorer = support(vectors)
+    scores = list(scorer.score_many([pair_of("Doors: nine."), pair_of("Doors: nine.")]))
+    embedded = [text for batch in batches for text in batch]
+    assert len(embedded) == len(set(embedded))
+    assert len(batches) == 1
+    assert scores[0].candidate.value == pytest.approx((0.5 + 1.0) / 2)  # one of two words
+    assert "vectors" in scorer.version
+
+
+def test_what_has_no_text_is_unscored():
+    """Nothing retrieved, nothing recorded, or ids alone."""
+    assert "without their text" in score(support(), "It.", hits=(Hit(id="a", rank=1),)).reason
+    assert "no retrieval was recorded" in score(support(), "It.", hits=(), steps=()).reason
+    nothing = score(support(), "It opens.", hits=())
+    assert nothing == Unscored("nothing was retrieved", informative=False)
+
+
+def test_a_model_and_a_judge_are_one_too_many():
+    """And what is neither is an error where it is written."""
+    with pytest.raises(ArgumentError, match="without model"):
+        support("some/model", entails=lambda *_: True)
+    with pytest.raises(ArgumentError, match="a function"):
+        support(7)
+    with pytest.raises(ArgumentError, match="a function"):
+        support(entails="yes")
