@@ -59,7 +59,6 @@ ALL = [
     tool_success(), tool_calls_f1(), writes_f1(), trajectory(), trajectory(against="reference"), arguments(),
     arguments(against="reference"), argument_validity(), latency(), first_chunk(), tokens(), cost(), errors(),
     refusal(), format(), length(), repetition(), citations(), support(), language(),
-    tool_success(), tool_calls_f1(), writes_f1(), latency(), first_chunk(), tokens(), cost(), errors(),
 ]  # fmt: skip
 
 
