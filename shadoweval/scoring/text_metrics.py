@@ -12,9 +12,7 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from shadoweval.scoring.answer_tokens import SEPARATED, UNSPACED, plain_letters
 
@@ -38,7 +36,8 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _PUNCTUATION = string.punctuation.encode()
 _ARTICLE = frozenset({"a", "an", "the"})
-_NOT_ROUGE = re.compile(r"[^a-z0-9]+")
+_ROUGE = bytes(byte if byte in string.ascii_lowercase.encode() + string.digits.encode() else 32 for byte in range(256))
+"""A space for each byte but the letters and digits of ASCII."""
 _UNSPACED_LETTER = re.compile(f"([{UNSPACED}])")  # XQuAD and MLQA score Chinese one character at a time, too.
 
 
@@ -61,15 +60,17 @@ def squad_tokens(text: str) -> Sequence[str]:
     return squad_normalise(text).split()
 
 
-def rouge_tokens(text: str) -> list[str]:
+@functools.lru_cache(maxsize=16)
+def rouge_tokens(text: str) -> Sequence[str]:
     """Runs of ASCII letters and digits in lower case, as in google-research/rouge without stemming.
 
     Other letters separate words ("Röntgen" is "r", "ntgen"), so use `unicode_tokens` where they matter.
     """
-    return _NOT_ROUGE.sub(" ", text.lower()).split()
+    return text.lower().encode("ascii", "replace").translate(_ROUGE).decode().split()
 
 
-def unicode_tokens(text: str) -> list[str]:
+@functools.lru_cache(maxsize=16)
+def unicode_tokens(text: str) -> Sequence[str]:
     """Words of text in any script and normal form: case folded, digits in ASCII, without punctuation or symbols.
 
     In scripts written without spaces each character is a token, as in MLQA's evaluation of Chinese (Lewis et
@@ -101,7 +102,7 @@ TOKENS: Final[dict[str, Tokens]] = {
 """The ways to split that have a name."""
 
 
-@lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096)
 def tokens_for_rouge(gold: str) -> Tokens:
     """How to split both texts: `rouge_tokens` where the gold answer is in Latin letters, else `unicode_tokens`.
 
@@ -137,8 +138,7 @@ def _common_words(words: Sequence[str], others: Sequence[str]) -> int:
     return common
 
 
-@dataclass(frozen=True, slots=True)
-class RougeL:
+class RougeL(NamedTuple):
     """Longest common subsequence over the answer's words, over the gold's, and the F1 of the two."""
 
     precision: float
@@ -168,11 +168,12 @@ def _f1(common: int, both: int) -> float:
 def _common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
     """Length of the longest common subsequence, a machine word of columns at a time (Hyyrö 2004)."""
     columns: dict[str, int] = {}  # token -> a bit for each column of `left` that holds it
-    for column, token in enumerate(left):
-        columns[token] = columns.get(token, 0) | 1 << column
-    full = (1 << len(left)) - 1
-    row = full  # A 0 bit marks a column where the length rises.
-    for token in right:
-        matched = row & columns.get(token, 0)
-        row = ((row + matched) | (row - matched)) & full
-    return len(left) - row.bit_count()
+    bit = 1
+    for token in left:
+        columns[token] = columns.get(token, 0) | bit
+        bit += bit
+    row = full = bit - 1  # A 0 bit marks a column where the length rises; bits above `full` mean nothing.
+    for column in filter(None, map(columns.get, right)):
+        matched = row & column
+        row = (row + matched) | (row ^ matched)
+    return full.bit_count() - (row & full).bit_count()
