@@ -240,9 +240,8 @@ def _beside_rouge_score() -> None:
         ours_took = _seconds(lambda: ours.extend(rouge_l_of(a, b).f1 for a, b in texts))
         ratio.append(theirs_took / ours_took)
     apart = max(abs(one - other) for one, other in zip(ours, theirs, strict=True))
-    print(
-        f"ROUGE-L: {statistics.median(ratio):.1f} x as fast as rouge-score, {len(texts)} pairs, {apart:.1e} apart at most"
-    )
+    quicker = statistics.median(ratio)
+    print(f"ROUGE-L: {quicker:.1f} x as fast as rouge-score, {len(texts)} pairs, {apart:.1e} apart at most")
 
 
 def _beside_the_encoder() -> None:
