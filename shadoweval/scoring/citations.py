@@ -47,6 +47,8 @@ _MOST: Final = 50
 """Numbers in one range; more are none."""
 _DEPTH: Final = 8
 _CARRIED: Final = ("citations", "annotations")
+_NOT_SAID: Final = frozenset({"documents", "source_documents", "context", "hits", "retrieved", "inputs"})
+"""Parts of what a pipeline returns that hold what it was given, and not what it says."""
 _NAMES: Final = frozenset(
     [
         "id",
@@ -204,6 +206,8 @@ def _carried(value: Any, depth: int) -> Iterator[Any]:
         return
     if isinstance(value, Mapping):
         for name, part in cast("Mapping[Any, Any]", value).items():
+            if name in _NOT_SAID:
+                continue
             if name in _CARRIED and isinstance(part, list | tuple):
                 yield from part
             elif name == "messages" and isinstance(part, list | tuple):

@@ -80,6 +80,7 @@ def test_what_looks_alike_is_none(answer):
             [False],
         ),
         ({"annotations": [{"type": "moderation", "flagged": False}]}, []),
+        ({"answer": "x", "documents": [{"id": "doc-8", "citations": ["doc-9"]}]}, []),
         ("text", []),
         (None, []),
     ],
