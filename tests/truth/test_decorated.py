@@ -10,7 +10,19 @@ import pytest
 from shadoweval import Experiment, Labels, Rules, Settings, evaluate, no_worse
 from shadoweval.protocols import Metric
 from shadoweval.records import Scored
-from shadoweval.scoring import PairScorer, answer_quality, errors, exact_match, tool_success, writes
+from shadoweval.scoring import (
+    PairScorer,
+    answer_quality,
+    citations,
+    errors,
+    exact_match,
+    format,  # noqa: A004 - the metric's name
+    refusal,
+    semantic_similarity,
+    support,
+    tool_success,
+    writes,
+)
 from shadoweval.store import SqlStore
 from shadoweval.transport import SpoolReceiver
 from shadoweval.worker.loop import Worker
@@ -22,6 +34,11 @@ if TARGETS not in sys.path:
 
 ALWAYS = PairScorer(metrics=(Metric(name="mine"),), version="mine/1", score_one=lambda *_: {"mine": Scored(1.0)})
 ERRORS = no_worse("errors", by=0.2)
+
+
+def letters(texts):
+    """Vectors by letters: a model of anybody's."""
+    return [[1.0, *(float(text.count(letter)) for letter in "aeinostr")] for text in texts]
 
 
 def distinct(number):
@@ -37,6 +54,7 @@ class Decorated:
     """A candidate of `targets/truth_targets.py`, what it is asked, and what must come out of it."""
 
     candidate: str
+    incumbent: str = "incumbent"
     decisions: tuple[str, ...]
     kind: int
     says: tuple[str, ...] = ()
@@ -110,6 +128,44 @@ ROWS = [
         gates=(no_worse("answer_quality", by=0.2),),
         labelled=True,
     ),
+    Decorated(
+        kind=13,
+        candidate="refuses",
+        decisions=("rollback",),
+        says=("proven broken: refusal", "refusals 0% -> 100%"),
+        scorers=(refusal(),),
+        gates=(no_worse("refusal", by=0.2),),
+    ),
+    Decorated(
+        kind=13,
+        incumbent="cites",
+        candidate="makes_it_up",
+        decisions=("rollback",),
+        says=(
+            "citations is no worse by 0.2                 1 -> 0",
+            "support is no worse by 0.2                   1 -> 0",
+        ),
+        scorers=(citations(), support()),
+        gates=(no_worse("citations", by=0.2), no_worse("support", by=0.2)),
+    ),
+    Decorated(
+        kind=13,
+        incumbent="cites",
+        candidate="cites_by_rank",
+        decisions=("promote",),
+        scorers=(citations(), support(), semantic_similarity(model=letters)),
+        gates=(no_worse("citations", by=0.2), no_worse("support", by=0.2)),
+        labelled=True,
+    ),
+    Decorated(
+        kind=13,
+        incumbent="in_json",
+        candidate="in_fenced_json",
+        decisions=("rollback",),
+        says=("proven broken: format", "format JSON in a code fence 0% -> 100%"),
+        scorers=(format({"type": "object", "required": ["answer"]}),),
+        gates=(no_worse("format", by=0.2),),
+    ),
     Decorated(kind=12, candidate="books", decisions=("hold",), says=("book",), scorers=(writes(),)),
     Decorated(
         kind=3,
@@ -134,14 +190,14 @@ def shadowed(row, folder):
     experiment = Experiment(
         name="decorated",
         candidates={"new": f"truth_targets:{row.candidate}"},
-        incumbent="truth_targets:incumbent",
+        incumbent=f"truth_targets:{row.incumbent}",
         scorers=[errors(), *row.scorers],
         gates=[ERRORS, *row.gates],
         rules=Rules(min_hours=0, min_units=20),
         rerun=0.0,
         settings=Settings(home=str(folder / "home")),
     )
-    served = experiment.mirror(1.0, control=0.0)(truth_targets.incumbent)
+    served = experiment.mirror(1.0, control=0.0)(getattr(truth_targets, row.incumbent))
     for number in range(row.calls):
         served(row.asks(number))
     with SqlStore(f"sqlite:///{folder / 'decorated.db'}") as store:

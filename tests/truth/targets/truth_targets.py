@@ -62,5 +62,38 @@ def looks_up_nothing(q):
     return f"the answer to {q} is {len(q)}"
 
 
+def refuses(q):
+    look(q)
+    return f"I'm sorry, but I can't tell you about {q}."
+
+
+@shadoweval.retriever
+def find(q):
+    return [{"id": f"doc-{hash_of(q)}", "text": f"the answer to {q} is {len(q)}"}]
+
+
+def cites(q):
+    (document,) = find(q)
+    return f"the answer to {q} is {len(q)} [{document['id']}]"
+
+
+def cites_by_rank(q):
+    find(q)
+    return f"{len(q)} is the answer to {q}.\n\nSources: [1]"
+
+
+def makes_it_up(q):
+    find(q)
+    return "elephants dance [doc-0]"
+
+
+def in_json(q):
+    return f'{{"answer": {len(q)}}}'
+
+
+def in_fenced_json(q):
+    return f'```json\n{{"answer": {len(q)}}}\n```'
+
+
 def hash_of(text):
     return sum(map(ord, text))
