@@ -20,6 +20,7 @@ from shadoweval.scoring.retrieved_names import RetrievedNames, address_of, folde
 __all__ = ["citations", "without_citations"]
 
 _CODE: Final = re.compile(r"^(```|~~~).*?(?:^\1|\Z)|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+_ASIDE: Final = re.compile("\x00(\\d+)\x00")
 _LINK: Final = re.compile(r"\[([^\[\]\n]*)\]\(<?((?:https?://|\.{0,2}/|#|www\.)?[^()\s<>]+)>?(?: \"[^\"]*\")?\)")
 _NOTE: Final = re.compile(r"^[ \t]*(?:[-*] )?\[\^?([^\[\]\s]{1,40})\](:?)[ \t]+(\S.*)$", re.MULTILINE)
 _BRACKETS: Final = re.compile(r"\[\^?([^\[\]\n]{1,200})\]|\u3010([^\u3010\u3011\n]{1,200})\u3011")
@@ -86,7 +87,7 @@ def citations_of(answer: str, hits: Sequence[Hit], value: Any = None) -> dict[st
         value: What the pipeline returned, in which the last message may carry citations.
     """
     retrieved = RetrievedNames(hits)
-    made = _Reader(retrieved).read(answer)
+    made, _ = _Reader(retrieved).read(answer)
     for number, item in enumerate(_carried(value, _DEPTH)):
         points = _item_points(item, retrieved)
         if points is not None:
@@ -94,13 +95,9 @@ def citations_of(answer: str, hits: Sequence[Hit], value: Any = None) -> dict[st
     return made
 
 
-def without_citations(answer: str) -> str:
-    """The text without marks of citations, footnotes and lines of sources: what is said."""
-    text = _SOURCE_LINE.sub(" ", _LINK.sub(r"\1", answer))
-    notes = {match[1] for match in _NOTE.finditer(text) if match[2]}
-    text = _NOTE.sub(lambda match: " " if match[1] in notes else match[0], text)
-    text = _BRACKETS.sub(lambda match: " " if _is_mark(match[1] or match[2]) else match[0], text)
-    return _RAISED.sub("", _URL.sub(" ", text))
+def without_citations(answer: str, hits: Sequence[Hit]) -> str:
+    """The text without its citations, footnotes and lines of sources: what is said."""
+    return _Reader(RetrievedNames(hits)).read(answer)[1]
 
 
 def _is_mark(inside: str) -> bool:
@@ -115,8 +112,15 @@ class _Reader:
         self._notes: dict[str, bool] = {}
         self._made: dict[str, bool] = {}
 
-    def read(self, answer: str) -> dict[str, bool]:
-        text = _CODE.sub(" ", answer)
+    def read(self, answer: str) -> tuple[dict[str, bool], str]:
+        """The citations, and the text that is left; code is left as it is."""
+        code: list[str] = []
+
+        def put_aside(match: re.Match[str]) -> str:
+            code.append(match[0])
+            return f"\x00{len(code) - 1}\x00"
+
+        text = _CODE.sub(put_aside, answer.replace("\x00", " "))
         text = _NOTE.sub(lambda match: self._note(match, text), text)
         text = _SOURCE_LINE.sub(lambda match: self._sources(match[1]), text)
         text = _LINK.sub(self._link, text)
@@ -125,7 +129,7 @@ class _Reader:
         text = _URL.sub(lambda match: self._url(match[0]), text)
         for raised in _RAISED.findall(text):
             self._numbered(int(raised.translate(_RAISED_DIGITS)))
-        return self._made
+        return self._made, _ASIDE.sub(lambda match: code[int(match[1])], _RAISED.sub("", text))
 
     def _note(self, match: re.Match[str], text: str) -> str:
         """A footnote, which is one where it has a colon or its mark stands elsewhere; the mark is the citation."""

@@ -84,7 +84,7 @@ def _sentences(text: str) -> tuple[str, ...]:
 def _said_by(observation: Observation) -> list[str]:
     """The sentences of a run's answer."""
     answer = observation.outcome.answer if observation.outcome else None
-    return sentences_of(without_citations(answer)) if answer else []
+    return sentences_of(without_citations(answer, observation.hits)) if answer else []
 
 
 def _texts_of(observation: Observation) -> list[str]:

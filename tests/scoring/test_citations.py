@@ -115,5 +115,5 @@ def test_without_retrieval_nothing_can_be_cited():
 
 def test_what_is_said_is_left():
     """Marks, footnotes and lines of sources are no words of the answer."""
-    answer = "At nine [1], [as ever](https://a.example).\u00b9\n[^1]: doc-7\nSources: doc-7"
-    assert without_citations(answer).split() == ["At", "nine", ",", "as", "ever."]
+    answer = "At nine [1] [doc-7], [as ever](https://a.example).\u00b9 `x[1]` [sic]\n[^1]: doc-7\nSources: doc-7"
+    assert without_citations(answer, HITS).split() == ["At", "nine", ",", "as", "ever.", "`x[1]`", "[sic]"]

@@ -46,6 +46,7 @@ def test_sentences(text, sentences):
     [
         ("The shop opens at nine.", 1.0),
         ("The shop opens at nine [1]. Items can be returned within 30 days [2].\n\nSources: a, b", 1.0),
+        ("The shop opens at nine [a] (source: b).", 1.0),
         ("The shop opens at nine. Elephants dance.", 0.5),
         ("Returned within 60 days.", 3 / 8),
         ("It is at 9 that the shop opens, as you can see.", 1.0),

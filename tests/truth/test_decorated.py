@@ -142,8 +142,9 @@ ROWS = [
         candidate="makes_it_up",
         decisions=("rollback",),
         says=(
-            "citations is no worse by 0.2                 1 -> 0",
-            "support is no worse by 0.2                   1 -> 0",
+            "proven broken: citations",
+            "proven broken: support",
+            "support is no worse by 0.2                   1 -> ",
         ),
         scorers=(citations(), support()),
         gates=(no_worse("citations", by=0.2), no_worse("support", by=0.2)),
