@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from shadoweval.codec import encode_envelope, freeze
+from shadoweval.codec import freeze
 from shadoweval.records import Envelope, Hit, Observation, Outcome, Query, Usage
 from shadoweval.store import SqlStore, tables
 from shadoweval.store.blobs import dump
 from shadoweval.store.engine import transaction
+from shadoweval.store.tasks import insert_envelopes
 from shadoweval.testing import NOON
 
 __all__ = ["add_traffic"]
@@ -55,7 +56,7 @@ def add_traffic(
         pairs = [_pair(number, chance, every=every, users=users, experiment=experiment) for number in numbers]
         again = [dump_again(envelope, chance) for envelope, _ in pairs if rerun and chance.random() < rerun]
         with transaction(store._engine, write=True) as connection:  # noqa: SLF001 - in bulk, as no worker writes
-            connection.execute(insert(tables.Envelope), [_envelope_row(envelope) for envelope, _ in pairs])
+            insert_envelopes(connection, [envelope for envelope, _ in pairs], {})
             connection.execute(insert(tables.Task), list(_task_rows(pairs)))
             connection.execute(insert(tables.Observation), [_run_row(run) for _, run in pairs] + again)
 
@@ -102,24 +103,6 @@ def dump_again(envelope: Envelope, chance: random.Random) -> dict[str, Any]:
             outcome=served.outcome,
         )
     )
-
-
-def _envelope_row(envelope: Envelope) -> dict[str, Any]:
-    query = envelope.query
-    return {
-        "query_id": query.id,
-        "experiment": envelope.experiment,
-        "asked_at": query.asked_at,
-        "entry": query.entry,
-        "key": query.key,
-        "text_key": query.text_key,
-        "cluster": query.cluster,
-        "unit": query.unit,
-        "duration": envelope.served.duration,
-        "failed": "",
-        "damaged": False,
-        "frame": encode_envelope(envelope),
-    }
 
 
 def _task_rows(pairs: list[tuple[Envelope, Observation]]) -> Iterator[dict[str, Any]]:

@@ -29,9 +29,9 @@ from shadoweval.evaluation.windows import (
     begin_release,
     begin_window,
     beginning,
-    sentence_of,
     settled_release,
     window_of,
+    window_sentences,
 )
 from shadoweval.experiment import Experiment
 from shadoweval.logs import about, logger
@@ -206,7 +206,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     verdict = msgspec.structs.replace(
         verdict,
         notices=(
-            *((sentence_of(window),) if window is not None else ()),
+            *window_sentences(window, experiment, now=now),
             *(tried_sentence(rules) if experiment.rule == "paired" else ()),
             *verdict.notices,
             *_slowed(experiment),

@@ -8,16 +8,26 @@ from typing import Final
 
 from shadoweval.checks import checked_moment, checked_truth
 from shadoweval.errors import ArgumentError
+from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store, WindowStart
 from shadoweval.records import Arm
 from shadoweval.traffic.audit import user_name
 from shadoweval.verdict.releases import Release
 from shadoweval.verdict.trial import Trial
+from shadoweval.worker.retention import retention_of
 
 _SETTLED: Final = 20
 """Pairs in a row of the new release alone before its window begins, where the old one came back meanwhile."""
 
-__all__ = ["begin_release", "begin_window", "beginning", "sentence_of", "settled_release", "window_of"]
+__all__ = [
+    "begin_release",
+    "begin_window",
+    "beginning",
+    "sentence_of",
+    "settled_release",
+    "window_of",
+    "window_sentences",
+]
 
 
 def beginning(
@@ -81,6 +91,20 @@ def sentence_of(start: WindowStart) -> str:
     """Where the window begins, who began it, when and why."""
     because = f": {start.why}" if start.why else ""
     return f"The window begins at {_moment(start.since)} ({start.who}, {_moment(start.at)}{because})"
+
+
+def window_sentences(start: WindowStart | None, experiment: Experiment, *, now: datetime) -> tuple[str, ...]:
+    """Where the window begins, if one was begun; and that retention has moved its beginning, if it has."""
+    if start is None:
+        return ()
+    age = retention_of(experiment)
+    if age is None or now - age <= start.since:
+        return (sentence_of(start),)
+    slid = (
+        f"Of that window only what was asked since {_moment(now - age)} is left, and it slides on: retention "
+        f"({experiment.settings.retention}) is shorter. Keep queries for longer than the experiment runs, or begin a new window"
+    )
+    return (sentence_of(start), slid)
 
 
 def _moment(time: datetime) -> str:

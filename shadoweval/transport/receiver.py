@@ -73,6 +73,8 @@ class SpoolReceiver:
         """Since when nothing has come, while somebody waits for all; 0: nobody does."""
         self._beats: dict[Path, int] = {}
         self._passed = False
+        self._adopted = False
+        """Whether the last look for frames took all that waited in memory, since no collector lives."""
 
     def caught_up(self) -> bool:
         """Whether all that was handed over and counted before this was first asked has come.
@@ -87,7 +89,7 @@ class SpoolReceiver:
         if not self._asked:
             self._asked, self._beats = now, {}
         looked = False
-        beats = {} if adopt(root) else beats_of(root)
+        beats = {} if self._adopted else beats_of(root)
         for ring, beat in beats.items():
             if beat > self._asked:
                 looked |= beat > self._beats.setdefault(ring, beat)
@@ -96,7 +98,7 @@ class SpoolReceiver:
 
     def receive(self, limit: int) -> SpoolBatch | None:
         """At most `limit` frames, of about 16 MiB at most; None when there are none, or another reader is at work."""
-        adopt(self.folder.parent)
+        self._adopted = adopt(self.folder.parent)
         if not self.folder.is_dir() or not self._alone():
             return None
         batch = SpoolBatch(self, read_cursor(self.folder))

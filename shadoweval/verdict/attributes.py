@@ -20,6 +20,13 @@ __all__ = ["attribute_columns", "attributes_of", "script_of"]
 _LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
 _SCRIPT_SAMPLE: Final = 200
 _LETTER: Final = re.compile("[A-Za-z]")
+_IDS: Final = re.compile(
+    r"(.*[_.\- ])?(thread|session|conversation|chat|request|trace|span|run|message|correlation|event)[_.\- ]?id",
+    re.IGNORECASE,
+)
+"""Names of attributes that hold ids of single conversations or calls: such a part of the traffic comes once."""
+_AN_ID: Final = re.compile(r"(?=.*\d)[0-9a-f-]{16,}|[a-z]{1,9}[_-](?=.*\d)[0-9a-z]{16,}|\d{9,}", re.IGNORECASE)
+"""Values that are ids by their form: UUIDs, digests, prefixed keys, long numbers."""
 _NAMES: Final = 1_000
 """Attributes that are told apart in a batch of pairs; a name that is new with each call is no slice."""
 
@@ -44,9 +51,13 @@ def _script(letter: str) -> str:
 
 
 def attributes_of(query: Query, served: Observation) -> dict[str, str]:
-    """Attributes by name: the query's plain ones as text, its length, its script, and whether the incumbent failed."""
+    """Attributes by name: the query's plain ones as text, its length, its script, and whether the incumbent failed.
+
+    Ids, by the attribute's name or by their form, are none: no part of the traffic has one value for long.
+    """
     plain: dict[str, Any] = query.attributes
-    named = {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float | bool)}
+    texts = {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float | bool)}
+    named = {name: text for name, text in texts.items() if not _IDS.fullmatch(name) and not _AN_ID.fullmatch(text)}
     derived = {"length": length_of(query.text), "script": script_of(query.text)}
     if served.failure is not None:
         derived["incumbent failed"] = served.failure.step or served.failure.kind

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shadoweval.priority import LEVEL
-from shadoweval.transport import SpoolReceiver, SpoolTransport, open_transport
+from shadoweval.transport import SpoolTransport, open_transport
 
 if sys.platform != "linux":
     pytest.skip("the ring is Linux's", allow_module_level=True)
@@ -20,6 +20,7 @@ if sys.platform != "linux":
 from shadoweval.transport import memory, starting, way
 from shadoweval.transport.hand_off import RingTransport
 from shadoweval.transport.totals import total
+from tests.transport.reading import frames
 
 
 def until(met: Callable[[], object]) -> None:
@@ -27,15 +28,6 @@ def until(met: Callable[[], object]) -> None:
     while not met():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.005)
-
-
-def frames(folder: Path) -> list[bytes]:
-    receiver, found = SpoolReceiver(folder), list[bytes]()
-    while (batch := receiver.receive(1000)) is not None:
-        found += batch.frames
-        batch.settle()
-    receiver.close()
-    return found
 
 
 def served(transport: RingTransport) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shadoweval.transport import SpoolReceiver, SpoolTransport
+from shadoweval.transport import receiver as receiver_module
 from shadoweval.transport.frames import framed
 
 
@@ -176,3 +177,38 @@ def test_a_damaged_cursor_loses_nothing(tmp_path, content):
     (tmp_path / "cursor.json").write_bytes(content.replace(b"%s", segment.name.encode()))
 
     assert SpoolReceiver(tmp_path).receive(10).frames == [b"frame"]
+
+
+def test_all_has_come_once_nothing_comes_after_it_was_asked(tmp_path, monkeypatch):
+    """Where no collector lives each look takes what waits in memory, once, and the second look without any tells."""
+    looks = []
+    monkeypatch.setattr(receiver_module, "adopt", lambda root: looks.append(root) or True)
+    receiver, transport = SpoolReceiver(tmp_path / "spool"), SpoolTransport(tmp_path / "spool")
+    transport.offer(b"frame")
+    assert not receiver.caught_up()
+    batch = receiver.receive(9)
+    batch.settle()  # something came, so it is asked anew
+    assert receiver.receive(9) is None
+    assert not receiver.caught_up()
+    assert receiver.receive(9) is None
+    assert receiver.caught_up()
+    assert len(looks) == 3
+    receiver.close()
+
+
+def test_a_collector_that_lives_is_waited_for_until_it_has_looked_twice(tmp_path, monkeypatch):
+    """It may have taken a frame out of memory and not written it yet; one that gives no sign is not waited for."""
+    beats, clock = {}, iter(range(1, 10**12, 10**9))
+    monkeypatch.setattr(receiver_module, "adopt", lambda root: False)
+    monkeypatch.setattr(receiver_module, "beats_of", lambda root: dict(beats))
+    monkeypatch.setattr(receiver_module.time, "monotonic_ns", lambda: next(clock))
+    receiver, ring = SpoolReceiver(tmp_path / "spool"), tmp_path / "1.ring"
+    answers = []
+    for beat in (0, 2 * 10**9, 2 * 10**9, 3 * 10**9, 3 * 10**9):
+        beats[ring] = beat
+        receiver.receive(9)
+        answers.append(receiver.caught_up())
+    assert answers == [False, False, False, False, True]
+    silent = [receiver.caught_up() for _ in range(12)]
+    assert True in silent
+    receiver.close()

@@ -20,21 +20,13 @@ from shadoweval.transport.hand_off import RingTransport
 from shadoweval.transport.memory import memory_of, readers_lock, release
 from shadoweval.transport.sweep import Sweep, adopt
 from shadoweval.transport.totals import total
+from tests.transport.reading import frames
 
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """No collector is started."""
     monkeypatch.setattr(starting, "_spawn", lambda _root: None)
-
-
-def frames(folder: Path) -> list[bytes]:
-    receiver, found = SpoolReceiver(folder), list[bytes]()
-    while (batch := receiver.receive(1000)) is not None:
-        found += batch.frames
-        batch.settle()
-    receiver.close()
-    return found
 
 
 def damaged(folder: Path) -> int:

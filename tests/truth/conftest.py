@@ -67,6 +67,7 @@ class World:
     """Definitions that workers know which are alive at each look."""
     mirrors: list[str] = field(default_factory=list)
     """Definitions under which queries are mirrored in turn."""
+    retention: str = ""
 
     def ask(self, at, candidate=YES, served=YES, *, rerun="as served", labels=None, **query):
         """A query asked `at` seconds after the start; arms as changes for `make_observation`, the rest for the query.
@@ -154,7 +155,7 @@ class Stored:
             candidates={"new": "app:new"},
             scorers=world.scorers,
             gates=world.gates,
-            settings=Settings(home=str(folder / "home")),
+            settings=Settings(home=str(folder / "home"), retention=world.retention),
             **options,
         )
         for name, content in world.files.items():

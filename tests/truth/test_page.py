@@ -603,6 +603,12 @@ def window(world):
 
 
 @says
+def window_slid(world):
+    window(world)
+    world.retention = "1h"
+
+
+@says
 def alike(world):
     for number in range(60):
         world.ask(number * 99, text="the same", inputs=msgspec.msgpack.encode(number))

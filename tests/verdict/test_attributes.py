@@ -37,6 +37,37 @@ def test_attributes_are_read_before_any_answer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("thread_id", "7"), ("session_id", "alpha"), ("conversation_id", "alpha"), ("conversationId", "alpha"),
+        ("langgraph.thread_id", "x"), ("Request-ID", "x"), ("trace id", "x"),
+        ("about", "0b5f5c54-2a2c-4a7e-9a39-4e8bb32f0b4e"), ("about", "chatcmpl-9kHqGx1t2v3w4x5y6z7A"),
+        ("about", "d41d8cd98f00b204e9800998ecf8427e"), ("about", "1718900000123"),
+    ],
+)  # fmt: skip
+def test_ids_make_no_slices(name, value) -> None:
+    """By the attribute's name, or by the form of its value."""
+    query = Query(id="q", text="Where?", asked_at=START, attributes={name: value, "plan": "pro"})
+    served = Observation(query_id="q", arm=INCUMBENT, place="served", outcome=Outcome(), started_at=START, duration=1.0)
+    assert attributes_of(query, served).keys() == {"length", "script", "plan"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tenant_id", "acme"), ("customer", "12"), ("region", "eu-central-1"), ("model", "gpt-4o-mini-2024-07-18"),
+        ("plan_id", "p1"), ("identity", "new"), ("thread", "main"), ("valid", "True"), ("zip", "10115"),
+        ("topic", "internationalization"), ("build", "deadbeef"), ("day", "2026-03-01"),
+    ],
+)  # fmt: skip
+def test_parts_of_the_traffic_do(name, value) -> None:
+    """A tenant, a model and a date come again."""
+    query = Query(id="q", text="Where?", asked_at=START, attributes={name: value})
+    served = Observation(query_id="q", arm=INCUMBENT, place="served", outcome=Outcome(), started_at=START, duration=1.0)
+    assert attributes_of(query, served)[name] == value
+
+
+@pytest.mark.parametrize(
     ("text", "script"),
     [
         ("where is it", "latin"),
