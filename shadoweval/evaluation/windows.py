@@ -102,8 +102,8 @@ def window_sentences(start: WindowStart | None, experiment: Experiment, *, now: 
         return (sentence_of(start),)
     slid = (
         f"Of that window only what was asked since {_moment(now - age)} is left, and it slides on: retention "
-        f"({experiment.settings.retention}) is shorter. Keep queries for longer than the experiment runs, or begin a new "
-        "window"
+        f"({experiment.settings.retention}) is shorter. Keep queries for longer than the experiment runs, or begin a "
+        "new window"
     )
     return (sentence_of(start), slid)
 
