@@ -189,7 +189,7 @@ def look(folder: str) -> dict[str, Any]:
                     "shadow_progress",
                     "shadow_segment",
                     "shadow_score",
-                    "shadow_scoresegment",
+                    "shadow_scores",
                     "shadow_evaluation",
                 }:
                     connection.exec_driver_sql(f"DELETE FROM {table}")

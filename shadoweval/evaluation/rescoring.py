@@ -40,8 +40,10 @@ def _made(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]]:
 
 
 def _said_at_once(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]] | None:
+    if len(pairs) == 1 or not isinstance(scorer, BatchScorer):
+        return None
     by_id: dict[str, list[PairScore]] = {pair.id: [] for pair in pairs}
-    if not isinstance(scorer, BatchScorer) or not 1 < len(pairs) == len(by_id):
+    if len(by_id) < len(pairs):
         return None
     try:
         for each in scorer.score_many(pairs):
@@ -65,6 +67,8 @@ def _said_of(scorer: Scorer, pair: Pair) -> list[PairScore]:
 
 def _without_unscored(score: PairScore, pair: Pair) -> PairScore:
     """The score without the arms that say nothing about their pipeline, whatever the scorer makes of them."""
+    if pair.served.failure is pair.candidate.failure is None and (pair.rerun is None or pair.rerun.failure is None):
+        return score
     runs = {"incumbent": pair.served, "candidate": pair.candidate, "noise": pair.rerun}
     reasons = {arm: run.unscored for arm, run in runs.items() if run is not None and run.failed and run.unscored}
     changes: dict[str, Any] = {
@@ -122,6 +126,8 @@ def _rests_on(pair: Pair) -> list[Any]:
 
 def _known(scorer: Scorer, stored: Mapping[str, PairScore], basis: str) -> list[PairScore] | None:
     """What the scorer has said of a pair and still holds, all of it; None: it must be asked."""
+    if not stored:
+        return None
     own = [stored[metric.name] for metric in scorer.metrics if metric.name in stored]
     sound = len(own) == len(scorer.metrics) and all(each.basis == basis and _fine(each) for each in own)
     return own if sound else None

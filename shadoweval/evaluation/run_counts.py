@@ -48,7 +48,8 @@ class RunCounts:
         for arm, observation in arms.items():
             if observation is not None:
                 self._add_run(arm, observation)
-        self.writes.update(writes.counts)
+        if writes != _NOTHING:
+            self.writes.update(writes.counts)
 
     def _add_run(self, arm: str, observation: Observation) -> None:
         seen = self._versions[arm]

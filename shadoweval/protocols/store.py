@@ -219,13 +219,13 @@ class Store(Protocol):
         ...
 
     def add_scores(self, experiment: str, candidate: Arm, scores: Sequence[PairScore]) -> None:
-        """Keep scores; the same metric, scorer version and query replaces."""
+        """Keep scores; the same metric and query replaces."""
         ...
 
     def scores(
         self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
     ) -> Iterator[PairScore]:
-        """Stored scores in query order; of several scorer versions the one stored last."""
+        """Stored scores in query order; of each metric the one stored last."""
         ...
 
     def add_evaluation(self, evaluation: Evaluation, *, receivers: Sequence[str] = ()) -> None:

@@ -127,8 +127,9 @@ def ndcg_of(ranking: Sequence[str], judgements: Judgements, *, k: int | None = N
     Grades of 0 and below gain nothing. `relevant_from` plays no part.
     """
     gained = sum(
-        max(0.0, judgements.grades.get(document, 0.0)) / math.log2(rank + 1)
+        judgements.grades[document] / math.log2(rank + 1)
         for rank, document in _first_occurrences(ranking[:k])
+        if judgements.grades.get(document, 0.0) > 0
     )
     best = sorted((grade for grade in judgements.grades.values() if grade > 0), reverse=True)[:k]
     return gained / sum(grade / math.log2(rank + 1) for rank, grade in enumerate(best, start=1))
@@ -169,6 +170,8 @@ def jaccard_of(left: Sequence[str], right: Sequence[str], *, k: int) -> float:
 
 
 def _first_occurrences(ranking: Sequence[str]) -> list[tuple[int, str]]:
+    if len(set(ranking)) == len(ranking):
+        return [*enumerate(ranking, start=1)]
     ranks: dict[str, int] = {}
     for rank, document in enumerate(ranking, start=1):
         ranks.setdefault(document, rank)

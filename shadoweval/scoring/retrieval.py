@@ -61,39 +61,32 @@ def _ranking(observation: Observation) -> tuple[str, ...]:
 
 def _ranking_by_labels(observation: Observation, pair: Pair) -> tuple[str, ...]:
     """What a run retrieved, best first, by the names of the labels; what they don't name keeps its id."""
-    labels = pair.labels.relevant
-    names = labelled_names(_ranking(observation), labels)
-    if all(name in labels for name in names):
-        return names
-    others = [run for run in _runs_of(pair) if run is not observation]
-    return _by_content(
-        observation,
-        names,
-        known={
-            hit.text: name
-            for run in others
-            for hit, name in zip(ranked_hits(run), labelled_names(_ranking(run), labels), strict=True)
-            if hit.text and name in labels
-        },
-        keep=labels,
-    )
-
-
-def _runs_of(pair: Pair) -> list[Observation]:
-    """All runs of the query."""
-    return [run for run in (pair.served, pair.candidate, pair.rerun) if run is not None]
+    labels, hits = pair.labels.relevant, ranked_hits(observation)
+    names = labelled_names([hit.id for hit in hits], labels)
+    unnamed = {hit.text for hit, name in zip(hits, names, strict=True) if hit.text and name not in labels}
+    known: dict[str, str] = {}
+    for run in (pair.served, pair.candidate, pair.rerun):
+        if run is not None and run is not observation and not unnamed.isdisjoint([hit.text for hit in run.hits]):
+            known |= _named_texts(run, labels)
+    return _by_content(hits, names, known=known, keep=labels)
 
 
 def _by_content(
-    observation: Observation, names: tuple[str, ...], *, known: Mapping[str, str], keep: Container[str]
+    hits: Sequence[Hit], names: tuple[str, ...], *, known: Mapping[str, str], keep: Container[str]
 ) -> tuple[str, ...]:
     """The names, and for those that are not to be kept the name under which the same text is known."""
     if not known:
         return names
-    hits = ranked_hits(observation)
     return tuple(
         name if name in keep else known.get(hit.text or "", name) for name, hit in zip(names, hits, strict=True)
     )
+
+
+def _named_texts(run: Observation, labels: Mapping[str, int]) -> dict[str, str]:
+    """Texts of a run's hits that the labels name."""
+    hits = ranked_hits(run)
+    names = labelled_names([hit.id for hit in hits], labels)
+    return {hit.text: name for hit, name in zip(hits, names, strict=True) if hit.text and name in labels}
 
 
 NO_RETRIEVAL: Final = (
@@ -268,7 +261,7 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
             return Unscored("neither run retrieved anything", informative=False)
         ranking = _ranking(served)
         texts = {hit.text: hit.id for hit in served.hits if hit.text}
-        again = _by_content(other, _ranking(other), known=texts, keep=ranking)
+        again = _by_content(ranked_hits(other), _ranking(other), known=texts, keep=ranking)
         return Scored(rank_metrics.jaccard_of(ranking, again, k=self.k))
 
 

@@ -47,10 +47,11 @@ def compare_writes(
         ended: Whether its run came to its end; else nothing is missing that might still have come.
     """
     calls = tuple(incumbent), tuple(candidate)
-    ours, theirs = (_Arm(_written(arm, effects or {}), compare or {}) for arm in calls)
-    beyond = theirs.lacks(unrecorded)
-    if not ours.calls and not theirs.calls and not beyond:
+    written = [_written(arm, effects or {}) for arm in calls]
+    if not any(written) and not unrecorded:
         return _NOTHING
+    ours, theirs = (_Arm(each, compare or {}) for each in written)
+    beyond = theirs.lacks(unrecorded)
     recorded = _compared(ours, theirs, ended=ended)
     if not beyond:
         return _with_doubts(recorded, ours, theirs, calls=calls)

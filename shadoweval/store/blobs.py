@@ -1,19 +1,19 @@
-"""Records to column values and back: whole ones as msgpack, scores as a value or a reason for each side."""
+"""Records to column values and back, as msgpack."""
 
 from __future__ import annotations
 
 import contextlib
-from datetime import datetime
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
 from shadoweval.capture.encodable import encodable, encoded
 from shadoweval.codec import data, read_as
 from shadoweval.errors import CorruptFrameError
-from shadoweval.records import Arm, Observation, PairScore, Score, Scored, Unscored
+from shadoweval.records import Observation
 
-__all__ = ["dump", "dump_observation", "load", "score_row", "with_plain_values"]
+__all__ = ["dump", "dump_all", "dump_observation", "load", "with_plain_values"]
 
 _Record = TypeVar("_Record")
 
@@ -21,6 +21,11 @@ _Record = TypeVar("_Record")
 def dump(record: msgspec.Struct) -> bytes:
     """The record as msgpack, whatever values are in it: what can't be encoded is marked."""
     return encoded(record)
+
+
+def dump_all(records: Iterable[msgspec.Struct]) -> bytes:
+    """Several records as one list; a kind of `load` is `list[...]`."""
+    return msgspec.msgpack.encode([msgspec.Raw(dump(record)) for record in records])
 
 
 def dump_observation(observation: Observation) -> bytes:
@@ -53,21 +58,3 @@ def load(record: bytes, kind: type[_Record]) -> _Record:
         raise
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise CorruptFrameError(f"{type(error).__name__}: {error}", frame=record) from error
-
-
-def score_row(score: PairScore, candidate: Arm, now: datetime) -> dict[str, Any]:
-    """A score as a row: each side as a value or as a reason."""
-    row: dict[str, Any] = {
-        "query_id": score.query_id,
-        "arm": candidate,
-        "metric": score.metric,
-        "scorer_version": score.scorer_version,
-        "at": now,
-        "basis": score.basis,
-    }
-    sides: dict[str, Score | None] = {"incumbent": score.incumbent, "candidate": score.candidate, "noise": score.noise}
-    for side, value in sides.items():
-        row[side] = value.value if isinstance(value, Scored) else None
-        row[f"{side}_reason"] = None if value is None or isinstance(value, Scored) else value.reason
-        row[f"{side}_informative"] = not isinstance(value, Unscored) or value.informative
-    return row

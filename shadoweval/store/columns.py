@@ -12,11 +12,12 @@ from typing import Any, Final
 from sqlalchemy.types import BigInteger, Integer, TypeDecorator
 from sqlmodel.sql.sqltypes import AutoString
 
-__all__ = ["Count", "LongCount", "Name", "Remark", "stored_name"]
+__all__ = ["REMARK", "Count", "LongCount", "Name", "Remark", "stored_name"]
 
 _NAME_BYTES: Final = 500
 """Four of them, and what lies between, are an index row."""
-_REMARK: Final = 8_000
+REMARK: Final = 8_000
+"""Characters of a text for people that are kept."""
 _MOST: Final = 2**31 - 1
 _MOST_LONG: Final = 2**53
 """A thousand of them are a sum that fits, too."""
@@ -58,7 +59,7 @@ class Remark(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """What is bound."""
-        return None if value is None else _cleaned(value[:_REMARK])
+        return None if value is None else _cleaned(value[:REMARK])
 
 
 class Count(TypeDecorator[int]):

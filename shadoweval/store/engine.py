@@ -37,7 +37,7 @@ __all__ = ["empty_log", "hold", "open_engine", "present", "repeated", "transacti
 
 log: Final = logging.getLogger(__name__)
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0012")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 """All schemas that this version knows, oldest first: the files in `migrations/versions/`."""
 
 _LOCK: Final = 7_041_776_125
@@ -52,7 +52,7 @@ _TIMEOUTS: Final = {"lock_timeout": BUSY_MS, "statement_timeout": 300_000}
 _PAGE_BYTES: Final = 16_384
 """Of a new SQLite file: an envelope takes 1 to 10 kB, and pages of 4 kB would leave a third of the file unused."""
 
-_HELD: Final = {"writers": 704_177 << 32, "labels": 704_178 << 32}
+_HELD: Final = {"writers": 704_177 << 32, "labels": 704_178 << 32, "scores": 704_179 << 32}
 """Keys of further advisory locks, to which the number of a table is added."""
 
 _TURNS: Final = 6
@@ -85,7 +85,7 @@ def transaction(engine: Engine, *, write: bool = False, alone: bool = False) -> 
         raise UnstorableError(f"A value can't be stored ({type(error).__name__}: {error}).") from error
 
 
-def hold(connection: Connection, what: Literal["writers", "labels"], *, shared: bool = False) -> None:
+def hold(connection: Connection, what: Literal["writers", "labels", "scores"], *, shared: bool = False) -> None:
     """Wait until no other transaction of these tables holds the same; several may hold it `shared`. On SQLite nothing.
 
     It is let go with the transaction.

@@ -21,8 +21,9 @@ from shadoweval.store import tables
 from shadoweval.store.changes import Mark, drop_unneeded_segments
 from shadoweval.store.engine import repeated, transaction
 from shadoweval.store.funnel import PAIRED, count_fates, count_live_writes, coverage_of
-from shadoweval.store.reading import Window, read_pairs, stored_scores, watermark
+from shadoweval.store.reading import Window, read_pairs, watermark
 from shadoweval.store.rows import in_chunks, insert_new, upsert
+from shadoweval.store.scores import stored_scores
 
 __all__ = ["StoredLook", "begin_look"]
 

@@ -1,35 +1,33 @@
-"""Pairs and scores in query order, read in pages: no transaction stays open while they are scored."""
+"""Pairs in query order, read in pages: no transaction stays open while they are scored."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Engine, and_, or_, select, true, update
+from sqlalchemy import Connection, Engine, and_, select, true, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from shadoweval.codec import decode_envelope
 from shadoweval.errors import CorruptFrameError
-from shadoweval.records import INCUMBENT, Arm, Labels, Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.records import INCUMBENT, Arm, Labels, Observation, Pair
 from shadoweval.store import tables
 from shadoweval.store.blobs import load
 from shadoweval.store.changes import Mark, queries_changed, query_order
 from shadoweval.store.engine import repeated, transaction
-from shadoweval.store.rows import in_chunks
 
 __all__ = [
     "EXCLUDED_CANDIDATE",
     "EXCLUDED_SERVED",
     "Window",
+    "pages",
     "read_pairs",
-    "read_scores",
     "shadow_of",
-    "stored_scores",
     "watermark",
 ]
 
@@ -94,13 +92,18 @@ def watermark(connection: Connection, experiment: str, candidate: Arm) -> Mark |
     return min(marks) if marks else None
 
 
-def _pages(engine: Engine, query: Callable[[Mark | None], Any]) -> Iterator[list[Any]]:
-    """Pages of rows with `asked_at` and `query_id`, each read in a transaction of its own."""
-    after: Mark | None = None
+def pages(engine: Engine, wanted: Any) -> Iterator[list[Any]]:
+    """Pages of wanted rows of envelopes, in query order, each read in a transaction of its own.
+
+    Each has the envelope's `asked_at` and `query_id`.
+    """
+    envelope, after = tables.Envelope, cast("Mark | None", None)
+    wanted = wanted.order_by(col(envelope.asked_at), col(envelope.query_id)).limit(_PAGE)
     while True:
+        page = wanted if after is None else wanted.where(query_order(envelope) > after)
         with transaction(engine) as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED)
-            with streamed.execute(query(after)) as result:
+            with streamed.execute(page) as result:
                 rows = list(_at_once(result))
         if not rows:
             return
@@ -124,27 +127,22 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
     named = {"by_id": envelope.query_id, "by_key": envelope.key, "by_text": envelope.text_key}
     labels = [(name, aliased(tables.Label), by) for name, by in named.items()]
 
-    def query(after: Mark | None) -> Any:
-        wanted = (
-            select(
-                col(envelope.query_id),
-                col(envelope.asked_at),
-                col(envelope.frame),
-                run.record.label("run"),  # type: ignore[union-attr]
-                rerun.record.label("rerun"),  # type: ignore[union-attr]
-                *(label.record.label(name) for name, label, _ in labels),  # type: ignore[union-attr]
-            )
-            .join(run, shadow_of(envelope, run, window.candidate))
-            .outerjoin(rerun, shadow_of(envelope, rerun, INCUMBENT))
-            .where(window.of(envelope), comparable(envelope, run))
-            .order_by(col(envelope.asked_at), col(envelope.query_id))
-            .limit(_PAGE)
+    wanted = (
+        select(
+            col(envelope.query_id),
+            col(envelope.asked_at),
+            col(envelope.frame),
+            run.record.label("run"),  # type: ignore[union-attr]
+            rerun.record.label("rerun"),  # type: ignore[union-attr]
+            *(label.record.label(name) for name, label, _ in labels),  # type: ignore[union-attr]
         )
-        for _, label, name in labels:
-            wanted = wanted.outerjoin(label, and_(col(label.name) == col(name), col(label.name) != ""))
-        return wanted if after is None else wanted.where(query_order(envelope) > after)
-
-    for rows in _pages(engine, query):
+        .join(run, shadow_of(envelope, run, window.candidate))
+        .outerjoin(rerun, shadow_of(envelope, rerun, INCUMBENT))
+        .where(window.of(envelope), comparable(envelope, run))
+    )
+    for _, label, name in labels:
+        wanted = wanted.outerjoin(label, and_(col(label.name) == col(name), col(label.name) != ""))
+    for rows in pages(engine, wanted):
         decoded: dict[bytes, Labels | None] = {}
         for row in rows:
             pair = _pair(row, decoded)
@@ -203,78 +201,3 @@ def _mark_damaged(engine: Engine, experiment: str, mark: Mark) -> None:
     with transaction(engine, write=True) as connection:
         connection.execute(whole)
         queries_changed(connection, experiment, [mark])
-
-
-def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
-    """Scores of the window's queries in query order; of several scorer versions the one stored last."""
-    envelope, score, later = tables.Envelope, tables.Score, aliased(tables.Score)
-    newest = ~(
-        select(col(later.query_id))
-        .where(
-            col(later.query_id) == col(score.query_id),
-            col(later.arm) == col(score.arm),
-            col(later.metric) == col(score.metric),
-            or_(
-                col(later.at) > col(score.at),
-                and_(col(later.at) == col(score.at), col(later.scorer_version) > col(score.scorer_version)),
-            ),
-        )
-        .exists()
-    )
-
-    def ids(after: Mark | None) -> Any:
-        wanted = select(col(envelope.asked_at), col(envelope.query_id)).where(window.of(envelope))
-        if after is not None:
-            wanted = wanted.where(query_order(envelope) > after)
-        return wanted.order_by(col(envelope.asked_at), col(envelope.query_id)).limit(_PAGE)
-
-    for page in _pages(engine, ids):
-        wanted = (
-            select(*_score_columns())
-            .join(envelope, col(envelope.query_id) == col(score.query_id))
-            .where(col(score.query_id).in_([row.query_id for row in page]))
-            .where(col(score.arm) == window.candidate, newest)
-            .order_by(col(envelope.asked_at), col(envelope.query_id), col(score.metric))
-        )
-        with transaction(engine) as connection:
-            rows = connection.execute(wanted).all()
-        yield from (_pair_score(row) for row in rows)
-
-
-def stored_scores(engine: Engine, candidate: Arm, query_ids: Sequence[str]) -> dict[str, list[PairScore]]:
-    """By query, its scores: of each metric the one stored last."""
-    score, newest = tables.Score, dict[tuple[str, str], PairScore]()
-    for chunk in in_chunks(query_ids):
-        wanted = select(*_score_columns()).where(col(score.query_id).in_(chunk), col(score.arm) == candidate)
-        with transaction(engine) as connection:
-            rows = connection.execute(wanted.order_by(col(score.at), col(score.scorer_version))).all()
-        newest |= {(row.query_id, row.metric): _pair_score(row) for row in rows}
-    by_query: dict[str, list[PairScore]] = {}
-    for (query_id, _), each in newest.items():
-        by_query.setdefault(query_id, []).append(each)
-    return by_query
-
-
-def _score_columns() -> list[Any]:
-    score = tables.Score
-    names = [f"{arm}{part}" for arm in ("incumbent", "candidate", "noise") for part in ("", "_reason", "_informative")]
-    return [col(getattr(score, name)) for name in ("query_id", "metric", "scorer_version", "basis", *names)]
-
-
-def _score(row: Any, arm: str) -> Score | None:
-    value, reason = getattr(row, arm), getattr(row, f"{arm}_reason")
-    if value is not None:
-        return Scored(value)
-    return None if reason is None else Unscored(reason, informative=getattr(row, f"{arm}_informative"))
-
-
-def _pair_score(row: Any) -> PairScore:
-    return PairScore(
-        query_id=row.query_id,
-        metric=row.metric,
-        scorer_version=row.scorer_version,
-        incumbent=_score(row, "incumbent") or Unscored("lost"),
-        candidate=_score(row, "candidate") or Unscored("lost"),
-        noise=_score(row, "noise"),
-        basis=row.basis,
-    )

@@ -18,7 +18,7 @@ from shadoweval.protocols import Attempt, WindowStart
 from shadoweval.records import Annotation, Arm, Coverage, Evaluation, Labels, Pair, PairScore
 from shadoweval.store import tables
 from shadoweval.store.annotations import merge_annotations
-from shadoweval.store.blobs import dump, load, score_row
+from shadoweval.store.blobs import dump, load
 from shadoweval.store.changes import Mark, merge_labels
 from shadoweval.store.engine import open_engine, repeated, transaction
 from shadoweval.store.erasure import drop_old_evaluations, erase, purge, shown_as_far_as_there
@@ -27,8 +27,9 @@ from shadoweval.store.homes import replace_counters, write_counters
 from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.outbox import SqlOutbox, owe
 from shadoweval.store.rates import reserve_time
-from shadoweval.store.reading import Window, read_pairs, read_scores, watermark
-from shadoweval.store.rows import aside_key, in_chunks, insert_new, upsert
+from shadoweval.store.reading import Window, read_pairs, watermark
+from shadoweval.store.rows import aside_key, insert_new, upsert
+from shadoweval.store.scores import read_scores, write_scores
 from shadoweval.store.tasks import TaskQueue
 from shadoweval.store.windows import read_attempts, read_windows, write_attempts, write_window
 
@@ -156,22 +157,14 @@ class SqlStore(TaskQueue):
 
     @repeated
     def add_scores(self, experiment: str, candidate: Arm, scores: Sequence[PairScore]) -> None:  # noqa: ARG002 - the query knows its experiment
-        """Keep scores; the same metric, scorer version and query replaces. Scores of erased queries are dropped."""
-        envelope = tables.Envelope
+        """Keep scores; the same metric and query replaces. Scores of erased queries are dropped."""
         with transaction(self._engine, write=True) as connection:
-            now = self._now(connection)
-            for chunk in in_chunks(sorted(scores, key=lambda score: score.query_id)):
-                ids = {score.query_id for score in chunk}
-                wanted = select(col(envelope.query_id)).where(col(envelope.query_id).in_(ids))
-                known = set(connection.execute(wanted).scalars().all())
-                rows = [score_row(score, candidate, now) for score in chunk if score.query_id in known]
-                upsert(connection, tables.Score, rows)
-                self.dropped += len(chunk) - len(rows)
+            self.dropped += write_scores(connection, candidate, scores)
 
     def scores(
         self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
     ) -> Iterator[PairScore]:
-        """Stored scores in query order, before the watermark; of several scorer versions the one stored last."""
+        """Stored scores in query order, before the watermark; of each metric the one stored last."""
         window = self._window(experiment, candidate, since=since, until=until, marked=True)
         return read_scores(self._engine, window)
 

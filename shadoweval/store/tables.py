@@ -17,7 +17,7 @@ from shadoweval.store.columns import Count, LongCount, Name, Remark
 
 __all__ = [
     "METADATA", "Alert", "Aside", "Attempt", "Audit", "Counter", "Definition", "Envelope", "Erased", "Erasure",
-    "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Score", "Segment", "Task", "Window",
+    "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment", "Task", "Window",
 ]  # fmt: skip
 
 METADATA = MetaData()
@@ -82,26 +82,12 @@ class Observation(_Table, table=True):
     record: bytes = Field(sa_type=LargeBinary)
 
 
-class Score(_Table, table=True):
-    """One metric of one pair. A value or, where it is null, the reason."""
+class Scores(_Table, table=True):
+    """What scorers said of one pair: a list of records, of each metric the last."""
 
     query_id: str = Field(sa_type=Name, primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
     arm: str = Field(sa_type=Name, primary_key=True)
-    metric: str = Field(sa_type=Name, primary_key=True)
-    scorer_version: str = Field(sa_type=Name, primary_key=True)
-    at: datetime
-    incumbent: float | None
-    incumbent_reason: str | None = Field(sa_type=Remark)
-    candidate: float | None
-    candidate_reason: str | None = Field(sa_type=Remark)
-    noise: float | None
-    noise_reason: str | None = Field(sa_type=Remark)
-    basis: str = Field(default="", sa_type=Name)
-    """What it rests on; empty: unknown."""
-    incumbent_informative: bool = True
-    candidate_informative: bool = True
-    noise_informative: bool = True
-    """Whether the reason may lie in the answer."""
+    record: bytes = Field(sa_type=LargeBinary)
 
 
 class Label(_Table, table=True):

@@ -189,13 +189,12 @@ def _number(name: str) -> int:
 
 
 def _side(scores: Sequence[Score | None], arm: str, unscored: Counter[str]) -> tuple[FloatArray, BoolArray]:
-    values, scored = np.zeros(len(scores)), np.zeros(len(scores), dtype=np.bool_)
-    for row, score in enumerate(scores):
-        if isinstance(score, Scored):
-            values[row], scored[row] = score.value, True
-        elif arm:
-            unscored[f"{arm}: {'the scorer said nothing' if score is None else score.reason}"] += 1
-    return values, scored
+    values = [score.value if isinstance(score, Scored) else None for score in scores]
+    scored = np.array([value is not None for value in values], dtype=np.bool_)
+    if arm and not scored.all():
+        missing = [score for score in scores if not isinstance(score, Scored)]
+        unscored.update(f"{arm}: {'the scorer said nothing' if each is None else each.reason}" for each in missing)
+    return np.array([0.0 if value is None else value for value in values], dtype=np.float64), scored
 
 
 def _by_design(metric: Metric, score: PairScore | None) -> bool:

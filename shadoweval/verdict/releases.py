@@ -110,8 +110,9 @@ def met_by(run: Observation) -> dict[str, str]:
     if not run.versions.keys() <= _COMPUTED:
         return {}
     models = ", ".join(sorted({step.name for step in run.steps if step.kind == "model"}))
-    met = {"model": models, "system prompt": run.versions.get(SYSTEM_PROMPTS, "")}
-    return {name: together for name, together in met.items() if together}
+    met = {"model": models} if models else {}
+    prompts = run.versions.get(SYSTEM_PROMPTS, "")
+    return {**met, "system prompt": prompts} if prompts else met
 
 
 def _add(seen: Seen, of: tuple[Arm, str], version: str, *, span: Span) -> None:

@@ -132,7 +132,7 @@ def test_erasing_a_user_leaves_no_trace_of_them(store, path) -> None:
     store.set_aside("support", b"damaged frame of ann about zyxomatosis", "corrupt")
     assert store.erase("ann") == 1
     assert [pair.query.text for pair in store.pairs("support", "rerank")] == ["opening hours"]
-    assert [rows(path, t) for t in ("task", "observation", "score", "label", "aside")] == [2, 2, 1, 1, 0]
+    assert [rows(path, t) for t in ("task", "observation", "scores", "label", "aside")] == [2, 2, 1, 1, 0]
     assert [len(e.examples["rerank"]) for e in store.evaluations("support", limit=9)] == [1, 0]
     for file in path.parent.iterdir():
         assert b"zyxomatosis" not in file.read_bytes(), file.name
@@ -240,8 +240,10 @@ def test_units_that_were_stored_whole_are_found(path, unit) -> None:
         add_pair(store, 1, unit="bob")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE shadow_envelope SET unit = ? WHERE query_id = 'q0000'", [unit])
-        for table in ("shadow_home", "shadow_erased", "shadow_owner", "shadow_segment", "shadow_definition"):
+        new = ("shadow_home", "shadow_erased", "shadow_owner", "shadow_segment", "shadow_definition", "shadow_scores")
+        for table in new:
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("CREATE TABLE shadow_score (query_id TEXT, arm TEXT, at TEXT, scorer_version TEXT)")
         connection.execute("ALTER TABLE shadow_progress DROP COLUMN segments")
         connection.execute("UPDATE shadow_schema SET version_num = '0008'")
     connection.close()

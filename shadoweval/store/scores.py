@@ -1,0 +1,90 @@
+"""What scorers said of one pair lies in one row, of each metric the last: a first look writes few rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, and_, select
+from sqlmodel import col
+
+from shadoweval.errors import CorruptFrameError
+from shadoweval.records import Arm, PairScore, Score, Unscored
+from shadoweval.store import tables
+from shadoweval.store.blobs import dump_all, load
+from shadoweval.store.columns import REMARK
+from shadoweval.store.engine import hold, transaction
+from shadoweval.store.reading import Window, pages
+from shadoweval.store.rows import in_chunks, upsert
+
+__all__ = ["read_scores", "stored_scores", "write_scores"]
+
+
+def write_scores(connection: Connection, candidate: Arm, scores: Sequence[PairScore]) -> int:
+    """Keep scores beside those of other metrics; of the same metric they replace. Returns how many had no query."""
+    hold(connection, "scores")  # what is there is read before it is written
+    by_query: defaultdict[str, list[PairScore]] = defaultdict(list)
+    for score in scores:
+        by_query[score.query_id].append(_shortened(score))
+    envelope, row, written = tables.Envelope, tables.Scores, 0
+    for chunk in in_chunks(sorted(by_query)):
+        wanted = (
+            select(col(envelope.query_id), col(row.record))
+            .outerjoin(row, and_(col(row.query_id) == col(envelope.query_id), col(row.arm) == candidate))
+            .where(col(envelope.query_id).in_(chunk))
+        )
+        rows: list[dict[str, Any]] = []
+        for query_id, before in connection.execute(wanted).all():
+            written += len(by_query[query_id])
+            newest = {score.metric: score for score in (*_readable(before), *by_query[query_id])}
+            rows.append({"query_id": query_id, "arm": candidate, "record": dump_all(newest.values())})
+        upsert(connection, row, rows)
+    return len(scores) - written
+
+
+def stored_scores(engine: Engine, candidate: Arm, query_ids: Sequence[str]) -> dict[str, list[PairScore]]:
+    """By query, its scores: of each metric the one stored last."""
+    row = tables.Scores
+    by_query: dict[str, list[PairScore]] = {}
+    for chunk in in_chunks(query_ids):
+        wanted = select(col(row.query_id), col(row.record)).where(
+            col(row.query_id).in_(chunk), col(row.arm) == candidate
+        )
+        with transaction(engine) as connection:
+            rows = connection.execute(wanted).all()
+        by_query |= {query_id: scores for query_id, record in rows if (scores := _readable(record))}
+    return by_query
+
+
+def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
+    """Scores of the window's queries in query order; of each metric the one stored last."""
+    envelope, row = tables.Envelope, tables.Scores
+    wanted = (
+        select(col(envelope.asked_at), col(envelope.query_id), col(row.record))
+        .join(row, and_(col(row.query_id) == col(envelope.query_id), col(row.arm) == window.candidate))
+        .where(window.of(envelope))
+    )
+    for page in pages(engine, wanted):
+        for each in page:
+            yield from sorted(_readable(each.record), key=lambda score: score.metric)
+
+
+def _readable(record: bytes | None) -> list[PairScore]:
+    """The scores in a row; none where it is damaged, so that they are made anew."""
+    try:
+        return [] if record is None else load(record, list[PairScore])
+    except CorruptFrameError:
+        return []
+
+
+def _shortened(score: PairScore) -> PairScore:
+    """The score, with as much of its reasons as a person reads."""
+    sides: dict[str, Score | None] = {"incumbent": score.incumbent, "candidate": score.candidate, "noise": score.noise}
+    long = {
+        side: msgspec.structs.replace(value, reason=value.reason[:REMARK])
+        for side, value in sides.items()
+        if isinstance(value, Unscored) and len(value.reason) > REMARK
+    }
+    return msgspec.structs.replace(score, **long) if long else score
