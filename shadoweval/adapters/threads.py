@@ -27,24 +27,27 @@ from typing import Any, Final
 from shadoweval.capture.interception import hands, installed, thread_hands
 from shadoweval.capture.recorder import carried, current
 
-__all__ = ["carry_executors", "carry_pools", "carry_threads"]
+__all__ = ["belonging", "carry_executors", "carry_pools", "carry_threads", "note_task", "of_task"]
 
 _POOLS: Final = ("concurrent.futures.thread", "multiprocessing.pool", "anyio.")
 """Modules, or their beginning, whose threads wait for work of anybody's."""
 _METHODS: Final = (*("apply", "apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered"),)
 
 
+def belonging() -> list[tuple[ContextVar[Any], Any]]:
+    """What belongs to the run that this context is a part of; empty: to none."""
+    return [(variable, value) for variable in carried if (value := variable.get()) is not None]
+
+
 def _with_run(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, called as a part of the run that this context belongs to; itself outside a run."""
-    belonging: list[tuple[ContextVar[Any], Any]] = [
-        (variable, value) for variable in carried if (value := variable.get()) is not None
-    ]
-    if not belonging:
+    own = belonging()
+    if not own:
         return function
     moments = (*hands(), perf_counter())
 
     def called(*args: Any, **kwargs: Any) -> Any:
-        tokens = [(variable, variable.set(value)) for variable, value in belonging]
+        tokens = [(variable, variable.set(value)) for variable, value in own]
         before, thread_hands.moments = thread_hands.moments, moments
         try:
             return function(*args, **kwargs)
@@ -147,13 +150,24 @@ _tasks: Final[weakref.WeakKeyDictionary[Any, tuple[float, ...]]] = weakref.WeakK
 """Tasks that runs have made, and when work was handed over until then."""
 
 
-def _of_task() -> tuple[float, ...]:
+def of_task() -> tuple[float, ...]:
     """Of the task that runs now in this thread; empty: none does, or no run has made it."""
     try:
         task = sys.modules["asyncio"].current_task()
     except RuntimeError:
         return ()
     return () if task is None else _tasks.get(task, ())
+
+
+def note_task(moments: tuple[float, ...]) -> None:
+    """The task that runs now in this thread does what was handed over then."""
+    _note(sys.modules["asyncio"].current_task(), moments)
+
+
+def _note(task: Any, moments: tuple[float, ...]) -> None:
+    with contextlib.suppress(TypeError):  # made by somebody's own factory
+        _tasks[task] = moments
+        thread_hands.task = of_task
 
 
 def _note_tasks(loop: Any) -> None:
@@ -165,9 +179,7 @@ def _note_tasks(loop: Any) -> None:
             return create_task(self, coro, **options)
         moments = (*hands(), perf_counter())
         task = create_task(self, coro, **options)
-        with contextlib.suppress(TypeError):  # made by somebody's own factory
-            _tasks[task] = moments
-            thread_hands.task = _of_task
+        _note(task, moments)
         return task
 
     loop.create_task = created

@@ -18,6 +18,7 @@ from shadoweval.records.keys import as_text
 __all__ = [
     "INTERRUPTED",
     "LOST",
+    "UNFINISHED",
     "ToolFailedError",
     "answered_result",
     "error_text",
@@ -37,6 +38,8 @@ LOST: Final = "shadoweval.lost"
 INTERRUPTED: Final = "interrupted: "
 """How the error of a tool call begins that hands over control and has not failed: it waits for an answer, and its
 result is what was asked; or another part of the graph goes on, and its result is the command."""
+UNFINISHED: Final = "unfinished: nobody waited for its end"
+"""The error of a tool call that was cancelled, or still under way when its run was over: nobody knows its result."""
 
 
 class Interceptor(Protocol):
@@ -113,9 +116,12 @@ def interruption(error: BaseException | None) -> tuple[Any] | None:
 
 
 def error_text(error: BaseException) -> str:
-    """`TypeName: message`, as records hold it; `answered_result` reads it. An interruption is named as one."""
+    """`TypeName: message`, as records hold it; `answered_result` reads it. What interrupts or cancels is named so."""
     if interruption(error) is not None:
         return f"{INTERRUPTED}it waits for an answer"
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and isinstance(error, asyncio.CancelledError):
+        return UNFINISHED
     return f"{type(error).__name__}: {message_of(error)}"
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.capture.documents import writable
-from shadoweval.capture.interception import error_text, hands, installed
+from shadoweval.capture.interception import UNFINISHED, error_text, hands, installed
 from shadoweval.capture.third_party import connections
 from shadoweval.capture.wire.rows import (
     CALL,
@@ -76,6 +76,7 @@ class Recorder:
         handler: Through which a library tells of this run (see `third_party`); None: none has told anything.
         requested: Tool calls that a model asked for, as its adapter keeps them; not set before there is one.
         streams: Tools and steps that yield, and have begun and not ended.
+        under_way: By when they began, tool calls that have not ended: what has their name and effect, and arguments.
         first_chunk: Seconds until the first chunk.
         own: Seconds that recording itself took, within the run.
         began: `time.perf_counter()` at the beginning.
@@ -97,6 +98,7 @@ class Recorder:
         "requested",
         "streams",
         "truncated",
+        "under_way",
     )
 
     def __init__(self, max_bytes: int = 1 << 20, max_items: int = MOST_ITEMS, hit_id: Any = None) -> None:
@@ -110,6 +112,7 @@ class Recorder:
         self.handler: Any = None
         self.hit_id: Any = hit_id
         self.streams: list[Any] | None = None
+        self.under_way: dict[float, tuple[Any, bytes]] = {}
         self.requested: Any
         self.first_chunk: float | None = None
         self.own = 0.0
@@ -127,9 +130,8 @@ class Recorder:
 
     def next_index(self) -> int:
         """An index for a step that others will lie in."""
-        if self.numbers is None:
-            with _numbering:  # two threads must not begin to count
-                self.numbers = self.numbers or itertools.count()
+        with _numbering:  # two threads must not begin to count
+            self.numbers = self.numbers or itertools.count()
         return next(self.numbers)
 
     def add_step(self, kind: _Kind, name: str, *, started: float, duration: float, error: str | None = None) -> None:
@@ -187,11 +189,17 @@ class Recorder:
         return raw
 
     def close(self) -> None:
-        """The run is over; streams that it began, and that go on, are noted with what they gave until now."""
+        """The run is over: streams that go on are noted with what they gave until now, calls without a result."""
         self.closed = True
         streams, self.streams = self.streams, None
         for stream in streams or ():
             stream.cut()
+        under_way, self.under_way = self.under_way.copy(), {}
+        for at, (tool, arguments) in under_way.items():
+            took = time.perf_counter() - at
+            self.add_call(tool.name, arguments, None, started=at, duration=took, error=UNFINISHED, effect=tool.effect)
+        if self.handler is not None:
+            self.handler.cut(self)
 
     def own_calls(self, since: int) -> list[tuple[int, str, bytes]]:
         """Calls of decorated tools that ended since the log had that length: position, name and arguments.
@@ -199,11 +207,8 @@ class Recorder:
         What a library's handler tells of has the index of its step: it is no call of a decorated tool.
         """
         log = self.log
-        return [
-            (at, entry[1], entry[3])
-            for at in range(since, len(log))
-            if (entry := log[at])[0] == CALL and (len(entry) <= INDEX or entry[INDEX] is None)
-        ]
+        later = ((at, log[at]) for at in range(since, len(log)) if log[at][0] == CALL)
+        return [(at, row[1], row[3]) for at, row in later if len(row) <= INDEX or row[INDEX] is None]
 
     def add_hits(self, rows: Sequence[Any], *, replace: bool = False) -> None:
         """One retrieval's list; `replace`: it is the final one, such as a reranker's."""
@@ -268,11 +273,6 @@ inside: Final[ContextVar[float | None]] = ContextVar("shadoweval_inside", defaul
 """When the call of a tool began that this code belongs to; None: to none."""
 carried: Final[list[ContextVar[Any]]] = [current, inside]
 """Variables that belong to a run, in whichever thread its work goes on."""
-
-
-def active() -> Recorder | None:
-    """The recorder of the run that this code belongs to."""
-    return current.get()
 
 
 class _Recording:

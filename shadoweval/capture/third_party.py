@@ -28,10 +28,12 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
     # Called without arguments, once, when a recording begins in a process that has loaded the library.
     "recorder": {
         "asyncio.base_events": "threads:carry_tasks",
+        "asyncio.queues": "queues:carry_task_queues",
         "concurrent.futures.thread": "threads:carry_executors",
         _RUNNABLES: "langchain.recorder_hook:register",
         _MCP: "mcp:register",
         "multiprocessing.pool": "threads:carry_pools",
+        "queue": "queues:carry_queues",
         "threading": "threads:carry_threads",
         "uvloop": "threads:carry_uvloop",
     },

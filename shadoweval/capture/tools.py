@@ -8,21 +8,23 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
+import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast, overload
 
 from shadoweval import codec
 from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool, unbound
 from shadoweval.capture.generators import gathered
-from shadoweval.capture.interception import answered_result, error_text, installed
+from shadoweval.capture.interception import UNFINISHED, answered_result, error_text, installed
 from shadoweval.capture.recorder import current, inside
 from shadoweval.capture.wire.rows import shallow_arguments
 from shadoweval.capture.wrappers import observed
 from shadoweval.checks import checked_choice, checked_function, checked_instance, checked_keywords
-from shadoweval.errors import ArgumentError
+from shadoweval.errors import ArgumentError, ToolRefusedError
 from shadoweval.protocols import StubAnswer
 from shadoweval.records import Effect
 
@@ -53,12 +55,15 @@ class _Call:
         self.outer = inside.get()
         self.started = perf_counter()
         inside.set(self.started)
+        if self.recorder is not None:
+            self.recorder.under_way[self.started] = (self, self.arguments)
 
     def ended(self, result: Any, error: BaseException | None) -> None:
         inside.set(self.outer)
         recorder, answer = self.recorder, self.answer
         if recorder is None:
             return
+        recorder.under_way.pop(self.started, None)
         failure = answer.error if answer is not None and answer.error is not None else None
         if failure is None and error is not None:
             failure = error_text(error)
@@ -79,14 +84,33 @@ class _Call:
         )
         recorder.spent(since)
 
-    def ask(self, live: Callable[[], Any], *, unfit: bool) -> Any:
-        """What the interceptor gives, or `live()` without one."""
+    def ask(self, live: Callable[[], Any], patience: Callable[[_Call, float], Any], *, unfit: bool) -> Any:
+        """What the interceptor gives, or `live()` without one; `patience` where the recorded call has no end."""
         interceptor = installed.interceptor
         if interceptor is None or unfit:
             return live()
         self.arguments = shallow_arguments(self.arguments)
         self.answer = interceptor.answer(self.name, codec.data(self.arguments), effect=self.effect, live=live)
+        if self.answer.error == UNFINISHED and self.answer.answered == "replayed":
+            return patience(self, self.answer.result)
         return answered_result(self.name, self.effect, self.answer)
+
+    def given_up(self) -> NoReturn:
+        """Nobody has cancelled it where the incumbent's was, so that a result is missing."""
+        error = ToolRefusedError(self.name, self.effect)
+        self.answer = StubAnswer(answered="refused", error=error_text(error))
+        raise error
+
+
+def _outlasted(call: _Call, seconds: float) -> NoReturn:
+    """A recorded call of which nobody saw the end is under way for a while, and then refused."""
+    time.sleep(seconds)
+    call.given_up()
+
+
+async def _aoutlasted(call: _Call, seconds: float) -> NoReturn:
+    await sys.modules["asyncio"].sleep(seconds)
+    call.given_up()
 
 
 def call_tool(
@@ -98,7 +122,7 @@ def call_tool(
     """
     call = _Call(name, arguments, effect)
     try:
-        result = call.ask(live, unfit=unfit)
+        result = call.ask(live, _outlasted, unfit=unfit)
     except BaseException as error:
         call.ended(None, error)
         raise
@@ -112,7 +136,7 @@ async def acall_tool(
     """`call_tool` for a tool whose `live()` may be awaited."""
     call = _Call(name, arguments, effect)
     try:
-        result = call.ask(live, unfit=unfit)
+        result = call.ask(live, _aoutlasted, unfit=unfit)
         if inspect.isawaitable(result):
             result = await result
     except BaseException as error:

@@ -56,13 +56,17 @@ def _over_function(
         started = perf_counter()
         if answered is not None:
             inside.set(started)
+            recorder.under_way[started] = (entries, arguments)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
             inside.set(outer)
+            recorder.under_way.pop(started, None)
             failed(recorder, arguments, started, error)
             raise
         inside.set(outer)
+        if answered is not None:
+            recorder.under_way.pop(started, None)
         if type(result) in STREAMS and streams is not None:
             watched = streams(result, recorder, arguments)
             if watched is not None:
@@ -91,13 +95,17 @@ def _over_coroutine(
         started = perf_counter()
         if answered is not None:
             inside.set(started)
+            recorder.under_way[started] = (entries, arguments)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
             inside.set(outer)
+            recorder.under_way.pop(started, None)
             failed(recorder, arguments, started, error)
             raise
         inside.set(outer)
+        if answered is not None:
+            recorder.under_way.pop(started, None)
         if type(result) in STREAMS and streams is not None:
             watched = streams(result, recorder, arguments)
             if watched is not None:

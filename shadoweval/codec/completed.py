@@ -43,7 +43,7 @@ class _Comparison:
         if type(part) is list:
             return len(part) == len(other) and all(map(self.covered, part, other))
         if type(part) is tuple:
-            return part[0] == other[0] and self._covered_extension(*part, other[1])
+            return part[0] == other[0] and self._covered_extension(part[0], part[1], other[1])
         return bool(part == other) or part != part  # noqa: PLR0124 - no number equals itself if it is none
 
     def _covered_extension(self, code: int, part: Any, other: Any) -> bool:

@@ -108,7 +108,7 @@ class Call(Shield):
         recorder = self.recorder
         if recorder is not None:
             recorder.closed = True
-            if recorder.streams is not None:
+            if recorder.streams is not None or recorder.under_way or recorder.handler is not None:
                 recorder.close()
         if not self.done:
             self.done = True

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from shadoweval.capture.interception import INTERRUPTED
+from shadoweval.capture.interception import INTERRUPTED, UNFINISHED
 from shadoweval.checks import checked_keywords
 from shadoweval.codec import canonical
 from shadoweval.protocols import Metric
@@ -31,7 +31,7 @@ def tool_success() -> PairScorer:
         calls = [call for call in observation.tool_calls if call.answered != "refused"]
         if observation.tool_calls and not calls:
             return {"tool_success": Unscored("the shadow refused every tool call")}
-        calls = [call for call in calls if not (call.error or "").startswith(INTERRUPTED)]
+        calls = [call for call in calls if not (call.error or "").startswith((INTERRUPTED, UNFINISHED))]
         good = sum(call.succeeded for call in calls)
         return {
             "tool_success": Scored(good / len(calls)) if calls else Unscored(_NO_CALL, informative=any(_made(pair)))

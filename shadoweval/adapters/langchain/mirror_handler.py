@@ -22,7 +22,7 @@ from shadoweval.adapters.langchain.mirror_announced import batch as batch_of
 from shadoweval.adapters.langchain.mirror_entries import JoinedChunks
 from shadoweval.adapters.langchain.mirror_keywords import Keywords, Sites, begun_with, keywords_of
 from shadoweval.adapters.langchain.recorder_handler import RecordingHandler
-from shadoweval.capture.recorder import current
+from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.inputs import freeze_call
 from shadoweval.mirror.call import Call, alone
 from shadoweval.mirror.finish import finish
@@ -147,6 +147,12 @@ class MirrorHandler(BaseCallbackHandler):
         self.runs[run_id] = run
         run.open_runs += 1
         run.record(event, serialized, subject, run_id=run_id, **fields)
+
+    def cut(self, recorder: Recorder) -> None:
+        """A call is over: see `RecordingHandler.cut`."""
+        run = next((run for run in list(self.runs.values()) if run.recorder is recorder), None)
+        if run is not None and run.handler is not None:
+            run.handler.cut(recorder)
 
     def _strayed(self) -> _MirroredRun | None:
         """The call of a run that was given callbacks of its own, so that it came here through the recording's hook."""

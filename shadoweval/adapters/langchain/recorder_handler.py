@@ -32,7 +32,7 @@ from shadoweval.adapters.langchain.recorder_events import (
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.documents import hit_rows, recorded_rows
-from shadoweval.capture.interception import error_text, installed
+from shadoweval.capture.interception import UNFINISHED, error_text, installed
 from shadoweval.capture.prompts import note_prompts
 from shadoweval.capture.raised import raised
 from shadoweval.capture.recorder import Recorder
@@ -254,6 +254,11 @@ class RecordingHandler(BaseCallbackHandler):
         """It raised; or it waits for the answer of a person, and its result is what it asked."""
         self.recorded_error = error
         self._tool_ended(run_id, raised(error), error_text(error))
+
+    def cut(self, _recorder: Recorder) -> None:
+        """The run is over: calls that it did not wait for have no result."""
+        for run_id in list(self.tools):
+            self._tool_ended(run_id, None, UNFINISHED)
 
     def _recorded_itself(self, name: str, arguments: bytes, log_length: int) -> bool:
         """Whether a `@tool` function of that name has ended since; each stands for one call, best for an equal one."""

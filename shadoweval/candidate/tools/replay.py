@@ -16,6 +16,7 @@ from shadoweval import codec
 from shadoweval.capture import uncopyable
 from shadoweval.capture.copying import packed
 from shadoweval.capture.identity import Identifier, call_key, chosen, given_out, identifiers, touched, whole_words
+from shadoweval.capture.interception import UNFINISHED
 from shadoweval.checks import checked_keywords, checked_truth
 from shadoweval.protocols import StubAnswer, ToolRequest
 from shadoweval.records import Effect, ToolCall
@@ -23,6 +24,8 @@ from shadoweval.records import Effect, ToolCall
 __all__ = ["KeyedRequest", "Normal", "Record", "Replay", "with_result"]
 
 _log: Final = logging.getLogger(__name__)
+_PATIENCE: Final = 1.0
+"""Seconds that a call goes on beyond twice the time after which the incumbent no longer waited for it."""
 _JSON: Final = frozenset({str, int, float, bool, type(None)})
 
 Normal = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -257,6 +260,8 @@ class Replay:
             return None
         if not record.same_world(call, request):
             return None
+        if call.error == UNFINISHED:
+            return StubAnswer(answered="replayed", result=2 * call.duration + _PATIENCE, error=UNFINISHED)
         again = with_result(call)
         return None if again is None else StubAnswer(answered="replayed", result=again.result, error=again.error)
 

@@ -3,6 +3,7 @@
 import _thread
 import asyncio
 import contextlib
+import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
@@ -77,6 +78,34 @@ async def run_in_executor(question):
 def writes_in_a_thread(question):
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(note, question).result()
+
+
+class Desk:
+    """A queue and whoever works on it, begun by the first who asks."""
+
+    def __init__(self):
+        self.orders = None
+
+    def ask(self, question):
+        if self.orders is None:
+            self.orders = queue.Queue()
+            threading.Thread(target=self.serve, daemon=True).start()
+        answers = queue.Queue()
+        self.orders.put((question, answers))
+        return answers.get(timeout=60)
+
+    def serve(self):
+        while True:
+            question, answers = self.orders.get()
+            answers.put(f"{look(question)} {note(question)}")
+
+
+DESK = Desk()
+
+
+@shape(*CALLS, call("Who?"))
+def a_queue_s_worker(question):
+    return DESK.ask(question)
 
 
 def _beside(*calls):
