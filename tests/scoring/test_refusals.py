@@ -25,6 +25,16 @@ REFUSALS = [
     "Based on the provided documents, I cannot find the answer.",
     "There is no information about this in the context.",
     "Not mentioned in the context.",
+    "The answer is not in the provided context.",
+    "This question cannot be answered from the documents.",
+    "It is not possible to determine the price.",
+    "There isn't enough information to say.",
+    "Insufficient information.",
+    "No relevant documents were found.",
+    "I must respectfully decline.",
+    "I'm unable to provide that.",
+    "We're sorry, we cannot share this.",
+    "Dazu habe ich leider keine Informationen.",
     "I cannot answer that. However, I recommend contacting support.",
     "Hello! I'm afraid I can't help you with that, but you can reach out to our team.",
     "As an AI, I cannot provide medical advice.",
@@ -57,6 +67,11 @@ ANSWERED = [
     "none of the above: Paris",
     "the information desk does not open before nine",
     "We do ship on Sundays",
+    "The answer is nine.",
+    "It is not in the shop but behind it.",
+    "No documents are needed.",
+    "No results before Monday.",
+    "It is not possible to return opened items.",
 ]
 
 
