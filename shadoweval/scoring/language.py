@@ -26,13 +26,17 @@ _CODE: Final = re.compile(r"[a-z]{2,3}")
 _UNKNOWN: Final = frozenset({"und", "zxx"})
 
 
-@lru_cache(maxsize=4096)
 def language_of(text: str, among: tuple[str, ...] = ()) -> str | None:
     """ISO 639 code of the text's language; None: it has fewer than 20 letters beside code and links, or can't be told.
 
     By py3langid, among the languages that it knows or those given.
     """
-    words = _NO_LANGUAGE.sub(" ", text[:_READ])
+    return _language_of(text[:_READ], among)
+
+
+@lru_cache(maxsize=4096)
+def _language_of(beginning: str, among: tuple[str, ...]) -> str | None:
+    words = _NO_LANGUAGE.sub(" ", beginning)
     if sum(map(str.isalpha, words)) < _FEWEST:
         return None
     code, _ = _identifier(among).classify(words)

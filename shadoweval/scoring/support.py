@@ -26,6 +26,8 @@ __all__ = ["support"]
 Entails = Callable[[str, str], float]
 """(a retrieved text, a sentence of the answer) -> how surely the text says it, in [0, 1]; True and False will do."""
 
+_REMEMBERED, _ASKED = 64, 2_000
+"""Texts, which the arms of a pair have in common, and answers of `entails=`: few, since they may be as long as a book."""
 _CODE: Final = re.compile(r"^(```|~~~).*?(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
 _ABBREVIATED: Final = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|etc|approx|ca|e\.g|i\.e|z\.B|d\.h|bzw|Fig|Inc|Ltd|Co|Jr|Sr|vol)\.|^\W*\d{1,3}\.)$"
@@ -53,7 +55,7 @@ def sentences_of(text: str) -> list[str]:
     return [plain for part in parts if words_of(plain := _MARKS.sub("", part).strip())]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=_REMEMBERED)
 def _said(text: str) -> Said:
     return Said(text)
 
@@ -76,7 +78,7 @@ def _by_meaning(embedder: Embedder, sentences: Sequence[str], texts: Sequence[st
     return [min(1.0, max(0.0, float(each))) for each in nearest]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=_REMEMBERED)
 def _sentences(text: str) -> tuple[str, ...]:
     return tuple(sentences_of(text))
 
@@ -112,7 +114,7 @@ def support(model: Embeds | None = None, *, entails: Entails | None = None, vers
     if version is not None:
         checked_instance("support(version)", version, str)
     if entails is not None:
-        asked = lru_cache(maxsize=20_000)(entails)
+        asked = lru_cache(maxsize=_ASKED)(entails)
 
         def entailed(sentences: Sequence[str], texts: Sequence[str]) -> list[float]:
             return [max(float(asked(text, sentence)) for text in texts) for sentence in sentences]
