@@ -27,7 +27,7 @@ Entails = Callable[[str, str], float]
 """(a retrieved text, a sentence of the answer) -> how surely the text says it, in [0, 1]; True and False will do."""
 
 _REMEMBERED, _ASKED = 64, 2_000
-"""Texts, which the arms of a pair have in common, and answers of `entails=`: few, since they may be as long as a book."""
+"""Texts, which a pair's arms have in common, and answers of `entails=`: few, since they may be as long as a book."""
 _CODE: Final = re.compile(r"^(```|~~~).*?(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
 _ABBREVIATED: Final = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|etc|approx|ca|e\.g|i\.e|z\.B|d\.h|bzw|Fig|Inc|Ltd|Co|Jr|Sr|vol)\.|^\W*\d{1,3}\.)$"
