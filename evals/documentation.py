@@ -8,7 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from shadoweval import Experiment, Limits, Sandbox, at_most, better, no_worse
-from shadoweval.scoring import answer_quality, errors, latency, mrr, ndcg, overlap, recall, token_f1, tokens
+from shadoweval.scoring import (
+    answer_quality,
+    errors,
+    index_recall,
+    latency,
+    mrr,
+    ndcg,
+    overlap,
+    recall,
+    token_f1,
+    tokens,
+)
 
 __all__ = ["documentation"]
 
@@ -23,6 +34,7 @@ documentation = Experiment(
         mrr(k=5),
         ndcg(k=5),
         overlap(k=5),
+        index_recall(),
         answer_quality(),
         token_f1(),
         latency(),

@@ -1,84 +1,58 @@
-"""The documentation in a Qdrant shard: the words of each passage (BM25) and, where wanted, its meaning (vectors).
+"""The documentation in Qdrant: the words of each passage (BM25) and, where wanted, its meaning (vectors).
 
-Qdrant runs inside the process (`qdrant-edge`, the server's own engine) and lets one process open a folder at a time.
-Filling a shard takes a quarter of a second, so each process fills one of its own in a temporary folder, and no process
-waits for another. What costs minutes, the vectors, comes from a file that all share.
+It is read through `QdrantClient`: from the server whose URL `DOCUMENTATION_QDRANT` names, where the first process that
+may write fills a collection (`python -m pipelines.documentation_build` does, before a shadow needs it), or else in the
+client's local mode, in this process's memory. That takes a second or two to fill, so each process fills one of its own,
+and no process waits for another. What costs minutes, the vectors, comes from a file that all share.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
-from collections import defaultdict
+import os
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from langchain_core.documents import Document
 from numpy.typing import NDArray
-from qdrant_edge import (
-    Bm25,
-    Bm25Config,
-    Distance,
-    EdgeConfig,
-    EdgeShard,
-    EdgeSparseVectorParams,
-    EdgeVectorParams,
-    Modifier,
-    Point,
-    Query,
-    QueryRequest,
-    SearchParams,
-    UpdateOperation,
-)
+from qdrant_client import QdrantClient, models
+from qdrant_edge import Bm25, Bm25Config
 
-from pipelines.corpus import Passage
+from pipelines.corpus import Passage, fingerprint
 from pipelines.documentation_vectors import read_text
+from shadoweval.adapters.qdrant import watch
 
 __all__ = ["DocumentationIndex"]
 
 _POOL = 50  # Passages that each search looks at before it cuts to k.
 _RRF_K = 60  # The constant of the paper.
+_AT_ONCE: Final = 500  # Passages in one request.
 
 
 class DocumentationIndex:
-    """Search over passages; safe to share between threads, not between processes.
+    """Search over passages; safe to share between threads.
 
     Args:
         corpus: the passages.
         vectors: one unit vector for each; without them only `by_words` works.
-        scratch: where the shard's temporary folder is made; the system's place (`TMPDIR`) if there is none. It goes
-            with the index, at `close` or at the end of the process; one that is killed leaves it.
+        url: of a Qdrant server; what `DOCUMENTATION_QDRANT` says if there is none, and else the client's local mode.
     """
 
     def __init__(
-        self,
-        corpus: Sequence[Passage],
-        *,
-        vectors: NDArray[np.float32] | None = None,
-        scratch: Path | None = None,
+        self, corpus: Sequence[Passage], *, vectors: NDArray[np.float32] | None = None, url: str | None = None
     ) -> None:
         self._corpus = corpus
         texts = [read_text(passage) for passage in corpus]
-        self._bm25 = Bm25(Bm25Config(avg_len=_average_length(texts)))
-        folder = tempfile.mkdtemp(prefix="documentation-", dir=scratch)
-        self._shard = EdgeShard.create(
-            folder,
-            EdgeConfig(
-                vectors=None if vectors is None else {"meaning": EdgeVectorParams(vectors.shape[1], Distance.Dot)},
-                sparse_vectors={"words": EdgeSparseVectorParams(modifier=Modifier.Idf)},
-                max_search_threads=1,
-                wal_enabled=False,  # The shard is filled anew each time: there is nothing to recover.
-            ),
-        )
-        self._give_up = weakref.finalize(self, _give_up, self._shard, folder)
-        points: list[Point] = []
-        for row, text in enumerate(texts):
-            named: dict[str, Any] = {"words": self._bm25.embed_document(text)}
-            points.append(Point(row, named if vectors is None else named | {"meaning": vectors[row].tolist()}))
-        self._shard.update(UpdateOperation.upsert_points(points))
+        self._words = _Words(texts)
+        url = url or os.environ.get("DOCUMENTATION_QDRANT")
+        client = QdrantClient(url=url) if url else QdrantClient(":memory:")
+        kind = "words" if vectors is None else "words-and-meaning"
+        self._collection = f"documentation-{kind}-{fingerprint(corpus)[:12]}"
+        if not client.collection_exists(self._collection):
+            self._fill(client, texts, vectors=vectors)
+        # The hits are those of the retriever, which fuses what two searches give; LangChain reports them.
+        self._client = watch(client, hits=False, exact=True)
 
     def by_words(self, question: str, *, k: int) -> list[Document]:
         """Return the k best passages by BM25, best first; fewer if fewer hold any of the question's words."""
@@ -88,20 +62,34 @@ class DocumentationIndex:
         """Return the k best passages by reciprocal rank fusion of BM25 and cosine (Cormack et al. 2009)."""
         # Not Qdrant's own fusion: it breaks ties at random, and a pipeline that differs from itself hides differences.
         fused: defaultdict[int, float] = defaultdict(float)
-        for half in (self._by_words(question), self._scores(Query.Nearest(vector.tolist(), using="meaning"))):
+        for half in (self._by_words(question), self._scores(vector.tolist(), "meaning")):
             for rank, row in enumerate(half, start=1):
                 fused[row] += 1 / (_RRF_K + rank)
         return self._documents(fused, k=k)
 
     def close(self) -> None:
-        """Give up the shard and remove its folder."""
-        self._give_up()
+        """Give up the client, and what it holds in memory."""
+        self._client.close()
+
+    def _fill(self, client: QdrantClient, texts: Sequence[str], *, vectors: NDArray[np.float32] | None) -> None:
+        meaning = {} if vectors is None else {"meaning": models.VectorParams(size=vectors.shape[1], distance=_DOT)}
+        words = {"words": models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        client.create_collection(self._collection, vectors_config=meaning, sparse_vectors_config=words)
+        for start in range(0, len(texts), _AT_ONCE):
+            rows = range(start, min(start + _AT_ONCE, len(texts)))
+            named: dict[str, Any] = {"words": [self._words.of_passage(row) for row in rows]}
+            if vectors is not None:
+                named["meaning"] = vectors[start : rows.stop].tolist()
+            client.upsert(self._collection, points=models.Batch(ids=list(rows), vectors=named))
 
     def _by_words(self, question: str) -> dict[int, float]:
-        return self._scores(Query.Nearest(self._bm25.embed_query(question), using="words"))
+        words = self._words.of_question(question)
+        return self._scores(words, "words") if words.indices else {}
 
-    def _scores(self, query: Query) -> dict[int, float]:
-        found = self._shard.query(QueryRequest(query=query, limit=_POOL, params=SearchParams(exact=True)))
+    def _scores(self, query: Any, using: str) -> dict[int, float]:
+        found = self._client.query_points(
+            self._collection, query=query, using=using, limit=_POOL, with_payload=False
+        ).points
         # Rounded, as equal scores may differ by the order in which they were summed.
         return dict(_best_first({int(point.id): round(point.score, 5) for point in found}))
 
@@ -113,14 +101,41 @@ class DocumentationIndex:
         return documents
 
 
+_DOT: Final = models.Distance.DOT
+
+
+class _Words:
+    """Texts as BM25 weighs their words; the most frequent word is word 0.
+
+    Local mode compares two texts word by word in the order of their numbers until one has no more: a question's words
+    are mostly frequent ones, so it comes to its end early.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._bm25 = Bm25(Bm25Config(avg_len=_average_length(texts)))
+        embedded = [self._bm25.embed_document(text) for text in texts]
+        frequencies = Counter(word for one in embedded for word in one.indices)
+        ranked = sorted(frequencies, key=lambda word: (-frequencies[word], word))
+        self._numbers = {word: number for number, word in enumerate(ranked)}
+        self._passages = embedded
+
+    def of_passage(self, row: int) -> models.SparseVector:
+        """The words of a passage of the corpus."""
+        return self._numbered(self._passages[row])
+
+    def of_question(self, question: str) -> models.SparseVector:
+        """The words of a question that any passage holds."""
+        return self._numbered(self._bm25.embed_query(question))
+
+    def _numbered(self, words: Any) -> models.SparseVector:
+        pairs = zip(words.indices, words.values, strict=True)
+        known = sorted((self._numbers[word], weight) for word, weight in pairs if word in self._numbers)
+        return models.SparseVector(indices=[word for word, _ in known], values=[weight for _, weight in known])
+
+
 def _best_first(scores: Mapping[int, float]) -> list[tuple[int, float]]:
     # Equals in the order of the corpus: the same in every process.
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _give_up(shard: EdgeShard, folder: str) -> None:
-    shard.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _average_length(texts: Sequence[str]) -> float:

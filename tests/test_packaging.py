@@ -23,6 +23,7 @@ MODULES = {
 """Where the package's module is not its name with underscores."""
 BY_SHAPE = {
     ("openai", "openai"): "adapters/openai reads the client that it is given and imports none",
+    ("qdrant", "qdrant-client"): "adapters/qdrant reads the client that it is given and imports none",
     ("judge", "openai"): "judges talk to a model by the client that they are given",
     ("ragas", "langchain-community"): "no import: a bound that ragas lacks (it does not import with 0.4.2)",
 }

@@ -20,7 +20,7 @@ from shadoweval.capture.recorder import Recorder, current
 from shadoweval.capture.wire.rows import HitRow
 from shadoweval.records import EXACT_SEARCH
 
-__all__ = ["searched_again"]
+__all__ = ["ExactSearch", "record_exact", "searched_again", "searching_twice"]
 
 RowsOf = Callable[[Any, Recorder], Sequence[HitRow]]
 _EQUAL: Final = 1e-6
@@ -70,7 +70,7 @@ class ExactSearch:
     """
 
     def __init__(self, recorder: Recorder, given: Sequence[HitRow]) -> None:
-        self._recorder, self._given = recorder, given
+        self.recorder, self._given = recorder, given
         self._exact: Sequence[HitRow] = ()
         self._clock: AbstractContextManager[object] = off_the_clock()
 
@@ -91,7 +91,7 @@ class ExactSearch:
         self._clock.__exit__(kind, error, trace)
         value = given_share(self._given, self._exact)
         why = error_text(error) if error is not None else "" if value is not None else "it found nothing"
-        record_exact(self._recorder, None if error is not None else value, since=self._since, why=why)
+        record_exact(self.recorder, None if error is not None else value, since=self._since, why=why)
         return isinstance(error, Exception)
 
 

@@ -58,6 +58,8 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
         "langgraph.pregel.main": "langchain.candidate_graphs:patch",
         _MCP: "mcp:patch",
         "mcp.client.stdio": "mcp:patch_stdio",
+        "qdrant_client.async_qdrant_client": "qdrant:patch",
+        "qdrant_client.qdrant_client": "qdrant:patch",
     },
 }
 """What happens -> third-party module -> `module:attribute` in `shadoweval.adapters` that does it."""

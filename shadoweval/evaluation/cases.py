@@ -5,8 +5,10 @@
 `query` is required. `inputs` holds the keyword arguments of the pipeline; without it the pipeline is called with the
 query's text. What people said is joined to live queries that have the same inputs or ask the same text, letter by
 letter; where cases share a text, by their inputs alone. `relevant` maps document ids to grades (0: judged, not
-relevant), `references` lists several right answers, of which the best one counts, `expected_calls` lists the right tool
-calls, `attributes` are what slices go by, `unit` names the user or session.
+relevant): of chunks, or with `"relevant_are": "document"` of documents, any part of which counts; `spans` lists
+characters, `{"document": "handbook", "start": 120, "end": 260}` (docs/scorers.md). `references` lists several right
+answers, of which the best one counts, `expected_calls` lists the right tool calls, `attributes` are what slices go by,
+`unit` names the user or session.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,6 +27,7 @@ from shadoweval.codec import freeze
 from shadoweval.errors import CaseFileError
 from shadoweval.records import Effect, Labels, Query, ToolCall, query_key
 from shadoweval.records.keys import as_text
+from shadoweval.records.labelled import DOCUMENT, span_name, span_of
 
 __all__ = ["Case", "cases_of", "labels_of", "lines_of", "queries_of", "read_cases"]
 
@@ -37,6 +40,21 @@ class ExpectedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     effect: Effect = "unknown"
 
 
+class LabelledSpan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Characters of a document that are relevant, the last one not included."""
+
+    document: str
+    start: int
+    end: int
+    grade: int = 1
+    text: str = ""
+    """What it reads, for people."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise ValueError(f"a span runs from start up to end, not from {self.start} to {self.end}")
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of a case file."""
 
@@ -45,6 +63,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inputs: dict[str, Any] | None = None
     attributes: dict[str, str | int | float | bool] = {}
     relevant: dict[str, int] = {}
+    relevant_are: Literal["chunk", "document", "span"] = "chunk"
+    spans: list[LabelledSpan] = []
     reference: str | None = None
     references: list[str] = []
     expected_calls: list[ExpectedCall] | None = None
@@ -55,13 +75,26 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """What people said about it."""
         calls = self.expected_calls
         return Labels(
-            relevant=self.relevant,
+            relevant=self.graded,
             reference=self.reference,
             references=tuple(self.references),
             expected_calls=None
             if calls is None
             else tuple(ToolCall(name=c.name, arguments=c.arguments, effect=c.effect) for c in calls),
         )
+
+    @property
+    def graded(self) -> dict[str, int]:
+        """What is relevant, by ids whose form says what they name (`records.labelled`)."""
+        spans = {span_name(span.document, span.start, span.end): span.grade for span in self.spans}
+        end = DOCUMENT if self.relevant_are == "document" else ""
+        return {**{f"{name.removesuffix(end)}{end}": grade for name, grade in self.relevant.items()}, **spans}
+
+    def __post_init__(self) -> None:
+        if self.relevant_are == "span":
+            for name in self.relevant:
+                if span_of(name) is None:
+                    raise ValueError(f"{name!r} names no span; write 'handbook#char=120,260', or spans=[...]")
 
     @property
     def frozen_inputs(self) -> bytes:

@@ -14,6 +14,7 @@ from shadoweval.scoring.human import human_correctness, human_preference
 from shadoweval.scoring.language import language
 from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
 from shadoweval.scoring.pair_scorer import PairScorer
+from shadoweval.scoring.pooling import pool
 from shadoweval.scoring.ragas import ragas_metric
 from shadoweval.scoring.refusals import refusal
 from shadoweval.scoring.retrieval import (
@@ -32,6 +33,7 @@ from shadoweval.scoring.retrieval import (
     recall_at_level,
 )
 from shadoweval.scoring.searches import cache_hits, index_recall
+from shadoweval.scoring.spans import span_iou, span_precision, span_recall
 from shadoweval.scoring.steps import steps
 from shadoweval.scoring.support import support
 from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
@@ -71,6 +73,7 @@ __all__ = [
     "ndcg",
     "near_duplicates",
     "overlap",
+    "pool",
     "precision",
     "r_precision",
     "ragas_metric",
@@ -81,6 +84,9 @@ __all__ = [
     "repetition",
     "rouge_l",
     "semantic_similarity",
+    "span_iou",
+    "span_precision",
+    "span_recall",
     "steps",
     "support",
     "token_f1",

@@ -32,6 +32,7 @@ __all__ = [
     "context_precision",
     "hit_rate",
     "judged",
+    "labels_of_hits",
     "mean_average_precision",
     "mrr",
     "ndcg",
@@ -105,6 +106,11 @@ def unknown_hits(observation: Observation) -> str | None:
             kind = hit.id.removeprefix(UNREADABLE)
             return f"what a hit is known by can't be told from a {kind}; say it by hit_id='metadata.doc_id'"
     return None
+
+
+def labels_of_hits(observation: Observation, pair: Pair) -> list[tuple[Hit, str]]:
+    """What a run retrieved, best first, each with its name among the labels; what they don't name has its own id."""
+    return list(zip(ranked_hits(observation), _ranking_by_labels(observation, pair), strict=True))
 
 
 def _unknown_to_labels(observation: Observation, judgements: Judgements, ranking: Sequence[str]) -> str | None:

@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -21,8 +18,8 @@ VECTORS = np.eye(4, 8, dtype=np.float32)
 
 
 @pytest.fixture
-def index(tmp_path):
-    index = DocumentationIndex(CORPUS, vectors=VECTORS, scratch=tmp_path)
+def index():
+    index = DocumentationIndex(CORPUS, vectors=VECTORS)
     yield index
     index.close()
 
@@ -57,11 +54,11 @@ def bm25(corpus_texts, query_words, *, k=1.2, b=0.75):
     return scores
 
 
-def test_scores_are_those_of_the_bm25_formula(tmp_path):
+def test_scores_are_those_of_the_bm25_formula():
     """Words without stop words or endings, scored by hand: the same numbers, average length included."""
     texts = [["apple"] * 3 + ["pear"], ["apple", "plum", "plum"], ["pear", "grape"], ["melon"] * 5]
     corpus = [Passage(str(row), words[0], " ".join(words[1:])) for row, words in enumerate(texts)]
-    index = DocumentationIndex(corpus, scratch=tmp_path)
+    index = DocumentationIndex(corpus)
     found = {hit.id: hit.metadata["score"] for hit in index.by_words("apple plum", k=4)}
     index.close()
     expected = bm25(texts, ["apple", "plum"])
@@ -80,11 +77,11 @@ def test_by_words_and_meaning_fuses_both_rankings(index):
     assert found[0].metadata["score"] == pytest.approx(reciprocal_ranks, abs=1e-12)
 
 
-def test_equal_passages_come_in_the_order_of_the_corpus(tmp_path):
+def test_equal_passages_come_in_the_order_of_the_corpus():
     """Two indexes agree on every hit of every search, ties included: a pipeline must not differ from itself."""
     corpus = [Passage(f"p{row}", "title", "green leaves" if row % 2 else "red leaves") for row in range(40)]
     vectors = np.tile(np.eye(2, 8, dtype=np.float32), (20, 1))
-    first, second = (DocumentationIndex(corpus, vectors=vectors, scratch=tmp_path) for _ in range(2))
+    first, second = (DocumentationIndex(corpus, vectors=vectors) for _ in range(2))
     for index in (first, second, first):
         assert ids(index.by_words("green", k=4)) == ["p1", "p3", "p5", "p7"]
         assert ids(index.by_words("leaves", k=3)) == ["p0", "p1", "p2"]
@@ -93,20 +90,12 @@ def test_equal_passages_come_in_the_order_of_the_corpus(tmp_path):
     second.close()
 
 
-def test_meaning_needs_vectors(tmp_path):
+def test_meaning_needs_vectors():
     """An index of words alone refuses a search by meaning instead of answering by half."""
-    index = DocumentationIndex(CORPUS, scratch=tmp_path)
+    index = DocumentationIndex(CORPUS)
     with pytest.raises(Exception, match="meaning"):
         index.by_words_and_meaning("delete", VECTORS[0], k=2)
     index.close()
-
-
-def test_the_shard_lies_in_the_scratch_folder_and_goes_with_the_index(tmp_path):
-    """Everything is written below the given folder, and nothing is left there."""
-    index = DocumentationIndex(CORPUS, scratch=tmp_path)
-    assert list(tmp_path.iterdir())
-    index.close()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_threads_share_an_index(index):
@@ -121,31 +110,3 @@ def test_threads_share_an_index(index):
     for thread in threads:
         thread.join(timeout=30)
     assert results == [alone] * 8
-
-
-OTHER_PROCESS = """
-import sys
-from pipelines.corpus import Passage
-from pipelines.documentation_index import DocumentationIndex
-index = DocumentationIndex([Passage("a", "a", "delete a file"), Passage("b", "b", "open a file")])
-print(index.by_words("delete", k=1)[0].id, flush=True)
-sys.stdin.readline()  # Stay open until told.
-print(index.by_words("open", k=1)[0].id, flush=True)
-"""
-
-
-def test_several_processes_have_the_documentation_open_at_once(tmp_path):
-    """Two more processes search while the first is open, and their folders go when they end."""
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"}
-    others = [
-        subprocess.Popen(
-            [sys.executable, "-c", OTHER_PROCESS],
-            cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    assert [other.stdout.readline().strip() for other in others] == ["a", "a"]
-    assert len(list(tmp_path.iterdir())) == 2
-    outputs = [other.communicate("done\n", timeout=60)[0].strip() for other in others]
-    assert outputs == ["b", "b"]
-    assert list(tmp_path.iterdir()) == []
