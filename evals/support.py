@@ -12,11 +12,22 @@ from pathlib import Path
 
 from shadoweval import Experiment, Limits, Sandbox, SqliteWorld, Stubs, at_most, better, no_worse
 from shadoweval.records import Envelope
-from shadoweval.scoring import answer_quality, errors, latency, tokens, tool_calls_f1, tool_success, writes_f1
+from shadoweval.scoring import (
+    answer_quality,
+    errors,
+    latency,
+    task_success,
+    tokens,
+    tool_calls_f1,
+    tool_success,
+    trajectory,
+    writes_f1,
+)
 
 __all__ = ["rewind", "support"]
 
 _TABLES = {"R": "refunds", "T": "tickets", "E": "emails"}
+_WRITTEN = tuple(_TABLES.values())
 _SHOP_TOOLS = ("look_up_order", "list_orders", "get_ticket", "refund", "send_email", "open_ticket")
 
 
@@ -37,7 +48,17 @@ support = Experiment(
     incumbent="pipelines.support_agent:answer",
     labels=Path(__file__).with_name("support.jsonl"),
     rerun=1.0,  # a few hundred queries in all: every one is needed to compare seconds like with like
-    scorers=[writes_f1(), tool_calls_f1(), tool_success(), answer_quality(), latency(), tokens(), errors()],
+    scorers=[
+        writes_f1(),
+        task_success(),
+        trajectory("superset", against="reference"),
+        tool_calls_f1(),
+        tool_success(),
+        answer_quality(),
+        latency(),
+        tokens(),
+        errors(),
+    ],
     gates=[
         better("writes_f1", by=0.05),
         no_worse("tool_success", by=0.02),
@@ -46,7 +67,7 @@ support = Experiment(
     ],
     sandbox=Sandbox(
         stubs=Stubs(
-            worlds=[SqliteWorld(env="SHOP_DATABASE", tools=_SHOP_TOOLS, rewind=rewind)],
+            worlds=[SqliteWorld(env="SHOP_DATABASE", tools=_SHOP_TOOLS, rewind=rewind, watch=_WRITTEN)],
             live=["search_policy"],
         ),
         limits=Limits(seconds=20.0),

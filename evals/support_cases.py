@@ -2,7 +2,8 @@
 
 The right calls come from the database and from the handbook's rules as they are restated here (a test holds the
 numbers against `pipelines.shop_policies`); nothing is taken from the agents or from what they read out of a text.
-`expected_calls` are the reads that lead to the order and every write, with all arguments; reading more is free.
+`expected_calls` are the reads that lead to the order and every write, with all arguments; reading more is free. `goal`
+is what these writes leave in the shop.
 
     python -m evals.support_cases    writes evals/support.jsonl anew
 """
@@ -21,6 +22,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from evals.support_goals import goal_of
 from evals.support_phrasings import PHRASINGS, QUESTIONS
 from pipelines.shop import TODAY, create_shop, euro
 from pipelines.shop_policies import MESSAGES, TICKETS
@@ -215,7 +217,8 @@ def cases(path: Path) -> list[dict[str, Any]]:
         made += [_question(title, text, rng.choice(orders)) for text in questions]
     made = list({case["query"].casefold(): case for case in made}.values())
     rng.shuffle(made)
-    return [{"id": f"support-{number:04d}", **case} for number, case in enumerate(made, 1)]
+    goals = [goal_of(case["expected_calls"]) for case in made]
+    return [{"id": f"support-{number:04d}", **made[number - 1], "goal": goal} for number, goal in enumerate(goals, 1)]
 
 
 def _pick(kind: str, turn: int, *, orders: Sequence[Order], rng: random.Random) -> Order:

@@ -232,6 +232,7 @@ class Run:
         if outcome is not None and outcome.tool_calls:
             outcome = msgspec.structs.replace(outcome, tool_calls=tuple(map(self.session.declared, outcome.tool_calls)))
         calls = () if failure is None else tuple(map(self.session.declared, parts.tool_calls))
+        changed, unwatched = self.session.changed()
         usage, prompts = parts.usage, self.recorder.prompts
         if self.alone:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
@@ -253,6 +254,8 @@ class Run:
             writes=self.session.writes(),
             waited=(self._waited, self._first_waited),
             calls=calls,
+            changed=changed,
+            unwatched=unwatched,
         )
 
 

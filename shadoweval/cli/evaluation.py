@@ -184,8 +184,21 @@ def explain(options: argparse.Namespace) -> int:
     """Say for each gate which numbers made it."""
     from shadoweval.verdict.explain import explain as explained  # noqa: PLC0415 - this command alone needs it
 
-    for verdict in _newest(options.experiment, options.target).verdicts:
-        say(explained(verdict))
+    if options.query:
+        return _explain_query(options.experiment, options.query)
+    evaluation = _newest(options.experiment, options.target)
+    for verdict in evaluation.verdicts:
+        say(explained(verdict, evaluation.divergences.get(verdict.candidate, ())))
+    return 0
+
+
+def _explain_query(experiment: Experiment, query_id: str) -> int:
+    """Say where the arms part on one query."""
+    from shadoweval.evaluation.explaining import explain_query  # noqa: PLC0415 - as above
+
+    with open_store(experiment) as store:
+        for candidate in experiment.candidates:
+            say(explain_query(experiment, store, candidate=candidate, query_id=query_id))
     return 0
 
 

@@ -104,7 +104,8 @@ def _evaluation(declare: _Declare) -> None:
             metavar="OCTAL",
             help="who may read what is written: 644 for everybody (default 600: this user; it quotes queries)",
         )
-    declare("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
+    explain = declare("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
+    explain.add_argument("--query", metavar="ID", help="say instead where the arms part on this query, and its scores")
     declare("calibrate", "Compare the incumbent with itself: noise floor and false alarms")
     simulate = declare("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
     simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference (default 0)")

@@ -7,8 +7,8 @@ query's text. What people said is joined to live queries that have the same inpu
 letter; where cases share a text, by their inputs alone. `relevant` maps document ids to grades (0: judged, not
 relevant): of chunks, or with `"relevant_are": "document"` of documents, any part of which counts; `spans` lists
 characters, `{"document": "handbook", "start": 120, "end": 260}` (docs/scorers.md). `references` lists several right
-answers, of which the best one counts, `expected_calls` lists the right tool calls, `attributes` are what slices go by,
-`unit` names the user or session.
+answers, of which the best one counts, `expected_calls` lists the right tool calls, `goal` says what a right run has
+changed in its worlds, `attributes` are what slices go by, `unit` names the user or session.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reference: str | None = None
     references: list[str] = []
     expected_calls: list[ExpectedCall] | None = None
+    goal: dict[str, Any] | None = None
     unit: str = ""
 
     @property
@@ -78,6 +79,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             relevant=self.graded,
             reference=self.reference,
             references=tuple(self.references),
+            goal=self.goal,
             expected_calls=None
             if calls is None
             else tuple(ToolCall(name=c.name, arguments=c.arguments, effect=c.effect) for c in calls),

@@ -259,6 +259,7 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
         overhead=mirrored_against_control,
         costs=costs,
         write_sets={name: dict(result.runs.writes) for name, result in results.items()},
+        divergences={name: result.runs.divergences.shares() for name, result in results.items()},
         looks=looks,
         notes=(*alarm, *alike, *_shortened(max((r.coverage.erased for r in results.values()), default=0))),
         trend=scope.sliding,

@@ -13,9 +13,11 @@ from shadoweval.codec import heft
 from shadoweval.protocols import Metric
 from shadoweval.records import Example, Observation, Pair, PairScore, Scored, ToolCall
 from shadoweval.reporting.calls import as_json
+from shadoweval.scoring.divergence import first_divergence
+from shadoweval.scoring.steps import after_failure
 from shadoweval.store.blobs import dump, dump_observation, load, with_plain_values
 
-__all__ = ["Examples"]
+__all__ = ["Examples", "course_of"]
 
 _EACH: Final = 12
 _LARGE: Final = 256 * 1024
@@ -44,7 +46,7 @@ class Examples:
     def see(self, pair: Pair, scores: Sequence[PairScore]) -> None:
         """Consider one pair."""
         chance = int.from_bytes(hashlib.sha256(pair.id.encode()).digest()[:6]) / 2**48
-        difference = self._difference(scores)
+        difference = self.difference(scores)
         if pair.candidate.failed or pair.served.failed:
             self._keep("failure", chance, pair=pair, scores=scores)
         elif difference is not None and difference < 0:
@@ -81,7 +83,8 @@ class Examples:
             for kind, ranked in state.items()
         }
 
-    def _difference(self, scores: Iterable[PairScore]) -> float | None:
+    def difference(self, scores: Iterable[PairScore]) -> float | None:
+        """The metric's difference, larger is better; None: it is not scored in both arms."""
         if self._metric is None:
             return None
         for score in scores:
@@ -118,7 +121,16 @@ def _example(pair: Pair, scores: Sequence[PairScore], *, why: str) -> Example:
         scores={score.metric: (score.incumbent, score.candidate) for score in scores},
         labels=pair.labels,
         why=why,
+        course=course_of(pair),
     )
+
+
+def course_of(pair: Pair) -> tuple[str, ...]:
+    """Where the arms of a pair part, and what followed from tools that failed, in words."""
+    parting = first_divergence(pair)
+    lines = [f"First difference: {parting.text} ({parting.kind})"] if parting is not None else []
+    followed = {"Incumbent": after_failure(pair.served), "Candidate": after_failure(pair.candidate)}
+    return (*lines, *(f"{arm}: {text}" for arm, text in followed.items() if text))
 
 
 def _to_show(run: Observation) -> Observation:

@@ -28,6 +28,7 @@ from shadoweval.evaluation.style import Style
 from shadoweval.evidence.inputs import StatsInputError
 from shadoweval.experiment import Experiment
 from shadoweval.records import Observation, Pair, PairScore
+from shadoweval.scoring.divergence import first_divergence
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import UNFAITHFUL, facts_of
 from shadoweval.verdict.trial import STATE_VERSION, Trial
@@ -95,6 +96,7 @@ class Progress:
             writes = self._experiment.writes.compared(pair)
             self.examples.see(pair, scores if writes.tools else [each for each in scores if each.metric != WRITES])
             self.runs.add(pair, writes)
+            self.runs.divergences.add(first_divergence(pair), self.examples.difference(scores))
             self.probes.see(pair, scores)
             self.style.see(pair)
             facts = facts_of(pair)

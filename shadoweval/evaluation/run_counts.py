@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from shadoweval.candidate.cold_start import GIVEN_UP
+from shadoweval.evaluation.divergences import Divergences
 from shadoweval.records import Observation, Pair, Refusal, WriteComparison
 
 __all__ = ["RunCounts"]
@@ -28,6 +29,7 @@ class RunCounts:
     def __init__(self) -> None:
         self.costs: Counter[str] = Counter()
         self.writes: Counter[str] = Counter(_NOTHING.counts)
+        self.divergences = Divergences()
         self._refused: Counter[tuple[str, str, str]] = Counter()
         self._layers: Counter[str] = Counter()
         self._cold: Counter[str] = Counter()
@@ -66,6 +68,7 @@ class RunCounts:
         return {
             "costs": dict(self.costs),
             "writes": dict(self.writes),
+            "divergences": self.divergences.to_state(),
             "refused": [[*refused, count] for refused, count in self._refused.items()],
             "layers": dict(self._layers),
             "cold": dict(self._cold),
@@ -76,6 +79,7 @@ class RunCounts:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
         self.costs, self.writes = Counter(state["costs"]), Counter(state["writes"])
+        self.divergences.restore(state["divergences"])
         self._refused = Counter({(kind, detail, layer): count for kind, detail, layer, count in state["refused"]})
         self._layers, self._runs = Counter(state["layers"]), state["runs"]
         self._cold = Counter(state.get("cold", {}))

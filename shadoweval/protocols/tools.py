@@ -96,6 +96,10 @@ class OpenWorld(Protocol):
         """What the write touched; empty where the world can't say."""
         return ""
 
+    def changes(self) -> Mapping[str, Any] | None:
+        """What the run has changed, as plain data by table, entity or part; None: it can't say. Before `close`."""
+        return None
+
     def close(self) -> None:
         """The query is over: throw everything away."""
         ...

@@ -21,6 +21,8 @@ __all__ = [
     "Arm",
     "Coverage",
     "Decision",
+    "Divergence",
+    "DivergenceShare",
     "Effect",
     "Envelope",
     "Evaluation",

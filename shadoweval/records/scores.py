@@ -15,7 +15,19 @@ import msgspec
 from shadoweval.records.acts import Effect
 from shadoweval.records.keys import as_text
 
-__all__ = ["NOT_RERUN", "Annotation", "Mark", "PairScore", "Score", "Scored", "Unscored", "WriteComparison", "standing"]
+__all__ = [
+    "NOT_RERUN",
+    "Annotation",
+    "Divergence",
+    "DivergenceShare",
+    "Mark",
+    "PairScore",
+    "Score",
+    "Scored",
+    "Unscored",
+    "WriteComparison",
+    "standing",
+]
 
 NOT_RERUN = "the incumbent was not run again on this query"
 """The reason of a score that a re-run would have given; only a share of the queries is drawn for one."""
@@ -100,6 +112,27 @@ class WriteComparison(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     def equal(self) -> bool:
         """Both wrote the same."""
         return not self.differing
+
+
+class Divergence(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The first step of a query at which the candidate did otherwise than was served."""
+
+    kind: str
+    """`other documents`, `another tool`, `another argument`, `another order`, `stops earlier`, `goes on`,
+    `a call fails`, `another result`, `same calls, other answer` and their like; what is told apart in sums."""
+    step: int = 0
+    """Number of the agent's tool call, from 1; 0: what was retrieved before."""
+    text: str = ""
+    """In words."""
+
+
+class DivergenceShare(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Pairs whose arms part at one kind of step."""
+
+    kind: str
+    pairs: int
+    difference: float | None = None
+    """Their part of the mean difference of the first gate's metric, larger is better; None: not scored in both arms."""
 
 
 Mark = Literal["correct", "incorrect", "preferred", "tie"]

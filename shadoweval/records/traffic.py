@@ -179,6 +179,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc
     """
     untimed: str = ""
     """Why its seconds, which it measured itself, are not believed and count nowhere; empty: they are."""
+    changed: dict[str, Any] | None = None
+    """What it has changed in its worlds, by table, entity or part, as plain data; None: no world tells."""
+    unwatched: str = ""
+    """Why no world tells, where one should."""
 
     def __post_init__(self) -> None:
         if (self.outcome is None) == (self.failure is None):
@@ -264,6 +268,8 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     """All right answers, each as good as the others; `reference` is among them."""
     annotations: tuple[Annotation, ...] = ()
     """What people said about the arms' answers to this query, in order of time."""
+    goal: dict[str, Any] | None = None
+    """What a right run has changed in the world, as `Observation.changed` has it."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.relevant, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - users'
@@ -282,6 +288,7 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
             expected_calls=self.expected_calls if later.expected_calls is None else later.expected_calls,
             references=later.references or self.references,
             annotations=self._all_said(later),
+            goal=self.goal if later.goal is None else later.goal,
         )
 
     def _all_said(self, later: Labels) -> tuple[Annotation, ...]:

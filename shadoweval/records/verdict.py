@@ -9,7 +9,7 @@ import msgspec
 
 from shadoweval.records.acts import NO_GUARD, Refusal
 from shadoweval.records.keys import all_alike
-from shadoweval.records.scores import Score
+from shadoweval.records.scores import DivergenceShare, Score
 from shadoweval.records.traffic import Labels, Observation, Query
 
 __all__ = [
@@ -181,6 +181,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     labels: Labels = Labels()
     why: str = ""
     """Why it was chosen: largest loss, largest gain, failure, sample."""
+    course: tuple[str, ...] = ()
+    """Where the arms part, and what followed from tools that failed, in words."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -259,6 +261,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     looks: int = 1
     trend: bool = False
     """Whether the window slid with the clock: nothing may act on its verdicts, which hold."""
+    divergences: dict[str, tuple[DivergenceShare, ...]] = {}
+    """By candidate: at which kinds of steps the arms part, the largest loss first."""
 
 
 def _number(value: float | None) -> str:

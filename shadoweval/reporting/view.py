@@ -99,6 +99,7 @@ def _gate_chart(gate: GateResult) -> Markup:
 def _gate(gate: GateResult) -> dict[str, Any]:
     return {
         "sentence": gate.sentence,
+        "metric": gate.metric,
         "state": gate.state,
         "mark": _STATES[gate.state],
         "critical": gate.critical,
@@ -212,6 +213,7 @@ def _example(example: Example) -> dict[str, Any]:
         "text": clipped(example.text, limit=600),
         "why": example.why,
         "attributes": sorted((k, str(v)) for k, v in example.attributes.items()),
+        "course": example.course,
         "reference": " | ".join(example.labels.references),
         "arms": [
             {"name": "incumbent", "answer": left, **_arm(example.incumbent, example.candidate, grades=grades)},
@@ -245,6 +247,10 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "refusals": [(r.kind, r.detail, r.layer, r.count) for r in evaluation.refusals.get(name, ())],
         "containment": sorted(evaluation.containment.get(name, {}).items()),
         "write_set": sorted(evaluation.write_sets.get(name, {}).items()),
+        "divergences": [
+            (share.kind, f"{share.pairs:,}", number(share.difference, signed=True))
+            for share in evaluation.divergences.get(name, ())
+        ],
     }
 
 

@@ -36,6 +36,7 @@ from shadoweval.scoring.searches import cache_hits, index_recall
 from shadoweval.scoring.spans import span_iou, span_precision, span_recall
 from shadoweval.scoring.steps import steps
 from shadoweval.scoring.support import support
+from shadoweval.scoring.task_success import task_success
 from shadoweval.scoring.tools import tool_calls_f1, tool_success, writes_f1
 from shadoweval.scoring.trajectory import trajectory
 from shadoweval.scoring.wording import length, repetition
@@ -89,6 +90,7 @@ __all__ = [
     "span_recall",
     "steps",
     "support",
+    "task_success",
     "token_f1",
     "tokens",
     "tool_calls_f1",

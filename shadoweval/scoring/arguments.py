@@ -13,6 +13,7 @@ from shadoweval.checks import checked_choice, checked_keywords, checked_mapping,
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Observation, Pair, Score, Scored, ToolCall, Unscored
 from shadoweval.scoring.against import NO_REFERENCE, Against, AgainstServed, agent_calls, reference_calls
+from shadoweval.scoring.assignment import best_assignment
 from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["argument_validity", "arguments"]
@@ -114,11 +115,8 @@ def _by_tool(calls: Sequence[ToolCall], counting: Mapping[str, Sequence[str]]) -
 def _assigned(
     ours: Sequence[dict[str, str]], theirs: Sequence[dict[str, str]]
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    if len(ours) == len(theirs) == 1:
-        yield ours[0], theirs[0]
-        return
-    optimize = require("scipy.optimize", extra="store", needed_for="arguments()")
-    # Of assignments with as many right arguments the one with fewer that only one of the two has.
-    worth = [[len(a.items() & b.items()) - 1e-6 * len(a.keys() ^ b.keys()) for b in theirs] for a in ours]
-    for mine, other in zip(*optimize.linear_sum_assignment(worth, maximize=True), strict=True):
+    # Every call has a counterpart as far as there is one; of assignments with as many right arguments that one counts
+    # in which fewer stand on one side alone.
+    worth = [[1 + len(a.items() & b.items()) + 0.1 / (1 + len(a.keys() ^ b.keys())) for b in theirs] for a in ours]
+    for mine, other in best_assignment(worth):
         yield ours[mine], theirs[other]

@@ -13,7 +13,7 @@ from shadoweval.records import Observation, Pair, Score, Scored, ToolCall, Unsco
 from shadoweval.scoring.against import agent_calls
 from shadoweval.scoring.pair_scorer import PairScorer
 
-__all__ = ["steps"]
+__all__ = ["after_failure", "steps"]
 
 _COUNTS: Mapping[str, Any] = {"low": 0.0, "high": None, "higher_is_better": False, "failure_scores": None}
 
@@ -28,7 +28,8 @@ def steps() -> PairScorer:
     which none failed has none.
     """
     metrics = (
-        *(Metric(name=name, fact_of_run=True, **_COUNTS) for name in ("steps", "loops", "retries")),
+        Metric(name="steps", fact_of_run=True, descriptive=True, **_COUNTS),
+        *(Metric(name=name, fact_of_run=True, **_COUNTS) for name in ("loops", "retries")),
         Metric(name="recovery", fact_of_run=True, failure_scores=None),
     )
     return PairScorer(metrics=metrics, version="steps/1", score_one=_score_one)

@@ -10,9 +10,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from shadoweval._optional import require
 from shadoweval.capture.identity import call_key, chosen
 from shadoweval.records import ToolCall
+from shadoweval.scoring.assignment import best_assignment
 
 __all__ = ["ArgumentMode", "TrajectoryMode", "matches"]
 
@@ -99,18 +99,14 @@ class _Calls:
         """As many numbers of calls that fit each other as can be, each call once."""
         if self.arguments in {"equal", "ignored"} or not self.expected or not self.made:
             return self._greedily(also)  # what fits the same calls is the same, so that any choice is as good
-        numpy = require("numpy", extra="store", needed_for="trajectory(arguments=...)")
-        optimize = require("scipy.optimize", extra="store", needed_for="trajectory(arguments=...)")
-        fitting = numpy.array(
+        # As many as can be; of assignments with as many the one to more calls that succeeded.
+        worth = [1 + self._done(other) / (1 + len(self.made)) for other in range(len(self.made))]
+        return best_assignment(
             [
-                [self.fits(mine, other) and also(mine, other) for other in range(len(self.made))]
+                [worth[other] * (self.fits(mine, other) and also(mine, other)) for other in range(len(self.made))]
                 for mine in range(len(self.expected))
             ]
         )
-        # As many as can be; of assignments with as many the one to more calls that succeeded.
-        done = numpy.array([self._done(other) for other in range(len(self.made))])
-        rows, columns = optimize.linear_sum_assignment(fitting * (1 + done / (1 + len(done))), maximize=True)
-        return [(int(mine), int(other)) for mine, other in zip(rows, columns, strict=True) if fitting[mine, other]]
 
     def _done(self, other: int) -> bool:
         """Whether a call has done something: it succeeded, or would have if the shadow had let it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from shadoweval.records import GateResult, Verdict
+from shadoweval.records import DivergenceShare, GateResult, Verdict
 
 __all__ = ["explain", "with_outlook"]
 
@@ -17,12 +17,21 @@ _STATES = {
 }
 
 
-def explain(verdict: Verdict) -> str:
-    """All gates of a verdict, one paragraph each."""
+def explain(verdict: Verdict, divergences: Sequence[DivergenceShare] = ()) -> str:
+    """All gates of a verdict, one paragraph each; and at which steps the arms part."""
     head = f"{verdict.experiment} / {verdict.candidate}: {verdict.decision} ({verdict.why})"
     lines = [head, *(f"  because {reason}" for reason in verdict.reasons)]
     lines += [f"  note {notice}" for notice in verdict.notices]
-    return "\n\n".join(["\n".join(lines), *(explain_gate(gate) for gate in verdict.gates)])
+    parting = ["\n".join(_parting(verdict, divergences))] if divergences else []
+    return "\n\n".join(["\n".join(lines), *parting, *(explain_gate(gate) for gate in verdict.gates)])
+
+
+def _parting(verdict: Verdict, divergences: Sequence[DivergenceShare]) -> Iterator[str]:
+    metric = f", and their part of the difference in {verdict.gates[0].metric}" if verdict.gates else ""
+    yield f"where the arms part first, in pairs{metric}:"
+    for share in divergences:
+        part = "" if share.difference is None else f" ({share.difference:+.4g})"
+        yield f"  {share.kind}: {share.pairs}{part}"
 
 
 def explain_gate(gate: GateResult) -> str:

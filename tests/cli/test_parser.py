@@ -89,7 +89,10 @@ def test_the_whole_way_from_a_mirrored_call_to_a_report(project):
     written = shadoweval("report", "toyapp:toy", "--out", "again.html")
     status = shadoweval("status", "toyapp:toy", check=False).stdout
     explained = shadoweval("explain", "toyapp:toy").stdout
+    missing = shadoweval("explain", "toyapp:toy", "--query", "no such", check=False)
 
+    assert "where the arms part first" in explained
+    assert "There is no pair of query 'no such' for 'upper'" in missing.stderr
     assert "80 envelopes" in worked.stdout
     assert "toy / upper: PROMOTE" in judged.stdout
     assert "PROMOTE" in (project / "reports" / "toy.html").read_text(encoding="utf-8")

@@ -66,7 +66,7 @@ def test_wordings_use_known_blanks_only():
 def test_every_case_has_all_fields():
     """Inputs are the agents' arguments, and slices have their values."""
     for case in LINES:
-        assert case.keys() == {"id", "query", "inputs", "attributes", "reference", "expected_calls"}
+        assert case.keys() == {"id", "query", "inputs", "attributes", "reference", "expected_calls", "goal"}
         assert case["inputs"] == {"question": case["query"], "customer": case["inputs"]["customer"]}
         assert case["attributes"]["plan"] in {"free", "plus"}
         assert case["reference"]

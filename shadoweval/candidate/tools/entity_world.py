@@ -185,6 +185,11 @@ class OpenEntityWorld(OpenWorld):
         """Keys that the write touched."""
         return self._entities.get(_call(request), "")
 
+    def changes(self) -> Mapping[str, Any]:
+        """The entities that were written, None for those that were deleted."""
+        with self._lock:
+            return {_shown(key): None if value is _GONE else value for key, value in self._state.changes.items()}
+
     def close(self) -> None:
         """Forget everything."""
         self._state = OverlayMapping()

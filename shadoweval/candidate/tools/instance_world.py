@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from shadoweval.candidate.tools.replay import with_result
-from shadoweval.capture.identity import Identifier, touched
+from shadoweval.capture.identity import Identifier, call_key, touched
 from shadoweval.checks import checked_function, checked_keywords, checked_mapping, checked_strings
+from shadoweval.codec import plain
 from shadoweval.errors import ArgumentError, ExperimentError, closest
 from shadoweval.protocols import OpenWorld, Recorded, StubAnswer, ToolRequest, World
 from shadoweval.records import Envelope, ToolCall
@@ -39,12 +40,20 @@ class InstanceWorld(World):
             Or the state itself (a dict, an object), of which each query has a deep copy.
         tools: Names of tools that are methods of that name; or tool -> name of a method, or function of the state and
             the tool's arguments. What another tool does to the world is not seen.
+        watch: Gives the parts of the state whose changes are recorded for `task_success`, as a mapping of plain data:
+            `vars`, `dict`, or a function of yours. None: none are.
     """
 
     exclusive = False
 
-    def __init__(self, factory: Any, *, tools: Collection[str] | Mapping[str, _Operation]) -> None:
-        self.factory = factory
+    def __init__(
+        self,
+        factory: Any,
+        *,
+        tools: Collection[str] | Mapping[str, _Operation],
+        watch: Callable[[Any], Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.factory, self.watch = factory, checked_function("InstanceWorld.watch", watch)
         self._last: Any = None
         if isinstance(tools, Mapping):
             self.tools: dict[str, _Operation] = checked_mapping("InstanceWorld.tools", tools)
@@ -86,7 +95,7 @@ class InstanceWorld(World):
         else:
             state = copy.deepcopy(self.factory)
         self._checked_methods(state)
-        return OpenInstanceWorld(state, self.tools, record=record)
+        return OpenInstanceWorld(state, self.tools, record=record, watch=self.watch)
 
 
 def made_for(envelope: Envelope, function: Callable[..., Any]) -> Any:
@@ -107,8 +116,16 @@ def made_for(envelope: Envelope, function: Callable[..., Any]) -> Any:
 class OpenInstanceWorld(OpenWorld):
     """`InstanceWorld` during one query."""
 
-    def __init__(self, state: Any, tools: Mapping[str, _Operation], *, record: Recorded) -> None:
-        self._state, self._tools, self._record = state, tools, record
+    def __init__(
+        self,
+        state: Any,
+        tools: Mapping[str, _Operation],
+        *,
+        record: Recorded,
+        watch: Callable[[Any], Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._state, self._tools, self._record, self._watch = state, tools, record, watch
+        self._before = self._parts()
         self._changed = False
         self._own: dict[Identifier, Any] = {}
         """What the incumbent was told -> what this world calls it."""
@@ -171,9 +188,26 @@ class OpenInstanceWorld(OpenWorld):
     def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:
         """Writes of other tools are not seen."""
 
+    def changes(self) -> Mapping[str, Any] | None:
+        """The parts that are other than at the beginning, None for those that are gone."""
+        if self._watch is None:
+            return None
+        with self._lock:
+            now, before = self._parts(), self._before
+        return {name: now.get(name) for name in {**before, **now} if _key(now, name) != _key(before, name)}
+
+    def _parts(self) -> dict[str, Any]:
+        return (
+            {} if self._watch is None else {str(name): plain(part) for name, part in self._watch(self._state).items()}
+        )
+
     def close(self) -> None:
         """Forget everything."""
         self._state = None
+
+
+def _key(parts: Mapping[str, Any], name: str) -> str:
+    return call_key({name: parts[name]}) if name in parts else ""
 
 
 def _other_names(name: str, recorded: Any, own: Any) -> Iterator[tuple[Identifier, Any]]:

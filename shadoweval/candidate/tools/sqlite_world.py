@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import uuid
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadoweval._optional import require
+from shadoweval.candidate.tools.watched_tables import WatchedTables
 from shadoweval.checks import checked_function, checked_instance, checked_keywords, checked_strings, checked_target
 from shadoweval.errors import ExperimentError
 from shadoweval.protocols import OpenWorld, Recorded, StubAnswer, ToolRequest, World
@@ -42,6 +43,7 @@ class SqliteWorld(World):
         engine: `"module:attribute"` of a SQLAlchemy engine over SQLite in the candidate's process.
         path: The database where neither says it.
         rewind: Called with a connection to the copy and the envelope, to put back what was when the query was asked.
+        watch: Tables whose changes are recorded for `task_success`; they are read before and after the run.
 
     Raises:
         ExperimentError: neither `env` nor `engine`.
@@ -57,6 +59,7 @@ class SqliteWorld(World):
         engine: str = "",
         path: str | Path | None = None,
         rewind: Callable[[sqlite3.Connection, Envelope], None] | None = None,
+        watch: Collection[str] = (),
     ) -> None:
         if not env and not engine:
             raise ExperimentError("SqliteWorld needs env or engine, else the tools would not find the copy.")
@@ -67,6 +70,7 @@ class SqliteWorld(World):
         if path is not None:
             checked_instance("SqliteWorld.path", path, (str, PathLike))
         self.path, self.rewind = path, checked_function("SqliteWorld.rewind", rewind)
+        self.watch = checked_strings("SqliteWorld.watch", watch)
 
     def opened(self, record: Recorded, *, envelope: Envelope, scratch: Path) -> OpenSqliteWorld:  # noqa: ARG002 - the protocol's
         """The copy for one query.
@@ -90,7 +94,7 @@ class SqliteWorld(World):
                 stack.enter_context(_named(self.env, copy))
             if engine is not None:
                 stack.enter_context(_connected(engine, copy))
-            return OpenSqliteWorld(self.tools, stack.pop_all())
+            return OpenSqliteWorld(self.tools, stack.pop_all(), tables=WatchedTables(copy, self.watch))
         raise AssertionError
 
     def _copy(self, source: Path, copy: Path, envelope: Envelope) -> None:
@@ -144,8 +148,8 @@ def _connected(engine: Any, copy: Path) -> Generator[None]:
 class OpenSqliteWorld(OpenWorld):
     """`SqliteWorld` during one query."""
 
-    def __init__(self, tools: Collection[str], held: ExitStack) -> None:
-        self._tools, self._held = tools, held
+    def __init__(self, tools: Collection[str], held: ExitStack, *, tables: WatchedTables) -> None:
+        self._tools, self._held, self._tables = tools, held, tables
         self._changed = False
 
     def precedes(self, request: ToolRequest) -> bool:
@@ -162,6 +166,10 @@ class OpenSqliteWorld(OpenWorld):
     def observe_write(self, request: ToolRequest, answer: StubAnswer) -> None:  # noqa: ARG002 - the protocol's
         """From the first write on the record's reads are out of date."""
         self._changed = self._changed or request.name in self._tools
+
+    def changes(self) -> Mapping[str, Any] | None:
+        """The rows of the watched tables that are new or other, and those that are gone; None: none are watched."""
+        return self._tables.changes()
 
     def close(self) -> None:
         """Put variable and engine back, and remove the copy."""

@@ -196,3 +196,13 @@ def test_the_base_may_go_by_the_envelope(tmp_path):
     opened = Session(stubs, envelope("about this"), scratch=tmp_path)
 
     assert ask(opened, "get_ticket", ticket_id="T-5") == ("world", {"ticket_id": "T-5", "summary": "about this"})
+
+
+def test_what_a_run_has_changed_is_told_by_entity(tmp_path):
+    """Without being asked to watch; a failed write has changed nothing."""
+    session = Session(Stubs(worlds=[EntityWorld(TOOLS, base=tickets)]), envelope(), scratch=tmp_path)
+    assert session.changed() == ({}, "")
+    session.answer("close_ticket", {"ticket_id": "T-1"}, effect="write", live=None)
+    session.answer("half_done", {"ticket_id": "T-2"}, effect="write", live=None)
+
+    assert session.changed() == ({"tickets/T-1": {"ticket_id": "T-1", "summary": "old", "closed": True}}, "")

@@ -194,3 +194,39 @@ def test_one_object_for_two_queries_is_an_error(tmp_path):
 
     with pytest.raises(ExperimentError, match="the same object twice"):
         opened(world, tmp_path)
+
+
+def test_what_a_run_has_changed_is_told_where_it_is_watched(tmp_path):
+    """Parts that are other at the end, None for those that are gone; a world that nobody watches can't say."""
+    state = {"K-1": 5, "K-2": 7, "K-3": 1}
+    tools = {"pay": paid, "drop": lambda state, order: state.pop(order)}
+    session = opened(InstanceWorld(state, tools=tools, watch=dict), tmp_path)
+    assert session.changed() == ({}, "")
+    ask(session, "pay", "write", order="K-1", cents=10)
+    ask(session, "pay", "write", order="K-2", cents=0)
+    ask(session, "drop", "write", order="K-3")
+
+    assert session.changed() == ({"K-1": 15, "K-3": None}, "")
+    assert opened(InstanceWorld(state, tools=tools), tmp_path).changed() == (None, "")
+    shop = opened(InstanceWorld(Shop, tools=TOOLS, watch=vars), tmp_path)
+    ask(shop, "open_ticket", "write", text="late")
+    assert shop.changed() == ({"tickets": ["late"]}, "")
+
+
+def test_what_can_not_be_told_costs_no_run(tmp_path):
+    """A function that fails at the end, or parts that are too much to keep: why is said."""
+    seen = []
+
+    def once(state):
+        seen.append(1)
+        if len(seen) > 1:
+            raise RuntimeError("closed")
+        return {}
+
+    failing = opened(InstanceWorld({}, tools={"pay": paid}, watch=once), tmp_path)
+    large = opened(InstanceWorld({}, tools={"pay": paid}, watch=dict), tmp_path)
+    ask(large, "pay", "write", order="x" * 300_000, cents=1)
+
+    assert failing.changed() == (None, "what the run has changed can't be read: RuntimeError")
+    assert large.changed()[0] is None
+    assert "too much to keep" in large.changed()[1]

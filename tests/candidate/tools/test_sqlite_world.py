@@ -135,3 +135,15 @@ def test_an_async_write_counts_once_it_has_succeeded(database, tmp_path):
     assert asyncio.run(fine.result) == "paid"
     assert [write.arguments for write in opened.writes()] == [{"order": "K-1"}]
     opened.close()
+
+
+def test_what_a_run_has_changed_in_watched_tables_is_told(database, tmp_path):
+    """Rows as they are at the end, and as they were."""
+    world = SqliteWorld(env="TEST_DATABASE", tools=("pay", "paid"), watch=["orders"])
+    opened = Session(Stubs(worlds=[world]), envelope(), scratch=tmp_path)
+    run(opened, "pay", "write", pay, "K-1")
+    changed, _ = opened.changed()
+    opened.close()
+
+    assert changed["orders"] == [{"id": "K-1", "paid": 1, "at": 1}]
+    assert changed["orders gone"] == [{"id": "K-1", "paid": 0, "at": 1}]
