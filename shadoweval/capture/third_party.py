@@ -31,6 +31,7 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
         "asyncio.queues": "queues:carry_task_queues",
         "concurrent.futures.thread": "threads:carry_executors",
         _RUNNABLES: "langchain.recorder_hook:register",
+        "langgraph.store.base": "langchain.recorder_memory:register",
         _MCP: "mcp:register",
         "multiprocessing.pool": "threads:carry_pools",
         "queue": "queues:carry_queues",

@@ -26,6 +26,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from shadoweval.adapters.langchain.candidate_memory import memories
+from shadoweval.adapters.langchain.recorder_memory import unnoted
 from shadoweval.candidate.tools import intercept
 from shadoweval.candidate.tools.session import Session
 
@@ -53,16 +54,22 @@ def isolate_graph(graph: Any, thread_id: str, *, as_of: dt.datetime | None = Non
             they were before is not known. None: all there is.
         memory: The history as it came with the query, taken instead of the saver's.
     """
-    saver, store = _readable(graph.checkpointer), _readable(graph.store)
-    checkpoints = list(saver.list(_thread(thread_id))) if _real(saver) and memory is None else []
-    items = [] if store is None else _items(store)
-    return _isolated(graph, checkpoints, items, as_of=as_of, memory=memory)
+    with unnoted():
+        saver, store = _readable(graph.checkpointer), _readable(graph.store)
+        checkpoints = list(saver.list(_thread(thread_id))) if _real(saver) and memory is None else []
+        items = [] if store is None else _items(store)
+        return _isolated(graph, checkpoints, items, as_of=as_of, memory=memory)
 
 
 async def aisolate_graph(
     graph: Any, thread_id: str, *, as_of: dt.datetime | None = None, memory: bytes | None = None
 ) -> Any:
     """`isolate_graph` in async code; savers and stores that are sync only are asked as such."""
+    with unnoted():
+        return await _aisolated(graph, thread_id, as_of=as_of, memory=memory)
+
+
+async def _aisolated(graph: Any, thread_id: str, *, as_of: dt.datetime | None, memory: bytes | None) -> Any:
     saver, store = _readable(graph.checkpointer), _readable(graph.store)
     checkpoints: list[CheckpointTuple] = []
     if _real(saver) and memory is None:

@@ -15,6 +15,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
+from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Send, interrupt
 
 from shadoweval.adapters.langchain import ShadowMiddleware, mirrored
@@ -33,12 +34,25 @@ def graph_of(node):
     return builder.compile()
 
 
+def remembering(state, *, store):
+    store.put(("users",), "ann", {"asked": state["question"]})
+    return {"answer": f"{store.get(('users',), 'ann').value['asked']} {len(store.search(('users',)))}"}
+
+
 def invoked(mirror, pipeline):
     return mirrored(pipeline, mirror).invoke
 
 
 plain = graph_of(lambda state: {"answer": f"because of {state['question']}"})
 add(__name__, "plain", plain, call({"question": "How?"}), mount=invoked)
+
+
+with_memory = StateGraph(State)
+with_memory.add_node("n", remembering)
+with_memory.add_edge(START, "n")
+with_memory.add_edge("n", END)
+with_memory = with_memory.compile(store=InMemoryStore())
+add(__name__, "with_memory", with_memory, call({"question": "How?"}), call({"question": "Why?"}), mount=invoked)
 
 
 def by_config(state, config):
