@@ -14,7 +14,7 @@ from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unsc
 from shadoweval.scoring.assignment import best_assignment
 from shadoweval.scoring.pair_scorer import PairScorer
 
-__all__ = ["TaskSuccess", "meets", "task_success"]
+__all__ = ["task_success"]
 
 _NO_GOAL: Final = Unscored("no goal of the task", informative=False)
 _NO_WORLD: Final = (

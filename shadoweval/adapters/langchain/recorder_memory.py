@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from shadoweval.capture.recorder import Recorder, current
 
-__all__ = ["patch", "register", "unnoted"]
+__all__ = ["register", "unnoted"]
 
 _MODULE: Final = "langgraph.store.base"
 _MARK: Final = "__shadoweval__"

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import codec
+from shadoweval.candidate.tools.changes import changes_in
 from shadoweval.candidate.tools.replay import KeyedRequest, Normal, Record, with_result
 from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
@@ -26,8 +27,6 @@ __all__ = ["Session"]
 
 _LIVE: Final = frozenset({"live", "altered"})
 """How a call is answered that ran in the candidate's own time."""
-_MOST_CHANGED: Final = 256 * 1024
-"""Bytes, as JSON, of what a run has changed in its worlds."""
 _REFUSED: Final = 50
 """Refused tools of a run that are told apart."""
 
@@ -224,21 +223,8 @@ class Session:
         return call if effect == call.effect else msgspec.structs.replace(call, effect=effect)
 
     def changed(self) -> tuple[dict[str, Any] | None, str]:
-        """What the run has changed in its worlds, None where no world tells; and why not, where one should."""
-        parts: dict[str, Any] = {}
-        told = False
-        try:
-            for world in self.worlds:
-                changes = world.changes() if hasattr(world, "changes") else None
-                told |= changes is not None
-                parts |= changes or {}
-            plain = codec.plain(parts)
-            size = len(codec.canonical(plain)) if parts else 0
-        except Exception as error:  # noqa: BLE001 - a world of the user's may fail in any way
-            return None, f"what the run has changed can't be read: {type(error).__name__}"
-        if size > _MOST_CHANGED:
-            return None, f"what the run has changed is too much to keep ({size:,} bytes)"
-        return (plain, "") if told else (None, "")
+        """See `changes_in`."""
+        return changes_in(self.worlds)
 
     def refusals(self) -> tuple[Refusal, ...]:
         """Tools that were refused."""
