@@ -64,7 +64,11 @@ _LIKE_FIELDS: Final = ("error_message", "errorMessage", "error_code", "errorCode
 _LIKE_WORDS: Final = frozenset(
     {"fail", "failed", "failure", "denied", "rejected", "unauthorized", "forbidden", "timeout"}
 )
+_LIKE_STATES: Final = ("status", "state", "outcome", "result")
 _INNER: Final = ("result", "data", "response", "body", "output")
+_TELLING: Final = frozenset({*_STATUS, "isError", "is_error", "error", "errors", "ok", "success", "content"})
+_SUSPICIOUS: Final = frozenset({*_LIKE_FIELDS, *_LIKE_STATES, *_INNER, "code", "content", "structuredContent"})
+"""Names of fields without which a mapping needs no closer look, as most results have none."""
 
 
 def failure_in(result: Any, judge: Judge | None = None) -> str:
@@ -158,11 +162,14 @@ def _of_text(text: str) -> str:
             return _by_default(json.loads(text))
         except (ValueError, RecursionError):
             return ""
-    beginning = _BEGINS.match(text[:_BEGINNING].lstrip())
+    start = text[:_BEGINNING].lstrip()
+    beginning = _BEGINS.match(start)
     return f"its text begins with {beginning[0].strip()!r}" if beginning else ""
 
 
 def _of_mapping(result: Mapping[str, Any]) -> str:
+    if _TELLING.isdisjoint(result):
+        return ""
     why = _of_fields(result.get)
     if why or "content" not in result:
         return why
@@ -204,17 +211,21 @@ def _refused(status: Any) -> bool:
 
 
 def _like(result: Any) -> str:
-    result = read(result)
+    if isinstance(result, Mapping) and _SUSPICIOUS.isdisjoint(cast("Mapping[str, Any]", result)):
+        return ""
+    if not isinstance(result, str) or result.lstrip().startswith(("{", "[")):
+        result = read(result)
     if isinstance(result, str):
         beginning = _LIKE.match(result[:_BEGINNING].lstrip())
         return f"its text begins with {beginning[0].strip()!r}" if beginning else ""
-    if not isinstance(result, Mapping):
-        return ""
-    fields = cast("Mapping[str, Any]", result)
-    for name in _LIKE_FIELDS:
-        if fields.get(name):
-            return f"it has {name!r}"
-    for name in ("status", "state", "outcome", "result"):
+    return _like_mapping(cast("Mapping[str, Any]", result)) if isinstance(result, Mapping) else ""
+
+
+def _like_mapping(fields: Mapping[str, Any]) -> str:
+    named = next((name for name in _LIKE_FIELDS if fields.get(name)), "")
+    if named:
+        return f"it has {named!r}"
+    for name in _LIKE_STATES:
         word = fields.get(name)
         if isinstance(word, str) and word.strip().casefold() in _LIKE_WORDS:
             return f"its {name} is {word!r}"
