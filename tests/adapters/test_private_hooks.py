@@ -6,6 +6,7 @@ why.
 
 import ast
 import asyncio
+import concurrent.futures
 import contextvars
 import importlib.machinery
 import inspect
@@ -90,6 +91,11 @@ def loaders_run_modules_by_an_attribute(monkeypatch):
 
 def threads_keep_their_function(monkeypatch):
     return threading.Thread(target=print)._target is print
+
+
+def executors_list_their_threads(_monkeypatch):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(threading.current_thread).result() in concurrent.futures.thread._threads_queues
 
 
 def configure_hooks_take_a_variable(monkeypatch):
@@ -242,6 +248,7 @@ HOOKS = [
     ("Python", "sys._getframe", "langchain/recorder_hook.py", frames_say_who_asks),
     ("Python", "sys.meta_path", "candidate/tools/intercept.py", loaders_run_modules_by_an_attribute),
     ("Python", "Thread._target", "threads.py", threads_keep_their_function),
+    ("Python", "concurrent.futures.thread._threads_queues", "queues.py", executors_list_their_threads),
     ("langchain_core", "register_configure_hook", f"{RECORDER}hook.py", configure_hooks_take_a_variable),
     ("langchain_core", "var_child_runnable_config", "langchain/mirror_keywords.py", child_configs_stand_in_a_variable),
     ("langchain_core", "`self` and `config`", f"{RECORDER}events.py", frames_of_a_failure_hold_the_runnable),
