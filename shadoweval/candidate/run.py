@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval import capture, codec
+from shadoweval.candidate import gpu
 from shadoweval.candidate.causes import Cause, blamed, cause_of
 from shadoweval.candidate.consumption import Consumed
 from shadoweval.candidate.footprint import CpuMeter, SchedStat
@@ -30,9 +31,8 @@ __all__ = ["Run", "arguments_of", "unbegun", "without_calls"]
 
 _KIBIBYTE: Final = 1024 if sys.platform == "linux" else 1
 """Unit of ru_maxrss."""
-_COST: Final = 2
-"""Where a step's row has its dollars, behind its tokens in and out."""
-
+_COST: Final = 2  # where a step's row has its dollars, behind its tokens in and out
+_KINDS: Final = 8
 
 _SLOW_STUBS: Final = Cause("its stubs used the time up", "make the functions and worlds of Stubs(...) faster")
 _STARVED: Final = Cause("it waited for a processor", "give the worker more of the processor, or raise Limits.seconds")
@@ -59,7 +59,7 @@ class _BudgetedRecorder(capture.Recorder):
             return
         kind, name, started, duration, *rest = row
         if rest and rest[_COST] is None:
-            rest[_COST] = self.limits.cost(name, rest[0], rest[1])
+            rest[_COST] = self.limits.cost(name, rest[0], rest[1], kinds=rest[_KINDS] if len(rest) > _KINDS else {})
             row = (kind, name, started, duration, *rest)
         super().add_step_row(row)
         if rest:
@@ -120,6 +120,7 @@ class Run:
         self._began = self.recorder.began  # what steps count from
         self._meter = CpuMeter(schedstat if alone else None, self._began)
         self._worked = self._waited = self._first_waited = 0.0
+        gpu.begin()
 
     def _end(self) -> float:
         """Its duration; what streams it has open end with it."""
@@ -236,7 +237,7 @@ class Run:
         usage, prompts = parts.usage, self.recorder.prompts
         if self.alone:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
-            usage = msgspec.structs.replace(usage, cpu_seconds=self._worked, peak_memory=peak)
+            usage = msgspec.structs.replace(usage, cpu_seconds=self._worked, peak_memory=peak, gpu_memory=gpu.peak())
         return Observation(
             query_id=self.envelope.query.id,
             arm=self.arm,

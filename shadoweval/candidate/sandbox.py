@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.checks import (
@@ -20,6 +20,7 @@ from shadoweval.checks import (
     checked_truth,
 )
 from shadoweval.errors import ArgumentError
+from shadoweval.records import TokenKind
 
 __all__ = ["LONGEST", "Layer", "Limits", "Sandbox"]
 
@@ -29,8 +30,18 @@ LONGEST: Final = 3
 
 Layer = Literal["descriptors", "limits", "netns", "landlock", "seccomp", "notify", "audit"]
 """What the guard is made of, from the outside in; docs/containment.md says what each stops."""
+Price: TypeAlias = tuple[float, float] | Mapping[str, float]
+_WHOLE: Final[tuple[str, ...]] = ("input", "output")
+_PART_OF: Final = {
+    "cached_input": "input",
+    "cache_write": "input",
+    "audio_input": "input",
+    "reasoning": "output",
+    "audio_output": "output",
+}
 _MILLION: Final = 1e6
 _MOST_REST: Final = 0.5
+_MOST_REPEATS: Final = 31
 _DATE: Final = re.compile(r"[-@](\d{4}-\d\d(-\d\d)?|\d{8}|\d{4})$")
 """End of the name of a dated version: `-2024-11-20`, `-20241022`, `@20241022`, `-0613`."""
 _LOADING: Final = 10.0
@@ -56,8 +67,9 @@ class Limits:
     """Input and output tokens of all model calls of a run together."""
     usd: float | None = None
     """Dollars of all model calls of a run together; of those that say what they cost, or that `prices` knows."""
-    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    """Model -> dollars for a million input tokens and for a million output tokens. The name as steps have it; it prices
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    """Model -> dollars for a million input tokens and for a million output tokens, or by kind, where parts are billed
+    apart: `{"input": 2.5, "cached_input": 1.25, "output": 10.0}`. The name as steps have it; it prices
     that model's dated versions too (`gpt-4o` also `gpt-4o-2024-11-20`), and no other model whose name begins alike."""
     concurrency: int = 1
     """Envelopes that one child of an async candidate runs at a time; sync candidates always run one."""
@@ -73,11 +85,7 @@ class Limits:
         checked_fields(self, "tokens", "usd", low=0, optional=True)
         checked_fields(self, "prices", check=checked_mapping)
         for model, price in self.prices.items():
-            if not isinstance(price, tuple | list) or len(price) != 2:  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison] - users' mappings
-                expected = "two numbers, dollars for a million tokens in and out"
-                raise ArgumentError(f"Limits.prices[{model!r}]", price, expected=expected, mend="Write (0.25, 2.0).")
-            dollars = tuple(checked_number(f"Limits.prices[{model!r}]", amount, low=0) for amount in price)
-            self.prices[model] = dollars  # pyright: ignore[reportIndexIssue] - our own dict
+            self.prices[model] = _checked_price(f"Limits.prices[{model!r}]", price)  # pyright: ignore[reportIndexIssue] - our own dict
 
     @property
     def first_seconds(self) -> float:
@@ -97,13 +105,25 @@ class Limits:
         words = f"no answer within {self.seconds:g} s"
         return words if seconds <= self.seconds else f"{words}, nor in the longer time of a process's first run"
 
-    def cost(self, model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:
-        """Dollars of one model call; None where its price or its tokens are not known."""
+    def cost(
+        self, model: str, tokens_in: int | None, tokens_out: int | None, *, kinds: Mapping[str, int] | None = None
+    ) -> float | None:
+        """Dollars of one model call; None where its price or its tokens are not known.
+
+        `kinds`: parts of either that may have a price of their own.
+        """
         price = self.prices.get(model) or self.prices.get(_DATE.sub("", model))
         if price is None or (tokens_in is None and tokens_out is None):
             return None
-        price_in, price_out = price
-        return ((tokens_in or 0) * price_in + (tokens_out or 0) * price_out) / _MILLION
+        by_kind: Mapping[str, float] = price if isinstance(price, Mapping) else dict(zip(_WHOLE, price, strict=True))
+        left: dict[str, int] = {"input": tokens_in or 0, "output": tokens_out or 0}
+        dollars = 0.0
+        for kind, whole in _PART_OF.items():
+            if kind in by_kind:
+                count = min((kinds or {}).get(kind, 0), left[whole])
+                left[whole] -= count
+                dollars += count * by_kind[kind]
+        return (dollars + sum(left[whole] * by_kind[whole] for whole in _WHOLE)) / _MILLION
 
 
 @checked_keywords()
@@ -140,6 +160,9 @@ class Sandbox:
     """`"host:port"` of `allow` -> how many runs a second may begin, of all arms and over all workers that share the
     store. Nobody knows before where a run will connect, so each counts at all of them, and one that asks three times
     as one: give a third. What waits for its turn has not begun and costs no latency. Imports and `warm` don't count."""
+    repeats: int = 0
+    """How many more times both arms run the queries on which the incumbent is run again (`Experiment(rerun=)`), for
+    what is said of several runs (`scoring.consistency`)."""
     rest: float = 0.1
     """Share of the minutes, drawn at random, in which a worker begins no run: it compares the incumbent's durations
     then with those at work, and runs less where candidates slow the incumbent down (docs/traffic.md). 0: it never
@@ -163,6 +186,7 @@ class Sandbox:
                 raise ArgumentError(f"Sandbox.mcp[{name!r}]", command, expected="a command", mend="'python -m server'.")
         checked_truth("Sandbox.guard", self.guard)
         checked_fields(self, "rest", low=0, high=_MOST_REST)
+        checked_fields(self, "repeats", low=0, high=_MOST_REPEATS, whole=True)
         checked_fields(self, "rate", check=checked_mapping)
         for endpoint, most in self.rate.items():
             name = f"Sandbox.rate[{endpoint!r}]"
@@ -171,6 +195,23 @@ class Sandbox:
             self.rate[endpoint] = checked_number(name, most, above=0)  # pyright: ignore[reportIndexIssue] - our own dict
         if self.warm is not None:
             checked_target(self.warm, what="Sandbox.warm")
+
+
+def _checked_price(what: str, price: Any) -> Price:
+    """Two numbers, or numbers by kind of token, of which input and output are there."""
+    if isinstance(price, Mapping):
+        kinds = checked_mapping(what, price)
+        for kind, dollars in kinds.items():
+            checked_choice(f"each kind of {what}", kind, TokenKind)
+            kinds[kind] = checked_number(f"{what}[{kind!r}]", dollars, low=0)
+        if not set(_WHOLE) <= kinds.keys():
+            raise ArgumentError(what, price, expected="with 'input' and 'output'", mend="The others are parts of them.")
+        return kinds
+    if not isinstance(price, tuple | list) or len(cast("list[Any]", price)) != len(_WHOLE):
+        expected = "two numbers, dollars for a million tokens in and out, or a dict by kind"
+        raise ArgumentError(what, price, expected=expected, mend="Write (0.25, 2.0).")
+    dollars_in, dollars_out = (checked_number(what, amount, low=0) for amount in cast("list[Any]", price))
+    return dollars_in, dollars_out
 
 
 def _checked_endpoint(what: str, value: str) -> str:

@@ -30,6 +30,7 @@ from shadoweval.capture.wire.rows import (
     joined_hits,
     plain_step,
     step_rows,
+    usage_fields,
     usage_row,
 )
 from shadoweval.errors import TooLargeError, UncopyableError
@@ -246,13 +247,12 @@ class Recorder:
         if not self.log and not self.hits and not self.truncated:
             return _NOTHING
         steps = self.steps
-        tokens_in, tokens_out, cost = usage_row(steps)
         hits = joined_hits(self.hits, self.max_items)
         return Parts(
             hits=tuple(Hit(id=row[0], rank=row[1], score=row[2], text=row[3]) for row in hits),
             tool_calls=self._calls(),
             steps=tuple(msgspec.convert(row, Step) for row in steps),
-            usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out, cost_usd=cost),
+            usage=msgspec.convert(usage_fields(steps), Usage),
             truncated=self.truncated,
             failed_step=failed_step(steps),
         )

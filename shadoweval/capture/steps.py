@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any, Literal, TypeVar, cast, overload
 
@@ -178,6 +178,8 @@ def record_model_call(
     duration: float = 0.0,
     first_chunk: float | None = None,
     error: str | BaseException | None = None,
+    tokens: Mapping[str, int] | None = None,
+    provider: str = "",
 ) -> None:
     """Record a model call. Nothing happens outside a recording.
 
@@ -190,6 +192,8 @@ def record_model_call(
         duration: Seconds.
         first_chunk: Seconds from its start to its first chunk.
         error: `TypeName: message` where it failed, or the exception.
+        tokens: Parts of them that are billed apart, by `records.TokenKind`: `{"cached_input": 900, "reasoning": 40}`.
+        provider: Whose model it is: `openai`, `anthropic`, `aws.bedrock`, ...
     """
     recorder = current.get()
     if recorder is not None:
@@ -198,8 +202,9 @@ def record_model_call(
                 since = (perf_counter() - duration if started is None else started) - recorder.began
             except (TypeError, ValueError, ArithmeticError):  # no numbers: when and how long is unknown
                 since = duration = 0.0
-            tokens = (input_tokens, output_tokens, cost_usd)
+            used = (input_tokens, output_tokens, cost_usd)
             name, error = _text(name), None if error is None else _text(error)
-            recorder.add_step_row(("model", name, since, duration, *tokens, first_chunk, error, None, None))
+            more = (None, dict(tokens or {}), _text(provider)) if tokens or provider else ()
+            recorder.add_step_row(("model", name, since, duration, *used, first_chunk, error, None, None, *more))
         except Exception as fault:  # noqa: BLE001 - as above
             recorder.fault = fault

@@ -1,4 +1,4 @@
-"""The commands that score, decide and show: `evaluate`, `report`, `explain`, `calibrate`, `simulate`."""
+"""The commands that score, decide and show: `evaluate`, `rescore`, `report`, `explain`, `calibrate`, `simulate`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shadoweval.reporting.markdown import markdown
 from shadoweval.worker.opening import exclusive, open_store
 from shadoweval.worker.patience import Patience
 
-__all__ = ["calibrate", "evaluate", "explain", "report", "simulate"]
+__all__ = ["calibrate", "evaluate", "explain", "report", "rescore", "simulate"]
 
 log: Final = logger(__name__)
 
@@ -158,6 +158,22 @@ def _command(options: argparse.Namespace) -> str:
     since = f" --since {options.since}" if options.since else ""
     closed = " --closed" if options.closed else ""
     return f"shadoweval evaluate {options.target}{since}{closed} --report {options.report}"
+
+
+def rescore(options: argparse.Namespace) -> int:
+    """Score what is stored again, and say what changed."""
+    from shadoweval.evaluation.rescore import rescore as rescore_stored  # noqa: PLC0415 - this command alone needs it
+
+    experiment: Experiment = options.experiment
+    with exclusive(experiment.settings.folder, f"evaluate-{experiment.name}.lock"), open_store(experiment) as store:
+        changes = rescore_stored(experiment, metrics=options.metric, everything=options.everything, store=store)
+    for change in changes:
+        say(change)
+    if not any(change.pairs for change in changes):
+        say("There are no pairs to score yet.")
+        return _EXIT["inconclusive"]
+    say(f"Decide by them: shadoweval evaluate {options.target}")
+    return _EXIT["error"] if any(change.failed for change in changes) else 0
 
 
 def _newest(experiment: Experiment, target: str) -> Evaluation:

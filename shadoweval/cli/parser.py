@@ -41,7 +41,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for declared_in in (_worker, _control, _evaluation, _status, _storage):
+    for declared_in in (_worker, _control, _evaluation, _rescore, _status, _storage):
         declared_in(partial(_declare, commands, declared_in.__name__.strip("_")))
     return parser
 
@@ -110,6 +110,20 @@ def _evaluation(declare: _Declare) -> None:
     simulate = declare("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
     simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference (default 0)")
     simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
+
+
+def _rescore(declare: _Declare) -> None:
+    rescore = declare("rescore", "Score what is stored again, by the scorers as they are now; no candidate is run")
+    rescore.add_argument(
+        "--metric",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="score it again also where its version has not changed (what the scorer calls has); more than once",
+    )
+    rescore.add_argument("--all", action="store_true", dest="everything", help="the same of all metrics")
+    rescore.epilog = "Exit codes: 0 done, 2 a scorer failed at some pairs, 3 there are no pairs, 4 as ever."
+    rescore.set_defaults(module="shadoweval.cli.evaluation")
 
 
 def _status(declare: _Declare) -> None:

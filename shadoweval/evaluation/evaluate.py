@@ -16,12 +16,14 @@ from shadoweval.checks import checked_instance, checked_keywords, checked_string
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import ArgumentError
 from shadoweval.evaluation.alerts import webhooks
-from shadoweval.evaluation.cases import labels_of, read_cases
 from shadoweval.evaluation.courier import untold_sentences
+from shadoweval.evaluation.events import keeping
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.guarded import guarded
+from shadoweval.evaluation.labelling import join_labels
 from shadoweval.evaluation.ledger import tried_sentence, with_attempt
 from shadoweval.evaluation.progress import Progress, purpose_of
+from shadoweval.evaluation.provenance import provenance_of
 from shadoweval.evaluation.resuming import resumed
 from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.evaluation.trend import as_trend
@@ -41,7 +43,6 @@ from shadoweval.verdict.assessment import Assessment, assess
 from shadoweval.verdict.kayenta import by_kayenta
 from shadoweval.verdict.rules import Rules
 from shadoweval.worker.opening import open_receiver, open_store
-from shadoweval.worker.parts import add_in_parts
 from shadoweval.worker.resting import read_slowed
 from shadoweval.worker.rivals import held_for_rivals, rivals_of
 
@@ -142,9 +143,7 @@ def evaluate(
     with about(experiment=experiment.name), place as opened:
         if begins is not None:
             begin_window(opened, experiment.name, since=begins, now=now, who=who, why=why)
-        if experiment.labels is not None:
-            labels = list(labels_of(read_cases(experiment.labels)).items())
-            add_in_parts(labels, lambda part: opened.add_labels(dict(part)), refused=_not_kept)
+        join_labels(experiment, opened)
         with guarded(experiment) as held:
             results = {name: _evaluate_candidate(held, name, store=opened, scope=scope) for name in names}
         before = opened.evaluations(experiment.name)
@@ -173,15 +172,8 @@ def _look(
     """Take in the pairs that no look has seen, and leave that for the next one."""
     purpose = "" if scope.sliding else purpose_of(experiment)
     look_at = partial(store.look, experiment.name, candidate, since=since, until=scope.until, purpose=purpose)
-    add = partial(store.add_scores, experiment.name, candidate)
-    keep = partial(add_in_parts, add=add, refused=_not_kept)
-    with about(candidate=candidate):
+    with about(candidate=candidate), keeping(experiment, candidate, store=store) as keep:
         return resumed(experiment, look_at, keep=keep, purpose=purpose)
-
-
-def _not_kept(record: object, why: str) -> None:
-    """A score counts all the same, and is made again by the next look that needs it."""
-    log.warning("the store can't hold a record", extra={"record": repr(record)[:200], "why": why})
 
 
 def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store, scope: _Scope) -> _Result:
@@ -236,9 +228,11 @@ def _style(experiment: Experiment, progress: Progress) -> tuple[str, ...]:
 def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, looks: int) -> Evaluation:
     mirrored_against_control, alarm = _of_mirrors(experiment)
     costs: dict[str, float] = {}
+    projected: dict[str, float] = {}
     versions: dict[str, dict[str, str]] = {}
     for result in results.values():
         costs |= dict(result.runs.costs)
+        projected |= result.runs.projected(result.coverage.eligible)
         versions |= result.runs.versions
     begins = {result.since for result in results.values()}
     alike = {f"Warning: {result.coverage.alike}": None for result in results.values() if result.coverage.alike}
@@ -258,6 +252,8 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
         versions=versions,
         overhead=mirrored_against_control,
         costs=costs,
+        projected=projected,
+        provenance=provenance_of(experiment),
         write_sets={name: dict(result.runs.writes) for name, result in results.items()},
         divergences={name: result.runs.divergences.shares() for name, result in results.items()},
         looks=looks,

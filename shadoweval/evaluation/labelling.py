@@ -17,19 +17,23 @@ import contextlib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from shadoweval.checks import checked_instance
 from shadoweval.errors import ArgumentError, CaseFileError, ExperimentError, ShadowEvalError
-from shadoweval.evaluation.cases import Case, cases_of, labels_of, lines_of
+from shadoweval.evaluation.cases import Case, cases_of, labels_of, lines_of, read_cases
 from shadoweval.experiment import Experiment
+from shadoweval.logs import logger
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Annotation, Arm, Mark
 from shadoweval.worker.opening import open_store
+from shadoweval.worker.parts import add_in_parts
 
-__all__ = ["add_label_file", "label"]
+__all__ = ["add_label_file", "join_labels", "label", "not_kept"]
+
+log: Final = logger(__name__)
 
 _NAMED = 5
 """Lines that an error names."""
@@ -190,3 +194,19 @@ def _refusal(refused: Mapping[int, str], *, path: str, of: int) -> CaseFileError
 
 def _arms(line: MarkLine) -> str:
     return f"{line.arm!r} and {line.over!r}" if line.over else repr(line.arm)
+
+
+def join_labels(experiment: Experiment, store: Store) -> None:
+    """Join the labels of the experiment's case file.
+
+    Raises:
+        CaseFileError: it can't be read.
+    """
+    if experiment.labels is not None:
+        labels = list(labels_of(read_cases(experiment.labels)).items())
+        add_in_parts(labels, lambda part: store.add_labels(dict(part)), refused=not_kept)
+
+
+def not_kept(record: object, why: str) -> None:
+    """A record that the store can't hold: a score counts all the same, and is made again by the next look."""
+    log.warning("the store can't hold a record", extra={"record": repr(record)[:200], "why": why})

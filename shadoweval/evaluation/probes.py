@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shadoweval.evaluation.rescoring import said_of
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Hit, Observation, Outcome, Pair, PairScore, Scored, Unscored
@@ -66,7 +67,7 @@ class Probes:
             self.counts[metric.name].tried += 1
         for probe, stored in self._probes_of(pair):
             runs = (*pair.stored[:1], stored)
-            for score in _scored(scorer, msgspec.structs.replace(pair, candidate=probe, stored=runs)):
+            for score in said_of(scorer, msgspec.structs.replace(pair, candidate=probe, stored=runs)):
                 metric = open_metrics.get(score.metric)
                 if metric is None:
                     continue
@@ -125,17 +126,6 @@ def _senseless(answer: str) -> str:
 
 def _unknown(hits: Sequence[Hit]) -> tuple[Hit, ...]:
     return tuple(msgspec.structs.replace(hit, id=f"no document {hit.rank}", text=None) for hit in hits)
-
-
-def _scored(scorer: Scorer, pair: Pair) -> list[PairScore]:
-    try:
-        return list(scorer.score(pair))
-    except Exception as error:  # noqa: BLE001 - a user's scorer may raise anything, most of all at a probe
-        why = Unscored(f"{type(error).__name__}: {error}")
-        return [
-            PairScore(metric=metric.name, query_id=pair.id, incumbent=why, candidate=why, scorer_version=scorer.version)
-            for metric in scorer.metrics
-        ]
 
 
 def _count(reasons: dict[str, int], reason: str) -> None:

@@ -20,7 +20,7 @@ from shadoweval.protocols import BatchScorer, Scorer
 from shadoweval.records import Pair, PairScore, Scored, Unscored
 from shadoweval.scoring.pair_scorer import raised
 
-__all__ = ["KnownScores", "Rescoring", "score"]
+__all__ = ["KnownScores", "Rescoring", "said_of", "score", "went_wrong"]
 
 log: Final = logger(__name__)
 
@@ -35,7 +35,7 @@ def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
 
 def _made(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]]:
     """What a scorer says of each pair: of all at once if it can, else of one after the other."""
-    said = _said_at_once(scorer, pairs) or [_said_of(scorer, pair) for pair in pairs]
+    said = _said_at_once(scorer, pairs) or [said_of(scorer, pair) for pair in pairs]
     return [[_without_unscored(each, pair) for each in of] for pair, of in zip(pairs, said, strict=True)]
 
 
@@ -47,22 +47,32 @@ def _said_at_once(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]
         return None
     try:
         for each in scorer.score_many(pairs):
-            by_id[each.query_id].append(each)
-    except Exception as error:  # noqa: BLE001 - whichever pair it was, the others shall have their scores
+            by_id[each.query_id].append(_checked(each))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whichever pair it was, the others shall have their scores
         log.warning("a scorer can't score many pairs at once", extra={"why": raised(error).reason})
         return None
     return list(by_id.values())
 
 
-def _said_of(scorer: Scorer, pair: Pair) -> list[PairScore]:
+def said_of(scorer: Scorer, pair: Pair) -> list[PairScore]:
+    """What a scorer says of one pair; one that raises, or exits, says of each metric why there is no score."""
     try:
-        return list(scorer.score(pair))
-    except Exception as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
-        why, of = raised(error), scorer.version
-        return [
-            PairScore(metric=metric.name, query_id=pair.id, incumbent=why, candidate=why, scorer_version=of)
-            for metric in scorer.metrics
-        ]
+        return [_checked(each) for each in scorer.score(pair)]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
+        why = raised(error)
+        of: dict[str, Any] = {"query_id": pair.id, "scorer_version": scorer.version}
+        return [PairScore(metric=metric.name, incumbent=why, candidate=why, **of) for metric in scorer.metrics]
+
+
+def _checked(score: Any) -> PairScore:
+    sides = (score.incumbent, score.candidate) if isinstance(score, PairScore) else (None,)
+    if not all(isinstance(side, Scored | Unscored) for side in sides):
+        raise TypeError(f"a scorer gives PairScore(...)s of Scored or Unscored, this one gave {score!r:.80}")
+    return score
 
 
 def _without_unscored(score: PairScore, pair: Pair) -> PairScore:
@@ -129,11 +139,11 @@ def _known(scorer: Scorer, stored: Mapping[str, PairScore], basis: str) -> list[
     if not stored:
         return None
     own = [stored[metric.name] for metric in scorer.metrics if metric.name in stored]
-    sound = len(own) == len(scorer.metrics) and all(each.basis == basis and _fine(each) for each in own)
+    sound = len(own) == len(scorer.metrics) and all(each.basis == basis and not went_wrong(each) for each in own)
     return own if sound else None
 
 
-def _fine(score: PairScore) -> bool:
-    """Whether nothing went wrong when it was made."""
+def went_wrong(score: PairScore) -> str:
+    """What went wrong when it was made; empty: nothing."""
     reasons = (side.reason for side in (score.incumbent, score.candidate, score.noise) if isinstance(side, Unscored))
-    return not any("Error" in reason or "Exception" in reason for reason in reasons)
+    return next((why for why in reasons if "Error" in why or "Exception" in why), "")

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from shadoweval.candidate.cold_start import GIVEN_UP
 from shadoweval.evaluation.divergences import Divergences
 from shadoweval.records import Observation, Pair, Refusal, WriteComparison
+from shadoweval.records.acts import unpriced
 
 __all__ = ["RunCounts"]
 
@@ -28,6 +29,8 @@ class RunCounts:
 
     def __init__(self) -> None:
         self.costs: Counter[str] = Counter()
+        self._priced: Counter[str] = Counter()
+        self._dollars: Counter[str] = Counter()
         self.writes: Counter[str] = Counter(_NOTHING.counts)
         self.divergences = Divergences()
         self._refused: Counter[tuple[str, str, str]] = Counter()
@@ -50,6 +53,8 @@ class RunCounts:
         for arm, observation in arms.items():
             if observation is not None:
                 self._add_run(arm, observation)
+                for again in observation.again:
+                    self.costs[f"{arm}, repeated"] += again.usage.cost_usd or 0.0  # pyright: ignore[reportArgumentType] - dollars
         if writes != _NOTHING:
             self.writes.update(writes.counts)
 
@@ -62,11 +67,20 @@ class RunCounts:
             seen[name].add("others" if full else version)
         if observation.usage.cost_usd is not None:
             self.costs[arm] += observation.usage.cost_usd  # pyright: ignore[reportArgumentType] - dollars, not a count
+            if not unpriced(observation.steps):
+                self._priced[arm] += 1
+                self._dollars[arm] += observation.usage.cost_usd  # pyright: ignore[reportArgumentType] - as above
+
+    def projected(self, calls: int) -> dict[str, float]:
+        """By arm: USD of so many calls, by the mean of those runs of which every model call has a price."""
+        return {arm: self._dollars[arm] / runs * calls for arm, runs in self._priced.items()}
 
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {
             "costs": dict(self.costs),
+            "priced": dict(self._priced),
+            "dollars": dict(self._dollars),
             "writes": dict(self.writes),
             "divergences": self.divergences.to_state(),
             "refused": [[*refused, count] for refused, count in self._refused.items()],
@@ -83,6 +97,7 @@ class RunCounts:
         self._refused = Counter({(kind, detail, layer): count for kind, detail, layer, count in state["refused"]})
         self._layers, self._runs = Counter(state["layers"]), state["runs"]
         self._cold = Counter(state.get("cold", {}))
+        self._priced, self._dollars = Counter(state.get("priced", {})), Counter(state.get("dollars", {}))
         for arm, seen in state["versions"].items():
             self._versions[arm].update({name: set(versions) for name, versions in seen.items()})  # also of none
 

@@ -47,6 +47,7 @@ __all__ = [
     "Scored",
     "SliceResult",
     "Step",
+    "TokenKind",
     "ToolCall",
     "Unscored",
     "Usage",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any, Literal, get_args
 
@@ -16,8 +17,12 @@ __all__ = [
     "FailureKind",
     "FailureOwner",
     "Refusal",
+    "Step",
+    "TokenKind",
     "ToolCall",
+    "Usage",
     "WriteEffect",
+    "unpriced",
 ]
 
 Effect = Literal["read", "write", "unknown"]
@@ -129,3 +134,53 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     detail: str = ""
     layer: str = ""
     count: int = 1
+
+
+TokenKind = Literal["input", "output", "cached_input", "cache_write", "reasoning", "audio_input", "audio_output"]
+"""Tokens that providers bill apart: all of the input and of the output, and parts of either."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A model call, a retrieval, a tool call or another named part of a run."""
+
+    kind: Literal["model", "retrieval", "tool", "other"]
+    name: str
+    started: float = 0.0
+    duration: float = 0.0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    first_chunk: float | None = None
+    error: str | None = None
+    index: int = 0
+    parent: int | None = None
+    """`index` of the step this one ran inside."""
+    value: float | None = None
+    """What it measured: of a look into a cache (`CACHE`) 1 where it hit and else 0; of an exact search
+    (`EXACT_SEARCH`) the share of its documents that the search before it gave."""
+    tokens: dict[str, int] = {}
+    """Parts of `input_tokens` and `output_tokens` by kind (see `TokenKind`), as the provider tells."""
+    provider: str = ""
+    """Whose model it is, by OpenTelemetry's names (`openai`, `anthropic`, `aws.bedrock`); empty: nobody said."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """What a run consumed; None where it was not measured."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    tokens: dict[str, int] = {}
+    """Sums of `Step.tokens`."""
+    gpu_memory: int | None = None
+
+
+def unpriced(steps: Iterable[Step]) -> str:
+    """Name of a model whose call used tokens and has no price, so that their sum is too low; empty: none."""
+    for step in steps:
+        used = step.input_tokens is not None or step.output_tokens is not None
+        if step.kind == "model" and used and step.cost_usd is None:
+            return step.name
+    return ""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from shadoweval.records.acts import Answered, Failure, FailureOwner, Refusal, ToolCall, WriteEffect
+from shadoweval.records.acts import Answered, Failure, FailureOwner, Refusal, Step, ToolCall, Usage, WriteEffect
 from shadoweval.records.keys import query_key, short_hash
 from shadoweval.records.scores import Annotation
 
@@ -26,8 +26,6 @@ __all__ = [
     "Outcome",
     "Place",
     "Query",
-    "Step",
-    "Usage",
 ]
 
 Place = Literal["served", "shadow"]
@@ -96,26 +94,6 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
             raise ValueError(f"Hit.rank must be from 1 up, got {self.rank!r}. Write enumerate(documents, start=1).")
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """A model call, a retrieval, a tool call or another named part of a run."""
-
-    kind: Literal["model", "retrieval", "tool", "other"]
-    name: str
-    started: float = 0.0
-    duration: float = 0.0
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float | None = None
-    first_chunk: float | None = None
-    error: str | None = None
-    index: int = 0
-    parent: int | None = None
-    """`index` of the step this one ran inside."""
-    value: float | None = None
-    """What it measured: of a look into a cache (`CACHE`) 1 where it hit and else 0; of an exact search
-    (`EXACT_SEARCH`) the share of its documents that the search before it gave."""
-
-
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What a pipeline returned."""
 
@@ -129,16 +107,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     """How many chunks a stream had; None: not a stream."""
     truncated: bool = False
     """The captured text was cut at its cap (what the user got was not)."""
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """What a run consumed; None where it was not measured."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float | None = None
-    cpu_seconds: float | None = None
-    peak_memory: int | None = None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -183,6 +151,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc
     """What it has changed in its worlds, by table, entity or part, as plain data; None: no world tells."""
     unwatched: str = ""
     """Why no world tells, where one should."""
+    again: tuple[Observation, ...] = ()
+    """The same arm's further runs of this query (`Sandbox.repeats`); their live writes are counted here too."""
 
     def __post_init__(self) -> None:
         if (self.outcome is None) == (self.failure is None):

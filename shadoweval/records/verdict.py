@@ -263,6 +263,10 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Whether the window slid with the clock: nothing may act on its verdicts, which hold."""
     divergences: dict[str, tuple[DivergenceShare, ...]] = {}
     """By candidate: at which kinds of steps the arms part, the largest loss first."""
+    projected: dict[str, float] = {}
+    """By arm: USD that all eligible calls of the window would have cost; of arms whose models have prices."""
+    provenance: dict[str, dict[str, str]] = {}
+    """Metric -> who made its scores: `scorer`, `version` and, where they are known, `model`, `prompt`, `labels`."""
 
 
 def _number(value: float | None) -> str:

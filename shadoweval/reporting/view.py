@@ -285,6 +285,8 @@ def page(evaluation: Evaluation, *, command: str = "") -> dict[str, Any]:
         "versions": {arm: sorted(v.items()) for arm, v in sorted(evaluation.versions.items())},
         "overhead": [(name, number(value)) for name, value in sorted(evaluation.overhead.items())],
         "costs": [(name, number(value)) for name, value in sorted(evaluation.costs.items())],
+        "projected": [(name, number(value)) for name, value in sorted(evaluation.projected.items())],
+        "provenance": [(name, sorted(made.items())) for name, made in sorted(evaluation.provenance.items())],
         "notes": evaluation.notes,
         "command": command,
     }

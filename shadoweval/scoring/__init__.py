@@ -1,18 +1,34 @@
 """Scores observations: one file for each question that is asked of a pair. This is the one address of scorers.
 
-A scorer of your own is a `shadoweval.protocols.Scorer`; `PairScorer` makes one of a function over an observation.
+A scorer of your own is a function under `@per_arm` or `@pairwise`, or any `shadoweval.protocols.Scorer`.
 """
 
 from shadoweval.capture.outcomes import keep_objects
 from shadoweval.scoring.answers import Similarity, answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
 from shadoweval.scoring.arguments import argument_validity, arguments
 from shadoweval.scoring.citations import citations
+from shadoweval.scoring.consistency import consistency
 from shadoweval.scoring.contexts import near_duplicates, redundancy
 from shadoweval.scoring.embedding import Embedder, SentenceModel
 from shadoweval.scoring.formats import format  # noqa: A004 - the metric's name
 from shadoweval.scoring.human import human_correctness, human_preference
 from shadoweval.scoring.language import language
-from shadoweval.scoring.operations import cost, errors, first_chunk, latency, tokens
+from shadoweval.scoring.operations import (
+    cost,
+    cpu,
+    errors,
+    first_chunk,
+    gpu_memory,
+    latency,
+    memory,
+    model_latency,
+    retrieval_latency,
+    throughput,
+    timeouts,
+    tokens,
+    tool_latency,
+)
+from shadoweval.scoring.own_scorers import OwnScorer, pairwise, per_arm
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.pooling import pool
 from shadoweval.scoring.ragas import ragas_metric
@@ -44,6 +60,7 @@ from shadoweval.scoring.writes import writes
 
 __all__ = [
     "Embedder",
+    "OwnScorer",
     "PairScorer",
     "SentenceModel",
     "Similarity",
@@ -54,12 +71,15 @@ __all__ = [
     "bpref",
     "cache_hits",
     "citations",
+    "consistency",
     "context_precision",
     "cost",
+    "cpu",
     "errors",
     "exact_match",
     "first_chunk",
     "format",
+    "gpu_memory",
     "hit_rate",
     "human_correctness",
     "human_preference",
@@ -70,10 +90,14 @@ __all__ = [
     "latency",
     "length",
     "mean_average_precision",
+    "memory",
+    "model_latency",
     "mrr",
     "ndcg",
     "near_duplicates",
     "overlap",
+    "pairwise",
+    "per_arm",
     "pool",
     "precision",
     "r_precision",
@@ -83,6 +107,7 @@ __all__ = [
     "redundancy",
     "refusal",
     "repetition",
+    "retrieval_latency",
     "rouge_l",
     "semantic_similarity",
     "span_iou",
@@ -91,9 +116,12 @@ __all__ = [
     "steps",
     "support",
     "task_success",
+    "throughput",
+    "timeouts",
     "token_f1",
     "tokens",
     "tool_calls_f1",
+    "tool_latency",
     "tool_success",
     "trajectory",
     "writes",

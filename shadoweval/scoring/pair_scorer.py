@@ -8,7 +8,7 @@ up, or that the shadow ended, says nothing about its pipeline and has no score.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from shadoweval.capture.interception import message_of
@@ -18,6 +18,7 @@ from shadoweval.checks import (
     checked_instance,
     checked_keywords,
     checked_list,
+    checked_mapping,
     checked_truth,
 )
 from shadoweval.errors import ArgumentError
@@ -54,6 +55,9 @@ class PairScorer:
     a pipeline returned under `Experiment(outcome=keep_objects)`. It must be a function of a module. A pair whose
     process fails, hangs or dies is unscored.
     """
+    made_by: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """Whose word the scores are, for report and OpenTelemetry: `{"model": "gpt-4.1", "prompt": PROMPT}`. Of a prompt
+    its hash is shown."""
 
     def __post_init__(self) -> None:
         checked_fields(self, "metrics", check=checked_list, mend="Write (Metric(name=...),).")
@@ -61,6 +65,7 @@ class PairScorer:
             checked_instance("each of PairScorer.metrics", metric, Metric, mend="Write Metric(name=...).")
         checked_instance("PairScorer.version", self.version, str, mend="Write for instance 'mine/1'.")
         checked_function("PairScorer.score_one", self.score_one)
+        checked_fields(self, "made_by", check=checked_mapping)
         if checked_truth("PairScorer.rebuild", self.rebuild):
             name = getattr(self.score_one, "__qualname__", "<lambda>")
             if "<" in name or self.score_one.__module__ == "__main__":
@@ -103,11 +108,13 @@ class PairScorer:
         try:
             scores = self.score_one(observation, pair)
             return scores if type(scores) is dict else {m.name: scores.get(m.name, _NO_VALUE) for m in self.metrics}
-        except Exception as error:  # noqa: BLE001 - a user's scorer may raise anything; the pair is unscored, with why
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a user's scorer may raise anything; the pair is unscored, with why
             return {m.name: raised(error) for m in self.metrics}
 
 
-def raised(error: Exception) -> Unscored:
+def raised(error: BaseException) -> Unscored:
     """No score, since the scorer raised; a judge that was busy or out of reach says nothing about the answer."""
     named = type(error).__name__
     status = getattr(error, "status_code", getattr(error, "status", None))

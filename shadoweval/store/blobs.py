@@ -36,6 +36,8 @@ def dump_observation(observation: Observation) -> bytes:
 def with_plain_values(observation: Observation) -> Observation:
     """The observation with its values as `codec.plain` writes them, so that they keep their types in any record."""
     outcome = observation.outcome
+    if observation.again:
+        observation = msgspec.structs.replace(observation, again=tuple(map(with_plain_values, observation.again)))
     calls = tuple(msgspec.structs.replace(call, result=encodable(call.result)) for call in observation.tool_calls)
     if outcome is None:
         return msgspec.structs.replace(observation, calls=calls) if calls else observation

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from shadoweval.buckets import within
 from shadoweval.codec import decode_envelope, heft
 from shadoweval.errors import CodecError, UnstorableError
 from shadoweval.experiment import Experiment
@@ -17,6 +16,7 @@ from shadoweval.scoring.retrieval import NO_RETRIEVAL, by_retrieval
 from shadoweval.transport.receiver import wipe_settled
 from shadoweval.worker.parts import add_in_parts, reason_of
 from shadoweval.worker.publishing import HomeCounters
+from shadoweval.worker.repeats import rerun_drawn
 from shadoweval.worker.rivals import rivals_of
 
 __all__ = ["Ingestion", "arms_of"]
@@ -32,9 +32,7 @@ _MEMORY: Final = 64 * 1024 * 1024
 
 def arms_of(experiment: Experiment, envelope: Envelope) -> Sequence[Arm]:
     """All candidates, and the incumbent again on a share of the queries that the query's id decides."""
-    known = experiment.incumbent or envelope.query.entry.partition(":")[0]
-    again = [INCUMBENT] if known and within(experiment.rerun, "rerun", envelope.id) else []
-    return [*experiment.candidates, *again]
+    return [*experiment.candidates, *([INCUMBENT] if rerun_drawn(experiment, envelope) else [])]
 
 
 def _portion(frames: Iterator[bytes]) -> Iterator[bytes]:

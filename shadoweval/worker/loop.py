@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,6 +31,7 @@ from shadoweval.worker.keeping import Keeping
 from shadoweval.worker.monitor import Monitor
 from shadoweval.worker.ownership import Ownership
 from shadoweval.worker.patience import Patience
+from shadoweval.worker.repeats import repeats_of, with_repeats
 from shadoweval.worker.resting import Resting
 from shadoweval.worker.retention import Retention
 from shadoweval.worker.store_thread import StoreThread
@@ -79,7 +81,7 @@ class Worker:
         self._resting = resting
         self._ownership = Ownership(experiment, store=store)
         limits = experiment.sandbox.limits
-        self._longest = LONGEST * limits.first_seconds + limits.grace + 60
+        self._longest = (1 + experiment.sandbox.repeats) * (LONGEST * limits.first_seconds + limits.grace) + 60
         self._in_flight: dict[asyncio.Task[None], datetime] = {}
         """Runs, and when their queries were asked."""
         self._spent: str | None = None
@@ -231,6 +233,9 @@ class Worker:
             self.counts["killed"] += 1
             await self._keeping.release(task)
             return
+        times = repeats_of(self.experiment, task.envelope)
+        if times:
+            observation = await with_repeats(observation, partial(self._observed, task), times=times)
         if self.experiment.redact is not None:
             observation = redacted_observation(observation, self.experiment.redact)
         stored = await self._keeping.add(observation)

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from shadoweval._optional import require
 from shadoweval.errors import MissingExtraError
 from shadoweval.logs import logger
 from shadoweval.records import Envelope, Observation, Query, Step, ToolCall
+from shadoweval.worker.trace_ids import RunIds, root_ids
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext, Tracer
 
-__all__ = ["exporting"]
+__all__ = ["exporting", "otel", "resource", "wanted"]
 
 log: Final = logger(__name__)
 
@@ -31,6 +33,17 @@ _OPERATION: Final = "gen_ai.operation.name"
 _OPERATIONS: Final = {"model": "chat", "retrieval": "retrieval", "tool": "execute_tool"}
 """Step kind -> operation; other steps have none, and go by their own name."""
 _NAMES: Final = {"model": "gen_ai.request.model", "retrieval": "gen_ai.data_source.id", "tool": "gen_ai.tool.name"}
+_SHADOW: Final = "shadoweval.shadow"
+_UNKNOWN: Final = "unknown"
+"""Provider of a model call that nobody told of; the conventions require one."""
+_KINDS: Final = {
+    "cached_input": "cache_read.input_tokens",
+    "cache_write": "cache_creation.input_tokens",
+    "audio_input": "audio.input_tokens",
+    "reasoning": "reasoning.output_tokens",
+    "audio_output": "audio.output_tokens",
+}
+"""`records.TokenKind` -> attribute below `gen_ai.usage`."""
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _NEEDED_FOR: Final = "Exporting candidates' traces"
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?(?P<trace>[0-9a-f]{32})(?:-(?P<span>[0-9a-f]{16})(?:-[0-9a-f]{2})?)?")
@@ -67,18 +80,28 @@ def exporting(experiment: str, *, environ: Mapping[str, str] | None = None) -> S
     Without the extra `otel` nothing is exported, and a warning says so.
     """
     environ = os.environ if environ is None else environ
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or not any(environ.get(name) for name in _ENDPOINTS):
+    if not wanted(environ, _ENDPOINTS):
         return None
     try:
-        otlp = _otel("exporter.otlp.proto.http.trace_exporter")
-        sdk, batches, resources = (_otel(f"sdk.{name}") for name in ("trace", "trace.export", "resources"))
+        otlp = otel("exporter.otlp.proto.http.trace_exporter")
+        sdk, batches = (otel(f"sdk.{name}") for name in ("trace", "trace.export"))
     except MissingExtraError as error:
         log.warning("spans are not exported: %s", error)
         return None
-    service = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": "shadoweval-worker"}
-    provider = sdk.TracerProvider(resource=resources.Resource.create(service), shutdown_on_exit=False)
+    provider = sdk.TracerProvider(resource=resource(environ), id_generator=RunIds(), shutdown_on_exit=False)
     provider.add_span_processor(batches.BatchSpanProcessor(otlp.OTLPSpanExporter()))
     return SpanExporter(experiment, tracer=provider.get_tracer("shadoweval"), close=provider.shutdown)
+
+
+def wanted(environ: Mapping[str, str], endpoints: Sequence[str]) -> bool:
+    """Whether OpenTelemetry's environment names one of these endpoints."""
+    return environ.get("OTEL_SDK_DISABLED", "").lower() != "true" and any(environ.get(name) for name in endpoints)
+
+
+def resource(environ: Mapping[str, str]) -> Any:
+    """What sends: a shadow, so that a backend can keep all of it apart."""
+    service = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": "shadoweval-worker"}
+    return otel("sdk.resources").Resource.create({_SHADOW: True, **service})
 
 
 def export_observation(observation: Observation, query: Query, *, experiment: str, tracer: Tracer) -> None:
@@ -87,10 +110,13 @@ def export_observation(observation: Observation, query: Query, *, experiment: st
     The run's span links to the incumbent's where `query.attributes` has its `traceparent` (W3C Trace Context) or
     `trace_id` and `span_id`.
     """
-    trace, empty = _otel("trace"), _otel("context").Context()
+    trace, empty = otel("trace"), otel("context").Context()
     incumbent = _incumbent(query, trace)
-    shadow = {"shadoweval.shadow": True, "shadoweval.arm": observation.arm, "shadoweval.experiment.id": experiment}
+    shadow = {_SHADOW: True, "shadoweval.arm": observation.arm, "shadoweval.experiment.id": experiment}
     target = observation.versions.get("target", observation.arm)
+    ids = getattr(tracer, "id_generator", None)
+    if isinstance(ids, RunIds):
+        ids.told = root_ids(experiment, query.id, observation.arm)
     run = tracer.start_span(
         f"invoke_workflow {target}",
         context=empty,  # a trace of its own, whatever the worker is traced by
@@ -110,7 +136,8 @@ def export_observation(observation: Observation, query: Query, *, experiment: st
     run.end(_at(observation.started_at, observation.duration))
 
 
-def _otel(module: str) -> Any:
+def otel(module: str) -> Any:
+    """A module of OpenTelemetry's, which the extra brings."""
     return require(f"opentelemetry.{module}", extra="otel", needed_for=_NEEDED_FOR)
 
 
@@ -137,6 +164,7 @@ def _of_run(observation: Observation, query: Query) -> dict[str, Any]:
         "shadoweval.containment": observation.containment,
         "gen_ai.usage.input_tokens": usage.input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
+        **_of_kinds(usage.tokens),
         "gen_ai.response.time_to_first_chunk": observation.first_chunk,
         "shadoweval.usage.cost_usd": usage.cost_usd,
         "shadoweval.usage.cpu_seconds": usage.cpu_seconds,
@@ -151,14 +179,16 @@ def _of_run(observation: Observation, query: Query) -> dict[str, Any]:
 
 
 def _export_steps(observation: Observation, run: Span, *, tracer: Tracer, shadow: Mapping[str, Any]) -> None:
-    trace = _otel("trace")
+    trace = otel("trace")
     kinds = {"model": trace.SpanKind.CLIENT, "retrieval": trace.SpanKind.CLIENT}
     calls = dict(_calls(observation))
     first, cascade = _cascade(observation.steps)
     spans: dict[int, Span] = {}
     # Indices are given out as steps begin, so a step comes after the one it ran inside.
-    for step in sorted(observation.steps, key=lambda step: step.index):
-        above = run if step.parent is None else spans.get(step.parent, run)
+    # A tool's own function may have no index of its time: it comes after the nodes.
+    for step in sorted(observation.steps, key=lambda step: (step.parent is None and step.kind == "tool", step.index)):
+        around = _around(step, observation.steps)
+        above = run if around is None else spans.get(around, run)
         span = tracer.start_span(
             f"{_OPERATIONS[step.kind]} {step.name}" if step.kind in _OPERATIONS else step.name,
             context=trace.set_span_in_context(above),
@@ -179,12 +209,35 @@ def _export_steps(observation: Observation, run: Span, *, tracer: Tracer, shadow
         spans[step.index].end(_at(observation.started_at, step.started + step.duration))
 
 
+def _of_kinds(tokens: Mapping[str, int]) -> dict[str, int]:
+    return {f"gen_ai.usage.{_KINDS[kind]}": count for kind, count in tokens.items() if kind in _KINDS}
+
+
+def _around(step: Step, steps: Sequence[Step]) -> int | None:
+    """Index of the step that one lies in; where nobody told of a tool's, the innermost node that was under way alone.
+
+    Two nodes at the same time, of which neither lies in the other, may each have called it: then it is the run's.
+    """
+    if step.parent is not None or step.kind != "tool":
+        return step.parent
+    nodes = [each for each in steps if each.kind == "other" and each.duration and _within(step, each)]
+    nodes.sort(key=lambda each: each.duration)
+    alone = all(_within(inner, outer) for inner, outer in pairwise(nodes))
+    return nodes[0].index if nodes and alone else None
+
+
+def _within(inner: Step, outer: Step) -> bool:
+    return outer.started <= inner.started and inner.started + inner.duration <= outer.started + outer.duration
+
+
 def _of_step(step: Step, call: ToolCall | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         _OPERATION: _OPERATIONS.get(step.kind),
         _NAMES.get(step.kind, "shadoweval.step.name"): step.name,
+        "gen_ai.provider.name": step.provider or (_UNKNOWN if step.kind == "model" else None),
         "gen_ai.usage.input_tokens": step.input_tokens,
         "gen_ai.usage.output_tokens": step.output_tokens,
+        **_of_kinds(step.tokens),
         "gen_ai.response.time_to_first_chunk": step.first_chunk,
         "shadoweval.usage.cost_usd": step.cost_usd,
     }

@@ -507,3 +507,52 @@ def test_results_go_by_the_calls_id_never_by_its_name(client, server):
     assert recorder.fault is None
     done = [(call.name, call.arguments, call.result) for call in recorder.parts().tool_calls]
     assert done == [("look", {"city": "Oslo"}, "look Oslo"), *(("refund", {"n": n}, f"done {n}") for n in range(4))]
+
+
+BILLED = {
+    "chat": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 50,
+            "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 5},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 7},
+        },
+        {"cached_input": 60, "audio_input": 5, "reasoning": 0, "audio_output": 7},
+    ),
+    "DeepSeek": ({"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4}, {"cached_input": 4}),
+    "nothing": ({"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": None}, {}),
+    "what is no number": ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": "four"}}, {}),
+}
+
+
+@pytest.mark.parametrize("form", BILLED)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_tokens_that_are_billed_apart(form, streamed):
+    """As kinds; 0 is said too, and what nobody said is not there."""
+    usage, kinds = BILLED[form]
+    if streamed:
+        reply = StreamedReply()
+        for each in (chunk({"content": "a"}), {**chunk(), "choices": [], "usage": usage}):
+            reply.add(construct_type(type_=ChatCompletionChunk, value=each))
+        assert reply.reply().tokens == kinds
+    else:
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "a"}}
+        whole = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        assert read_reply(construct_type(type_=ChatCompletion, value={**whole, "usage": usage})).tokens == kinds
+        assert read_reply({**whole, "usage": usage}).tokens == kinds
+
+
+def test_they_are_recorded_with_the_provider(client, server):
+    """A step has them, and a run their sum; a host that is nobody's known is named as it is."""
+    details = {"input_tokens_details": {"cached_tokens": 3}, "output_tokens_details": {"reasoning_tokens": 2}}
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]}
+    answer = {"id": "r", "object": "response", "model": "m", "status": "completed", "output": [message]}
+    server.answers += [{**answer, "usage": {"input_tokens": 5, "output_tokens": 4, **details}}] * 2
+    recorder = Recorder()
+    with recording(recorder):
+        for _ in range(2):
+            watch(client).responses.create(model="m", input="q")
+    parts = recorder.parts()
+    assert [step.tokens for step in parts.steps] == [{"cached_input": 3, "reasoning": 2}] * 2
+    assert parts.usage.tokens == {"cached_input": 6, "reasoning": 4}
+    assert {step.provider for step in parts.steps} == {"127.0.0.1"}

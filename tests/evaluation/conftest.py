@@ -1,5 +1,9 @@
 """A site whose pairs come in portions, each followed by a look."""
 
+import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
 from shadoweval import Experiment, Rules, evaluate, no_worse
@@ -49,3 +53,29 @@ def _site(tmp_path):
     site = Site(tmp_path)
     yield site
     site.store.close()
+
+
+class _Collector(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        packed = self.headers.get("content-encoding") == "gzip"
+        self.server.seen.append((self.path, gzip.decompress(body) if packed else body))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture(name="otlp")
+def _otlp():
+    """A collector on the loopback, and what it got."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
+    server.seen, server.url = [], f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join(10)
+    server.server_close()

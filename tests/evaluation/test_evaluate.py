@@ -13,7 +13,7 @@ from shadoweval.errors import UnknownCandidateError
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.run_counts import RunCounts
-from shadoweval.records import Envelope, Failure, Refusal, ToolCall, WriteEffect
+from shadoweval.records import Envelope, Failure, Refusal, Step, ToolCall, Usage, WriteEffect
 from shadoweval.scoring import errors, recall
 from shadoweval.scoring.writes import Writes
 from shadoweval.settings import Settings
@@ -222,6 +222,18 @@ class TestExamples:
 
 
 class TestRunCounts:
+    def test_money_is_projected_by_those_runs_that_have_prices(self):
+        """A run with a call that nobody priced would make the rest too cheap; a state keeps what was counted."""
+        priced = Step(kind="model", name="m", input_tokens=10, cost_usd=0.5)
+        runs = RunCounts()
+        for steps in ((priced,), (priced,), (priced, Step(kind="model", name="new", input_tokens=1))):
+            usage = Usage(input_tokens=10, cost_usd=0.5)
+            runs.add(make_pair(shadow={"steps": steps, "usage": usage}))
+        again = RunCounts()
+        again.restore(runs.to_state())
+        assert again.projected(1000) == runs.projected(1000) == {"new": 500.0}
+        assert again.costs["new"] == 1.5
+
     def test_compares_writes(self):
         """Writes that are the same, have another argument or are repeated are told apart by tool and arguments."""
         served = [ToolCall(name="refund", arguments={"n": n}, effect="write") for n in (1, 2)]

@@ -19,7 +19,8 @@ from shadoweval import Stubs
 from shadoweval.candidate.pool import CandidatePool
 from shadoweval.records import Envelope, Failure, Observation, Outcome, Query, Refusal, Step, ToolCall, Usage
 from shadoweval.testing import make_observation, make_query
-from shadoweval.worker.tracing import SpanExporter, export_observation, exporting
+from shadoweval.worker.trace_ids import RunIds, root_ids
+from shadoweval.worker.tracing import SpanExporter, export_observation, exporting, resource
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -275,3 +276,61 @@ def test_importing_it_loads_no_opentelemetry():
     code = "import sys, shadoweval.worker.tracing; sys.exit('opentelemetry' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ)).returncode == 0
+
+
+def test_model_spans_name_their_provider_and_the_tokens_that_are_billed_apart(exporter, tracer):
+    """The conventions require a provider, so one that nobody told of is said to be unknown."""
+    steps = (
+        Step(kind="model", name="a", provider="openai", tokens={"cached_input": 3, "reasoning": 2}, index=0),
+        Step(kind="model", name="b", index=1),
+        Step(kind="retrieval", name="c", index=2),
+    )
+    spans = exported(exporter, tracer, observed(steps=steps, usage=Usage(tokens={"cached_input": 3})))
+
+    told = spans["chat a"].attributes
+    assert told["gen_ai.provider.name"] == "openai"
+    assert told["gen_ai.usage.cache_read.input_tokens"] == 3
+    assert told["gen_ai.usage.reasoning.output_tokens"] == 2
+    assert spans["chat b"].attributes["gen_ai.provider.name"] == "unknown"
+    assert "gen_ai.provider.name" not in spans["retrieval c"].attributes
+    assert spans["invoke_workflow app:new"].attributes["gen_ai.usage.cache_read.input_tokens"] == 3
+
+
+@pytest.mark.parametrize(
+    ("nodes", "parent"),
+    [
+        ([("outer", 0.0, 0.9), ("inner", 0.2, 0.5)], "inner"),
+        ([("outer", 0.0, 0.9), ("before", 0.0, 0.1)], "outer"),
+        ([("left", 0.0, 0.6), ("right", 0.1, 0.8)], "invoke_workflow app:new"),
+        ([], "invoke_workflow app:new"),
+    ],
+)
+def test_a_tools_span_lies_under_its_node(exporter, tracer, nodes, parent):
+    """Where nobody told of it: the innermost that was under way; of two at once, nobody knows."""
+    steps = [
+        Step(kind="other", name=name, started=start, duration=took, index=at)
+        for at, (name, start, took) in enumerate(nodes)
+    ]
+    tool = Step(kind="tool", name="refund", started=0.3, duration=0.1, index=9)
+    spans = exported(exporter, tracer, observed(steps=(tool, *steps)))
+
+    assert spans["execute_tool refund"].parent.span_id == spans[parent].context.span_id
+
+
+def test_a_runs_ids_are_known_before_it_is_exported(exporter):
+    """So that a score that is made later can name them; all other spans have ids of their own."""
+    provider = TracerProvider(id_generator=RunIds(), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    spans = exported(exporter, provider.get_tracer("test"), observed())
+    provider.shutdown()
+
+    run = spans["invoke_workflow app:new"].context
+    assert (run.trace_id, run.span_id) == root_ids("support", "q-1", "new")
+    assert {span.context.trace_id for span in spans.values()} == {run.trace_id}
+    assert len({span.context.span_id for span in spans.values()}) == len(spans)
+
+
+def test_what_sends_is_a_shadow():
+    """As a resource too, so that a backend can keep all of it apart."""
+    assert resource({}).attributes["shadoweval.shadow"] is True
+    assert resource({}).attributes["service.name"] == "shadoweval-worker"

@@ -15,7 +15,18 @@ from langchain_core.runnables import Runnable
 
 from shadoweval.capture.misfits import NOT_READ
 
-__all__ = ["Kind", "Nodes", "OpenRun", "node_name", "open_run", "origin_of_error", "run_name", "timed", "used_tokens"]
+__all__ = [
+    "Kind",
+    "Nodes",
+    "OpenRun",
+    "node_name",
+    "open_run",
+    "origin_of_error",
+    "run_name",
+    "timed",
+    "used_kinds",
+    "used_tokens",
+]
 
 Kind = Literal["model", "retrieval", "tool", "other"]
 _NO_TOKENS: Final = (None, None)
@@ -72,6 +83,29 @@ def used_tokens(response: Any) -> tuple[int | None, int | None]:
     output: Any = response.llm_output
     usage = output.get("token_usage") if output else None
     return (usage.get("prompt_tokens"), usage.get("completion_tokens")) if usage else _NO_TOKENS
+
+
+_KINDS: Final = {
+    ("input_token_details", "cache_read"): "cached_input",
+    ("input_token_details", "cache_creation"): "cache_write",
+    ("input_token_details", "audio"): "audio_input",
+    ("output_token_details", "reasoning"): "reasoning",
+    ("output_token_details", "audio"): "audio_output",
+}
+"""Where `usage_metadata` tells of tokens that are billed apart -> `records.TokenKind`."""
+
+
+def used_kinds(response: Any) -> dict[str, int]:
+    """Tokens of an LLMResult that are billed apart, by kind."""
+    kinds: dict[str, int] = {}
+    for generations in response.generations:
+        for answer in generations:
+            usage = getattr(getattr(answer, "message", None), "usage_metadata", None) or {}
+            for (side, name), kind in _KINDS.items():
+                count = (usage.get(side) or {}).get(name)
+                if count is not None:
+                    kinds[kind] = kinds.get(kind, 0) + count
+    return kinds
 
 
 def requested_calls(response: Any) -> Iterator[tuple[tuple[Any, str], Mapping[str, Any]]]:

@@ -27,6 +27,7 @@ from shadoweval.adapters.langchain.recorder_events import (
     run_name,
     timed,
     unreadable_calls,
+    used_kinds,
     used_tokens,
 )
 from shadoweval.capture.copying import argument_data
@@ -41,7 +42,7 @@ from shadoweval.records import Effect
 
 __all__ = ["RecordingHandler"]
 
-_NO_TOKENS: Final = (None, None)
+_NO_USAGE: Final = ((None, None), {})
 _EFFECT_KEYS: Final = frozenset({"effect", "annotations", "readOnlyHint", "destructiveHint"})
 """Keys of the metadata that `said_effect` reads."""
 
@@ -66,6 +67,7 @@ class RecordingHandler(BaseCallbackHandler):
         self.runs: dict[UUID | None, OpenRun] = {}
         self.nodes = Nodes(recorder.next_index)
         self.first_tokens: dict[UUID, float] = {}
+        self.providers: dict[UUID, str] = {}
         self.tools: dict[UUID, tuple[bytes, int, Effect]] = {}
         self.asked: dict[tuple[Any, str], Mapping[str, Any]] = {}
         """Tool calls that models asked for and that no tool has begun, by their ids and names: some give ids anew."""
@@ -94,9 +96,7 @@ class RecordingHandler(BaseCallbackHandler):
             return self.nodes.around(metadata) if metadata and not self.links else None
         return outer.step
 
-    def _end(
-        self, run_id: UUID, *, error: str | None = None, tokens: tuple[int | None, int | None] = _NO_TOKENS
-    ) -> None:
+    def _end(self, run_id: UUID, *, error: str | None = None, used: tuple[Any, Any] = _NO_USAGE) -> None:
         run = self.runs.pop(run_id, None)
         if run is None:
             return
@@ -105,7 +105,8 @@ class RecordingHandler(BaseCallbackHandler):
         if parent in self.nodes.ends:
             self.nodes.ends[parent] = ended
         first = self.first_tokens.pop(run_id) - started if run_id in self.first_tokens else None
-        self._add((kind, name, started - self._began, ended - started, *tokens, None, first, error, index, parent))
+        row = (kind, name, started - self._began, ended - started, *used[0], None, first, error, index, parent)
+        self._add((*row, None, used[1], self.providers.pop(run_id, "")) if kind == "model" else row)
 
     # Chains: nodes of a graph are steps; other links only say what lies inside which step.
 
@@ -167,6 +168,7 @@ class RecordingHandler(BaseCallbackHandler):
         note_prompts(self.recorder, messages)
         metadata = event.get("metadata")
         name = (metadata.get("ls_model_name") if metadata else None) or event.get("name")
+        self.providers[run_id] = str((metadata.get("ls_provider") if metadata else None) or "")
         self._start(run_id, event, kind="model", name=str(name or run_name(serialized, "model")))
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **event: Any) -> None:
@@ -181,15 +183,15 @@ class RecordingHandler(BaseCallbackHandler):
     @timed
     def on_llm_end(self, response: Any, *, run_id: UUID, **event: Any) -> None:
         """It answered."""
-        tokens: tuple[int | None, int | None] = _NO_TOKENS
+        used: tuple[Any, Any] = _NO_USAGE
         try:
-            tokens = used_tokens(response)
+            used = used_tokens(response), used_kinds(response)
             self.asked.update((key, call) for key, call in requested_calls(response) if key not in self.begun)
             for name, written, why in unreadable_calls(response):
                 self.recorder.add_call(name, written, None, started=perf_counter(), duration=0.0, error=why)
         except Exception as fault:  # noqa: BLE001 - a result of an unknown shape; the mirror counts it
             self.recorder.fault = fault
-        self._end(run_id, tokens=tokens)
+        self._end(run_id, used=used)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """It raised."""

@@ -18,7 +18,9 @@ __all__ = [
     "fields_of",
     "items",
     "joined",
+    "kinds_of",
     "part",
+    "provider_of",
     "reasoning_of",
     "text_of",
     "tokens_of",
@@ -29,7 +31,41 @@ __all__ = [
 _TEXT_PARTS: Final = frozenset({None, "text", "output_text"})
 _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 """DeepSeek, vLLM and Qwen; OpenRouter, Groq and Ollama; Mistral's parts and some gateways."""
-USAGE: Final = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+_TOTALS: Final = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+_DETAILS: Final = {
+    ("prompt_tokens_details", "cached_tokens"): "cached_input",
+    ("prompt_tokens_details", "cache_write_tokens"): "cache_write",
+    ("prompt_tokens_details", "audio_tokens"): "audio_input",
+    ("input_tokens_details", "cached_tokens"): "cached_input",
+    ("input_tokens_details", "cache_write_tokens"): "cache_write",
+    ("input_tokens_details", "audio_tokens"): "audio_input",
+    ("completion_tokens_details", "reasoning_tokens"): "reasoning",
+    ("completion_tokens_details", "audio_tokens"): "audio_output",
+    ("output_tokens_details", "reasoning_tokens"): "reasoning",
+    ("output_tokens_details", "audio_tokens"): "audio_output",
+    ("prompt_cache_hit_tokens",): "cached_input",  # DeepSeek
+    ("cache_read_input_tokens",): "cached_input",  # gateways to Anthropic
+    ("cache_creation_input_tokens",): "cache_write",
+}
+"""Where a usage tells of tokens that are billed apart -> `records.TokenKind`; the first that tells counts."""
+USAGE: Final = tuple(dict.fromkeys([*_TOTALS, *(path[0] for path in _DETAILS)]))
+"""Fields of a usage that are read."""
+_PROVIDERS: Final = {
+    "openai.azure.com": "azure.ai.openai",
+    "services.ai.azure.com": "azure.ai.inference",
+    "openai.com": "openai",
+    "anthropic.com": "anthropic",
+    "deepseek.com": "deepseek",
+    "groq.com": "groq",
+    "mistral.ai": "mistral_ai",
+    "perplexity.ai": "perplexity",
+    "x.ai": "x_ai",
+    "cohere.com": "cohere",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "amazonaws.com": "aws.bedrock",
+}
+"""End of a host's name -> `gen_ai.provider.name`."""
 
 
 def part(value: Any, *names: str) -> Any:
@@ -120,8 +156,24 @@ def tool_call_body(call: Any) -> tuple[Any, Any]:
 
 def tokens_of(usage: Any) -> tuple[int | None, int | None]:
     """Tokens in and out. Chat completions and embeddings say `prompt_tokens`, responses `input_tokens`."""
-    prompt, completion, given, taken = (_count(part(usage, name)) for name in USAGE)
+    prompt, completion, given, taken = (_count(part(usage, name)) for name in _TOTALS)
     return given if prompt is None else prompt, taken if completion is None else completion
+
+
+def provider_of(client: Any) -> str:
+    """Whose models a client asks, by OpenTelemetry's names; of a host that nobody knows, the host; empty: no client."""
+    host = str(getattr(getattr(client, "base_url", None), "host", "") or "")
+    return next((name for end, name in _PROVIDERS.items() if host == end or host.endswith(f".{end}")), host)
+
+
+def kinds_of(usage: Any) -> dict[str, int]:
+    """Tokens that are billed apart, by kind."""
+    kinds: dict[str, int] = {}
+    for path, kind in _DETAILS.items() if usage is not None else ():
+        count = _count(part(usage, *path))
+        if count is not None:
+            kinds.setdefault(kind, count)
+    return kinds
 
 
 def _count(number: Any) -> int | None:

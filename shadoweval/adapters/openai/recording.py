@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar, cast
 
+from shadoweval.adapters.openai.fields import provider_of
 from shadoweval.adapters.openai.replies import Reply, StreamedReply, read_reply
 from shadoweval.adapters.openai.requested import expect_results, record_hosted, record_results
 from shadoweval.capture.interception import error_text
@@ -56,14 +57,14 @@ def watch(client: _C) -> _C:
     Raises:
         ArgumentError: not an OpenAI client.
     """
-    return observed(client, _recording)
+    return observed(client, functools.partial(_recording, provider=provider_of(client)))
 
 
-def _recording(path: str, body: Mapping[str, Any]) -> Observer | None:
+def _recording(path: str, body: Mapping[str, Any], *, provider: str = "") -> Observer | None:
     recorder = current.get()
     if recorder is None:
         return None
-    call = ModelCall(recorder, path, body)
+    call = ModelCall(recorder, path, body, provider=provider)
     with _guarded(recorder):
         record_results(recorder, body)
         system = {"role": "system", "content": body.get("instructions")}
@@ -85,8 +86,8 @@ def _guarded(recorder: Recorder) -> Generator[None]:
 class ModelCall:
     """Writes one request into a recorder; `reply` is the answer, when it has ended."""
 
-    def __init__(self, recorder: Recorder, path: str, body: Mapping[str, Any]) -> None:
-        self.recorder, self.path = recorder, path
+    def __init__(self, recorder: Recorder, path: str, body: Mapping[str, Any], *, provider: str = "") -> None:
+        self.recorder, self.path, self.provider = recorder, path, provider
         self.model, self._body = str(body.get("model") or ""), body
         self.reply: Reply | None = None
         self.first_chunk: float | None = None
@@ -130,7 +131,8 @@ class ModelCall:
         times = (self._began - recorder.began, duration)
         usage = (reply.input_tokens, reply.output_tokens, None)
         name = reply.model or self.model
-        recorder.add_step_row(("model", name, *times, *usage, self.first_chunk, error, None, None))
+        more = (None, reply.tokens, self.provider)
+        recorder.add_step_row(("model", name, *times, *usage, self.first_chunk, error, None, None, *more))
 
 
 def observed(client: _C, observer_of: _ObserverOf, *, by: str = "") -> _C:

@@ -15,6 +15,7 @@ from shadoweval.adapters.openai.fields import (
     arguments_of,
     items,
     joined,
+    kinds_of,
     part,
     reasoning_of,
     text_of,
@@ -88,6 +89,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    tokens: dict[str, int] = {}
+    """Tokens that are billed apart, by kind."""
     error: str | None = None
     """The model failed, and said so in an answer that the SDK takes for one."""
 
@@ -116,6 +119,7 @@ def read_reply(response: Any) -> Reply:
         error=_error(part(choice, "error") or (part(response, "error") if choice is None else None)),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
+        tokens=kinds_of(part(response, "usage")),
     )
 
 
@@ -160,6 +164,7 @@ def _read_output(response: Any) -> Reply:
         error=error or (f"the response is {status}" if status in _FAILED else None),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
+        tokens=kinds_of(part(response, "usage")),
     )
 
 

@@ -17,7 +17,7 @@ from shadoweval import codec
 from shadoweval.buckets import bucket
 from shadoweval.capture.copying import encode, readable
 from shadoweval.capture.wire.inputs import MAGIC, freeze_call
-from shadoweval.capture.wire.rows import call_rows, failed_step, joined_hits, step_rows, usage_row
+from shadoweval.capture.wire.rows import call_rows, failed_step, joined_hits, step_rows, usage_fields
 from shadoweval.errors import CorruptFrameError, UncopyableError
 from shadoweval.records import INCUMBENT
 
@@ -95,7 +95,7 @@ def _envelope(draft: list[Any], *, crowded: bool) -> tuple[Any, ...]:
     if failure is not None:
         failure = (*failure, failed_step(steps))
     query = (name, text, inputs, entry, unit, attributes, asked_at, position, salt, identity)
-    did = (outcome, failure, steps, asked_at, duration, first, usage_row(steps), versions)
+    did = (outcome, failure, steps, asked_at, duration, first, usage_fields(steps), versions)
     if failure is not None:
         did = (*did, *_OF_SHADOWS, call_rows(log, began))
     return (experiment, query, (name, INCUMBENT, "served", *did), definition)

@@ -22,7 +22,7 @@ from shadoweval.records.keys import text_identity
 
 __all__ = [
     "CALL", "INDEX", "HitRow", "StepRow", "call_rows", "failed_step", "joined_hits", "plain_step", "shallow_arguments",
-    "step_rows", "usage_row",
+    "step_rows", "usage_fields", "usage_row",
 ]  # fmt: skip
 
 CALL: Final = "call"
@@ -35,6 +35,8 @@ _QUICK_CALL, _QUICK_STEP, _FAILED = 7, 4, 11
 INDEX, _ERROR, _STARTED, _WITHIN, _HANDED = 9, 8, 5, 12, 13
 _USED: Final = slice(4, 7)
 _COST: Final = 6
+_TOKENS: Final = 12
+_MOST_KINDS: Final = 20
 _MOST_TOKENS: Final = 1 << 62
 _NO_USAGE: Final = (None, None, None)
 _FLOAT: Final = b"\xcb"
@@ -130,7 +132,19 @@ def plain_step(row: Sequence[Any]) -> StepRow:
     kind, name, started, duration, tokens_in, tokens_out, cost, first, *rest = row
     times = (_number(started) or 0.0, _number(duration) or 0.0)
     usage = (_number(tokens_in, whole=True), _number(tokens_out, whole=True), _number(cost, low=0.0))
+    if len(rest) > _TOKENS - _ERROR:
+        *before, kinds, provider = rest
+        rest = [*before, _kinds(kinds), provider]
     return (kind, name, *times, *usage, _number(first), *rest)
+
+
+def _kinds(tokens: Any) -> dict[str, int]:
+    """Kinds of tokens that have a number."""
+    if not isinstance(tokens, Mapping):
+        return {}
+    some = itertools.islice(cast("Mapping[Any, Any]", tokens).items(), _MOST_KINDS)
+    counts = {kind: _number(count, whole=True) for kind, count in some if isinstance(kind, str)}
+    return {kind: count for kind, count in counts.items() if count is not None}
 
 
 def _number(value: Any, *, low: float = -inf, whole: bool = False) -> Any:
@@ -178,6 +192,21 @@ def usage_row(steps: Sequence[StepRow]) -> tuple[int | None, int | None, float |
     """Sums over the model calls: input tokens, output tokens, USD; None where no call calls."""
     calls = [row for row in steps if row[0] == "model" and row[_USED] != _NO_USAGE]
     return (_total(calls, 4), _total(calls, 5), _total(calls, 6)) if calls else _NO_USAGE
+
+
+def _token_kinds(steps: Sequence[StepRow]) -> dict[str, int]:
+    """Sums over the model calls of tokens by kind."""
+    sums: dict[str, int] = {}
+    for row in steps:
+        for kind, count in row[_TOKENS].items() if len(row) > _TOKENS else ():
+            sums[kind] = min(sums.get(kind, 0) + count, _MOST_TOKENS - 1)
+    return sums
+
+
+def usage_fields(steps: Sequence[StepRow]) -> tuple[Any, ...]:
+    """What model calls used in the order of `Usage`'s fields."""
+    kinds = _token_kinds(steps)
+    return (*usage_row(steps), None, None, kinds) if kinds else usage_row(steps)
 
 
 def failed_step(steps: Sequence[StepRow]) -> str:

@@ -230,9 +230,8 @@ def redacted_observation(observation: Observation, redact: Redactor) -> Observat
             cause=f"redact= raised {name}",
             mend="mend Experiment(redact=...): it must take every text",
         )
-        return msgspec.structs.replace(
-            observation, outcome=None, failure=failure, steps=(), refusals=(), writes=(), versions={}, calls=()
-        )
+        emptied: Any = dict.fromkeys(("steps", "refusals", "writes", "calls", "again"), ())
+        return msgspec.structs.replace(observation, outcome=None, failure=failure, versions={}, **emptied)
 
 
 def _redacted_observation(observation: Observation, redact: Redactor) -> Observation:
@@ -241,6 +240,7 @@ def _redacted_observation(observation: Observation, redact: Redactor) -> Observa
     return replace(
         observation,
         outcome=None if outcome is None else _redacted_outcome(outcome, redact),
+        again=tuple(_redacted_observation(each, redact) for each in observation.again),
         failure=None if failure is None else _redacted_failure(failure, redact),
         steps=tuple(replace(s, error=None if s.error is None else redact(s.error, "error")) for s in observation.steps),
         refusals=tuple(replace(r, detail=redact(r.detail, "detail")) for r in observation.refusals),

@@ -240,3 +240,14 @@ with recording(Recorder()): pass
 assert not [name for name in sys.modules if name.startswith("langchain")]
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_tokens_that_are_billed_apart() -> None:
+    """As LangChain names them; what nobody said is not there."""
+    details = {"input_token_details": {"cache_read": 3, "cache_creation": 1}, "output_token_details": {"reasoning": 0}}
+    usage = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7, **details}
+    chat = GenericFakeChatModel(messages=iter([AIMessage("a", usage_metadata=usage)]))
+
+    parts = recorded(lambda: chat.invoke("how"))
+
+    assert parts.usage.tokens == {"cached_input": 3, "cache_write": 1, "reasoning": 0}
