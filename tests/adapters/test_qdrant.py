@@ -175,7 +175,6 @@ def test_async_clients_likewise(kind):
         ({"hit_id": "id"}, ("1", "text 1")),
         ({"hit_id": lambda point: f"p{point.id}"}, ("p1", "text 1")),
     ],
-    ids=str,
 )
 def test_ids_and_payload_by_choice(options, first_hit):
     """What a point is known by, and which of its payload is kept."""

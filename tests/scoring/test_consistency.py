@@ -97,7 +97,6 @@ def test_a_failed_run_does_not_pass_and_one_that_can_not_be_scored_says_why():
 @pytest.mark.parametrize(
     "options",
     [{"k": 1}, {"passes": errors()}, {"passes": latency()}, {"passes": 7}, {"at_least": 0.5}, {"agree": "words"}],
-    ids=str,
 )
 def test_wrong_options_are_errors_where_they_are_written(options):
     """With the mend."""
