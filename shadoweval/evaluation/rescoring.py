@@ -117,7 +117,7 @@ class Rescoring:
         stored = [{each.metric: each for each in self._stored.get(pair.id, ())} for pair in pairs]
         rests_on = [self._common + msgspec.msgpack.encode(_rests_on(pair)) for pair in pairs]
         for scorer in self._experiment.scorers:
-            version = msgspec.msgpack.encode(scorer.version)
+            version = msgspec.msgpack.encode([scorer.version, *_made_with(scorer)])
             bases = [hashlib.sha256(each + version).hexdigest()[:16] for each in rests_on]
             known = [_known(scorer, each, basis) for each, basis in zip(stored, bases, strict=True)]
             made = iter(_made(scorer, [pair for pair, own in zip(pairs, known, strict=True) if own is None]))
@@ -132,6 +132,11 @@ class Rescoring:
 def _rests_on(pair: Pair) -> list[Any]:
     """What its scores rest on beside both runs, which never change."""
     return [pair.labels, pair.rerun is not None, pair.candidate.diverged_at]
+
+
+def _made_with(scorer: Scorer) -> list[Any]:
+    """What else than its version decides its scores: of each metric what failures score, and which run is compared."""
+    return [(metric.name, metric.failure_scores, metric.like_with_like) for metric in scorer.metrics]
 
 
 def _known(scorer: Scorer, stored: Mapping[str, PairScore], basis: str) -> list[PairScore] | None:

@@ -97,7 +97,7 @@ class RunCounts:
         self._refused = Counter({(kind, detail, layer): count for kind, detail, layer, count in state["refused"]})
         self._layers, self._runs = Counter(state["layers"]), state["runs"]
         self._cold = Counter(state.get("cold", {}))
-        self._priced, self._dollars = Counter(state.get("priced", {})), Counter(state.get("dollars", {}))
+        self._priced, self._dollars = Counter(state["priced"]), Counter(state["dollars"])
         for arm, seen in state["versions"].items():
             self._versions[arm].update({name: set(versions) for name, versions in seen.items()})  # also of none
 

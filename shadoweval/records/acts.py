@@ -104,10 +104,10 @@ FailureOwner = Literal["caller", "incumbent", "candidate", "shadow"]
 from outside) says nothing about a pipeline: it is missing evidence."""
 
 NO_GUARD = "no guard"
+"""Stands in `Observation.unjudged` where the run was free to do anything."""
 
 FIRST_PROCESS = "it is the first one"
 """Why a process was new (`Observation.cold`) that had none before it."""
-"""Stands in `Observation.unjudged` where the run was free to do anything."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):

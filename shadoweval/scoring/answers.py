@@ -168,7 +168,11 @@ def _by_embeddings(name: str, embedder: Embedder, version: str | None) -> PairSc
         embedder.embed([text for text in texts if text.strip()])
 
     return BatchedPairScorer(
-        metrics=scorer.metrics, version=scorer.version, score_one=scorer.score_one, get_ready=get_ready
+        metrics=scorer.metrics,
+        version=scorer.version,
+        score_one=scorer.score_one,
+        made_by={"model": embedder.name},
+        get_ready=get_ready,
     )
 
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from shadoweval._optional import require
 from shadoweval.capture.identity import call_key, chosen
 from shadoweval.capture.misfits import misfit
 from shadoweval.checks import checked_choice, checked_keywords, checked_mapping, checked_strings
@@ -14,6 +13,7 @@ from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Observation, Pair, Score, Scored, ToolCall, Unscored
 from shadoweval.scoring.against import NO_REFERENCE, Against, AgainstServed, agent_calls, reference_calls
 from shadoweval.scoring.assignment import best_assignment
+from shadoweval.scoring.formats import checked_schema, digest_of, fitting
 from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["argument_validity", "arguments"]
@@ -65,18 +65,13 @@ def argument_validity(*, schemas: Mapping[str, Mapping[str, Any]] | None = None)
     """
     known = checked_mapping("argument_validity(schemas)", schemas or {})
     for tool, schema in known.items():
-        checked_mapping(f"argument_validity(schemas)[{tool!r}]", schema)
-    validators: dict[str, Any] = {}
+        checked_schema(f"argument_validity(schemas)[{tool!r}]", schema)
+    fitting_of = {tool: fitting("argument_validity(schemas)", schema) for tool, schema in known.items()}
 
     def fits(call: ToolCall) -> bool:
         if misfit(call):
             return False
-        if call.name not in known:
-            return True
-        if call.name not in validators:
-            schema = require("jsonschema", extra="store", needed_for="argument_validity(schemas=...)")
-            validators[call.name] = schema.validators.validator_for(known[call.name])(known[call.name])
-        return validators[call.name].is_valid(call.arguments)
+        return call.name not in fitting_of or fitting_of[call.name](call.arguments)
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
         calls = agent_calls(observation.tool_calls)
@@ -87,7 +82,7 @@ def argument_validity(*, schemas: Mapping[str, Mapping[str, Any]] | None = None)
         return {"argument_validity": Scored(sum(map(fits, calls)) / len(calls))}
 
     metric = Metric(name="argument_validity", fact_of_run=True)
-    version = f"argument_validity/1 {call_key(known)}" if known else "argument_validity/1"
+    version = f"argument_validity/2 {digest_of(known)}" if known else "argument_validity/1"
     return PairScorer(metrics=(metric,), version=version, score_one=score_one)
 
 
@@ -98,7 +93,7 @@ def _agreement(
     ours, theirs = (_by_tool(calls, counting) for calls in (expected, made))
     right = compared = 0
     for tool in ours.keys() & theirs.keys():
-        for wanted, got in _assigned(ours[tool], theirs[tool]):
+        for wanted, got in _counterparts(ours[tool], theirs[tool]):
             right += len(wanted.items() & got.items()) if wanted or got else 1
             compared += len(wanted.keys() | got.keys()) or 1
     return right, compared
@@ -110,6 +105,24 @@ def _by_tool(calls: Sequence[ToolCall], counting: Mapping[str, Sequence[str]]) -
         values = chosen(call.arguments, counting.get(call.name))
         tools[call.name].append({name: call_key({name: value}) for name, value in values.items()})
     return dict(tools)
+
+
+def _counterparts(
+    ours: Sequence[dict[str, str]], theirs: Sequence[dict[str, str]]
+) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Calls that are the same go together, which is never worse, and leaves few to be assigned of many."""
+    waiting: defaultdict[frozenset[tuple[str, str]], list[int]] = defaultdict(list)
+    for number, call in enumerate(theirs):
+        waiting[frozenset(call.items())].append(number)
+    taken, left = set[int](), list[dict[str, str]]()
+    for call in ours:
+        same = waiting[frozenset(call.items())]
+        if same:
+            taken.add(same.pop())
+            yield call, call
+        else:
+            left.append(call)
+    yield from _assigned(left, [call for number, call in enumerate(theirs) if number not in taken])
 
 
 def _assigned(

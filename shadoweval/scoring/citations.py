@@ -7,6 +7,7 @@ A citation is told by its form: `[1]`, `[1, 3-5]`, `[doc-7]`, `[^1]` with or wit
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -22,6 +23,7 @@ __all__ = ["citations", "without_citations"]
 _CODE: Final = re.compile(r"^(```|~~~).*?(?:^\1|\Z)|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _ASIDE: Final = re.compile("\x00(\\d+)\x00")
 _LINK: Final = re.compile(r"\[([^\[\]\n]*)\]\(<?((?:https?://|\.{0,2}/|#|www\.)?[^()\s<>]+)>?(?: \"[^\"]*\")?\)")
+_MARK: Final = re.compile(r"\[\^?([^\[\]\s]{1,40})\]")
 _NOTE: Final = re.compile(r"^[ \t]*(?:[-*] )?\[\^?([^\[\]\s]{1,40})\](:?)[ \t]+(\S.*)$", re.MULTILINE)
 _BRACKETS: Final = re.compile(r"\[\^?([^\[\]\n]{1,200})\]|\u3010([^\u3010\u3011\n]{1,200})\u3011")
 _PARENTHESES: Final = re.compile(r"[(\uff08]([^()\uff08\uff09\n]{1,200})[)\uff09]")
@@ -31,7 +33,7 @@ _SOURCE: Final = (
 )
 _SOURCE_IN: Final = re.compile(rf"{_SOURCE}\s*[:\uff1a]\s*(.+)", re.IGNORECASE)
 _SOURCE_LINE: Final = re.compile(
-    rf"^[\s*_#>-]*{_SOURCE}[*_]*\s*[:\uff1a][*_]*[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE
+    rf"^[ \t\u00a0\u3000*_#>-]*{_SOURCE}[*_]*\s*[:\uff1a][*_]*[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE
 )
 _URL: Final = re.compile(r"https?://[^\s<>\"'\[\]{}|\\^`\uff08\uff09\u3010\u3011]+")
 _RAISED: Final = re.compile(
@@ -44,6 +46,8 @@ _NUMBER: Final = re.compile(
 _FILE: Final = re.compile(r"\d+:(\d+)\u2020(.+)")
 """OpenAI's mark of a file: which message, which file from 0 up, its name or "source"."""
 _RANGE: Final = re.compile(r"(\d{1,3})\s*[-\u2013]\s*(\d{1,3})")
+_DIGITS: Final = 9
+"""Digits of a raised number that are read."""
 _MOST: Final = 50
 """Numbers in one range; more are none."""
 _DEPTH: Final = 8
@@ -121,20 +125,21 @@ class _Reader:
             return f"\x00{len(code) - 1}\x00"
 
         text = _CODE.sub(put_aside, answer.replace("\x00", " "))
-        text = _NOTE.sub(lambda match: self._note(match, text), text)
+        marks = Counter(_MARK.findall(text))
+        text = _NOTE.sub(lambda match: self._note(match, marks), text)
         text = _SOURCE_LINE.sub(lambda match: self._sources(match[1]), text)
         text = _LINK.sub(self._link, text)
         text = _BRACKETS.sub(lambda match: self._bracketed(match[1] or match[2], match[0]), text)
         text = _PARENTHESES.sub(lambda match: self._bracketed(match[1], match[0], numbers=False), text)
         text = _URL.sub(lambda match: self._url(match[0]), text)
         for raised in _RAISED.findall(text):
-            self._numbered(int(raised.translate(_RAISED_DIGITS)))
+            self._numbered(int(raised[:_DIGITS].translate(_RAISED_DIGITS)))
         return self._made, _ASIDE.sub(lambda match: code[int(match[1])], _RAISED.sub("", text))
 
-    def _note(self, match: re.Match[str], text: str) -> str:
+    def _note(self, match: re.Match[str], marks: Mapping[str, int]) -> str:
         """A footnote, which is one where it has a colon or its mark stands elsewhere; the mark is the citation."""
         mark, colon, rest = match.groups()
-        if not colon and len(re.findall(rf"\[\^?{re.escape(mark)}\]", text)) < 2:
+        if not colon and marks[mark] < 2:
             return match[0]
         urls = _URL.findall(rest)
         points = any(map(self._retrieved.linked, urls)) or any(map(self._retrieved.named, _names_in(rest)))

@@ -74,11 +74,17 @@ class Consistency:
         parts: list[float] = []
         texts = one.outcome.answer, other.outcome.answer
         if any(text is not None for text in texts):
-            parts.append(1.0 if texts[0] == texts[1] else self.agree(texts[0] or "", texts[1] or ""))
+            parts.append(self._texts_alike(texts[0] or "", texts[1] or ""))
         for left, right in ((_hits(one), _hits(other)), (_calls(one), _calls(other))):
             if left or right:
                 parts.append(2 * (left & right).total() / (left.total() + right.total()))
         return sum(parts) / len(parts) if parts else None
+
+    def _texts_alike(self, one: str, other: str) -> float:
+        """An empty answer agrees with nothing: saying nothing is no way to be consistent."""
+        if not (one.strip() and other.strip()):
+            return 0.0
+        return 1.0 if one == other else self.agree(one, other)
 
     def _passed(self, passes: Scorer, runs: Sequence[Observation], pair: Pair) -> Score:
         """Share of the ways to choose `k` of the runs in which all pass (Yao et al. 2024, tau-bench)."""

@@ -49,7 +49,7 @@ def near_duplicates_of(texts: Sequence[str], *, alike: float) -> float:
     return sum(repeats) / len(texts)
 
 
-def _over_texts(name: str, k: int, value: Callable[[Sequence[str]], float]) -> PairScorer:
+def _over_texts(name: str, k: int, value: Callable[[Sequence[str]], float], *, version: str = "1") -> PairScorer:
     metric = Metric(name=name, higher_is_better=False, descriptive=True, failure_scores=None)
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
@@ -64,7 +64,7 @@ def _over_texts(name: str, k: int, value: Callable[[Sequence[str]], float]) -> P
             return {name: Unscored("a hit has no text; record it with the hits")}
         return {name: Scored(value(texts))}
 
-    return PairScorer(metrics=(metric,), version=f"{name}/1", score_one=score_one)
+    return PairScorer(metrics=(metric,), version=f"{name}/{version}", score_one=score_one)
 
 
 @checked_keywords()
@@ -84,4 +84,4 @@ def near_duplicates(k: int = 5, *, alike: float = 0.8) -> PairScorer:
     """
     k = checked_number("near_duplicates(k)", k, low=1, whole=True)
     alike = checked_number("near_duplicates(alike)", alike, above=0, high=1)
-    return _over_texts(f"near_duplicates@{k}", k, partial(near_duplicates_of, alike=alike))
+    return _over_texts(f"near_duplicates@{k}", k, partial(near_duplicates_of, alike=alike), version=f"1 {alike:g}")

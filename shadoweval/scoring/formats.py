@@ -19,13 +19,13 @@ from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import NO_TEXT, PairScorer
 
-__all__ = ["TEXT", "format", "format_of"]
+__all__ = ["TEXT", "checked_schema", "digest_of", "fitting", "format", "format_of"]
 
 _FENCED: Final = "JSON in a code fence"
 TEXT: Final = "text"
 _BROKEN: Final = "broken JSON"
 _AMID: Final = "JSON amid text"
-_FENCE: Final = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n(.*?)\n?[ \t]*\1\s*", re.DOTALL)
+_FENCE: Final = re.compile(r"(`{3,}|~{3,})[^\n`]*\n")
 _INNER_FENCE: Final = re.compile(
     r"^(`{3,}|~{3,})(?:json\w*)[ \t]*\n(.*?)\n[ \t]*\1", re.DOTALL | re.MULTILINE | re.IGNORECASE
 )
@@ -49,14 +49,20 @@ def format_of(answer: str) -> str:
         # [1] and [sic] are text; what begins as an object or as a list of values was meant to be read by a program
         return _BROKEN if re.match(r'\{\s*["\'}]|\[\s*[\[{"]', text) else _text_format(text)
     if text.startswith(("```", "~~~")):
-        fence = _FENCE.fullmatch(text)
-        if fence and isinstance(_json_of(fence[2]), dict | list):
+        if isinstance(_json_of(_unfenced(text)), dict | list):
             return _FENCED
     elif ("```" in text or "~~~" in text) and any(
         _json_of(each[2]) is not None for each in _INNER_FENCE.finditer(text)
     ):
         return _AMID
     return _text_format(text)
+
+
+def _unfenced(answer: str) -> str:
+    """What a code fence around the whole answer holds; without one the answer."""
+    text = answer.strip()
+    fence = _FENCE.match(text)
+    return text[fence.end() : -len(fence[1])] if fence and text.endswith(fence[1]) else answer
 
 
 def _text_format(text: str) -> str:
@@ -86,9 +92,8 @@ def format(schema: Mapping[str, Any] | None = None, *, fenced: bool = False) -> 
     """
     checked_truth("format(fenced)", fenced)
     if schema is not None:
-        checked_instance("format(schema)", schema, Mapping, mend="Write format({'type': 'object', ...}).")
-        _look_at_types(schema)
-    fits = _fitting(schema)
+        checked_schema("format(schema)", schema)
+    fits = fitting("format(schema)", schema)
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
         del pair
@@ -97,7 +102,7 @@ def format(schema: Mapping[str, Any] | None = None, *, fenced: bool = False) -> 
 
     version = f"format/{'fenced' if fenced else 'bare'}/1"
     if schema is not None:
-        version += f"/{_digest(schema)}"
+        version += f"/{digest_of(schema)}"
     return PairScorer(metrics=(Metric(name="format"),), version=version, score_one=score_one)
 
 
@@ -107,43 +112,45 @@ def _value(observation: Observation, *, fenced: bool) -> Any:
     if outcome is None or outcome.answer is None:
         return outcome.value if outcome and isinstance(outcome.value, dict | list) else NO_TEXT
     text = outcome.answer
-    fence = _FENCE.fullmatch(text) if fenced else None
-    value = _json_of(fence[2] if fence else text)
+    value = _json_of(_unfenced(text) if fenced else text)
     return value if isinstance(value, dict | list) else None
 
 
-def _digest(schema: Mapping[str, Any]) -> str:
+def digest_of(schema: Mapping[str, Any]) -> str:
+    """What tells a schema, or several by name, from another."""
     return hashlib.sha256(msgspec.json.encode(schema, order="deterministic")).hexdigest()[:12]
 
 
-def _require(module: str) -> Any:
-    return require(module, extra="store", needed_for="format(schema)")
-
-
-def _look_at_types(schema: object) -> None:
+def checked_schema(what: str, schema: object) -> None:
     """A misspelt type is an error where it is written; the rest is looked at by jsonschema, at the first score."""
+    checked_instance(what, schema, Mapping, mend="Write {'type': 'object', ...}.")
+    _look_at_types(what, schema)
+
+
+def _look_at_types(what: str, schema: object) -> None:
     if isinstance(schema, list | tuple):
         for part in cast("Sequence[object]", schema):
-            _look_at_types(part)
+            _look_at_types(what, part)
     elif isinstance(schema, Mapping):
         for name, part in cast("Mapping[str, object]", schema).items():
             if name == "type" and isinstance(part, str) and part not in _TYPES:
                 mend = closest(part, _TYPES) or f"A type is one of {', '.join(_TYPES)}."
-                raise ArgumentError(
-                    "format(schema)", part, expected="a JSON schema, with types of its words", mend=mend
-                )
+                raise ArgumentError(what, part, expected="a JSON schema, with types of its words", mend=mend)
             if name not in _VALUES:
-                _look_at_types(part)
+                _look_at_types(what, part)
 
 
-def _fitting(schema: Mapping[str, Any] | None) -> Callable[[Any], bool]:
+def fitting(what: str, schema: Mapping[str, Any] | None) -> Callable[[Any], bool]:
+    """Whether a value fits a JSON schema, of which jsonschema is loaded by the first value; nothing is fetched."""
     made: list[Any] = []
 
     def fits(value: Any) -> bool:
         if schema is None:
             return True
         if not made:
-            jsonschema, referencing = _require("jsonschema"), _require("referencing")
+            jsonschema, referencing = (
+                require(module, extra="store", needed_for=what) for module in ("jsonschema", "referencing")
+            )
             kind = jsonschema.validators.validator_for(dict(schema), jsonschema.Draft202012Validator)
             kind.check_schema(dict(schema))
             made.append(kind(dict(schema), registry=referencing.Registry()))  # an own one fetches nothing

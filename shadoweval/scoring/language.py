@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from shadoweval._optional import require
 from shadoweval.checks import checked_instance, checked_keywords, checked_strings
-from shadoweval.errors import ArgumentError
+from shadoweval.errors import ArgumentError, closest
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import NO_TEXT, PairScorer
@@ -52,6 +52,16 @@ def _identifier(among: tuple[str, ...]) -> Any:
     return made
 
 
+@lru_cache(maxsize=16)
+def _check_known(codes: tuple[str, ...]) -> None:
+    """A code that py3langid does not know would be no answer's language, ever."""
+    known = sorted(_identifier(()).nb_classes)
+    for code in codes:
+        if code not in known:
+            mend = closest(code, known).strip() or f"It knows {', '.join(known)}."
+            raise ArgumentError("language()", code, expected="a language that py3langid knows", mend=mend)
+
+
 @checked_keywords()
 def language(expected: str | None = None, *, among: Sequence[str] = ()) -> PairScorer:
     """`language`: 1 where the answer is in the expected language, 0 where it is in another.
@@ -67,7 +77,10 @@ def language(expected: str | None = None, *, among: Sequence[str] = ()) -> PairS
             mend = f"Write among={[expected, *codes]!r}."
             raise ArgumentError("language(expected)", expected, expected="one of among=", mend=mend)
 
+    named = codes if expected is None else (*codes, expected)
+
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
+        _check_known(named)
         wanted = language_of(pair.query.text, codes) if expected is None else expected
         if wanted is None:
             return {"language": Unscored("the query's language can't be told", informative=False)}

@@ -261,6 +261,7 @@ def _timed_out(run: Observation) -> Score:
     return Scored(float(run.failure is not None and run.failure.kind == "timeout"))
 
 
+@checked_keywords()
 def timeouts() -> Timeouts:
     """`timeouts`: 1 where the run ended since its time was up (a deadline, or a `TimeoutError` of its own), else 0."""
     return Timeouts()

@@ -25,7 +25,7 @@ from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import raised
 
-__all__ = ["OF_PAIR", "OF_RUN", "OwnFunction", "Reader", "own_metrics", "score_of"]
+__all__ = ["OF_PAIR", "OF_RUN", "OwnFunction", "Reader", "own_metrics", "score_of", "source_digest"]
 
 _AT_ONCE: Final = 16
 """Calls of an async function that are under way together."""
@@ -75,6 +75,21 @@ _MISTYPED: Final = 0.8
 """How much an argument with a default is like one that is known (`difflib`), to be taken for a slip."""
 
 
+def source_digest(function: Callable[..., Any]) -> str:
+    """Changes with the function's own text; what it calls is not seen."""
+    bound = ""
+    while isinstance(function, functools.partial):
+        bound += repr((function.args, sorted(function.keywords.items())))
+        function = cast("functools.partial[Any]", function).func
+    function = inspect.unwrap(function)
+    try:
+        text = textwrap.dedent(inspect.getsource(function if hasattr(function, "__code__") else type(function)))
+    except (OSError, TypeError):  # typed at a prompt, or written in C
+        code = getattr(function, "__code__", None)
+        text = repr((code.co_code, code.co_consts, code.co_names)) if code else getattr(function, "__name__", "")
+    return hashlib.sha256((text + bound).encode("utf-8", "replace")).hexdigest()[:8]
+
+
 class OwnFunction:
     """A user's function and what it asks for.
 
@@ -108,21 +123,6 @@ class OwnFunction:
                 mend = closest(each.name, known).strip()
                 what = f"each argument of {self.name!r} under @{of}"
                 raise ArgumentError(what, each.name, expected=f"one of {', '.join(sorted(known))}", mend=mend)
-
-    @property
-    def digest(self) -> str:
-        """Changes with the function's own text; what it calls is not seen."""
-        function, bound = self.function, ""
-        while isinstance(function, functools.partial):
-            bound += repr((function.args, sorted(function.keywords.items())))
-            function = cast("functools.partial[Any]", function).func
-        function = inspect.unwrap(function)
-        try:
-            text = textwrap.dedent(inspect.getsource(function if hasattr(function, "__code__") else type(function)))
-        except (OSError, TypeError):  # typed at a prompt, or written in C
-            code = getattr(function, "__code__", None)
-            text = repr((code.co_code, code.co_consts, code.co_names)) if code else repr(self.name)
-        return hashlib.sha256((text + bound).encode("utf-8", "replace")).hexdigest()[:8]
 
     def asked(self, observation: Observation, pair: Pair) -> list[dict[str, Any]] | Unscored:
         """The arguments of its calls for a run: one call, or one for each reference; or why there is none."""

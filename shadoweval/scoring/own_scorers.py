@@ -28,7 +28,7 @@ from shadoweval.checks import (
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
-from shadoweval.scoring.own_functions import OF_PAIR, OF_RUN, OwnFunction, Reader, own_metrics, score_of
+from shadoweval.scoring.own_functions import OF_PAIR, OF_RUN, OwnFunction, Reader, own_metrics, score_of, source_digest
 from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["OwnScorer", "pairwise", "per_arm"]
@@ -72,7 +72,7 @@ class OwnScorer:
         self.made_by: Mapping[str, str] = options.get("made_by", {})
         """Whose word it is: model, prompt."""
         described = hashlib.sha256(repr((self.metrics, sorted(self.made_by.items()))).encode()).hexdigest()[:4]
-        self.version: str = options.get("version") or f"{name}/{own.digest}{described}"
+        self.version: str = options.get("version") or f"{name}/{source_digest(function)}{described}"
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -21,7 +21,7 @@ from shadoweval.checks import (
     checked_mapping,
     checked_truth,
 )
-from shadoweval.errors import ArgumentError
+from shadoweval.errors import ArgumentError, MissingExtraError
 from shadoweval.protocols import Metric
 from shadoweval.records import NOT_RERUN, Observation, Pair, PairScore, Score, Scored, Unscored
 
@@ -108,7 +108,7 @@ class PairScorer:
         try:
             scores = self.score_one(observation, pair)
             return scores if type(scores) is dict else {m.name: scores.get(m.name, _NO_VALUE) for m in self.metrics}
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, MissingExtraError):
             raise
         except BaseException as error:  # noqa: BLE001 - a user's scorer may raise anything; the pair is unscored, with why
             return {m.name: raised(error) for m in self.metrics}

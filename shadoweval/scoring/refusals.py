@@ -97,6 +97,7 @@ _BARE: Final = re.compile(rf"\W*(?:{_APOLOGY}|n/?a|unknown|no answer|none)\W*")
 
 def refuses(answer: str) -> bool:
     """Whether the answer says that it can't or won't answer, and gives none after that."""
+    answer = answer.lstrip()
     text = _plain(answer[:_BEGINNING])
     start = 0
     while lead := _LEAD.match(text, start):

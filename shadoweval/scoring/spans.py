@@ -62,6 +62,7 @@ def _located(hit: Hit, documents: Documents) -> Span | None:
 def _over_spans(kind: _Kind, k: int, documents: Documents | None) -> PairScorer:
     k = checked_number(f"span_{kind}(k)", k, low=1, whole=True)
     texts: Documents = {} if documents is None else checked_mapping(f"span_{kind}(documents)", documents)
+    version = f"span_{kind}@{k}/1{f' of {len(texts)} documents' if texts else ''}"
     name, place = f"span_{kind}@{k}", ("recall", "precision", "iou").index(kind)
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
@@ -79,7 +80,7 @@ def _over_spans(kind: _Kind, k: int, documents: Documents | None) -> PairScorer:
             }
         return {name: Scored(span_scores_of(known, labelled)[place])}
 
-    return PairScorer(metrics=(Metric(name=name),), version=f"{name}/1", score_one=score_one)
+    return PairScorer(metrics=(Metric(name=name),), version=version, score_one=score_one)
 
 
 @checked_keywords()

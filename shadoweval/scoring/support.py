@@ -30,8 +30,9 @@ _REMEMBERED, _ASKED = 64, 2_000
 """Texts, which a pair's arms have in common, and answers of `entails=`: few, since they may be as long as a book."""
 _CODE: Final = re.compile(r"^(```|~~~).*?(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
 _ABBREVIATED: Final = re.compile(
-    r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|etc|approx|ca|e\.g|i\.e|z\.B|d\.h|bzw|Fig|Inc|Ltd|Co|Jr|Sr|vol)\.|^\W*\d{1,3}\.)$"
+    r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|etc|approx|ca|e\.g|i\.e|z\.B|d\.h|bzw|Fig|Inc|Ltd|Co|Jr|Sr|vol)\.$"
 )
+_ENUMERATED: Final = re.compile(r"\W*\d{1,3}\.")
 _ENDS: Final = re.compile(
     r"(?<=[.!?\u2026])[\"')\]\u201d\u2019]*\s+|(?<=[\u3002\uff01\uff1f\u0964\u06d4\u061f])[\u300d\u300f\u201d)]*\s*|\n+"
 )
@@ -46,13 +47,18 @@ _MARKS: Final = re.compile(r"^\W*(?:\d{1,3}[.)]\s+)?|[*_`#|]+", re.MULTILINE)
 
 def sentences_of(text: str) -> list[str]:
     """The text's sentences that say something, in any script; without code, marks of lists and citations."""
-    parts: list[str] = []
+    sentences: list[list[str]] = []
     for part in _ENDS.split(_CODE.sub("\n", text)):
-        if parts and _ABBREVIATED.search(parts[-1]) and "\n" not in parts[-1]:
-            parts[-1] += f" {part}"
+        if sentences and _goes_on(sentences[-1]):
+            sentences[-1].append(part)
         else:
-            parts.append(part)
-    return [plain for part in parts if words_of(plain := _MARKS.sub("", part).strip())]
+            sentences.append([part])
+    return [plain for parts in sentences if words_of(plain := _MARKS.sub("", " ".join(parts)).strip())]
+
+
+def _goes_on(parts: Sequence[str]) -> bool:
+    """Whether what looks like a sentence's end is none: it is an abbreviation's, or that of a list's number."""
+    return bool(_ABBREVIATED.search(parts[-1]) or (len(parts) == 1 and _ENUMERATED.fullmatch(parts[0])))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -62,11 +68,9 @@ def _said(text: str) -> Said:
 
 def _by_words(sentences: Sequence[str], texts: Sequence[str]) -> list[float]:
     """The share of each sentence's words that one passage of a text says."""
-    wanted = [words_of(sentence) for sentence in sentences]
+    said, wanted = [_said(text) for text in texts], [words_of(sentence) for sentence in sentences]
     telling = [[word for word in words if word.number or not _FILLING.fullmatch(word.keys[0])] for words in wanted]
-    return [
-        max(_said(text).recall(some or words) for text in texts) for some, words in zip(telling, wanted, strict=True)
-    ]
+    return [max(text.recall(some or words) for text in said) for some, words in zip(telling, wanted, strict=True)]
 
 
 def _by_meaning(embedder: Embedder, sentences: Sequence[str], texts: Sequence[str]) -> list[float]:
@@ -119,7 +123,9 @@ def support(model: Embeds | None = None, *, entails: Entails | None = None, vers
         def entailed(sentences: Sequence[str], texts: Sequence[str]) -> list[float]:
             return [max(float(asked(text, sentence)) for text in texts) for sentence in sentences]
 
-        return _scorer(entailed, version=version or f"support/entails {name_of(entails)}/1", costly=True)
+        judge = name_of(entails)
+        made_by = {"model": judge}
+        return _scorer(entailed, version=version or f"support/entails {judge}/1", costly=True, made_by=made_by)
     if model is None:
         return _scorer(_by_words, version=version or "support/words/1")
     embedder = embedder_of("support(model)", model)
@@ -128,7 +134,12 @@ def support(model: Embeds | None = None, *, entails: Entails | None = None, vers
         by_words, by_meaning = _by_words(sentences, texts), _by_meaning(embedder, sentences, texts)
         return [(words + meaning) / 2 for words, meaning in zip(by_words, by_meaning, strict=True)]
 
-    return _scorer(alike, version=version or f"support/words+{embedder.name}/1", embedder=embedder)
+    return _scorer(
+        alike,
+        version=version or f"support/words+{embedder.name}/1",
+        made_by={"model": embedder.name},
+        embedder=embedder,
+    )
 
 
 def _scorer(
@@ -136,6 +147,7 @@ def _scorer(
     *,
     version: str,
     costly: bool = False,
+    made_by: Mapping[str, str] | None = None,
     embedder: Embedder | None = None,
 ) -> PairScorer:
     """A scorer by how well each of an answer's sentences is supported by the best of the texts."""
@@ -149,7 +161,7 @@ def _scorer(
 
     metrics = (Metric(name="support", costly=costly),)
     if embedder is None:
-        return PairScorer(metrics=metrics, version=version, score_one=score_one)
+        return PairScorer(metrics=metrics, version=version, score_one=score_one, made_by=made_by or {})
 
     def get_ready(pairs: Sequence[Pair]) -> None:
         runs = [run for pair in pairs for run in runs_of(pair)]
@@ -157,7 +169,9 @@ def _scorer(
         passages = [each for text in texts for each in _sentences(text)]
         embedder.embed([*passages, *(each for run in runs for each in _said_by(run))])
 
-    return BatchedPairScorer(metrics=metrics, version=version, score_one=score_one, get_ready=get_ready)
+    return BatchedPairScorer(
+        metrics=metrics, version=version, score_one=score_one, made_by=made_by or {}, get_ready=get_ready
+    )
 
 
 def _unsupported(observation: Observation, pair: Pair) -> Score | None:

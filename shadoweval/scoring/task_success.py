@@ -12,6 +12,7 @@ from shadoweval.checks import checked_function, checked_keywords, checked_string
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, PairScore, Score, Scored, Unscored
 from shadoweval.scoring.assignment import best_assignment
+from shadoweval.scoring.own_functions import source_digest
 from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["task_success"]
@@ -48,7 +49,7 @@ class TaskSuccess:
 
     def __init__(self, goal: Callable[[Mapping[str, Any]], Any] | None, *, ignore: Collection[str]) -> None:
         self._goal, self._ignore = goal, frozenset(ignore)
-        named = getattr(goal, "__qualname__", "") if goal is not None else "case"
+        named = "case" if goal is None else source_digest(goal)
         self._scorer = PairScorer(
             metrics=(Metric(name="task_success", fact_of_run=True),),
             version=f"task_success/1 {named} {sorted(self._ignore)}",

@@ -30,7 +30,7 @@ from shadoweval.verdict.writes import WRITES
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 20
+STATE_VERSION: Final = 21
 """Of what `Trial.to_state` writes."""
 
 _PORTION: Final = 2_000
