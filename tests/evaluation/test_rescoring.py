@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from shadoweval import Experiment, no_worse
@@ -125,3 +127,17 @@ def test_one_pair_that_breaks_a_batch_costs_no_other_its_scores() -> None:
     pairs = [made_pair(number=1), made_pair(number=2, answer=None), made_pair(number=3)]
     scores, _ = rescoring_by(Batch()).scores(pairs)
     assert [of[0].candidate for of in scores] == [Scored(1.0), Unscored("ValueError: no answer"), Scored(1.0)]
+
+
+@pytest.mark.parametrize("changes", [{"failure_scores": None}, {"like_with_like": True}])
+def test_another_score_of_failures_is_another_score(changes) -> None:
+    """What a metric says of failed runs, and which run it compares, decides scores whatever the version says."""
+    judge = Judge()
+    other = Judge()
+    other.metrics = tuple(dataclasses.replace(metric, **changes) for metric in judge.metrics)
+    _, new = rescoring_by(judge).scores([made_pair()])
+    later = rescoring_by(other, known=lambda _: {made_pair().id: new})
+    later.look_up([made_pair()])
+    later.scores([made_pair()])
+
+    assert other.asked == 1

@@ -1,10 +1,13 @@
 """Did an agent call its tools with the right arguments?"""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shadoweval.errors import ArgumentError
 from shadoweval.records import Labels, Scored, ToolCall, Unscored
 from shadoweval.scoring import argument_validity, arguments
+from shadoweval.scoring.arguments import _assigned, _counterparts
 from shadoweval.testing import make_pair
 
 
@@ -107,3 +110,28 @@ def test_what_can_not_be_meant_is_refused():
     for write in (lambda: arguments(against="served"), lambda: argument_validity(schemas={"pay": 3})):
         with pytest.raises(ArgumentError):
             write()
+
+
+def test_a_schema_is_looked_at_where_it_is_written_and_fetches_nothing():
+    """A misspelt type is named; a schema that lies elsewhere is the reason of a score, and no request."""
+    with pytest.raises(ArgumentError, match="Did you mean 'integer'"):
+        argument_validity(schemas={"pay": {"properties": {"cents": {"type": "integr"}}}})
+    away = argument_validity(schemas={"pay": {"$ref": "http://127.0.0.1:9/pay.json"}})
+
+    (score,) = away.score(make_pair(shadow={"calls": [call("pay", cents=5)]}))
+
+    assert "Unresolvable" in score.candidate.reason
+    assert away.version != argument_validity(schemas={"pay": {"type": "object"}}).version
+
+
+@settings(max_examples=100, deadline=None)
+@given(*[st.lists(st.dictionaries(st.sampled_from("ab"), st.integers(0, 1)), max_size=4)] * 2)
+def test_setting_aside_what_is_the_same_changes_nothing(expected, made):
+    """Calls that are the same go together without being assigned; as many arguments are right."""
+    sides = [[{name: str(value) for name, value in call.items()} for call in calls] for calls in (expected, made)]
+
+    def counted(pairs):
+        pairs = list(pairs)
+        return len(pairs), sum(len(a.items() & b.items()) for a, b in pairs)
+
+    assert counted(_counterparts(*sides)) == counted(_assigned(*sides))

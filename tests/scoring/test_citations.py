@@ -1,5 +1,7 @@
 """Citations in their usual forms are found, and held against what was retrieved."""
 
+import time
+
 import pytest
 
 from shadoweval.records import Hit, Outcome, Scored, Step, Unscored
@@ -117,3 +119,17 @@ def test_what_is_said_is_left():
     """Marks, footnotes and lines of sources are no words of the answer."""
     answer = "At nine [1] [doc-7], [as ever](https://a.example).\u00b9 `x[1]` [sic]\n[^1]: doc-7\nSources: doc-7"
     assert without_citations(answer, HITS).split() == ["At", "nine", ",", "as", "ever.", "`x[1]`", "[sic]"]
+
+
+@pytest.mark.parametrize(
+    "text", ["\n", "- \n", "[1] x\n", "[^a] x\n", "source: x\n", "abc\u00b2", "[x](a ", "\u00b2"], ids=ascii
+)
+def test_a_long_answer_is_read_in_time(text):
+    """Eight times as long takes some eight times as long, whatever an answer is made of."""
+    seconds = []
+    for times in (2_000, 16_000):
+        began = time.process_time()
+        assert isinstance(score(text * times), Scored)
+        seconds.append(time.process_time() - began)
+
+    assert seconds[1] < 30 * max(seconds[0], 0.001)

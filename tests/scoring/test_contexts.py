@@ -52,3 +52,8 @@ def test_how_much_alike_is_a_share():
     """1.5 is refused where it is written."""
     with pytest.raises(ArgumentError, match="alike"):
         near_duplicates(alike=1.5)
+
+
+def test_another_share_is_another_version():
+    """Scores that are stored hold for the share by which they were counted."""
+    assert near_duplicates(alike=0.8).version != near_duplicates(alike=0.9).version

@@ -1,5 +1,7 @@
 """The format of an answer is named as its reader meets it, and is right or not."""
 
+import time
+
 import pytest
 
 from shadoweval.errors import ArgumentError
@@ -94,3 +96,16 @@ def test_the_version_goes_by_schema_and_fence():
     made = [format_scorer(), format_scorer(fenced=True), format_scorer(SCHEMA), format_scorer({"type": "object"})]
     assert len({scorer.version for scorer in made}) == 4
     assert format_scorer(SCHEMA).version == format_scorer(dict(reversed(SCHEMA.items()))).version
+
+
+def test_a_long_answer_is_read_in_time():
+    """Spaces in a code fence are read once."""
+    seconds = []
+    for length in (5_000, 40_000):
+        answer = f"```\n{' ' * length}x```y"
+        began = time.process_time()
+        assert format_of(answer) == "Markdown"
+        assert score(format_scorer(fenced=True), answer) == Scored(0.0)
+        seconds.append(time.process_time() - began)
+
+    assert seconds[1] < 30 * max(seconds[0], 0.001)

@@ -1,13 +1,16 @@
 """An answer's language is told where it can be, and compared with the one that is wanted."""
 
+import sys
+
 import pytest
 
 pytest.importorskip("py3langid")
 
-from shadoweval.errors import ArgumentError
+from shadoweval.errors import ArgumentError, MissingExtraError
+from shadoweval.evaluation.rescoring import said_of
 from shadoweval.records import Scored, Unscored
 from shadoweval.scoring import language
-from shadoweval.scoring.language import language_of
+from shadoweval.scoring.language import _check_known, _identifier, language_of
 from shadoweval.testing import make_pair
 
 TEXTS = {
@@ -77,3 +80,26 @@ def test_codes_are_checked_where_they_are_written():
     with pytest.raises(ArgumentError, match="among="):
         language("fr", among=["de", "en"])
     assert len({language().version, language("de").version, language("de", among=["de", "en"]).version}) == 3
+
+
+def test_a_code_that_nobody_knows_is_named():
+    """It would be no answer's language, ever: that is a mistake, and no score of 0."""
+    said = score(language("eng"), TEXTS["en"])
+
+    assert isinstance(said, Unscored)
+    assert "eng" in said.reason
+    assert "py3langid knows" in said.reason
+    assert "py3langid knows" in score(language("en", among=["en", "xx"]), TEXTS["en"]).reason
+
+
+def test_without_the_extra_it_is_said_which_one_to_install(monkeypatch):
+    """Whoever calls the scorer gets the error; an evaluation has it as the reason of each score."""
+    _identifier.cache_clear()
+    _check_known.cache_clear()
+    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    pair = make_pair(shadow={"answer": TEXTS["en"]})
+
+    with pytest.raises(MissingExtraError, match=r"shadoweval\[store\]"):
+        language("en").score(pair)
+    (said,) = said_of(language("en"), pair)
+    assert "shadoweval[store]" in said.candidate.reason

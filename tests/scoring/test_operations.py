@@ -3,7 +3,7 @@
 import pytest
 
 from shadoweval import Limits
-from shadoweval.errors import ArgumentError
+from shadoweval.errors import ArgumentError, UnknownArgumentError
 from shadoweval.protocols import Scorer
 from shadoweval.records import FIRST_PROCESS, Failure, Scored, Step, ToolCall, Unscored, Usage
 from shadoweval.scoring import (
@@ -171,3 +171,9 @@ def test_a_kind_of_token_that_is_none():
     """With those that there are."""
     with pytest.raises(ArgumentError, match="cached_input"):
         tokens("cached")
+
+
+def test_a_mistyped_argument_is_an_error():
+    """As of all scorers, also of one that has none."""
+    with pytest.raises(UnknownArgumentError, match="cap"):
+        timeouts(cap=3)

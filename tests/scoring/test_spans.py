@@ -119,3 +119,8 @@ def test_what_has_no_characters_is_unscored():
     pair = make_pair(served={"hits": ["a#1"]}, shadow={"hits": [Hit(id="a#1", rank=1, text="text")]}, labels=labels)
     (score,) = span_recall(documents={"a": "text"}).score(pair)
     assert (type(score.incumbent), score.candidate) == (Unscored, Scored(1.0))
+
+
+def test_texts_of_documents_make_another_version():
+    """What had no characters before may have them then."""
+    assert span_recall().version != span_recall(documents={"handbook": "all of it"}).version

@@ -1,10 +1,13 @@
 """Each sentence of an answer is held against what was retrieved."""
 
+import time
+
 import pytest
 
 from shadoweval.errors import ArgumentError
 from shadoweval.records import Hit, Outcome, Scored, Step, Unscored
 from shadoweval.scoring import support
+from shadoweval.scoring.reference_recall import Said
 from shadoweval.scoring.support import sentences_of
 from shadoweval.testing import make_pair
 
@@ -108,3 +111,39 @@ def test_a_model_and_a_judge_are_one_too_many():
         support(7)
     with pytest.raises(ArgumentError, match="a function"):
         support(entails="yes")
+
+
+def growth(function, text, times=8):
+    """By how much longer a text of so many times the length takes, in CPU time."""
+    seconds = []
+    for each in (text, text * times):
+        began = time.process_time()
+        function(each)
+        seconds.append(time.process_time() - began)
+    return seconds[1] / max(seconds[0], 0.001)
+
+
+@pytest.mark.parametrize("text", ["A. ", "1. ", "1.\n", "\n", "- \n"])
+def test_a_long_text_is_read_in_time(text):
+    """Twice as long takes twice as long, whatever an answer is made of."""
+    assert growth(sentences_of, text * 3_000) < 30
+
+
+def test_more_texts_than_are_remembered_are_each_read_once(monkeypatch):
+    """Thousands of hits are read once for an answer, and not once for each of its sentences."""
+    read = []
+    monkeypatch.setattr("shadoweval.scoring.support.Said", lambda text: read.append(text) or Said(text))
+    hits = tuple(Hit(id=f"h{rank}", rank=rank, text=f"Text {rank} that was read.") for rank in range(1, 201))
+
+    score(support(), "Text 7 was read. Text 9 was read. Text 200 was read.", hits=hits)
+
+    assert len(read) == 200
+
+
+@pytest.mark.parametrize(
+    ("scorer", "model"),
+    [(support(lambda texts: [[1.0]] * len(texts)), "<lambda>"), (support(entails=max), "max"), (support(), None)],
+)
+def test_who_says_so_is_named(scorer, model):
+    """The model behind the scores is in their provenance."""
+    assert scorer.made_by.get("model", "").rpartition(".")[2] == (model or "")

@@ -90,3 +90,9 @@ def test_what_can_not_be_meant_is_refused():
     for write in (lambda: task_success("done"), lambda: task_success(ignore="logs")):
         with pytest.raises(ArgumentError):
             write()
+
+
+def test_another_goal_is_another_version():
+    """Also where both have no name."""
+    one, other = task_success(lambda changed: not changed), task_success(lambda changed: "refunds" in changed)
+    assert one.version != other.version
