@@ -1,5 +1,6 @@
 """Each sentence of an answer is held against what was retrieved."""
 
+import importlib
 import time
 
 import pytest
@@ -120,19 +121,21 @@ def growth(function, text, times=8):
         began = time.process_time()
         function(each)
         seconds.append(time.process_time() - began)
-    return seconds[1] / max(seconds[0], 0.001)
+    return seconds[1] / max(seconds[0], 0.02)
 
 
 @pytest.mark.parametrize("text", ["A. ", "1. ", "1.\n", "\n", "- \n"])
 def test_a_long_text_is_read_in_time(text):
-    """Twice as long takes twice as long, whatever an answer is made of."""
+    """Eight times as long takes some eight times as long, whatever an answer is made of."""
     assert growth(sentences_of, text * 3_000) < 30
 
 
 def test_more_texts_than_are_remembered_are_each_read_once(monkeypatch):
     """Thousands of hits are read once for an answer, and not once for each of its sentences."""
     read = []
-    monkeypatch.setattr("shadoweval.scoring.support.Said", lambda text: read.append(text) or Said(text))
+    module = importlib.import_module("shadoweval.scoring.support")
+    module._said.cache_clear()
+    monkeypatch.setattr(module, "Said", lambda text: read.append(text) or Said(text))
     hits = tuple(Hit(id=f"h{rank}", rank=rank, text=f"Text {rank} that was read.") for rank in range(1, 201))
 
     score(support(), "Text 7 was read. Text 9 was read. Text 200 was read.", hits=hits)

@@ -94,5 +94,6 @@ def test_what_can_not_be_meant_is_refused():
 
 def test_another_goal_is_another_version():
     """Also where both have no name."""
-    one, other = task_success(lambda changed: not changed), task_success(lambda changed: "refunds" in changed)
+    one = task_success(lambda changed: not changed)
+    other = task_success(lambda changed: "refunds" in changed)
     assert one.version != other.version
