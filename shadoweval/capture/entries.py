@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final, Literal, Protocol
 
+from shadoweval.capture.beside import Watched, watched
 from shadoweval.capture.copying import argument_data, plain_arguments, quickly_packed
 from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.interception import hands
@@ -90,7 +91,8 @@ class Tool:
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller
             recorder.fault = fault
             return NOTHING
-        return plain_arguments(named) or _with_objects(recorder, named)
+        raw = plain_arguments(named) or _with_objects(recorder, named)
+        return raw if raw is NOTHING else watched(raw, named)
 
     def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any) -> None:  # noqa: PLR0917 - see `Entries`
         """See `Entries`."""
@@ -102,6 +104,14 @@ class Tool:
                 return
             raw = quickly_packed(result, recorder.left)
             size = len(raw)
+            beside = arguments.left_by() if type(arguments) is Watched else None
+            if beside:
+                took = ended - started
+                recorder.add_call(
+                    self.name, bytes(arguments), result, started=started, duration=took, effect=self.effect, beside=beside
+                )
+                recorder.spent(ended)
+                return
             if not 0 < size <= _LITTLE or type(result) not in _PLAIN:
                 if not size:
                     raw = recorder.encoded(result)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
 
 from shadoweval import codec
+from shadoweval.capture.beside import RAISED
 from shadoweval.capture.interception import error_text, interruption, named_error
 from shadoweval.codec.extensions import OBJECT, REDUCED
 from shadoweval.errors import ShadowEvalError
 
-__all__ = ["CREDENTIALS", "raised"]
+__all__ = ["CREDENTIALS", "chain_of", "chained", "raised"]
 
 CREDENTIALS: Final = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-auth-token"}
 )
 """Headers that let their bearer in; an HTTP client's exceptions hold the request with all of them."""
 
+_CAUSE, _CONTEXT, _SUPPRESSED, _NOTES = "cause", "context", "suppressed", "notes"
+_MOST_LINKS: Final = 8
 _LARGEST: Final = 1 << 16
 """Bytes of an exception that is kept; some hold a response of megabytes."""
 _HIDDEN: Final = "[REDACTED]"
@@ -48,6 +51,48 @@ def raised(error: BaseException | None) -> Any:
     if any(name.encode() in frozen.lower() for name in CREDENTIALS):
         frozen = _encode(_without_credentials(_decode(frozen)))
     return msgspec.Raw(frozen)
+
+
+def chain_of(error: BaseException | None) -> dict[str, Any]:
+    """What an exception was raised from, and its notes, as `beside.RAISED`; empty: there is nothing of the kind."""
+    links = {} if error is None or isinstance(error, ShadowEvalError) else _links(error, [])
+    return {RAISED: links} if links else {}
+
+
+def _links(error: BaseException, below: list[int]) -> dict[str, Any]:
+    links: dict[str, Any] = {}
+    below = [*below, id(error)]
+    for name, other in ((_CAUSE, error.__cause__), (_CONTEXT, error.__context__)):
+        if other is not None and id(other) not in below and len(below) < _MOST_LINKS:
+            if name == _CONTEXT and other is error.__cause__:
+                links[name] = None  # the same one
+            else:
+                links[name] = [error_text(other), raised(other), _links(other, below)]
+    if error.__suppress_context__:
+        links[_SUPPRESSED] = True
+    notes = getattr(error, "__notes__", None)
+    if isinstance(notes, list) and notes:
+        links[_NOTES] = [str(note) for note in cast("list[Any]", notes)]
+    return links
+
+
+def chained(error: BaseException, links: Mapping[str, Any]) -> None:
+    """Give an exception that is raised again what the recorded one was raised from."""
+    for name, link in links.items():
+        if name == _NOTES:
+            error.__notes__ = list(link)
+        elif name == _CAUSE:
+            error.__cause__ = _again(link)
+        elif name == _CONTEXT:
+            error.__context__ = error.__cause__ if link is None else _again(link)
+    error.__suppress_context__ = bool(links.get(_SUPPRESSED))
+
+
+def _again(link: Sequence[Any]) -> BaseException:
+    text, result, links = link
+    error = result if isinstance(result, BaseException) else named_error("", text)
+    chained(error, links)
+    return error
 
 
 def _without_credentials(part: Any) -> Any:

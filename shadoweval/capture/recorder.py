@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
+from shadoweval.capture.beside import Watched, written
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.capture.documents import writable
 from shadoweval.capture.interception import UNFINISHED, error_text, hands, installed
@@ -159,13 +160,17 @@ class Recorder:
         answered: Answered = "live",
         position: tuple[int, int | None] | None = None,
         failed: str | None = None,
+        beside: Mapping[str, Any] | None = None,
     ) -> None:
         """A finished tool call.
 
         `arguments` as a mapping, or as `argument_data` gave them before the call; `result` is any value; `position` is
-        the index of its step and of the step above; `failed` as `ToolCall` has it.
+        the index of its step and of the step above; `failed` and `beside` as `ToolCall` has them.
         """
-        if type(arguments) is not bytes:
+        if type(arguments) is Watched:
+            beside = {**arguments.left_by(), **(beside or {})}
+            arguments = bytes(arguments)
+        elif type(arguments) is not bytes:
             arguments = argument_data(cast("Mapping[str, Any]", arguments))
         index, parent = (None, None) if position is None else position
         raw = self.encoded(result)
@@ -174,6 +179,9 @@ class Recorder:
             rest = (started, started + duration, error, answered, index, parent)
             moments = hands()
             more = () if failed is None and outer is None and not moments else (failed, outer, moments)
+            if beside:
+                more = (failed, outer, moments, written(beside, self.left))
+                self.left -= len(more[-1])
             self.log.append((CALL, name, effect, arguments, raw, *rest, *more))
 
     def encoded(self, result: Any) -> bytes | None:
@@ -228,10 +236,12 @@ class Recorder:
         self, name: str, effect: Effect, arguments: bytes, started: float, error: BaseException
     ) -> None:
         """A tool call that raised just now."""
-        from shadoweval.capture.raised import raised  # noqa: PLC0415 - with the first failure
+        from shadoweval.capture.raised import chain_of, raised  # noqa: PLC0415 - with the first failure
 
-        took, text = time.perf_counter() - started, error_text(error)
-        self.add_call(name, arguments, raised(error), started=started, duration=took, error=text, effect=effect)
+        took, text, chain = time.perf_counter() - started, error_text(error), chain_of(error)
+        self.add_call(
+            name, arguments, raised(error), started=started, duration=took, error=text, effect=effect, beside=chain
+        )
 
     @property
     def steps(self) -> list[StepRow]:

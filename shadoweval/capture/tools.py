@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast, overload
 
+import msgspec
+
 from shadoweval import codec
+from shadoweval.capture.beside import CHANGED, RAISED, changed_as, watched
 from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool, unbound
 from shadoweval.capture.generators import gathered
@@ -41,12 +44,12 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class _Call:
     """One tool call from its arguments to its record. Our own faults stay here and on the recorder."""
 
-    __slots__ = ("answer", "arguments", "effect", "name", "outer", "recorder", "started")
+    __slots__ = ("answer", "arguments", "beside", "effect", "given", "name", "outer", "recorder", "started")
 
-    def __init__(self, name: str, arguments: dict[str, Any], effect: Effect) -> None:
-        self.name = name
+    def __init__(self, name: str, arguments: dict[str, Any], effect: Effect, beside: dict[str, Any] | None) -> None:  # noqa: PLR0917
+        self.name, self.given, self.beside = name, arguments, {} if beside is None else beside
         since = perf_counter()
-        self.arguments = argument_data(arguments)
+        self.arguments = watched(argument_data(arguments), arguments)
         self.effect: Effect = effect
         self.answer: StubAnswer | None = None
         self.recorder = current.get()
@@ -69,9 +72,10 @@ class _Call:
             failure = error_text(error)
         since = perf_counter()
         if error is not None:
-            from shadoweval.capture.raised import raised  # noqa: PLC0415 - with the first failure
+            from shadoweval.capture.raised import chain_of, raised  # noqa: PLC0415 - with the first failure
 
             result = raised(error)
+            self.beside.update(chain_of(error))
         recorder.add_call(
             self.name,
             self.arguments,
@@ -81,6 +85,7 @@ class _Call:
             error=failure,
             effect=self.effect,
             answered="live" if answer is None else answer.answered,
+            beside=self.beside,
         )
         recorder.spent(since)
 
@@ -89,11 +94,30 @@ class _Call:
         interceptor = installed.interceptor
         if interceptor is None or unfit:
             return live()
-        self.arguments = shallow_arguments(self.arguments)
-        self.answer = interceptor.answer(self.name, codec.data(self.arguments), effect=self.effect, live=live)
+        shallow = shallow_arguments(self.arguments)
+        if shallow != self.arguments:
+            self.arguments = shallow
+        self.answer = interceptor.answer(self.name, codec.data(shallow), effect=self.effect, live=live)
+        if self.answer.beside:
+            return self._left_again(self.answer)
         if self.answer.error == UNFINISHED and self.answer.answered == "replayed":
             return patience(self, self.answer.result)
         return answered_result(self.name, self.effect, self.answer)
+
+    def _left_again(self, answer: StubAnswer) -> Any:
+        """What the recorded call left beside its result, left by this one too."""
+        self.beside.update(answer.beside)
+        self.beside.pop(CHANGED, None)  # it will be seen
+        if not changed_as(answer.beside, self.given):
+            self.answer = msgspec.structs.replace(answer, answered="simulated")
+        try:
+            return answered_result(self.name, self.effect, answer)
+        except BaseException as error:
+            if RAISED in answer.beside:
+                from shadoweval.capture.raised import chained  # noqa: PLC0415 - with the first failure
+
+                chained(error, answer.beside[RAISED])
+            raise
 
     def given_up(self) -> NoReturn:
         """Nobody has cancelled it where the incumbent's was, so that a result is missing."""
@@ -114,13 +138,20 @@ async def _aoutlasted(call: _Call, seconds: float) -> NoReturn:
 
 
 def call_tool(
-    name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any], unfit: bool = False
+    name: str,
+    arguments: dict[str, Any],
+    *,
+    effect: Effect,
+    live: Callable[[], Any],
+    unfit: bool = False,
+    beside: dict[str, Any] | None = None,
 ) -> Any:
     """Have a tool call answered by the interceptor, or by `live()` without one, and record it.
 
-    `unfit`: `live()` does nothing but raise that the arguments are not the tool's.
+    `unfit`: `live()` does nothing but raise that the arguments are not the tool's. `beside`: gets what the recorded
+    call left beside its result; what `live()` puts there is recorded (see `capture.beside`).
     """
-    call = _Call(name, arguments, effect)
+    call = _Call(name, arguments, effect, beside)
     try:
         result = call.ask(live, _outlasted, unfit=unfit)
     except BaseException as error:
@@ -131,10 +162,16 @@ def call_tool(
 
 
 async def acall_tool(
-    name: str, arguments: dict[str, Any], *, effect: Effect, live: Callable[[], Any], unfit: bool = False
+    name: str,
+    arguments: dict[str, Any],
+    *,
+    effect: Effect,
+    live: Callable[[], Any],
+    unfit: bool = False,
+    beside: dict[str, Any] | None = None,
 ) -> Any:
     """`call_tool` for a tool whose `live()` may be awaited."""
-    call = _Call(name, arguments, effect)
+    call = _Call(name, arguments, effect, beside)
     try:
         result = call.ask(live, _aoutlasted, unfit=unfit)
         if inspect.isawaitable(result):

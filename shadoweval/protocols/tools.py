@@ -33,6 +33,8 @@ class StubAnswer(msgspec.Struct, frozen=True, kw_only=True):
     answered: Answered
     result: Any = None
     error: str | None = None
+    beside: Mapping[str, Any] = {}
+    """What the recorded call left beside them (`records.ToolCall.beside`), rebuilt."""
 
 
 class StubPolicy(Protocol):

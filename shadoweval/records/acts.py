@@ -58,6 +58,8 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 
     What was handed over before another call ended may run before or after it: nothing orders the two.
     """
+    beside: dict[str, Any] = {}
+    """What a call left beside its result or error, for its replay (see `capture.beside`); empty: nothing."""
 
     def __post_init__(self) -> None:
         if self.effect not in _EFFECTS or self.answered not in _ANSWERED:

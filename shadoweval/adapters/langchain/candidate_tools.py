@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final, cast
 
@@ -18,8 +18,11 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 
 from shadoweval import capture
+from shadoweval.adapters.langchain.recorder_events import message_extras
 from shadoweval.candidate.tools.replay import Normal
 from shadoweval.candidate.tools.stubs import effect_of
+from shadoweval.capture.beside import MESSAGE
+from shadoweval.capture.interception import error_text
 from shadoweval.errors import ToolRefusedError
 
 __all__ = ["patch"]
@@ -115,14 +118,17 @@ def _shadowed(method: Callable[..., Any]) -> Callable[..., Any]:
         if _live.get() is self:
             return method(self, *args, **kwargs)
 
+        answer = _Answer(_call_of(self, args, kwargs))
+
         def live() -> Any:
             with _during(_live, self):
-                return method(self, *args, **kwargs)
+                return answer.noted(method(self, *args, **kwargs))
 
-        call = _call_of(self, args, kwargs)
-        with _failing_as_tools_do():
-            result = capture.call_tool(self.name, call.arguments, effect=_effect(self), live=live)
-        return _shaped(self, result, call.call_id)
+        given = {"effect": _effect(self), "live": live, "beside": answer.beside}
+        try:
+            return answer.shaped(capture.call_tool(self.name, answer.call.arguments, **given))
+        except Exception as error:
+            return answer.failed(error)
 
     return run
 
@@ -133,14 +139,17 @@ def _ashadowed(method: Callable[..., Any]) -> Callable[..., Any]:
         if _live.get() is self:
             return await method(self, *args, **kwargs)
 
+        answer = _Answer(_call_of(self, args, kwargs))
+
         async def live() -> Any:
             with _during(_live, self):
-                return await method(self, *args, **kwargs)
+                return answer.noted(await method(self, *args, **kwargs))
 
-        call = _call_of(self, args, kwargs)
-        with _failing_as_tools_do():
-            result = await capture.acall_tool(self.name, call.arguments, effect=_effect(self), live=live)
-        return _shaped(self, result, call.call_id)
+        given = {"effect": _effect(self), "live": live, "beside": answer.beside}
+        try:
+            return answer.shaped(await capture.acall_tool(self.name, answer.call.arguments, **given))
+        except Exception as error:
+            return answer.failed(error)
 
     return run
 
@@ -154,13 +163,59 @@ def _call_of(tool: BaseTool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _
     return _Call(tool, {**({"input": args[0]} if args else {}), **arguments}, None)
 
 
-@contextlib.contextmanager
-def _failing_as_tools_do() -> Generator[None]:
-    """A recorded failure that the framework had turned into text is raised as what the framework turns into text."""
-    try:
-        yield
-    except capture.ToolFailedError as error:
-        raise ToolException(error.error.removeprefix("ToolException: ")) from error
+class _Answer:
+    """What answers one call, on its way to `run`, which wants it in the form that the tool has to return."""
+
+    def __init__(self, call: _Call) -> None:
+        self.call = call
+        self.beside: dict[str, Any] = {}
+        """See `capture.beside`."""
+        self._own: tuple[Any, Any] | None = None
+        """What the tool itself returned, and what is recorded of it."""
+
+    @property
+    def _pairs(self) -> bool:
+        return self.call.tool.response_format == "content_and_artifact"
+
+    def noted(self, result: Any) -> Any:
+        """What is recorded of what the tool itself returned."""
+        content, artifact = result if self._pairs and isinstance(result, tuple) and len(result) == 2 else (result, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - any tool's
+        extras: dict[str, Any] = {}
+        if isinstance(content, ToolMessage):
+            extras = message_extras(content, self.call.tool.name)
+            content = content.content
+        elif artifact is not None and self.call.call_id is not None:
+            extras = {"artifact": artifact}
+        if extras:
+            self.beside[MESSAGE] = extras
+        self._own = result, content
+        return content
+
+    def shaped(self, result: Any) -> Any:
+        """The result as the tool has to return it."""
+        if self._own is not None and self._own[1] is result:
+            return self._own[0]
+        call_id, extras = self.call.call_id, self.beside.get(MESSAGE, {})
+        if call_id is None:
+            return (result, extras.get("artifact")) if self._pairs and not isinstance(result, tuple) else result
+        _readdress(result, call_id)
+        if extras:
+            result = self._message(result, call_id)
+        return (result, None) if self._pairs and not isinstance(result, tuple) else result
+
+    def _message(self, content: Any, call_id: str) -> ToolMessage:
+        extras = {"name": self.call.tool.name, "content": content, **self.beside[MESSAGE]}
+        return ToolMessage(tool_call_id=call_id, **extras)
+
+    def failed(self, error: Exception) -> Any:
+        """A recorded failure that was a message is one again; of what the framework had turned into text it is told."""
+        if not isinstance(error, ToolRefusedError) and MESSAGE in self.beside and self.call.call_id is not None:
+            text = error.error if isinstance(error, capture.ToolFailedError) else error_text(error)
+            message = self._message(text, self.call.call_id)
+            return (message, None) if self._pairs else message
+        if isinstance(error, capture.ToolFailedError):
+            raise ToolException(error.error.removeprefix("ToolException: ")) from error
+        raise error
 
 
 def _effect(tool: BaseTool) -> Any:
@@ -195,19 +250,14 @@ def _normal(tool: BaseTool) -> Normal:
     return normal
 
 
-def _shaped(tool: BaseTool, result: Any, call_id: str | None) -> Any:
-    """The result in the form that this tool has to return."""
-    update = getattr(result, "update", None)
-    if type(result).__name__ == "Command" and isinstance(update, Mapping) and call_id is not None:
-        _readdressed(cast("Mapping[str, Any]", update), call_id)
-    elif tool.response_format == "content_and_artifact" and not isinstance(result, tuple):
-        return result, None
-    return result
-
-
-def _readdressed(update: Mapping[str, Any], call_id: str) -> None:
-    """A recorded Command answers the call it is given for."""
-    for part in update.values():
-        for message in cast("list[Any]", part) if isinstance(part, list) else ():
-            if isinstance(message, ToolMessage):
-                message.tool_call_id = call_id
+def _readdress(result: Any, call_id: str) -> None:
+    """Recorded messages, also of commands and in lists of them, answer the call that they are given for."""
+    if isinstance(result, ToolMessage):
+        result.tool_call_id = call_id
+    elif isinstance(result, list | tuple):
+        for part in cast("Sequence[Any]", result):
+            _readdress(part, call_id)
+    elif type(result).__name__ == "Command":
+        update = result.update
+        for part in cast("Mapping[str, Any]", update).values() if isinstance(update, Mapping) else (update,):
+            _readdress(part, call_id)

@@ -19,6 +19,7 @@ __all__ = [
     "Kind",
     "Nodes",
     "OpenRun",
+    "message_extras",
     "node_name",
     "open_run",
     "origin_of_error",
@@ -131,6 +132,24 @@ def failed_answers(messages: Any, asked: Collection[tuple[Any, str]]) -> Iterato
             key = (getattr(message, "tool_call_id", None), getattr(message, "name", None))
             if key in asked and getattr(message, "status", None) == "error":
                 yield cast("tuple[Any, str]", key), str(message.content)
+
+
+_EXTRAS: Final = ("artifact", "additional_kwargs", "response_metadata", "id", "name", "status")
+_USUAL: Final = (None, {}, "success")
+
+
+def message_extras(message: Any, tool: str) -> dict[str, Any]:
+    """What a tool's message says besides its content: fields that are not as a message of LangChain's own has them."""
+    extras = {name: getattr(message, name, None) for name in _EXTRAS}
+    if not isinstance(message.content, str) and extras["status"] == "error":
+        extras["content"] = message.content  # the error is its text
+    return {
+        name: value for name, value in extras.items() if (value != tool if name == "name" else not _usual(value))
+    }
+
+
+def _usual(value: Any) -> bool:
+    return type(value) in {type(None), dict, str} and value in _USUAL
 
 
 class Nodes:

@@ -20,6 +20,7 @@ from shadoweval.adapters.langchain.recorder_events import (
     Nodes,
     OpenRun,
     failed_answers,
+    message_extras,
     node_name,
     open_run,
     origin_of_error,
@@ -30,12 +31,13 @@ from shadoweval.adapters.langchain.recorder_events import (
     used_kinds,
     used_tokens,
 )
+from shadoweval.capture.beside import MESSAGE, watched
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.interception import UNFINISHED, error_text, installed
 from shadoweval.capture.prompts import note_prompts
-from shadoweval.capture.raised import raised
+from shadoweval.capture.raised import chain_of, raised
 from shadoweval.capture.recorder import Recorder
 from shadoweval.capture.tools import said_effect
 from shadoweval.records import Effect
@@ -241,21 +243,26 @@ class RecordingHandler(BaseCallbackHandler):
             metadata, tags = event.get("metadata"), event.get("tags")
             silent = not tags and (not metadata or _EFFECT_KEYS.isdisjoint(metadata))
             effect: Effect = "unknown" if silent else said_effect(metadata, tags=tags)
-            copied = argument_data(cast("Mapping[str, Any]", arguments))
+            copied = watched(argument_data(cast("Mapping[str, Any]", arguments)), arguments)
             self.tools[run_id] = (copied, len(self.recorder.log), effect)
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **event: Any) -> None:
         """It returned; a ToolMessage with status "error" is a failure that the framework turned into text."""
-        content = getattr(output, "content", output)
-        failed = getattr(output, "status", None) == "error"
-        self._tool_ended(run_id, None if failed else content, str(content) if failed else None)
+        if not hasattr(output, "tool_call_id"):
+            self._tool_ended(run_id, getattr(output, "content", output), None)
+            return
+        run, content = self.runs.get(run_id), output.content
+        extras = {} if run is None else message_extras(output, run[1])
+        beside = {MESSAGE: extras} if extras else None
+        failed = output.status == "error"
+        self._tool_ended(run_id, None if failed else content, str(content) if failed else None, beside)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """It raised; or it waits for the answer of a person, and its result is what it asked."""
         self.recorded_error = error
-        self._tool_ended(run_id, raised(error), error_text(error))
+        self._tool_ended(run_id, raised(error), error_text(error), chain_of(error))
 
     def cut(self, _recorder: Recorder) -> None:
         """The run is over: calls that it did not wait for have no result."""
@@ -271,7 +278,9 @@ class RecordingHandler(BaseCallbackHandler):
         return True
 
     @timed
-    def _tool_ended(self, run_id: UUID, result: Any, error: str | None) -> None:
+    def _tool_ended(
+        self, run_id: UUID, result: Any, error: str | None, beside: Mapping[str, Any] | None = None
+    ) -> None:
         run, call = self.runs.pop(run_id, None), self.tools.pop(run_id, None)
         if run is None or call is None:
             return
@@ -295,6 +304,7 @@ class RecordingHandler(BaseCallbackHandler):
                 error=error,
                 effect=effect,
                 position=(index or 0, parent),
+                beside=beside,
             )
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault

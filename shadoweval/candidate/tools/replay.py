@@ -14,12 +14,13 @@ import msgspec
 
 from shadoweval import codec
 from shadoweval.capture import uncopyable
+from shadoweval.capture.beside import MISSING
 from shadoweval.capture.copying import packed
 from shadoweval.capture.identity import Identifier, call_key, chosen, given_out, identifiers, touched, whole_words
 from shadoweval.capture.interception import UNFINISHED
 from shadoweval.checks import checked_keywords, checked_truth
 from shadoweval.protocols import StubAnswer, ToolRequest
-from shadoweval.records import Effect, ToolCall
+from shadoweval.records import Answered, Effect, ToolCall
 
 __all__ = ["KeyedRequest", "Normal", "Record", "Replay", "with_result"]
 
@@ -263,7 +264,10 @@ class Replay:
         if call.error == UNFINISHED:
             return StubAnswer(answered="replayed", result=2 * call.duration + _PATIENCE, error=UNFINISHED)
         again = with_result(call)
-        return None if again is None else StubAnswer(answered="replayed", result=again.result, error=again.error)
+        if again is None:
+            return None
+        answered: Answered = "simulated" if MISSING in again.beside else "replayed"
+        return StubAnswer(answered=answered, result=again.result, error=again.error, beside=again.beside)
 
 
 def with_result(call: ToolCall) -> ToolCall | None:
@@ -273,6 +277,17 @@ def with_result(call: ToolCall) -> ToolCall | None:
 
     Here a class is imported by the name that the record gives it: only the guarded child may do so.
     """
+    again = _with_result(call)
+    if again is None or not call.beside:
+        return again
+    try:
+        beside = codec.thaw(packed(call.beside, codec.MAX_BYTES))
+    except Exception as error:  # noqa: BLE001 - as in `_with_result`
+        beside = {MISSING: [type(error).__name__]}
+    return msgspec.structs.replace(again, beside=beside)
+
+
+def _with_result(call: ToolCall) -> ToolCall | None:
     result = call.result
     if result is None or isinstance(result, str | int | float | bytes):
         return call

@@ -91,7 +91,7 @@ class Session:
         )
         with self.clock:
             answer = self._first_answer(request, live)
-        if answer.answered == "replayed":
+        if answer.answered == "replayed" or answer.beside:
             self._replay_inner(request)
         if inspect.isawaitable(answer.result) and (effect != "read" or answer.answered not in _LIVE):
             return msgspec.structs.replace(answer, result=self._awaited(request, answer))
@@ -131,6 +131,7 @@ class Session:
                     error=error,
                     effect=effect,
                     answered="replayed",
+                    beside=call.beside,
                 )
             if effect != "read":
                 self._record_write(request, StubAnswer(answered="replayed", result=result, error=error))

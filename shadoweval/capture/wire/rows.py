@@ -2,7 +2,7 @@
 
 An entry of the log is one of three: a tool call `("call", name, effect, arguments, result, started, ended)`, perhaps
 with `error, answered, index, parent`, and these perhaps with `failed`, when the call began within which it was made,
-and when its work was handed to tasks and threads; a step `(kind, name, started, ended)`; or a step's row as `Step` has
+when its work was handed to tasks and threads, and what it left beside its result; a step `(kind, name, started, ended)`; or a step's row as `Step` has
 it. Arguments and results are encoded; started and ended are what `time.perf_counter()` gave.
 What comes out of msgpack, lists for tuples, is the same log.
 """
@@ -32,7 +32,7 @@ HitRow = tuple[str, int, float | None, str | None]
 StepRow = tuple[Any, ...]
 
 _QUICK_CALL, _QUICK_STEP, _FAILED = 7, 4, 11
-INDEX, _ERROR, _STARTED, _WITHIN, _HANDED = 9, 8, 5, 12, 13
+INDEX, _ERROR, _STARTED, _WITHIN, _HANDED, _BESIDE = 9, 8, 5, 12, 13, 14
 _USED: Final = slice(4, 7)
 _COST: Final = 6
 _TOKENS: Final = 12
@@ -65,6 +65,8 @@ def call_rows(log: Log, began: float) -> list[tuple[Any, ...]]:
             within = outer.get(len(rows))
             handed = tuple(moment - began for moment in entry[_HANDED]) if len(entry) > _HANDED else ()
             more = () if failed is None and within is None and not handed else (failed, within, handed)
+            if len(entry) > _BESIDE:
+                more = (failed, within, handed, _Raw(entry[_BESIDE]))
             rows.append((name, _Raw(arguments), _Raw(result), error, effect, answered, occurrence, *times, *more))
     return rows
 

@@ -48,6 +48,7 @@ _CALLS: Final = Observation.__struct_fields__.index("calls")
 _IDENTITY: Final = 9
 """Index of `Query.identity`."""
 _FAILED: Final = ToolCall.__struct_fields__.index("failed")
+_BESIDE: Final = ToolCall.__struct_fields__.index("beside")
 _NUMPY_TYPES: Final = re.compile(rb"numpy:dtype\x93[\xa1-\xa4](.)")
 """The name of what makes a type, a list of three, and the first letter of a short text (msgpack's spec, array, str)."""
 Ext: Final = msgspec.msgpack.Ext
@@ -209,7 +210,8 @@ def _redacted_call(call: list[Any], redact: Redactor) -> list[Any]:
     error = None if call[3] is None else redact(call[3], "error")
     failed = [redact(text, "failed") if text else text for text in call[_FAILED : _FAILED + 1]]
     arguments, result = _redacted_fields(call[1], redact, ""), redacted(call[2], redact)
-    return [call[0], arguments, result, error, *call[4:_FAILED], *failed, *call[_FAILED + 1 :]]
+    beside = [_redacted_fields(parts, redact, "") for parts in call[_BESIDE : _BESIDE + 1]]
+    return [call[0], arguments, result, error, *call[4:_FAILED], *failed, *call[_FAILED + 1 : _BESIDE], *beside]
 
 
 def redacted_observation(observation: Observation, redact: Redactor) -> Observation:
@@ -264,6 +266,7 @@ def _redacted_tool_call(call: ToolCall, redact: Redactor) -> ToolCall:
         result=_redacted_values(call.result, redact),
         error=None if call.error is None else redact(call.error, "error"),
         failed=redact(call.failed, "failed") if call.failed else call.failed,
+        beside=_redacted_values(call.beside, redact, named=True) if call.beside else {},
     )
 
 
