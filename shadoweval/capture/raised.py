@@ -67,7 +67,9 @@ def _links(error: BaseException, below: list[int]) -> dict[str, Any]:
             if name == _CONTEXT and other is error.__cause__:
                 links[name] = None  # the same one
             else:
-                links[name] = [error_text(other), raised(other), _links(other, below)]
+                result = raised(other)
+                frozen = _decode(result) if isinstance(result, msgspec.Raw) else None
+                links[name] = [error_text(other), frozen, _links(other, below)]
     if error.__suppress_context__:
         links[_SUPPRESSED] = True
     notes = getattr(error, "__notes__", None)
