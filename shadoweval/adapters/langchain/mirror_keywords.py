@@ -41,9 +41,8 @@ _UNSAID: Final = (None, [], {}, DEFAULT_RECURSION_LIMIT)
 _FRAMEWORKS: Final = ("__", "checkpoint_ns", "checkpoint_map", "langgraph_")
 """How keys begin that LangGraph and its server put into a config themselves."""
 _PREGEL: Final = "__pregel_"
-_ONE_RUNS: Final = frozenset({"control", "print_mode", "durability", "debug"})
-_STREAMS: Final = frozenset({"stream_mode", "subgraphs", "version"})
-"""Which chunks a graph's stream has; what it comes to is the graph's last state."""
+_ONE_RUNS: Final = frozenset({"control", "print_mode", "debug"})
+"""Who may end it from outside, and what it prints."""
 _IN_MEMORY: Final = "langgraph.checkpoint.memory"
 
 
@@ -125,10 +124,10 @@ def _complete(call: Call, inputs: Any, keywords: Keywords, *, graph: Any) -> Non
         call.attributes = attribute_data({**attributes, **left_out}, max_bytes=plan.max_bytes)
 
 
-def keywords_of(config: Any, kwargs: Mapping[str, Any], *, streams: bool = False, metadata: bool = True) -> Keywords:
+def keywords_of(config: Any, kwargs: Mapping[str, Any], *, metadata: bool = True) -> Keywords:
     """The keywords of a call with this config and these others.
 
-    `streams`: it gives a graph's stream; `metadata`: they are the call's own, not also those of runs around it.
+    `metadata`: they are the call's own, not also those of runs around it.
     """
     given: dict[str, Any] = {}
     own = cast("dict[str, Any]", config) if type(config) is dict else {}
@@ -142,8 +141,7 @@ def keywords_of(config: Any, kwargs: Mapping[str, Any], *, streams: bool = False
         if kept:
             given["config"] = kept
     if kwargs:
-        skipped = _ONE_RUNS | _STREAMS if streams else _ONE_RUNS
-        given.update((name, value) for name, value in kwargs.items() if value is not None and name not in skipped)
+        given.update((name, value) for name, value in kwargs.items() if value is not None and name not in _ONE_RUNS)
     return Keywords(given)
 
 

@@ -140,7 +140,7 @@ class _Entries:
         graph, streams = self if self._graph else None, self._graph and method in STREAMS
 
         def read() -> Keywords:
-            return keywords_of(handler.with_bound(cast("Any", self).config, config), kwargs, streams=streams)
+            return keywords_of(handler.with_bound(cast("Any", self).config, config), kwargs)
 
         return begun(handler.sites[method], inputs, read, graph=graph, state=streams)
 
