@@ -24,7 +24,7 @@ from shadoweval.candidate.tools import intercept
 from shadoweval.capture.interception import LOST, installed
 from shadoweval.capture.misfits import UNKNOWN_TOOL, unfit
 from shadoweval.capture.recorder import current
-from shadoweval.capture.tools import said_effect
+from shadoweval.capture.said_effects import said_effect
 from shadoweval.records import Effect
 
 __all__ = ["patch", "patch_stdio", "register"]

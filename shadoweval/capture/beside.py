@@ -1,6 +1,6 @@
-"""What a tool call leaves beside its result, so that a replay leaves it too: arguments that the tool changed, what a
-message has besides its content, and the causes of an exception.
+"""What a tool call leaves beside its result, so that a replay leaves it too.
 
+Arguments that the tool changed, what a message has besides its content, and what an exception was raised from.
 `ToolCall.beside` holds it by kind and name, `{"changed": {"rows": [1, 2]}}`; what could not be kept is named under
 `MISSING`, and a call that is replayed without it counts as made up.
 """
@@ -17,7 +17,7 @@ from shadoweval import codec
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.errors import TooLargeError, UncopyableError
 
-__all__ = ["CHANGED", "MESSAGE", "MISSING", "RAISED", "Watched", "changed_as", "watched", "written"]
+__all__ = ["CHANGED", "MESSAGE", "MISSING", "RAISED", "Watched", "changed_as", "rebuilt", "watched", "written"]
 
 CHANGED: Final = "changed"
 """Arguments that the tool changed, as they were after the call."""
@@ -105,13 +105,22 @@ def written(beside: Mapping[str, Any], max_bytes: int) -> bytes:
     return encode({**parts, MISSING: missing} if missing else parts)
 
 
+def rebuilt(beside: Mapping[str, Any]) -> dict[str, Any]:
+    """What `written` wrote, with its objects; only in the guarded child, since it imports classes by name."""
+    try:
+        return codec.thaw(packed(beside, codec.MAX_BYTES))
+    except Exception as error:  # noqa: BLE001 - the code of a class of the tool's, or its module is not there
+        return {MISSING: [type(error).__name__]}
+
+
 def changed_as(beside: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
     """Change a call's arguments as the recorded call did; False: not all of them can be."""
     changed: Mapping[str, Any] = beside.get(CHANGED, {})
     try:
-        return all([name in arguments and _become(arguments[name], new, []) for name, new in changed.items()])
+        done = [name in arguments and _become(arguments[name], new, []) for name, new in changed.items()]
     except Exception:  # noqa: BLE001 - the code of whatever class it is
         return False
+    return all(done)
 
 
 def _become(old: Any, new: Any, above: list[int]) -> bool:
@@ -138,7 +147,8 @@ def _become(old: Any, new: Any, above: list[int]) -> bool:
         old[:] = new
     elif isinstance(old, tuple):
         pairs = zip(cast("tuple[Any, ...]", old), new, strict=False)
-        return len(old) == len(new) and all([_become(one, part, within) for one, part in pairs])
+        done = [_become(one, part, within) for one, part in pairs]
+        return len(old) == len(new) and all(done)
     elif hasattr(kind, "dtype") and hasattr(kind, "nbytes"):
         if old.shape != new.shape or old.dtype != new.dtype:
             return False
@@ -161,9 +171,7 @@ def _become_object(old: Any, new: Any, above: list[int]) -> bool:
         return bool(old == new)
     if type(attributes) is dict:
         own = hasattr(kind, "__setstate__") and not hasattr(kind, "model_fields")  # parts are what only it knows
-        parts = {
-            name: part if own else _part(attributes.get(name), part, above) for name, part in vars(new).items()
-        }
+        parts = {name: part if own else _part(attributes.get(name), part, above) for name, part in vars(new).items()}
         attributes.clear()
         attributes.update(parts)
     for name in slots:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 from shadoweval.capture.beside import Watched, watched
 from shadoweval.capture.copying import argument_data, plain_arguments, quickly_packed
 from shadoweval.capture.documents import hit_rows, recorded_rows
-from shadoweval.capture.interception import hands
+from shadoweval.capture.interception import error_text, hands
 from shadoweval.capture.recorder import Recorder, inside
 from shadoweval.capture.wire.rows import CALL
 from shadoweval.records import Effect
@@ -108,7 +108,13 @@ class Tool:
             if beside:
                 took = ended - started
                 recorder.add_call(
-                    self.name, bytes(arguments), result, started=started, duration=took, effect=self.effect, beside=beside
+                    self.name,
+                    bytes(arguments),
+                    result,
+                    started=started,
+                    duration=took,
+                    effect=self.effect,
+                    beside=beside,
                 )
                 recorder.spent(ended)
                 return
@@ -130,7 +136,18 @@ class Tool:
     def failed(self, recorder: Recorder, arguments: bytes, started: float, error: BaseException) -> None:  # noqa: PLR0917 - see `Entries`
         """See `Entries`."""
         try:
-            recorder.add_failed_call(self.name, self.effect, arguments, started, error)
+            from shadoweval.capture.raised import chain_of, raised  # noqa: PLC0415 - with the first failure
+
+            recorder.add_call(
+                self.name,
+                arguments,
+                raised(error),
+                started=started,
+                duration=perf_counter() - started,
+                error=error_text(error),
+                effect=self.effect,
+                beside=chain_of(error),
+            )
         except Exception as fault:  # noqa: BLE001 - see `arguments`
             recorder.fault = fault
 

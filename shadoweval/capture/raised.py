@@ -80,6 +80,8 @@ def _links(error: BaseException, below: list[int]) -> dict[str, Any]:
 
 def chained(error: BaseException, links: Mapping[str, Any]) -> None:
     """Give an exception that is raised again what the recorded one was raised from."""
+    if not links:
+        return
     for name, link in links.items():
         if name == _NOTES:
             error.__notes__ = list(link)

@@ -232,17 +232,6 @@ class Recorder:
         """A step that raised just now."""
         self.add_step(kind, name, started=started, duration=time.perf_counter() - started, error=error_text(error))
 
-    def add_failed_call(  # noqa: PLR0917
-        self, name: str, effect: Effect, arguments: bytes, started: float, error: BaseException
-    ) -> None:
-        """A tool call that raised just now."""
-        from shadoweval.capture.raised import chain_of, raised  # noqa: PLC0415 - with the first failure
-
-        took, text, chain = time.perf_counter() - started, error_text(error), chain_of(error)
-        self.add_call(
-            name, arguments, raised(error), started=started, duration=took, error=text, effect=effect, beside=chain
-        )
-
     @property
     def steps(self) -> list[StepRow]:
         """Steps and tool calls until now, in the order of Step's fields."""

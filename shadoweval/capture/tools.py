@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import sys
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 
 import msgspec
 
@@ -35,9 +34,8 @@ if TYPE_CHECKING:
     from shadoweval.capture.failed_results import Judge
     from shadoweval.capture.failure_rules import Saying
 
-__all__ = ["acall_tool", "call_tool", "said_effect", "tool"]
+__all__ = ["acall_tool", "call_tool", "tool"]
 
-_CAPITAL: Final = re.compile("[A-Z]")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -72,8 +70,9 @@ class _Call:
             failure = error_text(error)
         since = perf_counter()
         if error is not None:
-            from shadoweval.capture.raised import chain_of, raised  # noqa: PLC0415 - with the first failure
+            from shadoweval.capture.raised import chain_of, chained, raised  # noqa: PLC0415 - with the first failure
 
+            chained(error, self.beside.get(RAISED, {}))
             result = raised(error)
             self.beside.update(chain_of(error))
         recorder.add_call(
@@ -97,27 +96,18 @@ class _Call:
         shallow = shallow_arguments(self.arguments)
         if shallow != self.arguments:
             self.arguments = shallow
-        self.answer = interceptor.answer(self.name, codec.data(shallow), effect=self.effect, live=live)
-        if self.answer.beside:
-            return self._left_again(self.answer)
-        if self.answer.error == UNFINISHED and self.answer.answered == "replayed":
-            return patience(self, self.answer.result)
-        return answered_result(self.name, self.effect, self.answer)
+        answer = self.answer = interceptor.answer(self.name, codec.data(shallow), effect=self.effect, live=live)
+        if answer.beside:
+            self._left_again(answer)
+        if answer.error == UNFINISHED and answer.answered != "refused":
+            return patience(self, answer.result)
+        return answered_result(self.name, self.effect, answer)
 
-    def _left_again(self, answer: StubAnswer) -> Any:
-        """What the recorded call left beside its result, left by this one too."""
-        self.beside.update(answer.beside)
-        self.beside.pop(CHANGED, None)  # it will be seen
+    def _left_again(self, answer: StubAnswer) -> None:
+        """What the recorded call left beside its result, this one leaves too."""
+        self.beside.update((kind, parts) for kind, parts in answer.beside.items() if kind != CHANGED)
         if not changed_as(answer.beside, self.given):
             self.answer = msgspec.structs.replace(answer, answered="simulated")
-        try:
-            return answered_result(self.name, self.effect, answer)
-        except BaseException as error:
-            if RAISED in answer.beside:
-                from shadoweval.capture.raised import chained  # noqa: PLC0415 - with the first failure
-
-                chained(error, answer.beside[RAISED])
-            raise
 
     def given_up(self) -> NoReturn:
         """Nobody has cancelled it where the incumbent's was, so that a result is missing."""
@@ -269,44 +259,3 @@ def tool(
         return cast("_F", _observed(declared, title, effect, failed=judge))
 
     return declare if function is None else declare(function)
-
-
-def said_effect(metadata: Any, *, tags: Iterable[str] | None = None, annotations: Any = None) -> Effect:
-    """The effect that `metadata["effect"]`, the tags `read` and `write`, and MCP's hints tell.
-
-    MCP's `readOnlyHint` and `destructiveHint` (Model Context Protocol 2025-06-18, ToolAnnotations) are looked for in
-    `annotations`, in `metadata["annotations"]` and in `metadata` itself. Who says both is a write; who says nothing is
-    unknown, which counts as a write.
-    """
-    facts = cast("Mapping[str, Any]", metadata) if isinstance(metadata, Mapping) else {}
-    said = set(_said(facts, tags or (), annotations))
-    if "write" in said:
-        return "write"
-    return "read" if "read" in said else "unknown"
-
-
-def _said(metadata: Mapping[str, Any], tags: Iterable[str], annotations: Any) -> Iterator[Effect]:
-    words = (metadata.get("effect"), *tags)
-    if "write" in words:
-        yield "write"
-    if "read" in words:
-        yield "read"
-    for hints in (metadata, metadata.get("annotations"), annotations):
-        read_only, destructive = _hint(hints, "readOnlyHint"), _hint(hints, "destructiveHint")
-        if read_only is False or destructive is True:
-            yield "write"
-        elif read_only is True:
-            yield "read"
-
-
-def _hint(hints: Any, name: str) -> Any:
-    """A hint by its name in the protocol, or as attributes of the SDK's version 2 are named."""
-    for spelling in (name, _CAPITAL.sub(lambda letter: f"_{letter[0].lower()}", name)):
-        value = (
-            cast("Mapping[str, Any]", hints).get(spelling)
-            if isinstance(hints, Mapping)
-            else getattr(hints, spelling, None)
-        )
-        if value is not None:
-            return value
-    return None

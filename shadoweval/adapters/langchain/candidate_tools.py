@@ -118,16 +118,17 @@ def _shadowed(method: Callable[..., Any]) -> Callable[..., Any]:
         if _live.get() is self:
             return method(self, *args, **kwargs)
 
-        answer = _Answer(_call_of(self, args, kwargs))
+        answer, effect = _Answer(_call_of(self, args, kwargs)), _effect(self)
 
         def live() -> Any:
             with _during(_live, self):
                 return answer.noted(method(self, *args, **kwargs))
 
-        given = {"effect": _effect(self), "live": live, "beside": answer.beside}
         try:
-            return answer.shaped(capture.call_tool(self.name, answer.call.arguments, **given))
-        except Exception as error:
+            return answer.shaped(
+                capture.call_tool(self.name, answer.call.arguments, effect=effect, live=live, beside=answer.beside)
+            )
+        except Exception as error:  # noqa: BLE001 - raised again there
             return answer.failed(error)
 
     return run
@@ -139,16 +140,19 @@ def _ashadowed(method: Callable[..., Any]) -> Callable[..., Any]:
         if _live.get() is self:
             return await method(self, *args, **kwargs)
 
-        answer = _Answer(_call_of(self, args, kwargs))
+        answer, effect = _Answer(_call_of(self, args, kwargs)), _effect(self)
 
         async def live() -> Any:
             with _during(_live, self):
                 return answer.noted(await method(self, *args, **kwargs))
 
-        given = {"effect": _effect(self), "live": live, "beside": answer.beside}
         try:
-            return answer.shaped(await capture.acall_tool(self.name, answer.call.arguments, **given))
-        except Exception as error:
+            return answer.shaped(
+                await capture.acall_tool(
+                    self.name, answer.call.arguments, effect=effect, live=live, beside=answer.beside
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - raised again there
             return answer.failed(error)
 
     return run

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 from langchain_core.runnables import Runnable
 
+from shadoweval.capture.beside import MESSAGE
 from shadoweval.capture.misfits import NOT_READ
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "node_name",
     "open_run",
     "origin_of_error",
+    "read_output",
     "run_name",
     "timed",
     "used_kinds",
@@ -143,9 +145,17 @@ def message_extras(message: Any, tool: str) -> dict[str, Any]:
     extras = {name: getattr(message, name, None) for name in _EXTRAS}
     if not isinstance(message.content, str) and extras["status"] == "error":
         extras["content"] = message.content  # the error is its text
-    return {
-        name: value for name, value in extras.items() if (value != tool if name == "name" else not _usual(value))
-    }
+    return {name: value for name, value in extras.items() if (value != tool if name == "name" else not _usual(value))}
+
+
+def read_output(output: Any, tool: str) -> tuple[Any, str | None, dict[str, Any] | None]:
+    """Of what a tool gave, its result, its error and what it left beside them (`capture.beside`)."""
+    content = getattr(output, "content", output)
+    if not hasattr(output, "tool_call_id"):
+        return content, None, None
+    extras = message_extras(output, tool)
+    beside = {MESSAGE: extras} if extras else None
+    return (None, str(content), beside) if output.status == "error" else (content, None, beside)
 
 
 def _usual(value: Any) -> bool:

@@ -20,10 +20,10 @@ from shadoweval.adapters.langchain.recorder_events import (
     Nodes,
     OpenRun,
     failed_answers,
-    message_extras,
     node_name,
     open_run,
     origin_of_error,
+    read_output,
     requested_calls,
     run_name,
     timed,
@@ -31,7 +31,7 @@ from shadoweval.adapters.langchain.recorder_events import (
     used_kinds,
     used_tokens,
 )
-from shadoweval.capture.beside import MESSAGE, watched
+from shadoweval.capture.beside import watched
 from shadoweval.capture.copying import argument_data
 from shadoweval.capture.delegation import is_delegate
 from shadoweval.capture.documents import hit_rows, recorded_rows
@@ -39,7 +39,7 @@ from shadoweval.capture.interception import UNFINISHED, error_text, installed
 from shadoweval.capture.prompts import note_prompts
 from shadoweval.capture.raised import chain_of, raised
 from shadoweval.capture.recorder import Recorder
-from shadoweval.capture.tools import said_effect
+from shadoweval.capture.said_effects import said_effect
 from shadoweval.records import Effect
 
 __all__ = ["RecordingHandler"]
@@ -243,21 +243,14 @@ class RecordingHandler(BaseCallbackHandler):
             metadata, tags = event.get("metadata"), event.get("tags")
             silent = not tags and (not metadata or _EFFECT_KEYS.isdisjoint(metadata))
             effect: Effect = "unknown" if silent else said_effect(metadata, tags=tags)
-            copied = watched(argument_data(cast("Mapping[str, Any]", arguments)), arguments)
-            self.tools[run_id] = (copied, len(self.recorder.log), effect)
+            raw = argument_data(cast("Mapping[str, Any]", arguments))
+            self.tools[run_id] = (watched(raw, arguments), len(self.recorder.log), effect)
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **event: Any) -> None:
         """It returned; a ToolMessage with status "error" is a failure that the framework turned into text."""
-        if not hasattr(output, "tool_call_id"):
-            self._tool_ended(run_id, getattr(output, "content", output), None)
-            return
-        run, content = self.runs.get(run_id), output.content
-        extras = {} if run is None else message_extras(output, run[1])
-        beside = {MESSAGE: extras} if extras else None
-        failed = output.status == "error"
-        self._tool_ended(run_id, None if failed else content, str(content) if failed else None, beside)
+        self._tool_ended(run_id, *read_output(output, self.runs[run_id].name if run_id in self.runs else ""))
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """It raised; or it waits for the answer of a person, and its result is what it asked."""
@@ -278,9 +271,7 @@ class RecordingHandler(BaseCallbackHandler):
         return True
 
     @timed
-    def _tool_ended(
-        self, run_id: UUID, result: Any, error: str | None, beside: Mapping[str, Any] | None = None
-    ) -> None:
+    def _tool_ended(self, run_id: UUID, result: Any, error: str | None, beside: Any = None) -> None:  # noqa: PLR0917
         run, call = self.runs.pop(run_id, None), self.tools.pop(run_id, None)
         if run is None or call is None:
             return
@@ -289,8 +280,7 @@ class RecordingHandler(BaseCallbackHandler):
         ended = perf_counter()
         if parent in self.nodes.ends:
             self.nodes.ends[parent] = ended
-        # A @tool function inside the LangChain tool, and whoever answers for an interceptor, record it themselves; but
-        # nobody is asked to answer what the tool itself refuses.
+        # A @tool function inside it, and whoever answers for an interceptor, record it; nobody answers what it refuses.
         answered = installed.interceptor is not None and error is None
         if answered or is_delegate(result) or self._recorded_itself(name, arguments, log_length):
             return

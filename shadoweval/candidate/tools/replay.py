@@ -14,7 +14,7 @@ import msgspec
 
 from shadoweval import codec
 from shadoweval.capture import uncopyable
-from shadoweval.capture.beside import MISSING
+from shadoweval.capture.beside import MISSING, rebuilt
 from shadoweval.capture.copying import packed
 from shadoweval.capture.identity import Identifier, call_key, chosen, given_out, identifiers, touched, whole_words
 from shadoweval.capture.interception import UNFINISHED
@@ -280,11 +280,7 @@ def with_result(call: ToolCall) -> ToolCall | None:
     again = _with_result(call)
     if again is None or not call.beside:
         return again
-    try:
-        beside = codec.thaw(packed(call.beside, codec.MAX_BYTES))
-    except Exception as error:  # noqa: BLE001 - as in `_with_result`
-        beside = {MISSING: [type(error).__name__]}
-    return msgspec.structs.replace(again, beside=beside)
+    return msgspec.structs.replace(again, beside=rebuilt(call.beside))
 
 
 def _with_result(call: ToolCall) -> ToolCall | None:

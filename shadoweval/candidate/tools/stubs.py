@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from shadoweval.capture.tools import said_effect
+from shadoweval.capture.said_effects import said_effect
 from shadoweval.checks import (
     checked_choice,
     checked_function,

@@ -2,7 +2,8 @@
 
 An entry of the log is one of three: a tool call `("call", name, effect, arguments, result, started, ended)`, perhaps
 with `error, answered, index, parent`, and these perhaps with `failed`, when the call began within which it was made,
-when its work was handed to tasks and threads, and what it left beside its result; a step `(kind, name, started, ended)`; or a step's row as `Step` has
+when its work was handed to tasks and threads, and perhaps what it left beside its result; a step
+`(kind, name, started, ended)`; or a step's row as `Step` has
 it. Arguments and results are encoded; started and ended are what `time.perf_counter()` gave.
 What comes out of msgpack, lists for tuples, is the same log.
 """

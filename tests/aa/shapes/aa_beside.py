@@ -4,8 +4,8 @@ import asyncio
 import collections
 from dataclasses import dataclass, field
 
-import numpy
-import pandas
+import numpy as np
+import pandas as pd
 from aa_rows import call, shape
 from pydantic import BaseModel
 
@@ -96,8 +96,8 @@ async def objects(order):
 
 @shape(*ASKED)
 def tables(order):
-    table = pandas.DataFrame({"order": [order, "K"]})
-    same, array, buffer, queue = table, numpy.zeros(2), bytearray(b"a"), collections.deque([1])
+    table = pd.DataFrame({"order": [order, "K"]})
+    same, array, buffer, queue = table, np.zeros(2), bytearray(b"a"), collections.deque([1])
     counts, slotted = collections.defaultdict(list), Slotted()
     complete(table, array, buffer, queue, counts, slotted)
     return f"{same.to_dict()} {array} {buffer} {queue} {counts} {slotted.lines}"
@@ -136,7 +136,7 @@ def in_passing(order):
     try:
         {}[order]
     except KeyError:
-        raise ValueError("no")
+        raise ValueError("no")  # noqa: B904 - on purpose
 
 
 @tool(effect="write")

@@ -64,7 +64,6 @@ FORMS = {
     "stopped_after": {"interrupt_after": ["inner"], "durability": "exit", "stream_mode": "checkpoints"},
     "shown": {"debug": True, "print_mode": "values", "stream_mode": ("values", "debug")},
 }
-graph = outer(checkpointer=InMemorySaver())
 for form, keywords in FORMS.items():
     for method in ("stream", "astream"):
         name = f"{form}_{method}"
@@ -80,12 +79,5 @@ for form, keywords in {
         name = f"{form}_{method}"
         globals()[name] = outer(checkpointer=InMemorySaver())
         add(__name__, name, globals()[name], call(ASKED, THREAD, **keywords), mount=by(method))
-for method, keywords in {
-    "stream_events": {"version": "v2"},
-    "astream_events": {"version": "v2", "include_types": ["chat_model"]},
-    "stream_events_3": {"version": "v3"},
-    "astream_log": {},
-}.items():
-    name = f"as_{method}"
-    globals()[name] = outer()
-    add(__name__, name, globals()[name], call(ASKED, **keywords), mount=by(method.removesuffix("_3")))
+as_events = outer()
+add(__name__, "as_events", as_events, call(ASKED, version="v2"), mount=by("astream_events"))

@@ -1,15 +1,15 @@
 """Tools of LangChain's that give more than a text."""
 
 import asyncio
+from typing import Annotated
 
-from aa_rows import add, call, shape
+from aa_rows import call, shape
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.messages import ToolMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import InjectedToolCallId, StructuredTool, ToolException, create_retriever_tool, tool
 from langgraph.types import Command
-from typing_extensions import Annotated
 
 ASKED = (call("How?"), call("Why?"))
 
@@ -63,7 +63,9 @@ def labelled(query: str, call_id: Annotated[str, InjectedToolCallId]) -> ToolMes
 @tool
 def refused(query: str, call_id: Annotated[str, InjectedToolCallId]) -> ToolMessage:
     """A message that says that it failed."""
-    return ToolMessage([{"type": "text", "text": f"no {query}"}], tool_call_id=call_id, status="error", artifact={"code": 4})
+    return ToolMessage(
+        [{"type": "text", "text": f"no {query}"}], tool_call_id=call_id, status="error", artifact={"code": 4}
+    )
 
 
 @tool
@@ -75,7 +77,10 @@ def commanding(query: str, call_id: Annotated[str, InjectedToolCallId]) -> Comma
 @tool
 def several(query: str, call_id: Annotated[str, InjectedToolCallId]) -> list:
     """A command and a message."""
-    return [Command(update={"messages": [ToolMessage(query, tool_call_id=call_id)]}), ToolMessage("b", tool_call_id=call_id)]
+    return [
+        Command(update={"messages": [ToolMessage(query, tool_call_id=call_id)]}),
+        ToolMessage("b", tool_call_id=call_id),
+    ]
 
 
 @tool
@@ -114,6 +119,6 @@ class Shelf(BaseRetriever):
 shelf = create_retriever_tool(Shelf(), "shelf", "Search.", response_format="content_and_artifact")
 
 
-@shape(*ASKED)
+@shape(*ASKED, fault="what is retrieved within a tool that is replayed is not among the shadow's hits")
 def of_a_retriever(query):
     return said(shelf.invoke(asked(shelf, query)))
