@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final, Literal, Protocol
 
-from shadoweval.capture.beside import Watched, watched
 from shadoweval.capture.copying import argument_data, plain_arguments, quickly_packed
 from shadoweval.capture.documents import hit_rows, recorded_rows
 from shadoweval.capture.interception import error_text, hands
@@ -30,6 +29,8 @@ _LITTLE: Final = 1 << 14
 """Bytes of a result that are encoded in less time than a look at the clock is worth."""
 _FEW: Final = 32
 """Documents that are read by our own rule in as little."""
+_FIXED: Final = frozenset({str, int, float, bool, type(None), bytes})
+"""Types of arguments that no tool can change."""
 _PLAIN: Final = frozenset({str, dict, list, int, float, bool, type(None)})
 
 
@@ -66,6 +67,17 @@ def _with_objects(recorder: Recorder, arguments: dict[str, Any]) -> bytes:
         recorder.spent(since)
 
 
+def _watched(recorder: Recorder, raw: bytes, arguments: dict[str, Any]) -> bytes:
+    """Encoded arguments which the tool may change."""
+    from shadoweval.capture.beside import watched  # noqa: PLC0415 - with the first of them
+
+    try:
+        return watched(raw, arguments)
+    except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller
+        recorder.fault = fault
+        return raw
+
+
 class Tool:
     """A tool.
 
@@ -92,7 +104,9 @@ class Tool:
             recorder.fault = fault
             return NOTHING
         raw = plain_arguments(named) or _with_objects(recorder, named)
-        return raw if raw is NOTHING else watched(raw, named)
+        if raw is NOTHING or _FIXED.issuperset(map(type, named.values())):
+            return raw
+        return _watched(recorder, raw, named)
 
     def ended(self, recorder: Recorder, arguments: bytes, started: float, result: Any) -> None:  # noqa: PLR0917 - see `Entries`
         """See `Entries`."""
@@ -102,22 +116,13 @@ class Tool:
             if len(log) >= recorder.max_items:
                 recorder.truncated = True
                 return
-            raw = quickly_packed(result, recorder.left)
-            size = len(raw)
-            beside = arguments.left_by() if type(arguments) is Watched else None
-            if beside:
+            if type(arguments) is not bytes:
                 took = ended - started
-                recorder.add_call(
-                    self.name,
-                    bytes(arguments),
-                    result,
-                    started=started,
-                    duration=took,
-                    effect=self.effect,
-                    beside=beside,
-                )
+                recorder.add_call(self.name, arguments, result, started=started, duration=took, effect=self.effect)
                 recorder.spent(ended)
                 return
+            raw = quickly_packed(result, recorder.left)
+            size = len(raw)
             if not 0 < size <= _LITTLE or type(result) not in _PLAIN:
                 if not size:
                     raw = recorder.encoded(result)

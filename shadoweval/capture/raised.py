@@ -78,9 +78,10 @@ def _links(error: BaseException, below: list[int]) -> dict[str, Any]:
     return links
 
 
-def chained(error: BaseException, links: Mapping[str, Any]) -> None:
+def chained(error: BaseException, beside: Mapping[str, Any]) -> None:
     """Give an exception that is raised again what the recorded one was raised from."""
-    if not links:
+    links = beside.get(RAISED)
+    if links is None:
         return
     for name, link in links.items():
         if name == _NOTES:
@@ -95,7 +96,7 @@ def chained(error: BaseException, links: Mapping[str, Any]) -> None:
 def _again(link: Sequence[Any]) -> BaseException:
     text, result, links = link
     error = result if isinstance(result, BaseException) else named_error("", text)
-    chained(error, links)
+    chained(error, {RAISED: links})
     return error
 
 

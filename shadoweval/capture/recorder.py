@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from shadoweval.capture.beside import Watched, written
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.capture.documents import writable
 from shadoweval.capture.interception import UNFINISHED, error_text, hands, installed
@@ -167,11 +166,11 @@ class Recorder:
         `arguments` as a mapping, or as `argument_data` gave them before the call; `result` is any value; `position` is
         the index of its step and of the step above; `failed` and `beside` as `ToolCall` has them.
         """
-        if type(arguments) is Watched:
-            beside = {**arguments.left_by(), **(beside or {})}
+        if not isinstance(arguments, bytes):
+            arguments = argument_data(arguments)
+        elif type(arguments) is not bytes:  # `beside.Watched`
+            beside = {**cast("Any", arguments).left_by(), **(beside or {})}
             arguments = bytes(arguments)
-        elif type(arguments) is not bytes:
-            arguments = argument_data(cast("Mapping[str, Any]", arguments))
         index, parent = (None, None) if position is None else position
         raw = self.encoded(result)
         if raw is not None:
@@ -180,6 +179,8 @@ class Recorder:
             moments = hands()
             more = () if failed is None and outer is None and not moments else (failed, outer, moments)
             if beside:
+                from shadoweval.capture.beside import written  # noqa: PLC0415 - seldom
+
                 more = (failed, outer, moments, written(beside, self.left))
                 self.left -= len(more[-1])
             self.log.append((CALL, name, effect, arguments, raw, *rest, *more))

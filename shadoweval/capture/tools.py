@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 import msgspec
 
 from shadoweval import codec
-from shadoweval.capture.beside import CHANGED, RAISED, changed_as, watched
 from shadoweval.capture.copying import Pieces, argument_data
 from shadoweval.capture.entries import Tool, unbound
 from shadoweval.capture.generators import gathered
@@ -47,6 +46,8 @@ class _Call:
     def __init__(self, name: str, arguments: dict[str, Any], effect: Effect, beside: dict[str, Any] | None) -> None:  # noqa: PLR0917
         self.name, self.given, self.beside = name, arguments, {} if beside is None else beside
         since = perf_counter()
+        from shadoweval.capture.beside import watched  # noqa: PLC0415 - in shadows only
+
         self.arguments = watched(argument_data(arguments), arguments)
         self.effect: Effect = effect
         self.answer: StubAnswer | None = None
@@ -72,7 +73,7 @@ class _Call:
         if error is not None:
             from shadoweval.capture.raised import chain_of, chained, raised  # noqa: PLC0415 - with the first failure
 
-            chained(error, self.beside.get(RAISED, {}))
+            chained(error, self.beside)
             result = raised(error)
             self.beside.update(chain_of(error))
         recorder.add_call(
@@ -105,6 +106,8 @@ class _Call:
 
     def _left_again(self, answer: StubAnswer) -> None:
         """What the recorded call left beside its result, this one leaves too."""
+        from shadoweval.capture.beside import CHANGED, changed_as  # noqa: PLC0415 - in shadows only
+
         self.beside.update((kind, parts) for kind, parts in answer.beside.items() if kind != CHANGED)
         if not changed_as(answer.beside, self.given):
             self.answer = msgspec.structs.replace(answer, answered="simulated")

@@ -14,7 +14,6 @@ import msgspec
 
 from shadoweval import codec
 from shadoweval.capture import uncopyable
-from shadoweval.capture.beside import MISSING, rebuilt
 from shadoweval.capture.copying import packed
 from shadoweval.capture.identity import Identifier, call_key, chosen, given_out, identifiers, touched, whole_words
 from shadoweval.capture.interception import UNFINISHED
@@ -266,7 +265,7 @@ class Replay:
         again = with_result(call)
         if again is None:
             return None
-        answered: Answered = "simulated" if MISSING in again.beside else "replayed"
+        answered: Answered = "simulated" if "missing" in again.beside else "replayed"
         return StubAnswer(answered=answered, result=again.result, error=again.error, beside=again.beside)
 
 
@@ -280,6 +279,8 @@ def with_result(call: ToolCall) -> ToolCall | None:
     again = _with_result(call)
     if again is None or not call.beside:
         return again
+    from shadoweval.capture.beside import rebuilt  # noqa: PLC0415 - in shadows only
+
     return msgspec.structs.replace(again, beside=rebuilt(call.beside))
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from shadoweval.capture.said_effects import said_effect
 from shadoweval.checks import (
     checked_choice,
     checked_function,
@@ -248,6 +247,8 @@ def effect_of(tool: Any, *, declared: Mapping[str, Effect] | None = None) -> Eff
     name = getattr(tool, "name", "")
     if declared and name in declared:
         return declared[name]
+    from shadoweval.capture.said_effects import said_effect  # noqa: PLC0415 - in shadows only
+
     return said_effect(
         getattr(tool, "metadata", None),
         tags=getattr(tool, "tags", None),
