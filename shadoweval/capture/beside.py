@@ -17,7 +17,7 @@ from shadoweval import codec
 from shadoweval.capture.copying import UNCOPYABLE, argument_data, encode, packed
 from shadoweval.errors import TooLargeError, UncopyableError
 
-__all__ = ["CHANGED", "MESSAGE", "MISSING", "RAISED", "Watched", "changed_as", "rebuilt", "watched", "written"]
+__all__ = ["CHANGED", "MESSAGE", "RAISED", "changed_as", "rebuilt", "watched", "written"]
 
 CHANGED: Final = "changed"
 """Arguments that the tool changed, as they were after the call."""
