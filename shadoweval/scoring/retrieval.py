@@ -2,9 +2,9 @@
 
 Judgements come with the case file or later as labels (`Labels.relevant`, document id -> grade, 0: not relevant). A
 query that nobody judged is unscored, with that reason; so is a run of which no retrieval was recorded, or whose hits
-can't be told by an id. A hit whose id no label names, but whose text, letter by letter, is that of a labelled hit of
-the same query, is that document: an index that was built anew gives new ids to old documents. What labels for whole
-documents and spans name: `records.labelled`. Formulas and conventions: `rank_metrics`.
+can't be told by an id. A hit whose id no label names, but whose text (of 40 characters or more) is that of a labelled
+hit of the same query, is that document: an index that was built anew gives new ids to old documents. What labels for
+whole documents and spans name: `records.labelled`. Formulas and conventions: `rank_metrics`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _ranking_by_labels(observation: Observation, pair: Pair) -> tuple[str, ...]:
     """What a run retrieved, best first, by the names of the labels; what they don't name keeps its id."""
     labels, hits = pair.labels.relevant, ranked_hits(observation)
     names = labelled_names([hit.id for hit in hits], labels)
-    unnamed = {hit.text for hit, name in zip(hits, names, strict=True) if hit.text and name not in labels}
+    unnamed = {hit.text for hit, name in zip(hits, names, strict=True) if _telling(hit) and name not in labels}
     known: dict[str, str] = {}
     for run in (pair.served, pair.candidate, pair.rerun):
         if run is not None and run is not observation and not unnamed.isdisjoint([hit.text for hit in run.hits]):
@@ -83,13 +83,20 @@ def _by_content(
     )
 
 
+def _telling(hit: Hit) -> bool:
+    """Whether a hit's text tells the document: a title or a stock phrase is that of many."""
+    return hit.text is not None and len(hit.text.strip()) >= _TELLING
+
+
 def _named_texts(run: Observation, labels: Mapping[str, int]) -> dict[str, str]:
     """Texts of a run's hits that the labels name."""
     hits = ranked_hits(run)
     names = labelled_names([hit.id for hit in hits], labels)
-    return {hit.text: name for hit, name in zip(hits, names, strict=True) if hit.text and name in labels}
+    return {hit.text or "": name for hit, name in zip(hits, names, strict=True) if _telling(hit) and name in labels}
 
 
+_TELLING: Final = 40
+"""Characters from which a text is taken to be of one document."""
 NO_RETRIEVAL: Final = (
     "no retrieval was recorded; put @retriever above the function that searches, or call record_hits(documents)"
 )
@@ -266,7 +273,7 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
         if not served.hits and not other.hits:
             return Unscored("neither run retrieved anything", informative=False)
         ranking = _ranking(served)
-        texts = {hit.text: hit.id for hit in served.hits if hit.text}
+        texts = {hit.text or "": hit.id for hit in served.hits if _telling(hit)}
         again = _by_content(ranked_hits(other), _ranking(other), known=texts, keep=ranking)
         return Scored(rank_metrics.jaccard_of(ranking, again, k=self.k))
 

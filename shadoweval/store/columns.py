@@ -12,11 +12,11 @@ from typing import Any, Final
 from sqlalchemy.types import BigInteger, Integer, TypeDecorator
 from sqlmodel.sql.sqltypes import AutoString
 
-__all__ = ["REMARK", "Count", "LongCount", "Name", "Remark", "stored_name"]
+__all__ = ["Count", "LongCount", "Name", "Remark", "stored_name", "stored_remark"]
 
 _NAME_BYTES: Final = 500
 """Four of them, and what lies between, are an index row."""
-REMARK: Final = 8_000
+_REMARK: Final = 8_000
 """Characters of a text for people that are kept."""
 _MOST: Final = 2**31 - 1
 _MOST_LONG: Final = 2**53
@@ -51,15 +51,20 @@ class Name(TypeDecorator[str]):
         return None if value is None else stored_name(value)
 
 
+def stored_remark(text: str) -> str:
+    """The text as people read it: cleaned, and cut at 8,000 characters."""
+    return _cleaned(text[:_REMARK])
+
+
 class Remark(TypeDecorator[str]):
-    """A text for people: cleaned, and cut at 8,000 characters."""
+    """A text for people, see `stored_remark`."""
 
     impl = AutoString
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """What is bound."""
-        return None if value is None else _cleaned(value[:REMARK])
+        return None if value is None else stored_remark(value)
 
 
 class Count(TypeDecorator[int]):

@@ -14,7 +14,7 @@ from shadoweval.errors import CorruptFrameError
 from shadoweval.records import Arm, PairScore, Score, Unscored
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump_all, load
-from shadoweval.store.columns import REMARK
+from shadoweval.store.columns import stored_remark
 from shadoweval.store.engine import hold, transaction
 from shadoweval.store.reading import Window, pages
 from shadoweval.store.rows import in_chunks, upsert
@@ -80,11 +80,12 @@ def _readable(record: bytes | None) -> list[PairScore]:
 
 
 def _shortened(score: PairScore) -> PairScore:
-    """The score, with as much of its reasons as a person reads."""
+    """The score, its reasons as a person reads them."""
     sides: dict[str, Score | None] = {"incumbent": score.incumbent, "candidate": score.candidate, "noise": score.noise}
-    long = {
-        side: msgspec.structs.replace(value, reason=value.reason[:REMARK])
-        for side, value in sides.items()
-        if isinstance(value, Unscored) and len(value.reason) > REMARK
+    reasons = {side: value for side, value in sides.items() if isinstance(value, Unscored)}
+    if not reasons:
+        return score
+    readable = {
+        side: msgspec.structs.replace(value, reason=stored_remark(value.reason)) for side, value in reasons.items()
     }
-    return msgspec.structs.replace(score, **long) if long else score
+    return msgspec.structs.replace(score, **readable)

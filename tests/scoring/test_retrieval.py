@@ -30,7 +30,22 @@ def scores(scorer, *, incumbent, candidate, relevant, rerun=None):
 def hits(*rows):
     from shadoweval.records import Hit
 
-    return tuple(Hit(id=name, rank=rank, text=text) for rank, (name, text) in enumerate(rows, 1))
+    return tuple(Hit(id=name, rank=rank, text=passage(text)) for rank, (name, text) in enumerate(rows, 1))
+
+
+def passage(text):
+    """Long enough to tell a document."""
+    return f"{text}, with all that a passage of some forty letters has to say"
+
+
+def test_short_texts_tell_no_document():
+    """A title, or a stock phrase, is that of many: another document with the same one is another document."""
+    from shadoweval.records import Hit
+
+    old, new = ((Hit(id=name, rank=1, text="Returns and refunds"),) for name in ("a", "b"))
+    assert scores(recall(1), incumbent=old, candidate=new, relevant={"a": 1}) == (Scored(1.0), Scored(0.0))
+    (score,) = overlap(1).score(make_pair(served={"hits": old}, shadow={"hits": new}))
+    assert score.candidate == Scored(0.0)
 
 
 def test_a_document_under_a_new_id_is_known_by_its_text():

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from shadoweval.records import Envelope, PairScore, Scored, Unscored
-from shadoweval.store import SqlStore, engine
+from shadoweval.store import SqlStore, engine, tables
 from shadoweval.testing import make_observation, make_query
 
 SOME = (
@@ -126,7 +126,10 @@ def test_scores_of_an_earlier_version_are_taken_over(url, monkeypatch) -> None:
     with monkeypatch.context() as earlier:
         earlier.setattr(engine.command, "upgrade", lambda config, _head: _upgrade(config, "0010"))
         store = SqlStore(url)
+        definitions = tables.Definition.__table__  # of a later version: there while queries are added, gone again below
+        definitions.create(store._engine)
         add(store, 1, 2)
+        definitions.drop(store._engine)
     first, second = ids_of(1, 2)
     with engine.transaction(store._engine, write=True) as connection:
         for query_id in (first, second):
