@@ -148,9 +148,8 @@ def fitting(what: str, schema: Mapping[str, Any] | None) -> Callable[[Any], bool
         if schema is None:
             return True
         if not made:
-            jsonschema, referencing = (
-                require(module, extra="store", needed_for=what) for module in ("jsonschema", "referencing")
-            )
+            jsonschema = require("jsonschema", extra="store", needed_for=what)
+            referencing = require("referencing", extra="store", needed_for=what)
             kind = jsonschema.validators.validator_for(dict(schema), jsonschema.Draft202012Validator)
             kind.check_schema(dict(schema))
             made.append(kind(dict(schema), registry=referencing.Registry()))  # an own one fetches nothing
