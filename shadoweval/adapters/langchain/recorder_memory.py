@@ -79,16 +79,8 @@ def _called(method: Callable[..., Any], step: str) -> Callable[..., Any]:
         recorder = current.get()
         if recorder is None or _noted.get():
             return method(self, *args, **kwargs)
-        token, started = _noted.set(True), perf_counter()
-        try:
-            result = method(self, *args, **kwargs)
-        except BaseException as error:
-            recorder.add_failed_step("other", step, started, error)
-            raise
-        finally:
-            _noted.reset(token)
-        _add(recorder, step, started)
-        return result
+        with _step(recorder, step):
+            return method(self, *args, **kwargs)
 
     return called
 
@@ -99,19 +91,20 @@ def _awaited(method: Callable[..., Any], step: str) -> Callable[..., Any]:
         recorder = current.get()
         if recorder is None or _noted.get():
             return await method(self, *args, **kwargs)
-        token, started = _noted.set(True), perf_counter()
-        try:
-            result = await method(self, *args, **kwargs)
-        except BaseException as error:
-            recorder.add_failed_step("other", step, started, error)
-            raise
-        finally:
-            _noted.reset(token)
-        _add(recorder, step, started)
-        return result
+        with _step(recorder, step):
+            return await method(self, *args, **kwargs)
 
     return awaited
 
 
-def _add(recorder: Recorder, step: str, started: float) -> None:
+@contextmanager
+def _step(recorder: Recorder, step: str) -> Generator[None]:
+    """Record what is done within as one step; what that does with the store in its turn is none."""
+    started = perf_counter()
+    try:
+        with unnoted():
+            yield
+    except BaseException as error:
+        recorder.add_failed_step("other", step, started, error)
+        raise
     recorder.add_step("other", step, started=started, duration=perf_counter() - started)
