@@ -125,8 +125,8 @@ def test_broken_is_never_yes(maker):
 def test_a_thousand_answers_take_no_time(maker):
     """An answer is given at once; a second for a thousand is a bound for liveness, not a measurement."""
     flags = maker.on()
-    began = time.process_time()
+    began = time.thread_time()
     for i in range(1000):
         flags.mirrored("support", f"u-{i}", ATTRIBUTES)
 
-    assert time.process_time() - began < 10
+    assert time.thread_time() - began < 10

@@ -315,9 +315,9 @@ def test_a_large_verdict_is_linear_work(rng):
     groups = np.stack([rng.integers(5 * a, 5 * a + 5, 200_000) for a in range(4)])
 
     def clock(work):
-        start = time.process_time()
+        start = time.thread_time()
         work()
-        return time.process_time() - start
+        return time.thread_time() - start
 
     def count():
         for each in values:

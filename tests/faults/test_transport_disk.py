@@ -175,10 +175,10 @@ def test_a_broken_folder_is_not_tried_for_every_call(tmp_path: Path, monkeypatch
     monkeypatch.setattr(spool_module, "_RETRY", 60.0)
     (tmp_path / "file").write_text("in the way")
     writer = SpoolTransport(tmp_path / "file" / "spool")
-    began = time.process_time()
+    began = time.thread_time()
     for _ in range(10_000):
         assert writer.offer(b"x") == "transport_error"
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 LEAVE = {

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,18 @@ def trec_eval():
     oracle = TrecEval()
     yield oracle
     oracle.stop()
+
+
+@pytest.fixture(scope="session")
+def grows():
+    """By how much longer `function` takes for an eight times larger argument: CPU of this thread, the best of three."""
+
+    def seconds(function, argument):
+        took = []
+        for _ in range(3):
+            began = time.thread_time()
+            function(argument)
+            took.append(time.thread_time() - began)
+        return min(took)
+
+    return lambda function, small, large: seconds(function, large) / max(seconds(function, small), 0.02)

@@ -87,12 +87,12 @@ def test_a_purge_is_faster_than_what_it_purges_came(tmp_path) -> None:
     """CPU time of both in one run: so it keeps up with any traffic that the store takes."""
     queries = [make_query(number) for number in range(400)]
     with SqlStore(f"sqlite:///{tmp_path / 'shadow.db'}") as store:
-        began = time.process_time()
+        began = time.thread_time()
         for query in queries:
             served = make_observation(query, hits=["a", "b"])
             store.add_envelopes([Envelope(experiment="toy", query=query, served=served)], arms={query.id: ["new"]})
             store.add_observation(make_observation(query, "new", hits=["a", "b"]))
-        came = time.process_time() - began
-        began = time.process_time()
+        came = time.thread_time() - began
+        began = time.thread_time()
         assert store.purge(NOON + timedelta(days=1)) == 400
-        assert time.process_time() - began < came
+        assert time.thread_time() - began < came

@@ -19,6 +19,7 @@ from sqlalchemy import delete, update
 from sqlmodel import col
 
 from shadoweval import Experiment, Labels, Rules, evaluate
+from shadoweval.capture.failed_results import declared
 from shadoweval.records import Envelope, Failure
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore, tables
@@ -33,6 +34,13 @@ YES, NO, CRASH = {"answer": "yes"}, {"answer": "no"}, {"failure": Failure(kind="
 RIGHT = Labels(reference="yes")
 LOOKS = 6
 PAGE = Path(__file__).parents[2] / "docs" / "read-a-verdict.md"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_declared(monkeypatch):
+    """Tools of other tests' modules, imported by this process, say nothing of a world's tools of the same names."""
+    for name in list(declared):
+        monkeypatch.delitem(declared, name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -186,7 +186,7 @@ def test_hostile_text_takes_no_longer_than_its_length() -> None:
     """No pattern backtracks without bound: 200 kB of what each pattern begins with, within 10 s of CPU time."""
     import time
 
-    began = time.process_time()
+    began = time.thread_time()
     pieces = ["1 ", "a@", "a.", "A1 ", "sk-", "sk-a-", "eyJ", "eyJ-", "eyJaaaaaaaa.", "bearer ", "x://", "-----BEGIN "]
     pieces += [
         "DE89 3704 ",
@@ -200,7 +200,7 @@ def test_hostile_text_takes_no_longer_than_its_length() -> None:
     ]
     for piece in pieces:
         redact_secrets(piece * (200_000 // len(piece)))
-    assert time.process_time() - began < 10
+    assert time.thread_time() - began < 10
 
 
 @dataclasses.dataclass
