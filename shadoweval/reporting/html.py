@@ -1,7 +1,7 @@
 """One self-contained HTML file: no network, no script needed to read the verdict, opens anywhere.
 
 Queries and answers are hostile input: Jinja2 escapes everything, and the page's content security policy allows no
-network and only the one script whose hash it names.
+network and only the one script and style whose hashes it names.
 """
 
 from __future__ import annotations
@@ -35,18 +35,23 @@ def _template() -> Any:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(_text("report.html.j2"))
+    environment.loader = jinja2.FunctionLoader(_text)
+    return environment.get_template("report.html.j2")
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def render(evaluation: Evaluation, *, command: str = "") -> str:
     """The page as text."""
-    script = _text("report.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script, style = _text("report.js"), _text("report.css") + _text("queries.css")
     return _template().render(
         **page(evaluation, command=command),
-        style=Markup(_text("report.css")),  # noqa: S704 - our own file
+        style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
-        script_hash=digest,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
     )
 
 

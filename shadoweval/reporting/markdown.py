@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from shadoweval.records import Evaluation, GateResult, Verdict
-from shadoweval.reporting.view import number
+from shadoweval.reporting.quantities import number
 
 __all__ = ["markdown"]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,16 +11,13 @@ from markupsafe import Markup
 from shadoweval.records import (
     Coverage,
     Evaluation,
-    Example,
     GateResult,
     MetricSummary,
-    Observation,
-    Score,
-    Scored,
     Verdict,
 )
-from shadoweval.reporting.calls import as_json, call_text, result_text
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
+from shadoweval.reporting.quantities import number
+from shadoweval.reporting.queries import example_view
 
 __all__ = ["page"]
 
@@ -34,7 +29,6 @@ _WHY: Final = {
     "error": "the evidence can't be trusted yet",
     "inconclusive": "nothing is proven either way yet",
 }
-_LONG: Final = 1_500
 _PLANNED: Final = frozenset({"not_sampled", "not_targeted", "control", "off"})
 """Calls that were never meant to be mirrored: no loss."""
 
@@ -43,43 +37,9 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def number(value: float | None, *, signed: bool = False) -> str:
-    """Four significant digits; a dash where there is no value."""
-    if value is None:
-        return "–"
-    value = value or 0.0  # no minus zero
-    return f"{value:+.4g}" if signed and value else f"{value:.4g}"
-
-
 def when(moment: datetime | None) -> str:
     """A UTC time to the second."""
     return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def clipped(text: str, *, limit: int = _LONG) -> str:
-    """Text up to a limit, saying how much is left out."""
-    return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit:,} more characters)"
-
-
-def word_diff(old: str, new: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Both texts as runs of (`same` | `gone` | `came`, text), cut at 4,000 characters each."""
-    a, b = (re.findall(r"\s+|\w+|[^\w\s]", text[:4_000]) for text in (old, new))
-    left: list[tuple[str, str]] = []
-    right: list[tuple[str, str]] = []
-    for op, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if i < j:
-            left.append(("same" if op == "equal" else "gone", "".join(a[i:j])))
-        if k < m:
-            right.append(("same" if op == "equal" else "came", "".join(b[k:m])))
-    return left, right
-
-
-def _score(score: Score | None) -> dict[str, str]:
-    if score is None:
-        return {"text": "–", "reason": ""}
-    if isinstance(score, Scored):
-        return {"text": number(score.value), "reason": ""}
-    return {"text": "unscored", "reason": score.reason}
 
 
 def _gate_chart(gate: GateResult) -> Markup:
@@ -167,62 +127,6 @@ def _summary(summary: MetricSummary) -> dict[str, Any]:
     }
 
 
-def _calls(observation: Observation) -> Iterator[dict[str, str]]:
-    for call in observation.tool_calls:
-        yield {
-            "call": clipped(call_text(call), limit=300),
-            "result": clipped(result_text(call), limit=300),
-            "answered": call.answered,
-            "effect": call.effect,
-        }
-
-
-def _hits(mine: Observation, other: Observation, grades: dict[str, int]) -> Iterator[dict[str, Any]]:
-    ranks = {hit.id: hit.rank for hit in other.hits}
-    for hit in mine.hits:
-        elsewhere = ranks.get(hit.id)
-        move = (
-            "only here" if elsewhere is None else ("same rank" if elsewhere == hit.rank else f"rank {elsewhere} there")
-        )
-        yield {"rank": hit.rank, "id": hit.id, "move": move, "grade": grades.get(hit.id)}
-
-
-def _arm(observation: Observation, other: Observation, *, grades: dict[str, int]) -> dict[str, Any]:
-    failure = observation.failure
-    return {
-        "failure": f"{failure.kind}: {failure.error_type} {failure.message} ({observation.owner}'s)" if failure else "",
-        "seconds": number(observation.duration),
-        "hits": list(_hits(observation, other, grades)),
-        "calls": list(_calls(observation)),
-    }
-
-
-def _answer(observation: Observation) -> str:
-    """The answer; where it is no text (a table, a number), the value that was returned."""
-    outcome = observation.outcome
-    if outcome is None or outcome.answer is not None or outcome.value is None:
-        return (outcome.answer or "") if outcome else ""
-    return as_json(outcome.value)
-
-
-def _example(example: Example) -> dict[str, Any]:
-    left, right = word_diff(_answer(example.incumbent), _answer(example.candidate))
-    grades = example.labels.relevant
-    return {
-        "id": example.query_id,
-        "text": clipped(example.text, limit=600),
-        "why": example.why,
-        "attributes": sorted((k, str(v)) for k, v in example.attributes.items()),
-        "course": example.course,
-        "reference": " | ".join(example.labels.references),
-        "arms": [
-            {"name": "incumbent", "answer": left, **_arm(example.incumbent, example.candidate, grades=grades)},
-            {"name": "candidate", "answer": right, **_arm(example.candidate, example.incumbent, grades=grades)},
-        ],
-        "scores": [(name, _score(a), _score(b)) for name, (a, b) in sorted(example.scores.items())],
-    }
-
-
 def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
     name = verdict.candidate
     total = sum(verdict.fidelity.values())
@@ -243,7 +147,7 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "funnel": _funnel(evaluation.coverage.get(name)),
         "summaries": [_summary(s) for s in evaluation.summaries.get(name, ())],
         "slices": _slices(evaluation, name),
-        "examples": [_example(e) for e in evaluation.examples.get(name, ())],
+        "examples": [example_view(e) for e in evaluation.examples.get(name, ())],
         "refusals": [(r.kind, r.detail, r.layer, r.count) for r in evaluation.refusals.get(name, ())],
         "containment": sorted(evaluation.containment.get(name, {}).items()),
         "write_set": sorted(evaluation.write_sets.get(name, {}).items()),

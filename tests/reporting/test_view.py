@@ -11,11 +11,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from shadoweval.records import Outcome, Scored, Unscored
-from shadoweval.reporting import view
+from shadoweval.reporting import queries
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
 from shadoweval.reporting.html import render, report
 from shadoweval.reporting.markdown import markdown
-from shadoweval.reporting.view import page, word_diff
+from shadoweval.reporting.queries import word_diff
+from shadoweval.reporting.view import page
 from shadoweval.testing import make_observation, make_query
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -208,5 +209,5 @@ def test_a_value_that_is_no_text_is_shown():
     """A pipeline that returns a table or a number has no answer, but something to look at."""
     query = make_query()
     observation = make_observation(query, outcome=Outcome(answer=None, value=[[1, 2], [3, 4]]))
-    assert view._answer(observation) == "[[1, 2], [3, 4]]"
-    assert view._answer(make_observation(query, answer="said")) == "said"
+    assert queries._answer(observation) == "[[1, 2], [3, 4]]"
+    assert queries._answer(make_observation(query, answer="said")) == "said"
