@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shadoweval.errors import ShadowEvalError
     from shadoweval.evaluation.evaluate import evaluate
     from shadoweval.evaluation.labelling import label
+    from shadoweval.evaluation.scored_pairs import evaluate_pairs
     from shadoweval.experiment import Experiment
     from shadoweval.mirror import redact_secrets
     from shadoweval.records import Hit, Labels, Outcome, Pair, PairScore, Query, Scored, ToolCall, Unscored, Verdict
@@ -71,6 +72,7 @@ __all__ = [
     "at_most",
     "better",
     "evaluate",
+    "evaluate_pairs",
     "label",
     "load_experiment",
     "no_worse",
@@ -98,6 +100,7 @@ _HOMES: Final = {
     "shadoweval.errors": ("ShadowEvalError",),
     "shadoweval.evaluation.evaluate": ("evaluate",),
     "shadoweval.evaluation.labelling": ("label",),
+    "shadoweval.evaluation.scored_pairs": ("evaluate_pairs",),
     "shadoweval.experiment": ("Experiment",),
     "shadoweval.mirror": ("redact_secrets",),
     "shadoweval.records": (

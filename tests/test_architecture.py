@@ -25,9 +25,9 @@ PUBLIC = re.compile(r"shadoweval(\.(scoring|records|protocols|errors|testing)|\.
 REQUEST_PATH = ("shadoweval.experiment", "shadoweval.mirror", "shadoweval.capture", "shadoweval.transport",
                 "shadoweval.traffic", "shadoweval.scoring", "shadoweval.verdict.gates")  # fmt: skip
 FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|helpers?|manager|misc|common|data|info|process|handle)$")
-# What is found by its name: commands, console scripts and `-m` modules, pytest's hooks; and what waits for its command.
+# What is found by its name: commands, the demo's, console scripts and `-m` modules, pytest's hooks; what waits for one.
 BY_NAME = re.compile(
-    r"shadoweval\.(cli\.\w+\.\w+|pytest_plugin\.\w+|\w+(\.\w+)*\.main|store\.migrations\..+|traffic\.ladder_file\.Ladder)"
+    r"shadoweval\.(cli\.\w+\.\w+|demo\.\w+\.\w+|pytest_plugin\.\w+|\w+(\.\w+)*\.main|store\.migrations\..+|traffic\.ladder_file\.Ladder)"
 )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from shadoweval.cli.control import endings, say
+from shadoweval.cli.verdicts import EXIT, exit_code
 from shadoweval.clock import parse_since, parse_span
 from shadoweval.errors import CaseFileError, ShadowEvalError, StoreError
 from shadoweval.evaluation.alerts import log_changes, webhooks
@@ -35,9 +36,6 @@ log: Final = logger(__name__)
 
 _TELLING: Final = 15.0
 """Seconds for which the end of a single evaluation waits for receivers; what one did not take is tried again later."""
-
-_EXIT: Final = {"broken": 1, "error": 2, "inconclusive": 3, "proven": 0}
-"""`Verdict.why` -> exit code, the gravest first; of several candidates the gravest counts."""
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -64,7 +62,7 @@ def evaluate(options: argparse.Namespace) -> int:
             looks = Looks(once, every=options.every, stop=stop)
             counts = repeat(looks.look, every=every, stop=stop)
             say(f"{counts['runs']} runs, {counts['missed']} missed")
-    return _exit_code(newest[0]) if newest else 0
+    return exit_code(newest[0]) if newest else 0
 
 
 def _decided(evaluation: Evaluation) -> dict[str, str]:
@@ -145,11 +143,6 @@ def _evaluate_once(
     return evaluation
 
 
-def _exit_code(evaluation: Evaluation) -> int:
-    reached = {verdict.why for verdict in evaluation.verdicts}
-    return next((code for why, code in _EXIT.items() if why in reached), _EXIT["error"])
-
-
 def _report_path(folder: str, experiment: Experiment) -> Path:
     return Path(folder) / f"{experiment.name}.html"
 
@@ -171,9 +164,9 @@ def rescore(options: argparse.Namespace) -> int:
         say(change)
     if not any(change.pairs for change in changes):
         say("There are no pairs to score yet.")
-        return _EXIT["inconclusive"]
+        return EXIT["inconclusive"]
     say(f"Decide by them: shadoweval evaluate {options.target}")
-    return _EXIT["error"] if any(change.failed for change in changes) else 0
+    return EXIT["error"] if any(change.failed for change in changes) else 0
 
 
 def _newest(experiment: Experiment, target: str) -> Evaluation:

@@ -41,7 +41,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for declared_in in (_worker, _control, _evaluation, _rescore, _status, _storage):
+    for declared_in in (_demo, _compare, _worker, _control, _evaluation, _rescore, _status, _storage):
         declared_in(partial(_declare, commands, declared_in.__name__.strip("_")))
     return parser
 
@@ -53,6 +53,30 @@ def _declare(commands: Any, module: str, name: str, text: str, *, experiment: bo
     if experiment:
         command.add_argument("experiment", help="module:name of an Experiment, for instance evals.support:support")
     return command
+
+
+def _demo(declare: _Declare) -> None:
+    demo = declare("demo", "Shadow two tiny pipelines in a new folder: no model, no server, no key", experiment=False)
+    demo.add_argument("--out", metavar="DIR", default="shadoweval-demo", help="default: shadoweval-demo")
+
+
+def _compare(declare: _Declare) -> None:
+    compare = declare("compare", "Judge scores that you have already: a CSV file, a row a query", experiment=False)
+    compare.add_argument("file", help="columns METRIC.incumbent and METRIC.candidate, or incumbent and candidate")
+    several = partial(compare.add_argument, action="append", default=[])
+    several("--scores", metavar="METRIC=COL,COL", help="which columns are the incumbent's and the candidate's")
+    several("--better", metavar="METRIC=BY", help="the candidate must be better by more than this")
+    several("--no-worse", metavar="METRIC=BY", help="it may be worse by less than this")
+    several("--at-most", metavar="METRIC=VALUE", help="its own level; latency.p95=1.1x: times the incumbent's")
+    several("--at-least", metavar="METRIC=VALUE", help="its own level")
+    several("--range", metavar="METRIC=LOW:HIGH", help="what a value can be (default 0:1); 0: has no upper end")
+    several("--lower-is-better", metavar="METRIC", help="of which less is better")
+    compare.add_argument("--unit", metavar="COL", help="user or session (default: a column unit, user or session)")
+    several("--slice", metavar="COL", help="parts of the traffic (default: columns with 2 to 20 different values)")
+    compare.add_argument("--name", help="what is compared (default: the file's name)")
+    compare.add_argument("--report", metavar="FILE", help="write an HTML report")
+    compare.add_argument("--json", action="store_true", help="the evaluation as one line of JSON")
+    compare.epilog = "Exit codes: 0 promote, 1 rollback, 2 held by an error, 3 undecided, 4 as ever."
 
 
 def _worker(declare: _Declare) -> None:

@@ -16,7 +16,7 @@ from shadoweval.cli.parser import main
 
 COMMANDS = (
     "worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase",
-    "purge",
+    "purge", "demo", "compare",
 )  # fmt: skip
 
 PIPELINE = """
