@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from operator import attrgetter, methodcaller
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shadoweval.scoring.rank_metrics import Unjudged
 
-__all__ = ["JudgementColumns", "RankColumns", "read_columns"]
+__all__ = ["read_columns"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -83,17 +83,18 @@ class JudgementColumns:
             )
         lengths = _counts(map(len, rankings), len(rankings))
         repeating = np.flatnonzero(_counts(map(len, map(set, rankings)), len(rankings)) != lengths)
-        again = _repetitions(rankings, repeating, lengths) if len(repeating) else None
         # By iterators alone: a list of bound methods makes the garbage collector look through the whole heap.
         found = chain.from_iterable(map(map, map(_LOOK_UP, self.grades), rankings, repeat(repeat(_UNJUDGED))))
         grades = np.fromiter(found, np.float64, int(lengths.sum()))
-        if again is not None:
+        if not len(repeating):
+            groups = [(queries, matrix, None) for queries, matrix in _by_length(grades, lengths)]
+        else:
+            again = _repetitions(rankings, repeating, lengths)
             grades[again] = _UNJUDGED
+            both = zip(_by_length(grades, lengths), _by_length(again, lengths), strict=True)
+            groups = [(queries, matrix, repeated) for (queries, matrix), (_, repeated) in both]
         ranked = tuple(
-            _Ranked(
-                queries, grades[places], grades[places] >= self.relevant_from, None if again is None else again[places]
-            )
-            for queries, places in _by_length(lengths)
+            _Ranked(queries, matrix, matrix >= self.relevant_from, repeated) for queries, matrix, repeated in groups
         )
         return RankColumns(judgements=self, ranked=ranked)
 
@@ -104,8 +105,7 @@ def read_columns(grades: Sequence[Mapping[str, float]], *, relevant_from: float 
     flat = np.fromiter(chain.from_iterable(map(_VALUES, grades)), np.float64, int(judged.sum()))
     relevant = np.zeros(len(grades), np.intp)
     best: list[tuple[Counts, Floats]] = []
-    for queries, places in _by_length(judged):
-        matrix = flat[places]
+    for queries, matrix in _by_length(flat, judged):
         relevant[queries] = (matrix >= relevant_from).sum(axis=0) if relevant_from > 0 else 0
         gains = np.maximum(matrix, 0.0)
         if (gains[1:] > gains[:-1]).any():
@@ -147,7 +147,7 @@ class RankColumns:
 
     def hit_rate(self, *, k: int) -> Floats:
         """`hit_rate_of` each ranking."""
-        return self._each(lambda group: group.relevant[:k].any(axis=0).astype(np.float64))
+        return self._each(lambda group: np.asarray(_relevant_in(group, k) > 0, np.float64))
 
     def reciprocal_rank(self, *, k: int | None = None) -> Floats:
         """`reciprocal_rank_of` each ranking."""
@@ -212,7 +212,7 @@ def _repetitions(rankings: Sequence[Sequence[str]], repeating: Counts, lengths: 
     """Which of all hits, ranking after ranking, are documents that stand further up in their ranking too."""
     again = np.zeros(int(lengths.sum()), np.bool_)
     starts = np.cumsum(lengths) - lengths
-    for query in repeating.tolist():
+    for query in map(int, repeating):
         seen: set[str] = set()
         for place, document in enumerate(rankings[query], start=int(starts[query])):
             again[place] = document in seen
@@ -220,13 +220,16 @@ def _repetitions(rankings: Sequence[Sequence[str]], repeating: Counts, lengths: 
     return again
 
 
-def _by_length(lengths: Counts) -> Iterator[tuple[Counts, Counts]]:
-    """Rows of equal length, and where their elements stand in the flat array: (length, rows); no empty rows."""
+def _by_length(flat: NDArray[Any], lengths: Counts) -> Iterator[tuple[Counts, NDArray[Any]]]:
+    """Rows of equal length, and their elements (length, rows) out of all rows' one after the other; no empty rows."""
     starts = np.cumsum(lengths) - lengths
     order = np.argsort(lengths, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
-        if len(rows) and lengths[rows[0]]:
-            yield rows, starts[rows] + np.arange(int(lengths[rows[0]]))[:, np.newaxis]
+        length = int(lengths[rows[0]]) if len(rows) else 0
+        if length and len(rows) == len(lengths):
+            yield rows, np.ascontiguousarray(flat.reshape(-1, length).T)
+        elif length:
+            yield rows, flat[starts[rows] + np.arange(length)[:, np.newaxis]]
 
 
 def _ranks(matrix: Bools | Floats) -> Counts:
