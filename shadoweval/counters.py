@@ -22,6 +22,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +70,12 @@ _SECOND: Final = _HEAD + _SLOTS * 8
 _locked: Final[weakref.WeakSet[Counters]] = weakref.WeakSet()
 
 
+@lru_cache(maxsize=8)
+def _places(names: tuple[str, ...]) -> dict[str, int]:
+    """The slot of each name; made once, since a forked child has its own counters and pays for all it makes."""
+    return {name: i for i, name in enumerate(names)}
+
+
 class Counters:
     """Named counters, in memory or in a file of this process.
 
@@ -88,7 +95,7 @@ class Counters:
         self.names = tuple(names)
         self.beside: tuple[Counters, ...] = ()
         """Others that count the same elsewhere: `snapshot` gives the sum."""
-        self._index = {name: i for i, name in enumerate(self.names)}
+        self._index = _places(self.names)
         self.renew_lock()
         if not _UNDIVIDED:
             _locked.add(self)

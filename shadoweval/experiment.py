@@ -93,7 +93,7 @@ class Experiment:
             as usual (`capture.failures`). Importable, as `outcome`.
         hit_id: What labels call a retrieved document: a path (`"metadata.doc_id"`), or a function to import.
         redact: Takes secrets out of every text that is sent or stored: `redact_secrets`, or `(text, key) -> text`.
-        settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use.
+        settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use, a fork included.
 
     Raises:
         ExperimentError: something can't be used; the subclasses in `errors` say what.
@@ -135,7 +135,7 @@ class Experiment:
         self.hit_id, self._hit_id = hit_id, checked_hit_id("hit_id", hit_id)
         self.redact = checked_function("redact", redact)
         traffic = _checked_group("traffic", traffic, Traffic)
-        self._outlet = Outlet(self.name, traffic.transport or self._opened_transport, None)
+        self._outlet = Outlet(self.name, traffic.transport or self._opened_transport, None, spool=lambda: self.spool)
         self._settings = None if settings is None else checked_instance("settings", settings, Settings)
         self.admission = Admission(
             self.name, traffic, settings=lambda: self.settings, counters=self._outlet.counts, sampled=self._sampled

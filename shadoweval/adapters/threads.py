@@ -13,7 +13,6 @@ wrapped too, for when it was: what two tasks or threads do at once comes in any 
 
 from __future__ import annotations
 
-import concurrent.futures.thread
 import contextlib
 import functools
 import sys
@@ -111,7 +110,7 @@ def _carried_by(thread: Any) -> Callable[[], None] | None:
 
 def carry_executors() -> None:
     """Work that a run submits to an executor of threads."""
-    pool = concurrent.futures.thread.ThreadPoolExecutor
+    pool = sys.modules["concurrent.futures.thread"].ThreadPoolExecutor
     submit = pool.submit
 
     @functools.wraps(submit)

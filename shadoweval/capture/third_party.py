@@ -108,13 +108,29 @@ class _Connections:
             _lock.release()
 
     def _look(self) -> None:
-        modules, self.modules = len(sys.modules), -1  # unless all goes well the next call looks again
-        self.tracing = _state(_TRACING) == "loaded"
-        for library in list(self.waiting):
-            if _state(library) == "loaded":
+        modules, self.modules = -1, -1  # unless all goes well the next call looks again
+        while modules != len(sys.modules):  # an adapter may load the library of another one
+            modules = len(sys.modules)
+            self.tracing = _state(_TRACING) == "loaded"
+            for library in self._loaded():
                 self._connected(library)
         if "loading" not in map(_state, (_TRACING, *self.waiting)):
             self.modules = modules
+
+    def load(self) -> None:
+        """Import what `connect` would call now, and call nothing: no library is changed before a recording begins.
+
+        Raises:
+            Exception: what an adapter's import raised.
+        """
+        modules = -1
+        while modules != len(sys.modules):
+            modules = len(sys.modules)
+            for library in self._loaded():
+                adapter("recorder", library)
+
+    def _loaded(self) -> list[str]:
+        return [library for library in list(self.waiting) if _state(library) == "loaded"]
 
     def _connected(self, library: str) -> None:
         tries = self.waiting.pop(library, 0)  # first of all: what an adapter imports may look here too

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, cast
 
+from shadoweval.capture.interception import installed
 from shadoweval.counters import Counters
 from shadoweval.mirror.overhead import BINS
 from shadoweval.mirror.shield import Shield
@@ -66,16 +69,23 @@ class Outlet:
         experiment: Name for the log.
         transport: It, or what makes it without arguments.
         counters: Where calls are counted; by default the transport's own (`ledger.main`).
+        spool: Gives the folder of its frames, in the one that opening it would make; None: nobody knows.
     """
 
     def __init__(
-        self, experiment: str, transport: Transport | Callable[[], Transport], counters: Counters | None
+        self,
+        experiment: str,
+        transport: Transport | Callable[[], Transport],
+        counters: Counters | None,
+        *,
+        spool: Callable[[], Path] | None = None,
     ) -> None:
         self._experiment = experiment
         self.definition = ""
         """Of the experiment, as a digest; empty: nobody gave one."""
         self._transport: Transport | None = None
         self._factory = cast("Callable[[], Transport] | None", transport)
+        self._spool = spool
         self._given = counters is not None
         self.renew()
         _living.add(self)
@@ -116,13 +126,25 @@ class Outlet:
         finally:
             self._lock.release()
 
+    def open_early(self) -> None:
+        """Before a fork: open what each child would open, in a folder that is there and this user's.
+
+        A server's parent may be root, and its children somebody else: what it made they could not enter.
+
+        Raises:
+            OSError: there is no such folder.
+        """
+        spool = self._spool
+        if not self.opened and spool is not None and spool().parent.stat().st_uid == os.geteuid():
+            self.open()
+
     def _adopt(self, transport: Transport) -> None:
         """Use it; counts made before it could be opened go into its ledger."""
         ledger = transport.ledger
         if ledger is not None and not self._given:
             self._own.move(ledger)
             self.ledger = ledger
-        self._factory = None  # it may hold a definition, and whoever counts holds the outlet
+        self._factory = self._spool = None  # they may hold a definition, and whoever counts holds the outlet
         self.drafts = transport.drafts
         self.offer = transport.offer if ledger is not None else self._patient(transport.offer)
         self._transport, self.opened = transport, True
@@ -158,10 +180,24 @@ class Outlet:
             self._transport.close()
 
 
+def _before_fork() -> None:
+    """What each forked child would do at its first call its parent does once: a child pays for each page it touches.
+
+    Nothing may be imported here: a module that asks for hooks of forks would have them called in the middle of this
+    one. Not in a candidate's process: nothing is mirrored there, and what a guard would refuse is not to be tried.
+    """
+    if installed.interceptor is not None:
+        return
+    for outlet in list(_living):
+        if isinstance(outlet, Outlet) and outlet.sites:
+            with contextlib.suppress(Exception):  # the child's call meets it, and tells
+                outlet.open_early()
+
+
 def _after_fork() -> None:
     for one in list(_living):  # a thread that is not in this process may have held its lock
         one.renew()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

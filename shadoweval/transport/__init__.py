@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from shadoweval.capture.third_party import connections
 from shadoweval.protocols import Transport
 from shadoweval.transport.receiver import SpoolReceiver
 from shadoweval.transport.spool import SpoolTransport
@@ -36,6 +38,8 @@ def prepare() -> None:
     """Load what a first call needs, and open nothing: a parent does once what each of its forked children would."""
     if _ringed():
         import_module("shadoweval.transport.hand_off")
+    with contextlib.suppress(Exception):  # the call that needs it tells
+        connections.load()
 
 
 def _ringed() -> bool:

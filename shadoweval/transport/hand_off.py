@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from shadoweval.counters import Counters
 from shadoweval.transport.ledger import Ledger
@@ -25,6 +25,8 @@ __all__ = ["RingTransport"]
 
 _EVERY: Final = 64
 _RETRY: Final = 1.0
+_TAKEN: Final = memoryview(b"\0")
+"""Frames are not refused."""
 
 
 class _SharedLedger(Ledger):
@@ -34,9 +36,8 @@ class _SharedLedger(Ledger):
         self._transport = transport
         super().__init__(transport.folder)
 
-    def _begin(self) -> None:
-        super()._begin()
-        self._lock = self._transport.way.lock  # counting may need it in the middle of an offer, and the other way round
+    def _new_lock(self) -> Any:
+        return self._transport.way.lock  # counting may need it in the middle of an offer, and the other way round
 
     def _opened(self) -> Sequence[Counters]:
         try:
@@ -70,7 +71,7 @@ class RingTransport:
         self.spool = SpoolTransport(self.folder, ledger=self.ledger)
         self.number = -1
         """Its experiment's in the pages, in the upper half of a word; -1: not yet."""
-        self._refused = memoryview(b"\0")
+        self._refused = _TAKEN
         self._join_at = 0.0
         self.way.users.add(self)
 
@@ -87,7 +88,7 @@ class RingTransport:
     def leave_page(self, *, lost: bool) -> None:
         """What was counted so far is kept by others, or lost to them."""
         self.number = -1
-        self._refused = memoryview(b"\0")
+        self._refused = _TAKEN
         self.ledger.leave(lost=lost)
 
     @property
@@ -149,5 +150,5 @@ class RingTransport:
     def forked(self) -> None:
         """In a child process: the parent's counts are the parent's."""
         self.number = -1
-        self._refused = memoryview(b"\0")
+        self._refused = _TAKEN
         self.ledger.forked()

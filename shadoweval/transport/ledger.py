@@ -90,25 +90,23 @@ class Book:
 
     def __init__(self) -> None:
         self._retry_at = 0.0
-        self._begin()
+        self._unopened = [_Unopened(self, kind) for kind in KINDS]
+        self.forked()
 
-    def _begin(self) -> None:
-        self._lock = threading.RLock()
-        self._past = [made(kind) for kind in KINDS]
-        """What is kept elsewhere by now; it only shows here."""
-        self._memory = [made(kind) for kind in KINDS]
-        """What is kept nowhere else."""
-        self._unopen()
+    def _new_lock(self) -> Any:
+        return threading.RLock()
 
     def _unopen(self) -> None:
-        self._use([_Unopened(self, kind) for kind in KINDS])
-        self._place(self._memory)
         self.opened = False
+        self._here: Sequence[Counters] = ()
+        """Where is counted now; empty: nothing was since it was last left."""
+        self._use(self._unopened)
 
-    def _place(self, counters: Sequence[Counters]) -> None:
-        self._here = counters
-        for each, past, memory in zip(counters, self._past, self._memory, strict=True):
-            each.beside = (past,) if each is memory else (past, memory)
+    def _placed(self, counters: Sequence[Counters]) -> Sequence[Counters]:
+        for number, each in enumerate(counters):
+            others = [kept[number] for kept in (self._past, self._memory) if kept and kept is not counters]
+            each.beside = tuple(others)
+        return counters
 
     def _use(self, counters: Sequence[Any]) -> None:
         self.main, self.mirrored, self.control = counters
@@ -116,11 +114,20 @@ class Book:
 
     def now(self, kind: Kind) -> Counters:
         """Where something of a kind is counted now."""
-        return self._here[KINDS.index(kind)]
+        here = self._here or self._in_memory()
+        return here[KINDS.index(kind)]
+
+    def _in_memory(self) -> Sequence[Counters]:
+        with self._lock:
+            fresh = _blank()
+            if not self._here:  # else a signal handler or another thread has counted in between
+                self._memory = self._memory or fresh
+                self._here = self._placed(self._memory)
+            return self._here
 
     def counted(self, reason: str) -> None:
         """One call, where calls are counted now."""
-        cast("CallCounters", self._here[0]).add_call(reason)
+        cast("CallCounters", self.now("main")).add_call(reason)
 
     def open(self) -> None:
         """See that there are counters that others can read."""
@@ -133,11 +140,10 @@ class Book:
             except OSError as error:
                 self._failed(error)
                 return
-            self.opened, memory = True, self._memory
-            self._memory = [made(kind) for kind in KINDS]
-            _pour(memory, counters)
-            self._place(counters)
+            self.opened, memory, self._memory = True, self._memory, ()
+            self._here = self._placed(counters)
             self._use(counters)
+            _pour(memory, counters)
             self._retry_at = 0.0
 
     def _opened(self) -> Sequence[Counters]:
@@ -155,6 +161,10 @@ class Book:
         """Begin new counters. What was counted so far is others' to keep, unless they have lost it."""
         with self._lock:
             if self.opened:
+                if lost:
+                    self._memory = self._memory or _blank()
+                else:
+                    self._past = self._past or _blank()
                 _pour(self._here, self._memory if lost else self._past)
                 self._unopen()
 
@@ -164,13 +174,22 @@ class Book:
             self.open()
 
     def forked(self) -> None:
-        """In a child process: the counts so far are the parent's."""
-        self._begin()
+        """In a child process: the counts so far are the parent's. A child pays for what it makes: nothing yet."""
+        self._lock = self._new_lock()
+        self._past: Sequence[Counters] = ()
+        """What is kept elsewhere by now; it only shows here. Empty: nothing is."""
+        self._memory: Sequence[Counters] = ()
+        """What is kept nowhere else. Empty: nothing is."""
+        self._unopen()
+
+
+def _blank() -> Sequence[Counters]:
+    return [made(kind) for kind in KINDS]
 
 
 def _pour(sources: Sequence[Counters], into: Sequence[Counters]) -> None:
-    """Add what was counted in some counters to others."""
-    for source, to in zip(sources, into, strict=True):
+    """Add what was counted in some counters to others, if there are any."""
+    for source, to in zip(sources, into, strict=False):
         for name, count in source.own().items():
             to.add(name, count)
 

@@ -206,8 +206,11 @@ def _mounts() -> int:
 def start_of(pid: int | str) -> tuple[int, str]:
     """When a process began, in ticks since the boot, and its state; 0 and nothing: there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-            rest = file.read().rpartition(b")")[2].split()
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            rest = os.read(descriptor, 4096).rpartition(b")")[2].split()
+        finally:
+            os.close(descriptor)
         return int(rest[19]), rest[0].decode()
     except (OSError, ValueError, IndexError):
         return 0, ""

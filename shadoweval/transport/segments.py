@@ -42,11 +42,11 @@ def _write(descriptor: int, parts: Sequence[bytes | memoryview]) -> int:
 class SegmentWriter:
     """Appends blocks of frames to the newest segment; not for several threads at once.
 
-    `writer` is this process's name (`new_writer`). A block that would make a segment larger than `segment_bytes` goes
-    into a new one.
+    `writer` is this process's name (`new_writer`); by default it gets one when it first writes. A block that would make
+    a segment larger than `segment_bytes` goes into a new one.
     """
 
-    def __init__(self, folder: Path, writer: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, folder: Path, writer: str = "", *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder, self.writer, self.segment_bytes = folder, writer, segment_bytes
         self._descriptor = -1
         self._file = (0, 0)
@@ -108,6 +108,7 @@ class SegmentWriter:
     def _rotate(self) -> None:
         self.close()
         private_folder(self.folder)
+        self.writer = self.writer or new_writer()
         self.sequence += 1
         name = f"{self.writer}-{self.sequence:08d}"
         making = self.folder / f"{name}.making"

@@ -17,7 +17,7 @@ from typing import Final
 
 from shadoweval.transport.frames import framed
 from shadoweval.transport.ledger import Book, Ledger
-from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, new_writer, unwritable
+from shadoweval.transport.segments import SEGMENT_BYTES, SegmentWriter, unwritable
 
 __all__ = ["CAP_BYTES", "Room", "SpoolTransport", "weight"]
 
@@ -84,6 +84,7 @@ class SpoolTransport:
         self._segment_bytes, self._cap_bytes = segment_bytes, cap_bytes
         self.ledger = ledger or Ledger(self.folder)
         """Counters of this process."""
+        self._counts = ledger is None
         self._begin()
         _open.add(self)
 
@@ -91,7 +92,7 @@ class SpoolTransport:
         self._lock = threading.RLock()
         self._busy = False
         self._room = Room(self.folder, self._cap_bytes)
-        self._segments = SegmentWriter(self.folder, new_writer(), segment_bytes=self._segment_bytes)
+        self._segments = SegmentWriter(self.folder, segment_bytes=self._segment_bytes)
         self._tended = 0
         self._broken: str | None = None
         self._retry_at = 0.0
@@ -130,7 +131,8 @@ class SpoolTransport:
     def forked(self) -> None:
         """In a child process: leave the parent's files and begin with own ones."""
         self._segments.close()
-        self.ledger.forked()
+        if self._counts:  # else whoever gave them does it
+            self.ledger.forked()
         self._begin()
 
 

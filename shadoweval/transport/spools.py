@@ -11,7 +11,7 @@ from typing import Final
 
 from shadoweval.private import private_folder
 from shadoweval.transport.frames import header, scan
-from shadoweval.transport.segments import SegmentWriter, new_writer
+from shadoweval.transport.segments import SegmentWriter
 from shadoweval.transport.spool import CAP_BYTES, Room
 
 __all__ = ["FRAMES", "Spools"]
@@ -67,7 +67,7 @@ class Spools:
         writer = self._writers.pop(folder, None)
         if writer is None:
             private_folder(folder.parent)
-            writer = SegmentWriter(folder, new_writer())
+            writer = SegmentWriter(folder)
         self._writers[folder] = writer
         if len(self._writers) > _OPEN:
             self._close(next(iter(self._writers)))

@@ -69,6 +69,28 @@ def test_a_library_that_is_being_imported_is_connected_when_that_is_over(tmp_pat
     monkeypatch.delitem(sys.modules, "half_imported")
 
 
+def test_what_an_adapter_loads_is_connected_in_the_same_look(monkeypatch):
+    """Else the next call would look again: in a child of a fork that is each child's first one."""
+    calls = []
+
+    def adapter(_side, library):
+        monkeypatch.setitem(sys.modules, f"{library}_needs", SimpleNamespace())
+        return lambda: calls.append(library)
+
+    monkeypatch.setattr(third_party, "TABLE", {"recorder": {"some_needs": "x:z", "some": "x:y"}})
+    monkeypatch.setattr(third_party, "adapter", adapter)
+    monkeypatch.setitem(sys.modules, "some", SimpleNamespace())
+    connections = third_party._Connections()
+
+    connections.load()
+    assert (calls, list(connections.waiting)) == ([], ["some_needs", "some"]), "loading changes no library"
+    monkeypatch.delitem(sys.modules, "some_needs")
+    connections.connect()
+
+    assert sorted(calls) == ["some", "some_needs"]
+    assert connections.modules == len(sys.modules)
+
+
 def test_an_adapter_that_raises_is_tried_again_and_holds_up_no_other(monkeypatch):
     """A few times: each try costs a call."""
     calls = []
