@@ -17,7 +17,7 @@ from shadoweval.scoring.divergence import first_divergence
 from shadoweval.scoring.steps import after_failure
 from shadoweval.store.blobs import dump, dump_observation, load, with_plain_values
 
-__all__ = ["Examples", "course_of"]
+__all__ = ["Examples", "course_of", "example_of", "inputs_text"]
 
 _EACH: Final = 12
 _LARGE: Final = 256 * 1024
@@ -106,15 +106,16 @@ class Examples:
         """Make examples of the pairs that were chosen since the last time, so that nothing else of them is held."""
         for why, ranked in self._kinds.items():
             ranked[:] = [
-                (rank, query_id, _example(*each, why=why) if isinstance(each, tuple) else each)
+                (rank, query_id, example_of(*each, why=why) if isinstance(each, tuple) else each)
                 for rank, query_id, each in ranked
             ]
 
 
-def _example(pair: Pair, scores: Sequence[PairScore], *, why: str) -> Example:
+def example_of(pair: Pair, scores: Sequence[PairScore], *, why: str) -> Example:
+    """The pair as a report shows it side by side."""
     return Example(
         query_id=pair.id,
-        text=_cut(pair.query.text or _inputs_text(pair.query.inputs), _SHOWN),
+        text=_cut(pair.query.text or inputs_text(pair.query.inputs), _SHOWN),
         attributes=pair.query.attributes,
         incumbent=_to_show(pair.served),
         candidate=_to_show(pair.candidate),
@@ -166,7 +167,7 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit:,} more characters)"
 
 
-def _inputs_text(inputs: bytes) -> str:
+def inputs_text(inputs: bytes) -> str:
     """Arguments as a person would read them, for a query without a text: tables, numbers, bodies. Rebuilds nothing."""
     try:
         args, kwargs = msgspec.msgpack.decode(inputs, ext_hook=_data)

@@ -201,6 +201,10 @@ class Store(Protocol):
         """Pairs in query order (asked_at, id), up to the watermark: the first query with an open task ends it."""
         ...
 
+    def pairs_of(self, experiment: str, candidate: Arm, query_ids: Sequence[str]) -> Iterator[Pair]:
+        """The pairs of these queries; those that are gone are left out."""
+        ...
+
     def look(
         self,
         experiment: str,

@@ -7,6 +7,7 @@ and refers back to no record, so those that come by the million are none of the 
 
 from shadoweval.records.acts import *
 from shadoweval.records.keys import all_alike, query_key
+from shadoweval.records.queries import *
 from shadoweval.records.scores import *
 from shadoweval.records.traffic import *
 from shadoweval.records.verdict import *
@@ -42,6 +43,8 @@ __all__ = [
     "PairScore",
     "Place",
     "Query",
+    "QueryRow",
+    "QueryTable",
     "Refusal",
     "Score",
     "Scored",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from shadoweval.records.acts import NO_GUARD, Refusal
 from shadoweval.records.keys import all_alike
-from shadoweval.records.scores import DivergenceShare, Score
+from shadoweval.records.queries import Example, QueryTable
+from shadoweval.records.scores import DivergenceShare
 from shadoweval.records.traffic import Labels, Observation, Query
 
 __all__ = [
     "Coverage",
     "Decision",
     "Evaluation",
-    "Example",
     "GateResult",
     "GateState",
     "MetricSummary",
@@ -169,22 +169,6 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Quantiles 0, 5, ..., 100 % of incumbent and candidate."""
 
 
-class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """One query side by side, chosen for the report."""
-
-    query_id: str
-    text: str
-    attributes: dict[str, Any] = {}
-    incumbent: Observation
-    candidate: Observation
-    scores: dict[str, tuple[Score, Score]] = {}
-    labels: Labels = Labels()
-    why: str = ""
-    """Why it was chosen: largest loss, largest gain, failure, sample."""
-    course: tuple[str, ...] = ()
-    """Where the arms part, and what followed from tools that failed, in words."""
-
-
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Promote, hold or rollback, with its reasons."""
 
@@ -267,6 +251,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """By arm: USD that all eligible calls of the window would have cost; of arms whose models have prices."""
     provenance: dict[str, dict[str, str]] = {}
     """Metric -> who made its scores: `scorer`, `version` and, where they are known, `model`, `prompt`, `labels`."""
+    queries: dict[str, QueryTable] = {}
+    """By candidate, for a report (see `evaluation.queries.with_queries`); the store never keeps them."""
 
 
 def _number(value: float | None) -> str:

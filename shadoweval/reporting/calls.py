@@ -1,4 +1,4 @@
-"""Tool calls of a run as texts."""
+"""What a run did as texts: its tool calls and its answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from shadoweval.records import ToolCall
+from shadoweval.records import Observation, ToolCall
 
-__all__ = ["as_json", "call_text", "result_text"]
+__all__ = ["answer_text", "as_json", "call_text", "result_text"]
 
 
 def call_text(call: ToolCall) -> str:
@@ -22,6 +22,14 @@ def result_text(call: ToolCall) -> str:
     if call.error:
         return f"! {call.error}"
     return f"! {call.result} ({call.failed})" if call.failed else str(call.result)
+
+
+def answer_text(observation: Observation) -> str:
+    """The answer; where it is no text (a table, a number), the value that was returned; empty: it failed."""
+    outcome = observation.outcome
+    if outcome is None or outcome.answer is not None or outcome.value is None:
+        return (outcome.answer or "") if outcome else ""
+    return as_json(outcome.value)
 
 
 def as_json(value: Any, *, default: Callable[[Any], str] = str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
@@ -120,8 +120,13 @@ def _at_once(result: Iterable[Any]) -> Iterator[Any]:
             return
 
 
-def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], None]) -> Iterator[Pair]:
-    """Pairs of the window; a damaged row is marked and left out, once, and handed to `on_damage`."""
+def read_pairs(
+    engine: Engine, window: Window, *, on_damage: Callable[[Mark], None], among: Sequence[str] | None = None
+) -> Iterator[Pair]:
+    """Pairs of the window, or those `among` these queries.
+
+    A damaged row is marked and left out, once, and handed to `on_damage`.
+    """
     envelope = tables.Envelope
     run, rerun = aliased(tables.Observation), aliased(tables.Observation)
     named = {"by_id": envelope.query_id, "by_key": envelope.key, "by_text": envelope.text_key}
@@ -140,6 +145,8 @@ def read_pairs(engine: Engine, window: Window, *, on_damage: Callable[[Mark], No
         .outerjoin(rerun, shadow_of(envelope, rerun, INCUMBENT))
         .where(window.of(envelope), comparable(envelope, run))
     )
+    if among is not None:
+        wanted = wanted.where(col(envelope.query_id).in_(among))
     for _, label, name in labels:
         wanted = wanted.outerjoin(label, and_(col(label.name) == col(name), col(label.name) != ""))
     for rows in pages(engine, wanted):

@@ -28,7 +28,7 @@ from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.outbox import SqlOutbox, owe
 from shadoweval.store.rates import reserve_time
 from shadoweval.store.reading import Window, read_pairs, watermark
-from shadoweval.store.rows import aside_key, insert_new, upsert
+from shadoweval.store.rows import aside_key, in_chunks, insert_new, upsert
 from shadoweval.store.scores import read_scores, write_scores
 from shadoweval.store.tasks import TaskQueue
 from shadoweval.store.windows import read_attempts, read_windows, write_attempts, write_window
@@ -119,6 +119,15 @@ class SqlStore(TaskQueue):
         window = self._window(experiment, candidate, since=since, until=until, marked=watermark)
         return read_pairs(self._engine, window, on_damage=self._count_damage)
 
+    def pairs_of(self, experiment: str, candidate: Arm, query_ids: Sequence[str]) -> Iterator[Pair]:
+        """The pairs of these queries, finished or not by the watermark, in portions; those that are gone are left out.
+
+        In query order within a portion of some hundred ids.
+        """
+        window = Window(experiment=experiment, candidate=candidate)
+        for among in in_chunks(query_ids):
+            yield from read_pairs(self._engine, window, on_damage=self._count_damage, among=among)
+
     def look(
         self,
         experiment: str,
@@ -174,6 +183,7 @@ class SqlStore(TaskQueue):
 
         Each of `receivers` is owed the decisions that it was not told.
         """
+        evaluation = msgspec.structs.replace(evaluation, queries={})  # they are the store's own already
         row: dict[str, Any] = {
             "id": evaluation.id,
             "experiment": evaluation.experiment,
