@@ -17,7 +17,7 @@ from shadoweval.scoring.divergence import first_divergence
 from shadoweval.scoring.steps import after_failure
 from shadoweval.store.blobs import dump, dump_observation, load, with_plain_values
 
-__all__ = ["Examples", "course_of", "example_of", "inputs_text"]
+__all__ = ["Examples", "course_of", "example_of"]
 
 _EACH: Final = 12
 _LARGE: Final = 256 * 1024
@@ -115,7 +115,7 @@ def example_of(pair: Pair, scores: Sequence[PairScore], *, why: str) -> Example:
     """The pair as a report shows it side by side."""
     return Example(
         query_id=pair.id,
-        text=_cut(pair.query.text or inputs_text(pair.query.inputs), _SHOWN),
+        text=_cut(pair.query.text or _inputs_text(pair.query.inputs), _SHOWN),
         attributes=pair.query.attributes,
         incumbent=_to_show(pair.served),
         candidate=_to_show(pair.candidate),
@@ -167,7 +167,7 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit:,} more characters)"
 
 
-def inputs_text(inputs: bytes) -> str:
+def _inputs_text(inputs: bytes) -> str:
     """Arguments as a person would read them, for a query without a text: tables, numbers, bodies. Rebuilds nothing."""
     try:
         args, kwargs = msgspec.msgpack.decode(inputs, ext_hook=_data)

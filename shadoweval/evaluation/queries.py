@@ -10,20 +10,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from shadoweval.checks import checked_instance, checked_keywords
-from shadoweval.evaluation.examples import example_of, inputs_text
+from shadoweval.evaluation.examples import example_of
 from shadoweval.evaluation.progress import judged_pair
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric, Store
-from shadoweval.records import Arm, Evaluation, Observation, Pair, PairScore, QueryRow, QueryTable, Scored
-from shadoweval.reporting.calls import answer_text
+from shadoweval.records import Arm, Evaluation, Example, PairScore, QueryRow, QueryTable, Scored
+from shadoweval.reporting.rows import row_of
 from shadoweval.scoring.divergence import first_divergence
 from shadoweval.worker.opening import open_store
 
@@ -33,8 +33,6 @@ _LISTED: Final = 10_000
 """Pairs of a candidate in a report's table, at most."""
 _WHOLE: Final = 60
 """Pairs of each kind that are shown whole: losses, gains, losses on critical gates, sample."""
-_BEGINNING: Final = 160
-"""Characters of a text in the table."""
 
 _Scores = Sequence[PairScore]
 _Ranked = tuple[float, str, _Scores]
@@ -75,16 +73,17 @@ def _table(evaluation: Evaluation, experiment: Experiment, store: Store, *, cand
     for query_id, scores in groupby(every, key=lambda score: score.query_id):
         choice.see(query_id, list(scores))
     listed, whole = choice.listed(), choice.whole()
-    rows: list[tuple[Any, QueryRow]] = []
-    details: dict[str, Any] = {}
+    rows: dict[str, QueryRow] = {}
+    details: dict[str, Example] = {}
     judges = experiment.sandbox.stubs.failed
     for read in store.pairs_of(experiment.name, candidate, list(listed)):
         pair, scores = judged_pair(read, judges), listed[read.id]
-        rows.append(((pair.query.asked_at, pair.id), _row(pair, scores, critical=choice.loses(scores))))
+        example, parting = example_of(pair, scores, why=whole.get(pair.id, "")), first_divergence(pair)
+        rows[pair.id] = row_of(example, parts=parting.kind if parting else "", critical=choice.loses(scores))
         if pair.id in whole:
-            details[pair.id] = example_of(pair, scores, why=whole[pair.id])
+            details[pair.id] = example
     return QueryTable(
-        rows=tuple(row for _, row in sorted(rows, key=lambda item: item[0])),
+        rows=tuple(rows[query_id] for query_id in listed if query_id in rows),
         details=tuple(details[query_id] for query_id in whole if query_id in details),
         pairs=choice.pairs,
         critical=choice.critical,
@@ -143,7 +142,7 @@ class _Choice:
         return any((_difference(metric, scores) or 0.0) < 0 for metric in self._critical)
 
     def listed(self) -> dict[str, _Scores]:
-        """By query id, the scores of the pairs that are listed."""
+        """By query id, the scores of the pairs that are listed: those that matter first, then the sample by hash."""
         matter = [self._worst, self._best, *self._losses.values()]
         chosen: dict[str, _Scores] = {}
         for kind in (*matter, self._sample):
@@ -174,32 +173,3 @@ def _difference(metric: Metric, scores: Iterable[PairScore]) -> float | None:
                 return change if metric.higher_is_better else -change
             return None
     return None
-
-
-def _row(pair: Pair, scores: _Scores, *, critical: bool) -> QueryRow:
-    parting = first_divergence(pair)
-    arms = pair.served, pair.candidate
-    return QueryRow(
-        id=pair.id,
-        text=_beginning(pair.query.text or inputs_text(pair.query.inputs)),
-        answers=(_beginning(answer_text(arms[0])), _beginning(answer_text(arms[1]))),
-        failures=(_failure(arms[0]), _failure(arms[1])),
-        scores={score.metric: (score.incumbent, score.candidate) for score in scores},
-        attributes=_attributes(pair.query.attributes),
-        parts="" if parting is None else parting.kind,
-        critical=critical,
-    )
-
-
-def _attributes(attributes: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _beginning(str(value), limit=60) for name, value in attributes.items()}
-
-
-def _failure(run: Observation) -> str:
-    return f"{run.failure.kind} ({run.owner}'s)" if run.failure else ""
-
-
-def _beginning(text: str, *, limit: int = _BEGINNING) -> str:
-    """The first characters in one line; an ellipsis stands for the rest."""
-    words = " ".join(text[: 2 * limit].split())
-    return words if len(words) <= limit and len(text) <= 2 * limit else words[: limit - 1].rstrip() + "…"
