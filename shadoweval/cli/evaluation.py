@@ -18,6 +18,7 @@ from shadoweval.errors import CaseFileError, ShadowEvalError, StoreError
 from shadoweval.evaluation.alerts import log_changes, webhooks
 from shadoweval.evaluation.courier import Courier
 from shadoweval.evaluation.evaluate import evaluate as evaluate_stored
+from shadoweval.evaluation.queries import with_queries
 from shadoweval.evaluation.schedule import repeat
 from shadoweval.evaluation.trend import newest_verdicts
 from shadoweval.experiment import Experiment
@@ -133,7 +134,8 @@ def _evaluate_once(
         say(verdict)
     if options.report:
         target, command = _report_path(options.report, experiment), _command(options)
-        path = write_report(evaluation, target, command=command, mode=options.mode)
+        whole = with_queries(evaluation, experiment)
+        path = write_report(whole, target, command=command, mode=options.mode)
         say(f"report: {path}")
     if options.markdown:
         with os.fdopen(open_private(options.markdown, os.O_WRONLY | os.O_APPEND, mode=options.mode), "ab") as file:
@@ -184,7 +186,7 @@ def report(options: argparse.Namespace) -> int:
     experiment: Experiment = options.experiment
     path = Path(options.out) if options.out else _report_path("reports", experiment)
     evaluation, command = _newest(experiment, options.target), f"shadoweval report {options.target}"
-    written = write_report(evaluation, path, command=command, mode=options.mode)
+    written = write_report(with_queries(evaluation, experiment), path, command=command, mode=options.mode)
     say(f"report: {written}")
     return 0
 

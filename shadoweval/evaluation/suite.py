@@ -22,6 +22,7 @@ from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import CaseFileError
 from shadoweval.evaluation.cases import Case, labels_of, queries_of, read_cases
 from shadoweval.evaluation.evaluate import evaluate
+from shadoweval.evaluation.queries import with_queries
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, Envelope, Evaluation, Observation, Outcome, Query, Verdict
@@ -104,6 +105,7 @@ def run_suite(
         _complete(_run(experiment, suite, store=store, names=names, processes=processes, clock=clock))
         store.add_labels(labels_of(suite))
         evaluation = evaluate(experiment, candidates=names, once=True, store=store, clock=clock)
+        evaluation = with_queries(evaluation, experiment, store=store)  # the store goes
     note = f"A suite of {len(suite)} cases; arms: {', '.join(targets)}."
     return msgspec.structs.replace(evaluation, notes=(*evaluation.notes, note))
 

@@ -20,6 +20,7 @@ from shadoweval.checks import checked_instance, checked_keywords
 from shadoweval.private import write_private
 from shadoweval.records import Evaluation
 from shadoweval.records.keys import as_text
+from shadoweval.reporting.table import as_script, packed_tables
 from shadoweval.reporting.view import page
 
 __all__ = ["report"]
@@ -48,6 +49,7 @@ def render(evaluation: Evaluation, *, command: str = "") -> str:
     script, style = _text("report.js"), _text("report.css") + _text("queries.css")
     return _template().render(
         **page(evaluation, command=command),
+        tables=as_script(packed_tables(evaluation)),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         style_hash=_hash(style),

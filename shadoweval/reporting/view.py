@@ -17,7 +17,7 @@ from shadoweval.records import (
 )
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
 from shadoweval.reporting.quantities import number
-from shadoweval.reporting.queries import example_view
+from shadoweval.reporting.queries import queries_view
 
 __all__ = ["page"]
 
@@ -147,7 +147,7 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "funnel": _funnel(evaluation.coverage.get(name)),
         "summaries": [_summary(s) for s in evaluation.summaries.get(name, ())],
         "slices": _slices(evaluation, name),
-        "examples": [example_view(e) for e in evaluation.examples.get(name, ())],
+        "queries": queries_view(evaluation, verdict),
         "refusals": [(r.kind, r.detail, r.layer, r.count) for r in evaluation.refusals.get(name, ())],
         "containment": sorted(evaluation.containment.get(name, {}).items()),
         "write_set": sorted(evaluation.write_sets.get(name, {}).items()),

@@ -11,11 +11,11 @@ import pytest
 from markdown_it import MarkdownIt
 
 from shadoweval.records import Outcome, Scored, Unscored
-from shadoweval.reporting import queries
+from shadoweval.reporting.calls import answer_text
 from shadoweval.reporting.charts import funnel_bar, interval, quantiles
 from shadoweval.reporting.html import render, report
 from shadoweval.reporting.markdown import markdown
-from shadoweval.reporting.queries import word_diff
+from shadoweval.reporting.side_by_side import word_diff
 from shadoweval.reporting.view import page
 from shadoweval.testing import make_observation, make_query
 
@@ -62,7 +62,7 @@ def test_hostile_texts_stay_texts(html):
     tags.feed(html)
     names = [name for name, _ in tags.seen]
 
-    assert names.count("script") == 1
+    assert names.count("script") == 2  # one of them holds JSON
     assert "img" not in names
     assert not [a for _, attributes in tags.seen for a in attributes if a.startswith("on")]
     assert "{{ 7 * 7 }}" in html
@@ -113,12 +113,12 @@ def test_report_writes_whole_files(tmp_path):
 
 def test_word_diff_marks_what_went_and_what_came():
     """Both sides put together are the two texts, and only changes are marked."""
-    left, right = word_diff("read the whole file", "read one line of the file")
+    runs = word_diff("read the whole file", "read one line of the file")
 
-    assert "".join(text for _, text in left) == "read the whole file"
-    assert "".join(text for _, text in right) == "read one line of the file"
-    assert [text.strip() for kind, text in left if kind == "gone"] == ["whole"]
-    assert [text.strip() for kind, text in right if kind == "came"] == ["one line of"]
+    assert "".join(text for kind, text in runs if kind != "came") == "read the whole file"
+    assert "".join(text for kind, text in runs if kind != "gone") == "read one line of the file"
+    assert [text.strip() for kind, text in runs if kind == "gone"] == ["whole"]
+    assert [text.strip() for kind, text in runs if kind == "came"] == ["one line of"]
 
 
 def test_better_is_drawn_to_the_right():
@@ -140,7 +140,7 @@ def test_better_is_drawn_to_the_right():
 
 def test_a_missing_number_is_a_dash_and_a_reason():
     """An unscored pair shows why, never a zero."""
-    shown = page(evaluation())["verdicts"][0]["examples"][0]["scores"]
+    shown = page(evaluation())["verdicts"][0]["queries"]["worst"][0]["scores"]
     by_name = {name: (a, b) for name, a, b in shown}
 
     assert by_name["answer_quality"][1] == {"text": "unscored", "reason": "no reference answer"}
@@ -209,5 +209,5 @@ def test_a_value_that_is_no_text_is_shown():
     """A pipeline that returns a table or a number has no answer, but something to look at."""
     query = make_query()
     observation = make_observation(query, outcome=Outcome(answer=None, value=[[1, 2], [3, 4]]))
-    assert queries._answer(observation) == "[[1, 2], [3, 4]]"
-    assert queries._answer(make_observation(query, answer="said")) == "said"
+    assert answer_text(observation) == "[[1, 2], [3, 4]]"
+    assert answer_text(make_observation(query, answer="said")) == "said"
