@@ -1,4 +1,4 @@
-"""What a run does and how it may end: tool calls, writes, refusals; failures, and whose doing they are."""
+"""What a run does and how it may end: tool calls, writes, refusals; outcome or failure, and whose doing that is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ __all__ = [
     "Failure",
     "FailureKind",
     "FailureOwner",
+    "Hit",
+    "Outcome",
     "Refusal",
     "Step",
     "TokenKind",
@@ -177,6 +179,34 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False
     tokens: dict[str, int] = {}
     """Sums of `Step.tokens`."""
     gpu_memory: int | None = None
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One retrieved document."""
+
+    id: str
+    rank: int
+    score: float | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"Hit.rank must be from 1 up, got {self.rank!r}. Write enumerate(documents, start=1).")
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """What a pipeline returned."""
+
+    answer: str | None = None
+    """The answer as text; None where the returned value has none."""
+    hits: tuple[Hit, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    value: Any = None
+    """The returned value itself where it could be copied within its cap."""
+    chunks: int | None = None
+    """How many chunks a stream had; None: not a stream."""
+    truncated: bool = False
+    """The captured text was cut at its cap (what the user got was not)."""
 
 
 def unpriced(steps: Iterable[Step]) -> str:

@@ -1,4 +1,4 @@
-"""What goes in: the query, what each arm did with it, and what people said about it."""
+"""The query, what each arm did with it, what people said about it, and how a report shows it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from typing import Any, Literal
 
 import msgspec
 
-from shadoweval.records.acts import Answered, Failure, FailureOwner, Refusal, Step, ToolCall, Usage, WriteEffect
+from shadoweval.records.acts import (
+    Answered,
+    Failure,
+    FailureOwner,
+    Hit,
+    Outcome,
+    Refusal,
+    Step,
+    ToolCall,
+    Usage,
+    WriteEffect,
+)
 from shadoweval.records.keys import query_key, short_hash
-from shadoweval.records.scores import Annotation
+from shadoweval.records.scores import Annotation, Score
 
 __all__ = [
     "BRUTE_FORCE",
@@ -20,12 +31,13 @@ __all__ = [
     "INCUMBENT",
     "Arm",
     "Envelope",
-    "Hit",
+    "Example",
     "Labels",
     "Observation",
-    "Outcome",
     "Place",
     "Query",
+    "QueryRow",
+    "QueryTable",
 ]
 
 Place = Literal["served", "shadow"]
@@ -79,34 +91,6 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False
     def cluster(self) -> str:
         """Unit of inference: the session or user where there is one, else the distinct query."""
         return self.unit or self.key
-
-
-class Hit(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """One retrieved document."""
-
-    id: str
-    rank: int
-    score: float | None = None
-    text: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"Hit.rank must be from 1 up, got {self.rank!r}. Write enumerate(documents, start=1).")
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """What a pipeline returned."""
-
-    answer: str | None = None
-    """The answer as text; None where the returned value has none."""
-    hits: tuple[Hit, ...] = ()
-    tool_calls: tuple[ToolCall, ...] = ()
-    value: Any = None
-    """The returned value itself where it could be copied within its cap."""
-    chunks: int | None = None
-    """How many chunks a stream had; None: not a stream."""
-    truncated: bool = False
-    """The captured text was cut at its cap (what the user got was not)."""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -264,3 +248,49 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     def _all_said(self, later: Labels) -> tuple[Annotation, ...]:
         said = dict.fromkeys((*self.annotations, *later.annotations))
         return tuple(sorted(said, key=lambda each: each.at or datetime.max.replace(tzinfo=UTC)))
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One query side by side, chosen for the report."""
+
+    query_id: str
+    text: str
+    attributes: dict[str, Any] = {}
+    incumbent: Observation
+    candidate: Observation
+    scores: dict[str, tuple[Score, Score]] = {}
+    labels: Labels = Labels()
+    why: str = ""
+    """Why it was chosen: largest loss, largest gain, failure, sample."""
+    course: tuple[str, ...] = ()
+    """Where the arms part, and what followed from tools that failed, in words."""
+
+
+class QueryRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One pair in a line of the report's table: its scores, and beginnings of its texts."""
+
+    id: str
+    """The query's."""
+    text: str = ""
+    answers: tuple[str, str] = ("", "")
+    """Beginnings, the incumbent's first."""
+    failures: tuple[str, str] = ("", "")
+    """How each arm failed and whose doing it was, `timeout (candidate's)`; empty: it answered."""
+    scores: dict[str, tuple[Score, Score]] = {}
+    attributes: dict[str, str] = {}
+    parts: str = ""
+    """The kind of step at which the arms part; empty: they do not."""
+    critical: bool = False
+    """Whether the candidate loses on the metric of a critical gate."""
+
+
+class QueryTable(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The pairs of one candidate that a report lists: all, or of very many those that matter and a sample by hash."""
+
+    rows: tuple[QueryRow, ...] = ()
+    details: tuple[Example, ...] = ()
+    """Those of them that are shown whole, side by side."""
+    pairs: int = 0
+    """Of how many pairs `rows` are."""
+    critical: int = 0
+    """How many of all pairs lose on a critical gate."""

@@ -9,9 +9,8 @@ import msgspec
 
 from shadoweval.records.acts import NO_GUARD, Refusal
 from shadoweval.records.keys import all_alike
-from shadoweval.records.queries import Example, QueryTable
 from shadoweval.records.scores import DivergenceShare
-from shadoweval.records.traffic import Labels, Observation, Query
+from shadoweval.records.traffic import Example, Labels, Observation, Query, QueryTable
 
 __all__ = [
     "Coverage",

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shadoweval.records import Example, Hit, Observation, Score, Scored, ToolCall
 from shadoweval.reporting.calls import answer_text, as_json, call_text, result_text
 
-__all__ = ["Run", "side_by_side", "word_diff"]
+__all__ = ["side_by_side"]
 
 _ANSWER, _QUERY, _HIT, _CALL = 2_500, 600, 300, 300
 """Characters that are shown."""
@@ -20,13 +20,13 @@ _TOKEN: Final = re.compile(r"\s+|\w+\s*|[^\w\s]\s*")
 _TRACE: Final = ("traceparent", "trace_id")
 """Attributes that name the trace of the served call."""
 
-Run = tuple[str, str]
+_Run = tuple[str, str]
 """A piece of two compared texts: `same` in both, `gone` with the incumbent or `came` with the candidate; and its text.
 
 The incumbent's text is all pieces but those that came, the candidate's all but those that are gone."""
 
 
-def word_diff(old: str, new: str) -> list[Run]:
+def word_diff(old: str, new: str) -> list[_Run]:
     """Two texts word by word, as one list of pieces."""
     a, b = _TOKEN.findall(old), _TOKEN.findall(new)
     first = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
