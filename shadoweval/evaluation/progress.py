@@ -10,6 +10,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import is_
 from typing import Any, Final
 
 import msgspec
@@ -171,9 +172,10 @@ def judged_pair(pair: Pair, judges: Mapping[str, Judge]) -> Pair:
 
 
 def _judged_run(run: Observation, judges: Mapping[str, Judge]) -> Observation:
-    if not run.tool_calls:
+    made = run.tool_calls
+    calls = tuple([judged(call, judges) for call in made])
+    if all(map(is_, calls, made)):  # as nearly always: nothing that has to be said anew
         return run
-    calls = tuple(judged(call, judges) for call in run.tool_calls)
     if run.outcome is None:
         return msgspec.structs.replace(run, calls=calls)
     return msgspec.structs.replace(run, outcome=msgspec.structs.replace(run.outcome, tool_calls=calls))

@@ -7,6 +7,7 @@ judge costs is not paid again, unless the scorer has another version, the pair h
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -24,23 +25,32 @@ __all__ = ["KnownScores", "Rescoring", "said_of", "score", "went_wrong"]
 
 log: Final = logger(__name__)
 
+_SIDES: Final = (Scored, Unscored)
+
 KnownScores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Sequence[PairScore]]]
 """From ids of queries to the scores that are stored for them, the newest of each metric."""
 
 
 def score(experiment: Experiment, pair: Pair) -> list[PairScore]:
     """Every metric of one pair; a scorer that raises, against its promise, has no score and the error as reason."""
-    return [each for scorer in experiment.scorers for each in _made(scorer, [pair])[0]]
+    return [each for scorer in experiment.scorers for each in _made(scorer, pair)]
 
 
-def _made(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]]:
-    """What a scorer says of each pair: of all at once if it can, else of one after the other."""
-    said = _said_at_once(scorer, pairs) or [said_of(scorer, pair) for pair in pairs]
-    return [[_without_unscored(each, pair) for each in of] for pair, of in zip(pairs, said, strict=True)]
+def _made(scorer: Scorer, pair: Pair) -> list[PairScore]:
+    """What a scorer says of a pair, as it is judged."""
+    return _judged(said_of(scorer, pair), pair)
+
+
+def _made_at_once(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]]:
+    """What a scorer says of each pair, asked for all of them at once."""
+    said = _said_at_once(scorer, pairs)
+    if said is None:
+        return [_made(scorer, pair) for pair in pairs]
+    return [_judged(of, pair) for pair, of in zip(pairs, said, strict=True)]
 
 
 def _said_at_once(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]] | None:
-    if len(pairs) == 1 or not isinstance(scorer, BatchScorer):
+    if len(pairs) <= 1 or not isinstance(scorer, BatchScorer):
         return None
     by_id: dict[str, list[PairScore]] = {pair.id: [] for pair in pairs}
     if len(by_id) < len(pairs):
@@ -69,16 +79,19 @@ def said_of(scorer: Scorer, pair: Pair) -> list[PairScore]:
 
 
 def _checked(score: Any) -> PairScore:
-    sides = (score.incumbent, score.candidate) if isinstance(score, PairScore) else (None,)
-    if not all(isinstance(side, Scored | Unscored) for side in sides):
-        raise TypeError(f"a scorer gives PairScore(...)s of Scored or Unscored, this one gave {score!r:.80}")
-    return score
+    if isinstance(score, PairScore) and isinstance(score.incumbent, _SIDES) and isinstance(score.candidate, _SIDES):
+        return score
+    raise TypeError(f"a scorer gives PairScore(...)s of Scored or Unscored, this one gave {score!r:.80}")
+
+
+def _judged(scores: list[PairScore], pair: Pair) -> list[PairScore]:
+    """The scores without the arms that say nothing about their pipeline, whatever a scorer makes of them."""
+    if pair.served.failure is pair.candidate.failure is None and (pair.rerun is None or pair.rerun.failure is None):
+        return scores
+    return [_without_unscored(each, pair) for each in scores]
 
 
 def _without_unscored(score: PairScore, pair: Pair) -> PairScore:
-    """The score without the arms that say nothing about their pipeline, whatever the scorer makes of them."""
-    if pair.served.failure is pair.candidate.failure is None and (pair.rerun is None or pair.rerun.failure is None):
-        return score
     runs = {"incumbent": pair.served, "candidate": pair.candidate, "noise": pair.rerun}
     reasons = {arm: run.unscored for arm, run in runs.items() if run is not None and run.failed and run.unscored}
     changes: dict[str, Any] = {
@@ -99,8 +112,13 @@ class Rescoring:
     """
 
     def __init__(self, experiment: Experiment, known: KnownScores | None) -> None:
-        self._experiment, self._known = experiment, known
+        self._known = known
         self._stored: Mapping[str, Sequence[PairScore]] = {}
+        self._scorers = [
+            (scorer, msgspec.msgpack.encode([scorer.version, *_made_with(scorer)]), isinstance(scorer, BatchScorer))
+            for scorer in experiment.scorers
+        ]
+        """Each with what its scores rest on, and whether it is asked for many pairs at once."""
         stubs = experiment.sandbox.stubs
         judges = sorted((tool, named(judge)) for tool, judge in stubs.failed.items())
         self._common = msgspec.msgpack.encode([__version__, sorted(stubs.effects.items()), judges])
@@ -112,21 +130,33 @@ class Rescoring:
 
     def scores(self, pairs: Sequence[Pair]) -> tuple[list[list[PairScore]], list[PairScore]]:
         """All scores of each pair, as it is judged, and those of them that are new."""
-        scores: list[list[PairScore]] = [[] for _ in pairs]
         new: list[PairScore] = []
-        stored = [{each.metric: each for each in self._stored.get(pair.id, ())} for pair in pairs]
-        rests_on = [self._common + msgspec.msgpack.encode(_rests_on(pair)) for pair in pairs]
-        for scorer in self._experiment.scorers:
-            version = msgspec.msgpack.encode([scorer.version, *_made_with(scorer)])
-            bases = [hashlib.sha256(each + version).hexdigest()[:16] for each in rests_on]
-            known = [_known(scorer, each, basis) for each, basis in zip(stored, bases, strict=True)]
-            made = iter(_made(scorer, [pair for pair, own in zip(pairs, known, strict=True) if own is None]))
-            for row, own in enumerate(known):
-                if own is None:
-                    own = [msgspec.structs.replace(each, basis=bases[row]) for each in next(made)]  # noqa: PLW2901
+        rows: list[list[list[PairScore]]] = []  # by pair and scorer
+        later: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+        for row, pair in enumerate(pairs):  # all scorers of one pair, which share what they find out about it
+            stored = {each.metric: each for each in self._stored.get(pair.id, ())}
+            rests_on = self._common + msgspec.msgpack.encode(_rests_on(pair))
+            of_pair: list[list[PairScore]] = []
+            for column, (scorer, version, at_once) in enumerate(self._scorers):
+                basis = hashlib.sha256(rests_on + version).hexdigest()[:16]
+                own = _known(scorer, stored, basis)
+                if own is None and at_once:
+                    later[column].append((row, basis))
+                elif own is None:
+                    own = _based(_made(scorer, pair), basis)
                     new += own
-                scores[row] += own
-        return scores, new
+                of_pair.append(own or [])
+            rows.append(of_pair)
+        for column, waiting in later.items():
+            made = _made_at_once(self._scorers[column][0], [pairs[row] for row, _ in waiting])
+            for (row, basis), scores in zip(waiting, made, strict=True):
+                rows[row][column] = own = _based(scores, basis)
+                new += own
+        return [[each for own in of_pair for each in own] for of_pair in rows], new
+
+
+def _based(scores: Sequence[PairScore], basis: str) -> list[PairScore]:
+    return [msgspec.structs.replace(each, basis=basis) for each in scores]
 
 
 def _rests_on(pair: Pair) -> list[Any]:

@@ -161,6 +161,11 @@ class HistBet(Resumable):
         self.squares += other.squares
         return self
 
+    def count(self, counts: FloatArray, *, n: int, total: float, squares: float) -> None:
+        """Add counts per node, shape (bins + 1,), after which there are so many scores with such sums."""
+        self._counts += counts
+        self.n, self.total, self.squares = n, total, squares
+
     def coarser(self, bins: int) -> Self:
         """The evidence of the same scores on a grid of fewer intervals, of which each holds a whole number of these.
 
@@ -268,8 +273,25 @@ def count_groups(values: Floats, groups: Ints, into: Sequence[Sequence[HistBet]]
         flat += spread(row[which] * np.int64(nodes.size) + node[which], above[which], nodes=flat.size)
         variance += np.bincount(row[which], excess[which], len(into))
     counts = flat.reshape(len(into), nodes.size)
-    squares = counts @ nodes**2 - step**2 * variance
-    for group in np.flatnonzero(counts.any(axis=1)).tolist():
-        part = HistBet.from_counts(counts[group], lo=grid.lo, hi=grid.hi, squares=float(squares[group]))
-        for each in into[group]:
-            each.merge(part)
+    _add_groups(counts, counts @ nodes**2 - step**2 * variance, nodes=nodes, into=into)
+
+
+def _add_groups(
+    counts: FloatArray, squares: FloatArray, *, nodes: FloatArray, into: Sequence[Sequence[HistBet]]
+) -> None:
+    """Add each group's counts to its histograms: to each of these once, the sum over its groups."""
+    present = np.flatnonzero(counts.any(axis=1))
+    members = [into[group] for group in present.tolist()]
+    flat = [each for some in members for each in some]
+    if not flat:
+        return
+    _, first, which = np.unique(np.array([id(each) for each in flat]), return_index=True, return_inverse=True)
+    group = np.repeat(np.arange(present.size), [len(some) for some in members])
+    own, belongs = counts[present], np.zeros((first.size, present.size))
+    np.add.at(belongs, (which, group), 1.0)
+    each_group = np.stack([np.rint(own.sum(axis=1)), [row @ nodes for row in own], squares[present]], axis=1)
+    distinct = [flat[at] for at in first.tolist()]
+    sums = np.array([[each.n, each.total, each.squares] for each in distinct])
+    np.add.at(sums, which, each_group[group])  # one after the other, as merged: means that are equal stay equal
+    for each, added, (n, total, squared) in zip(distinct, belongs @ own, sums.tolist(), strict=True):
+        each.count(added, n=int(n), total=total, squares=squared)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -128,10 +129,9 @@ class SliceEvidence:
             groups, members = table[:, profiles], [(number,) for number in range(len(self._profiles.slices))]
             occurring = groups[groups >= 0]
         present = np.bincount(occurring, minlength=len(members)) > 0
-        means = [
-            [mean_in(book, metric, number) for number in numbers] if there else []
-            for numbers, there in zip(members, present.tolist(), strict=True)
-        ]
+        there = [numbers if there else () for numbers, there in zip(members, present.tolist(), strict=True)]
+        own = {number: mean_in(book, metric, number) for number in dict.fromkeys(chain.from_iterable(there))}
+        means = [[own[number] for number in numbers] for numbers in there]
         count_groups(values, groups, means)
 
     def results(self, widths: Mapping[str, float], *, alpha: float) -> tuple[Slice, ...]:

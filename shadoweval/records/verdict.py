@@ -46,6 +46,11 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False)
         """The query's id."""
         return self.query.id
 
+    @property
+    def runs(self) -> tuple[Observation, ...]:
+        """What was served, the candidate's run and, where there is one, the incumbent's re-run."""
+        return (self.served, self.candidate) if self.rerun is None else (self.served, self.candidate, self.rerun)
+
 
 _REASONS = 3
 """Reasons of missing scores that a verdict's table names."""

@@ -15,7 +15,7 @@ from shadoweval.checks import checked_keywords
 from shadoweval.protocols import Metric
 from shadoweval.records import Hit, Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import NO_TEXT, PairScorer
-from shadoweval.scoring.retrieval import unknown_hits
+from shadoweval.scoring.rankings import unknown_hits
 from shadoweval.scoring.retrieved_names import RetrievedNames, address_of, folded
 
 __all__ = ["citations", "without_citations"]

@@ -16,7 +16,7 @@ from shadoweval.checks import checked_keywords, checked_number
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import PairScorer
-from shadoweval.scoring.retrieval import ranked_hits, unknown_hits
+from shadoweval.scoring.rankings import ranked_hits, unknown_hits
 
 __all__ = ["near_duplicates", "redundancy"]
 

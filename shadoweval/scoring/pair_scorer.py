@@ -75,19 +75,21 @@ class PairScorer:
     def score(self, pair: Pair) -> list[PairScore]:
         """Both arms under each metric, the re-run as noise."""
         served, candidate = self._arm(pair.served, pair), self._arm(pair.candidate, pair)
-        rerun = {} if pair.rerun is None else self._arm(pair.rerun, pair)
+        rerun = None if pair.rerun is None else self._arm(pair.rerun, pair)
+        query_id, version = pair.query.id, self.version
         scores: list[PairScore] = []
         for metric in self.metrics:
             name = metric.name
-            again = None if pair.rerun is None else rerun.get(name, _NO_VALUE)
+            again = None if rerun is None else rerun.get(name, _NO_VALUE)
             incumbent = again or _NOT_RERUN if metric.like_with_like else served.get(name, _NO_VALUE)
+            ours = candidate.get(name, _NO_VALUE)
             scores.append(
                 PairScore(
                     metric=name,
-                    query_id=pair.id,
+                    query_id=query_id,
                     incumbent=incumbent,
-                    candidate=candidate.get(name, _NO_VALUE),
-                    scorer_version=self.version,
+                    candidate=ours,
+                    scorer_version=version,
                     noise=again,
                 )
             )

@@ -26,7 +26,7 @@ from shadoweval.scoring import rank_metrics
 from shadoweval.scoring.pair_scorer import PairScorer, raised
 from shadoweval.scoring.rank_bounds import ndcg_bounds_of, recall_bounds_of
 from shadoweval.scoring.rank_metrics import Unjudged
-from shadoweval.scoring.retrieval import labels_of_hits, ranked_hits, unknown_hits
+from shadoweval.scoring.rankings import labels_of_hits, ranked_hits, unknown_hits
 
 __all__ = ["pool"]
 

@@ -15,9 +15,10 @@ own printed values and, on random rankings, against pytrec_eval (through ir-meas
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 __all__ = [
@@ -51,6 +52,14 @@ class Judgements:
 
     grades: Mapping[str, float]
     relevant: frozenset[str]
+    _ideals: dict[int | None, float] = field(default_factory=dict[int | None, float], compare=False, repr=False)
+
+    def ideal(self, k: int | None) -> float:
+        """Discounted gain of the best k judged documents, in the best order; both arms are held against it."""
+        if k not in self._ideals:
+            best = sorted((grade for grade in self.grades.values() if grade > 0), reverse=True)[:k]
+            self._ideals[k] = sum(grade / _discount(rank) for rank, grade in enumerate(best, start=1))
+        return self._ideals[k]
 
 
 def read_judgements(grades: Mapping[str, float], *, relevant_from: float = 1.0) -> Judgements | Unjudged:
@@ -126,13 +135,14 @@ def ndcg_of(ranking: Sequence[str], judgements: Judgements, *, k: int | None = N
     discount log2(rank + 1) (theirs is log2(rank) from rank 2 on), and the ideal is the best k judged documents.
     Grades of 0 and below gain nothing. `relevant_from` plays no part.
     """
-    gained = sum(
-        judgements.grades[document] / math.log2(rank + 1)
-        for rank, document in _first_occurrences(ranking[:k])
-        if judgements.grades.get(document, 0.0) > 0
-    )
-    best = sorted((grade for grade in judgements.grades.values() if grade > 0), reverse=True)[:k]
-    return gained / sum(grade / math.log2(rank + 1) for rank, grade in enumerate(best, start=1))
+    grades = judgements.grades
+    named = [(rank, grades[document]) for rank, document in _first_occurrences(ranking[:k]) if document in grades]
+    return sum(grade / _discount(rank) for rank, grade in named if grade > 0) / judgements.ideal(k)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _discount(rank: int) -> float:
+    return math.log2(rank + 1)
 
 
 def bpref_of(ranking: Sequence[str], judgements: Judgements) -> float:

@@ -9,123 +9,41 @@ whole documents and spans name: `records.labelled`. Formulas and conventions: `r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
 
 import msgspec
 
 from shadoweval.checks import checked_keywords, checked_number
 from shadoweval.protocols import Metric
-from shadoweval.records import NOT_RERUN, Hit, Observation, Pair, PairScore, Score, Scored, Unscored
-from shadoweval.records.keys import TEXT_HASH, UNREADABLE, by_labelled_ids
-from shadoweval.records.labelled import labelled_names
+from shadoweval.records import NOT_RERUN, Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.records.keys import by_labelled_ids
 from shadoweval.scoring import rank_metrics
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.rank_metrics import Judgements, Unjudged
+from shadoweval.scoring.rankings import ids_by_content, labelled, ranked_hits, texts_of, unknown_hits
 
 __all__ = [
-    "NO_RETRIEVAL",
     "average_precision",
     "bpref",
     "by_retrieval",
     "context_precision",
     "hit_rate",
     "judged",
-    "labels_of_hits",
     "mean_average_precision",
     "mrr",
     "ndcg",
     "overlap",
     "precision",
     "r_precision",
-    "ranked_hits",
     "recall",
     "recall_at_level",
-    "unknown_hits",
 ]
 
 
 def by_retrieval(metric: str) -> bool:
     """Whether a metric goes by what was retrieved."""
     return by_labelled_ids(metric) or metric.startswith("overlap@") or metric in {"citations", "support"}
-
-
-def ranked_hits(observation: Observation) -> list[Hit]:
-    """What a run retrieved, best first."""
-    return sorted(observation.hits, key=lambda hit: hit.rank)
-
-
-def _ranking(observation: Observation) -> tuple[str, ...]:
-    return tuple(hit.id for hit in ranked_hits(observation))
-
-
-def _ranking_by_labels(observation: Observation, pair: Pair) -> tuple[str, ...]:
-    """What a run retrieved, best first, by the names of the labels; what they don't name keeps its id."""
-    labels, hits = pair.labels.relevant, ranked_hits(observation)
-    names = labelled_names([hit.id for hit in hits], labels)
-    unnamed = {hit.text for hit, name in zip(hits, names, strict=True) if _telling(hit) and name not in labels}
-    known: dict[str, str] = {}
-    for run in (pair.served, pair.candidate, pair.rerun):
-        if run is not None and run is not observation and not unnamed.isdisjoint([hit.text for hit in run.hits]):
-            known |= _named_texts(run, labels)
-    return _by_content(hits, names, known=known, keep=labels)
-
-
-def _by_content(
-    hits: Sequence[Hit], names: tuple[str, ...], *, known: Mapping[str, str], keep: Container[str]
-) -> tuple[str, ...]:
-    """The names, and for those that are not to be kept the name under which the same text is known."""
-    if not known:
-        return names
-    return tuple(
-        name if name in keep else known.get(hit.text or "", name) for name, hit in zip(names, hits, strict=True)
-    )
-
-
-def _telling(hit: Hit) -> bool:
-    """Whether a hit's text tells the document: a title or a stock phrase is that of many."""
-    return hit.text is not None and len(hit.text.strip()) >= _TELLING
-
-
-def _named_texts(run: Observation, labels: Mapping[str, int]) -> dict[str, str]:
-    """Texts of a run's hits that the labels name."""
-    hits = ranked_hits(run)
-    names = labelled_names([hit.id for hit in hits], labels)
-    return {hit.text or "": name for hit, name in zip(hits, names, strict=True) if _telling(hit) and name in labels}
-
-
-_TELLING: Final = 40
-"""Characters from which a text is taken to be of one document."""
-NO_RETRIEVAL: Final = (
-    "no retrieval was recorded; put @retriever above the function that searches, or call record_hits(documents)"
-)
-"""Why a run has no hits to score. A vector store that is called directly (`similarity_search`) tells nobody."""
-_ONLY_TEXTS: Final = "the hits have no id, only texts; say what labels call them by hit_id='metadata.doc_id'"
-
-
-def unknown_hits(observation: Observation) -> str | None:
-    """Why nothing is known of what a run retrieved; None: it is, or the run searched and found nothing."""
-    if not observation.hits and all(step.kind != "retrieval" for step in observation.steps):
-        return NO_RETRIEVAL
-    for hit in observation.hits:
-        if hit.id.startswith(UNREADABLE):
-            kind = hit.id.removeprefix(UNREADABLE)
-            return f"what a hit is known by can't be told from a {kind}; say it by hit_id='metadata.doc_id'"
-    return None
-
-
-def labels_of_hits(observation: Observation, pair: Pair) -> list[tuple[Hit, str]]:
-    """What a run retrieved, best first, each with its name among the labels; what they don't name has its own id."""
-    return list(zip(ranked_hits(observation), _ranking_by_labels(observation, pair), strict=True))
-
-
-def _unknown_to_labels(observation: Observation, judgements: Judgements, ranking: Sequence[str]) -> str | None:
-    """As `unknown_hits`; hits known by their text alone are none that labels could name."""
-    texts = bool(observation.hits) and all(hit.id.startswith(TEXT_HASH) for hit in observation.hits)
-    if texts and judgements.grades.keys().isdisjoint(ranking):
-        return _ONLY_TEXTS
-    return unknown_hits(observation)
 
 
 def _against_judgements(
@@ -140,16 +58,16 @@ def _against_judgements(
     """`nothing`: why a run without hits has no score; empty: it has. `is_a`: flags of the metric."""
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
-        judgements = rank_metrics.read_judgements(pair.labels.relevant, relevant_from=relevant_from)
+        of_pair = labelled(pair)
+        judgements = of_pair.judgements(relevant_from)
         if isinstance(judgements, Unjudged):
             return {name: Unscored(judgements.value, informative=False)}
-        ranking = _ranking_by_labels(observation, pair)
-        unknown = _unknown_to_labels(observation, judgements, ranking)
-        if unknown is not None:
-            return {name: Unscored(unknown)}
+        ranking = of_pair.ranking(observation)
+        if ranking.unknown is not None:
+            return {name: Unscored(ranking.unknown)}
         if nothing and not observation.hits:
             return {name: Unscored(nothing, informative=bool(pair.served.hits or pair.candidate.hits))}
-        return {name: Scored(value(ranking, judgements))}
+        return {name: Scored(value(ranking.names, judgements))}
 
     return PairScorer(metrics=(Metric(name=name, **is_a),), version=f"{name}/{version}", score_one=score_one)
 
@@ -272,9 +190,8 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
             return Unscored(unknown)
         if not served.hits and not other.hits:
             return Unscored("neither run retrieved anything", informative=False)
-        ranking = _ranking(served)
-        texts = {hit.text or "": hit.id for hit in served.hits if _telling(hit)}
-        again = _by_content(ranked_hits(other), _ranking(other), known=texts, keep=ranking)
+        ranking = tuple(hit.id for hit in ranked_hits(served))
+        again = ids_by_content(other, known=texts_of(served), keep=ranking)
         return Scored(rank_metrics.jaccard_of(ranking, again, k=self.k))
 
 

@@ -16,7 +16,7 @@ from shadoweval.protocols import Metric
 from shadoweval.records import Hit, Observation, Pair, Score, Scored, Unscored
 from shadoweval.records.labelled import Span, span_of
 from shadoweval.scoring.pair_scorer import PairScorer
-from shadoweval.scoring.retrieval import ranked_hits, unknown_hits
+from shadoweval.scoring.rankings import ranked_hits, unknown_hits
 
 __all__ = ["span_iou", "span_precision", "span_recall"]
 

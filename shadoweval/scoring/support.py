@@ -18,8 +18,8 @@ from shadoweval.scoring.batched import BatchedPairScorer, runs_of
 from shadoweval.scoring.citations import without_citations
 from shadoweval.scoring.embedding import Embedder, Embeds, embedder_of, name_of
 from shadoweval.scoring.pair_scorer import NO_TEXT, PairScorer
+from shadoweval.scoring.rankings import unknown_hits
 from shadoweval.scoring.reference_recall import Said, words_of
-from shadoweval.scoring.retrieval import unknown_hits
 
 __all__ = ["support"]
 

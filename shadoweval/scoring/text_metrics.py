@@ -11,7 +11,7 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from shadoweval.scoring.answer_tokens import SEPARATED, UNSPACED, plain_letters
@@ -123,17 +123,25 @@ def token_f1_of(answer: str, gold: str, *, tokens: Tokens = squad_tokens) -> flo
     With `squad_tokens` this is SQuAD 2.0's F1 (Rajpurkar et al. 2018): where either side has no words left,
     1.0 if both have none, else 0.0.
     """
-    words, gold_words = tokens(answer), tokens(gold)
-    if not words or not gold_words:
-        return float(not words and not gold_words)
-    return _f1(_common_words(words, gold_words), len(words) + len(gold_words))
+    words, (gold_words, size) = tokens(answer), _bag(gold, tokens)
+    if not words or not size:
+        return float(not words and not size)
+    return _f1(_common_words(words, gold_words), len(words) + size)
 
 
-def _common_words(words: Sequence[str], others: Sequence[str]) -> int:
-    left, common = Counter(others), 0
+@functools.lru_cache(maxsize=16)  # a reference is compared with both arms' answers
+def _bag(text: str, tokens: Tokens) -> tuple[Mapping[str, int], int]:
+    """How often each word stands in a text, and how many words it has."""
+    words = tokens(text)
+    return Counter(words), len(words)
+
+
+def _common_words(words: Sequence[str], others: Mapping[str, int]) -> int:
+    left, common = dict(others), 0
+    count = left.get
     for word in words:
-        if left.get(word, 0):
-            left[word] -= 1
+        if n := count(word):
+            left[word] = n - 1
             common += 1
     return common
 

@@ -81,10 +81,10 @@ def _readable(record: bytes | None) -> list[PairScore]:
 
 def _shortened(score: PairScore) -> PairScore:
     """The score, its reasons as a person reads them."""
+    if not any(type(side) is Unscored for side in (score.incumbent, score.candidate, score.noise)):
+        return score
     sides: dict[str, Score | None] = {"incumbent": score.incumbent, "candidate": score.candidate, "noise": score.noise}
     reasons = {side: value for side, value in sides.items() if isinstance(value, Unscored)}
-    if not reasons:
-        return score
     readable = {
         side: msgspec.structs.replace(value, reason=stored_remark(value.reason)) for side, value in reasons.items()
     }

@@ -33,7 +33,11 @@ _NAMES: Final = 1_000
 
 def length_of(text: str) -> str:
     """`short` up to 40 characters, `medium` up to 160, `long` up to 640, else `very long`: fixed, so not learned."""
-    return next((name for limit, name in _LENGTHS if len(text) <= limit), "very long")
+    size = len(text)
+    for limit, name in _LENGTHS:
+        if size <= limit:
+            return name
+    return "very long"
 
 
 def script_of(text: str) -> str:
@@ -50,6 +54,16 @@ def _script(letter: str) -> str:
     return unicodedata.name(letter, "").split(" ")[0].lower()
 
 
+@functools.lru_cache(maxsize=1_024)
+def _names_ids(name: str) -> bool:
+    return _IDS.fullmatch(name) is not None
+
+
+@functools.lru_cache(maxsize=4_096)
+def _an_id(value: str) -> bool:
+    return _AN_ID.fullmatch(value) is not None
+
+
 def attributes_of(query: Query, served: Observation) -> dict[str, str]:
     """Attributes by name: the query's plain ones as text, its length, its script, and whether the incumbent failed.
 
@@ -57,7 +71,7 @@ def attributes_of(query: Query, served: Observation) -> dict[str, str]:
     """
     plain: dict[str, Any] = query.attributes
     texts = {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float | bool)}
-    named = {name: text for name, text in texts.items() if not _IDS.fullmatch(name) and not _AN_ID.fullmatch(text)}
+    named = {name: text for name, text in texts.items() if not _names_ids(name) and not _an_id(text)}
     derived = {"length": length_of(query.text), "script": script_of(query.text)}
     if served.failure is not None:
         derived["incumbent failed"] = served.failure.step or served.failure.kind

@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -169,13 +169,16 @@ def columns_of(pairs: Iterable[ScoredPair], metrics: Sequence[Metric]) -> Column
     by_metric: dict[str, list[PairScore | None]] = {metric.name: [None] * len(counted) for metric in metrics}
     for row, (_facts, scores) in enumerate(counted):
         for score in scores:
-            if score.metric in by_metric:
-                by_metric[score.metric][row] = score
+            if (of_metric := by_metric.get(score.metric)) is not None:
+                of_metric[row] = score
+    alone = np.array([not pair.unit for pair, _ in counted], dtype=np.bool_)
+    cluster = np.zeros(len(counted), dtype=np.uint64)
+    cluster[~alone] = _numbers([pair.unit for pair, _ in counted if pair.unit])
     return Columns(
         asked_at=np.array([pair.asked_at.timestamp() for pair, _ in counted], dtype=np.float64),
-        key=np.array([_number(pair.key) for pair, _ in counted], dtype=np.uint64),
-        cluster=np.array([_number(pair.unit) if pair.unit else 0 for pair, _ in counted], dtype=np.uint64),
-        alone=np.array([not pair.unit for pair, _ in counted], dtype=np.bool_),
+        key=_numbers([pair.key for pair, _ in counted]),
+        cluster=cluster,
+        alone=alone,
         scores={metric.name: _score_columns(metric, by_metric[metric.name]) for metric in metrics},
         attributes=attribute_columns([pair.attributes for pair, _ in counted]),
         facts=facts,
@@ -184,49 +187,72 @@ def columns_of(pairs: Iterable[ScoredPair], metrics: Sequence[Metric]) -> Column
     )
 
 
-def _number(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+def _numbers(names: Sequence[str]) -> IdArray:
+    """A number of 64 bits for each name, shape (n,)."""
+    digests = b"".join([hashlib.sha256(name.encode()).digest()[:8] for name in names])
+    return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
 
 
-def _side(scores: Sequence[Score | None], arm: str, unscored: Counter[str]) -> tuple[FloatArray, BoolArray]:
-    values = [score.value if isinstance(score, Scored) else None for score in scores]
-    scored = np.array([value is not None for value in values], dtype=np.bool_)
-    if arm and not scored.all():
-        missing = [score for score in scores if not isinstance(score, Scored)]
-        unscored.update(f"{arm}: {'the scorer said nothing' if each is None else each.reason}" for each in missing)
-    return np.array([0.0 if value is None else value for value in values], dtype=np.float64), scored
-
-
-def _by_design(metric: Metric, score: PairScore | None) -> bool:
-    """Whether the incumbent has no score only because it was not run again on this query."""
-    if score is None or isinstance(score.incumbent, Scored):
-        return False
-    if score.incumbent.reason == NOT_RERUN:
-        return True
+def _by_design(metric: Metric, score: PairScore) -> bool:
+    """Whether the incumbent, which has no score, has none only because it was not run again on this query."""
+    if not isinstance(score.incumbent, Unscored) or score.incumbent.reason == NOT_RERUN:
+        return isinstance(score.incumbent, Unscored)
     again = score.noise == score.incumbent and not score.incumbent.informative
     return metric.like_with_like and (score.noise is None or again)
 
 
-def _uninformative(scores: Sequence[Score | None]) -> BoolArray:
-    return np.array([isinstance(each, Unscored) and not each.informative for each in scores], dtype=np.bool_)
+class _Side(NamedTuple):
+    """One arm of a metric: its scores, where there are any, and which rows have none."""
+
+    values: FloatArray
+    scored: BoolArray
+    missing: list[int]
+
+    @classmethod
+    def of(cls, scores: Sequence[Score | None]) -> _Side:
+        """Its columns, shape (n,)."""
+        missing = [row for row, each in enumerate(scores) if type(each) is not Scored]
+        scored = np.ones(len(scores), dtype=np.bool_)
+        if not missing:
+            return cls(np.array([each.value for each in cast("Any", scores)], dtype=np.float64), scored, missing)
+        scored[missing] = False
+        values = np.zeros(len(scores))
+        values[scored] = [each.value for each in scores if type(each) is Scored]
+        return cls(values, scored, missing)
+
+    def reasons(self, scores: Sequence[Score | None], arm: str) -> Counter[str]:
+        """Why there is no score, and how often."""
+        without = [scores[row] for row in self.missing]
+        return Counter(
+            f"{arm}: {each.reason if isinstance(each, Unscored) else 'the scorer said nothing'}" for each in without
+        )
+
+    def uninformative(self, scores: Sequence[Score | None]) -> BoolArray:
+        """Where there is no score for a reason that can't lie in the answer."""
+        plain = np.zeros(len(scores), dtype=np.bool_)
+        plain[[row for row in self.missing if isinstance(each := scores[row], Unscored) and not each.informative]] = (
+            True
+        )
+        return plain
 
 
 def _score_columns(metric: Metric, scores: Sequence[PairScore | None]) -> ScoreColumns:
-    unscored: Counter[str] = Counter()
     arms = [s and s.incumbent for s in scores], [s and s.candidate for s in scores]
-    by_design = np.array([_by_design(metric, score) for score in scores], dtype=np.bool_)
-    incumbent, incumbent_scored = _side(arms[0], "incumbent", unscored)
-    candidate, candidate_scored = _side(arms[1], "candidate", unscored)
-    noise, noise_scored = _side([s and s.noise for s in scores], "", unscored)
+    incumbent, candidate = map(_Side.of, arms)
+    noise = _Side.of([s and s.noise for s in scores])
+    by_design = np.zeros(len(scores), dtype=np.bool_)
+    for row in incumbent.missing:
+        score = scores[row]
+        by_design[row] = score is not None and _by_design(metric, score)
     return ScoreColumns(
-        incumbent=incumbent,
-        candidate=candidate,
-        incumbent_scored=incumbent_scored,
-        candidate_scored=candidate_scored,
-        noise=noise,
-        noise_scored=noise_scored,
+        incumbent=incumbent.values,
+        candidate=candidate.values,
+        incumbent_scored=incumbent.scored,
+        candidate_scored=candidate.scored,
+        noise=noise.values,
+        noise_scored=noise.scored,
         missing_by_design=by_design,
-        uninformative=(_uninformative(arms[0]), _uninformative(arms[1])),
-        unscored=unscored,
-        versions=frozenset(score.scorer_version for score in scores if score is not None),
+        uninformative=(incumbent.uninformative(arms[0]), candidate.uninformative(arms[1])),
+        unscored=incumbent.reasons(arms[0], "incumbent") + candidate.reasons(arms[1], "candidate"),
+        versions=frozenset([score.scorer_version for score in scores if score is not None]),
     )

@@ -141,13 +141,13 @@ def _ended(run: Observation) -> tuple[str, ...]:
 
 
 def _unfaithful(run: Observation) -> dict[str, int]:
-    unfaithful = [call for call in run.tool_calls if call.answered in UNFAITHFUL]
-    return dict(Counter(f"{call.name} {call.answered}" for call in unfaithful)) if unfaithful else {}
+    unfaithful = [f"{call.name} {call.answered}" for call in run.tool_calls if call.answered in UNFAITHFUL]
+    return dict(Counter(unfaithful)) if unfaithful else {}
 
 
 def _undeclared(run: Observation, arm: str) -> tuple[str, ...]:
-    alike = ((call.name, lookalike(call)) for call in run.tool_calls)
-    return tuple(f"{tool}{MEND}{arm}{MEND}{why}" for tool, why in alike if why)
+    alike = [(call.name, why) for call in run.tool_calls if (why := lookalike(call))]
+    return tuple([f"{tool}{MEND}{arm}{MEND}{why}" for tool, why in alike])
 
 
 def _ids(pair: Pair) -> dict[str, tuple[str, ...]]:

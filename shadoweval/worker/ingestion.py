@@ -12,7 +12,8 @@ from shadoweval.experiment import Experiment
 from shadoweval.logs import logger
 from shadoweval.protocols import Receiver, Store
 from shadoweval.records import INCUMBENT, Arm, Envelope, all_alike
-from shadoweval.scoring.retrieval import NO_RETRIEVAL, by_retrieval
+from shadoweval.scoring.rankings import NO_RETRIEVAL
+from shadoweval.scoring.retrieval import by_retrieval
 from shadoweval.transport.receiver import wipe_settled
 from shadoweval.worker.parts import add_in_parts, reason_of
 from shadoweval.worker.publishing import HomeCounters

@@ -297,6 +297,18 @@ def test_several_attributes_sort_the_same_scores_anew(rng):
     assert made[3].log_e(0, "less") == pytest.approx(HistBet.of(values[country == 3]).log_e(0, "less"), abs=1e-9)
 
 
+def test_a_histogram_of_several_groups_has_the_scores_of_all(rng):
+    """A pair counts for each of its slices: overlapping histograms, some with scores from before, hold what is theirs."""
+    values, groups = rng.uniform(-1, 1, 300), rng.integers(0, 3, 300)
+    every, two, alone = HistBet.of([0.3]), HistBet(), HistBet.of([-0.7, 0.1])
+    count_groups(values, groups, [[every, two], [every, alone], [two, every]])
+    for evidence, before, of in ((every, [0.3], (0, 1, 2)), (two, [], (0, 2)), (alone, [-0.7, 0.1], (1,))):
+        expected = HistBet.of(np.concatenate([before, values[np.isin(groups, of)]]))
+        np.testing.assert_allclose(evidence.counts, expected.counts, atol=1e-9)
+        assert evidence.n == expected.n
+        assert (evidence.total, evidence.squares) == pytest.approx((expected.total, expected.squares), abs=1e-9)
+
+
 def test_unusable_groups_are_refused():
     """A group without a place, of another length or not whole raises."""
     into = [[HistBet()], [HistBet()]]
