@@ -47,7 +47,7 @@ class Probes:
         """Probe a pair, if it is its turn; `scores` are its own."""
         if not self._probed or pair.served.outcome is None:
             return
-        own = {score.metric: score.incumbent.value for score in scores if isinstance(score.incumbent, Scored)}
+        own = {score.metric: score.incumbent.value for score in scores if type(score.incumbent) is Scored}
         chance = int.from_bytes(hashlib.sha256(b"probe " + pair.id.encode()).digest()[:8]) / 2**64
         for scorer, metrics in self._probed:
             due = [metric for metric in metrics if metric.name in own and self._due(metric, chance)]

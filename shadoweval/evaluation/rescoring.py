@@ -114,11 +114,7 @@ class Rescoring:
     def __init__(self, experiment: Experiment, known: KnownScores | None) -> None:
         self._known = known
         self._stored: Mapping[str, Sequence[PairScore]] = {}
-        self._scorers = [
-            (scorer, msgspec.msgpack.encode([scorer.version, *_made_with(scorer)]), isinstance(scorer, BatchScorer))
-            for scorer in experiment.scorers
-        ]
-        """Each with what its scores rest on, and whether it is asked for many pairs at once."""
+        self._scorers = experiment.scorers
         stubs = experiment.sandbox.stubs
         judges = sorted((tool, named(judge)) for tool, judge in stubs.failed.items())
         self._common = msgspec.msgpack.encode([__version__, sorted(stubs.effects.items()), judges])
@@ -133,11 +129,12 @@ class Rescoring:
         new: list[PairScore] = []
         rows: list[list[list[PairScore]]] = []  # by pair and scorer
         later: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+        scorers = [(each, _made_with(each), isinstance(each, BatchScorer)) for each in self._scorers]
         for row, pair in enumerate(pairs):  # all scorers of one pair, which share what they find out about it
             stored = {each.metric: each for each in self._stored.get(pair.id, ())}
             rests_on = self._common + msgspec.msgpack.encode(_rests_on(pair))
             of_pair: list[list[PairScore]] = []
-            for column, (scorer, version, at_once) in enumerate(self._scorers):
+            for column, (scorer, version, at_once) in enumerate(scorers):
                 basis = hashlib.sha256(rests_on + version).hexdigest()[:16]
                 own = _known(scorer, stored, basis)
                 if own is None and at_once:
@@ -148,7 +145,7 @@ class Rescoring:
                 of_pair.append(own or [])
             rows.append(of_pair)
         for column, waiting in later.items():
-            made = _made_at_once(self._scorers[column][0], [pairs[row] for row, _ in waiting])
+            made = _made_at_once(scorers[column][0], [pairs[row] for row, _ in waiting])
             for (row, basis), scores in zip(waiting, made, strict=True):
                 rows[row][column] = own = _based(scores, basis)
                 new += own
@@ -164,9 +161,10 @@ def _rests_on(pair: Pair) -> list[Any]:
     return [pair.labels, pair.rerun is not None, pair.candidate.diverged_at]
 
 
-def _made_with(scorer: Scorer) -> list[Any]:
-    """What else than its version decides its scores: of each metric what failures score, and which run is compared."""
-    return [(metric.name, metric.failure_scores, metric.like_with_like) for metric in scorer.metrics]
+def _made_with(scorer: Scorer) -> bytes:
+    """What decides its scores: its version, of each metric what failures score, and which run is compared."""
+    metrics = [(metric.name, metric.failure_scores, metric.like_with_like) for metric in scorer.metrics]
+    return msgspec.msgpack.encode([scorer.version, *metrics])
 
 
 def _known(scorer: Scorer, stored: Mapping[str, PairScore], basis: str) -> list[PairScore] | None:

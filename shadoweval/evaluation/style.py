@@ -35,7 +35,9 @@ class Style:
         self._lengths = [0, 0]
         """Pairs in which the candidate's answer is much shorter, and much longer."""
         self._before = ["", "", ""]
-        """The query before, and each arm's answer to it."""
+        """The query before, and the digest of each arm's answer to it."""
+        self._answers: tuple[str, str] | None = None
+        """These answers, as long as they are at hand; their digests are made when the state is written."""
 
     def see(self, pair: Pair) -> None:
         """Count one pair."""
@@ -44,21 +46,27 @@ class Style:
         if served is None or candidate is None:
             return
         self.pairs += 1
-        digests = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16] for text in (served, candidate)]
         other = self._before[0] not in {"", pair.query.key}
         looks = [_looks(text) for text in (served, candidate)]
         sizes = len(served), len(candidate)
-        for arm, digest in enumerate(digests):
+        for arm, answer in enumerate((served, candidate)):
             if sizes[arm] > _MANY_TIMES * sizes[1 - arm] > 0:
                 looks[arm].add("over three times as long as the other's")
-            if other and self._before[arm + 1] == digest:
+            if other and self._said_before(arm, answer):
                 looks[arm].add("the same answer as to the query before")
-            self._arms[arm].update(looks[arm])
-        self._alone[0].update(looks[0] - looks[1])
-        self._alone[1].update(looks[1] - looks[0])
+            _count(self._arms[arm], looks[arm])
+        if looks[0] != looks[1]:
+            _count(self._alone[0], looks[0] - looks[1])
+            _count(self._alone[1], looks[1] - looks[0])
         self._lengths[0] += len(served) > max(_LONGER * len(candidate), len(candidate) + _LETTERS)
         self._lengths[1] += len(candidate) > max(_LONGER * len(served), len(served) + _LETTERS)
-        self._before = [pair.query.key, *digests]
+        self._before, self._answers = [pair.query.key, "", ""], (served, candidate)
+
+    def _said_before(self, arm: int, answer: str) -> bool:
+        """Whether the arm gave the query before the same answer; of a restored one the digest alone is known."""
+        if self._answers is not None:
+            return self._answers[arm] == answer
+        return self._before[arm + 1] == _digest(answer)
 
     def notices(self, length_sensitive: Sequence[str]) -> tuple[str, ...]:
         """What differs clearly; `length_sensitive` are the gated metrics that go by length."""
@@ -90,6 +98,8 @@ class Style:
 
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values."""
+        if self._answers is not None:
+            self._before, self._answers = [self._before[0], *map(_digest, self._answers)], None
         counters = [dict(counter) for counter in (*self._arms, *self._alone)]
         return {"pairs": self.pairs, "counters": counters, "lengths": self._lengths, "before": self._before}
 
@@ -98,6 +108,15 @@ class Style:
         first, second, third, fourth = (Counter[str](counter) for counter in state["counters"])
         self._arms, self._alone = (first, second), (third, fourth)
         self.pairs, self._lengths, self._before = state["pairs"], list(state["lengths"]), list(state["before"])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _count(counter: Counter[str], looks: set[str]) -> None:
+    for look in looks:
+        counter[look] += 1
 
 
 def _looks(answer: str) -> set[str]:

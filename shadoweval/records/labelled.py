@@ -49,7 +49,9 @@ def span_of(name: str) -> Span | None:
 
 def has_parts(labels: Iterable[str]) -> bool:
     """Whether any label is for a document or a span, so that `labelled_names` may change anything."""
-    return any("#" in name and (name.endswith(DOCUMENT) or _SPAN.search(name)) for name in labels)
+    if "#" not in "".join(labels):  # as nearly always
+        return False
+    return any(name.endswith(DOCUMENT) or _SPAN.search(name) for name in labels)
 
 
 def labelled_names(ids: Sequence[str], labels: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:

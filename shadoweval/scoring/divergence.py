@@ -25,11 +25,11 @@ def first_divergence(pair: Pair) -> Divergence | None:
     served, candidate = pair.served, pair.candidate
     if candidate.failed and candidate.unscored:
         return None
-    calls = _Calls(agent_calls(served.tool_calls), agent_calls(candidate.tool_calls))
     retrieved = _retrieval(served, candidate)
     # What was searched before the first call comes before it.
     if retrieved is not None and not _searched_later(served):
         return retrieved
+    calls = _Calls(agent_calls(served.tool_calls), agent_calls(candidate.tool_calls))
     return calls.parting() or retrieved or _ending(served, candidate, steps=len(calls.theirs))
 
 
@@ -42,8 +42,9 @@ def _retrieval(served: Observation, candidate: Observation) -> Divergence | None
     ours, theirs = ([hit.id for hit in run.hits] for run in (served, candidate))
     if ours == theirs or candidate.failed:
         return None
-    common = len(set(ours) & set(theirs))
-    how = "the same documents in another order" if sorted(ours) == sorted(theirs) else f"{common} of them the same"
+    common = len({*ours}.intersection(theirs))
+    reordered = common and len(ours) == len(theirs) and sorted(ours) == sorted(theirs)
+    how = "the same documents in another order" if reordered else f"{common} of them the same"
     return Divergence(kind="other documents", text=f"retrieved {len(theirs)} documents for {len(ours)}, {how}")
 
 

@@ -119,9 +119,8 @@ def _by_content(
     """The names, and for those that are not to be kept the name under which the same text is known."""
     if not known:
         return names
-    return tuple(
-        name if name in keep else known.get(hit.text or "", name) for name, hit in zip(names, hits, strict=True)
-    )
+    named = zip(names, hits, strict=True)
+    return tuple([name if name in keep else known.get(hit.text or "", name) for name, hit in named])
 
 
 def _telling(hit: Hit) -> bool:

@@ -113,7 +113,7 @@ def facts_of(pair: Pair) -> PairFacts:
         asked_at=query.asked_at,
         ran_at=pair.candidate.started_at,
         attributes=attributes_of(query, served),
-        fidelity={**pair.candidate.fidelity},
+        fidelity=_counted([call.answered for call in pair.candidate.tool_calls]),
         versions=versions,
         met={arm: met_by(run) for arm, run in runs.items()},
         salt=query.salt,
@@ -141,8 +141,15 @@ def _ended(run: Observation) -> tuple[str, ...]:
 
 
 def _unfaithful(run: Observation) -> dict[str, int]:
-    unfaithful = [f"{call.name} {call.answered}" for call in run.tool_calls if call.answered in UNFAITHFUL]
-    return dict(Counter(unfaithful)) if unfaithful else {}
+    return _counted([f"{call.name} {call.answered}" for call in run.tool_calls if call.answered in UNFAITHFUL])
+
+
+def _counted(names: Sequence[str]) -> dict[str, int]:
+    """How often each name is there; of the few of one pair a plain dictionary counts them quickest."""
+    counts: dict[str, int] = {}
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def _undeclared(run: Observation, arm: str) -> tuple[str, ...]:
@@ -188,7 +195,8 @@ class Facts:
     def count(self, facts: PairFacts) -> None:
         """Count one pair."""
         self.versions.count(facts.versions, facts.met, facts.asked_at)
-        self.fidelity.update(facts.fidelity)
+        for how, n in facts.fidelity.items():
+            self.fidelity[how] += n
         for counter, names in (
             (self.unfaithful, facts.unfaithful),
             (self.ended, facts.ended),

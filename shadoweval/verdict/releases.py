@@ -116,9 +116,14 @@ def met_by(run: Observation) -> dict[str, str]:
 
 
 def _add(seen: Seen, of: tuple[Arm, str], version: str, *, span: Span) -> None:
-    by_version = seen.setdefault(of, {})
+    by_version = seen.get(of)
+    if by_version is None:
+        by_version = seen[of] = {}
     known = by_version.get(version)
-    by_version[version] = span if known is None else (min(known[0], span[0]), max(known[1], span[1]))
+    if known is not None:
+        by_version[version] = min(known[0], span[0]), max(known[1], span[1])
+        return
+    by_version[version] = span
     if len(by_version) > _MOST:
         del by_version[min(by_version, key=lambda each: by_version[each][1])]
 

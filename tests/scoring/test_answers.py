@@ -51,14 +51,14 @@ def test_each_distinct_text_is_embedded_once_in_one_batch():
 
 def test_one_bad_vector_costs_one_pair():
     """A model that can't embed one text fails the batch, and then that pair alone."""
-    from shadoweval.evaluation.rescoring import _made
+    from shadoweval.evaluation.rescoring import _made_at_once
 
     def vectors(texts):
         return [[0.0, 0.0] if text == "bad" else [1.0, float(len(text))] for text in texts]
 
     labels = Labels(reference="good")
     asked = [make_pair(n, shadow={"answer": "bad" if n == 1 else "good"}, labels=labels) for n in range(3)]
-    candidates = [scores[0].candidate for scores in _made(semantic_similarity(model=vectors), asked)]
+    candidates = [scores[0].candidate for scores in _made_at_once(semantic_similarity(model=vectors), asked)]
     assert candidates[0] == candidates[2] == Scored(1.0)
     assert "EmbeddingError" in candidates[1].reason
 

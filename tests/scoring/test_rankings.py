@@ -50,7 +50,7 @@ def test_each_run_is_read_by_the_definition(hits, relevant):
 
 
 def test_pairs_that_take_turns_are_not_mixed_up():
-    """Two pairs of one query, asked for in turn, have scores of their own: what is remembered is known by the object."""
+    """Two pairs of one query, asked for in turn, have scores of their own: a pair is known by the object."""
     hits = {name: tuple(Hit(id=each, rank=rank) for rank, each in enumerate(name, 1)) for name in ("ab", "xa")}
     labels = Labels(relevant={"a": 1})
     pairs = [make_pair(served={"hits": hits[name]}, shadow={"hits": hits[name]}, labels=labels) for name in hits]
