@@ -298,7 +298,7 @@ def test_several_attributes_sort_the_same_scores_anew(rng):
 
 
 def test_a_histogram_of_several_groups_has_the_scores_of_all(rng):
-    """A pair counts for each of its slices: histograms that overlap, some with scores from before, hold what is theirs."""
+    """A pair counts for each of its slices: histograms that overlap, some of them begun before, hold what is theirs."""
     values, groups = rng.uniform(-1, 1, 300), rng.integers(0, 3, 300)
     every, two, alone = HistBet.of([0.3]), HistBet(), HistBet.of([-0.7, 0.1])
     count_groups(values, groups, [[every, two], [every, alone], [two, every]])
