@@ -25,7 +25,7 @@ __all__ = ["KnownScores", "Rescoring", "said_of", "score", "went_wrong"]
 
 log: Final = logger(__name__)
 
-_SIDES: Final = (Scored, Unscored)
+_SIDES: Final[frozenset[type]] = frozenset({Scored, Unscored})
 
 KnownScores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Sequence[PairScore]]]
 """From ids of queries to the scores that are stored for them, the newest of each metric."""
@@ -79,7 +79,7 @@ def said_of(scorer: Scorer, pair: Pair) -> list[PairScore]:
 
 
 def _checked(score: Any) -> PairScore:
-    if isinstance(score, PairScore) and isinstance(score.incumbent, _SIDES) and isinstance(score.candidate, _SIDES):
+    if isinstance(score, PairScore) and _SIDES.issuperset((type(score.incumbent), type(score.candidate))):
         return score
     raise TypeError(f"a scorer gives PairScore(...)s of Scored or Unscored, this one gave {score!r:.80}")
 
