@@ -39,6 +39,7 @@ FRACTIONS.setflags(write=False)
 LOG_WEIGHTS.setflags(write=False)
 
 _GAIN, _LOSS = np.log1p(FRACTIONS), np.log1p(-FRACTIONS)
+_KEPT: Final[FloatArray] = 1 - FRACTIONS
 _TOLERANCE: Final = 1e-7
 _SMALLEST: Final = 1e-9
 _MOST_STEPS: Final = 100
@@ -114,10 +115,13 @@ def outermost_rejected(
         A distance in [0, mean], on the side that is rejected, to a relative 1e-7; 0: nothing is rejected.
     """
     needed = math.log(1 / alpha)
+    wins = (distances / mean)[:, np.newaxis] * FRACTIONS
 
     def excess(part: float) -> float:
+        if part >= 1:  # of the mean itself no bettor has grown (Jensen)
+            return -math.sqrt(needed)
         # The root of the log wealth is nearly straight in the margin, so that few steps find the crossing.
-        log_e = float(log_mixture(counts @ _log_stakes(distances / (part * mean))))
+        log_e = float(log_mixture(counts @ np.log(wins / part + _KEPT)))
         return math.sqrt(max(log_e, 0.0)) - math.sqrt(needed)
 
     guess = 1 - 1.5 * deviation * math.sqrt(2 * needed / n) / mean

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shadoweval.capture.encodable import encodable, encoded
+from shadoweval.capture.encodable import encodable, encoded, encoded_all
 from shadoweval.codec import data, read_as
 from shadoweval.errors import CorruptFrameError
 from shadoweval.records import Observation
@@ -25,7 +25,7 @@ def dump(record: msgspec.Struct) -> bytes:
 
 def dump_all(records: Iterable[msgspec.Struct]) -> bytes:
     """Several records as one list; a kind of `load` is `list[...]`."""
-    return msgspec.msgpack.encode([msgspec.Raw(dump(record)) for record in records])
+    return encoded_all(list(records))
 
 
 def dump_observation(observation: Observation) -> bytes:

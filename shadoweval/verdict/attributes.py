@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from shadoweval.evidence.inputs import IntArray
 from shadoweval.evidence.profiles import AttributeColumn
 from shadoweval.records import Observation, Query
 
@@ -80,14 +79,15 @@ def attributes_of(query: Query, served: Observation) -> dict[str, str]:
 
 def attribute_columns(pairs: Sequence[Mapping[str, str]]) -> dict[str, AttributeColumn]:
     """A column for each attribute that any pair has, the first thousand of them."""
-    codes: dict[str, IntArray] = {}
+    codes: dict[str, list[int]] = {}
     values: dict[str, dict[str, int]] = {}
     for row, attributes in enumerate(pairs):
         for name, value in attributes.items():
             if name not in codes:
                 if len(codes) == _NAMES:
                     continue
-                codes[name] = np.full(len(pairs), -1, dtype=np.int64)
+                codes[name] = [-1] * len(pairs)
                 values[name] = {}
             codes[name][row] = values[name].setdefault(value, len(values[name]))
-    return {name: AttributeColumn(codes=codes[name], values=tuple(values[name])) for name in codes}
+    arrays = {name: np.array(rows, dtype=np.int64) for name, rows in codes.items()}
+    return {name: AttributeColumn(codes=rows, values=tuple(values[name])) for name, rows in arrays.items()}
