@@ -17,8 +17,6 @@ from shadoweval.scoring.rank_metrics import Judgements, Unjudged, read_judgement
 
 __all__ = [
     "NO_RETRIEVAL",
-    "LabelledPair",
-    "Ranking",
     "ids_by_content",
     "labelled",
     "labels_of_hits",
