@@ -116,7 +116,7 @@ class Tool:
             if len(log) >= recorder.max_items:
                 recorder.truncated = True
                 return
-            if type(arguments) is not bytes:
+            if type(arguments) is not bytes or started in recorder.retrieved:
                 took = ended - started
                 recorder.add_call(self.name, arguments, result, started=started, duration=took, effect=self.effect)
                 recorder.spent(ended)
@@ -191,7 +191,7 @@ class Step:
                     rows = hit_rows(result, recorder.hit_id)
                 else:
                     rows = rows_of(result)
-                recorder.add_hits(result if type(result) is Rows else rows, replace=self.replace)
+                recorder.add_hits(result if type(result) is Rows else rows, name=self.name, replace=self.replace)
                 if len(rows) > _FEW or rows_of is not recorded_rows or recorder.hit_id is not None:
                     recorder.spent(ended)
             if len(recorder.log) < recorder.max_items:

@@ -18,7 +18,7 @@ from shadoweval.capture.copying import WHOLE
 from shadoweval.capture.delegation import Watch, over_async_generator, over_generator
 from shadoweval.capture.entries import NOTHING, Entries, Rows
 from shadoweval.capture.interception import installed
-from shadoweval.capture.recorder import Recorder, current
+from shadoweval.capture.recorder import Recorder, current, inside
 from shadoweval.capture.wire.rows import HitRow
 
 __all__ = ["STREAMS", "Ranked", "Taking", "gathered", "is_stream", "observed_stream", "returned_stream"]
@@ -133,11 +133,12 @@ class _Unwatched:
 class _Watched(_Unwatched):
     """One stream under way. Faults of ours stay on the recorder."""
 
-    __slots__ = ("arguments", "closing", "entries", "over", "recorder", "started", "taker")
+    __slots__ = ("arguments", "closing", "entries", "outer", "over", "recorder", "started", "taker", "tool")
 
     def __init__(self, entries: Entries, recorder: Recorder, arguments: bytes, taking: Taking | None) -> None:  # noqa: PLR0917
         self.entries, self.recorder, self.arguments = entries, recorder, arguments
         self.closing = self.over = False
+        self.tool = entries.arguments is not None
         self.started = perf_counter()
         self.taker: Taker | None = None if taking is None else taking(recorder)
         if recorder.closed:
@@ -146,7 +147,18 @@ class _Watched(_Unwatched):
             recorder.streams = []
         recorder.streams.append(self)
 
+    def resumed(self) -> None:
+        """What runs from here to the next chunk is done by the tool."""
+        if self.tool:
+            self.outer = inside.get()
+            inside.set(self.started)
+
+    def _paused(self) -> None:
+        if self.tool:
+            inside.set(self.outer)
+
     def yielded(self, chunk: Any) -> None:
+        self._paused()
         self.closing = False
         if self.over or self.taker is None:
             return
@@ -161,10 +173,12 @@ class _Watched(_Unwatched):
         self.closing = isinstance(error, GeneratorExit)
 
     def returned(self, value: Any) -> None:
+        self._paused()
         self._end(value, None)
 
     def raised(self, error: BaseException) -> None:
         """A consumer that has had enough is no failure."""
+        self._paused()
         self._end(None, None if self.closing and isinstance(error, GeneratorExit) else error)
 
     def cut(self) -> None:

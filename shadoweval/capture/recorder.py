@@ -78,29 +78,16 @@ class Recorder:
         requested: Tool calls that a model asked for, as its adapter keeps them; not set before there is one.
         streams: Tools and steps that yield, and have begun and not ended.
         under_way: By when they began, tool calls that have not ended: what has their name and effect, and arguments.
+        retrieved: By when they began, what tool calls that have not ended retrieved (see `capture.retrieved`).
         first_chunk: Seconds until the first chunk.
         own: Seconds that recording itself took, within the run.
         began: `time.perf_counter()` at the beginning.
     """
 
     __slots__ = (
-        "began",
-        "closed",
-        "fault",
-        "first_chunk",
-        "handler",
-        "hit_id",
-        "hits",
-        "left",
-        "log",
-        "max_items",
-        "numbers",
-        "own",
-        "requested",
-        "streams",
-        "truncated",
-        "under_way",
-    )
+        "began", "closed", "fault", "first_chunk", "handler", "hit_id", "hits", "left", "log",
+        "max_items", "numbers", "own", "requested", "retrieved", "streams", "truncated", "under_way",
+    )  # fmt: skip
 
     def __init__(self, max_bytes: int = 1 << 20, max_items: int = MOST_ITEMS, hit_id: Any = None) -> None:
         self.log: list[Sequence[Any]] = []
@@ -114,6 +101,7 @@ class Recorder:
         self.hit_id: Any = hit_id
         self.streams: list[Any] | None = None
         self.under_way: dict[float, tuple[Any, bytes]] = {}
+        self.retrieved: dict[float, list[tuple[float, str, bool, Sequence[Any]]]] = {}
         self.requested: Any
         self.first_chunk: float | None = None
         self.own = 0.0
@@ -163,14 +151,18 @@ class Recorder:
     ) -> None:
         """A finished tool call.
 
-        `arguments` as a mapping, or as `argument_data` gave them before the call; `result` is any value; `position` is
-        the index of its step and of the step above; `failed` and `beside` as `ToolCall` has them.
+        `arguments` as a mapping, or as `argument_data` gave them before the call; `position` is the index of its step
+        and of the step above; `failed` and `beside` as `ToolCall` has them.
         """
         if not isinstance(arguments, bytes):
             arguments = argument_data(arguments)
         elif type(arguments) is not bytes:  # `beside.Watched`
             beside = {**cast("Any", arguments).left_by(), **(beside or {})}
             arguments = bytes(arguments)
+        if started in self.retrieved:
+            from shadoweval.capture.retrieved import retrieved_by  # noqa: PLC0415 - with the first of them
+
+            beside = {**(beside or {}), **retrieved_by(self.retrieved.pop(started), left=self.left)}
         index, parent = (None, None) if position is None else position
         raw = self.encoded(result)
         if raw is not None:
@@ -220,11 +212,14 @@ class Recorder:
         later = ((at, log[at]) for at in range(since, len(log)) if log[at][0] == CALL)
         return [(at, row[1], row[3]) for at, row in later if len(row) <= INDEX or row[INDEX] is None]
 
-    def add_hits(self, rows: Sequence[Any], *, replace: bool = False) -> None:
-        """One retrieval's list; `replace`: it is the final one, such as a reranker's."""
+    def add_hits(self, rows: Sequence[Any], *, name: str, replace: bool = False, call: float | None = None) -> None:
+        """One retrieval's list; `replace`: the final one, as a reranker's; `call`: when the call around it began."""
         if len(rows) > self.max_items:
             self.truncated = True
             rows = rows[: self.max_items]
+        call = inside.get() or call or (self.handler and self.handler.call_around(self))
+        if call:
+            self.retrieved.setdefault(call, []).append((time.perf_counter() - self.began, name, replace, rows))
         if replace:
             self.hits.clear()
         self.hits.append(rows)

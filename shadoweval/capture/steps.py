@@ -144,7 +144,7 @@ def record_hits(docs: Any, *, hit_id: HitId | str | None = None, replace: bool =
         try:
             own_id = recorder.hit_id if hit_id is None else chosen_by(hit_id)
             rows = recorded_rows(docs) if own_id is None else hit_rows(docs, own_id)
-            recorder.add_hits(rows, replace=replace)
+            recorder.add_hits(rows, name="" if rows else "record_hits", replace=replace)
             if not rows:  # a search that found nothing is not the same as no search
                 recorder.add_step("retrieval", "record_hits", started=perf_counter(), duration=0.0)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the caller; the mirror counts it

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from shadoweval.capture.retrieved import RETRIEVED
 from shadoweval.checks import checked_choice, checked_keywords, checked_number
 from shadoweval.protocols import Metric
 from shadoweval.records import (
@@ -117,9 +118,18 @@ def _steps(observation: Observation, kind: str) -> float | None:
 
 @checked_keywords()
 def retrieval_latency(*, cap: float = 30.0) -> PairScorer:
-    """`retrieval_latency`: seconds in which a retrieval was under way; what ran at the same time counts once."""
+    """`retrieval_latency`: seconds in which a retrieval was under way; what ran at the same time counts once.
+
+    A retriever inside a tool that the shadow answered took no time of its own; a run with such a call is unscored.
+    """
+
+    def measured(observation: Observation) -> float | Unscored | None:
+        if any(RETRIEVED in call.beside and call.answered not in _RAN for call in observation.tool_calls):
+            return Unscored("the shadow answered a tool that retrieves, which took no time", informative=False)
+        return _steps(observation, "retrieval")
+
     metric = _cheap("retrieval_latency", failure_scores=cap)
-    return _amount(metric, lambda o: _steps(o, "retrieval"), missing="nothing was retrieved", timed=True)
+    return _amount(metric, measured, missing="nothing was retrieved", timed=True)
 
 
 @checked_keywords()

@@ -181,14 +181,14 @@ def _calls(seen):
 
 
 def _own_steps(steps):
-    """Without what another agent did whose work was the result of a tool: a shadow has the result, and its calls."""
+    """Without what another agent did whose work was the result of a tool: a shadow has its result, calls and hits."""
     of = {step.index: step for step in steps}
 
     def within_a_tool(step):
         above = of.get(step.parent)
         return above is not None and (above.kind == "tool" or within_a_tool(above))
 
-    return [step for step in steps if step.kind == "tool" or not within_a_tool(step)]
+    return [step for step in steps if step.kind in {"tool", "retrieval"} or not within_a_tool(step)]
 
 
 ASPECTS = {

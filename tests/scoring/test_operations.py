@@ -177,3 +177,14 @@ def test_a_mistyped_argument_is_an_error():
     """As of all scorers, also of one that has none."""
     with pytest.raises(UnknownArgumentError, match="cap"):
         timeouts(cap=3)
+
+
+def test_a_retriever_inside_an_answered_tool_took_no_time():
+    """Its hits are replayed with the tool: nothing was searched, which is no speed."""
+    lists = {"retrieved": {"0": [0.1, "search", False, [["d", 1.0, "text"]]]}}
+    steps = (Step(kind="retrieval", name="search", started=0.1, duration=0.0),)
+    replayed = ToolCall(name="look_up", effect="read", answered="replayed", beside=lists)
+    live = ToolCall(name="look_up", effect="read", answered="live", beside=lists)
+    score = candidate(retrieval_latency(), calls=[replayed], steps=steps)
+    assert "answered a tool that retrieves" in score.reason
+    assert candidate(retrieval_latency(), calls=[live], steps=steps) == Scored(0.0)

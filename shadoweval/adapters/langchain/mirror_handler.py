@@ -150,9 +150,16 @@ class MirrorHandler(BaseCallbackHandler):
 
     def cut(self, recorder: Recorder) -> None:
         """A call is over: see `RecordingHandler.cut`."""
-        run = next((run for run in list(self.runs.values()) if run.recorder is recorder), None)
-        if run is not None and run.handler is not None:
-            run.handler.cut(recorder)
+        if (handler := self._handler_of(recorder)) is not None:
+            handler.cut(recorder)
+
+    def call_around(self, recorder: Recorder) -> float | None:
+        """See `RecordingHandler.call_around`."""
+        handler = self._handler_of(recorder)
+        return None if handler is None else handler.call_around(recorder)
+
+    def _handler_of(self, recorder: Recorder) -> RecordingHandler | None:
+        return next((run.handler for run in list(self.runs.values()) if run.recorder is recorder), None)
 
     def _strayed(self) -> _MirroredRun | None:
         """The call of a run that was given callbacks of its own, so that it came here through the recording's hook."""

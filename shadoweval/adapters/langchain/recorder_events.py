@@ -12,20 +12,26 @@ from time import perf_counter
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import var_child_runnable_config
 
 from shadoweval.capture.beside import MESSAGE
 from shadoweval.capture.misfits import NOT_READ
+from shadoweval.capture.said_effects import said_effect
+from shadoweval.records import Effect
 
 __all__ = [
     "Kind",
     "Nodes",
     "OpenRun",
+    "call_around",
+    "call_here",
     "message_extras",
     "node_name",
     "open_run",
     "origin_of_error",
     "read_output",
     "run_name",
+    "said_by",
     "timed",
     "used_kinds",
     "used_tokens",
@@ -36,6 +42,8 @@ _NO_TOKENS: Final = (None, None)
 _NAMESPACE: Final = "langgraph_checkpoint_ns"
 """Key of a run's metadata: `node:task`, and for a graph inside a node `node:task|node:task`."""
 _INSIDE: Final = "|"
+_EFFECT_KEYS: Final = frozenset({"effect", "annotations", "readOnlyHint", "destructiveHint"})
+"""Keys of the metadata that `said_effect` reads."""
 
 
 class OpenRun(NamedTuple):
@@ -54,6 +62,33 @@ open_run: Final = functools.partial(tuple.__new__, OpenRun)
 """A third of the time of `OpenRun` itself."""
 
 
+def call_around(handler: Any, around: int | None) -> float | None:
+    """When the innermost tool call under way began in which something lies, by the index of the step around it.
+
+    None: in none. Of a link inside a tool there may be no event, so that what it calls seems to lie beside the tool: it
+    lies in the only one there.
+    """
+    runs: Mapping[Any, OpenRun] = handler.runs
+    tools = [runs[tool] for tool in handler.tools if tool in runs]
+    parents = {run.step: run.parent for run in runs.values() if run.kind is not None} | handler.nodes.parents()
+    while tools:
+        inside = [tool for tool in tools if tool.step == around]
+        beside = [] if handler.links else [tool for tool in tools if tool.parent == around]
+        if inside or len(beside) == 1:
+            return (inside or beside)[0].started
+        if around is None:
+            break
+        around = parents.get(around)
+    return None
+
+
+def call_here(handler: Any) -> float | None:
+    """`call_around` of what is running in this context, be it a run of LangChain's or not."""
+    callbacks: Any = (var_child_runnable_config.get() or {}).get("callbacks")
+    run = handler.runs.get(getattr(callbacks, "parent_run_id", None))
+    return call_around(handler, None if run is None else run.step)
+
+
 def timed(event: Callable[..., None]) -> Callable[..., None]:
     """An event's method of a handler that has a recorder, whose time is known to be ours."""
 
@@ -66,6 +101,13 @@ def timed(event: Callable[..., None]) -> Callable[..., None]:
             handler.recorder.spent(since)
 
     return told
+
+
+def said_by(event: Mapping[str, Any]) -> Effect:
+    """The effect that a tool's event says in its metadata and tags."""
+    metadata, tags = event.get("metadata"), event.get("tags")
+    silent = not tags and (not metadata or _EFFECT_KEYS.isdisjoint(metadata))
+    return "unknown" if silent else said_effect(metadata, tags=tags)
 
 
 def run_name(serialized: Any, default: str) -> str:
@@ -192,6 +234,10 @@ class Nodes:
     def find(self, namespace: str) -> int | None:
         """Index of a node in which something ran."""
         return self._steps[namespace][0] if namespace in self._steps else None
+
+    def parents(self) -> dict[int, int | None]:
+        """Index -> index of the node around it."""
+        return {index: parent for index, parent, _ in self._steps.values()}
 
     def all(self) -> Iterator[tuple[str, int, int | None, float, float]]:
         """Namespace, index, index of the node around it, start and end of each; inner ones first.

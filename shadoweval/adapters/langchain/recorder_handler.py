@@ -19,6 +19,8 @@ from shadoweval.adapters.langchain.recorder_events import (
     Kind,
     Nodes,
     OpenRun,
+    call_around,
+    call_here,
     failed_answers,
     node_name,
     open_run,
@@ -26,6 +28,7 @@ from shadoweval.adapters.langchain.recorder_events import (
     read_output,
     requested_calls,
     run_name,
+    said_by,
     timed,
     unreadable_calls,
     used_kinds,
@@ -39,14 +42,11 @@ from shadoweval.capture.interception import UNFINISHED, error_text, installed
 from shadoweval.capture.prompts import note_prompts
 from shadoweval.capture.raised import chain_of, raised
 from shadoweval.capture.recorder import Recorder
-from shadoweval.capture.said_effects import said_effect
 from shadoweval.records import Effect
 
 __all__ = ["RecordingHandler"]
 
 _NO_USAGE: Final = ((None, None), {})
-_EFFECT_KEYS: Final = frozenset({"effect", "annotations", "readOnlyHint", "destructiveHint"})
-"""Keys of the metadata that `said_effect` reads."""
 
 
 class RecordingHandler(BaseCallbackHandler):
@@ -160,8 +160,6 @@ class RecordingHandler(BaseCallbackHandler):
         self.recorded_error = error
         self._end(run_id, error=error_text(error))
 
-    # Models.
-
     @timed
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **event: Any) -> None:
         """A chat model is called."""
@@ -199,8 +197,6 @@ class RecordingHandler(BaseCallbackHandler):
         """It raised."""
         self._failed(run_id, error)
 
-    # Retrievers.
-
     def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **event: Any) -> None:
         """A retriever is asked."""
         name = event.get("name") or run_name(serialized, "retriever")
@@ -210,8 +206,10 @@ class RecordingHandler(BaseCallbackHandler):
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **event: Any) -> None:
         """It returned documents."""
         try:
-            hit_id = self.recorder.hit_id
-            self.recorder.add_hits(recorded_rows(documents) if hit_id is None else hit_rows(documents, hit_id))
+            hit_id, run = self.recorder.hit_id, self.runs.get(run_id)
+            rows = recorded_rows(documents) if hit_id is None else hit_rows(documents, hit_id)
+            name, call = ("retriever", None) if run is None else (run.name, call_around(self, run.parent))
+            self.recorder.add_hits(rows, name=name, call=call)
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault
         self._end(run_id)
@@ -227,8 +225,6 @@ class RecordingHandler(BaseCallbackHandler):
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault
 
-    # Tools.
-
     @timed
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **event: Any) -> None:
         """A tool is called."""
@@ -240,11 +236,8 @@ class RecordingHandler(BaseCallbackHandler):
         inputs: Any = event.get("inputs")
         arguments = inputs if isinstance(inputs, Mapping) else {"input": input_str}
         try:
-            metadata, tags = event.get("metadata"), event.get("tags")
-            silent = not tags and (not metadata or _EFFECT_KEYS.isdisjoint(metadata))
-            effect: Effect = "unknown" if silent else said_effect(metadata, tags=tags)
             raw = argument_data(cast("Mapping[str, Any]", arguments))
-            self.tools[run_id] = (watched(raw, arguments), len(self.recorder.log), effect)
+            self.tools[run_id] = (watched(raw, arguments), len(self.recorder.log), said_by(event))
         except Exception as fault:  # noqa: BLE001 - as in on_llm_end
             self.recorder.fault = fault
 
@@ -256,6 +249,10 @@ class RecordingHandler(BaseCallbackHandler):
         """It raised; or it waits for the answer of a person, and its result is what it asked."""
         self.recorded_error = error
         self._tool_ended(run_id, raised(error), error_text(error), chain_of(error))
+
+    def call_around(self, _recorder: Recorder) -> float | None:
+        """When the tool call began that this context belongs to; None: to none."""
+        return call_here(self) if self.tools else None
 
     def cut(self, _recorder: Recorder) -> None:
         """The run is over: calls that it did not wait for have no result."""

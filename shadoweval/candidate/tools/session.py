@@ -6,7 +6,7 @@ import functools
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -19,6 +19,7 @@ from shadoweval.candidate.tools.simulated import Simulate
 from shadoweval.candidate.tools.stubs import Function, Live, Policy, Refuse, Stubs
 from shadoweval.capture.failed_results import declared, failure_in, judged
 from shadoweval.capture.recorder import current as recording
+from shadoweval.capture.retrieved import retrieved_again
 from shadoweval.errors import UncopyableError
 from shadoweval.protocols import StubAnswer, StubPolicy, ToolRequest
 from shadoweval.records import Effect, Envelope, Refusal, ToolCall, WriteEffect
@@ -92,7 +93,8 @@ class Session:
         with self.clock:
             answer = self._first_answer(request, live)
         if answer.answered == "replayed" or answer.beside:
-            self._replay_inner(request)
+            inner = self._replay_inner(request)
+            retrieved_again(recording.get(), [answer.beside, *(call.beside for call in inner)])
         if inspect.isawaitable(answer.result) and (effect != "read" or answer.answered not in _LIVE):
             return msgspec.structs.replace(answer, result=self._awaited(request, answer))
         if effect != "read":
@@ -103,9 +105,10 @@ class Session:
                 self._refused[name] = self._refused.get(name, 0) + 1
         return answer
 
-    def _replay_inner(self, outer: KeyedRequest) -> None:
+    def _replay_inner(self, outer: KeyedRequest) -> Sequence[ToolCall]:
         """The calls that a replayed call's tool made itself were made with it."""
-        for call in self.record.inner(outer):
+        calls = self.record.inner(outer)
+        for call in calls:
             key = self.record.known_by(call)
             with self._lock:
                 occurrence = self._times[call.name, key] = self._times.get((call.name, key), 0) + 1
@@ -113,13 +116,9 @@ class Session:
             result, error = (None, call.error) if again is None else (again.result, again.error)
             effect = self.stubs.effects.get(call.name, call.effect)
             request = KeyedRequest(
-                name=call.name,
-                arguments=dict(call.arguments),
-                effect=effect,
-                occurrence=occurrence,
-                key=key,
+                name=call.name, arguments={**call.arguments}, effect=effect, occurrence=occurrence, key=key,
                 record=self.record,
-            )
+            )  # fmt: skip
             recorder = recording.get()
             if recorder is not None:
                 recorder.add_call(
@@ -135,6 +134,7 @@ class Session:
                 )
             if effect != "read":
                 self._record_write(request, StubAnswer(answered="replayed", result=result, error=error))
+        return calls
 
     async def _awaited(self, request: KeyedRequest, answer: StubAnswer) -> Any:
         """An async tool's write is one once it has succeeded."""

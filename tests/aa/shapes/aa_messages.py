@@ -119,6 +119,6 @@ class Shelf(BaseRetriever):
 shelf = create_retriever_tool(Shelf(), "shelf", "Search.", response_format="content_and_artifact")
 
 
-@shape(*ASKED, fault="what is retrieved within a tool that is replayed is not among the shadow's hits")
+@shape(*ASKED)
 def of_a_retriever(query):
     return said(shelf.invoke(asked(shelf, query)))
