@@ -59,6 +59,7 @@ PROMISE_FOLDERS = {
     "evals": "the case files",
     "faults": "injected faults through several rooms",
     "hostile": "candidates that do what none should, from decorator to verdict",
+    "pytest_plugin": "suites, by pytest in a process of its own",
     "readme": "README's code",
     "truth": "what is said of candidates whose truth is known, from stored pairs to printed verdict",
     "typing": "what type checkers say",

@@ -57,6 +57,7 @@ class CandidatePool:
         killed: Asked twenty times a second by `kill_watch.KillWatch`; a yes kills what is in flight, whatever the event
             loop waits for. Must neither raise nor wait.
         outside: As of `kill_watch.KillWatch`.
+        exchanges: As of `forkserver.wire.Start`; the folder must be among what the guard lets be written.
 
     Raises:
         TargetError: on entering, a target that can't be imported, or can't be called as the incumbent is.
@@ -80,6 +81,7 @@ class CandidatePool:
         rate: RateLimit | None = None,
         killed: Callable[[], bool] | None = None,
         outside: tuple[str, ...] = (),
+        exchanges: tuple[str, str] | None = None,
     ) -> None:
         self.targets, self.limits, self.guard, self.processes = dict(targets), limits, guard, processes
         self.stubs = stubs or Stubs()
@@ -95,7 +97,7 @@ class CandidatePool:
         self._runners: dict[tuple[Arm, str], ArmRunner] = {}
         self._draining = False
         self._rate, self._epoch, self._held_until = rate, 0, 0.0
-        self._killed, self._outside = killed, outside
+        self._killed, self._outside, self._exchanges = killed, outside, exchanges
         self._watch = KillWatch(None)
 
     async def __aenter__(self) -> Self:
@@ -150,6 +152,7 @@ class CandidatePool:
                 scratch=str(self._scratch),
                 warm=self._warm,
                 mcp=self._servers.commands,
+                exchanges=self._exchanges,
             )
             runner = ArmRunner(spec, processes=self.processes, watch=self._watch)
             if self._draining:

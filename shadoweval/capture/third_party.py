@@ -53,6 +53,8 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
     "interrupt": {_INTERRUPTS: "langchain.candidate_runs:interrupted"},
     # Called with the library's module in a candidate's process, right after the module has run.
     "candidate": {
+        "httpx._transports.default": "http_exchanges:patch",
+        "httpx2._transports.default": "http_exchanges:patch",
         "langchain_core.caches": "langchain.candidate_memory:patch_caches",
         "langchain_core.runnables.history": "langchain.candidate_memory:patch_histories",
         "langchain_core.tools.base": "langchain.candidate_tools:patch",

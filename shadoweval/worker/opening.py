@@ -110,11 +110,18 @@ def open_receiver(experiment: Experiment) -> SpoolReceiver:
 
 
 def candidate_pool(
-    experiment: Experiment, *, arms: Sequence[Arm], processes: int = 1, store: SqlStore | None = None
+    experiment: Experiment,
+    *,
+    arms: Sequence[Arm],
+    processes: int = 1,
+    store: SqlStore | None = None,
+    watched: bool = True,
+    exchanges: tuple[str, str] | None = None,
 ) -> CandidatePool:
     """A pool of the named arms, to be entered. Arms without a target are run by their query's `entry`.
 
-    `store` is where `Sandbox(rate=...)` is held over all workers; without one it is not.
+    `store` is where `Sandbox(rate=...)` is held over all workers; without one it is not. Where it is not `watched`, no
+    kill switch ends what runs. `exchanges`: as of `CandidatePool`.
 
     Raises:
         UnknownCandidateError: an arm that the experiment does not have.
@@ -134,8 +141,9 @@ def candidate_pool(
         hit_id=experiment.hit_id,
         mcp=experiment.sandbox.mcp,
         rate=_rate_limit(experiment, store),
-        killed=lambda: switch.reason() is not None,
-        outside=("shadoweval.worker.kill_files", switch.experiment, str(switch.home)),
+        killed=(lambda: switch.reason() is not None) if watched else None,
+        outside=("shadoweval.worker.kill_files", switch.experiment, str(switch.home)) if watched else (),
+        exchanges=exchanges,
     )
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from shadoweval import Experiment, no_worse
-from shadoweval.evaluation.suite import run_suite
+from shadoweval.evaluation.suite import play
 from shadoweval.scoring import errors
 
 SHOP = """
@@ -64,7 +64,7 @@ def test_a_candidate_that_fails_at_its_first_chunks_is_rolled_back(pair, tmp_pat
         scorers=[errors()],
         gates=[no_worse("errors", by=0.05)],
     )
-    evaluation = run_suite(experiment, cases=cases)
+    evaluation = play(experiment, cases=cases).evaluation
     (verdict,) = evaluation.verdicts
     assert verdict.rolls_back, verdict
     first = evaluation.examples["c"][0]

@@ -7,7 +7,7 @@ import pytest
 
 from shadoweval import Experiment, Sandbox, no_worse
 from shadoweval.errors import ArgumentError
-from shadoweval.evaluation.suite import run_suite
+from shadoweval.evaluation.suite import play
 from shadoweval.mirror.redaction.redactor import redacted_observation
 from shadoweval.records import Envelope, Failure, Observation
 from shadoweval.scoring import consistency, exact_match
@@ -96,7 +96,7 @@ def test_the_whole_way(tmp_path, monkeypatch):
         settings=Settings(home=str(tmp_path / "home")),
     )
 
-    evaluation = run_suite(experiment, cases=cases)
+    evaluation = play(experiment, cases=cases).evaluation
 
     means = {each.metric: each for each in evaluation.summaries["tossed"]}
     assert (means["consistency"].incumbent, means["pass^2"].incumbent) == (1.0, 1.0)

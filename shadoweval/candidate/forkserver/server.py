@@ -41,7 +41,7 @@ from shadoweval.candidate.guard import Guard
 from shadoweval.candidate.guard.inherited import die_with_parent, in_use
 from shadoweval.candidate.guard.syscalls import libc
 from shadoweval.candidate.run import unbegun
-from shadoweval.candidate.tools import intercept
+from shadoweval.candidate.tools import exchanges, intercept
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.priority import set_apart, step_back
 
@@ -77,6 +77,8 @@ def main(descriptor: int, on_refusal: int) -> None:
     try:
         server.contain(on_refusal)  # before anything of the user's is imported
         intercept.install(interception)
+        if start.exchanges is not None:
+            exchanges.begin(*start.exchanges)
         if not start.each:
             server.setup = load(start, server.setup)
     except TargetError as error:

@@ -66,6 +66,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     """Whether each child imports and warms up for itself, since a fork can't carry what that makes."""
     load_bytes: int = 0
     """What loading takes, which is on top of a child's memory cap then."""
+    exchanges: tuple[str, str] | None = None
+    """`record` or `replay`, and the folder: what becomes of HTTP requests; None: they go where they are sent."""
 
 
 class Parameter(msgspec.Struct, frozen=True, array_like=True):

@@ -44,7 +44,7 @@ class Session:
         self.stubs, self._on_live_write = stubs, on_live_write
         self.asked_at = envelope.query.asked_at
         """The time as of which memories are copied."""
-        self.text = envelope.query.text
+        self.query_id, self.text = envelope.query.id, envelope.query.text
         served = (judged(call, stubs.failed) for call in envelope.served.tool_calls)
         self.record = Record(served, effects=stubs.effects, compare=stubs.compare)
         self.worlds = [w.opened(self.record, envelope=envelope, scratch=scratch) for w in stubs.worlds]

@@ -1,0 +1,43 @@
+"""When a suite is red, and what is said of it: by pytest in a process of its own, as users start it."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+SUITES = """
+import pytest
+from suites import experiment
+
+@pytest.mark.parametrize("candidate", ["worse", "flaky"])
+def test_candidate(shadow, candidate):
+    shadow(experiment(candidate))
+"""
+
+
+def outcomes(said):
+    """Test -> how it ended, as `-rA` lists it."""
+    lines = re.findall(r"^(PASSED|FAILED|ERROR) test_suite\.py::(\S+)", said, re.MULTILINE)
+    return {name: state for state, name in lines}
+
+
+ENDS = {"test_candidate[worse]": "FAILED", "test_candidate[flaky]": "PASSED"}
+
+
+@pytest.mark.parametrize("workers", ["0", "2", pytest.param("4", marks=pytest.mark.slow)])
+def test_suites_end_the_same_with_any_number_of_workers(workers, project):
+    """Worse is red, undecided is green, each told once and whole; the kill switch of a host stops neither."""
+    project.write("test_suite.py", SUITES)
+    options = ["-n", workers, "-rA", "--junit-xml=j.xml", "--shadow-report=html"]
+    code, said = project.run(*options, SHADOWEVAL_KILL="ALL", GITHUB_STEP_SUMMARY="s.md")
+
+    assert (code, outcomes(said)) == (1, ENDS), said
+    assert "shop / worse: red, ROLLBACK (broken) after 40 pairs" in said
+    assert re.search(r"BROKEN +exact_match is no worse by 0.1 +1 -> 0", said)
+    assert "red: it is proven worse" in said
+    assert re.search(r"a loss of exact_match from about 0\.\d+ on would have been found by these 40 cases", said)
+    assert "suite_fixture.py" not in said  # no traceback through our own frames
+    properties = [each.get("value") for each in ET.parse(project.folder / "j.xml").iter("property")]
+    assert sum("shop / worse: red, ROLLBACK" in value for value in properties) == 1
+    assert (project.folder / "s.md").read_text(encoding="utf-8").count("## shop / worse: ROLLBACK") == 1
+    assert len(list((project.folder / "html").iterdir())) == 2
