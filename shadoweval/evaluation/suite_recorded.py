@@ -31,9 +31,9 @@ from shadoweval.evaluation.suite_setting import set_apart
 from shadoweval.experiment import Experiment
 from shadoweval.records import INCUMBENT, Arm, Envelope, Query, Verdict
 
-__all__ = ["WORKING_TREE", "bless", "play_recorded"]
+__all__ = ["bless", "play_recorded"]
 
-WORKING_TREE: Final = "working-tree"
+_WORKING_TREE: Final = "working-tree"
 """The candidate where none is named: the incumbent's target, as it stands in the working tree."""
 _L = TypeVar("_L", Asked, Exchange)
 _MOST_MISSES: Final = 0.02
@@ -106,7 +106,7 @@ def _judged(
     options: SuiteOptions,
     clock: Clock,
 ) -> SuiteRun:
-    arms = {name: experiment.target(name) for name in candidates} or {WORKING_TREE: experiment.target(INCUMBENT)}
+    arms = {name: experiment.target(name) for name in candidates} or {_WORKING_TREE: experiment.target(INCUMBENT)}
     suite, remarks = _recorded_cases(recording, every, file=file)
     with tempfile.TemporaryDirectory(prefix="shadow-suite-") as path:
         folder = Path(path) / "exchanges"

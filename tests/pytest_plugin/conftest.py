@@ -71,7 +71,7 @@ class Project:
             env={**environ, "PYTHONPATH": str(ROOT), "GITHUB_STEP_SUMMARY": "", **environment},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
         return done.returncode, done.stdout + done.stderr

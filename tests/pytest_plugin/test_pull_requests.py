@@ -64,6 +64,7 @@ def _server():
     server.stop()
 
 
+@pytest.mark.timeout(1200)
 def test_a_comment_passes_a_prompt_is_held_and_broken_retrieval_fails(server, project):
     """The main branch is recorded once, with a model; then there is neither a key nor anybody who would answer."""
     project.write("test_suite.py", SUITE)

@@ -24,6 +24,7 @@ def outcomes(said):
 ENDS = {"test_candidate[worse]": "FAILED", "test_candidate[flaky]": "PASSED"}
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("workers", ["0", "2", pytest.param("4", marks=pytest.mark.slow)])
 def test_suites_end_the_same_with_any_number_of_workers(workers, project):
     """Worse is red, undecided is green, each told once and whole; the kill switch of a host stops neither."""

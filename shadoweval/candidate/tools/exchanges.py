@@ -25,7 +25,7 @@ from shadoweval.candidate.tools import intercept
 from shadoweval.errors import ShadowEvalError
 from shadoweval.settings import without_secrets
 
-__all__ = ["ASKED", "EXCHANGES", "Asked", "Exchange", "Exchanges", "Mode", "UnrecordedError", "begin", "exchanges"]
+__all__ = ["ASKED", "EXCHANGES", "Asked", "Exchange", "Exchanges", "begin", "exchanges"]
 
 Mode = Literal["record", "replay"]
 
@@ -197,10 +197,8 @@ def _run() -> str:
     return "" if session is None else f"{session.query_id} {id(session)}"
 
 
-class _Process:
-    """This process's; None: requests go where they are sent."""
-
-    current: Exchanges | None = None
+_begun: Final[list[Exchanges]] = []
+"""This process's, one or none."""
 
 
 def begin(mode: str, folder: str) -> None:
@@ -211,9 +209,9 @@ def begin(mode: str, folder: str) -> None:
     if mode == "replay":
         for name in _KEYS:
             os.environ.setdefault(f"{name}_API_KEY", "recorded")
-    _Process.current = Exchanges("replay" if mode == "replay" else "record", Path(folder))
+    _begun[:] = [Exchanges("replay" if mode == "replay" else "record", Path(folder))]
 
 
 def exchanges() -> Exchanges | None:
     """Those of this process; None: neither recorded nor replayed."""
-    return _Process.current
+    return _begun[0] if _begun else None
