@@ -65,7 +65,10 @@ def _server():
 
 
 @pytest.mark.timeout(1200)
-def test_a_comment_passes_a_prompt_is_held_and_broken_retrieval_fails(server, project):
+@pytest.mark.parametrize(
+    "workers", ["0", pytest.param("2", marks=pytest.mark.slow), pytest.param("4", marks=pytest.mark.slow)]
+)
+def test_a_comment_passes_a_prompt_is_held_and_broken_retrieval_fails(workers, server, project):
     """The main branch is recorded once, with a model; then there is neither a key nor anybody who would answer."""
     project.write("test_suite.py", SUITE)
     project.write("pytest.ini", "[pytest]\nshadow_baseline = main.jsonl\n")
@@ -83,7 +86,7 @@ def test_a_comment_passes_a_prompt_is_held_and_broken_retrieval_fails(server, pr
     assert "sk-secret" not in recording
 
     server.stop()
-    code, said = project.run("-n", "2", "-rA", CHANGES="comment prompt retrieval", **where)
+    code, said = project.run("-n", workers, "-rA", CHANGES="comment prompt retrieval", **where)
     lines = re.findall(r"^([A-Z]+) test_suite\.py::test_shop\[(\w+)\]", said, re.MULTILINE)
     ends = {change: state for state, change in lines}
     assert ends == {"comment": "PASSED", "prompt": "FAILED", "retrieval": "FAILED"}, said
