@@ -14,7 +14,7 @@ from shadoweval.records import Arm
 from shadoweval.traffic.audit import user_name
 from shadoweval.verdict.releases import Release
 from shadoweval.verdict.trial import Trial
-from shadoweval.worker.retention import retention_of
+from shadoweval.worker.retention import kept_since, retention_of
 
 _SETTLED: Final = 20
 """Pairs in a row of the new release alone before its window begins, where the old one came back meanwhile."""
@@ -98,10 +98,11 @@ def window_sentences(start: WindowStart | None, experiment: Experiment, *, now: 
     if start is None:
         return ()
     age = retention_of(experiment)
-    if age is None or now - age <= start.since:
+    kept = start.since if age is None else kept_since(age, now)
+    if kept <= start.since:
         return (sentence_of(start),)
     slid = (
-        f"Of that window only what was asked since {_moment(now - age)} is left, and it slides on: retention "
+        f"Of that window only what was asked since {_moment(kept)} is left, and it slides on: retention "
         f"({experiment.settings.retention}) is shorter. Keep queries for longer than the experiment runs, or begin a "
         "new window"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from shadoweval.clock import Clock, Seconds, parse_span, utc_now
@@ -16,11 +16,13 @@ from shadoweval.worker.opening import open_receiver
 if TYPE_CHECKING:
     from shadoweval.store import SqlStore
 
-__all__ = ["Retention", "erase_unit", "purge_before", "retention_of"]
+__all__ = ["Retention", "erase_unit", "kept_since", "purge_before", "retention_of"]
 
 log: Final = logger(__name__)
 
 _EVERY: Final = 3600.0
+_STRIDES: Final = 12
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def erase_unit(experiment: Experiment, unit: str, *, store: SqlStore) -> int:
@@ -54,6 +56,16 @@ def retention_of(experiment: Experiment) -> timedelta | None:
     return parse_span(span, name="retention") if span else None
 
 
+def kept_since(age: timedelta, now: datetime) -> datetime:
+    """The first moment whose queries a worker keeps, where they may be kept for `age`.
+
+    It moves on in strides of a twelfth of `age`, at the same moments on all hosts, and never lags behind `now - age`:
+    each purge that takes something away has the next look read anew all that is left, so it is not to happen hourly.
+    """
+    stride = age / _STRIDES
+    return _EPOCH - (_EPOCH - (now - age)) // stride * stride
+
+
 def purge_before(experiment: Experiment, before: datetime, *, store: SqlStore) -> int:
     """Delete queries asked before `before`, of all experiments in this store. Returns how many.
 
@@ -65,7 +77,7 @@ def purge_before(experiment: Experiment, before: datetime, *, store: SqlStore) -
 
 
 class Retention:
-    """Purges what is older than the settings allow, at once and then every hour.
+    """Purges what is older than the settings allow, at once and then every hour in which `kept_since` has moved on.
 
     Raises:
         SettingsError: `retention` is no span of time.
@@ -84,7 +96,7 @@ class Retention:
         if self._age is None or self._monotonic() < self._due:
             return 0
         self._due = self._monotonic() + _EVERY
-        purged = purge_before(self._experiment, self._clock() - self._age, store=self._store)
+        purged = purge_before(self._experiment, kept_since(self._age, self._clock()), store=self._store)
         if purged:
             log.info("purged old queries", extra={"experiment": self._experiment.name, "queries": purged})
         return purged

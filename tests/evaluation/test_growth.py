@@ -20,6 +20,7 @@ from shadoweval.settings import Settings
 from shadoweval.store import SqlStore, tables
 from shadoweval.store.engine import transaction
 from shadoweval.testing import NOON, FixedClock
+from shadoweval.worker.retention import Retention
 
 A_DAY = 10
 """Queries."""
@@ -121,6 +122,54 @@ def test_a_purge_costs_no_look_of_a_window_that_began_after_it(url, tmp_path) ->
         store.purge(since + timedelta(seconds=1))
         assert left_by_looks(store) == (0, 0, 0)
         assert look(store, since=since).expected == 29
+
+
+class Counting(SqlStore):
+    """How many pairs each look has to read."""
+
+    def __init__(self, url, clock):
+        super().__init__(url, clock=clock)
+        self.read = []
+
+    def look(self, *args, **kwargs):
+        look = super().look(*args, **kwargs)
+        self.read.append(look.expected)
+        return look
+
+
+def test_with_retention_most_looks_cost_what_came_since_the_last_one(tmp_path) -> None:
+    """Hour by hour, and no window was begun: a look reads what is left anew only where a purge has taken something.
+
+    That happens twelve times within `retention`. The verdict is that of a first look; nothing stays longer than it may.
+    """
+    hourly, kept, looks = 4, timedelta(hours=36), 9
+    experiment = Experiment(
+        name="bench",
+        candidates={"new": "app:new"},
+        scorers=[errors()],
+        gates=[no_worse("errors", by=0.05)],
+        settings=Settings(home=str(tmp_path), retention="36h"),
+    )
+    clock = FixedClock()
+    store = Counting(f"sqlite:///{tmp_path / 'shadow.db'}", clock)
+    retention = Retention(experiment, store=store, clock=clock, monotonic=lambda: clock.now.timestamp())
+    with store:
+        add_traffic(store, 36 * hourly, every=3600 / hourly, users=7)
+        for hour in range(36, 36 + looks):
+            add_traffic(store, hourly, first=1 + hour * hourly, every=3600 / hourly, users=7)
+            clock.now = NOON + timedelta(hours=hour + 1)
+            retention.step()
+            looked = evaluate(experiment, store=store, clock=clock)
+            assert clock.now - kept <= next(iter(store.pairs("bench", "new"))).query.asked_at
+        with transaction(store._engine, write=True) as connection:
+            connection.execute(delete(tables.Progress))
+        anew = evaluate(experiment, store=store, clock=clock)
+
+    again = [pairs for pairs in store.read[:looks] if pairs > 2 * hourly]
+    assert len(again) == looks / 36 * 12
+    assert all(33 * hourly <= pairs <= 37 * hourly for pairs in again)
+    assert looked.verdicts[0].pairs == store.read[-1] > 33 * hourly
+    assert said(looked) == said(anew)
 
 
 PEAK = """

@@ -5,6 +5,8 @@ import asyncio
 import datetime as dt
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shadoweval import Experiment, Traffic
 from shadoweval.cli.storage import purge
@@ -15,7 +17,7 @@ from shadoweval.testing import MemoryTransport, make_observation, make_query
 from shadoweval.transport import SpoolTransport
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import open_receiver, open_store
-from shadoweval.worker.retention import Retention
+from shadoweval.worker.retention import Retention, kept_since
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 WORD = b"zyxomatosis"
@@ -85,6 +87,17 @@ def test_what_is_older_than_the_settings_allow_goes_every_hour(experiment, store
     assert (retention.step(), kept(store)) == (2, 1)
     hand.hours = 24.5
     assert (retention.step(), kept(store)) == (1, 0)
+
+
+@given(
+    age=st.timedeltas(min_value=dt.timedelta(seconds=1), max_value=dt.timedelta(days=1000)),
+    now=st.timedeltas(min_value=dt.timedelta(0), max_value=dt.timedelta(days=30_000)).map(lambda span: NOON + span),
+)
+def test_what_is_kept_begins_within_a_twelfth_of_the_age(age, now):
+    """Never before it, so that nothing stays too long; and it moves in strides, alike on all hosts."""
+    since = kept_since(age, now)
+    assert now - age <= since < now - age + age / 12
+    assert kept_since(age, now + (since - (now - age))) == since, "until it is reached it stays"
 
 
 def test_a_worker_purges(experiment, store):
