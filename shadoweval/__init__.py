@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shadoweval.mirror import redact_secrets
     from shadoweval.records import Hit, Labels, Outcome, Pair, PairScore, Query, Scored, ToolCall, Unscored, Verdict
     from shadoweval.reporting.html import report
+    from shadoweval.schedules import Schedule
     from shadoweval.settings import Settings
     from shadoweval.traffic.admission import Traffic
     from shadoweval.traffic.breaker import Breaker, BreakerLimits
@@ -57,6 +58,7 @@ __all__ = [
     "Replay",
     "Rules",
     "Sandbox",
+    "Schedule",
     "Scored",
     "Settings",
     "ShadowEvalError",
@@ -116,6 +118,7 @@ _HOMES: Final = {
         "Verdict",
     ),
     "shadoweval.reporting.html": ("report",),
+    "shadoweval.schedules": ("Schedule",),
     "shadoweval.settings": ("Settings",),
     "shadoweval.traffic.admission": ("Traffic",),
     "shadoweval.traffic.breaker": ("Breaker", "BreakerLimits"),

@@ -1,16 +1,8 @@
 """Experiment: what "better" means, written once, for the decorator, scheduled runs, reports and pytest.
 
 support = Experiment(
-    name="support",
-    candidates={"rerank": "pipelines.support_rerank:answer"},
-    scorers=[recall(k=5), answer_quality(), tool_success(), latency()],
-    gates=[better("recall@5", by=0.02), at_most("latency.p95", ratio=1.10, critical=True)],
-    sandbox=Sandbox(allow=["localhost:8000"]),
-    traffic=Traffic(budget={"usd": 20}),
-)
-
-@support.mirror(sample=0.10)
-def answer(question: str) -> str: ...
+    name="support", candidates={"rerank": "pipelines.support_rerank:answer"},
+    scorers=[recall(k=5), latency()], gates=[better("recall@5", by=0.02), at_most("latency.p95", ratio=1.10)])
 """
 
 from __future__ import annotations
@@ -58,6 +50,7 @@ from shadoweval.verdict.rules import Rules
 
 if TYPE_CHECKING:
     from shadoweval.capture.failures import Failures
+    from shadoweval.schedules import Schedule
     from shadoweval.scoring.writes import Writes
 
 __all__ = ["Experiment"]
@@ -92,6 +85,7 @@ class Experiment:
         failures: Called with what either arm returned or raised: True or a message: it failed; False: it did not; None:
             as usual (`capture.failures`). Importable, as `outcome`.
         hit_id: What labels call a retrieved document: a path (`"metadata.doc_id"`), or a function to import.
+        schedules: What `shadoweval schedule` runs by itself, and when; their names differ.
         redact: Takes secrets out of every text that is sent or stored: `redact_secrets`, or `(text, key) -> text`.
         settings: Where things lie; None: read from `shadoweval.toml` and the environment at first use, a fork included.
 
@@ -116,6 +110,7 @@ class Experiment:
         outcome: Extract | None = None,
         failures: Failures | None = None,
         hit_id: HitId | str | None = None,
+        schedules: Sequence[Schedule] = (),
         redact: Redactor | None = None,
         settings: Settings | None = None,
     ) -> None:
@@ -133,6 +128,11 @@ class Experiment:
         self.outcome = checked_function("outcome", outcome)
         self.failures = checked_function("failures", failures)
         self.hit_id, self._hit_id = hit_id, checked_hit_id("hit_id", hit_id)
+        self.schedules: tuple[Schedule, ...] = ()
+        if schedules:
+            from shadoweval.schedules import checked_schedules  # noqa: PLC0415 - most experiments have none
+
+            self.schedules = checked_schedules(name, schedules)
         self.redact = checked_function("redact", redact)
         traffic = _checked_group("traffic", traffic, Traffic)
         self._outlet = Outlet(self.name, traffic.transport or self._opened_transport, None, spool=lambda: self.spool)

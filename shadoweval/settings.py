@@ -7,6 +7,7 @@ The environment wins over the file, the file over the defaults::
     store = "sqlite:///.shadoweval/shadow.db" # SHADOWEVAL_STORE
     retention = "30d"                         # SHADOWEVAL_RETENTION
     webhook = "https://chat.example/hooks/x"  # SHADOWEVAL_WEBHOOK
+    webhook_secret = "whsec_..."              # SHADOWEVAL_WEBHOOK_SECRET
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def without_secrets(url: str) -> str:
 
 
 def _shown(name: str, value: object) -> object:
-    return type(value).__name__ if name in {"store", "webhook"} else value
+    return type(value).__name__ if name in {"store", "webhook", "webhook_secret"} else value
 
 
 @checked_keywords()
@@ -54,6 +55,9 @@ class Settings:
     """Addresses that `shadoweval evaluate` posts changed decisions to, with a space between them.
 
     An address is mostly its own secret: here nobody reads it in the list of processes."""
+    webhook_secret: str = field(default="", repr=False)
+    """What alerts are signed with, `whsec_` and base64, by which a receiver knows whose they are; while one takes the
+    place of another both, with a space between them. Empty: they are not signed."""
 
     def __post_init__(self) -> None:
         for name in (one.name for one in fields(self)):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Final
 
 from shadoweval.cli.control import say
-from shadoweval.evaluation.alerts import webhooks
+from shadoweval.errors import ShadowEvalError
+from shadoweval.evaluation.alerts import NotTakenError, WebhookNotifier, trial_alert, webhooks
 from shadoweval.evaluation.courier import Courier
 from shadoweval.experiment import Experiment
 from shadoweval.worker.opening import open_store
@@ -20,6 +22,8 @@ def alerts(options: argparse.Namespace) -> int:
     """Send what is due, and list what is still owed. Returns 1 where something is."""
     experiment: Experiment = options.experiment
     notifiers = webhooks(experiment, options.webhook)
+    if options.action == "test":
+        return _test(experiment.name, notifiers)
     with open_store(experiment) as store:
         if options.forget:
             say(f"{experiment.name}: {store.outbox.forget(experiment.name)} alerts forgotten")
@@ -37,3 +41,21 @@ def alerts(options: argparse.Namespace) -> int:
         say(f"{alert.candidate}: {alert.decision} to {alert.receiver}, {tries}: {why}; {then}")
     say(f"{experiment.name}: {len(untold) or 'no'} alerts are owed")
     return 1 if untold else 0
+
+
+def _test(experiment: str, notifiers: Sequence[WebhookNotifier]) -> int:
+    """Send each receiver an alert about nothing. Returns 1 where one did not take it."""
+    if not notifiers:
+        raise ShadowEvalError(
+            "There is no receiver. Name one by --webhook, the setting `webhook` or SHADOWEVAL_WEBHOOK."
+        )
+    refused = 0
+    for notifier in notifiers:
+        try:
+            notifier.notify(trial_alert(experiment, notifier.receiver))
+        except NotTakenError as error:
+            refused += 1
+            say(f"{notifier.receiver}: NOT TAKEN, {error}")
+        else:
+            say(f"{notifier.receiver}: taken, {'signed' if notifier.signed else 'not signed'}")
+    return 1 if refused else 0

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import Final
 
 from shadoweval.cli.control import endings, say
 from shadoweval.cli.verdicts import EXIT, exit_code
-from shadoweval.clock import parse_since, parse_span
+from shadoweval.clock import parse_since, parse_span, utc_now
 from shadoweval.errors import CaseFileError, ShadowEvalError, StoreError
 from shadoweval.evaluation.alerts import log_changes, webhooks
 from shadoweval.evaluation.courier import Courier
 from shadoweval.evaluation.evaluate import evaluate as evaluate_stored
 from shadoweval.evaluation.queries import with_queries
-from shadoweval.evaluation.schedule import repeat
+from shadoweval.evaluation.schedule import OwnSlots, Scheduler, plan_every
 from shadoweval.evaluation.trend import newest_verdicts
 from shadoweval.experiment import Experiment
 from shadoweval.logs import about, logger
@@ -31,7 +32,17 @@ from shadoweval.reporting.markdown import markdown
 from shadoweval.worker.opening import exclusive, open_store
 from shadoweval.worker.patience import Patience
 
-__all__ = ["calibrate", "evaluate", "explain", "report", "rescore", "simulate"]
+__all__ = [
+    "calibrate",
+    "evaluate",
+    "evaluate_once",
+    "explain",
+    "report",
+    "rescore",
+    "simulate",
+    "stop_on_signal",
+    "write_newest",
+]
 
 log: Final = logger(__name__)
 
@@ -49,7 +60,7 @@ def evaluate(options: argparse.Namespace) -> int:
     options.notifiers = webhooks(experiment, options.webhook)
 
     def once() -> None:
-        newest[:] = [_evaluate_once(experiment, options, since=since)]
+        newest[:] = [evaluate_once(experiment, options, since=since)]
         facts.update(_decided(newest[0]))
         courier.settle(seconds=0.0 if options.every else _TELLING)
 
@@ -58,12 +69,26 @@ def evaluate(options: argparse.Namespace) -> int:
         if options.every is None:
             once()
         else:
-            every = parse_span(options.every, name="--every").total_seconds()
-            stop = _stop_on_signal()
-            looks = Looks(once, every=options.every, stop=stop)
-            counts = repeat(looks.look, every=every, stop=stop)
-            say(f"{counts['runs']} runs, {counts['missed']} missed")
+            _every(experiment.name, once, every=options.every)
     return exit_code(newest[0]) if newest else 0
+
+
+def _every(experiment: str, once: Callable[[], None], *, every: str) -> None:
+    """A look now and after each span, by the monotonic clock: a schedule that this process alone knows."""
+    span, began, seconds = parse_span(every, name="--every"), utc_now(), time.monotonic()
+    stop = stop_on_signal()
+    looks = Looks(once, every=every, stop=stop)
+    scheduler = Scheduler(
+        experiment,
+        [plan_every(span, began=began)],
+        lambda _schedule, _slot: looks.look() or "",
+        slots=OwnSlots(late=span / 4),
+        begin=timedelta(seconds=1),
+        ends=(Exception,),
+        clock=lambda: began + timedelta(seconds=time.monotonic() - seconds),
+    )
+    scheduler.run(stop)
+    say(f"{scheduler.runs} runs, {scheduler.missed} missed")
 
 
 def _decided(evaluation: Evaluation) -> dict[str, str]:
@@ -74,7 +99,8 @@ def _decided(evaluation: Evaluation) -> dict[str, str]:
     }
 
 
-def _stop_on_signal() -> threading.Event:
+def stop_on_signal() -> threading.Event:
+    """Set once somebody asks this process to end."""
     stop = threading.Event()
     for sign in endings():
         signal.signal(sign, lambda _sign, _frame: stop.set())
@@ -114,9 +140,10 @@ class Looks:
                 return
 
 
-def _evaluate_once(
-    experiment: Experiment, options: argparse.Namespace, *, since: datetime | timedelta | None
+def evaluate_once(
+    experiment: Experiment, options: argparse.Namespace, *, since: datetime | timedelta | None, key: str = ""
 ) -> Evaluation:
+    """Evaluate, and say, write and log what came of it. `key`: the evaluation's id."""
     with open_store(experiment) as store:
         before = newest_verdicts(lambda limit: store.evaluations(experiment.name, limit=limit))
         evaluation = evaluate_stored(
@@ -126,6 +153,7 @@ def _evaluate_once(
             new_window=options.new_window,
             who=options.who,
             why=options.why,
+            key=key,
             store=store,
             notifiers=options.notifiers,
         )
@@ -185,10 +213,14 @@ def report(options: argparse.Namespace) -> int:
     """Write the newest evaluation as HTML."""
     experiment: Experiment = options.experiment
     path = Path(options.out) if options.out else _report_path("reports", experiment)
-    evaluation, command = _newest(experiment, options.target), f"shadoweval report {options.target}"
-    written = write_report(with_queries(evaluation, experiment), path, command=command, mode=options.mode)
-    say(f"report: {written}")
+    say(f"report: {write_newest(experiment, options, path)}")
     return 0
+
+
+def write_newest(experiment: Experiment, options: argparse.Namespace, path: Path) -> Path:
+    """Write the newest evaluation as HTML to `path`; where that is."""
+    evaluation, command = _newest(experiment, options.target), f"shadoweval report {options.target}"
+    return write_report(with_queries(evaluation, experiment), path, command=command, mode=options.mode)
 
 
 def explain(options: argparse.Namespace) -> int:

@@ -41,7 +41,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for declared_in in (_demo, _compare, _worker, _control, _evaluation, _rescore, _status, _storage):
+    for declared_in in (_demo, _compare, _worker, _control, _evaluation, _rescore, _schedule, _status, _storage):
         declared_in(partial(_declare, commands, declared_in.__name__.strip("_")))
     return parser
 
@@ -109,31 +109,40 @@ def _evaluation(declare: _Declare) -> None:
     evaluate.add_argument("--who", default="", metavar="NAME", help="who begins it (default: the user's name)")
     evaluate.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
     evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
-    evaluate.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
-    evaluate.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
-    evaluate.add_argument(
-        "--webhook",
-        metavar="URL",
-        action="append",
-        default=[],
-        help="post changed decisions; `ps` shows it: SHADOWEVAL_WEBHOOK and the setting `webhook` are for secret ones",
-    )
+    _for_looks(evaluate)
     report = declare("report", "Write the newest evaluation as HTML")
     report.add_argument("--out", metavar="FILE", help="default: reports/NAME.html")
-    for command in (evaluate, report):
-        command.add_argument(
-            "--mode",
-            type=partial(int, base=8),
-            default=0o600,
-            metavar="OCTAL",
-            help="who may read what is written: 644 for everybody (default 600: this user; it quotes queries)",
-        )
+    _for_writers(report)
     explain = declare("explain", "Say for each gate of the newest evaluation which numbers made it, by which formula")
     explain.add_argument("--query", metavar="ID", help="say instead where the arms part on this query, and its scores")
     declare("calibrate", "Compare the incumbent with itself: noise floor and false alarms")
     simulate = declare("simulate", "Show how long the gates take on this traffic, and how often they are wrong")
     simulate.add_argument("--effect", type=float, default=0.0, metavar="D", help="true difference (default 0)")
     simulate.add_argument("--streams", type=int, default=200, metavar="N", help="simulated streams (default 200)")
+
+
+def _for_looks(command: argparse.ArgumentParser) -> None:
+    """Where the commands that evaluate write, and whom they tell."""
+    command.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
+    command.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
+    command.add_argument(
+        "--webhook",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="post changed decisions; `ps` shows it: SHADOWEVAL_WEBHOOK and the setting `webhook` are for secret ones",
+    )
+    _for_writers(command)
+
+
+def _for_writers(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--mode",
+        type=partial(int, base=8),
+        default=0o600,
+        metavar="OCTAL",
+        help="who may read what is written: 644 for everybody (default 600: this user; it quotes queries)",
+    )
 
 
 def _rescore(declare: _Declare) -> None:
@@ -150,16 +159,34 @@ def _rescore(declare: _Declare) -> None:
     rescore.set_defaults(module="shadoweval.cli.evaluation")
 
 
+def _schedule(declare: _Declare) -> None:
+    schedule = declare("schedule", "Run what the experiment's schedules say at their times, each slot once")
+    chosen = schedule.add_mutually_exclusive_group()
+    chosen.add_argument("--list", action="store_true", help="show each schedule, its next time and its last runs")
+    chosen.add_argument("--next", type=int, metavar="N", help="show the next N times")
+    chosen.add_argument("--once", action="store_true", help="run what is due now and end: for cron, a CronJob, CI")
+    _for_looks(schedule)
+    schedule.set_defaults(
+        module="shadoweval.cli.schedule", closed=False, new_window=False, who="", why="", since=None, every=None
+    )
+    schedule.epilog = (
+        "Exit codes of --once: as `evaluate`'s where there was a verdict, 4 a run failed, 0 nothing was due."
+    )
+
+
 def _status(declare: _Declare) -> None:
     status = declare("status", "Say whether it runs, what was mirrored, and what became of it")
     status.add_argument("--json", action="store_true", help="for monitors: all of it as one line of JSON")
-    alerts = declare("alerts", "Send the alerts that are owed, and say which ones no receiver took")
+    text = "Send the alerts that are owed, and say which ones no receiver took; or send each receiver a test"
+    alerts = declare("alerts", text, experiment=False)
+    alerts.add_argument("action", nargs="?", choices=["send", "test"], default="send", help="default: send")
+    alerts.add_argument("experiment", help="module:name of an Experiment")
     alerts.set_defaults(module="shadoweval.cli.alerts")
     alerts.add_argument("--webhook", metavar="URL", action="append", default=[], help="as for `evaluate`")
     chosen = alerts.add_mutually_exclusive_group()
     chosen.add_argument("--again", action="store_true", help="at once, those that were given up too")
     chosen.add_argument("--forget", action="store_true", help="owe none of them any more")
-    alerts.epilog = "Exit codes: 0 nothing is owed, 1 something is, 4 as ever."
+    alerts.epilog = "Exit codes: 0 nothing is owed (test: all took it), 1 something is (one did not), 4 as ever."
     status.epilog = "Exit codes: 0 well, 1 there is an alarm, 3 nothing was ever mirrored into this home, 4 as ever."
 
 

@@ -14,6 +14,7 @@ from shadoweval.cli.control import say
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import StoreError
 from shadoweval.evaluation.courier import untold_sentences
+from shadoweval.evaluation.schedule import overdue_sentences, plans_of
 from shadoweval.evaluation.windows import sentence_of, window_of
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Receiver, Store
@@ -105,6 +106,9 @@ def status_of(
         start = window_of(store, name, "")
         alarms += rivals_of(store, name, since=start and start.since)
         alarms += untold_sentences(store.outbox.untold(name), now)
+        if experiment.schedules:
+            plans = plans_of(experiment.schedules)
+            alarms += overdue_sentences(plans, store.slots, experiment=name, now=now)
     told = tuple(filter(None, dict.fromkeys(alarms)))
     never = not (counters.get("eligible") or health.waiting.frames or any(e.mirrored for e in coverage.values()))
     return Status(

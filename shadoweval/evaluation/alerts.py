@@ -6,9 +6,9 @@ import contextlib
 import email.utils
 import hashlib
 import http.client
-import json
 import logging
 import re
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from shadoweval.errors import SettingsError, ShadowEvalError
+from shadoweval.evaluation.alert_forms import Signer, body_of, facts_of, wants_chat_form
 from shadoweval.experiment import Experiment
 from shadoweval.logs import logger
 from shadoweval.protocols import Alert
-from shadoweval.records import Evaluation, Verdict
+from shadoweval.records import Evaluation
 
-__all__ = ["NotTakenError", "log_changes", "webhooks"]
+__all__ = ["NotTakenError", "log_changes", "trial_alert", "webhooks"]
 
 log: Final = logger(__name__)
 
@@ -45,16 +46,20 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class WebhookNotifier:
-    """Posts each alert as JSON: `text` (the table, as chat systems want it) and the facts.
+    """Posts each alert as JSON: `text` (the table) and the facts. To Slack, and to what ends in `#slack`, `text` alone.
 
-    The header `Idempotency-Key`, and `id` in the body, are the same at each try. Taken is what is answered with 2xx.
-    `HTTPS_PROXY` and the like are obeyed, redirects are not followed. The address is in no message.
+    The headers `webhook-id` and `Idempotency-Key`, and `id` in the body, are the same at each try. Taken is what is
+    answered with 2xx. `HTTPS_PROXY` and the like are obeyed, redirects are not followed. No message holds the address.
+
+    Args:
+        url: Where to.
+        keys: What it is signed with, see `Signer`.
 
     Raises:
         SettingsError: not such an address.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, keys: Sequence[str] = ()) -> None:
         if not re.fullmatch(r"https?://[\w.\[\]:%~+-]+(?:[/?][!-~]*)?", url) or not (host := _host(url)):
             scheme = re.match(r"\w{1,8}:", url)
             shown = f"{scheme[0] if scheme else ''}..."  # the rest may be a secret
@@ -63,7 +68,9 @@ class WebhookNotifier:
                 "password before the host in it"
             )
             raise SettingsError("webhook", shown, why=why)
-        self._url = url
+        self._url, self._chat, self._signer = url, wants_chat_form(url), Signer(keys)
+        self.signed = bool(keys)
+        """Whether a receiver can tell by a signature whose it is."""
         digest = hashlib.sha256(url.encode()).hexdigest()[:8]
         self.receiver: str = f"{host}#{digest}"
         """Its host, and what tells two addresses on one host apart."""
@@ -76,7 +83,8 @@ class WebhookNotifier:
             NotTakenError: it was not taken.
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": alert.key, "User-Agent": "shadoweval"}
-        body = json.dumps(_body(alert)).encode()
+        body = body_of(alert, chat=self._chat)
+        headers |= self._signer.headers(alert.key, body)
         request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310 - the scheme was checked
         try:
             with self._opener.open(request, timeout=_SECONDS) as answer:
@@ -121,24 +129,21 @@ def _seconds(retry_after: str) -> float | None:
     return max((at - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def _body(alert: Alert) -> dict[str, object]:
-    verdict = alert.verdict
-    known = {"id": alert.key, "candidate": alert.candidate, "decision": alert.decision}
-    since = {"previous": alert.previous or None, "at": alert.at.isoformat(timespec="seconds")}
-    if verdict is None:  # its record is damaged
-        return {"text": f"{alert.candidate}: {alert.decision.upper()}", **known, **since}
-    return {"text": str(verdict), **known, **since, **_facts(verdict)}
-
-
-def _facts(verdict: Verdict) -> dict[str, object]:
-    return {
-        "experiment": verdict.experiment,
-        "candidate": verdict.candidate,
-        "decision": verdict.decision,
-        "reasons": list(verdict.reasons),
-        "pairs": verdict.pairs,
-        "live_writes": verdict.live_writes_text,
-    }
+def trial_alert(experiment: str, receiver: str) -> Alert:
+    """What `shadoweval alerts test` sends: an alert like any other, about nothing."""
+    now = datetime.now(UTC)
+    return Alert(
+        key=f"test-{secrets.token_hex(8)}",
+        receiver=receiver,
+        candidate="",
+        decision="test",
+        previous="",
+        at=now,
+        state="owed",
+        attempts=1,
+        due=now,
+        text=f"{experiment}: TEST\n  This is a test of alerts. Nothing has happened.",
+    )
 
 
 def webhooks(experiment: Experiment, more: Sequence[str] = ()) -> list[WebhookNotifier]:
@@ -147,7 +152,9 @@ def webhooks(experiment: Experiment, more: Sequence[str] = ()) -> list[WebhookNo
     Raises:
         SettingsError: one of them is none.
     """
-    return [WebhookNotifier(url) for url in dict.fromkeys([*experiment.settings.webhook.split(), *more])]
+    settings = experiment.settings
+    keys = settings.webhook_secret.split()
+    return [WebhookNotifier(url, keys=keys) for url in dict.fromkeys([*settings.webhook.split(), *more])]
 
 
 def log_changes(evaluation: Evaluation, before: Evaluation | None) -> int:
@@ -159,6 +166,6 @@ def log_changes(evaluation: Evaluation, before: Evaluation | None) -> int:
             continue
         changed += 1
         level = logging.WARNING if verdict.rolls_back else logging.INFO
-        facts = {**_facts(verdict), "previous": previous.decision if previous else None}
+        facts = {**facts_of(verdict), "previous": previous.decision if previous else None}
         log.log(level, "verdict changed", extra=facts)
     return changed

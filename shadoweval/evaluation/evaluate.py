@@ -88,6 +88,7 @@ def evaluate(
     new_window: bool = False,
     who: str = "",
     why: str = "",
+    key: str = "",
     store: Store | None = None,
     notifiers: Sequence[Notifier] | None = None,
     clock: Clock = utc_now,
@@ -110,6 +111,7 @@ def evaluate(
         new_window: Begin a window now: what was asked before counts no more.
         who: Who begins the window; empty: the user of this process.
         why: Why it is begun. Both are kept and shown.
+        key: The evaluation's id, under which the store keeps one; empty: a new one.
         store: Where the pairs are; None: as the settings say.
         notifiers: Who is owed each changed decision, written down with the evaluation; None: the settings' webhooks.
             The worker, `shadoweval evaluate` and `shadoweval alerts` send what is owed, or a `Courier` of yours. A
@@ -149,6 +151,7 @@ def evaluate(
         before = opened.evaluations(experiment.name)
         owed = untold_sentences(opened.outbox.untold(experiment.name), now)
         evaluation = _assembled(experiment, results, scope=scope, looks=before[0].looks + 1 if before else 1)
+        evaluation = msgspec.structs.replace(evaluation, id=key or evaluation.id)
         evaluation = msgspec.structs.replace(evaluation, notes=(*evaluation.notes, *(f"Alarm: {one}" for one in owed)))
         opened.add_evaluation(evaluation, receivers=receivers)
     return evaluation

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from shadoweval.protocols.transport import Definition, Outbox, Sign, Task
+from shadoweval.protocols.transport import Definition, Outbox, Sign, Slots, Task
 from shadoweval.records import (
     Annotation,
     Arm,
@@ -239,6 +239,11 @@ class Store(Protocol):
     @property
     def outbox(self) -> Outbox:
         """What receivers are owed."""
+        ...
+
+    @property
+    def slots(self) -> Slots:
+        """Which times of schedules were run."""
         ...
 
     def evaluations(self, experiment: str, *, limit: int = 1) -> Sequence[Evaluation]:

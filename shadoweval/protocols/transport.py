@@ -1,8 +1,8 @@
-"""The ways out: of the request path, as mirror and worker see it, and of a verdict, to whoever is told of it."""
+"""What several processes share: the way out of the request path, leases, alerts that are owed, slots of schedules."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
@@ -10,7 +10,10 @@ import msgspec
 
 from shadoweval.records import Arm, Envelope, Verdict
 
-__all__ = ["Alert", "Batch", "CounterSet", "Definition", "Ledger", "Outbox", "Receiver", "Sign", "Task", "Transport"]
+__all__ = [
+    "Alert", "Batch", "Claim", "CounterSet", "Definition", "Ledger", "Outbox", "Receiver", "Sign", "Slot", "Slots",
+    "Task", "Transport",
+]  # fmt: skip
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +167,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """When it is tried next."""
     error: str = ""
     """Why the last try failed; empty: there was none, or it is under way."""
+    text: str = ""
+    """What it says where there is no verdict."""
     verdict: Verdict | None = None
     """None where it is not to be told any more."""
 
@@ -196,4 +201,64 @@ class Outbox(Protocol):
 
     def forget(self, experiment: str) -> int:
         """Nothing that `untold` lists is owed any more. Returns how many."""
+        ...
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """One time of a schedule, and what became of it."""
+
+    schedule: str
+    at: datetime
+    """When it was due; with the schedule's name its key."""
+    state: Literal["known", "running", "done", "failed", "skipped"]
+    """`known`: from here on slots count, this one is none. `skipped`: it passed, and none is caught up."""
+    attempt: int
+    """1 for the first try."""
+    missed: int
+    """Slots before this one that nobody ran."""
+    began_at: datetime
+    ended_at: datetime | None
+    due: datetime
+    """Of one that failed: when it is tried again."""
+    said: str
+    """What came of it, or why it failed, in a sentence."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """How a scheduler asks for the next slot of a schedule."""
+
+    schedule: str
+    now: datetime
+    times: Callable[[datetime], Sequence[datetime]]
+    """The schedule's times after the given one and up to `now`, oldest first."""
+    missed: Literal["last", "all", "skip"]
+    tries: int
+    """How often one slot is tried."""
+    owner: str
+    """The scheduler, for those who share its kernel."""
+    gone: Callable[[str], bool]
+    """Whether an owner is certainly not there any more."""
+    seconds: float
+    """For how long it is this scheduler's, unless it says that it lives (`renew`)."""
+    begin: datetime
+    """From when on slots count where the schedule was not known yet."""
+
+
+class Slots(Protocol):
+    """Which slots were run: each of them by one scheduler, whatever dies, however many there are."""
+
+    def claim(self, experiment: str, claim: Claim) -> Slot | None:
+        """The slot to run now, for nobody else; None: none is due, or one of this schedule is being run."""
+        ...
+
+    def renew(self, experiment: str, slot: Slot, *, owner: str, seconds: float) -> bool:
+        """Go on holding it. False: somebody else has it."""
+        ...
+
+    def settle(self, experiment: str, slot: Slot, *, owner: str, failed: bool, said: str, wait: float) -> bool:
+        """It was run. One that failed is due again after `wait` seconds. False: somebody else has it."""
+        ...
+
+    def history(self, experiment: str, schedule: str, *, limit: int = 1) -> Sequence[Slot]:
+        """The newest slots of a schedule, newest first."""
         ...

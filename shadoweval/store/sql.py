@@ -30,6 +30,7 @@ from shadoweval.store.rates import reserve_time
 from shadoweval.store.reading import Window, read_pairs, watermark
 from shadoweval.store.rows import aside_key, in_chunks, insert_new, upsert
 from shadoweval.store.scores import read_scores, write_scores
+from shadoweval.store.slots import SqlSlots
 from shadoweval.store.tasks import TaskQueue
 from shadoweval.store.windows import read_attempts, read_windows, write_attempts, write_window
 
@@ -65,6 +66,7 @@ class SqlStore(TaskQueue):
         """Scores that came for queries that were erased meanwhile."""
         super().__init__(open_engine(url), clock=clock)
         self.outbox = SqlOutbox(self._engine, clock=clock)
+        self.slots = SqlSlots(self._engine, clock=clock)
 
     def close(self) -> None:
         """Close all connections."""

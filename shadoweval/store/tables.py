@@ -17,7 +17,8 @@ from shadoweval.store.columns import Count, LongCount, Name, Remark
 
 __all__ = [
     "METADATA", "Alert", "Aside", "Attempt", "Audit", "Counter", "Definition", "Envelope", "Erased", "Erasure",
-    "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment", "Task", "Window",
+    "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment", "Slot", "Task",
+    "Window",
 ]  # fmt: skip
 
 METADATA = MetaData()
@@ -277,3 +278,21 @@ class Alert(_Table, table=True):
     error: str = Field(sa_type=Remark)
     record: bytes = Field(sa_type=LargeBinary)
     """The verdict; empty once it needs no telling."""
+
+
+class Slot(_Table, table=True):
+    """One time of a schedule, and what became of it. Of a schedule the last time is the newest."""
+
+    experiment: str = Field(sa_type=Name, primary_key=True)
+    schedule: str = Field(sa_type=Name, primary_key=True)
+    at: datetime = Field(primary_key=True)
+    state: str
+    attempt: int = Field(sa_type=Count)
+    missed: int = Field(sa_type=Count)
+    owner: str = Field(sa_type=Remark)
+    lease_until: datetime
+    """Until then, and for as long as its owner lives, nobody else runs it."""
+    began_at: datetime
+    ended_at: datetime | None
+    due: datetime
+    said: str = Field(sa_type=Remark)

@@ -436,15 +436,16 @@ def test_candidates_have_settings_of_their_own(monkeypatch):
     monkeypatch.setenv("DATABASE_PASSWORD", "production's")
     monkeypatch.setenv("SHADOWEVAL_CANDIDATE_DATABASE_PASSWORD", "")
 
-    assert run_one("settings").outcome.answer == "the candidate's None None None None"
+    assert run_one("settings").outcome.answer == "the candidate's None None None None None"
 
 
 def test_candidates_are_not_told_where_the_store_is(monkeypatch):
     """Neither its URL, with a password, nor the addresses of alerts is in a candidate's environment."""
     monkeypatch.setenv("SHADOWEVAL_STORE", "postgresql://ada:secret@db/shadow")
     monkeypatch.setenv("SHADOWEVAL_WEBHOOK", "https://chat.example/hooks/secret")
+    monkeypatch.setenv("SHADOWEVAL_WEBHOOK_SECRET", "whsec_c2VjcmV0")
 
-    assert run_one("settings").outcome.answer == "None None None None None"
+    assert run_one("settings").outcome.answer == "None None None None None None"
 
 
 def test_a_duration_that_the_pool_did_not_see_is_not_believed():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import msgspec
 import pytest
 
 from shadoweval.errors import SettingsError
@@ -38,6 +39,7 @@ def _receiver():
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self.server.got.append((self.headers, json.loads(body)))
+            self.server.raw = body
             if isinstance(self.server.answer, bytes):
                 self.wfile.write(self.server.answer)
                 return
@@ -59,12 +61,12 @@ def _receiver():
     server.server_close()
 
 
-def post(server, answer=None, **changes):
+def post(server, answer=None, *, keys=(), **changes):
     server.answer = answer or server.answer
     serving = threading.Thread(target=server.handle_request)
     serving.start()
     try:
-        WebhookNotifier(server.url).notify(alert(**changes))
+        WebhookNotifier(server.url, keys=keys).notify(alert(**changes))
     finally:
         serving.join()
 
@@ -89,6 +91,55 @@ def test_posts_the_table_and_the_facts(receiver):
     assert body["text"].startswith("docs / new: PROMOTE")
     assert (body["decision"], body["previous"], body["id"]) == ("promote", "hold", "k1")
     assert headers["Idempotency-Key"] == "k1"
+
+
+KEYS = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_" + "b2xkIGtleSBvbGQga2V5IG9sZCBrZXkgb2xkIGtleSE="]
+
+
+@pytest.mark.parametrize("keys", [KEYS[:1], KEYS, KEYS[::-1]])
+def test_a_receiver_knows_whose_it_is(receiver, keys):
+    """By the specification's own library: with either key while one takes the place of another; nothing else passes."""
+    from standardwebhooks import Webhook, WebhookVerificationError
+
+    post(receiver, keys=keys)
+
+    headers, _ = receiver.got[0]
+    hook = Webhook(KEYS[0])
+    assert hook.verify(receiver.raw, dict(headers))["id"] == "k1" == headers["webhook-id"]
+    with pytest.raises(WebhookVerificationError):
+        hook.verify(receiver.raw.replace(b"PROMOTE", b"HOLD   "), dict(headers))
+    with pytest.raises(WebhookVerificationError):
+        hook.verify(receiver.raw, {**dict(headers), "webhook-id": "k2"})
+
+
+def test_without_a_key_nothing_is_signed(receiver):
+    """And nothing looks as if it were."""
+    post(receiver)
+
+    assert "webhook-signature" not in receiver.got[0][0]
+
+
+@pytest.mark.parametrize("key", ["s3cr3t", "whsec_s3cr3t", "whsec_", f"whsec_{'s3cr3t!!' * 6}"])
+def test_a_key_that_is_none_is_refused_and_not_repeated(key):
+    """Whoever takes it for one signs with something that nobody knows."""
+    with pytest.raises(SettingsError, match="openssl rand -base64 32") as caught:
+        WebhookNotifier("https://chat.example/x", keys=[key])
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_chats_get_their_form(receiver):
+    """Text alone, escaped: no user's words can call a channel, make a link or end the table."""
+    receiver.url += "#slack"
+    reasons = ("<!channel> look at <https://evil.example|this> & ``` *that*",)
+    post(receiver, verdict=msgspec.structs.replace(verdict(), reasons=reasons))
+
+    _, body = receiver.got[0]
+    assert set(body) == {"text"}
+    head, _, table = body["text"].partition("\n")
+    assert head.startswith("*docs / new: PROMOTE")
+    assert "&lt;!channel&gt; look at &lt;https://evil.example|this&gt; &amp; '''" in table
+    assert (table[:3], table[-3:], table.count("```")) == ("```", "```", 2)
 
 
 def test_posts_the_decision_where_the_record_is_damaged(receiver):

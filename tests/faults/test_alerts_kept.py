@@ -108,6 +108,24 @@ def test_a_receiver_that_is_down_is_told_later_by_whoever_comes(receiver):
     assert "s3cr3t" not in "".join(said)
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_receivers_are_tried(receiver):
+    """`alerts test` says of each whether it took a test; nothing is owed by it, and no secret is shown."""
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    taken = typed("alerts", "test", "told:toy", SHADOWEVAL_WEBHOOK_SECRET=secret)
+    receiver.status = 410
+    refused = typed("alerts", "test", "told:toy")
+    nobody = typed("alerts", "test", "told:toy", SHADOWEVAL_WEBHOOK="")
+    owed = typed("alerts", "told:toy")
+
+    assert (taken.returncode, refused.returncode, nobody.returncode, owed.returncode) == (0, 1, 4, 0)
+    assert ": taken, signed" in taken.stdout
+    assert ": NOT TAKEN, it answered 410" in refused.stdout
+    assert "There is no receiver. Name one" in nobody.stderr
+    assert [decision for _, _, decision in receiver.taken] == ["test"]
+    assert "s3cr3t" not in "".join(done.stdout + done.stderr for done in (taken, refused))
+
+
 def test_one_killed_between_its_look_and_the_receiver_leaves_the_alert_to_the_next(receiver):
     """`evaluate` is killed as the receiver has the alert and has not answered: a worker tells it again, by its key."""
     receiver.status = None

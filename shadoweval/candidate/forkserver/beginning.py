@@ -19,7 +19,7 @@ __all__ = ["environment", "exit_status", "in_loop", "loading_in_each_child", "wi
 _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
 _OWN: Final = "SHADOWEVAL_CANDIDATE_"
-_SECRETS: Final = frozenset({"SHADOWEVAL_STORE", "SHADOWEVAL_WEBHOOK"})
+_SECRETS: Final = frozenset({"SHADOWEVAL_STORE", "SHADOWEVAL_WEBHOOK", "SHADOWEVAL_WEBHOOK_SECRET"})
 """Settings that hold a password or an address that is one: a candidate has neither store nor receivers."""
 
 

@@ -239,6 +239,7 @@ def settings(question):
         "SHADOWEVAL_CANDIDATE_MODEL_KEY",
         "SHADOWEVAL_STORE",
         "SHADOWEVAL_WEBHOOK",
+        "SHADOWEVAL_WEBHOOK_SECRET",
     )
     return " ".join(str(os.environ.get(name)) for name in names)
 
