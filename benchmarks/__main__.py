@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-PARTS = ("mirror", "adapters", "candidate", "containment", "statistics", "verdict", "answers", "rankings")
+PARTS = ("mirror", "adapters", "candidate", "containment", "statistics", "verdict", "answers", "paragraphs", "rankings")
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shadoweval.protocols import BatchScorer
 from shadoweval.records import Labels, Outcome, Pair, Scored
@@ -43,12 +44,13 @@ from shadoweval.scoring.reference_recall import reference_recall_of
 from shadoweval.scoring.text_metrics import rouge_l_of
 from shadoweval.testing import make_observation, make_pair, make_query
 
-__all__ = ["ANSWERS", "Answer", "PairOfSystems", "decided", "graded", "read_answers"]
+__all__ = ["ANSWERS", "Answer", "PairOfSystems", "decided", "graded", "order_of", "read_answers"]
 
 ANSWERS = Path(__file__).parents[2] / "shared/data/evouna_nq_first_800/answers_nq.jsonl"
 DRAWS = 1_000
 ROUNDS = 5
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+Numbers = NDArray[np.float64]
 CLEAR = 1.96
 """Standard errors from which on a difference decides."""
 
@@ -147,9 +149,14 @@ def _figures(people: Matrix, scores: Matrix) -> Figures:
         same = changes.mean() * (people[:, other] - people[:, one]).mean()
         as_people += clear and same > 0
         wrong += clear and same < 0
-    right, bad = np.sort(scores[people > 0]), np.sort(scores[people == 0])
-    below, upto = np.searchsorted(bad, right, "left"), np.searchsorted(bad, right, "right")
-    return Figures(as_people, wrong, float((below + upto).mean() / 2 / len(bad)))
+    return Figures(as_people, wrong, order_of(scores[people > 0], scores[people == 0]))
+
+
+def order_of(right: Numbers, wrong: Numbers) -> float:
+    """The chance that one of `right` is higher than one of `wrong`; equal ones count half (area under the ROC)."""
+    ascending = np.sort(wrong)
+    below, upto = np.searchsorted(ascending, right, "left"), np.searchsorted(ascending, right, "right")
+    return float((below + upto).mean() / 2 / len(ascending))
 
 
 def _with_intervals(people: Matrix, scores: Matrix) -> list[str]:

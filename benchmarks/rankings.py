@@ -148,7 +148,9 @@ def ranx(block: Block) -> Values:
 
     measures = [f"{name}@{K}" for name in ("recall", "precision", "ndcg", "mrr", "map")]
     scored: Any = peer.evaluate(peer.Qrels(block.qrels), peer.Run(block.run), measures, return_mean=False)
-    return lambda: np.array([scored[measure] for measure in measures])
+    # Its values stand in the order of the queries' names.
+    places = np.argsort(np.argsort(np.array(list(block.qrels))))
+    return lambda: np.array([scored[measure] for measure in measures])[:, places]
 
 
 def seconds(work: Callable[[Block], Values], block: Block) -> tuple[float, Matrix]:

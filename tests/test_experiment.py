@@ -42,7 +42,11 @@ def _make(tmp_path):
         ({"name": "ALL"}, ExperimentError, "neither 'incumbent' nor 'ALL'"),
         ({"rerun": 1.5}, ShareError, "rerun must be a number from 0 to 1"),
         ({"rerun": "20%"}, ShareError, "not a percentage"),
-        ({"scorers": [recall(5), recall(5)]}, ExperimentError, "two scorers for 'recall@5'"),
+        (
+            {"scorers": [recall(5), recall(5)]},
+            ExperimentError,
+            "two scorers for 'recall@5', but .* by its name alone. Leave one of them out, or",
+        ),
         ({"gates": [better("recall@5", by=0.1)]}, UnknownMetricError, "They make: 'writes'"),
         ({"scorers": [recall(5)], "gates": [better("recal@5", by=0.1)]}, UnknownMetricError, "Did you mean 'recall@5'"),
     ],

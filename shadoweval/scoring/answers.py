@@ -16,7 +16,8 @@ from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring import text_metrics
 from shadoweval.scoring.batched import BatchedPairScorer, runs_of
-from shadoweval.scoring.embedding import Embedder, Embeds, embedder_of, name_of
+from shadoweval.scoring.embedding import Embedder, Embeds, embedder_of
+from shadoweval.scoring.function_names import name_of
 from shadoweval.scoring.pair_scorer import NO_TEXT, PairScorer
 from shadoweval.scoring.reference_recall import reference_recall_of, words_of
 from shadoweval.scoring.text_metrics import TokenKind, Tokens

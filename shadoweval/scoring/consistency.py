@@ -20,6 +20,7 @@ from shadoweval.codec import canonical
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import NOT_RERUN, Observation, Pair, PairScore, Score, Scored, Unscored
+from shadoweval.scoring.function_names import name_of
 from shadoweval.scoring.text_metrics import token_f1_of, unicode_tokens
 
 __all__ = ["consistency"]
@@ -131,7 +132,7 @@ def consistency(
     checked_function("consistency(agree)", agree)
     checked_number("consistency(k)", k, low=2, whole=True)
     metrics = [Metric(name=_NAME, like_with_like=True, fact_of_run=True)]
-    version, least = f"{_NAME}/1" if agree is None else f"{_NAME}/own/1", 1.0
+    version, least = f"{_NAME}/1" if agree is None else f"{_NAME}/own {name_of(agree)}/1", 1.0
     if passes is not None:
         checked_scorer(passes)
         if len(passes.metrics) != 1 or not passes.metrics[0].higher_is_better:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from shadoweval._optional import require
 from shadoweval.checks import checked_function
 from shadoweval.errors import EmbeddingError, WrongModelWeightsError
+from shadoweval.scoring.function_names import name_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embedder", "Embeds", "SentenceModel", "embedder_of", "name_of"]
+__all__ = ["Embedder", "Embeds", "SentenceModel", "embedder_of"]
 
 # sentence-transformers/all-MiniLM-L6-v2, revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41. A safetensors file can't
 # run code, but other weights would quietly score something else; so the content is trusted, not the package's name.
@@ -187,14 +188,6 @@ def embedder_of(what: str, model: Embeds) -> Embedder:
     if isinstance(model, Embedder):
         return model
     return Embedder(model if isinstance(model, EmbeddingsObject) else checked_function(what, model))
-
-
-def name_of(model: object) -> str:
-    """By what a model or function can be told from another, for a scorer's version: no folder, no address."""
-    if isinstance(model, str | Path):
-        return Path(model).name if isinstance(model, Path) or Path(model).is_absolute() else model
-    named = getattr(model, "name", None) or getattr(model, "model", None) or getattr(model, "model_name", None)
-    return named if isinstance(named, str) else getattr(model, "__qualname__", type(model).__qualname__)
 
 
 def _require(module: str) -> Any:

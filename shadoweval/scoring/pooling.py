@@ -23,6 +23,7 @@ from shadoweval.private import open_private, private_folder
 from shadoweval.protocols import Metric
 from shadoweval.records import Hit, Observation, Pair, Score, Scored, Unscored, query_key
 from shadoweval.scoring import rank_metrics
+from shadoweval.scoring.function_names import name_of
 from shadoweval.scoring.pair_scorer import PairScorer, raised
 from shadoweval.scoring.rank_bounds import ndcg_bounds_of, recall_bounds_of
 from shadoweval.scoring.rank_metrics import Unjudged
@@ -206,13 +207,14 @@ def pool(
         highest: the best grade there is.
         unjudged: what a query is that has a document which nobody judged: `unscored`, with bounds, or scored as if the
             document were `irrelevant`, as trec_eval does, to the disadvantage of the arm that found it.
-        version: of the judge; another one is asked anew. By default its name.
+        version: of the judge; another one is asked anew. By default its name, and of a lambda, a function made in
+            another one or a `partial` what it does.
     """
     checked_function("pool(judge)", judge)
     if judge is not None and isinstance(judge, type):
         raise ArgumentError("pool(judge)", judge, expected="a function of (query, document)")
     k = checked_number("pool(k)", k, low=1, whole=True)
-    name = version or getattr(judge, "__qualname__", type(judge).__name__)
+    name = version or name_of(judge)
     path = None if cache is None else Path(checked_instance("pool(cache)", cache, (str, Path)))
     pooling = _Pooling(judge, _JudgedPairs(path), judge_name=name, k=k)
     pooling.highest = checked_number("pool(highest)", highest, low=1, whole=True)

@@ -1,6 +1,7 @@
 """How much of an answer stands in what was retrieved: sentence by sentence, by words, by meaning or by your model.
 
-It is called support and not faithfulness: how far it agrees with people has not been measured.
+It is called support and not faithfulness: it tells a text that answers from one beside it, and hardly a wrong sentence in
+the text's own words (docs/scorers.md has the figures); how far it agrees with people about long answers is not measured.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Scored, Unscored
 from shadoweval.scoring.batched import BatchedPairScorer, runs_of
 from shadoweval.scoring.citations import without_citations
-from shadoweval.scoring.embedding import Embedder, Embeds, embedder_of, name_of
+from shadoweval.scoring.embedding import Embedder, Embeds, embedder_of
+from shadoweval.scoring.function_names import name_of
 from shadoweval.scoring.pair_scorer import NO_TEXT, PairScorer
 from shadoweval.scoring.rankings import unknown_hits
 from shadoweval.scoring.reference_recall import Said, words_of

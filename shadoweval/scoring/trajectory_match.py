@@ -6,7 +6,7 @@ taken from. Unlike there, calls are assigned optimally, and a side effect made t
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -99,14 +99,30 @@ class _Calls:
         """As many numbers of calls that fit each other as can be, each call once."""
         if self.arguments in {"equal", "ignored"} or not self.expected or not self.made:
             return self._greedily(also)  # what fits the same calls is the same, so that any choice is as good
-        # As many as can be; of assignments with as many the one to more calls that succeeded.
-        worth = [1 + self._done(other) / (1 + len(self.made)) for other in range(len(self.made))]
-        return best_assignment(
-            [
-                [worth[other] * (self.fits(mine, other) and also(mine, other)) for other in range(len(self.made))]
-                for mine in range(len(self.expected))
+        # Equal calls that succeeded go together at no loss: what fits the one of them fits whatever the other fits.
+        pairs = [(mine, other) for mine, other in self._greedily(also) if self._done(other)]
+        for ours, theirs in self._left(pairs):
+            # As many as can be; of assignments with as many the one to more calls that succeeded.
+            worth = [1 + self._done(other) / (1 + len(theirs)) for other in theirs]
+            fit = [
+                [
+                    value * (self.fits(mine, other) and also(mine, other))
+                    for value, other in zip(worth, theirs, strict=True)
+                ]
+                for mine in ours
             ]
-        )
+            pairs += [(ours[row], theirs[column]) for row, column in best_assignment(fit)]
+        return sorted(pairs)
+
+    def _left(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[list[int], list[int]]]:
+        """What is not assigned yet, by tool: expected calls, and calls that were made."""
+        left: dict[str, tuple[list[int], list[int]]] = {}
+        for side, calls in enumerate((self._ours, self._theirs)):
+            assigned = {pair[side] for pair in pairs}
+            for number, (name, _) in enumerate(calls):
+                if number not in assigned:
+                    left.setdefault(name, ([], []))[side].append(number)
+        return [sides for sides in left.values() if all(sides)]
 
     def _done(self, other: int) -> bool:
         """Whether a call has done something: it succeeded, or would have if the shadow had let it."""
@@ -130,11 +146,15 @@ class _Calls:
         """Whether a write was made more often than it was expected: one that fits an expected call, or is another's."""
         taken = {other for _, other in pairs}
         writes = [other for other, call in enumerate(self.made) if call.writes and self._done(other)]
+        times = Counter(self._theirs[other] for other in writes)
+        by_tool: defaultdict[str, list[int]] = defaultdict(list)
+        for mine, (name, _) in enumerate(self._ours):
+            by_tool[name].append(mine)
+        # Of writes that are alike one answers for all.
+        again = {self._theirs[other]: other for other in writes if other not in taken}
         return any(
-            any(self._theirs[other] == self._theirs[one] for one in writes if one != other)
-            or any(self.fits(mine, other) for mine in range(len(self.expected)))
-            for other in writes
-            if other not in taken
+            times[compared] > 1 or any(self.fits(mine, other) for mine in by_tool[compared[0]])
+            for compared, other in again.items()
         )
 
 

@@ -190,7 +190,11 @@ def checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[
         for metric in scorer.metrics:
             checked_instance(f"each of {type(scorer).__name__}.metrics", metric, Metric, mend="Write Metric(name=...).")
             if metric.name in metrics:
-                raise ExperimentError(f"Experiment {experiment!r} has two scorers for {metric.name!r}. Keep one.")
+                raise ExperimentError(
+                    f"Experiment {experiment!r} has two scorers for {metric.name!r}, but gates, stored scores and the "
+                    "report know a metric by its name alone. Leave one of them out, or give one of your own another "
+                    "name: @per_arm(name=...), Metric(name=...)."
+                )
             metrics[metric.name] = metric
     metrics.setdefault("writes", Metric(name="writes", fact_of_run=True))
     for gate in gates:

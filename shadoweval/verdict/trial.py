@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -54,7 +55,10 @@ class Trial:
 
     def __init__(self, metrics: Sequence[Metric], gates: Sequence[Gate], *, visits: bool = False) -> None:
         if len({metric.name for metric in metrics}) < len(metrics):
-            raise ExperimentError(f"Two scorers make a metric of the same name: {sorted(m.name for m in metrics)}.")
+            twice = sorted(name for name, times in Counter(metric.name for metric in metrics).items() if times > 1)
+            raise ExperimentError(
+                f"Two scorers make {', '.join(map(repr, twice))}. A metric is known by its name: keep one."
+            )
         self.metrics, self.gates = tuple(metrics), tuple(gates)
         self.contrasts = {metric.name: contrast_of(metric) for metric in metrics}
         self.noises = {metric.name: Noise(scale_of(metric)) for metric in metrics if not metric.like_with_like}

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from functools import partial
 
 import pytest
 
@@ -73,6 +74,34 @@ def test_another_judge_is_asked_anew_and_what_others_add_is_seen(tmp_path):
     assert scores(two, pair)["pooled_recall@5"] == (Scored(0.0), Scored(1.0))
     silent = Judge(fault=AssertionError("asked again"))
     assert scores(pool(silent, cache=file, version="two"), pair)["pooled_recall@5"] == (Scored(0.0), Scored(1.0))
+
+
+def equal(wanted, _, document):
+    return document == wanted
+
+
+def above(least):
+    """A judge that a function makes."""
+    return lambda _, document: len(document) > least
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (lambda _, document: document == "a", lambda _, document: document == "bb"),
+        (above(0), above(1)),
+        (partial(equal, "a"), partial(equal, "bb")),
+    ],
+    ids=["lambdas", "made by a function", "partials"],
+)
+def test_judges_without_a_name_of_their_own_share_no_judgement(tmp_path, one, two):
+    """Two lambdas are two judges, in the file and in the scores' version; the same one made again is the same."""
+    pair = pair_of(hits("a"), hits("bb"))
+    first, second = (pool(judge, cache=tmp_path / "judgements.jsonl") for judge in (one, two))
+    alone = pool(two)
+    assert scores(first, pair) != scores(alone, pair)
+    assert scores(second, pair) == scores(alone, pair)
+    assert first.version != second.version == alone.version
 
 
 def test_a_torn_line_costs_itself(tmp_path):

@@ -1,7 +1,7 @@
 """Do two runs take the same way? The truth table of trajectory matching, and what lies beside it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shadoweval.errors import ArgumentError
@@ -170,3 +170,40 @@ def test_subsets_are_assigned_as_well_as_can_be(expected, made):
         return any(fits(free[i], rest[0]) and assigned(rest[1:], free[:i] + free[i + 1 :]) for i in range(len(free)))
 
     assert matches(expected, made, mode="subset", arguments="subset") is assigned(made, expected)
+
+
+@settings(max_examples=40)
+@given(CALLS, CALLS)
+def test_supersets_are_assigned_as_well_as_can_be(expected, made):
+    """Checked by trying every assignment, where no write can have been made twice."""
+    made = [call(each.name, **each.arguments) for each in made]
+
+    def assigned(rest, free):
+        if not rest:
+            return True
+        wanted = rest[0]
+        fits = (got.name == wanted.name and got.arguments.items() >= wanted.arguments.items() for got in free)
+        return any(fit and assigned(rest[1:], free[:i] + free[i + 1 :]) for i, fit in enumerate(fits))
+
+    assert matches(expected, made, mode="superset", arguments="superset") is assigned(expected, made)
+
+
+def test_a_try_that_failed_stands_back_for_the_one_that_succeeded():
+    """The first payment failed, the second one, with a note, was made: once, as expected."""
+    failed = ToolCall(name="pay", arguments={"amount": 10}, effect="write", error="declined")
+    paid = call("pay", "write", amount=10, note="again")
+    assert matches([PAY], [failed, paid], mode="superset", arguments="superset")
+    assert not matches([PAY], [PAY, paid], mode="superset", arguments="superset")
+
+
+@pytest.mark.parametrize("how", ["equal", "subset", "superset"])
+def test_long_runs_are_compared_in_their_length(grows, how):
+    """Eight times as many calls take about eight times as long, and not 64, with half of the writes unexpected."""
+
+    def compared(count):
+        made = [call("pay", "write", amount=number, to="x") for number in range(count)]
+        for mode in MODES:
+            assert matches(made[::2], made, mode=mode, arguments=how) is (mode == "superset")
+            assert matches(made, made, mode=mode, arguments=how)
+
+    assert grows(compared, 100, 800) < 24
