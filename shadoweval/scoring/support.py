@@ -1,7 +1,7 @@
 """How much of an answer stands in what was retrieved: sentence by sentence, by words, by meaning or by your model.
 
-It is called support and not faithfulness: it tells a text that answers from one beside it, and hardly a wrong sentence in
-the text's own words (docs/scorers.md has the figures); how far it agrees with people about long answers is not measured.
+It is called support and not faithfulness. It tells a text that answers from its neighbour, and hardly a wrong sentence
+in the text's own words (figures: docs/scorers.md); how far it agrees with people about long answers is not measured.
 """
 
 from __future__ import annotations
