@@ -22,6 +22,7 @@ from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.guarded import guarded
 from shadoweval.evaluation.labelling import join_labels
 from shadoweval.evaluation.ledger import tried_sentence, with_attempt
+from shadoweval.evaluation.past import asked_when, history_after, shortened
 from shadoweval.evaluation.progress import Progress, purpose_of
 from shadoweval.evaluation.provenance import provenance_of
 from shadoweval.evaluation.resuming import resumed
@@ -38,7 +39,7 @@ from shadoweval.evaluation.windows import (
 from shadoweval.experiment import Experiment
 from shadoweval.logs import about, logger
 from shadoweval.protocols import Look, Notifier, Store
-from shadoweval.records import Arm, Coverage, Evaluation, SliceResult
+from shadoweval.records import Arm, AskedWhen, Coverage, Evaluation, SliceResult
 from shadoweval.verdict.assessment import Assessment, assess
 from shadoweval.verdict.kayenta import by_kayenta
 from shadoweval.verdict.rules import Rules
@@ -74,6 +75,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     runs: RunCounts
     coverage: Coverage
     since: datetime | None
+    asked: AskedWhen | None
 
 
 @checked_keywords()
@@ -150,7 +152,7 @@ def evaluate(
             results = {name: _evaluate_candidate(held, name, store=opened, scope=scope) for name in names}
         before = opened.evaluations(experiment.name)
         owed = untold_sentences(opened.outbox.untold(experiment.name), now)
-        evaluation = _assembled(experiment, results, scope=scope, looks=before[0].looks + 1 if before else 1)
+        evaluation = _assembled(experiment, results, scope=scope, before=before[0] if before else None)
         evaluation = msgspec.structs.replace(evaluation, id=key or evaluation.id)
         evaluation = msgspec.structs.replace(evaluation, notes=(*evaluation.notes, *(f"Alarm: {one}" for one in owed)))
         opened.add_evaluation(evaluation, receivers=receivers)
@@ -213,7 +215,12 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     verdict = as_trend(verdict) if scope.sliding else verdict
     assessment = msgspec.structs.replace(assessment, verdict=verdict)
     return _Result(
-        assessment=assessment, examples=progress.examples, runs=progress.runs, coverage=coverage, since=since
+        assessment=assessment,
+        examples=progress.examples,
+        runs=progress.runs,
+        coverage=coverage,
+        since=since,
+        asked=asked_when(trial),
     )
 
 
@@ -228,15 +235,19 @@ def _style(experiment: Experiment, progress: Progress) -> tuple[str, ...]:
     return progress.style.notices([name for name in gated if experiment.metrics[name].length_sensitive])
 
 
-def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, looks: int) -> Evaluation:
+def _assembled(
+    experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, before: Evaluation | None
+) -> Evaluation:
     mirrored_against_control, alarm = _of_mirrors(experiment)
     costs: dict[str, float] = {}
     projected: dict[str, float] = {}
     versions: dict[str, dict[str, str]] = {}
+    tokens: dict[str, int] = {}
     for result in results.values():
         costs |= dict(result.runs.costs)
         projected |= result.runs.projected(result.coverage.eligible)
         versions |= result.runs.versions
+        tokens |= {arm: spent for arm, spent in result.runs.tokens.items() if spent}
     begins = {result.since for result in results.values()}
     alike = {f"Warning: {result.coverage.alike}": None for result in results.values() if result.coverage.alike}
     return Evaluation(
@@ -259,21 +270,13 @@ def _assembled(experiment: Experiment, results: Mapping[Arm, _Result], *, scope:
         provenance=provenance_of(experiment),
         write_sets={name: dict(result.runs.writes) for name, result in results.items()},
         divergences={name: result.runs.divergences.shares() for name, result in results.items()},
-        looks=looks,
-        notes=(*alarm, *alike, *_shortened(max((r.coverage.erased for r in results.values()), default=0))),
+        looks=before.looks + 1 if before else 1,
+        notes=(*alarm, *alike, *shortened(max((r.coverage.erased for r in results.values()), default=0))),
         trend=scope.sliding,
+        asked={name: result.asked for name, result in results.items() if result.asked is not None},
+        history=history_after(before, {name: result.assessment.verdict for name, result in results.items()}),
+        tokens=tokens,
     )
-
-
-def _shortened(erased: int) -> tuple[str, ...]:
-    """That retention, or an erasure, has taken evidence away; nothing where it has not."""
-    if not erased:
-        return ()
-    sentence = (
-        f"Warning: {erased:,} mirrored queries were purged or erased and are no evidence any more: what is judged "
-        "began later. Keep queries for longer than the experiment runs (retention), or begin a window (--new-window)."
-    )
-    return (sentence,)
 
 
 def _gated(experiment: Experiment, slices: Sequence[SliceResult]) -> tuple[SliceResult, ...]:

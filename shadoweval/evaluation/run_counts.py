@@ -29,6 +29,7 @@ class RunCounts:
 
     def __init__(self) -> None:
         self.costs: Counter[str] = Counter()
+        self.tokens: Counter[str] = Counter()
         self._priced: Counter[str] = Counter()
         self._dollars: Counter[str] = Counter()
         self.writes: Counter[str] = Counter(_NOTHING.counts)
@@ -65,6 +66,7 @@ class RunCounts:
                 name, version = "others", _MANY  # noqa: PLW2901 - as others
             full = len(seen[name]) >= _KINDS and version not in seen[name]
             seen[name].add("others" if full else version)
+        self.tokens[arm] += (observation.usage.input_tokens or 0) + (observation.usage.output_tokens or 0)
         if observation.usage.cost_usd is not None:
             self.costs[arm] += observation.usage.cost_usd  # pyright: ignore[reportArgumentType] - dollars, not a count
             if not unpriced(observation.steps):
@@ -79,6 +81,7 @@ class RunCounts:
         """All of it as plain values."""
         return {
             "costs": dict(self.costs),
+            "tokens": dict(self.tokens),
             "priced": dict(self._priced),
             "dollars": dict(self._dollars),
             "writes": dict(self.writes),
@@ -93,6 +96,7 @@ class RunCounts:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
         self.costs, self.writes = Counter(state["costs"]), Counter(state["writes"])
+        self.tokens = Counter(state["tokens"])
         self.divergences.restore(state["divergences"])
         self._refused = Counter({(kind, detail, layer): count for kind, detail, layer, count in state["refused"]})
         self._layers, self._runs = Counter(state["layers"]), state["runs"]

@@ -102,6 +102,11 @@ class Metric:
     """Says how the arms differ, not which is better (agreement with what was served): without a gate, no harm."""
     length_sensitive: bool = False
     """A longer answer that says the same scores lower or higher; the verdict says so where the arms' lengths differ."""
+    unit: str = ""
+    """Behind every value that people read: `s`, `USD`, `tokens`, `MB`; `share` is said in percent. Empty: a score."""
+    of_pair: bool = False
+    """Says how far a run agrees with the served one, so the arms are never said to differ by it: the candidate's value
+    is its agreement, the incumbent's that of its own re-run."""
 
     def __post_init__(self) -> None:
         if not checked_instance("Metric.name", self.name, str).strip():
@@ -109,8 +114,17 @@ class Metric:
         checked_fields(self, "low", "high", optional=True)
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ArgumentError("Metric.low", self.low, expected=f"below Metric.high, {self.high!r}")
-        flags = ("higher_is_better", "like_with_like", "fact_of_run", "costly", "descriptive", "length_sensitive")
-        checked_fields(self, *flags, check=checked_truth)
+        flags = (
+            "higher_is_better",
+            "like_with_like",
+            "fact_of_run",
+            "costly",
+            "descriptive",
+            "length_sensitive",
+            "of_pair",
+        )
+        checked_fields(self, *flags, "of_pair", check=checked_truth)
+        checked_instance("Metric.unit", self.unit, str)
         if self.failure_scores is _WORSE_END:
             object.__setattr__(self, "failure_scores", self._worse_end())
         else:

@@ -1,6 +1,6 @@
 """Both arms side by side: a score is a value, or the reason why there is none; writes are compared one by one.
 
-And what a person said about the answer that an arm gave to one query.
+And what a person said about the answer that an arm gave to one query; and what is summed up of metrics and looks.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ from shadoweval.records.keys import as_text
 __all__ = [
     "NOT_RERUN",
     "Annotation",
+    "AskedWhen",
+    "Decision",
     "Divergence",
     "DivergenceShare",
+    "GateState",
     "Mark",
+    "MetricSummary",
     "PairScore",
+    "PastLook",
     "Score",
     "Scored",
+    "SliceResult",
     "Unscored",
     "WriteComparison",
     "standing",
@@ -173,3 +179,87 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
 def standing(annotations: Iterable[Annotation]) -> list[Annotation]:
     """The last word of each annotator about each answer, and about each two; `annotations` are in order of time."""
     return list({each.subject: each for each in annotations}.values())
+
+
+Decision = Literal["promote", "hold", "rollback"]
+
+GateState = Literal["holds", "broken", "open", "error"]
+
+
+class SliceResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One metric in one part of the traffic."""
+
+    slice: str
+    metric: str
+    n: int
+    difference: float | None
+    lower: float | None = None
+    upper: float | None = None
+    state: Literal["worse", "better", "open", "too_small"]
+    reason: str = ""
+    discovered: bool = False
+
+
+class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One metric over all pairs, for people; gates decide on GateResult."""
+
+    metric: str
+    higher_is_better: bool
+    incumbent: float | None
+    candidate: float | None
+    difference: float | None
+    lower: float | None = None
+    upper: float | None = None
+    scored: int = 0
+    unscored: dict[str, int] = {}
+    noise_floor: float | None = None
+    distribution: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    """Quantiles 0, 5, ..., 100 % of incumbent and candidate."""
+    unit: str = ""
+    """As of `Metric.unit`."""
+    bounded: bool = True
+    """Whether it has a range: of a score the difference is said, of an amount the ratio."""
+    of_pair: bool = False
+    """Whether it says how far a run agrees with what was served, which is no difference of the arms."""
+    descriptive: bool = False
+    """Whether it says how the arms differ, not which is better."""
+    missing: dict[str, int] = {}
+    """As of `GateResult.missing`, over both arms."""
+    reruns: int = 0
+    """Runs of the incumbent again that were scored; `noise_floor` rests on them."""
+
+    @property
+    def change(self) -> tuple[float, float] | None:
+        """Where candidate - incumbent lies, whichever of them is better; None: there is no interval."""
+        if self.lower is None or self.upper is None:
+            return None
+        return (self.lower, self.upper) if self.higher_is_better else (-self.upper, -self.lower)
+
+    @property
+    def direction(self) -> Literal["better", "worse", "unclear", "neither"]:
+        """Of the candidate: `unclear` while its interval holds both; `neither` where the metric does not say."""
+        if self.of_pair or self.descriptive:
+            return "neither"
+        if self.lower is not None and self.lower > 0:
+            return "better"
+        return "worse" if self.upper is not None and self.upper < 0 else "unclear"
+
+
+class AskedWhen(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """When the queries of the pairs were asked."""
+
+    first: datetime
+    last: datetime
+    hours_of_day: int = 0
+    """Hours of the day (UTC), of 24, in which at least a few pairs were asked."""
+
+
+class PastLook(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What an earlier evaluation said of one candidate, in numbers only."""
+
+    id: str
+    at: datetime
+    decision: Decision
+    pairs: int
+    gates: dict[str, tuple[GateState, float, float | None, float | None, float | None]] = {}
+    """Sentence of the gate -> state, share of the evidence, difference (or ratio), lower and upper bound."""

@@ -9,24 +9,24 @@ import msgspec
 
 from shadoweval.records.acts import NO_GUARD, Refusal
 from shadoweval.records.keys import all_alike
-from shadoweval.records.scores import DivergenceShare
+from shadoweval.records.scores import (
+    AskedWhen,
+    Decision,
+    DivergenceShare,
+    GateState,
+    MetricSummary,
+    PastLook,
+    SliceResult,
+)
 from shadoweval.records.traffic import Example, Labels, Observation, Query, QueryTable
 
 __all__ = [
     "Coverage",
-    "Decision",
     "Evaluation",
     "GateResult",
-    "GateState",
-    "MetricSummary",
     "Pair",
-    "SliceResult",
     "Verdict",
 ]
-
-Decision = Literal["promote", "hold", "rollback"]
-
-GateState = Literal["holds", "broken", "open", "error"]
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -142,37 +142,6 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         )
 
 
-class SliceResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One metric in one part of the traffic."""
-
-    slice: str
-    metric: str
-    n: int
-    difference: float | None
-    lower: float | None = None
-    upper: float | None = None
-    state: Literal["worse", "better", "open", "too_small"]
-    reason: str = ""
-    discovered: bool = False
-
-
-class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One metric over all pairs, for people; gates decide on GateResult."""
-
-    metric: str
-    higher_is_better: bool
-    incumbent: float | None
-    candidate: float | None
-    difference: float | None
-    lower: float | None = None
-    upper: float | None = None
-    scored: int = 0
-    unscored: dict[str, int] = {}
-    noise_floor: float | None = None
-    distribution: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
-    """Quantiles 0, 5, ..., 100 % of incumbent and candidate."""
-
-
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Promote, hold or rollback, with its reasons."""
 
@@ -257,6 +226,12 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Metric -> who made its scores: `scorer`, `version` and, where they are known, `model`, `prompt`, `labels`."""
     queries: dict[str, QueryTable] = {}
     """By candidate, for a report (see `evaluation.queries.with_queries`); the store never keeps them."""
+    asked: dict[str, AskedWhen] = {}
+    """By candidate: when the queries of its pairs were asked; without those that have no pair."""
+    history: dict[str, tuple[PastLook, ...]] = {}
+    """By candidate: the looks before at the same gates, oldest first; thinned where there were many."""
+    tokens: dict[str, int] = {}
+    """By arm: input and output tokens of its runs, as far as its models reported them."""
 
 
 def _number(value: float | None) -> str:

@@ -1,46 +1,70 @@
-"""Inline SVG, a dozen lines each: an interval with its margin, a stacked bar, two distributions.
+"""Inline SVG that scales from a phone to paper: lines and bars are drawn, words and numbers stand beside them as text.
 
-Better is always to the right. Every text goes through markupsafe, every number through a format, so that nothing of a
-query can become markup.
+Every text goes through markupsafe, every number through a format, so that nothing of a query can become markup. Each
+picture has a label that says in words what it shows.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-__all__ = ["funnel_bar", "interval", "quantiles"]
+__all__ = ["Axis", "Line", "bars", "funnel_bar", "interval", "plot"]
 
-_WIDTH = 220.0
-
-
-def _scaled(values: Sequence[float], *, low: float, high: float, width: float) -> list[float]:
-    span = (high - low) or 1.0
-    return [round((min(max(v, low), high) - low) / span * width, 1) for v in values]
+_WIDTH: Final = 200.0
+_HEIGHT: Final = 100.0
+_DEEP: Final = 28.0
 
 
-def interval(
-    *, lower: float, middle: float, upper: float, threshold: float, nothing: float, state: str, label: str
-) -> Markup:
-    """An interval on a line, with a mark at the threshold of the gate and one at "no difference".
+class Line(NamedTuple):
+    """One line of a plot."""
 
-    Draw metrics so that right is better; `nothing` is 0, or 1 for ratios; `state` is the class of the colour (holds,
-    broken, open, error), and `label` is for readers who can't see it.
+    name: str
+    kind: str
+    """Class of its colour and dashes: `inc`, `cand`, `s0`, ..., `s5`."""
+    points: Sequence[tuple[float, float]]
+    band: Sequence[tuple[float, float, float]] = ()
+    """x, lower and upper: what is shaded around it."""
+
+
+class Axis(NamedTuple):
+    """One axis: from where to where, and what is written along it, from low to high."""
+
+    low: float
+    high: float
+    ticks: Sequence[str]
+    title: str
+
+    def share(self, value: float) -> float:
+        """How far along the axis, from 0 to 1."""
+        span = self.high - self.low
+        return 0.5 if span <= 0 else min(max((value - self.low) / span, 0.0), 1.0)
+
+
+def interval(*, lower: float, middle: float | None, upper: float, margin: float, state: str, label: str) -> Markup:
+    """An interval on an axis from -1 to 1 on which right is better: 0 is in the middle.
+
+    Args:
+        lower: Left end, as the others from -1 to 1; what lies beyond is cut.
+        middle: The estimate; None: there is none.
+        upper: Right end.
+        margin: What the gate asks for; from there to the left it is broken, which is shaded.
+        state: Class of the colour: holds, broken, open, error.
+        label: For readers who can't see it.
     """
-    points = [v for v in (lower, middle, upper, threshold, nothing) if math.isfinite(v)]
-    low, high = min(points), max(points)
-    pad = (high - low) * 0.08 or 0.01
-    ends = [v if math.isfinite(v) else (low if v < 0 else high) for v in (lower, middle, upper, threshold, nothing)]
-    a, m, b, t, z = _scaled(ends, low=low - pad, high=high + pad, width=_WIDTH)
+    a, m, b, t, z = (
+        round((min(max(v, -1.0), 1.0) + 1) / 2 * _WIDTH, 1)
+        for v in (lower, lower if middle is None else middle, upper, margin, 0.0)
+    )
+    estimate = "" if middle is None else Markup('<line class="estimate" x1="{m}" x2="{m}" y1="7" y2="21"/>').format(m=m)
     return Markup(
-        '<svg class="interval {state}" viewBox="0 0 {w:g} 26" role="img" aria-label="{label}">'
-        '<title>{label}</title><line class="axis" x1="0" x2="{w:g}" y1="13" y2="13"/>'
-        '<line class="zero" x1="{z}" x2="{z}" y1="4" y2="22"/>'
-        '<line class="margin" x1="{t}" x2="{t}" y1="2" y2="24"/>'
-        '<line class="range" x1="{a}" x2="{b}" y1="13" y2="13"/><circle class="estimate" cx="{m}" cy="13" r="4"/></svg>'
-    ).format(state=state, w=_WIDTH, label=label, z=z, t=t, a=a, b=b, m=m)
+        '<svg class="interval {state}" viewBox="0 0 {w:g} {d:g}" preserveAspectRatio="none" role="img" '
+        'aria-label="{label}"><rect class="lost" x="0" y="2" width="{t}" height="24"/>'
+        '<line class="zero" x1="{z}" x2="{z}" y1="0" y2="{d:g}"/><line class="margin" x1="{t}" x2="{t}" y1="0" '
+        'y2="{d:g}"/><line class="range" x1="{a}" x2="{b}" y1="14" y2="14"/>{estimate}</svg>'
+    ).format(state=state, w=_WIDTH, d=_DEEP, label=label, a=a, b=b, t=t, z=z, estimate=estimate)
 
 
 def funnel_bar(parts: Sequence[tuple[str, int, str]], *, label: str) -> Markup:
@@ -55,23 +79,64 @@ def funnel_bar(parts: Sequence[tuple[str, int, str]], *, label: str) -> Markup:
             )
         )
         x += width
+    said = f"{label}: " + ", ".join(f"{name} {count}" for name, count, _ in parts if count)
     return Markup(
         '<svg class="funnel" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(label, Markup("").join(pieces))
+    ).format(said, Markup("").join(pieces))
 
 
-def quantiles(incumbent: Sequence[float], candidate: Sequence[float], *, label: str) -> Markup:
-    """Both distribution functions over one axis, from quantiles at equal steps; empty where one is missing."""
-    if len(incumbent) < 2 or len(candidate) < 2:
-        return Markup("")
-    low, high = min(*incumbent, *candidate), max(*incumbent, *candidate)
-
-    def path(values: Sequence[float]) -> str:
-        xs = _scaled(values, low=low, high=high, width=_WIDTH)
-        ys = [round(30 - 28 * i / (len(values) - 1), 1) for i in range(len(values))]
-        return "M" + " L".join(f"{x} {y}" for x, y in zip(xs, ys, strict=True))
-
+def plot(lines: Sequence[Line], *, x: Axis, y: Axis, caption: str) -> Markup:
+    """Lines over two axes with what is written along them, a legend, and a caption that says it in words."""
+    drawn = Markup("").join(_drawn(line, x, y) for line in lines)
+    legend = Markup("").join(
+        Markup('<li class="{}"><bdi>{}</bdi></li>').format(line.kind, line.name) for line in lines if line.name
+    )
     return Markup(
-        '<svg class="ecdf" viewBox="0 0 {w:g} 32" role="img" aria-label="{label}"><title>{label}</title>'
-        '<path class="inc" d="{inc}"/><path class="cand" d="{cand}"/></svg>'
-    ).format(w=_WIDTH, label=escape(label), inc=path(incumbent), cand=path(candidate))
+        '<figure class="plot"><figcaption>{caption}</figcaption><div class="y" aria-hidden="true">{ys}</div>'
+        '<svg viewBox="0 0 {w:g} {h:g}" preserveAspectRatio="none" role="img" aria-label="{label}">{drawn}</svg>'
+        '<div class="x" aria-hidden="true">{xs}</div><p class="axes small soft">{xt}; {yt}</p>'
+        '<ul class="legend">{legend}</ul></figure>'
+    ).format(
+        caption=caption,
+        ys=_ticks(reversed(y.ticks)),
+        xs=_ticks(x.ticks),
+        w=_WIDTH,
+        h=_HEIGHT,
+        label=caption,
+        drawn=drawn,
+        xt=f"across: {x.title}",
+        yt=f"up: {y.title}",
+        legend=legend,
+    )
+
+
+def bars(parts: Sequence[tuple[str, float, str]], *, kind: str) -> Markup:
+    """Bars in proportion to the largest: name, value, and the value in words."""
+    most = max((value for _, value, _ in parts), default=0.0) or 1.0
+    rows = Markup("").join(
+        Markup(
+            '<li><span><bdi>{}</bdi></span><svg class="{}" viewBox="0 0 100 10" preserveAspectRatio="none" '
+            'aria-hidden="true"><rect x="0" y="0" width="{:.2f}" height="10"/></svg><span><bdi>{}</bdi></span></li>'
+        ).format(name, kind, value / most * 100, words)
+        for name, value, words in parts
+    )
+    return Markup('<ul class="bars">{}</ul>').format(rows)
+
+
+def _ticks(texts: Iterable[str]) -> Markup:
+    return Markup("").join(Markup("<span>{}</span>").format(text) for text in texts)
+
+
+def _drawn(line: Line, x: Axis, y: Axis) -> Markup:
+    def place(across: float, up: float) -> str:
+        return f"{x.share(across) * _WIDTH:.1f} {(1 - y.share(up)) * _HEIGHT:.1f}"
+
+    band = Markup("")
+    if len(line.band) > 1:
+        there = [place(across, upper) for across, _, upper in line.band]
+        back = [place(across, lower) for across, lower, _ in reversed(line.band)]
+        band = Markup('<path class="band {}" d="M{}Z"/>').format(line.kind, " L".join([*there, *back]))
+    if not line.points:
+        return band
+    path = " L".join(place(across, up) for across, up in line.points)
+    return band + Markup('<path class="line {}" d="M{}"/>').format(line.kind, path)

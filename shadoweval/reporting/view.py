@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
-from markupsafe import Markup
-
-from shadoweval.records import (
-    Coverage,
-    Evaluation,
-    GateResult,
-    MetricSummary,
-    Verdict,
-)
-from shadoweval.reporting.charts import funnel_bar, interval, quantiles
+from shadoweval.records import Coverage, Evaluation, Verdict
+from shadoweval.reporting.bar import bar_of, moment
+from shadoweval.reporting.charts import funnel_bar
+from shadoweval.reporting.figures import forest, growth
 from shadoweval.reporting.quantities import number
 from shadoweval.reporting.queries import queries_view
+from shadoweval.reporting.tables import gate_view, slices_view, summary_of_gate, summary_view
 
 __all__ = ["page"]
 
-_MARKS: Final = {"promote": "✔", "hold": "◆", "rollback": "✖"}
-_STATES: Final = {"holds": "✔ holds", "broken": "✖ broken", "open": "… open", "error": "! error"}
 _WHY: Final = {
     "proven": "every required gate is proven on the same pairs",
     "broken": "a gate is proven broken",
@@ -35,51 +27,6 @@ _PLANNED: Final = frozenset({"not_sampled", "not_targeted", "control", "off"})
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def when(moment: datetime | None) -> str:
-    """A UTC time to the second."""
-    return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _gate_chart(gate: GateResult) -> Markup:
-    if gate.difference is None or gate.lower is None or gate.upper is None:
-        return Markup("")
-    threshold = {"better": gate.margin, "no_worse": -gate.margin}.get(gate.kind, gate.margin)
-    lower, middle, upper = gate.lower, gate.difference, gate.upper
-    nothing = 1.0 if gate.ratio else 0.0
-    if gate.kind == "at_most":  # small is good: mirror the axis so that better stays to the right
-        lower, middle, upper, threshold, nothing = -upper, -middle, -lower, -threshold, -nothing
-    label = f"{gate.sentence}: {number(gate.difference)} between {number(gate.lower)} and {number(gate.upper)}"
-    return interval(
-        lower=lower, middle=middle, upper=upper, threshold=threshold, nothing=nothing, state=gate.state, label=label
-    )
-
-
-def _gate(gate: GateResult) -> dict[str, Any]:
-    return {
-        "sentence": gate.sentence,
-        "metric": gate.metric,
-        "state": gate.state,
-        "mark": _STATES[gate.state],
-        "critical": gate.critical,
-        "dry_run": gate.dry_run,
-        "incumbent": number(gate.incumbent),
-        "candidate": number(gate.candidate),
-        "difference": ("×" + number(gate.difference)) if gate.ratio else number(gate.difference, signed=True),
-        "bounds": f"{number(gate.lower)} … {number(gate.upper)}",
-        "n": f"{gate.n:,}",
-        "evidence": round(100 * gate.share_of_evidence),
-        "needed": gate.outlook if gate.pairs_needed else "",
-        "reason": gate.reason,
-        "missing": gate.missing_text,
-        "method": gate.method,
-        "source": gate.source,
-        "noise": number(gate.noise_floor),
-        "unscored": sorted(gate.unscored.items()),
-        "details": sorted((name, number(value)) for name, value in gate.details.items()),
-        "chart": _gate_chart(gate),
-    }
 
 
 def _funnel(coverage: Coverage | None) -> dict[str, Any] | None:
@@ -110,43 +57,31 @@ def _funnel(coverage: Coverage | None) -> dict[str, Any] | None:
     }
 
 
-def _summary(summary: MetricSummary) -> dict[str, Any]:
-    missing = sum(summary.unscored.values())
-    inc, cand = summary.distribution
-    return {
-        "metric": summary.metric,
-        "better": "higher" if summary.higher_is_better else "lower",
-        "incumbent": number(summary.incumbent),
-        "candidate": number(summary.candidate),
-        "difference": number(summary.difference, signed=True),
-        "bounds": f"{number(summary.lower)} … {number(summary.upper)}",
-        "noise": number(summary.noise_floor),
-        "scored": f"{summary.scored:,} of {summary.scored + missing:,}",
-        "unscored": sorted(summary.unscored.items(), key=lambda item: -item[1]),
-        "chart": quantiles(inc, cand, label=f"distribution of {summary.metric}, incumbent and candidate"),
-    }
-
-
 def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
     name = verdict.candidate
     total = sum(verdict.fidelity.values())
+    bar = bar_of(evaluation, verdict)
+    summaries = evaluation.summaries.get(name, ())
     return {
         "candidate": name,
         "decision": verdict.decision,
-        "mark": _MARKS[verdict.decision],
+        "mark": bar["mark"],
+        "bar": bar,
         "why": _WHY[verdict.why],
         "reasons": verdict.reasons,
         "notices": verdict.notices,
         "pairs": f"{verdict.pairs:,}",
         "units": f"{verdict.units:,}",
         "alpha": number(verdict.alpha),
-        "gates": [_gate(gate) for gate in verdict.gates],
+        "gates": [gate_view(gate, summary_of_gate(gate, summaries)) for gate in verdict.gates],
+        "forest": forest(verdict.gates),
+        "growth": growth(evaluation, verdict),
         "live_writes": verdict.live_writes_text,
         "wrote": verdict.live_writes != 0,
         "fidelity": [(kind, n, f"{100 * n / total:.1f} %") for kind, n in sorted(verdict.fidelity.items())],
         "funnel": _funnel(evaluation.coverage.get(name)),
-        "summaries": [_summary(s) for s in evaluation.summaries.get(name, ())],
-        "slices": _slices(evaluation, name),
+        "summaries": [summary_view(summary) for summary in summaries],
+        "slices": slices_view(evaluation, name),
         "queries": queries_view(evaluation, verdict),
         "refusals": [(r.kind, r.detail, r.layer, r.count) for r in evaluation.refusals.get(name, ())],
         "containment": sorted(evaluation.containment.get(name, {}).items()),
@@ -158,32 +93,15 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _slices(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "slice": s.slice,
-            "metric": s.metric,
-            "n": f"{s.n:,}",
-            "difference": number(s.difference, signed=True),
-            "bounds": f"{number(s.lower)} … {number(s.upper)}",
-            "state": s.state.replace("_", " "),
-            "reason": s.reason,
-            "discovered": s.discovered,
-            "decided": s.state in {"worse", "better"},
-        }
-        for s in evaluation.slices.get(candidate, ())
-    ]
-
-
 def page(evaluation: Evaluation, *, command: str = "") -> dict[str, Any]:
     """Everything the page shows, as plain data and safe markup."""
     verdicts: Sequence[Verdict] = evaluation.verdicts
     return {
         "id": evaluation.id,
         "experiment": evaluation.experiment,
-        "created": when(evaluation.created_at),
-        "since": when(evaluation.since),
-        "until": when(evaluation.until),
+        "created": moment(evaluation.created_at),
+        "since": moment(evaluation.since),
+        "until": moment(evaluation.until),
         "looks": evaluation.looks,
         "verdicts": [_verdict(evaluation, verdict) for verdict in verdicts],
         "versions": {arm: sorted(v.items()) for arm, v in sorted(evaluation.versions.items())},

@@ -48,7 +48,7 @@ def arguments(*, against: Against = "incumbent", compare: Mapping[str, Sequence[
         right, compared = _agreement(expected, agent_calls(observation.tool_calls), counting)
         return {name: Scored(right / compared) if compared else _NO_SHARED}
 
-    metric = Metric(name=name, descriptive=against == "incumbent")
+    metric = Metric(name=name, descriptive=against == "incumbent", of_pair=against == "incumbent")
     scorer = PairScorer(metrics=(metric,), version=f"{name}/1 {sorted(counting.items())}", score_one=score_one)
     return AgainstServed(scorer) if against == "incumbent" else scorer
 

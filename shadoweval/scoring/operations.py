@@ -70,7 +70,7 @@ def _amount(metric: Metric, measured: _Measured, *, missing: str, timed: bool = 
     return PairScorer(metrics=(metric,), version=f"{metric.name}/{version}", score_one=score_one)
 
 
-def _cheap(name: str, *, failure_scores: float | None, descriptive: bool = False) -> Metric:
+def _cheap(name: str, *, unit: str = "s", failure_scores: float | None, descriptive: bool = False) -> Metric:
     if failure_scores is not None:
         checked_number(f"{name}(cap)", failure_scores, above=0)
     return Metric(
@@ -82,6 +82,7 @@ def _cheap(name: str, *, failure_scores: float | None, descriptive: bool = False
         failure_scores=failure_scores,
         fact_of_run=True,
         descriptive=descriptive,
+        unit=unit,
     )
 
 
@@ -165,7 +166,15 @@ def throughput() -> PairScorer:
         seconds, made = _steps(observation, "model"), observation.usage.output_tokens
         return made / seconds if seconds and made is not None else None
 
-    metric = Metric(name="throughput", low=0.0, high=None, like_with_like=True, fact_of_run=True, failure_scores=0.0)
+    metric = Metric(
+        name="throughput",
+        low=0.0,
+        high=None,
+        like_with_like=True,
+        fact_of_run=True,
+        failure_scores=0.0,
+        unit="tokens/s",
+    )
     return _amount(metric, measured, missing="no model call reported its seconds and output tokens", timed=True)
 
 
@@ -185,7 +194,7 @@ def memory() -> PairScorer:
         return None if peak is None else peak / _MEGABYTE
 
     missing = "not measured: the run shared its process with others"
-    return _amount(_cheap("memory", failure_scores=None), measured, missing=missing)
+    return _amount(_cheap("memory", unit="MB", failure_scores=None), measured, missing=missing)
 
 
 @checked_keywords()
@@ -197,7 +206,7 @@ def gpu_memory() -> PairScorer:
         return None if peak is None else peak / _MEGABYTE
 
     missing = "no GPU memory was measured: PyTorch used no GPU in this process, or the run shared it"
-    return _amount(_cheap("gpu_memory", failure_scores=None), measured, missing=missing)
+    return _amount(_cheap("gpu_memory", unit="MB", failure_scores=None), measured, missing=missing)
 
 
 @checked_keywords()
@@ -208,7 +217,9 @@ def tokens(kind: TokenKind | None = None) -> PairScorer:
         kind: `input` and `output` are whole; the others are parts of them. None: input and output together.
     """
     if kind is None:
-        return _amount(_cheap("tokens", failure_scores=None), _tokens, missing="no model reported its tokens")
+        return _amount(
+            _cheap("tokens", unit="tokens", failure_scores=None), _tokens, missing="no model reported its tokens"
+        )
     checked_choice("tokens(kind)", kind, TokenKind)
     whole = kind in {"input", "output"}
 
@@ -217,7 +228,7 @@ def tokens(kind: TokenKind | None = None) -> PairScorer:
         return getattr(usage, f"{kind}_tokens") if whole else usage.tokens.get(kind)
 
     # More of them may be cheaper (a cache) or dearer (reasoning): which is better is the cost's to say.
-    metric = _cheap(f"tokens@{kind}", failure_scores=None, descriptive=not whole)
+    metric = _cheap(f"tokens@{kind}", unit="tokens", failure_scores=None, descriptive=not whole)
     return _amount(metric, measured, missing=f"no model call reported its {kind} tokens", version=1)
 
 
@@ -236,13 +247,15 @@ def cost() -> PairScorer:
             return Unscored(f"no price is known of {model!r}: name it in Limits(prices=)", informative=False)
         return observation.usage.cost_usd
 
-    return _amount(_cheap("cost", failure_scores=None), measured, missing="no model call has a price", version=3)
+    return _amount(
+        _cheap("cost", unit="USD", failure_scores=None), measured, missing="no model call has a price", version=3
+    )
 
 
 @checked_keywords()
 def errors() -> PairScorer:
     """`errors`: 1 where the run failed, else 0."""
-    metric = Metric(name="errors", higher_is_better=False, failure_scores=1.0, fact_of_run=True)
+    metric = Metric(name="errors", higher_is_better=False, failure_scores=1.0, fact_of_run=True, unit="share")
     return _amount(metric, lambda _: 0.0, missing="")
 
 
@@ -250,7 +263,7 @@ def errors() -> PairScorer:
 class Timeouts:
     """Whether a run ended since its time was up."""
 
-    metrics: tuple[Metric, ...] = (Metric(name="timeouts", higher_is_better=False, fact_of_run=True),)
+    metrics: tuple[Metric, ...] = (Metric(name="timeouts", higher_is_better=False, fact_of_run=True, unit="share"),)
     version: str = "timeouts/1"
 
     def score(self, pair: Pair) -> Iterator[PairScore]:

@@ -55,6 +55,8 @@ class _Options(TypedDict, total=False):
     costly: bool
     descriptive: bool
     length_sensitive: bool
+    unit: str
+    of_pair: bool
 
 
 class OwnScorer:

@@ -53,9 +53,9 @@ def _against_judgements(
     version: int = 2,
     nothing: str = "",
     relevant_from: float = 1.0,
-    **is_a: bool,
+    descriptive: bool = False,
 ) -> PairScorer:
-    """`nothing`: why a run without hits has no score; empty: it has. `is_a`: flags of the metric."""
+    """`nothing`: why a run without hits has no score; empty: it has. `descriptive`: as of `Metric`."""
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
         of_pair = labelled(pair)
@@ -69,7 +69,9 @@ def _against_judgements(
             return {name: Unscored(nothing, informative=bool(pair.served.hits or pair.candidate.hits))}
         return {name: Scored(value(ranking.names, judgements))}
 
-    return PairScorer(metrics=(Metric(name=name, **is_a),), version=f"{name}/{version}", score_one=score_one)
+    return PairScorer(
+        metrics=(Metric(name=name, descriptive=descriptive),), version=f"{name}/{version}", score_one=score_one
+    )
 
 
 def _at(k: int, name: str, value: Callable[..., float]) -> PairScorer:
@@ -199,4 +201,6 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
 def overlap(k: int = 5) -> Overlap:
     """`overlap@k`: Jaccard index of the first k documents of candidate and incumbent."""
     k = checked_number("overlap(k)", k, low=1, whole=True)
-    return Overlap(metrics=(Metric(name=f"overlap@{k}", descriptive=True),), version=f"overlap@{k}/3", k=k)
+    return Overlap(
+        metrics=(Metric(name=f"overlap@{k}", descriptive=True, of_pair=True),), version=f"overlap@{k}/3", k=k
+    )

@@ -60,6 +60,7 @@ def trajectory(
         name=name,
         like_with_like=checked_truth("trajectory(like_with_like)", like_with_like),
         descriptive=against == "incumbent",
+        of_pair=against == "incumbent",
     )
     version = f"{name}/1 {arguments} {sorted(counting.items())}"
     scorer = PairScorer(metrics=(metric,), version=version, score_one=score_one)

@@ -119,6 +119,7 @@ def _summaries(trial: Trial, floors: Mapping[str, float | None], *, rules: Rules
             looks=looks_of(rules),
             alpha=rules.alpha,
             floor=floors[metric.name],
+            noise=trial.noises[metric.name].mean if metric.name in trial.noises else None,
         )
         for metric in trial.metrics
         if metric.name != WRITES or asked

@@ -15,6 +15,7 @@ import numpy as np
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import BoolArray, FloatArray
 from shadoweval.evidence.looks import Looks
+from shadoweval.evidence.ratios import mixture_radius
 from shadoweval.evidence.states import pack_column, unpack_column
 from shadoweval.evidence.variables import Difference, Variable
 from shadoweval.protocols import Metric
@@ -25,6 +26,7 @@ __all__ = ["MetricCounts", "count_scores", "noise_floor", "summary_of"]
 
 _KEPT: Final = 8_192
 _FEWEST_RERUNS: Final = 50
+_FEWEST_UNITS: Final = 20
 _QUANTILES: Final = np.linspace(0, 1, 21)
 
 
@@ -173,17 +175,44 @@ def noise_floor(metric: Metric, noise: HistBet | None, *, alpha: float) -> float
     return max(-lower, upper) * (metric.high - metric.low)
 
 
-def summary_of(
-    metric: Metric, counts: MetricCounts, contrast: Variable, *, looks: Looks, alpha: float, floor: float | None
-) -> MetricSummary:
-    """What people read of one metric; `floor` is its noise floor."""
-    means = counts.means
-    lower = upper = None
-    if isinstance(contrast, Difference) and contrast.mean.n:
+def _interval(
+    counts: MetricCounts, contrast: Variable, *, looks: Looks, alpha: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Where the mean difference lies, oriented, with a chance of at most alpha to be wrong at any look.
+
+    Of metrics with a range it is exact. Of amounts it is an asymptotic confidence sequence over the pairs that were
+    kept, with as many independent terms as there are units: as wide as if all pairs of a unit were alike.
+    """
+    if not contrast.mean.n:
+        return None, None
+    if isinstance(contrast, Difference):
         low, high = contrast.scale.span()
         lower, upper = (looks.bound(contrast.mean, alpha / 2, edge) for edge in ("lower", "upper"))
         lower, upper = contrast.traffic.widened(lower, upper, below=alpha / 2, above=alpha / 2)
-        lower, upper = lower * (high - low), upper * (high - low)
+        return lower * (high - low), upper * (high - low)
+    gaps = counts.candidate.values - counts.incumbent.values
+    units = min(contrast.mean.n, gaps.size)
+    if units < _FEWEST_UNITS or counts.means is None:
+        return None, None
+    middle = (counts.means[1] - counts.means[0]) * contrast.scale.sign
+    radius = mixture_radius(units, alpha) * float(np.std(gaps, ddof=1))
+    return middle - radius, middle + radius
+
+
+def summary_of(
+    metric: Metric,
+    counts: MetricCounts,
+    contrast: Variable,
+    *,
+    looks: Looks,
+    alpha: float,
+    floor: float | None,
+    noise: HistBet | None = None,
+) -> MetricSummary:
+    """What people read of one metric; `floor` is its noise floor, `noise` the evidence on it."""
+    means = counts.means
+    lower, upper = _interval(counts, contrast, looks=looks, alpha=alpha)
+    measured = noise is not None and noise.n >= _FEWEST_RERUNS and noise.variance > 0  # else it is a bound of n alone
     return MetricSummary(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -194,6 +223,12 @@ def summary_of(
         upper=upper,
         scored=counts.both,
         unscored=dict(counts.unscored),
-        noise_floor=floor,
+        noise_floor=floor if measured else None,
         distribution=(counts.incumbent.quantiles(), counts.candidate.quantiles()),
+        unit=metric.unit,
+        bounded=contrast.scale.bounded,
+        of_pair=metric.of_pair,
+        descriptive=metric.descriptive,
+        missing=counts.missing(compared=True),
+        reruns=0 if noise is None else noise.n,
     )

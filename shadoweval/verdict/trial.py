@@ -31,7 +31,7 @@ from shadoweval.verdict.writes import WRITES
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 21
+STATE_VERSION: Final = 22
 """Of what `Trial.to_state` writes."""
 
 _PORTION: Final = 2_000

@@ -144,7 +144,7 @@ def said(evaluation):
     """All that an evaluation says about the pairs."""
     parts = msgspec.to_builtins(evaluation)
     names = evaluation.__struct_fields__
-    own = {"id", "created_at", "since", "until", "looks", "notes"}
+    own = {"id", "created_at", "since", "until", "looks", "history", "notes"}
     return [part for name, part in zip(names, parts, strict=True) if name not in own]
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import random
 
 from shadoweval.records import (
+    AskedWhen,
     Coverage,
     Evaluation,
     Example,
@@ -11,6 +12,7 @@ from shadoweval.records import (
     GateResult,
     Labels,
     MetricSummary,
+    PastLook,
     Refusal,
     Scored,
     SliceResult,
@@ -87,30 +89,101 @@ def examples(count, *, seed=1):
         )
 
 
+def looks(verdict):
+    for number in range(1, 4):
+        share, width = number / 5, 0.1 / number
+        yield PastLook(
+            id=f"ev-{number}",
+            at=NOON - dt.timedelta(hours=4 - number),
+            decision="hold",
+            pairs=60 * number,
+            gates={g.sentence: ("open", share, 0.02, 0.02 - width, 0.02 + width) for g in verdict.gates},
+        )
+
+
+def summaries():
+    steps = tuple(i / 20 for i in range(21))
+    slow = tuple(0.02 + 0.08 * step**3 for step in steps)
+    yes = {"metric": "recall@5", "higher_is_better": True, "incumbent": 0.412, "candidate": 0.463, "difference": 0.051}
+    less = {"higher_is_better": False, "bounded": False, "scored": 251}
+    return (
+        MetricSummary(
+            **yes,
+            lower=0.01,
+            upper=0.09,
+            scored=247,
+            unscored={"no document is judged for this query": 4},
+            missing={"both arms": 4, "candidate": 0, "incumbent": 0},
+            distribution=(steps, tuple(step**0.7 for step in steps)),
+            noise_floor=0.004,
+            reruns=61,
+        ),
+        MetricSummary(
+            **{**less, "metric": "latency", "unit": "s", "incumbent": 0.0553, "candidate": 0.3712},
+            difference=-0.3159,
+            lower=-0.34,
+            upper=-0.29,
+            distribution=(slow, tuple(6.7 * value for value in slow)),
+        ),
+        MetricSummary(
+            **{**less, "metric": "tokens", "unit": "tokens", "incumbent": 940.0, "candidate": 1304.0},
+            difference=-364.0,
+            lower=-410.0,
+            upper=-318.0,
+        ),
+        MetricSummary(
+            metric="overlap@5",
+            higher_is_better=True,
+            incumbent=0.97,
+            candidate=0.62,
+            difference=-0.35,
+            lower=-0.4,
+            upper=-0.3,
+            scored=251,
+            of_pair=True,
+            descriptive=True,
+        ),
+    )
+
+
 def evaluation(*, decision="hold", count=40):
-    quantiles = tuple(i / 20 for i in range(21))
     why = {"hold": "inconclusive", "promote": "proven", "rollback": "broken"}[decision]
     verdict = Verdict(
         experiment="documentation",
         candidate="hybrid",
         decision=decision,
         why=why,
-        reasons=("answer_quality is undecided: about 310 more pairs",),
+        reasons=("not proven yet: recall@5 is better by 0.02 (about 310 more pairs, 200 to 520)",),
         gates=(
-            gate("recall@5 is better by 0.02", "open", kind="better", pairs_needed=(310, 200, 520)),
+            gate(
+                "recall@5 is better by 0.02",
+                "open",
+                kind="better",
+                pairs_needed=(310, 200, 520),
+                outlook="about 310 more pairs, 200 to 520, some 28 hours at the traffic so far",
+            ),
             gate("answer_quality is no worse by 0.01", "holds"),
             gate(
-                "tool_success is no worse by 0.005", "broken", difference=-0.03, lower=-0.05, upper=-0.01, critical=True
+                "tool_success is no worse by 0.005",
+                "broken" if decision == "rollback" else "open",
+                incumbent=0.94,
+                candidate=0.91,
+                difference=-0.03,
+                lower=-0.05,
+                upper=-0.01,
+                critical=True,
             ),
             gate(
-                "latency.p95 is at most 1.1 x incumbent",
+                "latency.p95 is at most 8 x incumbent",
                 "holds",
                 kind="at_most",
                 ratio=True,
-                margin=1.1,
-                difference=0.93,
-                lower=0.88,
-                upper=1.02,
+                margin=8.0,
+                incumbent=0.0875,
+                candidate=0.586,
+                difference=6.7,
+                lower=6.1,
+                upper=7.4,
             ),
             gate("cost is at most 0.02", "error", difference=None, lower=None, upper=None, reason="no score at all"),
         ),
@@ -137,22 +210,12 @@ def evaluation(*, decision="hold", count=40):
                 distinct=247,
             )
         },
-        summaries={
-            "hybrid": (
-                MetricSummary(
-                    metric="recall@5",
-                    higher_is_better=True,
-                    incumbent=0.412,
-                    candidate=0.463,
-                    difference=0.051,
-                    lower=0.01,
-                    upper=0.09,
-                    scored=247,
-                    unscored={"no document is judged for this query": 4},
-                    distribution=(quantiles, tuple(q**0.7 for q in quantiles)),
-                ),
-            )
-        },
+        summaries={"hybrid": summaries()},
+        asked={"hybrid": AskedWhen(first=NOON - dt.timedelta(hours=23), last=NOON, hours_of_day=22)},
+        history={"hybrid": tuple(looks(verdict))},
+        tokens={"incumbent": 401_200, "hybrid": 552_008},
+        costs={"incumbent": 1.9, "hybrid": 2.4},
+        projected={"incumbent": 22.7, "hybrid": 28.6},
         slices={
             "hybrid": (
                 SliceResult(

@@ -1,0 +1,112 @@
+"""Rows of the report's tables of gates, metrics and slices, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from shadoweval.records import Evaluation, GateResult, MetricSummary
+from shadoweval.records.amounts import amount, instead, range_words
+from shadoweval.reporting.changes import slice_words, summary_words
+from shadoweval.reporting.figures import distributions
+from shadoweval.reporting.quantities import number
+
+__all__ = ["gate_view", "slices_view", "summary_of_gate", "summary_view"]
+
+_STATES: Final = {"holds": "✔ holds", "broken": "✖ broken", "open": "… open", "error": "! error"}
+_DIRECTIONS: Final = {"better": "▲ better", "worse": "▼ worse", "unclear": "not clear", "neither": "no judgement"}
+
+
+def summary_of_gate(gate: GateResult, summaries: Sequence[MetricSummary]) -> MetricSummary | None:
+    """The metric that a gate is about; None: nothing is known of it."""
+    for summary in summaries:
+        base, _, quantile = gate.metric.rpartition(".p")
+        if summary.metric == gate.metric or (summary.metric == base and quantile.isdecimal()):
+            return summary
+    return None
+
+
+def gate_view(gate: GateResult, summary: MetricSummary | None) -> dict[str, Any]:
+    """One gate as the table shows it."""
+    unit, bounded = ("", not gate.ratio) if summary is None else (summary.unit, summary.bounded)
+    words = amount(gate.candidate, unit)
+    if gate.incumbent is not None and gate.candidate is not None:
+        words = instead(gate.incumbent, gate.candidate, unit, bounded=bounded)
+    floor = gate.noise_floor if summary is None or summary.noise_floor is not None else None
+    return {
+        "sentence": gate.sentence,
+        "metric": gate.metric,
+        "state": gate.state,
+        "mark": _STATES[gate.state],
+        "critical": gate.critical,
+        "dry_run": gate.dry_run,
+        "words": words,
+        "bounds": _bounds(gate, unit, higher_is_better=summary is None or summary.higher_is_better),
+        "n": f"{gate.n:,}",
+        "evidence": round(100 * gate.share_of_evidence),
+        "needed": gate.outlook if gate.pairs_needed else "",
+        "reason": gate.reason,
+        "missing": gate.missing_text,
+        "method": gate.method,
+        "source": gate.source,
+        "noise": "" if floor is None else f"Two runs of the incumbent may differ by {amount(floor, unit)} on average.",
+        "unscored": sorted(gate.unscored.items()),
+        "details": sorted((name, number(value)) for name, value in gate.details.items()),
+    }
+
+
+def _bounds(gate: GateResult, unit: str, *, higher_is_better: bool) -> str:
+    lower, upper = gate.lower, gate.upper
+    if gate.ratio:
+        ends = ("?" if end is None else f"{end:.2f} x" for end in (lower, upper))
+        return " to ".join(ends) if lower is not None or upper is not None else "–"
+    if lower is None or upper is None:
+        return "–"
+    if gate.kind in {"at_most", "at_least"}:
+        return f"{amount(lower, unit)} to {amount(upper, unit)}"
+    return range_words(lower, upper, unit) if higher_is_better else range_words(-upper, -lower, unit)
+
+
+def summary_view(summary: MetricSummary) -> dict[str, Any]:
+    """One metric as the table shows it."""
+    missing = sum(summary.missing.get(arm, 0) for arm in ("both arms", "candidate", "incumbent"))
+    better = "higher is better" if summary.higher_is_better else "lower is better"
+    change = None if summary.of_pair else summary.change
+    return {
+        "metric": summary.metric,
+        "better": "how far the arms agree" if summary.of_pair else better,
+        "direction": summary.direction,
+        "direction_words": _DIRECTIONS[summary.direction],
+        "words": summary_words(summary),
+        "interval": "–" if change is None else range_words(*change, summary.unit),
+        "noise": _noise(summary),
+        "scored": f"{summary.scored:,} of {summary.scored + missing:,}",
+        "unscored": sorted(summary.unscored.items(), key=lambda item: -item[1]),
+        "charts": distributions(summary),
+    }
+
+
+def _noise(summary: MetricSummary) -> str:
+    """What is known of two runs of the incumbent under this metric."""
+    if summary.noise_floor is not None:
+        return f"differ by at most {amount(summary.noise_floor, summary.unit)} on average"
+    return f"{summary.reruns:,} re-runs: too few, or none differed" if summary.reruns else "not measured"
+
+
+def slices_view(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]]:
+    """Parts of the traffic, worst first."""
+    by_name = {summary.metric: summary for summary in evaluation.summaries.get(candidate, ())}
+    return [
+        {
+            "slice": part.slice,
+            "metric": part.metric,
+            "n": f"{part.n:,}",
+            "difference": slice_words(part, by_name.get(part.metric)),
+            "bounds": f"{number(part.lower)} … {number(part.upper)}",
+            "state": part.state.replace("_", " "),
+            "reason": part.reason,
+            "discovered": part.discovered,
+            "decided": part.state in {"worse", "better"},
+        }
+        for part in evaluation.slices.get(candidate, ())
+    ]

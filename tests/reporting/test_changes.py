@@ -1,0 +1,89 @@
+"""What gets better and what gets worse, in words that the first screen says."""
+
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shadoweval.records import GateResult, MetricSummary, Verdict
+from shadoweval.reporting.bar import bar_of
+from shadoweval.reporting.changes import changes_of, summary_words
+from shadoweval.reporting.html import render
+
+sys.path.insert(0, str(Path(__file__).parent))
+from sample import evaluation, gate
+
+
+def first_screen(html):
+    """The words of the verdict bar, as a reader without style or script meets them."""
+    bar = html.split('id="verdict-1">')[1].split("<h2 id=")[0]
+    return " ".join(re.sub("<[^>]+>", " ", bar).split())
+
+
+def test_a_slow_candidate_never_looks_like_a_clean_promote():
+    """Six times slower inside an absolute limit: the promotion says so in its one sentence, and what to decide."""
+    limit = GateResult(sentence="latency.p95 is at most 2", metric="latency.p95", kind="at_most", state="holds",
+                       margin=2.0, candidate=0.55, lower=0.5, upper=0.6, n=251)  # fmt: skip
+    whole = evaluation(decision="promote")
+    verdict = msgspec.structs.replace(whole.verdicts[0], gates=(limit,), reasons=("proven: latency.p95 is at most 2",))
+    words = first_screen(render(msgspec.structs.replace(whole, verdicts=(verdict,))))
+
+    assert "hybrid may be rolled out: every required gate is proven, but it is worse in 2 things" in words
+    assert re.search(r"latency.p95 0.5\d s instead of 0.0\d s \(6.7 x\)", words)
+    assert "Decide whether latency.p95 may get worse; if so, roll out hybrid." in words
+
+
+def test_a_clean_promote_is_told_apart():
+    """Where nothing gets worse the sentence says that."""
+    whole = evaluation(decision="promote")
+    verdict = msgspec.structs.replace(whole.verdicts[0], gates=(gate("recall@5 is better by 0.02", "holds"),))
+    clean = msgspec.structs.replace(
+        whole, verdicts=(verdict,), slices={}, summaries={"hybrid": whole.summaries["hybrid"][:1]}
+    )
+
+    assert bar_of(clean, verdict)["next"] == "Roll out hybrid."
+    assert "nothing measured gets worse" in first_screen(render(clean))
+
+
+def test_what_is_broken_comes_first():
+    """A rollback names the broken gate's values before anything that changed more."""
+    words = first_screen(render(evaluation(decision="rollback")))
+
+    assert "hybrid is proven worse than allowed. tool_success 0.910 instead of 0.940 (-0.030)." in words
+    assert words.index("tool_success") < words.index("latency.p95")
+
+
+def test_a_hold_says_how_many_pairs_and_how_long():
+    """What to do now is to wait, for so many pairs and so much time."""
+    words = first_screen(render(evaluation()))
+
+    assert "What to do now Let the mirror run: about 310 more pairs, 200 to 520, some 28 hours" in words
+    assert "251 pairs" in words
+    assert "31 Dec 2025 13:00 to 1 Jan 2026 12:00 UTC (23.0 hours, 22 of 24 hours of the day)" in words
+
+
+def test_agreement_is_no_difference_of_arms():
+    """Overlap says how far the arms agree: it is in no list of what gets worse, and has no sign."""
+    whole = evaluation()
+    overlap = next(s for s in whole.summaries["hybrid"] if s.of_pair)
+
+    assert "overlap@5" not in {change.metric for change in changes_of(whole.verdicts[0], whole.summaries["hybrid"])}
+    assert summary_words(overlap) == ("agrees with what was served: 0.620; the incumbent run again with itself: 0.970")
+
+
+@pytest.mark.parametrize(("lower", "upper", "direction"), [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"),
+                                                          (-0.1, 0.1, "unclear"), (None, None, "unclear")])  # fmt: skip
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_direction_is_by_the_interval_alone(lower, upper, direction, higher):
+    """A metric of which lower is better is better when its oriented interval lies above 0; its words keep the sign."""
+    arms = (1.0, 1.15) if higher == (direction != "worse") else (1.15, 1.0)
+    summary = MetricSummary(metric="m", higher_is_better=higher, incumbent=arms[0], candidate=arms[1],
+                            difference=0.15, lower=lower, upper=upper, bounded=False)  # fmt: skip
+    verdict = Verdict(experiment="e", candidate="c", decision="hold", why="inconclusive")
+
+    (change,) = changes_of(verdict, [summary])
+
+    assert change.direction == direction
+    assert ("more" in change.words) == (arms[1] > arms[0])
