@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-__all__ = ["amount", "change_words", "instead", "range_words", "ratio_words"]
+__all__ = ["amount", "instead", "range_words"]
 
 _SCALES: Final = ((1e-4, 1e6, "us"), (0.1, 1e3, "ms"))
 """Seconds below which they are said in a smaller unit: limit, factor, its name."""

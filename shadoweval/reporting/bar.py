@@ -9,7 +9,7 @@ from typing import Any, Final
 from shadoweval.records import AskedWhen, Evaluation, GateResult, MetricSummary, Verdict
 from shadoweval.reporting.changes import Change, changes_of, slice_words
 
-__all__ = ["asked_words", "bar_of", "moment"]
+__all__ = ["bar_of", "moment"]
 
 _MARKS: Final = {"promote": "✔", "hold": "◆", "rollback": "✖"}
 _SHOWN: Final = 3
@@ -24,7 +24,7 @@ def moment(at: datetime | None) -> str:
     return "–" if at is None else f"{at.day} {at:%b %Y %H:%M} UTC"
 
 
-def asked_words(asked: AskedWhen | None, evaluation: Evaluation) -> str:
+def _asked_words(asked: AskedWhen | None, evaluation: Evaluation) -> str:
     """From when to when the queries were asked, and how long that is."""
     if asked is None:
         if evaluation.since is None:
@@ -56,7 +56,7 @@ def bar_of(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "better": _lines(better),
         "unclear": _lines(leaning),
         "worse_parts": _worse_parts(evaluation, name, summaries),
-        "asked": asked_words(evaluation.asked.get(name), evaluation),
+        "asked": _asked_words(evaluation.asked.get(name), evaluation),
         "missing": _missing(verdict, summaries),
         "next": _next(verdict, worse, trend=evaluation.trend),
     }

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from shadoweval.records import Coverage, Evaluation, Verdict
+from markupsafe import Markup
+
+from shadoweval.records import INCUMBENT, Coverage, Evaluation, Verdict
+from shadoweval.records.amounts import amount
 from shadoweval.reporting.bar import bar_of, moment
-from shadoweval.reporting.charts import funnel_bar
+from shadoweval.reporting.charts import bars, funnel_bar
 from shadoweval.reporting.figures import forest, growth
 from shadoweval.reporting.quantities import number
 from shadoweval.reporting.queries import queries_view
@@ -93,6 +96,12 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _projected(evaluation: Evaluation) -> Markup | None:
+    """What all eligible calls of the window would have cost, arm by arm; None: no model has a price."""
+    arms = sorted(evaluation.projected.items(), key=lambda item: item[0] != INCUMBENT)
+    return bars([(arm, usd, amount(usd, "USD")) for arm, usd in arms], kind="cost") if arms else None
+
+
 def page(evaluation: Evaluation, *, command: str = "") -> dict[str, Any]:
     """Everything the page shows, as plain data and safe markup."""
     verdicts: Sequence[Verdict] = evaluation.verdicts
@@ -106,8 +115,9 @@ def page(evaluation: Evaluation, *, command: str = "") -> dict[str, Any]:
         "verdicts": [_verdict(evaluation, verdict) for verdict in verdicts],
         "versions": {arm: sorted(v.items()) for arm, v in sorted(evaluation.versions.items())},
         "overhead": [(name, number(value)) for name, value in sorted(evaluation.overhead.items())],
-        "costs": [(name, number(value)) for name, value in sorted(evaluation.costs.items())],
-        "projected": [(name, number(value)) for name, value in sorted(evaluation.projected.items())],
+        "costs": [(name, amount(value, "USD")) for name, value in sorted(evaluation.costs.items())],
+        "tokens": [(name, f"{value:,}") for name, value in sorted(evaluation.tokens.items())],
+        "projected": _projected(evaluation),
         "provenance": [(name, sorted(made.items())) for name, made in sorted(evaluation.provenance.items())],
         "notes": evaluation.notes,
         "command": command,
