@@ -150,11 +150,10 @@ def evaluate(
         join_labels(experiment, opened)
         with guarded(experiment) as held:
             results = {name: _evaluate_candidate(held, name, store=opened, scope=scope) for name in names}
-        before = opened.evaluations(experiment.name)
-        owed = untold_sentences(opened.outbox.untold(experiment.name), now)
-        evaluation = _assembled(experiment, results, scope=scope, before=before[0] if before else None)
-        evaluation = msgspec.structs.replace(evaluation, id=key or evaluation.id)
-        evaluation = msgspec.structs.replace(evaluation, notes=(*evaluation.notes, *(f"Alarm: {one}" for one in owed)))
+        before = next(iter(opened.evaluations(experiment.name)), None)
+        owed = [f"Alarm: {one}" for one in untold_sentences(opened.outbox.untold(experiment.name), now)]
+        evaluation = _assembled(experiment, results, scope=scope, before=before)
+        evaluation = msgspec.structs.replace(evaluation, id=key or evaluation.id, notes=(*evaluation.notes, *owed))
         opened.add_evaluation(evaluation, receivers=receivers)
     return evaluation
 
@@ -241,8 +240,7 @@ def _assembled(
     mirrored_against_control, alarm = _of_mirrors(experiment)
     costs: dict[str, float] = {}
     projected: dict[str, float] = {}
-    versions: dict[str, dict[str, str]] = {}
-    tokens: dict[str, int] = {}
+    versions, tokens = dict[str, dict[str, str]](), dict[str, int]()
     for result in results.values():
         costs |= dict(result.runs.costs)
         projected |= result.runs.projected(result.coverage.eligible)
