@@ -69,6 +69,8 @@ class SuiteOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What all arms may spend together; None: what they like."""
     attributes: tuple[tuple[str, str], ...] = ()
     """What a case's attributes must be; empty: all cases."""
+    only: frozenset[str] = frozenset()
+    """Of which cases (`Case.identity`); empty: of all."""
     progress: Callable[[str, int, int], object] | None = None
     """Called with the experiment's name, how many runs are done and how many there are."""
 
@@ -138,6 +140,8 @@ def chosen_cases(file: Path, *, options: SuiteOptions) -> tuple[Case, ...]:
     """
     every, wanted = read_cases(file), options.attributes
     chosen = tuple(case for case in every if all(str(case.attributes.get(name)) == value for name, value in wanted))
+    if options.only:
+        chosen = tuple(case for case in chosen if case.identity in options.only)
     if not chosen:
         parts = ", ".join(f"{name}={value}" for name, value in wanted)
         raise CaseFileError(str(file), 0, f"none of its {len(every)} cases has the attributes {parts}")

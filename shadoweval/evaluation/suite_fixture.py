@@ -81,16 +81,8 @@ class Shadow:
                 several candidates and none is named.
         """
         __tracebackhide__ = True
-        if candidate is None and self._baseline is not None:
-            return self._judged(experiment, [], cases=cases, processes=processes, check=check)[0]
-        if candidate is None and len(experiment.candidates) > 1:
-            named = ", ".join(map(repr, experiment.candidates))
-            raise ExperimentError(
-                f"Experiment {experiment.name!r} has several candidates: {named}. Name one, candidate=..., or have all "
-                "of them judged by shadow.all(...)."
-            )
-        names = list(experiment.candidates) if candidate is None else [candidate]
-        return self._judged(experiment, names, cases=cases, processes=processes, check=check)[0]
+        run = self.play(experiment, self.named(experiment, candidate), cases=cases, processes=processes)
+        return self.judge(run, experiment, check=check)[0]
 
     def all(
         self,
@@ -103,38 +95,60 @@ class Shadow:
     ) -> tuple[Verdict, ...]:
         """The same for several candidates, or for all of them: the incumbent runs once, and each gets its verdict."""
         __tracebackhide__ = True
-        names = list(experiment.candidates if candidates is None else candidates)
-        return self._judged(experiment, names, cases=cases, processes=processes, check=check)
+        names = experiment.candidates if candidates is None else candidates
+        run = self.play(experiment, list(names), cases=cases, processes=processes)
+        return self.judge(run, experiment, check=check)
 
-    def _judged(
+    def named(self, experiment: Experiment, candidate: Arm | None) -> list[Arm]:
+        """Which candidates are meant; none: the working tree.
+
+        Raises:
+            ExperimentError: there are several, and none is named.
+        """
+        if candidate is not None:
+            return [candidate]
+        if self._baseline is not None:
+            return []
+        if len(experiment.candidates) > 1:
+            named = ", ".join(map(repr, experiment.candidates))
+            raise ExperimentError(
+                f"Experiment {experiment.name!r} has several candidates: {named}. Name one, candidate=..., or have all "
+                "of them judged by shadow.all(...)."
+            )
+        return list(experiment.candidates)
+
+    def play(
         self,
         experiment: Experiment,
         names: Sequence[Arm],
         *,
-        cases: str | Path | None,
-        processes: int | None,
-        check: bool,
-    ) -> tuple[Verdict, ...]:
-        __tracebackhide__ = True
-        options = self._options
+        cases: str | Path | None = None,
+        processes: int | None = None,
+        only: frozenset[str] = frozenset(),
+    ) -> SuiteRun:
+        """Run the arms; nothing is judged. `only`: of which cases (`Case.identity`); empty: of all.
+
+        Raises:
+            ShadowEvalError: as of a call.
+        """
+        options = msgspec.structs.replace(self._options, only=only)
         if processes is not None:
             options = msgspec.structs.replace(options, processes=processes)
         try:
-            run = self._run(experiment, names, cases=cases, options=options)
+            if self._baseline is None:
+                return play(experiment, cases=cases, candidates=names, options=options)
+            if self._record:
+                return bless(experiment, self._baseline, cases=cases, options=options)
+            return play_recorded(experiment, self._baseline, cases=cases, candidates=names, options=options)
         except ShadowEvalError as error:  # where it stands in our code helps nobody to mend it
             raise error.with_traceback(None) from None
-        return self._ended(run, experiment, check=check)
 
-    def _run(
-        self, experiment: Experiment, names: Sequence[Arm], *, cases: str | Path | None, options: SuiteOptions
-    ) -> SuiteRun:
-        if self._baseline is None:
-            return play(experiment, cases=cases, candidates=names, options=options)
-        if self._record:
-            return bless(experiment, self._baseline, cases=cases, options=options)
-        return play_recorded(experiment, self._baseline, cases=cases, candidates=names, options=options)
+    def judge(self, run: SuiteRun, experiment: Experiment, *, check: bool = True) -> tuple[Verdict, ...]:
+        """Report what was played, tell it, and fail where it is red.
 
-    def _ended(self, run: SuiteRun, experiment: Experiment, *, check: bool) -> tuple[Verdict, ...]:
+        Raises:
+            SuiteFailedError: it is.
+        """
         __tracebackhide__ = True
         self.evaluation = evaluation = run.evaluation
         if self._report_folder is not None:

@@ -76,7 +76,9 @@ def bless(
         RecordingError: the file holds something else.
     """
     source = case_file(experiment, cases)
-    options = msgspec.structs.replace(options, attributes=())  # a part would take the place of the whole
+    options = msgspec.structs.replace(
+        options, attributes=(), only=frozenset()
+    )  # a part would take the place of the whole
     suite = chosen_cases(source, options=options)
     with tempfile.TemporaryDirectory(prefix="shadow-bless-") as path:
         own = set_apart(experiment, Path(path) / "home", usd=options.usd)
