@@ -113,7 +113,7 @@ def shadow(request: pytest.FixtureRequest) -> Shadow:
 @pytest.fixture
 def shadow_case(request: pytest.FixtureRequest) -> ShadowCase:
     """One case of the suite that `@pytest.mark.shadow(...)` names, and what both arms did with it."""
-    node, items = request.node, request.session.items
+    node, items = request.node, list[Any](request.session.items)
     suite, function = _marked(node), _function(node)
     whole = any(isinstance(item, _VerdictItem) and item.suite == function for item in items)
     asked = [item.callspec.params["shadow_case"] for item in items if not whole and _is_case(item, function)]
