@@ -100,9 +100,8 @@ class Progress:
             self.runs.divergences.add(first_divergence(pair), self.examples.difference(scores))
             self.probes.see(pair, scores)
             self.style.see(pair)
-            facts = facts_of(pair)
-            attributes = {**facts.attributes, **circumstances(pair, floor=self._experiment.rules.min_fidelity)}
-            yield msgspec.structs.replace(facts, attributes=attributes, writes=writes), scores
+            around = circumstances(pair, floor=self._experiment.rules.min_fidelity)
+            yield facts_of(pair, circumstances=around, writes=writes), scores
         self.examples.settle()
         if made:
             keep(made)

@@ -52,6 +52,13 @@ def log_mixture(log_wealth: FloatArray) -> FloatArray:
     return top + np.log(np.exp(terms - top[..., np.newaxis]).sum(axis=-1))
 
 
+def _log_mixture_of_one(log_wealth: FloatArray) -> float:
+    """As `log_mixture` of 20 bettors alone: for so few, arrays cost more than they save."""
+    terms: list[float] = (log_wealth + LOG_WEIGHTS).tolist()
+    top = max(terms)
+    return top + math.log(math.fsum([math.exp(term - top) for term in terms]))
+
+
 def _log_stakes(relative: FloatArray) -> FloatArray:
     """Log growth of each bettor, shape (..., 20), for scores given as a multiple (>= 0) of what the null allows."""
     return np.log1p((relative[..., np.newaxis] - 1) * FRACTIONS)
@@ -121,7 +128,7 @@ def outermost_rejected(
         if part >= 1:  # of the mean itself no bettor has grown (Jensen)
             return -math.sqrt(needed)
         # The root of the log wealth is nearly straight in the margin, so that few steps find the crossing.
-        log_e = float(log_mixture(counts @ np.log(wins / part + _KEPT)))
+        log_e = _log_mixture_of_one(counts @ np.log(wins / part + _KEPT))
         return math.sqrt(max(log_e, 0.0)) - math.sqrt(needed)
 
     guess = 1 - 1.5 * deviation * math.sqrt(2 * needed / n) / mean

@@ -15,7 +15,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["DOCUMENT", "Span", "labelled_names", "span_name", "span_of"]
+__all__ = ["DOCUMENT", "Span", "has_parts", "labelled_names", "span_name", "span_of"]
 
 DOCUMENT: Final = "#*"
 """Ends the name of a label for any part of a document."""

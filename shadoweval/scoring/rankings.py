@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from shadoweval.records import Hit, Observation, Pair
 from shadoweval.records.keys import TEXT_HASH, UNREADABLE
-from shadoweval.records.labelled import labelled_names
+from shadoweval.records.labelled import has_parts, labelled_names
 from shadoweval.scoring.rank_metrics import Judgements, Unjudged, read_judgements
 
 __all__ = [
@@ -91,14 +91,15 @@ def _rankings_of(pair: Pair, runs: Sequence[Observation]) -> dict[int, Ranking]:
     """By the id of the object, the ranking of each run."""
     labels = pair.labels.relevant
     ranked = [(run, ranked_hits(run)) for run in runs]
-    named = [(run, hits, labelled_names([hit.id for hit in hits], labels)) for run, hits in ranked]
-    texts = [_labelled_texts(hits, names, labels) for _, hits, names in named]
+    ids = [tuple([hit.id for hit in hits]) for _, hits in ranked]
+    names_of = [labelled_names(each, labels) for each in ids] if has_parts(labels) else ids
+    texts = [(run, _labelled_texts(hits, names, labels)) for (run, hits), names in zip(ranked, names_of, strict=True)]
     rankings: dict[int, Ranking] = {}
-    for run, hits, names in named:
+    for (run, hits), names in zip(ranked, names_of, strict=True):
         known: dict[str, str] = {}
-        for (other, _, _), of_other in zip(named, texts, strict=True):
+        for other, of_other in texts:
             if of_other and other is not run:
-                known |= of_other
+                known = {**known, **of_other} if known else of_other
         ranking = _by_content(hits, names, known=known, keep=labels)
         rankings[id(run)] = Ranking(ranking, _unknown_to_labels(run, labels, ranking))
     return rankings

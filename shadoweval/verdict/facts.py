@@ -95,8 +95,10 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return bool(self.ended or self.unfaithful or not UNFAITHFUL.isdisjoint(self.fidelity))
 
 
-def facts_of(pair: Pair) -> PairFacts:
-    """What the verdict must know of a pair."""
+def facts_of(
+    pair: Pair, *, circumstances: Mapping[str, str] | None = None, writes: WriteComparison | None = None
+) -> PairFacts:
+    """What the verdict must know of a pair; `circumstances` are further attributes that slices go by."""
     runs = {"incumbent": pair.served, pair.candidate.arm: pair.candidate}
     if pair.rerun is not None:
         runs["rerun"] = pair.rerun
@@ -112,7 +114,7 @@ def facts_of(pair: Pair) -> PairFacts:
         unit=query.unit,
         asked_at=query.asked_at,
         ran_at=pair.candidate.started_at,
-        attributes=attributes_of(query, served),
+        attributes={**attributes_of(query, served), **(circumstances or {})},
         fidelity=_counted([call.answered for call in pair.candidate.tool_calls]),
         versions=versions,
         met={arm: met_by(run) for arm, run in runs.items()},
@@ -131,6 +133,7 @@ def facts_of(pair: Pair) -> PairFacts:
         unfaithful=_unfaithful(pair.candidate),
         unjudged=tuple({*pair.candidate.unjudged, *(pair.rerun.unjudged if pair.rerun else ())}),
         undeclared=(*_undeclared(served, "incumbent"), *_undeclared(pair.candidate, "candidate")),
+        writes=writes,
     )
 
 
