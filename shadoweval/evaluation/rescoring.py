@@ -127,29 +127,37 @@ class Rescoring:
     def scores(self, pairs: Sequence[Pair]) -> tuple[list[list[PairScore]], list[PairScore]]:
         """All scores of each pair, as it is judged, and those of them that are new."""
         new: list[PairScore] = []
-        rows: list[list[list[PairScore]]] = []  # by pair and scorer
+        rows: list[list[PairScore]] = []  # flat: the collector walks over each list that is kept
         later: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
         scorers = [(each, _made_with(each), isinstance(each, BatchScorer)) for each in self._scorers]
         for row, pair in enumerate(pairs):  # all scorers of one pair, which share what they find out about it
             stored = {each.metric: each for each in self._stored.get(pair.id, ())}
             rests_on = self._common + msgspec.msgpack.encode(_rests_on(pair))
-            of_pair: list[list[PairScore]] = []
-            for column, (scorer, version, at_once) in enumerate(scorers):
+            of_pair: list[PairScore] = []
+            for number, (scorer, version, at_once) in enumerate(scorers):
                 basis = hashlib.sha256(rests_on + version).hexdigest()[:16]
                 own = _known(scorer, stored, basis)
                 if own is None and at_once:
-                    later[column].append((row, basis))
-                elif own is None:
+                    later[number].append((row, basis))
+                    continue
+                if own is None:
                     own = _based(_made(scorer, pair), basis)
                     new += own
-                of_pair.append(own or [])
+                of_pair += own
             rows.append(of_pair)
-        for column, waiting in later.items():
-            made = _made_at_once(scorers[column][0], [pairs[row] for row, _ in waiting])
+        for number, waiting in later.items():
+            made = _made_at_once(scorers[number][0], [pairs[row] for row, _ in waiting])
             for (row, basis), scores in zip(waiting, made, strict=True):
-                rows[row][column] = own = _based(scores, basis)
+                own = _based(scores, basis)
+                rows[row] += own
                 new += own
-        return [[each for own in of_pair for each in own] for of_pair in rows], new
+        return self._in_order(rows) if later else rows, new
+
+    def _in_order(self, rows: list[list[PairScore]]) -> list[list[PairScore]]:
+        """The scores of each pair in the order of their scorers."""
+        names = [metric.name for scorer in self._scorers for metric in scorer.metrics]
+        order = {name: number for number, name in enumerate(names)}
+        return [sorted(row, key=lambda score: order.get(score.metric, len(order))) for row in rows]
 
 
 def _based(scores: Sequence[PairScore], basis: str) -> list[PairScore]:
