@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from shadoweval.cli.control import endings, say
+from shadoweval.cli.documents import write_documents, write_page
 from shadoweval.cli.verdicts import EXIT, exit_code
 from shadoweval.clock import parse_since, parse_span, utc_now
 from shadoweval.errors import CaseFileError, ShadowEvalError, StoreError
@@ -24,11 +24,7 @@ from shadoweval.evaluation.schedule import OwnSlots, Scheduler, plan_every
 from shadoweval.evaluation.trend import newest_verdicts
 from shadoweval.experiment import Experiment
 from shadoweval.logs import about, logger
-from shadoweval.private import open_private
 from shadoweval.records import Evaluation
-from shadoweval.records.keys import as_text
-from shadoweval.reporting.html import report as write_report
-from shadoweval.reporting.markdown import markdown
 from shadoweval.worker.opening import exclusive, open_store
 from shadoweval.worker.patience import Patience
 
@@ -160,14 +156,8 @@ def evaluate_once(
         options.new_window = False  # of several looks the first one began it
     for verdict in evaluation.verdicts:
         say(verdict)
-    if options.report:
-        target, command = _report_path(options.report, experiment), _command(options)
-        whole = with_queries(evaluation, experiment)
-        path = write_report(whole, target, command=command, mode=options.mode)
-        say(f"report: {path}")
-    if options.markdown:
-        with os.fdopen(open_private(options.markdown, os.O_WRONLY | os.O_APPEND, mode=options.mode), "ab") as file:
-            file.write(as_text(markdown(evaluation)).encode())
+    page = _report_path(options.report, experiment) if options.report else None
+    write_documents(evaluation, options, experiment=experiment, page=page, command=_command(options))
     if not evaluation.trend:
         log_changes(evaluation, before)
     return evaluation
@@ -213,14 +203,15 @@ def report(options: argparse.Namespace) -> int:
     """Write the newest evaluation as HTML."""
     experiment: Experiment = options.experiment
     path = Path(options.out) if options.out else _report_path("reports", experiment)
-    say(f"report: {write_newest(experiment, options, path)}")
+    evaluation, command = _newest(experiment, options.target), f"shadoweval report {options.target}"
+    write_documents(evaluation, options, experiment=experiment, page=path, command=command)
     return 0
 
 
 def write_newest(experiment: Experiment, options: argparse.Namespace, path: Path) -> Path:
     """Write the newest evaluation as HTML to `path`; where that is."""
     evaluation, command = _newest(experiment, options.target), f"shadoweval report {options.target}"
-    return write_report(with_queries(evaluation, experiment), path, command=command, mode=options.mode)
+    return write_page(with_queries(evaluation, experiment), options, experiment=experiment, page=path, command=command)
 
 
 def explain(options: argparse.Namespace) -> int:

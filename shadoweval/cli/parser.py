@@ -124,7 +124,6 @@ def _evaluation(declare: _Declare) -> None:
 def _for_looks(command: argparse.ArgumentParser) -> None:
     """Where the commands that evaluate write, and whom they tell."""
     command.add_argument("--report", metavar="DIR", help="write DIR/NAME.html")
-    command.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
     command.add_argument(
         "--webhook",
         metavar="URL",
@@ -136,6 +135,15 @@ def _for_looks(command: argparse.ArgumentParser) -> None:
 
 
 def _for_writers(command: argparse.ArgumentParser) -> None:
+    """The options that say which files are written, and how."""
+    command.add_argument("--json", metavar="FILE", help="write the evaluation as JSON (docs/report.md)")
+    command.add_argument("--junit", metavar="FILE", help="write the gates as JUnit XML")
+    command.add_argument("--markdown", metavar="FILE", help="append the tables to FILE, e.g. $GITHUB_STEP_SUMMARY")
+    command.add_argument(
+        "--texts",
+        choices=("none", "short", "full"),
+        help="how much of users' words is written (default: full in HTML and JSON, none in JUnit and Markdown)",
+    )
     command.add_argument(
         "--mode",
         type=partial(int, base=8),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from shadoweval.cli.control import say
 from shadoweval.clock import parse_span, utc_now
 from shadoweval.errors import ShadowEvalError
+from shadoweval.evaluation.written import reports_holding
 from shadoweval.experiment import Experiment
 from shadoweval.worker.opening import open_store
 from shadoweval.worker.retention import erase_unit, purge_before, retention_of
+
+if TYPE_CHECKING:
+    from shadoweval.store import SqlStore
 
 __all__ = ["erase", "labels", "purge"]
 
@@ -34,11 +39,19 @@ def erase(options: argparse.Namespace) -> int:
         if options.unit:
             count = erase_unit(experiment, options.unit, store=store)
             say(f"erased {count} queries of unit {options.unit!r}")
+            _name_reports(experiment, store)
         if options.before:
             before = utc_now() - parse_span(options.before, name="--before")
             count = purge_before(experiment, before, store=store)
             say(f"erased {count} queries older than {options.before}")
+            _name_reports(experiment, store)
     return 0
+
+
+def _name_reports(experiment: Experiment, store: SqlStore) -> None:
+    """Name the reports that were written before and still carry words of queries that are gone."""
+    for path in reports_holding(experiment.settings.folder, gone=store.gone):
+        say(f"still holds words of erased queries, delete it or write it again: {path}")
 
 
 def purge(options: argparse.Namespace) -> int:

@@ -8,11 +8,10 @@ what was erased is in no later report.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from itertools import groupby
 from typing import Final
 
 import msgspec
@@ -34,8 +33,8 @@ _LISTED: Final = 10_000
 _WHOLE: Final = 60
 """Pairs of each kind that are shown whole: losses, gains, losses on critical gates, sample."""
 
-_Scores = Sequence[PairScore]
-_Ranked = tuple[float, str, _Scores]
+_SPREAD: Final = 2_654_435_761
+"""A multiplier that spreads the checksums of ids that differ in their last digits (Knuth's, odd: a permutation)."""
 
 
 @checked_keywords()
@@ -69,15 +68,15 @@ def with_queries(
 def _table(evaluation: Evaluation, experiment: Experiment, store: Store, *, candidate: Arm, limit: int) -> QueryTable:
     until = None if evaluation.until is None else evaluation.until + timedelta(microseconds=1)
     choice = _Choice(experiment, limit=limit)
-    every = store.scores(experiment.name, candidate, since=evaluation.since, until=until)
-    for query_id, scores in groupby(every, key=lambda score: score.query_id):
-        choice.see(query_id, list(scores))
+    for query_id, values in store.values(experiment.name, candidate, since=evaluation.since, until=until):
+        choice.see(query_id, values)
     listed, whole = choice.listed(), choice.whole()
     rows: dict[str, QueryRow] = {}
     details: dict[str, Example] = {}
     judges = experiment.sandbox.stubs.failed
-    for read in store.pairs_of(experiment.name, candidate, list(listed)):
-        pair, scores = judged_pair(read, judges), listed[read.id]
+    scored = store.scores_of(candidate, listed)
+    for read in store.pairs_of(experiment.name, candidate, listed):
+        pair, scores = judged_pair(read, judges), scored.get(read.id, ())
         example, parting = example_of(pair, scores, why=whole.get(pair.id, "")), first_divergence(pair)
         rows[pair.id] = row_of(example, parts=parting.kind if parting else "", critical=choice.loses(scores))
         if pair.id in whole:
@@ -91,21 +90,21 @@ def _table(evaluation: Evaluation, experiment: Experiment, store: Store, *, cand
 
 
 class _Largest:
-    """The `room` entries of the highest rank, in a heap whose smallest one is the first to make room."""
+    """The `room` ids of the highest rank, in a heap whose smallest one is the first to make room."""
 
     def __init__(self, room: int) -> None:
-        self._room, self._heap = room, list[_Ranked]()
+        self._room, self._heap = room, list[tuple[float, str]]()
 
-    def see(self, rank: float, query_id: str, scores: _Scores) -> None:
+    def see(self, rank: float, query_id: str) -> None:
         """Consider one."""
         if len(self._heap) < self._room:
-            heapq.heappush(self._heap, (rank, query_id, scores))
-        elif self._heap and (rank, query_id) > self._heap[0][:2]:
-            heapq.heapreplace(self._heap, (rank, query_id, scores))
+            heapq.heappush(self._heap, (rank, query_id))
+        elif self._heap and rank >= self._heap[0][0]:
+            heapq.heappushpop(self._heap, (rank, query_id))
 
-    def __iter__(self) -> Iterator[_Ranked]:
+    def __iter__(self) -> Iterator[str]:
         """The highest rank first."""
-        return iter(sorted(self._heap, key=lambda item: item[:2], reverse=True))
+        return (query_id for _, query_id in sorted(self._heap, reverse=True))
 
 
 class _Choice:
@@ -113,63 +112,58 @@ class _Choice:
 
     def __init__(self, experiment: Experiment, *, limit: int) -> None:
         metrics, gates = experiment.metrics, experiment.gates
-        self._leading = metrics[gates[0].base] if gates else None
-        self._critical = [metrics[name] for name in dict.fromkeys(gate.base for gate in gates if gate.critical)]
+        leading = metrics[gates[0].base] if gates else None
+        critical = [metrics[name] for name in dict.fromkeys(gate.base for gate in gates if gate.critical)]
+        self._leading = None if leading is None else _signed(leading)
         self._limit = limit
-        self._losses = {each.name: _Largest(limit // len(self._critical)) for each in self._critical}
+        self._losses = [(*_signed(each), _Largest(limit // len(critical))) for each in critical]
         self._sample = _Largest(limit)
         self._worst, self._best = _Largest(_WHOLE), _Largest(_WHOLE)
         self.pairs = self.critical = 0
 
-    def see(self, query_id: str, scores: _Scores) -> None:
-        """Consider one pair."""
+    def see(self, query_id: str, values: Mapping[str, tuple[float, float]]) -> None:
+        """Consider one pair: of each metric that is scored in both arms, the two values."""
         self.pairs += 1
-        chance = int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:6]) / 2**48
-        self._sample.see(chance, query_id, scores)
-        difference = None if self._leading is None else _difference(self._leading, scores)
-        if difference:
-            (self._best if difference > 0 else self._worst).see(abs(difference), query_id, scores)
+        self._sample.see(zlib.crc32(query_id.encode()) * _SPREAD % 2**32, query_id)
+        if self._leading is not None and (both := values.get(self._leading[0])) is not None:
+            change = (both[1] - both[0]) * self._leading[1]
+            if change:
+                (self._best if change > 0 else self._worst).see(abs(change), query_id)
         lost = False
-        for metric in self._critical:
-            change = _difference(metric, scores)
-            if change is not None and change < 0:
-                self._losses[metric.name].see(-change, query_id, scores)
+        for metric, sign, losses in self._losses:
+            if (both := values.get(metric)) is not None and (change := (both[1] - both[0]) * sign) < 0:
+                losses.see(-change, query_id)
                 lost = True
         self.critical += lost
 
-    def loses(self, scores: _Scores) -> bool:
+    def loses(self, scores: Iterable[PairScore]) -> bool:
         """Whether the candidate is worse on the metric of a critical gate."""
-        return any((_difference(metric, scores) or 0.0) < 0 for metric in self._critical)
+        signs = {metric: sign for metric, sign, _ in self._losses}
+        return any(
+            (each.candidate.value - each.incumbent.value) * signs[each.metric] < 0
+            for each in scores
+            if each.metric in signs and isinstance(each.incumbent, Scored) and isinstance(each.candidate, Scored)
+        )
 
-    def listed(self) -> dict[str, _Scores]:
-        """By query id, the scores of the pairs that are listed: those that matter first, then the sample by hash."""
-        matter = [self._worst, self._best, *self._losses.values()]
-        chosen: dict[str, _Scores] = {}
-        for kind in (*matter, self._sample):
-            for _, query_id, scores in kind:
-                if len(chosen) < self._limit:
-                    chosen[query_id] = scores
-        return chosen
+    def listed(self) -> list[str]:
+        """The pairs that are listed: those that matter first, then the sample by hash."""
+        kinds = (self._worst, self._best, *(losses for *_, losses in self._losses), self._sample)
+        chosen = dict.fromkeys(query_id for kind in kinds for query_id in kind)
+        return list(chosen)[: self._limit]
 
     def whole(self) -> dict[str, str]:
         """Why each pair that is shown whole is, by query id; losses first."""
-        critical = [("loss on a critical gate", each) for each in self._losses.values()]
+        critical = [("loss on a critical gate", losses) for *_, losses in self._losses]
         kinds = [("largest loss", self._worst), *critical, ("largest gain", self._best), ("sample", self._sample)]
         chosen: dict[str, str] = {}
         for why, kind in kinds:
             room = len(chosen) + (_WHOLE if why != "sample" else max(_WHOLE, 4 * _WHOLE - len(chosen)))
-            for _, query_id, _ in kind:
+            for query_id in kind:
                 if len(chosen) < room:
                     chosen.setdefault(query_id, why)
         return chosen
 
 
-def _difference(metric: Metric, scores: Iterable[PairScore]) -> float | None:
-    """The metric's difference, larger is better; None: it is not scored in both arms."""
-    for score in scores:
-        if score.metric == metric.name:
-            if isinstance(score.incumbent, Scored) and isinstance(score.candidate, Scored):
-                change = score.candidate.value - score.incumbent.value
-                return change if metric.higher_is_better else -change
-            return None
-    return None
+def _signed(metric: Metric) -> tuple[str, float]:
+    """Its name, and by what a difference is multiplied so that larger is better."""
+    return metric.name, 1.0 if metric.higher_is_better else -1.0

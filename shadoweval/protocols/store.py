@@ -205,6 +205,16 @@ class Store(Protocol):
         """The pairs of these queries; those that are gone are left out."""
         ...
 
+    def values(
+        self, experiment: str, candidate: Arm, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[tuple[str, Mapping[str, tuple[float, float]]]]:
+        """By query in query order: of each metric that is scored in both arms, the incumbent's and the candidate's."""
+        ...
+
+    def scores_of(self, candidate: Arm, query_ids: Sequence[str]) -> Mapping[str, Sequence[PairScore]]:
+        """What is stored for these queries: of each metric the score that came last."""
+        ...
+
     def look(
         self,
         experiment: str,

@@ -21,6 +21,7 @@ from shadoweval.private import write_private
 from shadoweval.records import Evaluation
 from shadoweval.records.keys import as_text
 from shadoweval.reporting.table import as_script, packed_tables
+from shadoweval.reporting.texts import Texts, carrying
 from shadoweval.reporting.view import page
 
 __all__ = ["report"]
@@ -44,8 +45,9 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def render(evaluation: Evaluation, *, command: str = "") -> str:
+def render(evaluation: Evaluation, *, command: str = "", texts: Texts = "full") -> str:
     """The page as text."""
+    evaluation = carrying(evaluation, texts)
     script, style = _text("report.js"), _text("report.css") + _text("queries.css")
     return _template().render(
         **page(evaluation, command=command),
@@ -58,10 +60,13 @@ def render(evaluation: Evaluation, *, command: str = "") -> str:
 
 
 @checked_keywords()
-def report(evaluation: Evaluation, path: str | Path, *, command: str = "", mode: int = 0o600) -> Path:
+def report(
+    evaluation: Evaluation, path: str | Path, *, command: str = "", mode: int = 0o600, texts: Texts = "full"
+) -> Path:
     """Write the page to `path` (folders are made) and return it. A reader never sees half a file.
 
-    It quotes queries and answers: only this user reads it, unless `mode` says otherwise (`0o644`: everybody).
+    It quotes queries and answers, unless `texts` is `none` (`short`: their beginnings), so only this user reads it,
+    unless `mode` says otherwise (`0o644`: everybody).
 
     Raises:
         OSError: it can't be written there.
@@ -71,7 +76,7 @@ def report(evaluation: Evaluation, path: str | Path, *, command: str = "", mode:
     checked_instance("report(evaluation)", evaluation, Evaluation, mend="Pass what evaluate() returned.")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
-    write_private(partial, as_text(render(evaluation, command=command)).encode())
+    write_private(partial, as_text(render(evaluation, command=command, texts=texts)).encode())
     partial.chmod(mode)
     partial.replace(target)
     return target

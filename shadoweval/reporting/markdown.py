@@ -7,11 +7,17 @@ from typing import Final
 
 from shadoweval.records import Evaluation, GateResult, Verdict
 from shadoweval.reporting.quantities import number
+from shadoweval.reporting.table import table_of
+from shadoweval.reporting.texts import Texts, carrying
 
 __all__ = ["markdown"]
 
 _PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
 """What may be escaped by a backslash, each of it (CommonMark 0.31, section 2.4)."""
+_LISTED: Final = 5
+"""Slices, and queries, of a candidate."""
+_LONGEST: Final = 60_000
+"""Bytes. GitHub takes 65,536 characters of a comment."""
 _MARKS = {"holds": "✅", "broken": "❌", "open": "⏳", "error": "⚠️"}
 
 
@@ -48,6 +54,38 @@ def _section(verdict: Verdict) -> list[str]:
     return lines
 
 
-def markdown(evaluation: Evaluation) -> str:
-    """All verdicts of the evaluation as Markdown tables."""
-    return "\n".join(line for verdict in evaluation.verdicts for line in _section(verdict))
+def _others(evaluation: Evaluation, verdict: Verdict) -> list[str]:
+    """Metrics, parts of the traffic that are worse, and the queries that lose most: by id, since words are users'."""
+    name, lines = verdict.candidate, list[str]()
+    summaries = evaluation.summaries.get(name, ())
+    if summaries:
+        lines += ["| metric | incumbent | candidate | change | scored |", "|-|-|-|-|-|"]
+        for each in summaries:
+            scored = f"{each.scored:,} of {each.scored + sum(each.unscored.values()):,}"
+            change = number(each.difference, signed=True)
+            cells = [_cell(each.metric), number(each.incumbent), number(each.candidate), change, scored]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    worse = [part for part in evaluation.slices.get(name, ()) if part.state == "worse"][:_LISTED]
+    lines += [f"- worse where {_cell(part.slice)}: {_cell(part.metric)}, {part.n:,} units" for part in worse]
+    table = table_of(evaluation, name)
+    for example in [each for each in table.details if "loss" in each.why or each.candidate.failed][:_LISTED]:
+        text = f": {_cell(example.text)}" if example.text else ""
+        lines.append(f"- {_cell(example.why)} {_cell(example.query_id)}{text}")
+    return [*lines, ""]
+
+
+def markdown(evaluation: Evaluation, *, texts: Texts = "none") -> str:
+    """All verdicts of the evaluation as Markdown: for a comment or a summary, cut where GitHub would refuse it.
+
+    `texts`: how much of users' words it carries. Nothing in them makes an image, a link, a heading or a mention.
+    """
+    evaluation = carrying(evaluation, texts)
+    parts = (part for each in evaluation.verdicts for part in (*_section(each), *_others(evaluation, each)))
+    lines, room = list[str](), _LONGEST
+    for line in parts:
+        room -= len(line.encode("utf-8", "replace")) + 1
+        if room < 0:
+            return "\n".join([*lines, "", "… the rest is in the report."])
+        lines.append(line)
+    return "\n".join(lines)

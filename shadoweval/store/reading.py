@@ -92,13 +92,13 @@ def watermark(connection: Connection, experiment: str, candidate: Arm) -> Mark |
     return min(marks) if marks else None
 
 
-def pages(engine: Engine, wanted: Any) -> Iterator[list[Any]]:
-    """Pages of wanted rows of envelopes, in query order, each read in a transaction of its own.
+def pages(engine: Engine, wanted: Any, *, size: int = _PAGE) -> Iterator[list[Any]]:
+    """Pages of at most `size` wanted rows of envelopes, in query order, each read in a transaction of its own.
 
     Each has the envelope's `asked_at` and `query_id`.
     """
     envelope, after = tables.Envelope, cast("Mark | None", None)
-    wanted = wanted.order_by(col(envelope.asked_at), col(envelope.query_id)).limit(_PAGE)
+    wanted = wanted.order_by(col(envelope.asked_at), col(envelope.query_id)).limit(size)
     while True:
         page = wanted if after is None else wanted.where(query_order(envelope) > after)
         with transaction(engine) as connection:

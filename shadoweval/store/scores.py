@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Engine, and_, select
@@ -19,7 +19,11 @@ from shadoweval.store.engine import hold, transaction
 from shadoweval.store.reading import Window, pages
 from shadoweval.store.rows import in_chunks, upsert
 
-__all__ = ["read_scores", "stored_scores", "write_scores"]
+__all__ = ["read_scores", "read_values", "stored_scores", "write_scores"]
+
+_METRIC, _INCUMBENT, _CANDIDATE = map(PairScore.__struct_fields__.index, ("metric", "incumbent", "candidate"))
+_SCORED: Final = "scored"
+_VALUES_PAGE: Final = 5_000
 
 
 def write_scores(connection: Connection, candidate: Arm, scores: Sequence[PairScore]) -> int:
@@ -69,6 +73,32 @@ def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
     for page in pages(engine, wanted):
         for each in page:
             yield from sorted(_readable(each.record), key=lambda score: score.metric)
+
+
+def read_values(engine: Engine, window: Window) -> Iterator[tuple[str, dict[str, tuple[float, float]]]]:
+    """By query of the window, in query order: of each metric that is scored in both arms both values.
+
+    A million of them are read for a report, so records are not made: the places in them are `PairScore`'s.
+    """
+    envelope, row = tables.Envelope, tables.Scores
+    wanted = (
+        select(col(envelope.asked_at), col(envelope.query_id), col(row.record))
+        .join(row, and_(col(row.query_id) == col(envelope.query_id), col(row.arm) == window.candidate))
+        .where(window.of(envelope))
+    )
+    decode = msgspec.msgpack.Decoder().decode
+    for page in pages(engine, wanted, size=_VALUES_PAGE):
+        for _, query_id, record in page:
+            try:
+                scores = decode(record)
+                values = {
+                    each[_METRIC]: (each[_INCUMBENT][1], each[_CANDIDATE][1])
+                    for each in scores
+                    if each[_INCUMBENT][0] == each[_CANDIDATE][0] == _SCORED
+                }
+            except (msgspec.MsgspecError, LookupError, TypeError):  # damaged: it is no evidence either
+                continue
+            yield query_id, values
 
 
 def _readable(record: bytes | None) -> list[PairScore]:

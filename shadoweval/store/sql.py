@@ -24,11 +24,12 @@ from shadoweval.store.engine import open_engine, repeated, transaction
 from shadoweval.store.erasure import drop_old_evaluations, erase, purge, shown_as_far_as_there
 from shadoweval.store.funnel import count_funnel
 from shadoweval.store.homes import replace_counters, write_counters
+from shadoweval.store.listing import Listing
 from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.outbox import SqlOutbox, owe
 from shadoweval.store.rates import reserve_time
 from shadoweval.store.reading import Window, read_pairs, watermark
-from shadoweval.store.rows import aside_key, in_chunks, insert_new, upsert
+from shadoweval.store.rows import aside_key, insert_new, upsert
 from shadoweval.store.scores import read_scores, write_scores
 from shadoweval.store.slots import SqlSlots
 from shadoweval.store.tasks import TaskQueue
@@ -48,7 +49,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class SqlStore(TaskQueue):
+class SqlStore(TaskQueue, Listing):
     """A `protocols.Store` in a database. Safe to use from several threads, processes and (PostgreSQL) hosts.
 
     Args:
@@ -121,15 +122,6 @@ class SqlStore(TaskQueue):
         window = self._window(experiment, candidate, since=since, until=until, marked=watermark)
         return read_pairs(self._engine, window, on_damage=self._count_damage)
 
-    def pairs_of(self, experiment: str, candidate: Arm, query_ids: Sequence[str]) -> Iterator[Pair]:
-        """The pairs of these queries, finished or not by the watermark, in portions; those that are gone are left out.
-
-        In query order within a portion of some hundred ids.
-        """
-        window = Window(experiment=experiment, candidate=candidate)
-        for among in in_chunks(query_ids):
-            yield from read_pairs(self._engine, window, on_damage=self._count_damage, among=among)
-
     def look(
         self,
         experiment: str,
@@ -148,7 +140,7 @@ class SqlStore(TaskQueue):
         window = Window(experiment=experiment, candidate=candidate, since=since, until=until)
         return begin_look(self._engine, window, purpose=purpose, anew=anew, on_damage=self._count_damage)
 
-    def _count_damage(self, _mark: Mark) -> None:
+    def _count_damage(self, mark: Mark, /) -> None:  # noqa: ARG002 - how many is enough
         self.damaged["pair"] += 1
 
     def _window(

@@ -86,7 +86,8 @@ def test_the_whole_way_from_a_mirrored_call_to_a_report(project):
 
     worked = shadoweval("worker", "toyapp:toy", "--until-idle")
     judged = shadoweval("evaluate", "toyapp:toy", "--report", "reports", "--markdown", "summary.md")
-    written = shadoweval("report", "toyapp:toy", "--out", "again.html")
+    forms = ["--json", "again.json", "--junit", "out/again.xml", "--texts", "none"]
+    written = shadoweval("report", "toyapp:toy", "--out", "again.html", *forms)
     status = shadoweval("status", "toyapp:toy", check=False).stdout
     explained = shadoweval("explain", "toyapp:toy").stdout
     missing = shadoweval("explain", "toyapp:toy", "--query", "no such", check=False)
@@ -102,6 +103,19 @@ def test_the_whole_way_from_a_mirrored_call_to_a_report(project):
     assert "80 paired" in status
     assert "exact_match" in explained
     assert (project / "booked.txt").read_text(encoding="utf-8") == booked
+
+    content = json.loads((project / "again.json").read_text(encoding="utf-8"))
+    queries = content["verdicts"][0]["queries"]
+    assert (queries["pairs"], len(queries["rows"]), queries["rows"][0]["text"]) == (80, 80, "")
+    assert 'testcase classname="toy.upper" name="verdict"' in (project / "out" / "again.xml").read_text("utf-8")
+
+    erased = shadoweval("erase", "toyapp:toy", "--before", "1s").stdout
+    assert "erased 80 queries older than 1s" in erased
+    assert (
+        f"still holds words of erased queries, delete it or write it again: {project / 'reports' / 'toy.html'}"
+        in erased
+    )
+    assert "again.html" not in erased
 
 
 def test_a_worker_that_is_killed_loses_and_doubles_nothing(project):

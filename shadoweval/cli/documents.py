@@ -1,0 +1,65 @@
+"""What `evaluate` and `report` write: the HTML page, and the same content as JSON, JUnit XML and Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from shadoweval.cli.control import say
+from shadoweval.evaluation.queries import with_queries
+from shadoweval.evaluation.written import note_report
+from shadoweval.experiment import Experiment
+from shadoweval.private import open_private, write_private
+from shadoweval.records import Evaluation
+from shadoweval.records.keys import as_text
+from shadoweval.reporting.document import document
+from shadoweval.reporting.html import report
+from shadoweval.reporting.junit import junit
+from shadoweval.reporting.markdown import markdown
+from shadoweval.reporting.texts import Texts
+
+__all__ = ["write_documents", "write_page"]
+
+
+def write_documents(
+    evaluation: Evaluation, options: argparse.Namespace, *, experiment: Experiment, page: Path | None, command: str
+) -> None:
+    """Write what the options ask for; `page`: where the HTML page goes, None: nowhere."""
+    texts: Texts = options.texts or "full"
+    if page is not None or options.json:
+        evaluation = with_queries(evaluation, experiment)
+    if page is not None:
+        say(f"report: {write_page(evaluation, options, experiment=experiment, page=page, command=command)}")
+    if options.json:
+        content = as_text(document(evaluation, texts=texts)).encode()
+        write_private(_place(options.json), content, mode=options.mode)
+        note_report(experiment.settings.folder, Path(options.json), evaluation, texts=texts)
+        say(f"JSON: {options.json}")
+    if options.junit:
+        write_private(
+            _place(options.junit), as_text(junit(evaluation, texts=options.texts or "none")).encode(), mode=options.mode
+        )
+        say(f"JUnit: {options.junit}")
+    if options.markdown:
+        flags = os.O_WRONLY | os.O_APPEND
+        with os.fdopen(open_private(_place(options.markdown), flags, mode=options.mode), "ab") as file:
+            file.write(as_text(markdown(evaluation, texts=options.texts or "none")).encode())
+        if (options.texts or "none") != "none":
+            note_report(experiment.settings.folder, Path(options.markdown), evaluation, texts=texts)
+
+
+def write_page(
+    evaluation: Evaluation, options: argparse.Namespace, *, experiment: Experiment, page: Path, command: str
+) -> Path:
+    """Write the HTML page, and down where it is; returns that."""
+    texts: Texts = options.texts or "full"
+    written = report(evaluation, page, command=command, mode=options.mode, texts=texts)
+    note_report(experiment.settings.folder, written, evaluation, texts=texts)
+    return written
+
+
+def _place(file: str) -> Path:
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
