@@ -17,7 +17,9 @@ __all__ = ["document"]
 
 _SCHEMA: Final = "shadoweval.report/1"
 """The number rises when a field goes or means something else; new fields come without."""
-_BY_CANDIDATE: Final = ("coverage", "summaries", "slices", "refusals", "containment", "write_sets", "divergences")
+_BY_CANDIDATE: Final = (
+    "asked", "coverage", "summaries", "slices", "refusals", "containment", "write_sets", "divergences", "history"
+)  # fmt: skip
 
 
 def document(evaluation: Evaluation, *, texts: Texts = "full") -> str:
