@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shadoweval.errors import ShadowEvalError
     from shadoweval.evaluation.evaluate import evaluate
     from shadoweval.evaluation.labelling import label
+    from shadoweval.evaluation.queries import with_queries
     from shadoweval.evaluation.scored_pairs import evaluate_pairs
     from shadoweval.experiment import Experiment
     from shadoweval.mirror import redact_secrets
@@ -88,6 +89,7 @@ __all__ = [
     "retriever",
     "step",
     "tool",
+    "with_queries",
 ]
 
 _HOMES: Final = {
@@ -102,6 +104,7 @@ _HOMES: Final = {
     "shadoweval.errors": ("ShadowEvalError",),
     "shadoweval.evaluation.evaluate": ("evaluate",),
     "shadoweval.evaluation.labelling": ("label",),
+    "shadoweval.evaluation.queries": ("with_queries",),
     "shadoweval.evaluation.scored_pairs": ("evaluate_pairs",),
     "shadoweval.experiment": ("Experiment",),
     "shadoweval.mirror": ("redact_secrets",),
