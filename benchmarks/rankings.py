@@ -29,8 +29,9 @@ from shadoweval.scoring.rank_columns import read_columns
 BLOCK: Final = 20_000
 AT_ONCE: Final = 2_000
 """Rankings that an evaluation scores together."""
+LONG: Final = frozenset({"ir_measures", "ranx"})
 SHARE: Final = 2
-"""Blocks for peers that take a minute for a million."""
+"""Blocks for those that take a minute for a million."""
 K: Final = 10
 BARS: Final = {
     "pytrec_eval": (0.5, "at most"),
@@ -147,10 +148,12 @@ def ranx(block: Block) -> Values:
     import ranx as peer  # pyright: ignore[reportMissingImports]
 
     measures = [f"{name}@{K}" for name in ("recall", "precision", "ndcg", "mrr", "map")]
-    scored: Any = peer.evaluate(peer.Qrels(block.qrels), peer.Run(block.run), measures, return_mean=False)
+    scored: Mapping[str, Matrix] = peer.evaluate(
+        peer.Qrels(block.qrels), peer.Run(block.run), measures, return_mean=False
+    )
     # Its values stand in the order of the queries' names.
-    places = np.argsort(np.argsort(np.array(list(block.qrels))))
-    return lambda: np.array([scored[measure] for measure in measures])[:, places]
+    places = {query: place for place, query in enumerate(sorted(block.qrels))}
+    return lambda: np.array([[scored[measure][places[query]] for query in block.qrels] for measure in measures])
 
 
 def seconds(work: Callable[[Block], Values], block: Block) -> tuple[float, Matrix]:
@@ -180,13 +183,15 @@ def main() -> int:
     apart = dict.fromkeys(peers, 0.0)
     for number in range(max(1, rankings // BLOCK)):
         block = made(number, min(BLOCK, rankings))
-        turn = {name: peer for name, peer in peers.items() if number < SHARE or name in {"numpy", "pytrec_eval"}}
-        spent, values = seconds(ours, block)
-        took["ours"].append(spent)
-        for name, peer in turn.items():
-            spent, theirs = seconds(peer, block)
+        turn = {"ours": ours, **peers}
+        asked = [name for name in turn if number < SHARE or name not in LONG]
+        values: dict[str, Matrix] = {}
+        # Whoever comes first meets a block that nobody has read yet.
+        for name in (*asked[number % len(asked) :], *asked[: number % len(asked)]):
+            spent, values[name] = seconds(turn[name], block)
             took[name].append(spent)
-            apart[name] = max(apart[name], float(np.abs(values - theirs).max()))
+        for name in values.keys() & peers.keys():
+            apart[name] = max(apart[name], float(np.abs(values["ours"] - values[name]).max()))
     met = [said(name, took, apart[name]) for name in peers]
     each = sum(took["ours"]) / len(took["ours"]) / min(BLOCK, rankings)
     print(f"ours: {each * 1e6:.2f} us a ranking, {rankings:,} of them")

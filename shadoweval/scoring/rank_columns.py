@@ -45,9 +45,8 @@ class _Ranked(NamedTuple):
 
     queries: Counts
     grades: Floats
+    """A document that is returned again has the grade of an unjudged one there."""
     relevant: Bools
-    again: Bools | None
-    """Where a document is returned again; None: nowhere. Its grade is that of an unjudged one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,21 +81,14 @@ class JudgementColumns:
                 f"{len(rankings)} rankings for {len(self.grades)} queries. Give one for each, [] for none."
             )
         lengths = _counts(map(len, rankings), len(rankings))
-        repeating = np.flatnonzero(_counts(map(len, map(set, rankings)), len(rankings)) != lengths)
         # By iterators alone: a list of bound methods makes the garbage collector look through the whole heap.
         found = chain.from_iterable(map(map, map(_LOOK_UP, self.grades), rankings, repeat(repeat(_UNJUDGED))))
         grades = np.fromiter(found, np.float64, int(lengths.sum()))
-        if not len(repeating):
-            groups = [(queries, matrix, None) for queries, matrix in _by_length(grades, lengths)]
-        else:
-            again = _repetitions(rankings, repeating, lengths)
-            grades[again] = _UNJUDGED
-            both = zip(_by_length(grades, lengths), _by_length(again, lengths), strict=True)
-            groups = [(queries, matrix, repeated) for (queries, matrix), (_, repeated) in both]
+        _forget_repetitions(grades, rankings, lengths)
         ranked = tuple(
-            _Ranked(queries, matrix, matrix >= self.relevant_from, repeated) for queries, matrix, repeated in groups
+            _Ranked(queries, matrix, matrix >= self.relevant_from) for queries, matrix in _by_length(grades, lengths)
         )
-        return RankColumns(judgements=self, ranked=ranked)
+        return RankColumns(judgements=self, rankings=rankings, ranked=ranked)
 
 
 def read_columns(grades: Sequence[Mapping[str, float]], *, relevant_from: float = 1.0) -> JudgementColumns:
@@ -126,6 +118,7 @@ class RankColumns:
     """One ranking for each of many queries; made by `JudgementColumns.rank`. Each metric is an array (queries,)."""
 
     judgements: JudgementColumns
+    rankings: Sequence[Sequence[str]]
     ranked: tuple[_Ranked, ...]
 
     def recall(self, *, k: int) -> Floats:
@@ -183,13 +176,10 @@ class RankColumns:
 
     def judged_share(self, *, k: int) -> Floats:
         """`judged_share` of each ranking."""
-
-        def value(group: _Ranked) -> Floats:
-            top = group.grades[:k]
-            documents = len(top) if group.again is None else len(top) - group.again[:k].sum(axis=0)
-            return (~np.isnan(top)).sum(axis=0) / documents
-
-        return self._each(value, nothing=1.0)
+        documents = _counts((len(set(ranking[:k])) for ranking in self.rankings), len(self.rankings))
+        return self._each(
+            lambda group: (~np.isnan(group.grades[:k])).sum(axis=0) / documents[group.queries], nothing=1.0
+        )
 
     def _relevant(self, group: _Ranked) -> Counts:
         """Relevant documents of each query of the group; 1 where there is none, whose value is not used."""
@@ -208,16 +198,21 @@ def _counts(numbers: Iterator[int], count: int) -> Counts:
     return np.fromiter(numbers, np.intp, count)
 
 
-def _repetitions(rankings: Sequence[Sequence[str]], repeating: Counts, lengths: Counts) -> Bools:
-    """Which of all hits, ranking after ranking, are documents that stand further up in their ranking too."""
-    again = np.zeros(int(lengths.sum()), np.bool_)
-    starts = np.cumsum(lengths) - lengths
-    for query in map(int, repeating):
+def _forget_repetitions(grades: Floats, rankings: Sequence[Sequence[str]], lengths: Counts) -> None:
+    """Of all hits, ranking after ranking, those that stand further up in their ranking too get no grade.
+
+    Only a ranking of two judged hits or more can hold a judged document twice; where no hit is judged none is lost.
+    """
+    ends = np.cumsum(lengths)
+    judged = np.concatenate(([0], np.cumsum(~np.isnan(grades))))
+    several = np.flatnonzero(judged[ends] - judged[ends - lengths] > 1)
+    distinct = _counts(map(len, map(set, map(rankings.__getitem__, several.tolist()))), len(several))
+    for query in map(int, several[distinct != lengths[several]]):
         seen: set[str] = set()
-        for place, document in enumerate(rankings[query], start=int(starts[query])):
-            again[place] = document in seen
+        for place, document in enumerate(rankings[query], start=int(ends[query] - lengths[query])):
+            if document in seen:
+                grades[place] = _UNJUDGED
             seen.add(document)
-    return again
 
 
 def _by_length(flat: NDArray[Any], lengths: Counts) -> Iterator[tuple[Counts, NDArray[Any]]]:
