@@ -78,6 +78,11 @@ class Storm(Machine):
             time.sleep(0.01)
         return pids
 
+    def at_work(self, victim):
+        """Each second time wait until a candidate's process lives: a slow machine would kill all while they start."""
+        if self.kills[victim] % 2:
+            self.found("child")
+
     def said(self):
         """The end of what all have said."""
         return "\n".join(log.read_text(encoding="utf-8")[-3000:] for log in self.folder.glob("*.log"))
@@ -87,6 +92,8 @@ class Storm(Machine):
         if victim == "database":
             self.end_session()
             return
+        if victim == "worker":
+            self.at_work(victim)
         pids = self.found(victim)
         time.sleep(self.rng.uniform(0, {"child": 0.05, "application": 4.0}.get(victim, 1.5)))
         with contextlib.suppress(ProcessLookupError):
@@ -112,6 +119,7 @@ class Storm(Machine):
 
     def kill_all(self):
         """Everything there is, in random order, with or without a moment in between."""
+        self.at_work("all")
         time.sleep(self.rng.uniform(0.5, 4))
         pids = [pid for victim in VICTIMS for pid in self.pids(victim)]
         self.rng.shuffle(pids)
