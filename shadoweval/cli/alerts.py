@@ -9,6 +9,7 @@ from typing import Final
 from shadoweval.cli.control import say
 from shadoweval.errors import ShadowEvalError
 from shadoweval.evaluation.alerts import NotTakenError, WebhookNotifier, trial_alert, webhooks
+from shadoweval.evaluation.conditions import Watch
 from shadoweval.evaluation.courier import Courier
 from shadoweval.experiment import Experiment
 from shadoweval.worker.opening import open_store
@@ -30,6 +31,7 @@ def alerts(options: argparse.Namespace) -> int:
             return 0
         if options.again:
             store.outbox.again(experiment.name)
+        Watch(experiment, notifiers).once(store)
         with Courier(experiment, notifiers) as courier:
             courier.settle(seconds=_TELLING)
         untold = store.outbox.untold(experiment.name)

@@ -17,6 +17,7 @@ from shadoweval.cli.verdicts import EXIT, exit_code
 from shadoweval.clock import parse_since, parse_span, utc_now
 from shadoweval.errors import CaseFileError, ShadowEvalError, StoreError
 from shadoweval.evaluation.alerts import log_changes, webhooks
+from shadoweval.evaluation.conditions import Watch, refusal_conditions
 from shadoweval.evaluation.courier import Courier
 from shadoweval.evaluation.evaluate import evaluate as evaluate_stored
 from shadoweval.evaluation.queries import with_queries
@@ -61,7 +62,8 @@ def evaluate(options: argparse.Namespace) -> int:
         courier.settle(seconds=0.0 if options.every else _TELLING)
 
     alone, courier = f"evaluate-{experiment.name}.lock", Courier(experiment, options.notifiers)
-    with about(experiment=experiment.name) as facts, exclusive(experiment.settings.folder, alone), courier:
+    watch = Watch(experiment, options.notifiers if options.every else ())
+    with about(experiment=experiment.name) as facts, exclusive(experiment.settings.folder, alone), courier, watch:
         if options.every is None:
             once()
         else:
@@ -153,6 +155,8 @@ def evaluate_once(
             store=store,
             notifiers=options.notifiers,
         )
+        if not evaluation.trend:
+            Watch(experiment, options.notifiers).once(store, also=refusal_conditions(evaluation))
         options.new_window = False  # of several looks the first one began it
     for verdict in evaluation.verdicts:
         say(verdict)

@@ -16,6 +16,7 @@ from shadoweval.cli.verdicts import exit_code
 from shadoweval.clock import utc_now
 from shadoweval.errors import ShadowEvalError
 from shadoweval.evaluation.alerts import webhooks
+from shadoweval.evaluation.conditions import Watch
 from shadoweval.evaluation.courier import Courier
 from shadoweval.evaluation.schedule import Plan, Scheduler, plans_of
 from shadoweval.experiment import Experiment
@@ -64,6 +65,7 @@ def _run(experiment: Experiment, plans: list[Plan], options: argparse.Namespace)
         about(experiment=experiment.name),
         open_store(experiment) as store,
         Courier(experiment, options.notifiers) as courier,
+        Watch(experiment, () if options.once else options.notifiers),
     ):
         begin = _BEGIN if options.once else timedelta(0)
         scheduler = Scheduler(experiment.name, plans, jobs.run, slots=store.slots, begin=begin)

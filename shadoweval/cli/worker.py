@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from shadoweval.cli.control import endings, say
 from shadoweval.errors import ShadowEvalError, StoreError
 from shadoweval.evaluation.alerts import webhooks
+from shadoweval.evaluation.conditions import Watch
 from shadoweval.evaluation.courier import Courier
 from shadoweval.experiment import Experiment
 from shadoweval.logs import about
@@ -63,12 +64,13 @@ async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> 
     arms = list(experiment.candidates)
     if experiment.incumbent is not None and experiment.rerun > 0:
         arms.append(INCUMBENT)
-    counts = Counter[str]()
+    counts, receivers = Counter[str](), webhooks(experiment)
     with (
         about(experiment=experiment.name),
         exclusive(experiment.settings.folder, f"worker-{experiment.name}.lock"),
         heart_of(experiment) as heart,
-        Courier(experiment, webhooks(experiment)),
+        Courier(experiment, receivers),
+        Watch(experiment, receivers, worker=False),
     ):
         patience = Patience(limit=_ENOUGH if until_idle else None)
         async with _beating(heart, patience) as working:

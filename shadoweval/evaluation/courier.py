@@ -22,7 +22,7 @@ from shadoweval.logs import logger
 from shadoweval.protocols import Alert, Notifier, Store
 from shadoweval.worker.opening import open_store
 
-__all__ = ["Courier", "untold_sentences"]
+__all__ = ["Courier", "Opened", "untold_sentences"]
 
 log: Final = logger(__name__)
 

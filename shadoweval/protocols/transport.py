@@ -11,8 +11,8 @@ import msgspec
 from shadoweval.records import Arm, Envelope, Verdict
 
 __all__ = [
-    "Alert", "Batch", "Claim", "CounterSet", "Definition", "Ledger", "Outbox", "Receiver", "Sign", "Slot", "Slots",
-    "Task", "Transport",
+    "Alert", "Batch", "Claim", "Condition", "CounterSet", "Definition", "Ledger", "Outbox", "Receiver", "Sign", "Slot",
+    "Slots", "Task", "Transport",
 ]  # fmt: skip
 
 
@@ -173,11 +173,29 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """None where it is not to be told any more."""
 
 
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """How something other than a verdict stands, of which receivers are told when it changes."""
+
+    subject: str
+    """What it is about, and where: `breaker (host:/home)`."""
+    state: str
+    """In a word: `open`."""
+    well: bool
+    """Whether all is well: then only those are told who were told otherwise."""
+    text: str
+    """In a sentence."""
+
+
 class Outbox(Protocol):
     """What receivers are owed: kept until a receiver took it, whoever sends it, from whichever host.
 
-    `Store.add_evaluation` fills it. Of one candidate's alerts to one receiver the oldest goes first, and one at a time.
+    `Store.add_evaluation` and `owe` fill it. Of one candidate's alerts to one receiver the oldest goes first, one at a
+    time.
     """
+
+    def owe(self, experiment: str, conditions: Sequence[Condition], receivers: Sequence[str]) -> None:
+        """Owe each receiver each condition that differs from the last one that it was told or is owed."""
+        ...
 
     def claim(self, experiment: str, receiver: str, *, seconds: float) -> Alert | None:
         """The next one that is due, for `seconds` nobody else's; None: none is."""

@@ -37,21 +37,7 @@ __all__ = ["empty_log", "hold", "open_engine", "present", "repeated", "transacti
 
 log: Final = logging.getLogger(__name__)
 
-REVISIONS: Final = (
-    "0001",
-    "0002",
-    "0003",
-    "0004",
-    "0005",
-    "0006",
-    "0007",
-    "0008",
-    "0009",
-    "0010",
-    "0011",
-    "0012",
-    "0013",
-)
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 15))
 """All schemas that this version knows, oldest first: the files in `migrations/versions/`."""
 
 _LOCK: Final = 7_041_776_125

@@ -9,19 +9,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlmodel import col
 
 from shadoweval.clock import Clock
 from shadoweval.errors import CorruptFrameError
-from shadoweval.protocols import Alert
+from shadoweval.protocols import Alert, Condition
 from shadoweval.records import Evaluation, Verdict
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
 from shadoweval.store.columns import stored_name
-from shadoweval.store.engine import present, transaction
+from shadoweval.store.engine import present, repeated, transaction
 from shadoweval.store.rows import in_chunks, insert_new
 
 __all__ = ["SqlOutbox", "owe"]
@@ -34,41 +34,74 @@ _HISTORY: Final = 50
 """Alerts that are kept of each candidate and receiver."""
 
 
+class _Change(NamedTuple):
+    """What a receiver is to know of a candidate, or of another subject, if it does not yet."""
+
+    subject: str
+    decision: str
+    why: str
+    text: str
+    record: bytes
+    lasts: bool
+    """Whether it is told in any case, whatever came after it; only another one of the kind supersedes it."""
+    quiet: bool
+    """Whether it is told only to who was told something else."""
+
+
 def owe(connection: Connection, evaluation: Evaluation, receivers: Sequence[str], *, now: datetime) -> None:
     """Owe each receiver each decision that differs from the last one it was told or is owed.
 
     A newer decision supersedes those of the candidate that are still owed; a rollback is superseded by a rollback only.
     """
+    changes = [
+        _Change(
+            subject=verdict.candidate,
+            decision=verdict.decision,
+            why=verdict.why,
+            text="",
+            record=dump(verdict),
+            lasts=verdict.rolls_back,
+            quiet=False,
+        )
+        for verdict in evaluation.verdicts
+    ]
+    _owe_all(connection, evaluation.experiment, changes, receivers=receivers, now=now)
+
+
+def _owe_all(
+    connection: Connection, experiment: str, changes: Sequence[_Change], *, receivers: Sequence[str], now: datetime
+) -> None:
     if not receivers:
         return
-    _one_at_a_time(connection, evaluation.experiment)
-    for verdict in evaluation.verdicts:
+    _one_at_a_time(connection, experiment)
+    for change in changes:
         for receiver in receivers:
-            _owe_one(connection, verdict, receiver=receiver, now=now)
+            _owe_one(connection, experiment, change, receiver=receiver, now=now)
 
 
-def _owe_one(connection: Connection, verdict: Verdict, *, receiver: str, now: datetime) -> None:
+def _owe_one(connection: Connection, experiment: str, change: _Change, *, receiver: str, now: datetime) -> None:
     table = tables.Alert
-    whose = {"experiment": verdict.experiment, "candidate": verdict.candidate, "receiver": receiver}
+    whose = {"experiment": experiment, "candidate": change.subject, "receiver": receiver}
     mine = [col(getattr(table, name)) == value for name, value in whose.items()]
     columns = (table.id, table.state, table.decision, table.why, table.attempts)
     wanted = select(*map(col, columns)).where(*mine).order_by(col(table.id).desc()).limit(_HISTORY)
     rows = connection.execute(wanted).all()
     live = [row for row in rows if row.state != "superseded"]
-    meant = verdict.decision, verdict.why
-    if live and (live[0].decision, live[0].why) == meant:
+    meant = change.decision, change.why
+    if (live and (live[0].decision, live[0].why) == meant) or (change.quiet and not live):
         return
-    old = [row for row in live if row.state == "owed" and (verdict.rolls_back or row.decision != "rollback")]
+    old = [row for row in live if row.state == "owed" and (change.lasts or row.decision != "rollback")]
     gone = {row.id for row in old}
     connection.execute(update(table).where(col(table.id).in_(gone)).values(state="superseded", record=b""))
     known = next((row for row in live if row.id not in gone), None)
-    if known is not None and (known.decision, known.why) == meant and not any(row.attempts for row in old):
+    before = change.quiet if known is None else (known.decision, known.why) == meant
+    if before and not any(row.attempts for row in old):
         return  # back to what it knows, before anything else was tried on it
     row = {
         **whose,
         "key": secrets.token_hex(16),
-        "decision": verdict.decision,
-        "why": verdict.why,
+        "decision": change.decision,
+        "why": change.why,
         "previous": "" if known is None else known.decision,
         "at": now,
         "due": now,
@@ -76,7 +109,8 @@ def _owe_one(connection: Connection, verdict: Verdict, *, receiver: str, now: da
         "attempts": 0,
         "lease_until": None,
         "error": "",
-        "record": dump(verdict),
+        "text": change.text,
+        "record": change.record,
     }
     insert_new(connection, table, [row])
     if len(rows) == _HISTORY:
@@ -94,6 +128,19 @@ class SqlOutbox:
             return self._clock()
         with transaction(self._engine) as connection:
             return present(connection)
+
+    @repeated
+    def owe(self, experiment: str, conditions: Sequence[Condition], receivers: Sequence[str]) -> None:
+        """Owe each receiver what differs from what it knows; that all is well, only if it knows worse."""
+        changes = [
+            _Change(
+                subject=one.subject, decision=one.state, why="", text=one.text, record=b"", lasts=False, quiet=one.well
+            )
+            for one in conditions
+        ]
+        with transaction(self._engine, write=True) as connection:
+            now = present(connection) if self._clock is None else self._clock()
+            _owe_all(connection, experiment, changes, receivers=receivers, now=now)
 
     def claim(self, experiment: str, receiver: str, *, seconds: float) -> Alert | None:
         """The oldest alert that is due, of a candidate of which nothing is being sent to this receiver."""
@@ -191,6 +238,6 @@ def _alert(row: Any, *, attempts: int | None = None) -> Alert:
         verdict = load(row.record, Verdict) if row.record else None
     except CorruptFrameError:  # the decision alone is told
         verdict = None
-    names = ("key", "receiver", "candidate", "decision", "previous", "at", "state", "due", "error")
+    names = ("key", "receiver", "candidate", "decision", "previous", "at", "state", "due", "error", "text")
     tried = row.attempts if attempts is None else attempts
     return Alert(**{name: getattr(row, name) for name in names}, attempts=tried, verdict=verdict)

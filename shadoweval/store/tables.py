@@ -276,6 +276,7 @@ class Alert(_Table, table=True):
     lease_until: datetime | None
     """Until then somebody sends it; also of one that was superseded meanwhile."""
     error: str = Field(sa_type=Remark)
+    text: str = Field(sa_type=Remark, default="")
     record: bytes = Field(sa_type=LargeBinary)
     """The verdict; empty once it needs no telling."""
 

@@ -126,6 +126,20 @@ def test_receivers_are_tried(receiver):
     assert "s3cr3t" not in "".join(done.stdout + done.stderr for done in (taken, refused))
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_kill_is_told_by_whoever_comes_next(receiver):
+    """From the command that kills to what a person reads; once, and once more when it is over."""
+    told = []
+    for words in (["kill", "told:toy", "--reason", "bad answers"], ["status", "told:toy"], ["resume", "told:toy"]):
+        typed(*words)
+        done = typed("alerts", "told:toy")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told.append([(subject.partition(" (")[0], state) for _, subject, state in receiver.taken])
+        receiver.taken.clear()
+
+    assert told == [[("kill switch", "killed")], [], [("kill switch", "released")]]
+
+
 def test_one_killed_between_its_look_and_the_receiver_leaves_the_alert_to_the_next(receiver):
     """`evaluate` is killed as the receiver has the alert and has not answered: a worker tells it again, by its key."""
     receiver.status = None
