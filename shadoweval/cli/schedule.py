@@ -115,11 +115,11 @@ class _Jobs:
         return next((evaluation for evaluation in newest if evaluation.id == key), None)
 
     def _cases(self, schedule: Schedule, slot: Slot) -> str:
-        from shadoweval.evaluation.suite import run_suite  # noqa: PLC0415 - this job alone needs it
+        from shadoweval.evaluation.suite import play  # noqa: PLC0415 - this job alone needs it
         from shadoweval.reporting.html import report  # noqa: PLC0415 - as above
 
         del slot
-        made = run_suite(self._experiment, cases=schedule.cases)
+        made = play(self._experiment, cases=schedule.cases).evaluation
         for verdict in made.verdicts:
             say(verdict)
         if self._options.report:

@@ -162,3 +162,22 @@ def test_a_run_that_fails_is_told_and_ends_with_4(url, monkeypatch):
     assert "failed, try 1: ExperimentError: 0 queries of 'toy' were run again by a worker" in listed
     assert status.returncode == 1
     assert re.search(r"ALARM: the schedule 'often': its run of .* failed 1 times: ExperimentError: 0 q", status.stdout)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_suite_of_cases_is_run_at_its_time(url, monkeypatch):
+    """Its verdict stands in the history, its exit code is the verdict's, and its report lies where it is asked for."""
+    monkeypatch.setenv("EVERY", "1h")
+    app = APP.replace('run="look", missed="all"', 'run="cases", cases="cases.jsonl"')
+    app = app.replace("rerun=0.0", 'rerun=0.0, incumbent="timed:answer"') + "\n\ndef answer(q):\n    return q\n"
+    Path("timed.py").write_text(app.replace('"timed:toy"', '"timed:answer"'), encoding="utf-8")
+    Path("cases.jsonl").write_text('{"query": "a?"}\n{"query": "b?"}\n', encoding="utf-8")
+    with closing(SqlStore(url)) as store:
+        _make_due(store)
+        process = start("one", "--once", "--report", "reports")
+        out = process.communicate(timeout=4 * MINUTE)[0]
+        (slot,) = history(store)
+
+    assert process.returncode in {2, 3}, out
+    assert (slot.state, slot.said[:9]) == ("done", "new: hold"), out
+    assert Path("reports/toy-cases.html").exists()
