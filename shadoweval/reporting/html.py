@@ -45,12 +45,14 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def render(evaluation: Evaluation, *, command: str = "", texts: Texts = "full") -> str:
+def render(
+    evaluation: Evaluation, *, command: str = "", texts: Texts = "full", against: Evaluation | None = None
+) -> str:
     """The page as text."""
     evaluation = carrying(evaluation, texts)
     script, style = _text("report.js"), _text("report.css") + _text("queries.css")
     return _template().render(
-        **page(evaluation, command=command),
+        **page(evaluation, command=command, against=against),
         tables=as_script(packed_tables(evaluation)),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
@@ -61,9 +63,18 @@ def render(evaluation: Evaluation, *, command: str = "", texts: Texts = "full") 
 
 @checked_keywords()
 def report(
-    evaluation: Evaluation, path: str | Path, *, command: str = "", mode: int = 0o600, texts: Texts = "full"
+    evaluation: Evaluation,
+    path: str | Path,
+    *,
+    command: str = "",
+    mode: int = 0o600,
+    texts: Texts = "full",
+    against: Evaluation | None = None,
 ) -> Path:
     """Write the page to `path` (folders are made) and return it. A reader never sees half a file.
+
+    With `against`, an earlier evaluation of the same experiment, it says what changed since: decisions, gates, metrics
+    that became better or worse, versions.
 
     It quotes queries and answers, unless `texts` is `none` (`short`: their beginnings), so only this user reads it,
     unless `mode` says otherwise (`0o644`: everybody).
@@ -74,9 +85,13 @@ def report(
     """
     target = Path(checked_instance("report(path)", path, (str, Path)))
     checked_instance("report(evaluation)", evaluation, Evaluation, mend="Pass what evaluate() returned.")
+    if against is not None:
+        mend = "Pass an evaluation that evaluate() returned before."
+        checked_instance("report(against)", against, Evaluation, mend=mend)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
-    write_private(partial, as_text(render(evaluation, command=command, texts=texts)).encode())
+    html = render(evaluation, command=command, texts=texts, against=against)
+    write_private(partial, as_text(html).encode())
     partial.chmod(mode)
     partial.replace(target)
     return target

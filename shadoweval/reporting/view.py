@@ -14,7 +14,9 @@ from shadoweval.reporting.charts import bars, funnel_bar
 from shadoweval.reporting.figures import forest, growth
 from shadoweval.reporting.quantities import number
 from shadoweval.reporting.queries import queries_view
+from shadoweval.reporting.since import since_view
 from shadoweval.reporting.tables import gate_view, slices_view, summary_of_gate, summary_view
+from shadoweval.reporting.validity import PLANNED, validity_of
 
 __all__ = ["page"]
 
@@ -24,8 +26,6 @@ _WHY: Final = {
     "error": "the evidence can't be trusted yet",
     "inconclusive": "nothing is proven either way yet",
 }
-_PLANNED: Final = frozenset({"not_sampled", "not_targeted", "control", "off"})
-"""Calls that were never meant to be mirrored: no loss."""
 
 
 def _words(name: str) -> str:
@@ -38,7 +38,7 @@ def _funnel(coverage: Coverage | None) -> dict[str, Any] | None:
     lost = sorted(coverage.not_mirrored.items(), key=lambda item: -item[1])
     failed = sorted(coverage.failed.items(), key=lambda item: -item[1])
     first = [
-        *((_words(name), n, "waits" if name in _PLANNED else "lost") for name, n in lost),
+        *((_words(name), n, "waits" if name in PLANNED else "lost") for name, n in lost),
         ("mirrored", coverage.mirrored, "kept"),
     ]
     second = [
@@ -82,6 +82,7 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "live_writes": verdict.live_writes_text,
         "wrote": verdict.live_writes != 0,
         "fidelity": [(kind, n, f"{100 * n / total:.1f} %") for kind, n in sorted(verdict.fidelity.items())],
+        "validity": validity_of(evaluation, verdict),
         "funnel": _funnel(evaluation.coverage.get(name)),
         "summaries": [summary_view(summary) for summary in summaries],
         "slices": slices_view(evaluation, name),
@@ -102,8 +103,8 @@ def _projected(evaluation: Evaluation) -> Markup | None:
     return bars([(arm, usd, amount(usd, "USD")) for arm, usd in arms], kind="cost") if arms else None
 
 
-def page(evaluation: Evaluation, *, command: str = "") -> dict[str, Any]:
-    """Everything the page shows, as plain data and safe markup."""
+def page(evaluation: Evaluation, *, command: str = "", against: Evaluation | None = None) -> dict[str, Any]:
+    """Everything the page shows, as plain data and safe markup; `against` is an earlier evaluation."""
     verdicts: Sequence[Verdict] = evaluation.verdicts
     return {
         "id": evaluation.id,
@@ -119,6 +120,7 @@ def page(evaluation: Evaluation, *, command: str = "") -> dict[str, Any]:
         "tokens": [(name, f"{value:,}") for name, value in sorted(evaluation.tokens.items())],
         "projected": _projected(evaluation),
         "provenance": [(name, sorted(made.items())) for name, made in sorted(evaluation.provenance.items())],
+        "since_then": since_view(evaluation, against),
         "notes": evaluation.notes,
         "command": command,
     }

@@ -225,3 +225,21 @@ def test_without_script_the_worst_can_be_read(show):
 
     assert details.count() == 12
     assert "refund(id=" in details.first.text_content()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desk", "phone"])
+@pytest.mark.parametrize("decision", ["promote", "hold", "rollback"])
+def test_the_first_screen_decides(chromium, tmp_path, size, decision):
+    """Decision, candidate, worst values with their ratio, pairs, dates, what is missing and what to do: unscrolled."""
+    path = report(evaluation(decision=decision), tmp_path / "report.html")
+    page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(path.as_uri())
+    bar = page.locator("#verdict-1")
+
+    for words in (decision.upper(), "hybrid", "0.59 s instead of 0.09 s (6.7 x)", "251 pairs", "What to do now",
+                  "Missing", "1 Jan 2026 12:00 UTC (23.0 hours"):  # fmt: skip
+        box = bar.get_by_text(words).first.bounding_box()
+        assert box is not None, words
+        assert box["y"] + box["height"] <= size[1], words
+        assert box["x"] + box["width"] <= size[0], words
+    page.close()

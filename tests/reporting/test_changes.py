@@ -10,7 +10,7 @@ import pytest
 from shadoweval.records import GateResult, MetricSummary, Verdict
 from shadoweval.reporting.bar import bar_of
 from shadoweval.reporting.changes import changes_of, summary_words
-from shadoweval.reporting.html import render
+from shadoweval.reporting.html import render, report
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sample import evaluation, gate
@@ -87,3 +87,31 @@ def test_the_direction_is_by_the_interval_alone(lower, upper, direction, higher)
 
     assert change.direction == direction
     assert ("more" in change.words) == (arms[1] > arms[0])
+
+
+def test_what_changed_since_an_earlier_evaluation(tmp_path):
+    """The report names a decision, a gate, a direction and a version that are not what they were."""
+    now, then = evaluation(decision="rollback"), evaluation()
+    summaries = (msgspec.structs.replace(then.summaries["hybrid"][0], lower=-0.02), *then.summaries["hybrid"][1:])
+    then = msgspec.structs.replace(then, summaries={"hybrid": summaries}, versions={"hybrid": {"code": "b0"}})
+    page = report(now, tmp_path / "report.html", against=then).read_text(encoding="utf-8")
+    words = " ".join(re.sub("<[^>]+>", " ", page.split("Since the evaluation of")[1].split("<h2")[0]).split())
+
+    assert "was hold, now rollback" in words
+    assert "tool_success is no worse by 0.005: was open, now broken" in words
+    assert "recall@5: was unclear (0.463 instead of 0.412 (+0.051)), now better" in words
+    assert "hybrid: code was b0, now c3d4" in words
+    assert "latency" not in words
+
+
+def test_several_candidates_stand_in_one_table():
+    """Each with its decision, its worst change and what to do; the row leads to its section."""
+    whole = evaluation(decision="promote")
+    other = msgspec.structs.replace(evaluation(decision="rollback").verdicts[0], candidate="rerank")
+    page = render(msgspec.structs.replace(whole, verdicts=(*whole.verdicts, other)))
+    table = page.split("2 candidates side by side")[1].split("</table>")[0]
+
+    assert re.findall(r'href="#(verdict-\d)"', table) == ["verdict-1", "verdict-2"]
+    assert "latency.p95 0.59 s instead of 0.09 s (6.7 x)" in table
+    assert "Do not roll out" in table
+    assert page.index('id="verdict-1"') > page.index("2 candidates side by side")
