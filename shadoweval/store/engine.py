@@ -33,7 +33,7 @@ from shadoweval.seldom import Seldom
 from shadoweval.settings import without_secrets
 from shadoweval.store.refusals import BUSY_MS, gave_way, refused, shown
 
-__all__ = ["empty_log", "hold", "open_engine", "present", "repeated", "transaction"]
+__all__ = ["REVISIONS", "empty_log", "hold", "open_engine", "present", "repeated", "transaction"]
 
 log: Final = logging.getLogger(__name__)
 
