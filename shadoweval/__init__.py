@@ -137,7 +137,12 @@ _HOME: Final = {name: module for module, names in _HOMES.items() for name in nam
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    try:
+        value = getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        from shadoweval._optional import missing_extra  # noqa: PLC0415 - nothing is loaded before it is needed
+
+        raise missing_extra(error, needed_for=f"shadoweval.{name}") or error from None
     globals()[name] = value
     return value
 

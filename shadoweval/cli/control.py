@@ -18,6 +18,12 @@ from shadoweval.traffic.kill import ALL, KillSwitch
 __all__ = ["endings", "kill", "resume", "say"]
 
 _CANNOT: Final = 4
+_INERT: Final = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) not in "\n\t"
+}
+"""Control characters, and those that turn the direction of a text, by what is printed in their place."""
 _LOCKS: Final = ("worker-", "evaluate-")
 
 
@@ -52,8 +58,11 @@ def endings() -> list[signal.Signals]:
 
 
 def say(text: object) -> None:
-    """Print a line at once, also into a pipe."""
-    sys.stdout.write(f"{text}\n")
+    """Print a line at once, also into a pipe.
+
+    Users' words may hold control characters, which would move the cursor or set a title: they are shown, not obeyed.
+    """
+    sys.stdout.write(f"{str(text).translate(_INERT)}\n")
     sys.stdout.flush()
 
 

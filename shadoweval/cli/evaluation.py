@@ -48,8 +48,14 @@ _TELLING: Final = 15.0
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Score, decide, report; once or every so often."""
+    """Score, decide, report; once or every so often. With cases: run both arms over them first, and once."""
     experiment: Experiment = options.experiment
+    if options.cases:
+        from shadoweval.evaluation.suite import play  # noqa: PLC0415 - live looks need no processes
+
+        evaluation = play(experiment, cases=options.cases).evaluation
+        _show(evaluation, options)
+        return exit_code(evaluation)
     since = parse_since(options.since, name="--since") if options.since else None
     if options.new_window and since is not None:
         raise ShadowEvalError("--new-window begins a window now, --since at a time: give one of them.")
@@ -158,13 +164,18 @@ def evaluate_once(
         if not evaluation.trend:
             Watch(experiment, options.notifiers).once(store, also=refusal_conditions(evaluation))
         options.new_window = False  # of several looks the first one began it
-    for verdict in evaluation.verdicts:
-        say(verdict)
-    page = _report_path(options.report, experiment) if options.report else None
-    write_documents(evaluation, options, experiment=experiment, page=page, command=_command(options))
+    _show(evaluation, options)
     if not evaluation.trend:
         log_changes(evaluation, before)
     return evaluation
+
+
+def _show(evaluation: Evaluation, options: argparse.Namespace) -> None:
+    """Print the verdicts, write what was asked for."""
+    for verdict in evaluation.verdicts:
+        say(verdict)
+    page = _report_path(options.report, options.experiment) if options.report else None
+    write_documents(evaluation, options, experiment=options.experiment, page=page, command=_command(options))
 
 
 def _report_path(folder: str, experiment: Experiment) -> Path:
@@ -174,7 +185,8 @@ def _report_path(folder: str, experiment: Experiment) -> Path:
 def _command(options: argparse.Namespace) -> str:
     since = f" --since {options.since}" if options.since else ""
     closed = " --closed" if options.closed else ""
-    return f"shadoweval evaluate {options.target}{since}{closed} --report {options.report}"
+    cases = f" --cases {options.cases}" if options.cases else ""
+    return f"shadoweval evaluate {options.target}{since}{closed}{cases} --report {options.report}"
 
 
 def rescore(options: argparse.Namespace) -> int:

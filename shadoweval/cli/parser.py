@@ -39,9 +39,11 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     parser = _Parser(prog="shadoweval", description=_ABOUT)
     parser.add_argument("--version", action="version", version=f"shadoweval {shadoweval.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where a fault comes from")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for declared_in in (_demo, _doctor, _compare, _worker, _control, _evaluation, _rescore, _schedule, _status, _storage):
+    parts = (_init, _demo, _doctor, _compare, _worker, _control, _evaluation, _rescore, _schedule, _status, _storage)
+    for declared_in in parts:
         declared_in(partial(_declare, commands, declared_in.__name__.strip("_")))
     return parser
 
@@ -53,6 +55,12 @@ def _declare(commands: Any, module: str, name: str, text: str, *, experiment: bo
     if experiment:
         command.add_argument("experiment", help="module:name of an Experiment, for instance evals.support:support")
     return command
+
+
+def _init(declare: _Declare) -> None:
+    init = declare("init", "Find this project's pipeline; write an experiment and its cases", experiment=False)
+    init.add_argument("--pipeline", metavar="MODULE:NAME", help="what answers (default: what is found)")
+    init.add_argument("--name", help="of the experiment (default: the folder's)")
 
 
 def _demo(declare: _Declare) -> None:
@@ -114,6 +122,7 @@ def _evaluation(declare: _Declare) -> None:
     evaluate.add_argument("--new-window", action="store_true", help="begin a window now: what was asked before is over")
     evaluate.add_argument("--why", default="", metavar="TEXT", help="why a window is begun; kept and shown")
     evaluate.add_argument("--who", default="", metavar="NAME", help="who begins it (default: the user's name)")
+    evaluate.add_argument("--cases", metavar="FILE", help="run both arms over a case file now, instead of live pairs")
     evaluate.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
     evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
     _for_looks(evaluate)
@@ -182,7 +191,14 @@ def _schedule(declare: _Declare) -> None:
     chosen.add_argument("--once", action="store_true", help="run what is due now and end: for cron, a CronJob, CI")
     _for_looks(schedule)
     schedule.set_defaults(
-        module="shadoweval.cli.schedule", closed=False, new_window=False, who="", why="", since=None, every=None
+        module="shadoweval.cli.schedule",
+        closed=False,
+        new_window=False,
+        who="",
+        why="",
+        since=None,
+        every=None,
+        cases=None,
     )
     schedule.epilog = (
         "Exit codes of --once: as `evaluate`'s where there was a verdict, 4 a run failed, 0 nothing was due."
@@ -238,11 +254,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _CANNOT
     except KeyboardInterrupt:
         return 130
-    except Exception:  # noqa: BLE001 - Python would end with 1, which means rollback
-        import traceback  # noqa: PLC0415 - nothing else needs it
-
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - Python would end with 1, which means rollback
+        print(f"shadoweval {options.command}: {_fault(error, debug=options.debug)}", file=sys.stderr)
         return _CANNOT
+
+
+def _fault(error: Exception, *, debug: bool) -> str:
+    """A missing extra by its name; anything else in one line, or with its traceback."""
+    if isinstance(error, ModuleNotFoundError):
+        from shadoweval._optional import missing_extra  # noqa: PLC0415 - nothing else needs it
+
+        named = missing_extra(error, needed_for="This command")
+        if named is not None:
+            return str(named)
+    if not debug:
+        where = "It is a fault of shadoweval, or of a module that it loaded"
+        return f"{type(error).__name__}: {error}. {where}; `shadoweval --debug ...` shows where."
+    import traceback  # noqa: PLC0415 - nothing else needs it
+
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def _where(error: OSError) -> str:

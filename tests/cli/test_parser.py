@@ -12,11 +12,12 @@ from contextlib import closing
 
 import pytest
 
+from shadoweval.cli.control import say
 from shadoweval.cli.parser import main
 
 COMMANDS = (
     "worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase",
-    "purge", "demo", "compare",
+    "purge", "demo", "compare", "doctor", "init",
 )  # fmt: skip
 
 PIPELINE = """
@@ -345,11 +346,38 @@ def test_an_unusable_home_is_told_in_one_line(project, capsys, command):
 
 
 def test_a_fault_of_ours_is_no_rollback(project, capsys, monkeypatch):
-    """Whatever is raised ends with 4 and its traceback; Python's own 1 means rollback."""
+    """Whatever is raised ends with 4, in one line or with its traceback; Python's own 1 means rollback."""
     monkeypatch.setattr("shadoweval.cli.control.read_settings", lambda: 1 / 0)
 
     assert main(["kill", "toy"]) == 4
-    assert "ZeroDivisionError" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ZeroDivisionError: division by zero. It is a fault" in line
+    assert main(["--debug", "kill", "toy"]) == 4
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["evaluate", "toyapp:toy"], ["worker", "toyapp:toy"], ["status", "toyapp:toy"]])
+def test_a_package_without_its_extra_says_which_one(project, command):
+    """A base installation names the extra in one line, also where a command imports numpy by itself."""
+    code = (
+        "import sys\n"
+        "for name in ('numpy', 'scipy', 'sqlmodel', 'sqlalchemy', 'alembic', 'jinja2', 'markupsafe'):\n"
+        "    sys.modules[name] = None\n"
+        "from shadoweval.cli.parser import main\n"
+        f"sys.exit(main({command!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 4
+    (line,) = done.stderr.splitlines()
+    assert "pip install 'shadoweval[store]'" in line
+
+
+def test_what_is_printed_does_not_drive_the_terminal(capsys):
+    """Escapes, bells and turned directions in users' words are shown; letters of any script are left alone."""
+    say("a\x1b]0;owned\x07b\u202ec\x9b1m \u00e9\u4e2d\ttab\nline")
+
+    assert capsys.readouterr().out == "a\\x1b]0;owned\\x07b\\u202ec\\x9b1m \u00e9\u4e2d\ttab\nline\n"
 
 
 @pytest.mark.parametrize("arguments", [["kil"], ["kill"], ["kill", "toy", "--unknown"], []])

@@ -15,13 +15,11 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(?P<kind>[^\n]*)\n(?P<code>.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 PYTHON = [code for kind, code in BLOCKS if kind == "python"]
+PAGES = README + (ROOT / "docs" / "first-hour.md").read_text(encoding="utf-8")
+SHELL = [code for kind, code in re.findall(r"^```([^\n]*)\n(.*?)^```", PAGES, re.MULTILINE | re.DOTALL) if kind == "sh"]
 SUITES = [code for kind, code in BLOCKS if kind == "python test"]
 COMMANDS = [
-    line.split("#")[0].strip()
-    for kind, code in BLOCKS
-    if kind == "sh"
-    for line in code.splitlines()
-    if line.startswith("shadoweval ")
+    line.split("#")[0].strip() for code in SHELL for line in code.splitlines() if line.startswith("shadoweval ")
 ]
 
 
@@ -72,7 +70,7 @@ def test_the_suite_runs_under_pytest(tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_are_understood(command):
-    """Every command line of README parses."""
+    """Every command line of README, and of the first hour, parses."""
     assert _parser().parse_args(shlex.split(command)[1:])
 
 
