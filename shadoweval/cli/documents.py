@@ -27,7 +27,9 @@ def write_documents(
 ) -> None:
     """Write what the options ask for; `page`: where the HTML page goes, None: nowhere."""
     texts: Texts = options.texts or "full"
-    if (page is not None or options.json) and not options.cases:  # a suite's store is gone, and it kept its queries
+    if (page is not None or options.json) and not getattr(
+        options, "cases", None
+    ):  # a suite's store is gone, and it kept its queries
         evaluation = with_queries(evaluation, experiment)
     if page is not None:
         say(f"report: {write_page(evaluation, options, experiment=experiment, page=page, command=command)}")
