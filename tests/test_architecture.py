@@ -27,7 +27,7 @@ REQUEST_PATH = ("shadoweval.experiment", "shadoweval.mirror", "shadoweval.captur
 FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|helpers?|manager|misc|common|data|info|process|handle)$")
 # What is found by its name: commands, the demo's, console scripts and `-m` modules, pytest's hooks; what waits for one.
 BY_NAME = re.compile(
-    r"shadoweval\.(cli\.\w+\.\w+|demo\.\w+\.\w+|pytest_plugin\.\w+|\w+(\.\w+)*\.main|store\.migrations\..+|traffic\.ladder_file\.Ladder)"
+    r"shadoweval\.(cli\.\w+\.\w+|demo\.\w+\.\w+|\w+(\.\w+)*\.main|store\.migrations\..+|traffic\.ladder_file\.Ladder)"
 )
 
 
