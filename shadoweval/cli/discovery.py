@@ -11,7 +11,9 @@ from typing import Final
 
 __all__ = ["Pipeline", "pipelines_in", "tools_in"]
 
-_SKIPPED: Final = frozenset({"node_modules", "site-packages", "build", "dist", "migrations", "venv", "env", "evals"})
+_SKIPPED: Final = frozenset(
+    {"node_modules", "site-packages", "build", "dist", "migrations", "venv", "env", "evals", "shadoweval-demo"}
+)
 _MOST_FILES: Final = 2_000
 _TAKES: Final = 3
 """What taking a question scores; alone it makes no pipeline that is preferred to another."""

@@ -27,28 +27,36 @@ def write_documents(
 ) -> None:
     """Write what the options ask for; `page`: where the HTML page goes, None: nowhere."""
     texts: Texts = options.texts or "full"
-    if (page is not None or options.json) and not getattr(
-        options, "cases", None
-    ):  # a suite's store is gone, and it kept its queries
+    if (page is not None or options.json) and not _of_a_suite(options):
         evaluation = with_queries(evaluation, experiment)
     if page is not None:
         say(f"report: {write_page(evaluation, options, experiment=experiment, page=page, command=command)}")
     if options.json:
         content = as_text(document(evaluation, texts=texts)).encode()
         write_private(_place(options.json), content, mode=options.mode)
-        note_report(experiment.settings.folder, Path(options.json), evaluation, texts=texts)
+        _note(evaluation, options, experiment=experiment, path=Path(options.json))
         say(f"JSON: {options.json}")
     if options.junit:
-        write_private(
-            _place(options.junit), as_text(junit(evaluation, texts=options.texts or "none")).encode(), mode=options.mode
-        )
+        content = as_text(junit(evaluation, texts=options.texts or "none")).encode()
+        write_private(_place(options.junit), content, mode=options.mode)
         say(f"JUnit: {options.junit}")
     if options.markdown:
         flags = os.O_WRONLY | os.O_APPEND
         with os.fdopen(open_private(_place(options.markdown), flags, mode=options.mode), "ab") as file:
             file.write(as_text(markdown(evaluation, texts=options.texts or "none")).encode())
         if (options.texts or "none") != "none":
-            note_report(experiment.settings.folder, Path(options.markdown), evaluation, texts=texts)
+            _note(evaluation, options, experiment=experiment, path=Path(options.markdown))
+
+
+def _of_a_suite(options: argparse.Namespace) -> bool:
+    """Whether a file of cases was played: in a home of its own, which is gone, and with no user's words."""
+    return bool(getattr(options, "cases", None))
+
+
+def _note(evaluation: Evaluation, options: argparse.Namespace, *, experiment: Experiment, path: Path) -> None:
+    """Let `erase` know of the report."""
+    if not _of_a_suite(options):
+        note_report(experiment.settings.folder, path, evaluation, texts=options.texts or "full")
 
 
 def write_page(
@@ -57,7 +65,7 @@ def write_page(
     """Write the HTML page, and down where it is; returns that."""
     texts: Texts = options.texts or "full"
     written = report(evaluation, page, command=command, mode=options.mode, texts=texts)
-    note_report(experiment.settings.folder, written, evaluation, texts=texts)
+    _note(evaluation, options, experiment=experiment, path=written)
     return written
 
 

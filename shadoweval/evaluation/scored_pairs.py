@@ -19,7 +19,7 @@ from shadoweval.checks import checked_instance, checked_keywords, checked_mappin
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import ArgumentError, ExperimentError, closest
 from shadoweval.protocols import Metric
-from shadoweval.records import NO_GUARD, Coverage, Evaluation, PairScore, Score, Scored, Unscored
+from shadoweval.records import NOTHING_RAN, Coverage, Evaluation, PairScore, Score, Scored, Unscored
 from shadoweval.records.keys import query_key
 from shadoweval.verdict.assessment import Assessment, assess
 from shadoweval.verdict.columns import ScoredPair
@@ -213,7 +213,7 @@ def _evaluation(
     assessment: Assessment, coverage: Coverage, *, about: Collection[str], notes: tuple[str, ...], now: datetime
 ) -> Evaluation:
     """The evaluation, which says that nothing was run: nobody knows what a candidate wrote."""
-    verdict = msgspec.structs.replace(assessment.verdict, live_writes=None, unjudged=(NO_GUARD,))
+    verdict = msgspec.structs.replace(assessment.verdict, live_writes=None, unjudged=(NOTHING_RAN,))
     name = verdict.candidate
     return Evaluation(
         id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",

@@ -14,6 +14,7 @@ from shadoweval.records.verdict import *
 __all__ = [
     "FIRST_PROCESS",
     "INCUMBENT",
+    "NOTHING_RAN",
     "NOT_RERUN",
     "NO_GUARD",
     "Annotation",

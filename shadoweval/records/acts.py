@@ -10,6 +10,7 @@ import msgspec
 
 __all__ = [
     "FIRST_PROCESS",
+    "NOTHING_RAN",
     "NO_GUARD",
     "Answered",
     "Effect",
@@ -109,6 +110,9 @@ from outside) says nothing about a pipeline: it is missing evidence."""
 
 NO_GUARD = "no guard"
 """Stands in `Observation.unjudged` where the run was free to do anything."""
+
+NOTHING_RAN = "nothing was run"
+"""Stands in `Verdict.unjudged` of scores that were given: whoever made them knows what was written."""
 
 FIRST_PROCESS = "it is the first one"
 """Why a process was new (`Observation.cold`) that had none before it."""

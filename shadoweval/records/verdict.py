@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from shadoweval.records.acts import NO_GUARD, Refusal
+from shadoweval.records.acts import NO_GUARD, NOTHING_RAN, Refusal
 from shadoweval.records.keys import all_alike
 from shadoweval.records.scores import (
     AskedWhen,
@@ -179,6 +179,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def live_writes_text(self) -> str:
         """The count of live writes, and what it does not know."""
+        if NOTHING_RAN in self.unjudged:
+            return f"unknown: {NOTHING_RAN} here"
         if NO_GUARD in self.unjudged:
             return "unknown: no guard" + (f"; at least {self.live_writes} by tools" if self.live_writes else "")
         if self.unjudged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from shadoweval.records import Coverage, Evaluation, MetricSummary, Verdict
+from shadoweval.records import NOTHING_RAN, Coverage, Evaluation, MetricSummary, Verdict
 from shadoweval.records.amounts import amount
 
 __all__ = ["PLANNED", "validity_of"]
@@ -122,5 +122,6 @@ def _containment(evaluation: Evaluation, verdict: Verdict) -> Line:
     words = f"live writes by candidates: {verdict.live_writes_text}; {refused:,} refused acts"
     words += f"; in force: {', '.join(inforce)}" if inforce else ""
     words += f"; not whole: {', '.join(others)}" if others else ""
-    state = "bad" if verdict.live_writes != 0 else "good" if inforce and not verdict.unjudged else "look"
+    written = verdict.live_writes != 0 and NOTHING_RAN not in verdict.unjudged
+    state = "bad" if written else "good" if inforce and not verdict.unjudged else "look"
     return Line("Containment", state, words)

@@ -77,7 +77,7 @@ class PairFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rerun: bool = False
     """Whether the incumbent was run again."""
     ended: tuple[str, ...] = ()
-    """What of the shadow ended a run of the pair, each with the line that mends it behind `MEND`."""
+    """What of the shadow ended a run of the pair, with the line that mends it behind `MEND`; one, be it both runs."""
     rerun_ended: tuple[str, ...] = ()
     """The same of the incumbent's re-run."""
     unfaithful: dict[str, int] = {}
@@ -128,7 +128,7 @@ def facts_of(
         aborted=served.owner == "caller",
         cut_short=served.failed or pair.candidate.failed,
         rerun=pair.rerun is not None,
-        ended=(*_ended(pair.candidate), *(f"the incumbent's run: {cause}" for cause in _ended(served))),
+        ended=_either_ended(_ended(pair.candidate), _ended(served)),
         rerun_ended=() if pair.rerun is None else _ended(pair.rerun),
         unfaithful=_unfaithful(pair.candidate),
         unjudged=tuple({*pair.candidate.unjudged, *(pair.rerun.unjudged if pair.rerun else ())}),
@@ -141,6 +141,15 @@ def _ended(run: Observation) -> tuple[str, ...]:
     if run.owner != "shadow" or run.failure is None:
         return ()
     return (f"{run.failure.cause or run.failure.kind}{MEND}{run.failure.mend}",)
+
+
+def _either_ended(candidate: tuple[str, ...], incumbent: tuple[str, ...]) -> tuple[str, ...]:
+    """One cause for a pair: what is counted is pairs."""
+    if not incumbent:
+        return candidate
+    if not candidate:
+        return (f"the incumbent's run: {incumbent[0]}",)
+    return (f"both arms' runs: {candidate[0]}",)
 
 
 def _unfaithful(run: Observation) -> dict[str, int]:

@@ -707,3 +707,15 @@ def test_each_problem_has_its_section():
     }
     assert len(names) > 20
     assert sorted(names - sections().keys()) == []
+
+
+def test_a_pair_of_which_the_shadow_ended_both_runs_counts_once(tmp_path):
+    """As in a suite, where the incumbent is a shadow too: there can't be more than pairs."""
+
+    def fill(world):
+        stream(world, 30, candidate=lambda n: ENDED if n % 2 else YES, served={**ENDED, "place": "shadow"})
+
+    text = text_of(fill, tmp_path)
+    assert "ended 30 of 30 runs" in text
+    assert "both arms' runs" in text
+    assert "the incumbent's run" in text
