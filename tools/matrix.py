@@ -1,10 +1,11 @@
 """Does the wheel work where it is a guest? `python tools/matrix.py [NAME ...]` installs it into throw-away folders.
 
-`bare` is the wheel alone: pure Python, and an error of ours where an extra is missing. `lowest` and `newest` are the
-extras of `all` in the oldest versions that pyproject.toml admits and in the newest there are; `ragas` is that extra,
-which holds others back and so is in no other environment; `3.12`, `3.13` and `3.14` are other interpreters, with `all`.
-Each runs a part of the tests against the installed wheel; one whose interpreter is not to be had is left out, and says
-so. Needs uv (it is in .venv; without it `lowest` is left out and the rest uses pip).
+`bare` is the wheel alone: pure Python, and an error of ours where an extra is missing. `hour` is the first hour, walked
+(`first_hour.py`). `lowest` and `newest` are the extras of `all` in the oldest versions that pyproject.toml admits and
+in the newest there are; `ragas` is that extra, which holds others back and so is in no other environment; `3.12`,
+`3.13` and `3.14` are other interpreters, with `all`. Each runs a part of the tests against the installed wheel; one
+whose interpreter is not to be had is left out, and says so. Needs uv (it is in .venv; without it `lowest` is left out
+and the rest uses pip).
 """
 
 from __future__ import annotations
@@ -74,10 +75,13 @@ class Environment:
     tests: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     marks: str = "not slow and not marathon"
+    walked: bool = False
+    """The commands of docs/first-hour.md are run in place of tests."""
 
 
 ENVIRONMENTS = {
     "bare": Environment(),
+    "hour": Environment(extras="store", walked=True),
     "lowest": Environment(
         extras="all",
         tests=(*ADAPTERS, "tests/evaluation/test_evaluate.py", *NUMBERS),
@@ -142,6 +146,9 @@ def install(wheel: Path, environment: Environment, folder: Path, *, uv: bool) ->
 
 def check(python: Path, environment: Environment, folder: Path) -> bool:
     """Run the environment's part of the tests in a folder without our sources; True if all is well."""
+    if environment.walked:
+        walk = [sys.executable, str(ROOT / "tools" / "first_hour.py"), str(python)]
+        return subprocess.run(walk, cwd=folder, check=False).returncode == 0
     if not environment.tests:
         done = subprocess.run([str(python), "-W", "error", "-c", MISSING_EXTRA], cwd=folder, check=False)
         script = subprocess.run([str(python.with_name("shadoweval")), "--help"], capture_output=True, check=False)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Pipeline", "pipelines_in", "tools_in"]
+__all__ = ["SKIPPED", "Pipeline", "pipelines_in", "tools_in"]
 
-_SKIPPED: Final = frozenset(
+SKIPPED: Final = frozenset(
     {"node_modules", "site-packages", "build", "dist", "migrations", "venv", "env", "evals", "shadoweval-demo"}
 )
+"""Folders of a project in which no pipeline and no questions of its own lie."""
 _MOST_FILES: Final = 2_000
 _TAKES: Final = 3
 """What taking a question scores; alone it makes no pipeline that is preferred to another."""
@@ -120,7 +121,7 @@ def _sources(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         name = path.name
         if path.is_dir() and not path.is_symlink():
-            if not name.startswith(".") and name not in _SKIPPED and not (path / "pyvenv.cfg").exists():
+            if not name.startswith(".") and name not in SKIPPED and not (path / "pyvenv.cfg").exists():
                 yield from _sources(path) if not re.match(r"tests?$", name) else ()
         elif path.suffix == ".py" and not re.match(r"(test_.*|conftest|setup|noxfile)\.py$|.*_test\.py$", name):
             yield path

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from shadoweval.cli.control import say
-from shadoweval.cli.discovery import Pipeline, pipelines_in, tools_in
+from shadoweval.cli.discovery import SKIPPED, Pipeline, pipelines_in, tools_in
 from shadoweval.cli.scaffold import experiment_text, mirror_lines
 from shadoweval.errors import ShadowEvalError
 
@@ -91,7 +91,7 @@ def _cases(folder: Path) -> tuple[list[tuple[str, str]], str]:
     """Questions with their references from a file of the project, or three to begin with; and where they are from."""
     files = (path for pattern in ("*.jsonl", "*.csv", "*/*.jsonl", "*/*.csv") for path in folder.glob(pattern))
     for path in sorted(files):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if any(part.startswith(".") or part in SKIPPED for part in path.relative_to(folder).parts):
             continue
         found = dict(_questions(_rows(path)))
         if len(found) >= len(_FEW):

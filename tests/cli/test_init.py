@@ -194,12 +194,18 @@ def test_nothing_is_overwritten_and_nothing_is_guessed(project, capsys):
     assert "No pipeline was found" in capsys.readouterr().err
     assert list(project.iterdir()) == []
 
+    books = "".join(f'{{"query": "book {n}?"}}\n' for n in range(9))
+    write(project, {"shadoweval-demo/library.py": SCRIPT["bot.py"], "shadoweval-demo/books.jsonl": books})
+    assert main(["init"]) == 4  # what the demo has left here is none of the project
+    assert "No pipeline was found" in capsys.readouterr().err
+
     write(project, SCRIPT)
     write(project, {"other.py": Path("bot.py").read_text(encoding="utf-8")})
     assert main(["init"]) == 4
     assert "shadoweval init --pipeline bot:answer\n  shadoweval init --pipeline other:answer" in capsys.readouterr().err
 
     assert main(["init", "--pipeline", "bot:answer"]) == 0
+    assert "3 questions from golden.csv" in capsys.readouterr().out
     before = (project / "evals" / "shopbot.py").read_text(encoding="utf-8")
     assert main(["init", "--pipeline", "other:answer"]) == 4
     assert "is there already and stays as it is" in capsys.readouterr().err
