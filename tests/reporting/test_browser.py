@@ -243,3 +243,22 @@ def test_the_first_screen_decides(chromium, tmp_path, size, decision):
         assert box["y"] + box["height"] <= size[1], words
         assert box["x"] + box["width"] <= size[0], words
     page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["sample", "1000", "three"])
+def test_everything_unfolded_is_accessible(show, name, scheme):
+    """By axe, in both color schemes, with every detail and one query open; and small enough for any browser."""
+    page = show(name)
+    page.emulate_media(color_scheme=scheme)
+    page.locator("[data-at]").first.click()
+    page.wait_for_selector(".detail:not([hidden])")
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    grave = [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"][:3]])
+        for rule in axe.run(page).response["violations"]
+        if rule["impact"] in {"serious", "critical"}
+    ]
+    assert grave == []
+    assert nodes(page) <= 5_000
