@@ -75,6 +75,10 @@ def instead(incumbent: float, candidate: float, unit: str = "", *, bounded: bool
     ours, theirs = _texts((candidate, incumbent), unit, gap=abs(candidate - incumbent))
     if ours == theirs:
         return f"{ours} in both"
+    if incumbent and not any(digit in theirs for digit in "123456789"):
+        theirs = amount(incumbent, unit)
+    if candidate and not any(digit in ours for digit in "123456789"):
+        ours = amount(candidate, unit)
     how = change_words(incumbent, candidate, unit) if bounded else ratio_words(incumbent, candidate)
     return f"{ours} instead of {theirs}" + (f" ({how})" if how else "")
 

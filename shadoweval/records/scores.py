@@ -227,6 +227,8 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """As of `GateResult.missing`, over both arms."""
     reruns: int = 0
     """Runs of the incumbent again that were scored; `noise_floor` rests on them."""
+    failed_as: float | None = None
+    """What a failed run counts as, where one of them does; None: none, or the metric has a range."""
 
     @property
     def change(self) -> tuple[float, float] | None:

@@ -48,7 +48,14 @@ def summary_words(summary: MetricSummary) -> str:
         return f"agrees with what was served: {amount(candidate, summary.unit)}{own}"
     if candidate is None or incumbent is None:
         return "–"
-    return instead(incumbent, candidate, summary.unit, bounded=summary.bounded)
+    return _arms_words(summary, incumbent, candidate)
+
+
+def _arms_words(summary: MetricSummary, incumbent: float, candidate: float) -> str:
+    words = instead(incumbent, candidate, summary.unit, bounded=summary.bounded)
+    if summary.failed_as is not None:
+        words += f"; a failed run counts as {amount(summary.failed_as, summary.unit)}"
+    return words
 
 
 def slice_words(part: SliceResult, summary: MetricSummary | None) -> str:
@@ -141,7 +148,7 @@ def _gate_span(gate: GateResult) -> str:
 
 
 def _change(summary: MetricSummary, name: str, *, arms: tuple[float, float], interval: str) -> Change:
-    words = instead(*arms, summary.unit, bounded=summary.bounded)
+    words = _arms_words(summary, *arms)
     larger = max(map(abs, arms))
     weight = abs(arms[1] - arms[0]) / larger if larger else 0.0
     return Change(name, summary.direction, words, interval, weight, broken=False)

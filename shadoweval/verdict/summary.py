@@ -212,6 +212,9 @@ def summary_of(
     """What people read of one metric; `floor` is its noise floor, `noise` the evidence on it."""
     means = counts.means
     lower, upper = _interval(counts, contrast, looks=looks, alpha=alpha)
+    distribution = (counts.incumbent.quantiles(), counts.candidate.quantiles())
+    cap = None if contrast.scale.bounded else metric.failure_scores
+    failed = cap is not None and any(cap in quantiles[-1:] for quantiles in distribution)
     measured = noise is not None and noise.n >= _FEWEST_RERUNS and noise.variance > 0  # else it is a bound of n alone
     return MetricSummary(
         metric=metric.name,
@@ -224,11 +227,12 @@ def summary_of(
         scored=counts.both,
         unscored=dict(counts.unscored),
         noise_floor=floor if measured else None,
-        distribution=(counts.incumbent.quantiles(), counts.candidate.quantiles()),
+        distribution=distribution,
         unit=metric.unit,
         bounded=contrast.scale.bounded,
         of_pair=metric.of_pair,
         descriptive=metric.descriptive,
         missing=counts.missing(compared=True),
         reruns=0 if noise is None else noise.n,
+        failed_as=cap if failed else None,
     )

@@ -8,6 +8,8 @@ from shadoweval.records.amounts import amount, change_words, instead, range_word
 
 SAID = [
     (0.0553, 0.3712, "s", False, "0.37 s instead of 0.06 s (6.7 x)"),
+    (0.00017, 6.7, "s", False, "6.7 s instead of 0.170 ms (39,412 x)"),
+    (0.002, 0.12, "share", True, "12 % instead of 0.200 % (+12 points)"),
     (940, 1304, "tokens", False, "1,304 tokens instead of 940 tokens (39 % more)"),
     (8.1, 0.3, "s", False, "0.3 s instead of 8.1 s (96 % less)"),
     (0.0101, 0.0102, "s", False, "10.20 ms instead of 10.10 ms (1.0 % more)"),
