@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from shadoweval.cli.control import say
+from shadoweval.cli.home import found_store
 from shadoweval.errors import ShadowEvalError
 from shadoweval.evaluation.alerts import NotTakenError, WebhookNotifier, trial_alert, webhooks
 from shadoweval.evaluation.conditions import Watch
 from shadoweval.evaluation.courier import Courier
 from shadoweval.experiment import Experiment
-from shadoweval.worker.opening import open_store
 
 __all__ = ["alerts"]
 
@@ -25,7 +25,7 @@ def alerts(options: argparse.Namespace) -> int:
     notifiers = webhooks(experiment, options.webhook)
     if options.action == "test":
         return _test(experiment.name, notifiers)
-    with open_store(experiment) as store:
+    with found_store(experiment) as store:
         if options.forget:
             say(f"{experiment.name}: {store.outbox.forget(experiment.name)} alerts forgotten")
             return 0

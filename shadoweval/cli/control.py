@@ -15,7 +15,7 @@ from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import ALL, KillSwitch
 
-__all__ = ["endings", "kill", "resume", "say"]
+__all__ = ["endings", "kill", "resume", "say", "traces"]
 
 _CANNOT: Final = 4
 _INERT: Final = {
@@ -81,7 +81,7 @@ def _switch(options: argparse.Namespace) -> KillSwitch:
 
 def _check(name: str, settings: Settings, *, command: str) -> None:
     home = settings.folder
-    known = set(_traces(home)) - {ALL}
+    known = set(traces(home)) - {ALL}
     if name in known or (name == ALL and known):
         return
     mend = (
@@ -96,7 +96,7 @@ def _check(name: str, settings: Settings, *, command: str) -> None:
     raise ShadowEvalError(f"There is no experiment {name!r} in {str(home)!r}. {hint} {mend}")
 
 
-def _traces(home: Path) -> Iterator[str]:
+def traces(home: Path) -> Iterator[str]:
     """Names of the experiments that left something in a home: a spool, a kill file, a lock, a budget."""
     for path in _inside(home / "spool"):
         if path.is_dir():

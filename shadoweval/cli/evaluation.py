@@ -13,6 +13,7 @@ from typing import Final
 
 from shadoweval.cli.control import endings, say
 from shadoweval.cli.documents import write_documents, write_page
+from shadoweval.cli.home import check_home, found_store
 from shadoweval.cli.verdicts import EXIT, exit_code
 from shadoweval.clock import parse_since, parse_span, utc_now
 from shadoweval.errors import CaseFileError, ShadowEvalError, StoreError
@@ -59,6 +60,8 @@ def evaluate(options: argparse.Namespace) -> int:
     since = parse_since(options.since, name="--since") if options.since else None
     if options.new_window and since is not None:
         raise ShadowEvalError("--new-window begins a window now, --since at a time: give one of them.")
+    if options.every is None:
+        check_home(experiment)
     newest: list[Evaluation] = []
     options.notifiers = webhooks(experiment, options.webhook)
 
@@ -194,6 +197,7 @@ def rescore(options: argparse.Namespace) -> int:
     from shadoweval.evaluation.rescore import rescore as rescore_stored  # noqa: PLC0415 - this command alone needs it
 
     experiment: Experiment = options.experiment
+    check_home(experiment)
     with exclusive(experiment.settings.folder, f"evaluate-{experiment.name}.lock"), open_store(experiment) as store:
         changes = rescore_stored(experiment, metrics=options.metric, everything=options.everything, store=store)
     for change in changes:
@@ -206,7 +210,7 @@ def rescore(options: argparse.Namespace) -> int:
 
 
 def _newest(experiment: Experiment, target: str) -> Evaluation:
-    with open_store(experiment) as store:
+    with found_store(experiment) as store:
         evaluations = store.evaluations(experiment.name)
     if not evaluations:
         raise ShadowEvalError(
@@ -246,7 +250,7 @@ def _explain_query(experiment: Experiment, query_id: str) -> int:
     """Say where the arms part on one query."""
     from shadoweval.evaluation.explaining import explain_query  # noqa: PLC0415 - as above
 
-    with open_store(experiment) as store:
+    with found_store(experiment) as store:
         for candidate in experiment.candidates:
             say(explain_query(experiment, store, candidate=candidate, query_id=query_id))
     return 0
@@ -256,7 +260,7 @@ def calibrate(options: argparse.Namespace) -> int:
     """Compare the incumbent with itself."""
     from shadoweval.evaluation.calibrate import calibrate as against_itself  # noqa: PLC0415 - this command alone needs it
 
-    with open_store(options.experiment) as store:
+    with found_store(options.experiment) as store:
         calibration = against_itself(options.experiment, store=store)
     say(calibration)
     return 1 if calibration.alarms else 0
@@ -267,7 +271,7 @@ def simulate(options: argparse.Namespace) -> int:
     from shadoweval.evaluation.simulate import simulate_stored  # noqa: PLC0415 - this command alone needs it
 
     experiment: Experiment = options.experiment
-    with open_store(experiment) as store:
+    with found_store(experiment) as store:
         for name in experiment.candidates:
             simulation = simulate_stored(
                 experiment, store=store, candidate=name, effect=options.effect, streams=options.streams

@@ -6,11 +6,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from shadoweval.cli.control import say
+from shadoweval.cli.home import found_store
 from shadoweval.clock import parse_span, utc_now
 from shadoweval.errors import ShadowEvalError
 from shadoweval.evaluation.written import reports_holding
 from shadoweval.experiment import Experiment
-from shadoweval.worker.opening import open_store
 from shadoweval.worker.retention import erase_unit, purge_before, retention_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def labels(options: argparse.Namespace) -> int:
     """Join labels and marks that came later."""
     from shadoweval.evaluation.labelling import add_label_file  # noqa: PLC0415 - this command alone needs it
 
-    with open_store(options.experiment) as store:
+    with found_store(options.experiment) as store:
         read = add_label_file(options.experiment, options.cases, store=store)
     marks = f", {read.marks} marks read, {read.new} new" if read.marks else ""
     say(f"{read.cases} cases read, {read.changed} labels new or changed{marks}")
@@ -35,7 +35,7 @@ def erase(options: argparse.Namespace) -> int:
     experiment: Experiment = options.experiment
     if not options.unit and not options.before:
         raise ShadowEvalError("Nothing to erase was named. Give --unit ID, or --before 30d.")
-    with open_store(experiment) as store:
+    with found_store(experiment) as store:
         if options.unit:
             count = erase_unit(experiment, options.unit, store=store)
             say(f"erased {count} queries of unit {options.unit!r}")
@@ -60,7 +60,7 @@ def purge(options: argparse.Namespace) -> int:
     age = parse_span(options.before, name="--before") if options.before else retention_of(experiment)
     if age is None:
         raise ShadowEvalError("How old is old? Write retention = '30d' into shadoweval.toml, or give --before 30d.")
-    with open_store(experiment) as store:
+    with found_store(experiment) as store:
         count = purge_before(experiment, utc_now() - age, store=store)
     say(f"purged {count} queries older than {options.before or experiment.settings.retention}")
     return 0

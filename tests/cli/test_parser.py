@@ -9,11 +9,13 @@ import sys
 import textwrap
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from shadoweval.cli.control import say
 from shadoweval.cli.parser import main
+from shadoweval.worker.opening import load_experiment, open_store
 
 COMMANDS = (
     "worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase",
@@ -141,8 +143,14 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(project):
     assert "failed" not in status
 
 
+def used():
+    """A home in which something has run, and nothing came of it."""
+    open_store(load_experiment("toyapp:toy")).close()
+
+
 def test_exit_codes_say_the_verdict(project):
     """Held because there is no evidence is another code than promoted."""
+    used()
     done = shadoweval("evaluate", "toyapp:toy", check=False)
 
     assert done.returncode == 2
@@ -433,6 +441,7 @@ def test_status_loads_no_statistics(project):
 
 def test_labels_and_erasure(project, capsys):
     """Labels that came later are joined, old queries are erased."""
+    used()
     assert main(["labels", "toyapp:toy", "cases.jsonl"]) == 0
     assert main(["labels", "toyapp:toy", "cases.jsonl"]) == 0
     assert main(["erase", "toyapp:toy", "--before", "30d"]) == 0
@@ -459,8 +468,24 @@ def test_labels_and_erasure(project, capsys):
 )
 def test_what_cannot_be_done_is_said_in_one_line(project, capsys, arguments, complaint):
     """Exit code 4, and a message that says how to mend it; no traceback."""
+    used()
     assert main(arguments) == 4
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [
+    ["evaluate"], ["report"], ["explain"], ["calibrate"], ["simulate"], ["rescore"], ["labels", "cases.jsonl"],
+    ["erase", "--unit", "ann"], ["purge", "--before", "1d"], ["alerts"],
+], ids=lambda each: each[0])  # fmt: skip
+def test_a_wrong_folder_makes_no_home(project, capsys, arguments):
+    """Whoever types a command where the application does not run is told so, and nothing is there afterwards."""
+    command, *options = arguments
+    options = ["send", "toyapp:toy"] if command == "alerts" else ["toyapp:toy", *options]
+    assert main([command, *options]) == 4
+    said = capsys.readouterr().err
+    assert "No experiment has mirrored or run anything in" in said
+    assert "set SHADOWEVAL_HOME to its folder" in said
+    assert not Path(".shadoweval").exists()
 
 
 def test_help_of_every_command(capsys):
