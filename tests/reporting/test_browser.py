@@ -26,7 +26,7 @@ SHOWN = "[role=status]"
 pytestmark = [pytest.mark.service("chromium")]
 
 
-@pytest.fixture(name="chromium", scope="session")
+@pytest.fixture(name="chromium", scope="module")  # while it is open its event loop runs in this thread
 def _chromium():
     try:
         from playwright.sync_api import sync_playwright
@@ -42,7 +42,7 @@ def _chromium():
         browser.close()
 
 
-@pytest.fixture(name="written", scope="session")
+@pytest.fixture(name="written", scope="module")
 def _written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reports")
     pages = {
