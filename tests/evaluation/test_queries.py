@@ -1,6 +1,7 @@
 """Which pairs a report lists, and that the store's erasures and its own evaluations know nothing of them."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -93,7 +94,7 @@ def test_all_pairs_are_listed_and_hundreds_of_them_whole(experiment, store):
     assert by_id["q-5"].parts == "other documents"
     first = table.rows[0]
     assert first.scores["recall@1"][1].value < first.scores["recall@1"][0].value
-    assert "shown" not in render(evaluation).partition("<script")[0]
+    assert not re.search(r"shown \d", render(evaluation).partition("<script")[0])
 
 
 def test_of_very_many_pairs_all_losses_on_critical_gates_are_listed_and_a_sample(experiment, store):

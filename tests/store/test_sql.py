@@ -240,11 +240,12 @@ def test_units_that_were_stored_whole_are_found(path, unit) -> None:
         add_pair(store, 1, unit="bob")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE shadow_envelope SET unit = ? WHERE query_id = 'q0000'", [unit])
-        new = ("shadow_home", "shadow_erased", "shadow_owner", "shadow_segment", "shadow_definition", "shadow_scores")
-        for table in new:
+        new = ("home", "erased", "owner", "segment", "definition", "scores", "slot")
+        for table in (f"shadow_{name}" for name in new):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("CREATE TABLE shadow_score (query_id TEXT, arm TEXT, at TEXT, scorer_version TEXT)")
         connection.execute("ALTER TABLE shadow_progress DROP COLUMN segments")
+        connection.execute("ALTER TABLE shadow_alert DROP COLUMN text")
         connection.execute("UPDATE shadow_schema SET version_num = '0008'")
     connection.close()
     with SqlStore(f"sqlite:///{path}") as store:

@@ -367,5 +367,5 @@ def test_a_gate_that_these_metrics_cannot_decide_is_refused(metrics, gate) -> No
 
 def test_two_metrics_of_one_name_are_refused(metrics) -> None:
     """A name means one metric."""
-    with pytest.raises(ExperimentError, match="same name"):
+    with pytest.raises(ExperimentError, match="Two scorers make 'cost'"):
         Trial((*metrics, Metric(name="cost")), ())
