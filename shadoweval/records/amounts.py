@@ -19,7 +19,8 @@ _TWICE: Final = 2.0
 """The ratio from which a change is said in times, and not in percent."""
 _LEAST: Final = 1e-9
 _TINY: Final = 1e-5
-"""Below it zeros can no longer be counted by eye."""
+_HUGE: Final = 1e15
+"""Below the one and above the other digits can no longer be counted by eye; infinity is beyond."""
 
 
 def _scaled(unit: str, largest: float) -> tuple[float, str]:
@@ -45,7 +46,7 @@ def _decimals(largest: float, gap: float) -> int:
 def _texts(values: tuple[float, ...], unit: str, *, gap: float, signed: bool = False) -> list[str]:
     factor, name = _scaled(unit, max(map(abs, values)))
     largest, sign = max(map(abs, values)) * factor, "+" if signed else ""
-    if 0 < largest < _TINY:
+    if not 0 <= largest < _HUGE or 0 < largest < _TINY:
         return [f"{value * factor:{sign}.3g}{name}" for value in values]
     decimals = _decimals(largest, gap * factor)
     return [f"{_not_minus_zero(value * factor, decimals):{sign},.{decimals}f}{name}" for value in values]
@@ -95,6 +96,8 @@ def ratio_words(incumbent: float, candidate: float) -> str:
     if incumbent <= 0 or candidate <= 0:
         return ""
     ratio = candidate / incumbent
+    if not 0 < ratio < _HUGE:
+        return ""
     if ratio >= _TWICE:
         return f"{ratio:,.{0 if ratio >= 100 else 1}f} x"
     percent = abs(ratio - 1) * 100

@@ -6,6 +6,7 @@ picture has a label that says in words what it shows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -112,12 +113,12 @@ def plot(lines: Sequence[Line], *, x: Axis, y: Axis, caption: str) -> Markup:
 
 def bars(parts: Sequence[tuple[str, float, str]], *, kind: str) -> Markup:
     """Bars in proportion to the largest: name, value, and the value in words."""
-    most = max((value for _, value, _ in parts), default=0.0) or 1.0
+    most = max((value for _, value, _ in parts if math.isfinite(value)), default=0.0) or 1.0
     rows = Markup("").join(
         Markup(
             '<li><span><bdi>{}</bdi></span><svg class="{}" viewBox="0 0 100 10" preserveAspectRatio="none" '
             'aria-hidden="true"><rect x="0" y="0" width="{:.2f}" height="10"/></svg><span><bdi>{}</bdi></span></li>'
-        ).format(name, kind, value / most * 100, words)
+        ).format(name, kind, min(value / most, 1.0) * 100, words)
         for name, value, words in parts
     )
     return Markup('<ul class="bars">{}</ul>').format(rows)

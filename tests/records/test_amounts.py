@@ -1,5 +1,7 @@
 """Numbers as people say them."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,3 +56,11 @@ def test_an_interval_says_less_or_more(lower, upper, unit, words):
 def test_what_is_missing_is_a_dash():
     """A missing value is no zero."""
     assert (amount(None, "s"), amount(0.0, "s")) == ("–", "0 s")
+
+
+@pytest.mark.parametrize("large", [math.inf, 1e300])
+def test_no_number_is_too_large_to_be_said(large):
+    """A sum that overflowed, or a scorer of one's own."""
+    assert amount(large, "USD") == f"{large:.3g} USD"
+    assert instead(0.5, large, "USD", bounded=False).startswith(f"{large:.3g} USD instead of 0.5 USD")
+    assert range_words(-large, large, "s") == f"{large:.3g} s less to {large:.3g} s more"
