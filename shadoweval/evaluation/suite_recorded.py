@@ -121,7 +121,8 @@ def _judged(
         served = [_served(query, recording) for query in queries]
         evaluation = playing.judged(list(arms), store_file=Path(path) / "suite.db", served=served)
         asked = _lines(folder, ASKED, Asked)
-    misses = [each for each in asked if not each.recorded]
+    places = {query.id: place for place, query in enumerate(queries)}  # which process had which case is chance
+    misses = sorted((each for each in asked if not each.recorded), key=lambda each: places.get(each.query, len(places)))
     verdicts = tuple(_held_for(misses, verdict, of=len(asked)) for verdict in evaluation.verdicts)
     about = f"{recording.about.get('incumbent')}, recorded on {recording.about.get('at')}"
     notes = (*evaluation.notes, f"A suite of {len(suite)} cases against {about}; {len(asked)} requests were replayed.")

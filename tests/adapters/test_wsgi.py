@@ -1,6 +1,7 @@
 """Requests of WSGI apps as queries: plain ones, and those that call as Flask and Django do."""
 
 import io
+import re
 from wsgiref.handlers import SimpleHandler
 from wsgiref.util import setup_testing_defaults
 
@@ -33,14 +34,14 @@ def answering(status="200 OK", kind="application/json", pieces=(b'{"answer": "ye
 
 
 def ask(app, body=b'{"question": "How?"}', *, method="POST", path="/ask", query="", **environ):
-    """One request through a server's handler; what the client got."""
+    """One request through a server's handler; what the client got, but for the time of day."""
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, **environ}
     environ |= {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "application/json"} if body else {}
     setup_testing_defaults(environ)
     out, err = io.BytesIO(), io.StringIO()
     handler = SimpleHandler(io.BytesIO(body), out, err, environ, multithread=False)
     handler.run(app)
-    return out.getvalue(), err.getvalue()
+    return re.sub(rb"Date: [^\r]*\r\n", b"", out.getvalue()), err.getvalue()
 
 
 @pytest.fixture
