@@ -21,7 +21,8 @@ WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
 """
-SHOWN = "[role=status]"
+SHOWN = "[role=status]:not([aria-busy=true])"
+"""How many match, once what was typed has been searched for."""
 
 pytestmark = [pytest.mark.service("chromium")]
 

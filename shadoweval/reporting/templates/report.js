@@ -172,6 +172,7 @@
 
     soon() {
       clearTimeout(this.timer);
+      this.count.setAttribute("aria-busy", "true");
       this.timer = setTimeout(() => this.filter(), 120);
     }
 
@@ -200,6 +201,7 @@
         (critical ? " (of " + counted(critical) + " losses on a critical gate as many as have room, the rest a sample by hash)"
           : " (a sample by hash)") : "all " + counted(pairs) + " pairs are in this report";
       this.count.textContent = counted(this.sequence.length) + " match; " + all + ".";
+      this.count.setAttribute("aria-busy", "false");
     }
 
     draw() {
