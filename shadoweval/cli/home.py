@@ -12,7 +12,7 @@ from shadoweval.worker.opening import open_store
 if TYPE_CHECKING:
     from shadoweval.store import SqlStore
 
-__all__ = ["check_home", "found_store"]
+__all__ = ["check_home", "found_store", "is_unmade"]
 
 
 def check_home(experiment: Experiment) -> None:
@@ -22,13 +22,17 @@ def check_home(experiment: Experiment) -> None:
         ShadowEvalError: the store is the embedded one, and nothing has run in its home.
     """
     home = experiment.settings.folder
-    embedded = home / "shadow.db"
-    elsewhere = experiment.settings.store_url != f"sqlite:///{embedded}"
-    if not elsewhere and not embedded.exists() and next(traces(home), None) is None:
+    if is_unmade(experiment) and next(traces(home), None) is None:
         raise ShadowEvalError(
             f"No experiment has mirrored or run anything in {str(home)!r}. Nothing was made. Run it where the "
             "application runs, or set SHADOWEVAL_HOME to its folder."
         )
+
+
+def is_unmade(experiment: Experiment) -> bool:
+    """Whether the store is the embedded one and not there, so that opening it would make it here."""
+    embedded = experiment.settings.folder / "shadow.db"
+    return experiment.settings.store_url == f"sqlite:///{embedded}" and not embedded.exists()
 
 
 def found_store(experiment: Experiment) -> SqlStore:

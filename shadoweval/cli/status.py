@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval.cli.control import say
+from shadoweval.cli.home import is_unmade
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import StoreError
 from shadoweval.evaluation.courier import untold_sentences
@@ -61,10 +62,10 @@ def status(options: argparse.Namespace) -> int:
     home, receiver = experiment.settings.folder, open_receiver(experiment)
     if home.exists() and not home.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(home))
-    url, fault, seen = experiment.settings.store_url, "", None
+    fault, seen = "", None
     try:
-        if url == f"sqlite:///{home / 'shadow.db'}" and not (home / "shadow.db").exists():
-            seen = status_of(experiment, store=None, receiver=receiver)  # opening would make it, here
+        if is_unmade(experiment):
+            seen = status_of(experiment, store=None, receiver=receiver)
         else:
             with open_store(experiment) as store:
                 seen = status_of(experiment, store=store, receiver=receiver)

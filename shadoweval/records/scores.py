@@ -231,6 +231,11 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What a failed run counts as, where one of them does; None: none, or the metric has a range."""
 
     @property
+    def lacking(self) -> int:
+        """Pairs in which an arm, or both, should have a score and has none."""
+        return sum(self.missing.get(arm, 0) for arm in ("both arms", "candidate", "incumbent"))
+
+    @property
     def change(self) -> tuple[float, float] | None:
         """Where candidate - incumbent lies, whichever of them is better; None: there is no interval."""
         if self.lower is None or self.upper is None:

@@ -106,10 +106,9 @@ def _missing(verdict: Verdict, summaries: Sequence[MetricSummary]) -> list[str]:
     elif verdict.why == "inconclusive":
         lines += verdict.reasons[:_SHOWN]
         lines += [f"{len(verdict.reasons) - _SHOWN} more reasons below"] * (len(verdict.reasons) > _SHOWN)
-    lacking = [(sum(s.missing.get(arm, 0) for arm in ("both arms", "candidate", "incumbent")), s) for s in summaries]
-    lacking = sorted((each for each in lacking if each[0]), key=lambda each: -each[0])
-    for n, summary in lacking[:1]:
-        lines.append(f"{summary.metric} has no score in {n:,} of {n + summary.scored:,} pairs")
+    worst = max(summaries, key=lambda summary: summary.lacking, default=None)
+    if worst is not None and worst.lacking:
+        lines.append(f"{worst.metric} has no score in {worst.lacking:,} of {worst.lacking + worst.scored:,} pairs")
     return lines or ["nothing: every gate is decided, and every pair has its scores"]
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 from shadoweval.records import GateResult, MetricSummary, SliceResult, Verdict
 from shadoweval.records.amounts import amount, instead, range_words
 
-__all__ = ["Change", "changes_of", "quantile_of", "slice_words", "summary_words"]
+__all__ = ["Change", "changes_of", "is_about", "quantile_of", "slice_words", "summary_words"]
 
 _STEPS: Final = 20
 """Quantiles of a distribution lie at 0, 5, ..., 100 %."""
@@ -82,7 +82,12 @@ def quantile_of(values: Sequence[float], level: float) -> float | None:
 
 
 def _gates_on(metric: str, gates: Sequence[GateResult]) -> list[GateResult]:
-    return [gate for gate in gates if gate.metric == metric or _level(gate, metric) is not None]
+    return [gate for gate in gates if is_about(gate, metric)]
+
+
+def is_about(gate: GateResult, metric: str) -> bool:
+    """Whether a gate is on that metric, or on a quantile of it."""
+    return gate.metric == metric or _level(gate, metric) is not None
 
 
 def _level(gate: GateResult, metric: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from shadoweval.records import Evaluation, GateResult, MetricSummary
 from shadoweval.records.amounts import amount, instead, range_words
-from shadoweval.reporting.changes import slice_words, summary_words
+from shadoweval.reporting.changes import is_about, slice_words, summary_words
 from shadoweval.reporting.figures import distributions
 from shadoweval.reporting.quantities import number
 
@@ -19,11 +19,7 @@ _DIRECTIONS: Final = {"better": "▲ better", "worse": "▼ worse", "unclear": "
 
 def summary_of_gate(gate: GateResult, summaries: Sequence[MetricSummary]) -> MetricSummary | None:
     """The metric that a gate is about; None: nothing is known of it."""
-    for summary in summaries:
-        base, _, quantile = gate.metric.rpartition(".p")
-        if summary.metric == gate.metric or (summary.metric == base and quantile.isdecimal()):
-            return summary
-    return None
+    return next((summary for summary in summaries if is_about(gate, summary.metric)), None)
 
 
 def gate_view(gate: GateResult, summary: MetricSummary | None) -> dict[str, Any]:
@@ -69,7 +65,6 @@ def _bounds(gate: GateResult, unit: str, *, higher_is_better: bool) -> str:
 
 def summary_view(summary: MetricSummary) -> dict[str, Any]:
     """One metric as the table shows it."""
-    missing = sum(summary.missing.get(arm, 0) for arm in ("both arms", "candidate", "incumbent"))
     better = "higher is better" if summary.higher_is_better else "lower is better"
     change = None if summary.of_pair else summary.change
     return {
@@ -80,7 +75,7 @@ def summary_view(summary: MetricSummary) -> dict[str, Any]:
         "words": summary_words(summary),
         "interval": "–" if change is None else range_words(*change, summary.unit),
         "noise": _noise(summary),
-        "scored": f"{summary.scored:,} of {summary.scored + missing:,}",
+        "scored": f"{summary.scored:,} of {summary.scored + summary.lacking:,}",
         "unscored": sorted(summary.unscored.items(), key=lambda item: -item[1]),
         "charts": distributions(summary),
     }

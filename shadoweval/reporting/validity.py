@@ -71,13 +71,12 @@ def _hours(evaluation: Evaluation, name: str) -> Iterator[Line]:
 
 def _scores(summaries: tuple[MetricSummary, ...]) -> Iterator[Line]:
     """Missing scores by arm, the metric with the most first: arms that miss unequally are no fair comparison."""
-    ranked = [(sum(s.missing.get(arm, 0) for arm in ("both arms", "candidate", "incumbent")), s) for s in summaries]
-    ranked = sorted((each for each in ranked if each[0]), key=lambda each: -each[0])
+    ranked = sorted((each for each in summaries if each.lacking), key=lambda each: -each.lacking)
     if summaries and not ranked:
         yield Line("Scores", "good", f"every pair has its scores in both arms, of {len(summaries)} metrics")
-    for n, summary in ranked[:2]:
+    for summary in ranked[:2]:
         own = ", ".join(f"{arm} {summary.missing.get(arm, 0):,}" for arm in ("candidate", "incumbent", "both arms"))
-        of = n + summary.scored
+        n, of = summary.lacking, summary.lacking + summary.scored
         yield Line("Scores", "look" if n > _MANY * of else "good", f"{summary.metric}: {n:,} of {of:,} missing ({own})")
 
 
