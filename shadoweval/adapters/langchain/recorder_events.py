@@ -68,6 +68,8 @@ def call_around(handler: Any, around: int | None) -> float | None:
     None: in none. Of a link inside a tool there may be no event, so that what it calls seems to lie beside the tool: it
     lies in the only one there.
     """
+    if not handler.tools:  # as in most retrievals
+        return None
     runs: Mapping[Any, OpenRun] = handler.runs
     tools = [runs[tool] for tool in handler.tools if tool in runs]
     parents = {run.step: run.parent for run in runs.values() if run.kind is not None} | handler.nodes.parents()

@@ -252,7 +252,7 @@ class RecordingHandler(BaseCallbackHandler):
 
     def call_around(self, _recorder: Recorder) -> float | None:
         """When the tool call began that this context belongs to; None: to none."""
-        return call_here(self) if self.tools else None
+        return call_here(self)
 
     def cut(self, _recorder: Recorder) -> None:
         """The run is over: calls that it did not wait for have no result."""
