@@ -45,7 +45,7 @@ def _make(tmp_path):
         (
             {"scorers": [recall(5), recall(5)]},
             ExperimentError,
-            "two scorers for 'recall@5', but .* by its name alone. Leave one of them out, or",
+            r"two scorers for 'recall@5', but .* by its name alone. .* another name: scorer.named\('recall@5_2'\)",
         ),
         ({"gates": [better("recall@5", by=0.1)]}, UnknownMetricError, "They make: 'writes'"),
         ({"scorers": [recall(5)], "gates": [better("recal@5", by=0.1)]}, UnknownMetricError, "Did you mean 'recall@5'"),

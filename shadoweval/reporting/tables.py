@@ -28,7 +28,6 @@ def gate_view(gate: GateResult, summary: MetricSummary | None) -> dict[str, Any]
     words = amount(gate.candidate, unit)
     if gate.incumbent is not None and gate.candidate is not None:
         words = instead(gate.incumbent, gate.candidate, unit, bounded=bounded)
-    floor = gate.noise_floor if summary is None or summary.noise_floor is not None else None
     return {
         "sentence": gate.sentence,
         "metric": gate.metric,
@@ -45,7 +44,9 @@ def gate_view(gate: GateResult, summary: MetricSummary | None) -> dict[str, Any]
         "missing": gate.missing_text,
         "method": gate.method,
         "source": gate.source,
-        "noise": "" if floor is None else f"Two runs of the incumbent may differ by {amount(floor, unit)} on average.",
+        "noise": ""
+        if gate.noise_floor is None
+        else f"Two runs of the incumbent may differ by {amount(gate.noise_floor, unit)} on average.",
         "unscored": sorted(gate.unscored.items()),
         "details": sorted((name, number(value)) for name, value in gate.details.items()),
     }

@@ -8,8 +8,9 @@ up, or that the shadow ended, says nothing about its pipeline and has no score.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import Final, Self
 
 from shadoweval.capture.interception import message_of
 from shadoweval.checks import (
@@ -71,6 +72,29 @@ class PairScorer:
             if "<" in name or self.score_one.__module__ == "__main__":
                 mend = "Define it in a module, outside any function."
                 raise ArgumentError("PairScorer.score_one", self.score_one, expected="importable", mend=mend)
+
+    def named(self, name: str) -> Self:
+        """The same scorer under another name, so that two of a kind stand in one experiment.
+
+        `token_f1("words").named("token_f1_words")` beside `token_f1()`; a gate then asks for `token_f1_words`.
+
+        Raises:
+            ArgumentError: several metrics, of which one name can't tell; or a scorer with `rebuild`, whose function
+                another process imports.
+        """
+        mend = "Write the names into its metrics."
+        if self.rebuild:
+            raise ArgumentError("the scorer of named()", self, expected="one without rebuild=True", mend=mend)
+        if len(self.metrics) != 1:
+            names = [metric.name for metric in self.metrics]
+            raise ArgumentError("the metrics of named()", names, expected="a single one", mend=mend)
+        (metric,), score_one = self.metrics, self.score_one
+
+        @wraps(score_one)  # whose scores they are stays said
+        def renamed(observation: Observation, pair: Pair) -> Mapping[str, Score]:
+            return {name: score_one(observation, pair).get(metric.name, _NO_VALUE)}
+
+        return replace(self, metrics=(replace(metric, name=name),), score_one=renamed)
 
     def score(self, pair: Pair) -> list[PairScore]:
         """Both arms under each metric, the re-run as noise."""

@@ -192,8 +192,8 @@ def checked_metrics(experiment: str, scorers: Sequence[Scorer], gates: Sequence[
             if metric.name in metrics:
                 raise ExperimentError(
                     f"Experiment {experiment!r} has two scorers for {metric.name!r}, but gates, stored scores and the "
-                    "report know a metric by its name alone. Leave one of them out, or give one of your own another "
-                    "name: @per_arm(name=...), Metric(name=...)."
+                    "report know a metric by its name alone. Leave one of them out, or give one another name: "
+                    f"scorer.named('{metric.name}_2'), @per_arm(name=...), Metric(name=...)."
                 )
             metrics[metric.name] = metric
     metrics.setdefault("writes", Metric(name="writes", fact_of_run=True))

@@ -168,8 +168,12 @@ def count_scores(counts: Mapping[str, MetricCounts], scores: Mapping[str, ScoreC
 
 
 def noise_floor(metric: Metric, noise: HistBet | None, *, alpha: float) -> float | None:
-    """How far apart two runs of the incumbent may lie on average: differences within it are no change."""
-    if noise is None or noise.n < _FEWEST_RERUNS or metric.low is None or metric.high is None:
+    """How far apart two runs of the incumbent may lie on average: differences within it are no change.
+
+    None where that was not measured: too few re-runs, or none that differed, of which the bound would tell only how
+    many they were.
+    """
+    if noise is None or noise.n < _FEWEST_RERUNS or metric.low is None or metric.high is None or not noise.variance > 0:
         return None
     lower, upper = noise.interval(alpha)
     return max(-lower, upper) * (metric.high - metric.low)
@@ -215,7 +219,6 @@ def summary_of(
     distribution = (counts.incumbent.quantiles(), counts.candidate.quantiles())
     cap = None if contrast.scale.bounded else metric.failure_scores
     failed = cap is not None and any(cap in quantiles[-1:] for quantiles in distribution)
-    measured = noise is not None and noise.n >= _FEWEST_RERUNS and noise.variance > 0  # else it is a bound of n alone
     return MetricSummary(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -226,7 +229,7 @@ def summary_of(
         upper=upper,
         scored=counts.both,
         unscored=dict(counts.unscored),
-        noise_floor=floor if measured else None,
+        noise_floor=floor,
         distribution=distribution,
         unit=metric.unit,
         bounded=contrast.scale.bounded,

@@ -46,6 +46,19 @@ def test_the_index_names_each_page():
     assert sorted(linked) == sorted(page.stem for page in PAGES.glob("*.md"))
 
 
+def test_the_code_of_the_index_runs():
+    """The blocks of docs/scorers.md, one after the other."""
+    names = {"__name__": "scorers"}
+    for code in FENCED.findall((ROOT / "docs/scorers.md").read_text(encoding="utf-8")):
+        exec(compile(code, "docs/scorers.md", "exec"), names)
+
+    assert names["letters"].metrics[0].name == "letters"
+    assert [metric.name for scorer in names["twice"].scorers for metric in scorer.metrics] == [
+        "token_f1",
+        "token_f1_words",
+    ]
+
+
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
 class TestEveryPage:
     def test_says_what_a_reader_asks(self, page):

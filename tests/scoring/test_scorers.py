@@ -1,5 +1,7 @@
 """Scorers over pairs."""
 
+from dataclasses import replace
+
 import pytest
 
 from shadoweval.errors import ArgumentError, UnknownArgumentError
@@ -59,12 +61,49 @@ ALL = [
     tool_success(), tool_calls_f1(), writes_f1(), trajectory(), trajectory(against="reference"), arguments(),
     arguments(against="reference"), argument_validity(), latency(), first_chunk(), tokens(), cost(), errors(),
     refusal(), format(), length(), repetition(), citations(), support(), language(),
+    token_f1("words").named("token_f1_words"),
 ]  # fmt: skip
+
+
+def scores_nothing(observation, pair):
+    return {}
 
 
 def scores(scorer, pair):
     (score,) = scorer.score(pair)
     return score.incumbent, score.candidate
+
+
+def test_a_scorer_under_another_name_scores_the_same():
+    """Metric, direction, version and the batches of a model stay; whose scores they are can still be told."""
+    one, other = (semantic_similarity(model=lambda texts: [[len(text), 1.0] for text in texts]) for _ in range(2))
+    renamed = other.named("similarity_2")
+    pairs = [make_pair(shadow={"answer": "no"}, labels=Labels(reference="yes, or no"))]
+
+    (before,), (after,) = one.score_many(pairs), renamed.score_many(pairs)
+
+    assert (after.metric, after.candidate, after.incumbent) == ("similarity_2", before.candidate, before.incumbent)
+    assert renamed.metrics == (replace(one.metrics[0], name="similarity_2"),)
+    assert renamed.score_one.__qualname__ == one.score_one.__qualname__
+    assert renamed.made_by == one.made_by
+
+
+@pytest.mark.parametrize(
+    ("scorer", "complaint"),
+    [
+        (
+            PairScorer(metrics=(*latency().metrics, *errors().metrics), version="1", score_one=scores_nothing),
+            r"a single one, got \['latency', 'errors'",
+        ),
+        (PairScorer(metrics=errors().metrics, version="1", score_one=scores_nothing, rebuild=True), "without rebuild"),
+        (errors(), "Metric.name must be a name"),
+    ],
+    ids=["several", "rebuilt", "empty"],
+)
+def test_a_name_that_cannot_be_given_is_refused(scorer, complaint):
+    """Several metrics have several names, and another process can't import a function that was made here."""
+    with pytest.raises(ArgumentError, match=complaint):
+        scorer.named("")
 
 
 @pytest.mark.parametrize("scorer", ALL, ids=lambda s: s.metrics[0].name)

@@ -55,6 +55,15 @@ def whole_passages_as_answers(world):
     world.judge(answer_quality(), errors(), no_worse("answer_quality", by=0.3), ERRORS)
 
 
+@good(13, by=600, says=("token_f1_words is no worse", "token_f1 is no worse"))
+def two_of_a_kind(world):
+    """One scorer twice, by two ways to split a text: each gate has its own."""
+    for number in range(900):
+        world.ask(number * 99, varied(number), varied(number), labels=Labels(reference=f"opens at {number % 300}"))
+    gates = (no_worse("token_f1", by=0.1), no_worse("token_f1_words", by=0.1))
+    world.judge(token_f1(), token_f1("words").named("token_f1_words"), errors(), *gates, no_worse("errors", by=0.1))
+
+
 @bad(13, "hold", says=("answer_quality",), silent=("answer length",))
 def answers_padded_to_three_times_their_length(world):
     """The same answers with small talk are no better, and quality that does not go by length is not named for it."""

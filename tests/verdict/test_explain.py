@@ -53,6 +53,19 @@ def test_each_gate_is_explained_by_the_numbers_that_decided_it(verdict) -> None:
     assert all(text in explain(verdict) for text in texts)
 
 
+def test_a_noise_floor_is_said_only_where_it_was_measured(verdict_of, world) -> None:
+    """Re-runs that differed have one; of those that never did the bound would tell how many they were, and no more."""
+    columns = world(2_000, seed=4)
+    recall = columns.scores["recall@5"]
+    alike = replace(columns, scores={**columns.scores, "recall@5": replace(recall, noise=recall.incumbent)})
+    gate = no_worse("recall@5", by=0.05)
+
+    measured, unmeasured = (explain_gate(verdict_of(each, gate).gates[0]) for each in (columns, alike))
+
+    assert "two runs of the incumbent may differ by 0.0" in measured
+    assert "may differ" not in unmeasured
+
+
 @pytest.fixture
 def verdict_of(metrics, full, now):
     def make(columns, *gates, **rules):
