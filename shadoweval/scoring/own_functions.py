@@ -15,6 +15,7 @@ import math
 import os
 import textwrap
 import threading
+import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeAlias, cast
@@ -84,7 +85,7 @@ def source_digest(function: Callable[..., Any]) -> str:
     function = inspect.unwrap(function)
     try:
         text = textwrap.dedent(inspect.getsource(function if hasattr(function, "__code__") else type(function)))
-    except (OSError, TypeError):  # typed at a prompt, or written in C
+    except (OSError, TypeError, SyntaxError, tokenize.TokenError):  # at a prompt, in C, in no file of code
         code = getattr(function, "__code__", None)
         text = repr((code.co_code, code.co_consts, code.co_names)) if code else getattr(function, "__name__", "")
     return hashlib.sha256((text + bound).encode("utf-8", "replace")).hexdigest()[:8]

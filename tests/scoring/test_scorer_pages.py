@@ -53,10 +53,7 @@ def test_the_code_of_the_index_runs():
         exec(compile(code, "docs/scorers.md", "exec"), names)
 
     assert names["letters"].metrics[0].name == "letters"
-    assert [metric.name for scorer in names["twice"].scorers for metric in scorer.metrics] == [
-        "token_f1",
-        "token_f1_words",
-    ]
+    assert {"token_f1", "token_f1_words"} <= set(names["twice"].metrics)
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
