@@ -44,7 +44,7 @@ NO_CUDA = ("nvidia-", "cuda-", "triton==")
 PROCESSES = str(max(2, 3 * (os.cpu_count() or 2) // 2))
 
 # A worker that is gone fails the run at once (xdist's scheduler can wait for ever for its replacement).
-TESTS = ["-m", "pytest", "-n", PROCESSES, "--dist", "loadfile", "--max-worker-restart", "0"]
+TESTS = ["-n", PROCESSES, "--dist", "loadfile", "--max-worker-restart", "0"]
 COLOR = ["--color", "yes"] if sys.stdout.isatty() else []
 
 EXTRAS = ("demo", "dev", "dev,bench")
@@ -53,8 +53,8 @@ EXTRAS = ("demo", "dev", "dev,bench")
 COMMANDS: dict[str, list[list[str]]] = {
     "setup": [],
     "demo": [["-m", "pipelines.demo"]],
-    "test": [["tools/watchdog.py", *TESTS, *COLOR]],
-    "slow": [["tools/watchdog.py", "--silence", "3660", *TESTS, *COLOR, "-m", "slow or marathon", "--timeout", "3600"]],
+    "test": [["tools/suite.py", *TESTS, *COLOR]],
+    "slow": [["tools/suite.py", "--silence", "3660", *TESTS, *COLOR, "-m", "slow or marathon", "--timeout", "3600"]],
     "lint": [
         ["-m", "ruff", "check", "."],
         ["-m", "ruff", "format", "--check", "."],

@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import signal
 import subprocess
@@ -21,14 +20,6 @@ WAYS = {  # the bodies of three tests, of which two run at the same time, and se
 }
 
 
-def command_of_make_test():
-    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "tools/bootstrap.py")
-    bootstrap = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bootstrap)
-    (step,) = bootstrap.COMMANDS["test"]
-    return [sys.executable, *step]
-
-
 def processes_naming(text):
     """Processes with the text in their environment: those that a run started."""
     pids = []
@@ -39,23 +30,6 @@ def processes_naming(text):
         except OSError:
             continue
     return pids
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Runs a small project's tests as `make test` runs ours."""
-
-    def run(*options, **bodies):
-        (tmp_path / "pytest.ini").write_text("[pytest]\n")
-        for name, body in bodies.items():
-            (tmp_path / f"test_{name}.py").write_text(f"import os, re, signal\n\ndef test_{name}():\n    {body}\n")
-        command = [*command_of_make_test(), "-c", tmp_path / "pytest.ini", "--rootdir", tmp_path, *options, tmp_path]
-        environment = {**os.environ, "INNER_RUN": str(tmp_path)}
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WITHIN, check=False
-        )
-
-    return run
 
 
 @pytest.mark.parametrize(
