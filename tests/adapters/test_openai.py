@@ -1,5 +1,4 @@
 import asyncio
-import gc
 
 import openai
 import pytest
@@ -10,6 +9,7 @@ from shadoweval import codec
 from shadoweval.adapters.openai import mirrored_client, reply_of, watch
 from shadoweval.capture import Recorder, recording, tool
 from shadoweval.capture.interception import installed
+from tests.garbage import collect
 
 ASK = {"model": "m", "messages": [{"role": "user", "content": "what is a list"}]}
 TOOLS = [
@@ -76,7 +76,7 @@ def test_a_stream_left_early_is_recorded_without_an_error(client, how):
                 stream.close()
         assert how == "drop" or stream.response.is_closed
         del stream
-        gc.collect()  # the SDK's streams refer to themselves
+        collect()  # the SDK's streams refer to themselves
 
     _, parts = recorded(run)
     (step,) = parts.steps
@@ -307,7 +307,7 @@ def test_a_stream_that_nobody_reads_is_aborted(client, kept, mirror, counted, ra
     stream = (completions.with_raw_response if raw else completions).create(**ASK, stream=True)
     (stream.http_response if raw else stream.response).close()
     del stream
-    gc.collect()
+    collect()
     assert counted(mirror) == {"eligible": 1, "mirrored": 1}
     assert kept.only.served.failure.kind == "aborted"
     assert installed.watching == watching

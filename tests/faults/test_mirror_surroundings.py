@@ -1,7 +1,6 @@
 """Threads, event loops, forks and clients that go away: the mirrored function behaves as the bare one does."""
 
 import asyncio
-import gc
 import multiprocessing
 import os
 import socket
@@ -18,6 +17,7 @@ from shadoweval import codec
 from shadoweval.mirror import Mirror
 from shadoweval.protocols import Transport
 from shadoweval.transport import SpoolReceiver, SpoolTransport
+from tests.garbage import collect
 
 
 class Sink(Transport):
@@ -109,7 +109,7 @@ def test_a_stream_that_is_dropped_is_closed_and_aborted(mirror: Mirror, sink: Si
             freed.append("async")
 
     next(stream("q"))
-    gc.collect()
+    collect()
 
     async def leave() -> None:
         await anext(astream("q"))

@@ -26,6 +26,7 @@ import pytest
 from shadoweval import codec
 from shadoweval.mirror import Mirror
 from shadoweval.mirror.redaction.redactor import redact_secrets
+from tests.garbage import collect
 
 KINDS = FUNCTION, COROUTINE, GENERATOR, ASYNC_GENERATOR = ("function", "coroutine", "generator", "async generator")
 STREAMS = (GENERATOR, ASYNC_GENERATOR)
@@ -1132,7 +1133,7 @@ def a_stream_in_a_cycle_is_closed_by_the_collector(place: Place, kind: str) -> A
         made.append(made[:])
         made[1].append(made[1])
         made.clear()
-        gc.collect(0)
+        collect(0)
 
     async def leave(made: list[Any]) -> None:
         await anext(made[0])
@@ -1147,7 +1148,7 @@ def a_stream_in_a_cycle_is_closed_by_the_collector(place: Place, kind: str) -> A
         else:
             next(made[0])
             knot(made)
-        gc.collect(0)
+        collect(0)
     return log
 
 
@@ -1605,7 +1606,7 @@ def test_a_check_can_fail(one: Row) -> None:
     """Some decorator that people write does not pass it."""
     with unraisable([]):
         assert any(differs(one, decorate) for decorate in WRONG)
-        gc.collect(0)
+        collect(0)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import copy
-import gc
 import inspect
 import io
 import itertools
@@ -17,6 +16,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from shadoweval.capture import tool
 from shadoweval.capture.interception import installed
 from shadoweval.mirror import Mirror
+from tests.garbage import collect
 
 
 @tool(effect="read")
@@ -85,7 +85,7 @@ WATCHED = {
 def _no_call_is_left_open():
     before = installed.watching
     yield
-    gc.collect()
+    collect()
     assert installed.watching == before
 
 

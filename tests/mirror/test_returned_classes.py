@@ -2,7 +2,6 @@
 
 import asyncio
 import concurrent.futures
-import gc
 import io
 import threading
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from typing import Any
 import pytest
 
 from shadoweval.capture.interception import installed
+from tests.garbage import collect
 
 
 @pytest.fixture(autouse=True)
 def _no_call_is_left_open():
     before = installed.watching
     yield
-    gc.collect()
+    collect()
     assert installed.watching == before
 
 
@@ -215,7 +215,7 @@ def test_the_body_of_a_response_is_closed_as_without_us(chunks, mirror, counted)
     response.close()
     assert body.closed == 1
     del response
-    gc.collect()
+    collect()
     assert counted(mirror) == {"eligible": 1, "mirrored": 1}
 
 

@@ -23,6 +23,7 @@ from shadoweval.capture import Recorder, recording, retriever, tool
 from shadoweval.capture import step as step_of
 from shadoweval.mirror import Mirror
 from shadoweval.protocols import Transport
+from tests.garbage import collect
 
 STATES: dict[str, tuple[dict[str, Any], str]] = {
     "mirrored": ({}, "mirrored"),
@@ -226,7 +227,7 @@ def drive(function: Callable[..., Any], acts: list[tuple[str, Any]], ending: str
     trace.append((ending, None))
     if ending == "drop":
         del made
-        gc.collect(0)
+        collect(0)
         return None
     with contextlib.suppress(Exception):
         trace.extend(("rest", chunk) for chunk in made)
@@ -274,7 +275,7 @@ async def adrive(function: Callable[..., Any], acts: list[tuple[str, Any]], endi
                 trace.append(("rest", chunk))
     if ending == "drop":
         del made
-        gc.collect(0)
+        collect(0)
         for _ in range(9):
             await asyncio.sleep(0)
         return None
@@ -298,7 +299,7 @@ def seen(function: Callable[..., Any], acts: list[tuple[str, Any]], ending: str,
             left = [context.run(drive, function, acts, ending, trace)]
         told = trace[:]
         context.run(left.clear)
-        context.run(gc.collect, 0)
+        context.run(collect, 0)
         return [*told, ("left set", [variable.name for variable in context if variable not in before])]
     finally:
         gc.enable()

@@ -1,6 +1,5 @@
 """The ring's writing end: it never depends on a collector that is not there."""
 
-import gc
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ if sys.platform != "linux":
 from shadoweval.transport import memory, starting, way
 from shadoweval.transport.hand_off import RingTransport
 from shadoweval.transport.totals import total
+from tests.garbage import collect
 from tests.transport.reading import frames
 
 
@@ -370,7 +370,7 @@ def test_what_nobody_uses_is_given_back(tmp_path: Path, monkeypatch: pytest.Monk
         assert transport.offer(b"x") is None
         transport.ledger.count("mirrored")
         del transport
-    gc.collect()
+    collect()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 5
     for n in range(20):
         assert frames(tmp_path / f"{n}" / "spool" / "a") == [b"x"]
