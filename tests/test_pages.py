@@ -11,6 +11,7 @@ PACKAGE = ROOT / "shadoweval"
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md"]
 CODE = re.compile(r"`([^`\n]+)`|^[ │├└─]*([\w/]+\.py|[\w/]+/)(?: |$)", re.MULTILINE)
 NAME_IN_FILE = re.compile(r"([\w/]+\.py):([A-Za-z_]\w*(?:\.\w+)*)(?:\(\))?")
+LINK = re.compile(r"\]\((?!\w+://|mailto:)([^)\s]+)\)")
 FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
 
 # Files that hold a promise over many modules, and why no module has their name.
@@ -39,6 +40,7 @@ PROMISES = {
     "scoring/test_scorers.py": "what every scorer keeps to",
     "verdict/test_direction.py": "metrics of which less is better, wherever a direction matters",
     "test_architecture.py": "the shape of the code",
+    "test_install_page.py": "the sizes of docs/install.md",
     "test_mistakes.py": "wrong names and arguments in any room",
     "scoring/test_scorer_pages.py": "the pages of docs/scorers/",
     "test_packaging.py": "what the wheel and its extras hold",
@@ -60,7 +62,7 @@ PROMISE_FOLDERS = {
     "faults": "injected faults through several rooms",
     "hostile": "candidates that do what none should, from decorator to verdict",
     "pytest_plugin": "suites, by pytest in a process of its own",
-    "readme": "README's code",
+    "readme": "the code of README and of the pages for users",
     "truth": "what is said of candidates whose truth is known, from stored pairs to printed verdict",
     "typing": "what type checkers say",
 }
@@ -111,6 +113,42 @@ def test_the_check_finds_what_is_not_there(tmp_path, monkeypatch):
     drawing = "```\n  nowhere/   drawn\n  mirror/    drawn\n```"
     (tmp_path / "page.md").write_text(" ".join(f"`{code}`" for code in wrong + right) + f"\n{drawing}\n")
     assert list(missing("page.md")) == [*wrong, "nowhere/"]
+
+
+def anchors(text):
+    """The names of a page's headings in links, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def broken(page):
+    """Links of a page to files or headings that are not there."""
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        place = page.parent / path if path else page
+        if not place.exists() or (anchor and anchor not in anchors(place.read_text(encoding="utf-8"))):
+            yield target
+
+
+def test_every_link_leads_to_a_page_and_a_heading():
+    """In README, the pages of docs/ and those for the next owner."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert {str(page.relative_to(ROOT)): found for page in pages if (found := list(broken(page)))} == {}
+
+
+def test_a_link_to_nowhere_is_found(tmp_path):
+    """A page or a heading that is not there; a line in a block of code is no heading."""
+    page = tmp_path / "page.md"
+    page.write_text("# `A` b, c\n```\n# code\n```\n[1](#a-b-c) [2](#code) [3](no.md) [4](page.md#no) [5](https://x)")
+    assert list(broken(page)) == ["#code", "no.md", "page.md#no"]
+
+
+def test_the_index_names_every_page():
+    """docs/README.md leads to each page of its folder."""
+    index = ROOT / "docs" / "README.md"
+    linked = {path for path in LINK.findall(index.read_text(encoding="utf-8")) if "/" not in path}
+    pages = {page.name for page in index.parent.glob("*.md")} - {"README.md"}
+    assert pages - linked == set()
 
 
 def test_architecture_names_every_room():
