@@ -14,15 +14,18 @@ from shadoweval.testing import MemoryTransport, inputs_of
 
 CALLS = 6  # of each sampled call one in twenty is left alone
 QUESTION = "When do you open?"
-transport = MemoryTransport()
 written = evals.support.support
-evals.support.support = Experiment(
-    name=written.name,
-    candidates=dict(written.candidates),
-    gates=written.gates,
-    scorers=written.scorers,
-    traffic=Traffic(transport=transport),
-)
+
+
+def experiment_of(section, transport):
+    """The page's experiment, whose envelopes stay in memory; a breaker of its own looks at each section's few calls."""
+    return Experiment(
+        name=f"{written.name}-{section}",
+        candidates=dict(written.candidates),
+        gates=written.gates,
+        scorers=written.scorers,
+        traffic=Traffic(transport=transport),
+    )
 
 
 def a_function():
@@ -98,7 +101,8 @@ def vectors():
 
 
 def report(section):
-    transport.frames.clear()
+    transport = MemoryTransport()
+    evals.support.support = experiment_of(section, transport)
     try:
         call, candidate = globals()[section]()
     except ModuleNotFoundError as error:
