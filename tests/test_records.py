@@ -129,8 +129,7 @@ def test_a_verdict_prints_as_a_table():
 
     assert "docs / hybrid: PROMOTE (proven) after 251 pairs" in text
     assert "recall@5 is better by 0.02" in text
-    assert "0.41 -> 0.52" in text
-    assert "[0.07, 0.15]" in text
+    assert "0.52 instead of 0.41 (+0.11); 0.07 to 0.15 more; n=240" in text
     assert "live writes by candidates: 0" in text
 
 

@@ -23,7 +23,7 @@ def as_trend(verdict: Verdict) -> Verdict:
     """The verdict held as undecided, with what the window alone would say among its notes."""
     alone = (f"In this window alone: {verdict.decision}, {reason}" for reason in verdict.reasons)
     return msgspec.structs.replace(
-        verdict, decision="hold", why="inconclusive", reasons=(_TREND,), notices=(*alone, *verdict.notices)
+        verdict, decision="hold", why="inconclusive", reasons=(_TREND,), notices=(*alone, *verdict.notices), trend=True
     )
 
 

@@ -160,6 +160,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     alpha: float = 0.05
     unjudged: tuple[str, ...] = ()
     """Where candidates could write with nobody judging what: endpoints that the sandbox allows, or `NO_GUARD`."""
+    summaries: tuple[MetricSummary, ...] = ()
+    """Of each metric, without the reasons of missing scores, as it stood when the verdict was made."""
+    trend: bool = False
+    """As of `Evaluation`."""
+    ended: bool = False
+    """Whether no more pairs come, as of a suite of cases."""
 
     @property
     def promotes(self) -> bool:
@@ -188,7 +194,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return str(self.live_writes)
 
     def __str__(self) -> str:
-        return _table(self)
+        from shadoweval.records.sentences import table  # noqa: PLC0415 - not in the request path
+
+        return table(self)
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -234,31 +242,3 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """By candidate: the looks before at the same gates, oldest first; thinned where there were many."""
     tokens: dict[str, int] = {}
     """By arm: input and output tokens of its runs, as far as its models reported them."""
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _gate_line(gate: GateResult) -> str:
-    mark = {"holds": "ok", "broken": "BROKEN", "open": "open", "error": "ERROR"}[gate.state]
-    bounds = f"[{_number(gate.lower)}, {_number(gate.upper)}]"
-    change = f"x{_number(gate.difference)}" if gate.ratio else f"{gate.difference or 0:+.4f}"
-    change = "-" if gate.difference is None else change
-    arms = f"{_number(gate.incumbent)} -> {_number(gate.candidate)}"
-    tail = f"  {gate.reason}" if gate.reason else ""
-    return f"  {mark:<6} {gate.sentence:<44} {arms:<22} {change:>9} {bounds:<20} n={gate.n}{tail}"
-
-
-def _table(verdict: Verdict) -> str:
-    """The same table in print, assert, log and alert."""
-    name = f"{verdict.experiment} / {verdict.candidate}"
-    head = f"{name}: {verdict.decision.upper()} ({verdict.why}) after {verdict.pairs} pairs"
-    lines = [head, *(f"  because {reason}" for reason in verdict.reasons)]
-    for gate in verdict.gates:
-        lines.append(_gate_line(gate))
-        if gate.missing_text:
-            lines.append(f"         {gate.missing_text}")
-    lines += [f"  note   {notice}" for notice in verdict.notices]
-    lines.append(f"  live writes by candidates: {verdict.live_writes_text}")
-    return "\n".join(lines)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from shadoweval.records import Evaluation, GateResult, MetricSummary, PastLook, Verdict
 from shadoweval.records.amounts import amount
-from shadoweval.reporting.changes import quantile_of
+from shadoweval.records.changes import quantile_of
 from shadoweval.reporting.charts import Axis, Line, interval, plot
 
 __all__ = ["distributions", "forest", "growth"]

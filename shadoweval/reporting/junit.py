@@ -6,8 +6,8 @@ import re
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from shadoweval.records import Evaluation, GateResult, Verdict
-from shadoweval.reporting.quantities import number
+from shadoweval.records import Evaluation, GateResult, MetricSummary, Verdict
+from shadoweval.records.sentences import gate_bounds, gate_words, summary_of_gate
 from shadoweval.reporting.texts import Texts, carrying
 
 __all__ = ["junit"]
@@ -45,7 +45,9 @@ def _suite(evaluation: Evaluation, verdict: Verdict) -> ET.Element:
     }
     for fact, value in facts.items():
         ET.SubElement(properties, "property", name=f"shadoweval.{fact}", value=_clean(value))
-    cases = [_whole(verdict, name), *(_case(gate, name) for gate in verdict.gates)]
+    summaries = evaluation.summaries.get(verdict.candidate, ())
+    gates = (_case(gate, name, summary=summary_of_gate(gate, summaries)) for gate in verdict.gates)
+    cases = [_whole(verdict, name), *gates]
     suite.extend(cases)
     suite.set("tests", str(len(cases)))
     for plural, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -62,12 +64,10 @@ def _whole(verdict: Verdict, suite: str) -> ET.Element:
     return case
 
 
-def _case(gate: GateResult, suite: str) -> ET.Element:
+def _case(gate: GateResult, suite: str, *, summary: MetricSummary | None) -> ET.Element:
     case = ET.Element("testcase", classname=suite, name=_clean(gate.sentence), time="0")
     kind = "skipped" if gate.dry_run else _KINDS.get(gate.state)
-    numbers = (
-        f"{number(gate.incumbent)} -> {number(gate.candidate)}, bounds {number(gate.lower)} to {number(gate.upper)}"
-    )
+    numbers = f"{gate_words(gate, summary)}; bounds {gate_bounds(gate, summary)}"
     said = "; ".join(part for part in (gate.reason, gate.outlook, gate.missing_text) if part)
     if kind:
         where = "on trial; " if gate.dry_run else ""

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from shadoweval.records import Evaluation, GateResult, Verdict
-from shadoweval.reporting.quantities import number
+from shadoweval.records import Evaluation, GateResult, MetricSummary, Verdict
+from shadoweval.records.changes import Change, slice_words, summary_words
+from shadoweval.records.sentences import (
+    gate_bounds,
+    gate_words,
+    headline,
+    lacking,
+    next_step,
+    sides_of,
+    summary_of_gate,
+)
 from shadoweval.reporting.table import table_of
 from shadoweval.reporting.texts import Texts, carrying
 
@@ -28,30 +38,37 @@ def _cell(text: str) -> str:
     return _PUNCTUATION.sub(r"\\\g<0>", words).replace("@", "@\u2060")
 
 
-def _row(gate: GateResult) -> str:
-    change = f"×{number(gate.difference)}" if gate.ratio else number(gate.difference, signed=True)
+def _row(gate: GateResult, summary: MetricSummary | None) -> str:
     cells = [
         _MARKS[gate.state],
         _cell(gate.sentence) + (" **critical**" if gate.critical else ""),
-        number(gate.incumbent),
-        number(gate.candidate),
-        change,
-        f"{number(gate.lower)} … {number(gate.upper)}",
+        _cell(gate_words(gate, summary)),
+        _cell(gate_bounds(gate, summary)),
         f"{gate.n:,}",
-        _cell("; ".join(part for part in (gate.reason, gate.missing_text) if part)),
+        _cell("; ".join(part for part in (gate.reason, gate.outlook, gate.missing_text) if part)),
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def _section(verdict: Verdict) -> list[str]:
+def _section(evaluation: Evaluation, verdict: Verdict) -> list[str]:
+    summaries, trend = evaluation.summaries.get(verdict.candidate, ()), evaluation.trend
+    sides = sides_of(verdict, summaries)
     title = f"## {_cell(verdict.experiment)} / {_cell(verdict.candidate)}: {verdict.decision.upper()}"
-    lines = [title, "", *(f"- {_cell(reason)}" for reason in verdict.reasons), ""]
-    lines += ["| | gate | incumbent | candidate | change | bounds | n | |", "|-|-|-|-|-|-|-|-|"]
-    lines += [_row(gate) for gate in verdict.gates]
+    lines = [title, "", f"**{_cell(headline(verdict, sides, trend=trend))}**", ""]
+    lines += [*_side("Gets worse", sides.worse), *_side("Gets better", sides.better)]
+    lines += [f"- Because: {_cell(reason)}" for reason in verdict.reasons]
+    lines += [f"- Missing: {_cell(sentence)}" for sentence in filter(None, [lacking(summaries)])]
+    lines += [f"- What to do now: {_cell(next_step(verdict, sides, trend=trend))}", ""]
+    lines += ["| | gate | candidate, beside the incumbent | bounds that decide | units | |", "|-|-|-|-|-|-|"]
+    lines += [_row(gate, summary_of_gate(gate, summaries)) for gate in verdict.gates]
     lines += ["", *(f"> {_cell(notice)}" for notice in verdict.notices)]
     live_writes = _cell(verdict.live_writes_text)
     lines += ["", f"{verdict.pairs:,} pairs, {verdict.units:,} units; live writes by candidates: {live_writes}", ""]
     return lines
+
+
+def _side(title: str, changes: Sequence[Change]) -> list[str]:
+    return [f"- {title}: **{_cell(each.metric)}** {_cell(each.words)}" for each in changes[:_LISTED]]
 
 
 def _others(evaluation: Evaluation, verdict: Verdict) -> list[str]:
@@ -59,15 +76,16 @@ def _others(evaluation: Evaluation, verdict: Verdict) -> list[str]:
     name, lines = verdict.candidate, list[str]()
     summaries = evaluation.summaries.get(name, ())
     if summaries:
-        lines += ["| metric | incumbent | candidate | change | scored |", "|-|-|-|-|-|"]
+        lines += ["| metric | mean, beside the incumbent | scored |", "|-|-|-|"]
         for each in summaries:
             scored = f"{each.scored:,} of {each.scored + sum(each.unscored.values()):,}"
-            change = number(each.difference, signed=True)
-            cells = [_cell(each.metric), number(each.incumbent), number(each.candidate), change, scored]
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append("| " + " | ".join([_cell(each.metric), _cell(summary_words(each)), scored]) + " |")
         lines.append("")
+    by_name = {summary.metric: summary for summary in summaries}
     worse = [part for part in evaluation.slices.get(name, ()) if part.state == "worse"][:_LISTED]
-    lines += [f"- worse where {_cell(part.slice)}: {_cell(part.metric)}, {part.n:,} units" for part in worse]
+    for part in worse:
+        words = slice_words(part, by_name.get(part.metric))
+        lines.append(f"- worse where {_cell(part.slice)}: {_cell(part.metric)} {_cell(words)}, {part.n:,} units")
     table = table_of(evaluation, name)
     for example in [each for each in table.details if "loss" in each.why or each.candidate.failed][:_LISTED]:
         text = f": {_cell(example.text)}" if example.text else ""
@@ -81,7 +99,7 @@ def markdown(evaluation: Evaluation, *, texts: Texts = "none") -> str:
     `texts`: how much of users' words it carries. Nothing in them makes an image, a link, a heading or a mention.
     """
     evaluation = carrying(evaluation, texts)
-    parts = (part for each in evaluation.verdicts for part in (*_section(each), *_others(evaluation, each)))
+    parts = (part for each in evaluation.verdicts for part in (*_section(evaluation, each), *_others(evaluation, each)))
     lines, room = list[str](), _LONGEST
     for line in parts:
         room -= len(line.encode("utf-8", "replace")) + 1

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from shadoweval.records import Evaluation, GateResult, MetricSummary, Verdict
+from shadoweval.records.changes import summary_words
 from shadoweval.reporting.bar import moment
-from shadoweval.reporting.changes import summary_words
 
 __all__ = ["since_view"]
 

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from shadoweval.records import Evaluation, GateResult, MetricSummary
-from shadoweval.records.amounts import amount, instead, range_words
-from shadoweval.reporting.changes import is_about, slice_words, summary_words
+from shadoweval.records.amounts import amount, range_words
+from shadoweval.records.changes import slice_words, summary_words
+from shadoweval.records.sentences import gate_bounds, gate_words
 from shadoweval.reporting.figures import distributions
 from shadoweval.reporting.quantities import number
 
-__all__ = ["gate_view", "slices_view", "summary_of_gate", "summary_view"]
+__all__ = ["gate_view", "slices_view", "summary_view"]
 
 _STATES: Final = {"holds": "✔ holds", "broken": "✖ broken", "open": "… open", "error": "! error"}
 _DIRECTIONS: Final = {"better": "▲ better", "worse": "▼ worse", "unclear": "not clear", "neither": "no judgement"}
 
 
-def summary_of_gate(gate: GateResult, summaries: Sequence[MetricSummary]) -> MetricSummary | None:
-    """The metric that a gate is about; None: nothing is known of it."""
-    return next((summary for summary in summaries if is_about(gate, summary.metric)), None)
-
-
 def gate_view(gate: GateResult, summary: MetricSummary | None) -> dict[str, Any]:
     """One gate as the table shows it."""
-    unit, bounded = ("", not gate.ratio) if summary is None else (summary.unit, summary.bounded)
-    words = amount(gate.candidate, unit)
-    if gate.incumbent is not None and gate.candidate is not None:
-        words = instead(gate.incumbent, gate.candidate, unit, bounded=bounded)
+    unit = "" if summary is None else summary.unit
     return {
         "sentence": gate.sentence,
         "metric": gate.metric,
@@ -35,8 +27,8 @@ def gate_view(gate: GateResult, summary: MetricSummary | None) -> dict[str, Any]
         "mark": _STATES[gate.state],
         "critical": gate.critical,
         "dry_run": gate.dry_run,
-        "words": words,
-        "bounds": _bounds(gate, unit, higher_is_better=summary is None or summary.higher_is_better),
+        "words": gate_words(gate, summary),
+        "bounds": gate_bounds(gate, summary),
         "n": f"{gate.n:,}",
         "evidence": round(100 * gate.share_of_evidence),
         "needed": gate.outlook if gate.pairs_needed else "",
@@ -50,18 +42,6 @@ def gate_view(gate: GateResult, summary: MetricSummary | None) -> dict[str, Any]
         "unscored": sorted(gate.unscored.items()),
         "details": sorted((name, number(value)) for name, value in gate.details.items()),
     }
-
-
-def _bounds(gate: GateResult, unit: str, *, higher_is_better: bool) -> str:
-    lower, upper = gate.lower, gate.upper
-    if gate.ratio:
-        ends = ("?" if end is None else f"{end:.2f} x" for end in (lower, upper))
-        return " to ".join(ends) if lower is not None or upper is not None else "–"
-    if lower is None or upper is None:
-        return "–"
-    if gate.kind in {"at_most", "at_least"}:
-        return f"{amount(lower, unit)} to {amount(upper, unit)}"
-    return range_words(lower, upper, unit) if higher_is_better else range_words(-upper, -lower, unit)
 
 
 def summary_view(summary: MetricSummary) -> dict[str, Any]:

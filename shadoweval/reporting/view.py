@@ -9,13 +9,14 @@ from markupsafe import Markup
 
 from shadoweval.records import INCUMBENT, Coverage, Evaluation, Verdict
 from shadoweval.records.amounts import amount
+from shadoweval.records.sentences import summary_of_gate
 from shadoweval.reporting.bar import bar_of, moment
 from shadoweval.reporting.charts import bars, funnel_bar
 from shadoweval.reporting.figures import forest, growth
 from shadoweval.reporting.quantities import number
 from shadoweval.reporting.queries import queries_view
 from shadoweval.reporting.since import since_view
-from shadoweval.reporting.tables import gate_view, slices_view, summary_of_gate, summary_view
+from shadoweval.reporting.tables import gate_view, slices_view, summary_view
 from shadoweval.reporting.validity import PLANNED, validity_of
 
 __all__ = ["page"]

@@ -72,6 +72,7 @@ def assess(
     unsound = tuple(problem.sentence for problem in decided.problems)
     reasons = with_outlook(unsound if outcome.why == "error" and unsound else outcome.reasons, results)
     harms = harms_of(trial, rules)
+    summaries = _summaries(trial, floors, rules=rules)
     verdict = Verdict(
         experiment=experiment,
         candidate=candidate,
@@ -86,10 +87,12 @@ def assess(
         fidelity=dict(trial.facts.fidelity),
         alpha=rules.alpha,
         unjudged=tuple(sorted(trial.facts.unjudged)),
+        summaries=tuple(msgspec.structs.replace(each, unscored={}) for each in summaries),
+        ended=rules.ended,
     )
     return Assessment(
         verdict=consistent(verdict, trial.metrics),
-        summaries=_summaries(trial, floors, rules=rules),
+        summaries=summaries,
         slices=_slices(trial, alpha=rules.alpha),
     )
 

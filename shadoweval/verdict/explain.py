@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from shadoweval.records import DivergenceShare, GateResult, Verdict
+from shadoweval.records import DivergenceShare, GateResult, MetricSummary, Verdict
+from shadoweval.records.sentences import gate_words, summary_of_gate
 
 __all__ = ["explain", "with_outlook"]
 
@@ -23,7 +24,13 @@ def explain(verdict: Verdict, divergences: Sequence[DivergenceShare] = ()) -> st
     lines = [head, *(f"  because {reason}" for reason in verdict.reasons)]
     lines += [f"  note {notice}" for notice in verdict.notices]
     parting = ["\n".join(_parting(verdict, divergences))] if divergences else []
-    return "\n\n".join(["\n".join(lines), *parting, *(explain_gate(gate) for gate in verdict.gates)])
+    return "\n\n".join(
+        [
+            "\n".join(lines),
+            *parting,
+            *(explain_gate(gate, summary_of_gate(gate, verdict.summaries)) for gate in verdict.gates),
+        ]
+    )
 
 
 def _parting(verdict: Verdict, divergences: Sequence[DivergenceShare]) -> Iterator[str]:
@@ -34,20 +41,19 @@ def _parting(verdict: Verdict, divergences: Sequence[DivergenceShare]) -> Iterat
         yield f"  {share.kind}: {share.pairs}{part}"
 
 
-def explain_gate(gate: GateResult) -> str:
+def explain_gate(gate: GateResult, summary: MetricSummary | None = None) -> str:
     """One gate: claim, state, arms, evidence on both sides, what is missing, formula, source."""
-    return "\n".join(_lines(gate))
+    return "\n".join(_lines(gate, summary))
 
 
-def _lines(gate: GateResult) -> Iterator[str]:
+def _lines(gate: GateResult, summary: MetricSummary | None) -> Iterator[str]:
     role = "critical" if gate.critical else "a dry run, decides nothing" if gate.dry_run else ""
     yield f"{gate.sentence}{f' ({role})' if role else ''}: {_STATES[gate.state]}"
     if gate.reason:
         yield f"  reason: {gate.reason}"
     yield f"  rests on {gate.n} units (sessions, users or distinct queries)"
     if gate.candidate is not None:
-        served = "" if gate.incumbent is None else f"incumbent {gate.incumbent:.6g}, "
-        yield f"  {served}candidate {gate.candidate:.6g}"
+        yield f"  candidate: {gate_words(gate, summary)}"
     yield from _change(gate)
     yield from _evidence(gate)
     if gate.pairs_needed is not None:

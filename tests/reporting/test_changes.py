@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from shadoweval.records import GateResult, MetricSummary, Verdict
+from shadoweval.records.changes import changes_of, summary_words
 from shadoweval.reporting.bar import bar_of
-from shadoweval.reporting.changes import changes_of, summary_words
 from shadoweval.reporting.html import render, report
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from shadoweval.records import GateResult, MetricSummary, SliceResult, Verdict
 from shadoweval.records.amounts import amount, instead, range_words
+from shadoweval.records.scores import MetricSummary, SliceResult
+from shadoweval.records.verdict import GateResult, Verdict
 
 __all__ = ["Change", "changes_of", "is_about", "quantile_of", "slice_words", "summary_words"]
 
