@@ -18,7 +18,6 @@ from shadoweval.errors import ArgumentError
 from shadoweval.evaluation.alerts import webhooks
 from shadoweval.evaluation.courier import untold_sentences
 from shadoweval.evaluation.events import keeping
-from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.guarded import guarded
 from shadoweval.evaluation.labelling import join_labels
 from shadoweval.evaluation.ledger import tried_sentence, with_attempt
@@ -26,7 +25,6 @@ from shadoweval.evaluation.past import asked_when, history_after, shortened
 from shadoweval.evaluation.progress import Progress, purpose_of
 from shadoweval.evaluation.provenance import provenance_of
 from shadoweval.evaluation.resuming import resumed
-from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.evaluation.trend import as_trend
 from shadoweval.evaluation.windows import (
     begin_release,
@@ -71,8 +69,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     """What one candidate contributes to the Evaluation."""
 
     assessment: Assessment
-    examples: Examples
-    runs: RunCounts
+    progress: Progress
     coverage: Coverage
     since: datetime | None
     asked: AskedWhen | None
@@ -177,7 +174,7 @@ def _look(
     purpose = "" if scope.sliding else purpose_of(experiment)
     look_at = partial(store.look, experiment.name, candidate, since=since, until=scope.until, purpose=purpose)
     with about(candidate=candidate), keeping(experiment, candidate, store=store) as keep:
-        return resumed(experiment, look_at, keep=keep, purpose=purpose)
+        return resumed(experiment, look_at, keep=keep, purpose=purpose, rules=scope.rules)
 
 
 def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store, scope: _Scope) -> _Result:
@@ -215,8 +212,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     assessment = msgspec.structs.replace(assessment, verdict=verdict)
     return _Result(
         assessment=assessment,
-        examples=progress.examples,
-        runs=progress.runs,
+        progress=progress,
         coverage=coverage,
         since=since,
         asked=asked_when(trial),
@@ -242,10 +238,10 @@ def _assembled(
     projected: dict[str, float] = {}
     versions, tokens = dict[str, dict[str, str]](), dict[str, int]()
     for result in results.values():
-        costs |= dict(result.runs.costs)
-        projected |= result.runs.projected(result.coverage.eligible)
-        versions |= result.runs.versions
-        tokens |= {arm: spent for arm, spent in result.runs.tokens.items() if spent}
+        costs |= dict(result.progress.runs.costs)
+        projected |= result.progress.runs.projected(result.coverage.eligible)
+        versions |= result.progress.runs.versions
+        tokens |= {arm: spent for arm, spent in result.progress.runs.tokens.items() if spent}
     begins = {result.since for result in results.values()}
     alike = {f"Warning: {result.coverage.alike}": None for result in results.values() if result.coverage.alike}
     return Evaluation(
@@ -258,21 +254,23 @@ def _assembled(
         coverage={name: result.coverage for name, result in results.items()},
         summaries={name: result.assessment.summaries for name, result in results.items()},
         slices={name: _gated(experiment, result.assessment.slices) for name, result in results.items()},
-        examples={name: result.examples.chosen() for name, result in results.items()},
-        refusals={name: result.runs.refusals for name, result in results.items()},
-        containment={name: result.runs.containment for name, result in results.items()},
+        examples={name: result.progress.examples.chosen() for name, result in results.items()},
+        refusals={name: result.progress.runs.refusals for name, result in results.items()},
+        containment={name: result.progress.runs.containment for name, result in results.items()},
         versions=versions,
         overhead=mirrored_against_control,
         costs=costs,
         projected=projected,
         provenance=provenance_of(experiment),
-        write_sets={name: dict(result.runs.writes) for name, result in results.items()},
-        divergences={name: result.runs.divergences.shares() for name, result in results.items()},
+        write_sets={name: dict(result.progress.runs.writes) for name, result in results.items()},
+        divergences={name: result.progress.runs.divergences.shares() for name, result in results.items()},
         looks=before.looks + 1 if before else 1,
         notes=(*alarm, *alike, *shortened(max((r.coverage.erased for r in results.values()), default=0))),
         trend=scope.sliding,
         asked={name: result.asked for name, result in results.items() if result.asked is not None},
-        history=history_after(before, {name: result.assessment.verdict for name, result in results.items()}),
+        history=history_after(
+            before, {name: (result.assessment.verdict, result.progress.points) for name, result in results.items()}
+        ),
         tokens=tokens,
     )
 

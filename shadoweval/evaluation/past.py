@@ -18,25 +18,31 @@ _KEPT: Final = 60
 """Looks; beyond that every second one of the older half is left out."""
 
 
-def history_after(before: Evaluation | None, verdicts: Mapping[Arm, Verdict]) -> dict[Arm, tuple[PastLook, ...]]:
+def history_after(
+    before: Evaluation | None, now: Mapping[Arm, tuple[Verdict, tuple[PastLook, ...]]]
+) -> dict[Arm, tuple[PastLook, ...]]:
     """By candidate: the looks up to the evaluation `before` that were about the gates of its verdict now.
 
-    A trend is a trial of its own each time, so it is no part of any history; nor is what other gates asked.
+    A trend is a trial of its own each time, so it is no part of any history; nor is what other gates asked. Where
+    there was no look before, the points on the way of this one take the place.
+
+    Args:
+        before: The one before this; None: there is none.
+        now: Candidate -> its verdict, and those points.
     """
-    if before is None:
-        return {}
-    history = dict(before.history)
-    if not before.trend:
+    history = dict(before.history) if before is not None else {}
+    if before is not None and not before.trend:
         history |= {
             verdict.candidate: (*history.get(verdict.candidate, ()), _past(before, verdict))
             for verdict in before.verdicts
         }
     kept: dict[Arm, tuple[PastLook, ...]] = {}
-    for candidate, looks in history.items():
-        verdict = verdicts.get(candidate)
+    for candidate in dict.fromkeys((*history, *now)):
+        looks = history.get(candidate, ())
+        verdict, points = now.get(candidate, (None, ()))
         gates = None if verdict is None else {gate.sentence for gate in verdict.gates}
-        kept[candidate] = _thinned(tuple(look for look in looks if gates is None or set(look.gates) == gates))
-    return kept
+        kept[candidate] = _thinned(tuple(look for look in looks if gates is None or set(look.gates) == gates)) or points
+    return {candidate: looks for candidate, looks in kept.items() if looks}
 
 
 def _past(evaluation: Evaluation, verdict: Verdict) -> PastLook:

@@ -21,6 +21,7 @@ from shadoweval.capture.failed_results import Judge, judged
 from shadoweval.capture.failure_rules import named
 from shadoweval.codec import data, heft
 from shadoweval.errors import CorruptFrameError
+from shadoweval.evaluation.evidence_growth import Growth
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.probes import Probes
 from shadoweval.evaluation.rescoring import KnownScores, Rescoring, score
@@ -28,10 +29,11 @@ from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.evaluation.style import Style
 from shadoweval.evidence.inputs import StatsInputError
 from shadoweval.experiment import Experiment
-from shadoweval.records import Observation, Pair, PairScore
+from shadoweval.records import Observation, Pair, PairScore, PastLook
 from shadoweval.scoring.divergence import first_divergence
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import UNFAITHFUL, facts_of
+from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import STATE_VERSION, Trial
 from shadoweval.verdict.writes import WRITES
 
@@ -72,6 +74,16 @@ class Progress:
         self.style = Style()
         self.probes = Probes(experiment)
         self.trial.probes = self.probes.counts
+        self.growth: Growth | None = None
+
+    def watch_growth(self, rules: Rules) -> None:
+        """Note how the evidence grows from here on; of no use where there are pairs already."""
+        self.growth = None if self.trial.pairs else Growth(self.trial, rules)
+
+    @property
+    def points(self) -> tuple[PastLook, ...]:
+        """Of the evidence on the way, where it was watched."""
+        return () if self.growth is None else self.growth.points(self.trial.pairs)
 
     def add(self, pairs: Iterable[Pair], *, keep: KeepScores, known: KnownScores | None = None) -> None:
         """Score and count pairs in query order.
@@ -81,7 +93,8 @@ class Progress:
             keep: Is handed the new scores in portions.
             known: Looks up scores that were kept before; None: all are made.
         """
-        self.trial.add_pairs(self._all_scored(iter(pairs), keep, Rescoring(self._experiment, known)))
+        scored = self._all_scored(iter(pairs), keep, Rescoring(self._experiment, known))
+        (self.growth or self.trial).add_pairs(scored)
 
     def _all_scored(self, pairs: Iterator[Pair], keep: KeepScores, rescoring: Rescoring) -> Iterator[ScoredPair]:
         while portion := list(_portion(pairs)):

@@ -14,6 +14,7 @@ from shadoweval.evaluation.progress import KeepScores, Progress
 from shadoweval.experiment import Experiment
 from shadoweval.logs import logger
 from shadoweval.protocols import Look
+from shadoweval.verdict.rules import Rules
 
 __all__ = ["resumed"]
 
@@ -31,7 +32,9 @@ class LookAt(Protocol):
     def __call__(self, *, anew: bool = False) -> Look: ...
 
 
-def resumed(experiment: Experiment, look_at: LookAt, *, keep: KeepScores, purpose: str) -> tuple[Look, Progress]:
+def resumed(
+    experiment: Experiment, look_at: LookAt, *, keep: KeepScores, purpose: str, rules: Rules | None = None
+) -> tuple[Look, Progress]:
     """A look, and all that it gathered from its pairs and those of the looks before.
 
     Args:
@@ -39,6 +42,7 @@ def resumed(experiment: Experiment, look_at: LookAt, *, keep: KeepScores, purpos
         look_at: Begins the look.
         keep: Is handed the scores in portions.
         purpose: What states are left for; empty: none is left.
+        rules: Under which a first look is made, to note how its evidence grows; None: it is not noted.
     """
     look = look_at()
     try:
@@ -46,6 +50,8 @@ def resumed(experiment: Experiment, look_at: LookAt, *, keep: KeepScores, purpos
         progress = Progress(experiment) if saved is None else Progress.restored(experiment, saved, look.segments)
     except CorruptFrameError:
         look, progress = look_at(anew=True), Progress(experiment)
+    if rules is not None:
+        progress.watch_growth(rules)
     pairs, left = iter(look.pairs), look.expected
     for halt in _BEFORE_THE_END if purpose else ():
         if left >= 2 * halt and left * _WORTH >= progress.trial.pairs:

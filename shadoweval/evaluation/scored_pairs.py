@@ -18,6 +18,8 @@ import msgspec
 from shadoweval.checks import checked_instance, checked_keywords, checked_mapping, checked_moment, checked_name
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import ArgumentError, ExperimentError, closest
+from shadoweval.evaluation.evidence_growth import Growth
+from shadoweval.evaluation.past import history_after
 from shadoweval.protocols import Metric
 from shadoweval.records import NOTHING_RAN, Coverage, Evaluation, PairScore, Score, Scored, Unscored
 from shadoweval.records.keys import query_key
@@ -92,12 +94,15 @@ def evaluate_pairs(
     facts = _facts(rows, units=units, queries=queries, asked_at=asked_at, slices=slices or {}, now=now)
     rules = replace(rules or Rules(), once=True)
     trial = Trial(known, gates, visits=rules.visits)
-    trial.add_pairs(_in_order(facts, columns))
+    growth = Growth(trial, rules)
+    growth.add_pairs(_in_order(facts, columns))
     coverage = Coverage(eligible=rows, mirrored=rows, paired=rows, distinct=trial.distinct)
     checked_name(name, of="what is compared")
     assessment = assess(trial, experiment=name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     assumed = [metric for metric in columns if metric not in given and metric not in _LESS_IS_BETTER]
-    return _evaluation(assessment, coverage, about={gate.base for gate in gates}, notes=_notes(assumed), now=now)
+    history = history_after(None, {candidate: (assessment.verdict, growth.points(trial.pairs))})
+    evaluation = _evaluation(assessment, coverage, about={gate.base for gate in gates}, notes=_notes(assumed), now=now)
+    return msgspec.structs.replace(evaluation, history=history)
 
 
 def _metric_of(name: str, columns: tuple[Sequence[Score], Sequence[Score]]) -> Metric:

@@ -262,9 +262,10 @@ class AskedWhen(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class PastLook(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What an earlier evaluation said of one candidate, in numbers only."""
+    """What an earlier evaluation said of one candidate, or what the first one would have on its way; numbers only."""
 
     id: str
+    """Of that evaluation; empty: a point on the way of the first one."""
     at: datetime
     decision: Decision
     pairs: int

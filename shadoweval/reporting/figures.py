@@ -74,10 +74,10 @@ class _Scale:
 
 
 def growth(evaluation: Evaluation, verdict: Verdict) -> Markup:
-    """How the evidence of each gate grew over the looks, and how its difference came; a sentence at the first look."""
+    """How the evidence of each gate grew over the looks, and how its difference came; of few pairs a sentence."""
     past = evaluation.history.get(verdict.candidate, ())
     if not past:
-        text = "This is the first look at these gates: how their evidence grows is shown from the second one on."
+        text = "How the evidence of these gates grows is shown once there are more pairs."
         return Markup('<p class="small soft">{}</p>').format(text)
     now = PastLook(
         id=evaluation.id,
@@ -89,8 +89,14 @@ def growth(evaluation: Evaluation, verdict: Verdict) -> Markup:
     looks = (*past, now)
     evidence = _evidence(looks, [gate.sentence for gate in verdict.gates])
     each = Markup("").join(_difference(looks, gate) for gate in verdict.gates)
-    title = f"How the intervals narrowed, gate by gate, over {len(looks)} looks"
+    title = f"How the intervals narrowed, gate by gate, {_over(looks)}"
     return evidence + Markup('<details><summary>{}</summary><div class="charts">{}</div></details>').format(title, each)
+
+
+def _over(looks: Sequence[PastLook]) -> str:
+    """Over looks, and the points on the way of the first one."""
+    made = sum(bool(look.id) for look in looks)
+    return f"over {made} looks" if made > 1 else "as the pairs of this look came"
 
 
 def _evidence(looks: Sequence[PastLook], sentences: Sequence[str]) -> Markup:
@@ -102,7 +108,7 @@ def _evidence(looks: Sequence[PastLook], sentences: Sequence[str]) -> Markup:
         if points:
             lines.append(Line(sentence, f"s{place % _COLOURS}", points))
             said.append(f"{sentence} {points[0][1]:.0f} % to {points[-1][1]:.0f} %")
-    caption = f"How the evidence grew over {len(looks)} looks: " + "; ".join(said) + "."
+    caption = f"How the evidence grew {_over(looks)}: " + "; ".join(said) + "."
     return plot(lines, x=x, y=y, caption=caption)
 
 
@@ -123,7 +129,7 @@ def _difference(looks: Sequence[PastLook], gate: GateResult) -> Markup:
     what = "ratio candidate / incumbent" if gate.ratio else "difference, larger is better"
     y = Axis(low, high, (f"{low:.3g}", f"{(low + high) / 2:.3g}", f"{high:.3g}"), what)
     ends = [f"{a:.3g} … {b:.3g}" for _, a, b in (band[0], band[-1])] if band else ["–", "–"]
-    caption = f"{gate.sentence}: from {ends[0]} at the first look to {ends[1]} now."
+    caption = f"{gate.sentence}: from {ends[0]} at first to {ends[1]} now."
     return plot([Line("", "cand", points, band)], x=_over_pairs(looks), y=y, caption=caption)
 
 

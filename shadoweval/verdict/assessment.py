@@ -15,7 +15,7 @@ from shadoweval.evidence.quantiles import Exceedances
 from shadoweval.evidence.returning import DAY
 from shadoweval.evidence.slices import FEWEST_UNITS
 from shadoweval.evidence.variables import Level
-from shadoweval.records import NO_GUARD, Coverage, GateResult, MetricSummary, SliceResult, Verdict
+from shadoweval.records import NO_GUARD, Coverage, GateResult, GateState, MetricSummary, SliceResult, Verdict
 from shadoweval.verdict.broken import needed_to_break
 from shadoweval.verdict.caps import cap_notices
 from shadoweval.verdict.claims import Claim
@@ -32,10 +32,12 @@ from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.weighing import GateEvidence, looks_of
 from shadoweval.verdict.writes import WRITES, notice_of_writes
 
-__all__ = ["Assessment", "assess"]
+__all__ = ["Assessment", "assess", "gates_so_far"]
 
 _SHOWN: Final = ("sentence", "metric", "kind", "margin", "ratio", "critical", "dry_run")
 """What a result repeats of its gate."""
+_COPIED: Final = 20_000
+"""Pairs of a trial that is copied to see what its open sessions would say; of more, those that are over will do."""
 _ONE_LOOK: Final = "one look, Gaffke's test (exact at any size) of"
 
 
@@ -95,6 +97,22 @@ def assess(
         summaries=summaries,
         slices=_slices(trial, alpha=rules.alpha),
     )
+
+
+def gates_so_far(
+    trial: Trial, rules: Rules
+) -> dict[str, tuple[GateState, float, float | None, float | None, float | None]]:
+    """How far each gate has come, as of `PastLook.gates`; for a picture: whether the evidence is sound is not asked."""
+    seen = trial.closed() if rules.ended and trial.pairs <= _COPIED else trial
+    looks, needed = looks_of(rules), math.log(1 / rules.promotion_alpha)
+    return {
+        claim.gate.sentence: (
+            "open",
+            min(max(looks.log_e(claim.holds) / needed, 0.0), 1.0),
+            *_interval(claim, *_arms(seen, claim), rules=rules),
+        )
+        for claim in seen.claims
+    }
 
 
 def _of_trial(trial: Trial, rules: Rules, harms: Harms) -> tuple[str, ...]:

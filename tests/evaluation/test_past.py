@@ -24,7 +24,7 @@ def after(looks):
             id=f"look-{number}",
             created_at=BARE.created_at + timedelta(hours=number),
             verdicts=(verdict,),
-            history=history_after(now if number else None, {"hybrid": verdict}),
+            history=history_after(now if number else None, {"hybrid": (verdict, ())}),
         )
     return now
 
@@ -53,6 +53,6 @@ def test_a_trend_and_other_gates_are_no_history():
     trend = msgspec.structs.replace(last, trend=True)
     other = msgspec.structs.replace(verdict, gates=verdict.gates[:1])
 
-    assert len(history_after(trend, {"hybrid": verdict})["hybrid"]) == 2
-    assert history_after(last, {"hybrid": other})["hybrid"] == ()
+    assert len(history_after(trend, {"hybrid": (verdict, ())})["hybrid"]) == 2
+    assert history_after(last, {"hybrid": (other, ())}) == {}
     assert len(history_after(last, {})["hybrid"]) == 3

@@ -54,15 +54,15 @@ def test_an_interval_without_spread_is_drawn():
 
 
 def test_evidence_is_shown_over_the_looks():
-    """From the second look on each gate has a line, and the caption says from where to where."""
+    """Each gate has a line, and the caption says from where to where."""
     whole = evaluation()
     shown = growth(whole, whole.verdicts[0])
 
     assert "How the evidence grew over 4 looks" in shown
     assert "recall@5 is better by 0.02 20 % to 40 %" in shown
-    assert "from -0.08 … 0.12 at the first look to 0.011 … 0.093 now" in shown
-    first = msgspec.structs.replace(whole, history={})
-    assert "first look" in growth(first, first.verdicts[0])
+    assert "from -0.08 … 0.12 at first to 0.011 … 0.093 now" in shown
+    few = msgspec.structs.replace(whole, history={})
+    assert "once there are more pairs" in growth(few, few.verdicts[0])
 
 
 def test_distributions_say_their_quantiles():
