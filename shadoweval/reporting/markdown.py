@@ -54,7 +54,7 @@ def _section(evaluation: Evaluation, verdict: Verdict) -> list[str]:
     summaries, trend = evaluation.summaries.get(verdict.candidate, ()), evaluation.trend
     sides = sides_of(verdict, summaries)
     title = f"## {_cell(verdict.experiment)} / {_cell(verdict.candidate)}: {verdict.decision.upper()}"
-    lines = [title, "", f"**{_cell(headline(verdict, sides, trend=trend))}**", ""]
+    lines = [title, "", _cell(headline(verdict, sides, trend=trend)), ""]
     lines += [*_side("Gets worse", sides.worse), *_side("Gets better", sides.better)]
     lines += [f"- Because: {_cell(reason)}" for reason in verdict.reasons]
     lines += [f"- Missing: {_cell(sentence)}" for sentence in filter(None, [lacking(summaries)])]
@@ -68,7 +68,7 @@ def _section(evaluation: Evaluation, verdict: Verdict) -> list[str]:
 
 
 def _side(title: str, changes: Sequence[Change]) -> list[str]:
-    return [f"- {title}: **{_cell(each.metric)}** {_cell(each.words)}" for each in changes[:_LISTED]]
+    return [f"- {title}: {_cell(each.metric)} {_cell(each.words)}" for each in changes[:_LISTED]]
 
 
 def _others(evaluation: Evaluation, verdict: Verdict) -> list[str]:
