@@ -14,7 +14,7 @@ from shadoweval.records.scores import MetricSummary
 from shadoweval.records.verdict import GateResult, Verdict
 
 __all__ = [
-    "Sides", "gate_bounds", "gate_words", "headline", "lacking", "missing", "next_step", "sides_of", "summary_of_gate",
+    "gate_bounds", "gate_words", "headline", "lacking", "missing", "next_step", "sides_of", "summary_of_gate",
     "table",
 ]  # fmt: skip
 
@@ -24,7 +24,7 @@ _SMALL: Final = 0.002
 _STATES: Final = {"holds": "ok", "broken": "BROKEN", "open": "open", "error": "ERROR"}
 
 
-class Sides(NamedTuple):
+class _Sides(NamedTuple):
     """The changes of a candidate's metrics by where they go, the worst of each first."""
 
     worse: list[Change]
@@ -33,17 +33,17 @@ class Sides(NamedTuple):
     """They differ, and it may be chance."""
 
 
-def sides_of(verdict: Verdict, summaries: Sequence[MetricSummary]) -> Sides:
+def sides_of(verdict: Verdict, summaries: Sequence[MetricSummary]) -> _Sides:
     """What gets worse, better, or may do either; what a gate proves broken gets worse."""
     changes = changes_of(verdict, summaries)
-    return Sides(
+    return _Sides(
         worse=[each for each in changes if each.direction == "worse" or each.broken],
         better=[each for each in changes if each.direction == "better" and not each.broken],
         unclear=[each for each in changes if each.direction == "unclear" and each.weight > _SMALL and not each.broken],
     )
 
 
-def headline(verdict: Verdict, sides: Sides, *, trend: bool = False) -> str:
+def headline(verdict: Verdict, sides: _Sides, *, trend: bool = False) -> str:
     """The decision in one sentence, with the worst change; `trend`: the window slid with the clock."""
     name = verdict.candidate
     worse = sides.worse
@@ -86,7 +86,7 @@ def lacking(summaries: Sequence[MetricSummary]) -> str:
     return f"{worst.metric} has no score in {worst.lacking:,} of {worst.lacking + worst.scored:,} pairs"
 
 
-def next_step(verdict: Verdict, sides: Sides, *, trend: bool = False) -> str:
+def next_step(verdict: Verdict, sides: _Sides, *, trend: bool = False) -> str:
     """What to do now."""
     if trend:
         return "Let the window begin at a fixed time, for a verdict."
