@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from shadoweval.records.amounts import amount, instead, range_words
-from shadoweval.records.scores import MetricSummary, SliceResult
-from shadoweval.records.verdict import GateResult, Verdict
+from shadoweval.records.scores import GateResult, MetricSummary, SliceResult
 
 __all__ = ["Change", "changes_of", "is_about", "quantile_of", "slice_words", "summary_words"]
 
@@ -32,12 +31,12 @@ class Change(NamedTuple):
     """Whether a gate on it is proven broken."""
 
 
-def changes_of(verdict: Verdict, summaries: Sequence[MetricSummary]) -> tuple[Change, ...]:
+def changes_of(gates: Sequence[GateResult], summaries: Sequence[MetricSummary]) -> tuple[Change, ...]:
     """Of each metric that both arms have, broken gates first, then by how much it changes."""
-    gates = {summary.metric: _gates_on(summary.metric, verdict.gates) for summary in summaries}
+    about = {summary.metric: _gates_on(summary.metric, gates) for summary in summaries}
     known = {summary.metric for summary in summaries}
-    changes = [change for each in summaries for change in _changes(each, gates[each.metric])]
-    changes += [_of_gate(gate) for gate in verdict.gates if gate.metric not in known and _is_alone(gate, known)]
+    changes = [change for each in summaries for change in _changes(each, about[each.metric])]
+    changes += [_of_gate(gate) for gate in gates if gate.metric not in known and _is_alone(gate, known)]
     return tuple(sorted(changes, key=lambda change: (not change.broken, -change.weight)))
 
 

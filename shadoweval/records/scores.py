@@ -1,6 +1,6 @@
-"""Both arms side by side: a score is a value, or the reason why there is none; writes are compared one by one.
+"""Both arms side by side: a score is a value, or the reason why there is none.
 
-And what a person said about the answer that an arm gave to one query; and what is summed up of metrics and looks.
+What a person said about the answer that an arm gave to one query; and what is summed up of gates, metrics and looks.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ from typing import Literal
 
 import msgspec
 
-from shadoweval.records.acts import Effect
 from shadoweval.records.keys import as_text
 
 __all__ = [
     "NOT_RERUN",
     "Annotation",
-    "AskedWhen",
     "Decision",
     "Divergence",
-    "DivergenceShare",
+    "GateResult",
     "GateState",
     "Mark",
     "MetricSummary",
@@ -31,7 +29,6 @@ __all__ = [
     "Scored",
     "SliceResult",
     "Unscored",
-    "WriteComparison",
     "standing",
 ]
 
@@ -80,46 +77,6 @@ class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=F
     """Changes with all that it rests on beside both runs, such as labels and scorer; empty: unknown."""
 
 
-class WriteComparison(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """What the candidate wrote for one query beside what the served incumbent wrote.
-
-    Incumbent = same + changed + missing; candidate = same + changed + extra + duplicated.
-    """
-
-    same: int = 0
-    changed: int = 0
-    """The same tool with another argument."""
-    missing: int = 0
-    extra: int = 0
-    """The incumbent made no such write."""
-    duplicated: int = 0
-    """Made more often than by the incumbent."""
-    reordered: int = 0
-    """Pairs of dependent writes among the same ones that came in the other order."""
-    differences: tuple[str, ...] = ()
-    """What differs, in words: `refund with another cents`."""
-    tools: dict[str, Effect] = {}
-    """Tools that either arm wrote with; empty: neither wrote."""
-    unclear: str = ""
-    """Why it can't be said whether the writes differ; empty: it can."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """By kind."""
-        kinds = ("same", "changed", "missing", "extra", "duplicated", "reordered")
-        return {kind: getattr(self, kind) for kind in kinds}
-
-    @property
-    def differing(self) -> int:
-        """How many writes are not the same."""
-        return self.changed + self.missing + self.extra + self.duplicated + self.reordered
-
-    @property
-    def equal(self) -> bool:
-        """Both wrote the same."""
-        return not self.differing
-
-
 class Divergence(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The first step of a query at which the candidate did otherwise than was served."""
 
@@ -130,15 +87,6 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Number of the agent's tool call, from 1; 0: what was retrieved before."""
     text: str = ""
     """In words."""
-
-
-class DivergenceShare(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Pairs whose arms part at one kind of step."""
-
-    kind: str
-    pairs: int
-    difference: float | None = None
-    """Their part of the mean difference of the first gate's metric, larger is better; None: not scored in both arms."""
 
 
 Mark = Literal["correct", "incorrect", "preferred", "tie"]
@@ -252,15 +200,6 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return "worse" if self.upper is not None and self.upper < 0 else "unclear"
 
 
-class AskedWhen(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """When the queries of the pairs were asked."""
-
-    first: datetime
-    last: datetime
-    hours_of_day: int = 0
-    """Hours of the day (UTC), of 24, in which at least a few pairs were asked."""
-
-
 class PastLook(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What an earlier evaluation said of one candidate, or what the first one would have on its way; numbers only."""
 
@@ -271,3 +210,64 @@ class PastLook(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     pairs: int
     gates: dict[str, tuple[GateState, float, float | None, float | None, float | None]] = {}
     """Sentence of the gate -> state, share of the evidence, difference (or ratio), lower and upper bound."""
+
+
+_REASONS = 3
+"""Reasons of missing scores that a verdict's table names."""
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What one gate says, with the numbers that made it. Differences are oriented: larger is better."""
+
+    sentence: str
+    metric: str
+    kind: Literal["better", "no_worse", "at_most", "at_least"]
+    state: GateState
+    margin: float
+    ratio: bool = False
+    """Whether margin, lower and upper are ratios candidate / incumbent instead of differences."""
+    critical: bool = False
+    dry_run: bool = False
+    incumbent: float | None = None
+    candidate: float | None = None
+    difference: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    """One-sided bounds at the verdict's alpha: the same that decide."""
+    level: float = 0.05
+    n: int = 0
+    """Units of inference (clusters or distinct queries), not pairs."""
+    unscored: dict[str, int] = {}
+    share_of_evidence: float = 0.0
+    """log e / log(1/alpha) towards promotion, clipped to [0, 1]."""
+    pairs_needed: tuple[int, int, int] | None = None
+    """About how many more: middle, and an 80 % range."""
+    reason: str = ""
+    method: str = ""
+    source: str = ""
+    noise_floor: float | None = None
+    details: dict[str, float] = {}
+    """The log e-values and other numbers behind the state, by name."""
+    missing: dict[str, int] = {}
+    """Pairs without the scores that it asks for, by what is lacking: `both arms`, `candidate`, `incumbent`; of them
+    `may lie in the answer`. Empty: none is missing."""
+
+    outlook: str = ""
+    """How far off its decision is and towards what, in words; empty: it is decided, or can't be."""
+
+    @property
+    def missing_text(self) -> str:
+        """What is missing, in words: how many pairs, of which arm, why; empty: nothing is."""
+        lacking = {arm: self.missing.get(arm, 0) for arm in ("both arms", "candidate", "incumbent")}
+        n = sum(lacking.values())
+        if not n:
+            return ""
+        arms = ", ".join(f"{arm} {count}" for arm, count in lacking.items() if count)
+        ranked = sorted(self.unscored.items(), key=lambda item: -item[1])
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in ranked[:_REASONS])
+        more = f"; and {len(ranked) - _REASONS} more reasons" if len(ranked) > _REASONS else ""
+        bounded = self.missing.get("may lie in the answer", 0)
+        return (
+            f"unscored in {n} of {n + self.missing.get('scored', 0)} pairs ({arms}; {bounded} for a reason that may "
+            f"lie in the answer): {reasons}{more}"
+        )

@@ -6,12 +6,11 @@ Only here are they made; whoever shows a verdict lays them out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from shadoweval.records.amounts import amount, instead, range_words
 from shadoweval.records.changes import Change, changes_of, is_about
-from shadoweval.records.scores import MetricSummary
-from shadoweval.records.verdict import GateResult, Verdict
+from shadoweval.records.scores import Decision, GateResult, MetricSummary
 
 __all__ = [
     "gate_bounds", "gate_words", "headline", "lacking", "missing", "next_step", "sides_of", "summary_of_gate",
@@ -24,6 +23,35 @@ _SMALL: Final = 0.002
 _STATES: Final = {"holds": "ok", "broken": "BROKEN", "open": "open", "error": "ERROR"}
 
 
+class _Verdict(Protocol):
+    """What of a `Verdict` is said; that one prints itself by `table`, and so stands above."""
+
+    @property
+    def experiment(self) -> str: ...
+    @property
+    def candidate(self) -> str: ...
+    @property
+    def decision(self) -> Decision: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def pairs(self) -> int: ...
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
+    @property
+    def gates(self) -> tuple[GateResult, ...]: ...
+    @property
+    def notices(self) -> tuple[str, ...]: ...
+    @property
+    def summaries(self) -> tuple[MetricSummary, ...]: ...
+    @property
+    def trend(self) -> bool: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def live_writes_text(self) -> str: ...
+
+
 class _Sides(NamedTuple):
     """The changes of a candidate's metrics by where they go, the worst of each first."""
 
@@ -33,9 +61,9 @@ class _Sides(NamedTuple):
     """They differ, and it may be chance."""
 
 
-def sides_of(verdict: Verdict, summaries: Sequence[MetricSummary]) -> _Sides:
+def sides_of(verdict: _Verdict, summaries: Sequence[MetricSummary]) -> _Sides:
     """What gets worse, better, or may do either; what a gate proves broken gets worse."""
-    changes = changes_of(verdict, summaries)
+    changes = changes_of(verdict.gates, summaries)
     return _Sides(
         worse=[each for each in changes if each.direction == "worse" or each.broken],
         better=[each for each in changes if each.direction == "better" and not each.broken],
@@ -43,7 +71,7 @@ def sides_of(verdict: Verdict, summaries: Sequence[MetricSummary]) -> _Sides:
     )
 
 
-def headline(verdict: Verdict, sides: _Sides, *, trend: bool = False) -> str:
+def headline(verdict: _Verdict, sides: _Sides, *, trend: bool = False) -> str:
     """The decision in one sentence, with the worst change; `trend`: the window slid with the clock."""
     name = verdict.candidate
     worse = sides.worse
@@ -66,7 +94,7 @@ def _counted(worse: Sequence[Change]) -> str:
     return "one thing" if len(worse) == 1 else f"{len(worse)} things, most of all"
 
 
-def missing(verdict: Verdict, summaries: Sequence[MetricSummary]) -> list[str]:
+def missing(verdict: _Verdict, summaries: Sequence[MetricSummary]) -> list[str]:
     """What is not there yet, a sentence each: trust, proofs, hours, scores."""
     lines: list[str] = []
     if verdict.why == "error":
@@ -86,7 +114,7 @@ def lacking(summaries: Sequence[MetricSummary]) -> str:
     return f"{worst.metric} has no score in {worst.lacking:,} of {worst.lacking + worst.scored:,} pairs"
 
 
-def next_step(verdict: Verdict, sides: _Sides, *, trend: bool = False) -> str:
+def next_step(verdict: _Verdict, sides: _Sides, *, trend: bool = False) -> str:
     """What to do now."""
     if trend:
         return "Let the window begin at a fixed time, for a verdict."
@@ -102,7 +130,7 @@ def next_step(verdict: Verdict, sides: _Sides, *, trend: bool = False) -> str:
     return f"Mend what its reasons name{f', and {again}' if verdict.ended else '; pairs that come meanwhile count'}."
 
 
-def _wait(verdict: Verdict) -> str:
+def _wait(verdict: _Verdict) -> str:
     """What to wait for: the gate that takes longest."""
     more = "Add cases" if verdict.ended else "Let the mirror run"
     undecided = (gate for gate in verdict.gates if gate.state in {"open", "error"} and not gate.dry_run)
@@ -140,7 +168,7 @@ def gate_bounds(gate: GateResult, summary: MetricSummary | None) -> str:
     return range_words(lower, upper, unit) if higher_is_better else range_words(-upper, -lower, unit)
 
 
-def table(verdict: Verdict) -> str:
+def table(verdict: _Verdict) -> str:
     """The same text in print, assert, log and alert: decision, changes, reasons, a line for each gate, what to do."""
     summaries = verdict.summaries
     sides, name = sides_of(verdict, summaries), f"{verdict.experiment} / {verdict.candidate}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shadoweval.records import GateResult, MetricSummary, Verdict
+from shadoweval.records import GateResult, MetricSummary
 from shadoweval.records.changes import changes_of, summary_words
 from shadoweval.reporting.bar import bar_of
 from shadoweval.reporting.html import render, report
@@ -69,7 +69,9 @@ def test_agreement_is_no_difference_of_arms():
     whole = evaluation()
     overlap = next(s for s in whole.summaries["hybrid"] if s.of_pair)
 
-    assert "overlap@5" not in {change.metric for change in changes_of(whole.verdicts[0], whole.summaries["hybrid"])}
+    assert "overlap@5" not in {
+        change.metric for change in changes_of(whole.verdicts[0].gates, whole.summaries["hybrid"])
+    }
     assert summary_words(overlap) == ("agrees with what was served: 0.620; the incumbent run again with itself: 0.970")
 
 
@@ -81,9 +83,8 @@ def test_the_direction_is_by_the_interval_alone(lower, upper, direction, higher)
     arms = (1.0, 1.15) if higher == (direction != "worse") else (1.15, 1.0)
     summary = MetricSummary(metric="m", higher_is_better=higher, incumbent=arms[0], candidate=arms[1],
                             difference=0.15, lower=lower, upper=upper, bounded=False)  # fmt: skip
-    verdict = Verdict(experiment="e", candidate="c", decision="hold", why="inconclusive")
 
-    (change,) = changes_of(verdict, [summary])
+    (change,) = changes_of((), [summary])
 
     assert change.direction == direction
     assert ("more" in change.words) == (arms[1] > arms[0])
