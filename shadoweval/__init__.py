@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from shadoweval.candidate.environment import Target
     from shadoweval.candidate.sandbox import Limits, Sandbox
     from shadoweval.candidate.tools.entity_world import EntityWorld
     from shadoweval.candidate.tools.instance_world import InstanceWorld
@@ -67,6 +68,7 @@ __all__ = [
     "SqliteWorld",
     "StaticFlags",
     "Stubs",
+    "Target",
     "ToolCall",
     "Traffic",
     "Unscored",
@@ -93,6 +95,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "shadoweval.candidate.environment": ("Target",),
     "shadoweval.candidate.sandbox": ("Limits", "Sandbox"),
     "shadoweval.candidate.tools.entity_world": ("EntityWorld",),
     "shadoweval.candidate.tools.instance_world": ("InstanceWorld",),

@@ -259,15 +259,17 @@ def checked_target(target: str, *, what: str = "the target") -> str:
     return _text(target)
 
 
-def checked_candidates(experiment: str, candidates: Mapping[str, str]) -> dict[str, str]:
-    """At least one named target; raises ExperimentError, TargetError."""
+def checked_candidates(
+    experiment: str, candidates: Mapping[str, _V], *, check: Callable[[_V, str], _V]
+) -> dict[str, _V]:
+    """At least one named target, each as `check(target, what)` gives it; raises ExperimentError, and what that does."""
     if not candidates and not isinstance(candidates, str):
         raise ExperimentError(
             f"Experiment {experiment!r} has no candidate. Give candidates={{'name': 'module:attribute'}}."
         )
     checked_instance("candidates", candidates, Mapping, mend="Write candidates={'name': 'module:attribute'}.")
     return {
-        checked_name(name, of="a candidate"): checked_target(target, what=f"candidate {name!r}")
+        checked_name(name, of="a candidate"): check(target, f"candidate {name!r}")
         for name, target in candidates.items()
     }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 
-from shadoweval.candidate.sandbox import Sandbox
+from shadoweval.candidate.sandbox import Sandbox, checked_arm
 from shadoweval.capture.document_parts import HitId, checked_hit_id
 from shadoweval.capture.outcomes import Extract
 from shadoweval.checks import (
@@ -49,6 +49,7 @@ from shadoweval.verdict.gates import Gate, checked_gate, checked_metrics
 from shadoweval.verdict.rules import Rules
 
 if TYPE_CHECKING:
+    from shadoweval.candidate.environment import Target
     from shadoweval.capture.failures import Failures
     from shadoweval.schedules import Schedule
     from shadoweval.scoring.writes import Writes
@@ -71,7 +72,7 @@ class Experiment:
 
     Args:
         name: Names spool, kill file and reports; letters, digits, `.`, `_`, `-`.
-        candidates: Name -> `"module:attribute"`; they run in processes of their own, so they are named, not passed.
+        candidates: Name -> `"module:attribute"` or `Target`; they run in processes of their own: named, not passed.
         scorers: What is scored; `scoring.writes()` is among them whether it is named or not.
         gates: What must hold. Their metrics must be made by `scorers`.
         incumbent: `"module:attribute"`; needed only where nothing was mirrored (pytest, `calibrate` on a case file).
@@ -97,10 +98,10 @@ class Experiment:
         self,
         *,
         name: str,
-        candidates: Mapping[str, str],
+        candidates: Mapping[str, str | Target],
         scorers: Sequence[Scorer] = (),
         gates: Sequence[Gate] = (),
-        incumbent: str | None = None,
+        incumbent: str | Target | None = None,
         labels: str | Path | None = None,
         sandbox: Sandbox | None = None,
         traffic: Traffic | None = None,
@@ -115,12 +116,12 @@ class Experiment:
         settings: Settings | None = None,
     ) -> None:
         self.name = checked_name(name, of="an experiment")
-        self.candidates = checked_candidates(name, candidates)
+        self.candidates = checked_candidates(name, candidates, check=checked_arm)
         self.sandbox = _checked_group("sandbox", sandbox, Sandbox)
         self._named_scorers = tuple(checked_scorer(each) for each in checked_list("scorers", scorers))
         self.gates = tuple(checked_gate(each) for each in checked_list("gates", gates))
         self.metrics = checked_metrics(name, self._named_scorers, self.gates)
-        self.incumbent = None if incumbent is None else checked_target(incumbent, what="incumbent")
+        self.incumbent = None if incumbent is None else checked_arm(incumbent, "incumbent")
         self.labels = None if labels is None else checked_file("labels", labels)
         self.rules = _checked_group("rules", rules, Rules)
         self.rule = checked_choice("rule", rule, Rule)
@@ -177,8 +178,8 @@ class Experiment:
         """Folder through which this experiment's envelopes go."""
         return self.settings.spool / self.name
 
-    def target(self, arm: Arm) -> str:
-        """`"module:attribute"` of an arm.
+    def target(self, arm: Arm) -> str | Target:
+        """`"module:attribute"` of an arm, or where else it is imported.
 
         Raises:
             UnknownCandidateError: no candidate of that name.
@@ -186,8 +187,7 @@ class Experiment:
         """
         if arm == INCUMBENT:
             if self.incumbent is None:
-                why = f"Experiment {self.name!r} does not know its incumbent. Give incumbent='module:attribute'."
-                raise ExperimentError(why)
+                raise ExperimentError(f"{self.name!r} does not know its incumbent. Give incumbent='module:attribute'.")
             return self.incumbent
         if arm not in self.candidates:
             raise UnknownCandidateError(arm, experiment=self.name, known=self.candidates)

@@ -6,6 +6,7 @@ The environment wins over the file, the file over the defaults::
     home = ".shadoweval"                      # SHADOWEVAL_HOME
     store = "sqlite:///.shadoweval/shadow.db" # SHADOWEVAL_STORE
     retention = "30d"                         # SHADOWEVAL_RETENTION
+    checkouts = "/var/cache/shadoweval"       # SHADOWEVAL_CHECKOUTS
     webhook = "https://chat.example/hooks/x"  # SHADOWEVAL_WEBHOOK
     webhook_secret = "whsec_..."              # SHADOWEVAL_WEBHOOK_SECRET
 """
@@ -59,10 +60,13 @@ class Settings:
     """What alerts are signed with, `whsec_` and base64, by which a receiver knows whose they are; while one takes the
     place of another both, with a space between them. Empty: they are not signed."""
 
+    checkouts: str = ""
+    """Folder for the commits that a `Target(git=...)` names; empty: `checkouts` in `home`."""
+
     def __post_init__(self) -> None:
         for name in (one.name for one in fields(self)):
             value = getattr(self, name)
-            if isinstance(value, os.PathLike) and name in {"home", "flags"}:
+            if isinstance(value, os.PathLike) and name in {"home", "flags", "checkouts"}:
                 value = os.fspath(value)
                 object.__setattr__(self, name, value)
             if not isinstance(value, str):
@@ -78,6 +82,11 @@ class Settings:
     def folder(self) -> Path:
         """`home` as an absolute path."""
         return Path(self.home).expanduser().absolute()
+
+    @property
+    def checkouts_folder(self) -> Path:
+        """Where commits are checked out, as an absolute path."""
+        return Path(self.checkouts).expanduser().absolute() if self.checkouts else self.folder / "checkouts"
 
     @property
     def store_url(self) -> str:

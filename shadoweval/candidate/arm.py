@@ -13,7 +13,7 @@ import msgspec
 from shadoweval.candidate.causes import Cause, blamed, unproven, with_refusals
 from shadoweval.candidate.cold_start import GIVEN_UP, ColdStart
 from shadoweval.candidate.forkserver.client import ForkServerClient
-from shadoweval.candidate.forkserver.wire import Ready, Report, Start, outgoing
+from shadoweval.candidate.forkserver.wire import Ready, Report, outgoing
 from shadoweval.candidate.guard import advice
 from shadoweval.candidate.kill_watch import KillWatch
 from shadoweval.candidate.remote_child import RemoteChild
@@ -42,14 +42,14 @@ class ArmRunner:
     """Runs envelopes against one target.
 
     Args:
-        spec: What its fork server imports, and how its children run.
+        fork_server: Imports the target, and forks the children.
         processes: Children at a time.
         watch: Who kills them when the experiment is killed.
     """
 
-    def __init__(self, spec: Start, *, processes: int, watch: KillWatch) -> None:
+    def __init__(self, fork_server: ForkServerClient, *, processes: int, watch: KillWatch) -> None:
+        spec, self.fork_server = fork_server.spec, fork_server
         self.arm, self.limits, self._watch = spec.arm, spec.limits, watch
-        self.fork_server = ForkServerClient(spec)
         self._unjudged = (NO_GUARD,) if spec.guard is None else tuple(map(str, spec.guard.allow))
         self._queue = RunQueue(processes)
         self.containment = ""

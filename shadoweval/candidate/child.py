@@ -26,7 +26,7 @@ from shadoweval.candidate.leftovers import ProcessState, Scratch
 from shadoweval.candidate.rate_limits import rate_limit
 from shadoweval.candidate.run import Run, arguments_of, unbegun, without_calls
 from shadoweval.candidate.sandbox import Limits
-from shadoweval.candidate.target import Target
+from shadoweval.candidate.target import LoadedTarget
 from shadoweval.candidate.tools import intercept
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.stubs import Stubs
@@ -50,7 +50,7 @@ class ChildSetup(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     interception: intercept.Interception
     scratch: Path
-    loaded: Target | None = None
+    loaded: LoadedTarget | None = None
     """None: it is not loaded yet."""
     stubs: Stubs = Stubs()
     extract: capture.Extract | None = None
@@ -62,7 +62,7 @@ class ChildSetup(msgspec.Struct, frozen=True, kw_only=True):
     """How long it waited for a processor."""
 
     @property
-    def target(self) -> Target:
+    def target(self) -> LoadedTarget:
         """What is run."""
         assert self.loaded is not None
         return self.loaded

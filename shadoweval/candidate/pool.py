@@ -7,12 +7,16 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 from shadoweval.candidate.arm import ArmRunner
+from shadoweval.candidate.environment import Target
+from shadoweval.candidate.forkserver.client import ForkServerClient
+from shadoweval.candidate.forkserver.launch import elsewhere, here
 from shadoweval.candidate.forkserver.wire import Ready, Start
 from shadoweval.candidate.guard import GuardPolicy, resolved
 from shadoweval.candidate.kill_watch import KillWatch
@@ -42,7 +46,7 @@ class CandidatePool:
     `crash`, `out_of_memory`, `refused`, `budget`, or `killed` (by `cancel`; its task stays open).
 
     Args:
-        targets: Arm -> `"module:attribute"`. The incumbent needs none: it is run by the query's `entry`.
+        targets: Arm -> `"module:attribute"` or `Target`. The incumbent needs none: it is run by the query's `entry`.
         limits: Caps of one run.
         stubs: What answers tool calls.
         guard: What the processes may touch; None: no guard, which only tests and trusted candidates should have.
@@ -58,6 +62,7 @@ class CandidatePool:
             loop waits for. Must neither raise nor wait.
         outside: As of `kill_watch.KillWatch`.
         exchanges: As of `forkserver.wire.Start`; the folder must be among what the guard lets be written.
+        checkouts: Folder of the commits that targets name; None: they are made anew, and go with the pool.
 
     Raises:
         TargetError: on entering, a target that can't be imported, or can't be called as the incumbent is.
@@ -66,7 +71,7 @@ class CandidatePool:
 
     def __init__(
         self,
-        targets: Mapping[Arm, str],
+        targets: Mapping[Arm, str | Target],
         *,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         stubs: Stubs | None = None,
@@ -82,6 +87,7 @@ class CandidatePool:
         killed: Callable[[], bool] | None = None,
         outside: tuple[str, ...] = (),
         exchanges: tuple[str, str] | None = None,
+        checkouts: Path | None = None,
     ) -> None:
         self.targets, self.limits, self.guard, self.processes = dict(targets), limits, guard, processes
         self.stubs = stubs or Stubs()
@@ -94,11 +100,11 @@ class CandidatePool:
         self._warm = warm or ""
         self._servers = Servers(mcp or {}, limits)
         self._given_scratch, self._scratch = scratch, Path()
-        self._runners: dict[tuple[Arm, str], ArmRunner] = {}
+        self._runners: dict[tuple[Arm, str | Target], ArmRunner] = {}
         self._draining = False
         self._rate, self._epoch, self._held_until = rate, 0, 0.0
         self._killed, self._outside, self._exchanges = killed, outside, exchanges
-        self._watch = KillWatch(None)
+        self._watch, self._checkouts = KillWatch(None), checkouts
 
     async def __aenter__(self) -> Self:
         self._scratch = _made_scratch(self._given_scratch)
@@ -137,14 +143,14 @@ class CandidatePool:
                 continue
             why = mismatch(incumbent, answer.parameters)
             if why is not None:
-                raise TargetError(self.targets[arm], why, mend="Give it the incumbent's parameters.")
+                raise TargetError(str(self.targets[arm]), why, mend="Give it the incumbent's parameters.")
 
-    def _runner(self, arm: Arm, target: str) -> ArmRunner:
+    def _runner(self, arm: Arm, target: str | Target) -> ArmRunner:
         runner = self._runners.get((arm, target))
         if runner is None:
             guard = None if self.guard is None else self._policy(self.guard)
             spec = Start(
-                target=target,
+                target=str(target),
                 arm=arm,
                 limits=self.limits,
                 stubs=self._packed,
@@ -154,7 +160,12 @@ class CandidatePool:
                 mcp=self._servers.commands,
                 exchanges=self._exchanges,
             )
-            runner = ArmRunner(spec, processes=self.processes, watch=self._watch)
+            launch = (
+                here
+                if isinstance(target, str)
+                else partial(elsewhere, target, self._checkouts or self._scratch / "checkouts")
+            )
+            runner = ArmRunner(ForkServerClient(spec, launch), processes=self.processes, watch=self._watch)
             if self._draining:
                 runner.drain()
             self._runners[arm, target] = runner

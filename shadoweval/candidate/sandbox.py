@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from shadoweval.candidate.tools.stubs import Stubs
 from shadoweval.checks import (
@@ -22,7 +22,10 @@ from shadoweval.checks import (
 from shadoweval.errors import ArgumentError
 from shadoweval.records import TokenKind
 
-__all__ = ["LONGEST", "Layer", "Limits", "Sandbox"]
+if TYPE_CHECKING:
+    from shadoweval.candidate.environment import Target
+
+__all__ = ["LONGEST", "Layer", "Limits", "Sandbox", "checked_arm"]
 
 LONGEST: Final = 3
 """Deadlines after which a run is over, whoever used the time up."""
@@ -195,6 +198,17 @@ class Sandbox:
             self.rate[endpoint] = checked_number(name, most, above=0)  # pyright: ignore[reportIndexIssue] - our own dict
         if self.warm is not None:
             checked_target(self.warm, what="Sandbox.warm")
+
+
+def checked_arm(target: str | Target, what: str) -> str | Target:
+    """What an arm runs: `"module:attribute"`, or a `Target`; raises ArgumentError, TargetError."""
+    if isinstance(target, str) or callable(target):
+        named: Any = target
+        return checked_target(named, what=what)
+    from shadoweval.candidate.environment import Target  # noqa: PLC0415 - most candidates are of this environment
+
+    mend = "Write 'app.rag:answer', or Target('app.rag:answer', python=..., git=...)."
+    return checked_instance(what, target, (str, Target), mend=mend)
 
 
 def _checked_price(what: str, price: Any) -> Price:

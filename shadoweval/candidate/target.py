@@ -19,13 +19,13 @@ from shadoweval.candidate.version import project_of
 from shadoweval.capture.third_party import called_by
 from shadoweval.errors import TargetError
 
-__all__ = ["Target", "load_target", "mismatch", "warm_up"]
+__all__ = ["LoadedTarget", "load_target", "mismatch", "warm_up"]
 
 _METHODS: Final = frozenset({"invoke", "ainvoke", "stream", "astream"})
 _STARRED: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
 
 
-class Target:
+class LoadedTarget:
     """An importable pipeline: a function, coroutine function, generator, callable object or LangChain Runnable."""
 
     def __init__(self, name: str, value: Any, module: ModuleType) -> None:
@@ -99,7 +99,7 @@ def _is_async(value: Any) -> bool:
     return any(test(inner) for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction))
 
 
-def load_target(target: str) -> Target:
+def load_target(target: str) -> LoadedTarget:
     """Import a target.
 
     Raises:
@@ -107,7 +107,7 @@ def load_target(target: str) -> Target:
     """
     value, module = _imported(target)
     _check_shape(target, value)
-    return Target(target, value, module)
+    return LoadedTarget(target, value, module)
 
 
 def _imported(target: str) -> tuple[Any, ModuleType]:
@@ -137,7 +137,10 @@ def _module(target: str, name: str) -> ModuleType:
         if name != missing and not name.startswith(f"{missing}."):
             raise TargetError(target, f"it imports {missing!r}, which is not installed", mend="Install it.") from error
         mend = _close(missing.rpartition(".")[2], _siblings(missing))
-        mend = mend or "Correct the name, or run where it can be imported (its folder on PYTHONPATH)."
+        mend = (
+            mend
+            or "Correct the name, or run where it can be imported (its folder on PYTHONPATH, or in a Target's path=)."
+        )
         raise TargetError(target, f"there is no module {missing!r}", mend=mend) from error
     except BaseException as error:
         why = f"importing {name!r} raised {type(error).__name__}: {error}"

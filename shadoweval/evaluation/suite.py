@@ -108,7 +108,7 @@ def play(
         BudgetSpentError: it would have spent more.
     """
     names = list(experiment.candidates) if candidates is None else list(candidates)
-    targets = [experiment.target(name) for name in (INCUMBENT, *names)]
+    targets = [str(experiment.target(name)) for name in (INCUMBENT, *names)]
     suite = chosen_cases(case_file(experiment, cases), options=options)
     with tempfile.TemporaryDirectory(prefix="shadow-suite-") as path:
         own = set_apart(experiment, Path(path) / "home", usd=options.usd)
@@ -175,7 +175,7 @@ class Playing:
 
     def queries(self) -> list[Query]:
         """In the file's order, round after round. A repeated case is one unit, however often it is asked."""
-        repeats, entry = self.options.repeats, self.experiment.target(INCUMBENT)
+        repeats, entry = self.options.repeats, str(self.experiment.target(INCUMBENT))
         queries: list[Query] = []
         for number in range(1, repeats + 1):
             for query in queries_of(self.cases, entry=entry, clock=self._clock):

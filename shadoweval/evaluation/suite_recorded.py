@@ -89,7 +89,7 @@ def bless(
         playing = Playing(own, suite, options=once, clock=clock, exchanges=("record", str(folder)))
         served = complete(playing.incumbent())
         exchanges = _lines(folder, EXCHANGES, Exchange)
-    about = {"experiment": experiment.name, "incumbent": experiment.target(INCUMBENT), "at": f"{clock():%Y-%m-%d}"}
+    about = {"experiment": experiment.name, "incumbent": str(experiment.target(INCUMBENT)), "at": f"{clock():%Y-%m-%d}"}
     envelopes = {each.query.identity: each for each in served}
     recording = Recording(about=about, envelopes=envelopes, exchanges=exchanges)
     run = _judged(experiment, recording, suite, file=file, candidates=(), options=options, clock=clock)

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Mapping
 from pathlib import Path
 
+from shadoweval.candidate.environment import Target
 from shadoweval.experiment import Experiment
 from shadoweval.records import Arm
 from shadoweval.settings import Settings
@@ -35,7 +36,7 @@ def set_apart(
     home: Path,
     *,
     usd: float | None = None,
-    candidates: Mapping[Arm, str] | None = None,
+    candidates: Mapping[Arm, str | Target] | None = None,
 ) -> Experiment:
     """A copy that lives in `home` alone; the experiment itself is left as it is.
 
@@ -48,9 +49,11 @@ def set_apart(
     own = copy.copy(experiment)
     for derived in ("definition", "writes", "scorers"):
         vars(own).pop(derived, None)
-    settings = Settings(home=str(home))
-    own.settings = settings
     own.candidates = dict(experiment.candidates if candidates is None else candidates)
+    elsewhere = any(isinstance(arm, Target) for arm in (*own.candidates.values(), own.incumbent))
+    checkouts = str(experiment.settings.checkouts_folder) if elsewhere else ""  # they are dear, and nobody's record
+    settings = Settings(home=str(home), checkouts=checkouts)
+    own.settings = settings
     own.admission = Admission(
         own.name,
         Traffic(budget={} if usd is None else {"usd": usd}),

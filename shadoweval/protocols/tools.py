@@ -63,7 +63,7 @@ class Recorded(Protocol):
 
 @runtime_checkable
 class World(Protocol):
-    """Makes a throw-away copy of a part of the world for each query. It travels to the candidate's process by pickle.
+    """Makes a throw-away copy of a part of the world for each query. It travels to the candidate's process as bytes.
 
     Derive from it, and from `OpenWorld`; `tests/contracts/test_world.py` is what every world keeps to.
     """

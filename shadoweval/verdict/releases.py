@@ -14,7 +14,7 @@ __all__ = ["Release", "Versions", "met_by", "named"]
 
 _MOST: Final = 100
 """Versions that are kept of one name; where each query has one of its own, the newest."""
-_COMPUTED: Final = frozenset({"target", "code", SYSTEM_PROMPTS})
+_COMPUTED: Final = frozenset({"target", "code", "commit", "environment", SYSTEM_PROMPTS})
 _STEP: Final = timedelta(microseconds=1)
 
 Span = tuple[datetime, datetime]

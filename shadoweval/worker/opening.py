@@ -144,6 +144,7 @@ def candidate_pool(
         killed=(lambda: switch.reason() is not None) if watched else None,
         outside=("shadoweval.worker.kill_files", switch.experiment, str(switch.home)) if watched else (),
         exchanges=exchanges,
+        checkouts=experiment.settings.checkouts_folder,
     )
 
 

@@ -3,7 +3,7 @@
 import sys
 import types
 
-from shadoweval.candidate.target import Target
+from shadoweval.candidate.target import LoadedTarget
 from shadoweval.mirror import Mirror
 from shadoweval.testing import MemoryTransport
 
@@ -15,7 +15,7 @@ def handle(request, question, *, say, lang="en"):
 def test_an_incumbent_is_called_without_what_its_mirror_ignores():
     """They are their defaults, else None, and no part of what a candidate's signature is compared with."""
     decorated = Mirror("slack", MemoryTransport(), ignore=["request", "say", "lang"])(handle)
-    target = Target("app:handle", decorated, sys.modules[__name__])
+    target = LoadedTarget("app:handle", decorated, sys.modules[__name__])
     run = target.call("")
     assert run("How?") == run(question="How?") == (None, "How?", None, "en")
     assert [parameter.name for parameter in target.parameters()] == ["question"]
@@ -29,8 +29,8 @@ class Bot:
 def test_a_mirrored_object_is_run_as_the_object_would_be():
     """In a loop, where its calls are awaited."""
     bot = Mirror("bot", MemoryTransport())(Bot())
-    assert Target("app:bot", bot, sys.modules[__name__]).concurrent
-    assert not Target("app:bot", Mirror("bot", MemoryTransport())(len), sys.modules[__name__]).concurrent
+    assert LoadedTarget("app:bot", bot, sys.modules[__name__]).concurrent
+    assert not LoadedTarget("app:bot", Mirror("bot", MemoryTransport())(len), sys.modules[__name__]).concurrent
 
 
 def test_a_version_is_what_the_user_names():
@@ -39,7 +39,7 @@ def test_a_version_is_what_the_user_names():
     def versions(**named):
         module = types.ModuleType("app")
         module.VERSIONS = named
-        return Target("app:handle", handle, module).versions
+        return LoadedTarget("app:handle", handle, module).versions
 
     named = versions(release="7")
     assert named == {**versions(release="7"), "release": "7", "target": "app:handle"}

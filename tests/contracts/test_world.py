@@ -1,7 +1,6 @@
 """What every world keeps to, ours or a user's."""
 
 import copy
-import pickle
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 
 from candidate_rig import call, envelope
 
-from shadoweval import EntityWorld, InstanceWorld, SqliteWorld
+from shadoweval import EntityWorld, InstanceWorld, SqliteWorld, codec
 from shadoweval.candidate.tools.replay import KeyedRequest, Record
 from shadoweval.capture.identity import call_key
 from shadoweval.protocols import OpenWorld, StubAnswer, World
@@ -129,9 +128,9 @@ def opened(world, tmp_path):
 
 
 def test_it_is_a_world_that_can_be_sent(world):
-    """It goes to the candidate's process by pickle, and says whether it needs that to itself."""
+    """It goes to the candidate's process as bytes, and says whether it needs that to itself."""
     assert isinstance(world, World)
-    assert isinstance(pickle.loads(pickle.dumps(world)).exclusive, bool)
+    assert isinstance(codec.thaw(codec.freeze(world)).exclusive, bool)
 
 
 def test_a_write_comes_before_the_record_and_is_read_again(opened):

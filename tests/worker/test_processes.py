@@ -77,3 +77,45 @@ def test_why_processes_are_given_up_is_said_everywhere(typed):
     """Worker, status and evaluation name the thread and what to do."""
     for printed in typed(BUSY):
         assert "thread 'miner' worked on after its run; end it before the call returns" in printed
+
+
+OF_A_BRANCH = """
+from shadoweval import Experiment, Target, no_worse
+from shadoweval.scoring import errors
+from shadoweval.verdict.rules import Rules
+def answer(q: str) -> str: return "of RELEASE"
+e = Experiment(name="e", candidates={"new": Target("s:answer", git="next")}, incumbent="s:answer",
+               scorers=[errors()], gates=[no_worse("errors", by=.1)], rules=Rules(min_hours=0))
+m = e.mirror(control=0.0)(answer)
+if __name__ == "__main__":
+    import s
+    for i in range(4): s.m(f"q{i}")
+"""
+
+
+def test_a_branch_is_shadowed_and_named_everywhere(tmp_path):
+    """Worker and status say its commit, the report of which commit each answer is; main's own code is not run."""
+    git = ("git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+
+    def committed(release):
+        Path(tmp_path, "s.py").write_text(OF_A_BRANCH.replace("RELEASE", release), encoding="utf-8")
+        _ran(tmp_path, *git, "add", "s.py")
+        _ran(tmp_path, *git, "commit", "--quiet", "--message", release)
+        return _ran(tmp_path, "git", "rev-parse", "--short=12", "HEAD").strip()
+
+    _ran(tmp_path, "git", "init", "--quiet", "--initial-branch=main")
+    committed("main")
+    _ran(tmp_path, "git", "checkout", "--quiet", "-b", "next")
+    commit = committed("the branch")
+    _ran(tmp_path, "git", "checkout", "--quiet", "main")
+    _ran(tmp_path, sys.executable, "s.py")
+    command = (sys.executable, "-m", "shadoweval")
+    worker = _ran(tmp_path, *command, "worker", "--until-idle", "s:e")
+    status = _ran(tmp_path, *command, "status", "s:e")
+    _ran(tmp_path, *command, "evaluate", "s:e", "--report", "reports", "--json", "e.json", "--texts", "full")
+    report = Path(tmp_path, "reports/e.html").read_text(encoding="utf-8")
+
+    assert f"commit {commit} (next)" in worker
+    assert f"commit {commit} (next)" in status
+    assert f"commit <code>{commit}</code>" in report
+    assert "of the branch" in Path(tmp_path, "e.json").read_text(encoding="utf-8")

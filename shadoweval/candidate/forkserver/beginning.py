@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,14 +14,23 @@ from typing import Final
 import msgspec
 
 from shadoweval.candidate.forkserver.wire import Ready, Start
+from shadoweval.candidate.remote_child import RemoteChild
 
-__all__ = ["environment", "exit_status", "in_loop", "loading_in_each_child", "with_own_scratch"]
+__all__ = ["PendingFork", "environment", "exit_status", "in_loop", "loading_in_each_child", "with_own_scratch"]
 
 _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
 _OWN: Final = "SHADOWEVAL_CANDIDATE_"
 _SECRETS: Final = frozenset({"SHADOWEVAL_STORE", "SHADOWEVAL_WEBHOOK", "SHADOWEVAL_WEBHOOK_SECRET"})
 """Settings that hold a password or an address that is one: a candidate has neither store nor receivers."""
+
+
+class PendingFork:
+    """A fork that was asked for; `channel` is the pool's end of the child's."""
+
+    def __init__(self, channel: socket.socket, on_end: Callable[[RemoteChild], None]) -> None:
+        self.channel, self.on_end = channel, on_end
+        self.child: asyncio.Future[RemoteChild] = asyncio.get_running_loop().create_future()
 
 
 def environment() -> dict[str, str]:

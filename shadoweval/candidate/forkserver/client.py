@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
+
+import msgspec
 
 from shadoweval.candidate.forkserver import beginning
+from shadoweval.candidate.forkserver.launch import Launch
 from shadoweval.candidate.forkserver.refused import broken_by_refusals, remarks
 from shadoweval.candidate.forkserver.wire import (
     READ_BYTES,
@@ -33,10 +34,6 @@ from shadoweval.priority import idling
 
 __all__ = ["ForkServerClient"]
 
-_RUN: Final = (
-    "import sys; sys.path[:] = {path!r}; "
-    "from shadoweval.candidate.forkserver.server import main; main({descriptor}, {on_refusal})"
-)
 _FORK: Final = b"f"
 _END_SECONDS: Final = 0.5
 """Seconds in which a fork server may end in good order."""
@@ -45,19 +42,15 @@ _FORK_SECONDS: Final = 20.0
 _DIED: Final = "The candidate's fork server died before it had forked."
 
 
-class _PendingFork:
-    """A fork that was asked for."""
-
-    def __init__(self, channel: socket.socket, on_end: Callable[[RemoteChild], None]) -> None:
-        self.channel, self.on_end = channel, on_end
-        self.child: asyncio.Future[RemoteChild] = asyncio.get_running_loop().create_future()
-
-
 class ForkServerClient:
-    """Has children of one target: `spec` says what the fork server imports, and how its children run."""
+    """Has children of one target: `spec` says what the fork server imports, and how its children run.
 
-    def __init__(self, spec: Start) -> None:
+    `launch` is asked once, in a thread, where fork servers run, so that all are of one commit.
+    """
+
+    def __init__(self, spec: Start, launch: Callable[[], Launch]) -> None:
         self.spec, self.limits = beginning.with_own_scratch(spec), spec.limits
+        self._find_launch, self._launch = launch, cast("Launch | None", None)
         self.supervisor: Supervisor | None = None
         """Who watches the fork server and its children; None: there is no guard."""
         self.ready: Ready | None = None
@@ -67,7 +60,7 @@ class ForkServerClient:
         self._channel: socket.socket | None = None
         self._buffer = Messages()
         self._starting = asyncio.Lock()
-        self._pending: collections.deque[_PendingFork] = collections.deque()
+        self._pending: collections.deque[beginning.PendingFork] = collections.deque()
         """Forks that were asked for, in the order in which the fork server answers."""
 
     async def start(self) -> Ready:
@@ -80,12 +73,16 @@ class ForkServerClient:
         async with self._starting:
             if self._channel is not None and self.ready is not None:
                 return self.ready
+            if self._launch is None:
+                self._launch = await asyncio.to_thread(self._find_launch)
+                self.spec = msgspec.structs.replace(self.spec, place=self._launch.place)
             ready = await self._started()
             if ready.uncarried and not self.spec.each:
                 self._lose_server()
                 self.spec = beginning.loading_in_each_child(self.spec, ready)
                 await self._started()
                 ready.remarks.append(f"each process imports and warms up for itself: loading made {ready.uncarried}")
+            ready.remarks[:0] = self._launch.remarks
             if self.ready is None or not self.spec.each or ready.uncarried:
                 self.ready = ready
             return self.ready
@@ -121,13 +118,13 @@ class ForkServerClient:
     def _spawn(self, theirs: socket.socket) -> None:
         supervisor = self.supervisor = self._new_supervisor()
         on_refusal = -1 if supervisor is None else supervisor.candidate_fd
-        path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 - as the import system does
-        code = _RUN.format(path=path, descriptor=theirs.fileno(), on_refusal=on_refusal)
+        assert self._launch is not None
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
-                [sys.executable, "-c", code],
+            self._process = subprocess.Popen(  # noqa: S603 - an interpreter and our own module
+                self._launch.command(theirs.fileno(), on_refusal),
                 pass_fds=(theirs.fileno(), on_refusal)[: 1 if supervisor is None else 2],
-                env=beginning.environment(),
+                env=self._launch.environment(),
+                cwd=self._launch.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -233,7 +230,7 @@ class ForkServerClient:
             raise CandidateError("The candidate's fork server died before it could fork.")
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        fork = _PendingFork(ours, on_end)
+        fork = beginning.PendingFork(ours, on_end)
         self._pending.append(fork)
         if self.supervisor is not None:
             self.supervisor.expect_forks(1)
@@ -297,3 +294,6 @@ class ForkServerClient:
         for child in list(self.children.values()):
             child.kill("killed", "the pool was closed")
         self._lose_server()
+        if self._launch is not None:
+            self._launch.release()
+            self._launch = None

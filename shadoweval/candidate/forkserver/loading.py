@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import pickle
 import resource
 import sys
 import threading
@@ -17,7 +16,9 @@ from typing import Any, Final
 
 import msgspec
 
+from shadoweval import codec
 from shadoweval.candidate.child import ChildSetup
+from shadoweval.candidate.forkserver.entering import check_origin, versions
 from shadoweval.candidate.forkserver.wire import Ready, Start
 from shadoweval.candidate.guard.inherited import in_use
 from shadoweval.candidate.target import load_target, warm_up
@@ -50,6 +51,9 @@ def load(start: Start, setup: ChildSetup) -> ChildSetup:
     read = read_files()
     if target.project is not None and "code" not in target.versions:
         target.versions["code"] = code_version(target.project, read, but=of_stubs)
+    if start.place is not None:
+        check_origin(start.target, start.place)
+        target.versions |= versions(start.place)
     setup.interception.effects = stubs.effects
     setup.interception.servers = start.mcp
     structured = {tool for tool, function in stubs.functions.items() if functions.structured(function)}
@@ -60,7 +64,7 @@ def load(start: Start, setup: ChildSetup) -> ChildSetup:
 
 def _unpacked(start: Start) -> tuple[Stubs, Any]:
     try:
-        return pickle.loads(start.stubs)  # noqa: S301 - written by the pool that started this process
+        return codec.thaw(start.stubs)
     except Exception as error:
         why = f"its stubs can't be imported in its process: {type(error).__name__}: {error}"
         raise TargetError(start.target, why, mend="Define them in an importable module.") from error

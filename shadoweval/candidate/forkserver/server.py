@@ -23,6 +23,7 @@ import msgspec
 from shadoweval.candidate import guard
 from shadoweval.candidate.child import Child, ChildSetup, ConcurrentChild
 from shadoweval.candidate.footprint import SchedStat
+from shadoweval.candidate.forkserver.entering import enter
 from shadoweval.candidate.forkserver.loading import load, ready
 from shadoweval.candidate.forkserver.offspring import ignore_signal, kill, offspring
 from shadoweval.candidate.forkserver.places import lead_caches, lead_temporary
@@ -76,6 +77,8 @@ def main(descriptor: int, on_refusal: int) -> None:
     server = _ForkServer(channel, start, setup)
     try:
         server.contain(on_refusal)  # before anything of the user's is imported
+        if start.place is not None:
+            enter(start.place)
         intercept.install(interception)
         if start.exchanges is not None:
             exchanges.begin(*start.exchanges)

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from shadoweval import capture, codec
+from shadoweval.candidate.forkserver.entering import Place
 from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.sandbox import Limits
 from shadoweval.capture.encodable import encoded
@@ -54,7 +55,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     arm: Arm
     limits: Limits
     stubs: bytes
-    """Pickled `(Stubs, (extract, failures, hit_id))`."""
+    """Frozen `(Stubs, (extract, failures, hit_id))`."""
     guard: GuardPolicy | None
     """What children may touch; None: no guard."""
     scratch: str
@@ -68,6 +69,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     """What loading takes, which is on top of a child's memory cap then."""
     exchanges: tuple[str, str] | None = None
     """`record` or `replay`, and the folder: what becomes of HTTP requests; None: they go where they are sent."""
+    place: Place | None = None
+    """Where its modules are looked for; None: where the fork server was begun."""
 
 
 class Parameter(msgspec.Struct, frozen=True, array_like=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from shadoweval.capture.failure_rules import Saying
 
 __all__ = ["Function", "Live", "Policy", "Refuse", "Stubs", "effect_of"]
+
+_LARGEST: Final = 32 << 20
+"""Bytes of all stubs together; a message to the fork server holds twice as many."""
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -151,7 +154,7 @@ class Stubs:
         compare: Tool -> names of the arguments by which two of its calls are the same, in the record and where writes
             are compared: `{"send_mail": ["to"]}` where the body may be worded otherwise. Of other tools all count.
 
-    It travels to the candidate's process by pickle, so functions must be importable: no lambdas, no closures.
+    It travels to the candidate's process as bytes, so functions must be importable: no lambdas, no closures.
     """
 
     def __init__(
@@ -214,13 +217,13 @@ class Stubs:
         Raises:
             ExperimentError: a function that the other process can't import.
         """
-        import pickle  # noqa: PLC0415 - the worker's
+        from shadoweval import codec  # noqa: PLC0415 - the worker's
 
         try:
-            return pickle.dumps((self, functions))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            return codec.freeze((self, functions), max_bytes=_LARGEST)
+        except codec.UncopyableError as error:
             raise ExperimentError(
-                f"The stubs can't be sent to the candidate's process: {error}. Use functions of a module, no lambdas "
+                f"The stubs can't be sent to the candidate's process: {error} Use functions of a module, no lambdas "
                 "or functions inside functions."
             ) from error
 

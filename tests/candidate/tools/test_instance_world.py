@@ -1,12 +1,11 @@
 """A world in two lines: an object of the user's own for each query."""
 
 import asyncio
-import pickle
 
 import pytest
 from candidate_rig import call, envelope
 
-from shadoweval import InstanceWorld, Stubs
+from shadoweval import InstanceWorld, Stubs, codec
 from shadoweval.candidate.tools.session import Session
 from shadoweval.errors import ArgumentError, ExperimentError
 
@@ -165,8 +164,8 @@ def test_async_methods_are_awaited(tmp_path):
 
 
 def test_it_travels_to_the_candidate_s_process():
-    """By pickle, as all stubs do."""
-    world = pickle.loads(pickle.dumps(InstanceWorld(Shop, tools=TOOLS)))
+    """As bytes, as all stubs do."""
+    world = codec.thaw(codec.freeze(InstanceWorld(Shop, tools=TOOLS)))
 
     assert world.tools == {name: name for name in TOOLS}
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from candidate_rig import call, envelope
 
-from shadoweval import EntityWorld, Live, Refuse, Replay, Simulate, Stubs
+from shadoweval import EntityWorld, Live, Refuse, Replay, Simulate, Stubs, codec
 from shadoweval.candidate.tools.session import Session
 from shadoweval.candidate.tools.stubs import effect_of
 from shadoweval.capture import Recorder, recording
@@ -135,10 +135,8 @@ def test_refusals_and_writes_are_counted(tmp_path):
 
 def test_stubs_travel(tmp_path):
     """Packed and unpacked, they answer alike."""
-    import pickle
-
     stubs = Stubs({"look": [Replay(), Live()]}, live=True, effects={"x": "read"}, schemas={"y": {"type": "null"}})
-    unpacked, functions = pickle.loads(stubs.packed())
+    unpacked, functions = codec.thaw(stubs.packed())
 
     assert functions == ()
     assert vars(unpacked) == vars(stubs)
