@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from shadoweval.candidate.environment import Target
 from shadoweval.candidate.installing import install
 from shadoweval.candidate.subprocesses import run
 from shadoweval.errors import TargetError
-from shadoweval.private import open_private, private_folder, write_private
+from shadoweval.private import checked_home, open_private, private_folder, write_private
 
 __all__ = ["Checkout", "checked_out"]
 
@@ -27,6 +28,8 @@ _MOST: Final = 8
 """Checkouts that a home keeps, beside those in use."""
 _SECONDS: Final = 300.0
 _POLL: Final = 0.1
+_NAME: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}")
+"""Of a checkout: its folder may be shared with what is not ours to remove."""
 _GIT: Final = ("git", "--no-optional-locks", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 """Its hooks don't run: they are code that the repository may bring along."""
 _OWN: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
@@ -63,14 +66,22 @@ def checked_out(target: Target, folder: Path) -> Checkout:
     """
     repository = _Repository(target)
     commit = repository.commit()
-    private_folder(folder)
-    home = folder.resolve()
+    try:
+        private_folder(checked_home(folder))
+        return _checkout(repository, folder.resolve(), commit)
+    except OSError as error:
+        why = f"its commit can't be checked out in {folder}: {error}"
+        mend = "Put the home, or the setting checkouts, on a disk of this host that has room."
+        raise TargetError(target.address, why, mend=mend) from error
+
+
+def _checkout(repository: _Repository, home: Path, commit: str) -> Checkout:
     name = f"{commit[:12]}-{repository.key()}"
     lock = _held(repository, home / name, commit)
     with contextlib.suppress(OSError):
         os.utime(home / name / "ready")
     _remove_old(home, repository)
-    python = home / name / "environment/bin/python" if target.install else None
+    python = home / name / "environment/bin/python" if repository.target.install else None
     return Checkout(
         root=repository.root,
         tree=home / name / "tree",
@@ -204,7 +215,8 @@ def _current(descriptor: int, folder: Path) -> bool:
 
 def _remove_old(home: Path, repository: _Repository) -> None:
     """Remove what was used longest ago and is not in use, down to `_MOST`."""
-    for folder in sorted((each for each in home.iterdir() if each.is_dir()), key=_used, reverse=True)[_MOST:]:
+    folders = [each for each in home.iterdir() if _NAME.fullmatch(each.name)]
+    for folder in sorted(folders, key=_used, reverse=True)[_MOST:]:
         descriptor = open_private(_lock_of(folder), os.O_RDWR)
         with contextlib.suppress(OSError):  # somebody uses it
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -75,13 +75,13 @@ class Target:
             raise TargetError(self.address, why, mend=mend)
 
     def _check_folders(self) -> None:
-        if self.python is None and not self.path:
-            raise ArgumentError("Target", self.address, expected="with python=, path= or git=", mend=_WORD)
         for name in ("repo", "install"):
             if getattr(self, name) is not None:
                 raise ArgumentError(
                     f"Target.{name}", getattr(self, name), expected="with git=", mend="Name the commit."
                 )
+        if self.python is None and not self.folders:
+            raise ArgumentError("Target", self.address, expected="with python=, path= or git=", mend=_WORD)
         for folder in self.folders:
             if not Path(folder).is_dir():
                 why = f"its path {folder!r} is no folder"

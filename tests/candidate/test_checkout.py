@@ -135,14 +135,16 @@ def test_who_finds_it_in_the_making_waits(repository, checked, tmp_path):
 def test_old_ones_are_removed_and_none_in_use(repository, checked, monkeypatch, tmp_path):
     """A home keeps a bounded number; the repository forgets their worktrees too."""
     monkeypatch.setattr(checkout, "_MOST", 2)
+    (tmp_path / "checkouts/not-ours").mkdir(parents=True)
     used = checked(repository.target(), release=False)
     os.utime(used.tree.parent / "ready", (0, 0))
     for number in range(2, 6):
         repository.commit(str(number))
         newest = checked(repository.target())
         os.utime(newest.tree.parent / "ready", (number, number))
-    folders = {each for each in (tmp_path / "checkouts").iterdir() if each.is_dir()}
+    folders = {each for each in (tmp_path / "checkouts").iterdir() if each.is_dir()} - {tmp_path / "checkouts/not-ours"}
 
+    assert (tmp_path / "checkouts/not-ours").is_dir()
     assert {used.tree.parent, newest.tree.parent} < folders
     assert len(folders) == 3
     assert len(list((tmp_path / "checkouts").glob("*.lock"))) == 3

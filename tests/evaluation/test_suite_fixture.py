@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 
 import pytest
 
-from shadoweval import Experiment, Traffic, no_worse
+from shadoweval import Experiment, Settings, Target, Traffic, no_worse
 from shadoweval.errors import CaseFileError, ExperimentError
-from shadoweval.evaluation.suite import BudgetSpentError, SuiteOptions
+from shadoweval.evaluation.suite import BudgetSpentError, SuiteOptions, play
 from shadoweval.evaluation.suite_fixture import Shadow
 from shadoweval.scoring import errors, rouge_l
 
@@ -179,3 +180,20 @@ def test_forty_cases_are_decided(toy, tmp_path, broken, decision):
     assert verdict.decision == decision, verdict
     assert "traffic so far" not in str(verdict)
     assert ("more cases" in str(verdict)) == (decision == "hold")
+
+
+def test_the_working_tree_is_held_against_main(toy, tmp_path):
+    """A pull request with both arms live: the incumbent is of the commit, the candidate what lies in the folder."""
+    git = ["git", "-C", tmp_path, "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "--quiet", "-b", "main"], ["add", "suite_toy.py"], ["commit", "--quiet", "-m", "main"]):
+        subprocess.run([*git, *words], check=True)
+    (tmp_path / "suite_toy.py").write_text("def echo(question):\n    return 'nothing'\n", encoding="utf-8")
+    toy.incumbent = Target("suite_toy:echo", git="main", repo=tmp_path)
+    toy.settings = Settings(home=str(tmp_path / "home"))
+    run = play(toy)
+
+    answers = [{arm: seen.outcome.answer for arm, seen in arms.items()} for arms in run.observations.values()]
+    assert answers == [{"incumbent": text, "same": "nothing"} for text in ("Добрый день", "How do I?")]
+    assert run.evaluation.versions["incumbent"]["commit"]
+    assert "commit" not in run.evaluation.versions["same"]
+    assert [each.name for each in (tmp_path / "home").iterdir()] == ["checkouts"]

@@ -14,7 +14,7 @@ from typing import Final, cast
 import msgspec
 
 from shadoweval.candidate.forkserver import beginning
-from shadoweval.candidate.forkserver.launch import Launch
+from shadoweval.candidate.forkserver.launch import Launch, found
 from shadoweval.candidate.forkserver.refused import broken_by_refusals, remarks
 from shadoweval.candidate.forkserver.wire import (
     READ_BYTES,
@@ -74,7 +74,7 @@ class ForkServerClient:
             if self._channel is not None and self.ready is not None:
                 return self.ready
             if self._launch is None:
-                self._launch = await asyncio.to_thread(self._find_launch)
+                self._launch = await found(self._find_launch)
                 self.spec = msgspec.structs.replace(self.spec, place=self._launch.place)
             ready = await self._started()
             if ready.uncarried and not self.spec.each:

@@ -125,7 +125,7 @@ def _facts(target: str, executable: str) -> dict[str, Any]:
         )
         return json.loads(done.stdout)
     except subprocess.CalledProcessError as error:
-        why = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1][:_SHOWN]
+        why = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1].rstrip(".")[:_SHOWN]
     except OSError as error:
         why = error.strerror or str(error)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from shadoweval.errors import TargetError
 if TYPE_CHECKING:
     from shadoweval.candidate.checkout import Checkout
 
-__all__ = ["Launch", "elsewhere", "here"]
+__all__ = ["Launch", "elsewhere", "found", "here"]
 
 _RUN: Final = (
     "import sys; sys.path[:] = {path!r}; "
@@ -82,6 +83,21 @@ def elsewhere(target: Target, checkouts: Path) -> Launch:
         remarks=tuple(_remarks(target, interpreter, checkout)),
         checkout=checkout,
     )
+
+
+async def found(find: Callable[[], Launch]) -> Launch:
+    """What `find` finds in a thread; let go again where nobody waits for it any more."""
+    finding = asyncio.create_task(asyncio.to_thread(find))
+    try:
+        return await asyncio.shield(finding)
+    except asyncio.CancelledError:
+        finding.add_done_callback(_let_go)
+        raise
+
+
+def _let_go(finding: asyncio.Task[Launch]) -> None:
+    if not finding.cancelled() and finding.exception() is None:
+        finding.result().release()
 
 
 def _checked_out(target: Target, checkouts: Path) -> Checkout:
