@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from shadoweval.checks import checked_choice, checked_instance, checked_keywords, checked_list, checked_target
 from shadoweval.errors import ArgumentError, TargetError
 
-__all__ = ["Installer", "Target"]
+__all__ = ["Target"]
 
 Installer = Literal["uv", "pip"]
 _WORD: Final = "A target of the worker's own environment is written as text: 'app.rag:answer'."

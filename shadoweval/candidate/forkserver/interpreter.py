@@ -19,12 +19,13 @@ import msgspec
 import shadoweval
 from shadoweval.errors import TargetError
 
-__all__ = ["Interpreter", "examined", "needs"]
+__all__ = ["MSGSPEC", "Interpreter", "examined"]
 
 _OLDEST: Final = (3, 11)
 _SECONDS: Final = 60.0
 _SHOWN: Final = 200
 MSGSPEC: Final = "msgspec>=0.19,<1"
+"""What a candidate's environment needs, as pip is told it."""
 _FOLDER: Final = Path(msgspec.__file__).parent
 _PROBE: Final = """
 import os, site, sys, sysconfig
@@ -96,13 +97,8 @@ def examined(target: str, executable: str) -> Interpreter:
     if not library:
         there = f"has msgspec {facts['release']}" if facts["msgspec"] else f"is Python {version} and has no msgspec"
         why = f"{executable} {there}, which what runs a candidate needs"
-        raise TargetError(target, why, mend=f"Run: {' '.join(needs(executable))}")
+        raise TargetError(target, why, mend=f"Run: {executable} -m pip install '{MSGSPEC}'")
     return Interpreter(executable, version, library)
-
-
-def needs(executable: str) -> list[str]:
-    """The line that brings what a candidate's environment needs."""
-    return [executable, "-m", "pip", "install", f"'{MSGSPEC}'"]
 
 
 def _fits(release: str) -> bool:

@@ -86,7 +86,9 @@ def elsewhere(target: Target, checkouts: Path) -> Launch:
 
 
 async def found(find: Callable[[], Launch]) -> Launch:
-    """What `find` finds in a thread; let go again where nobody waits for it any more."""
+    """What `find` finds, in a thread where it may take long; let go again where nobody waits for it any more."""
+    if find is here:
+        return here()
     finding = asyncio.create_task(asyncio.to_thread(find))
     try:
         return await asyncio.shield(finding)

@@ -2,14 +2,16 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import venv
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from candidate_rig import call, envelope
 
 from shadoweval import Limits, Target
-from shadoweval.candidate.forkserver.launch import elsewhere
+from shadoweval.candidate.forkserver.launch import Launch, elsewhere, found
 from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.pool import CandidatePool
 from shadoweval.errors import TargetError
@@ -185,3 +187,26 @@ def test_a_folder_that_the_commit_has_not(seen, tmp_path):
     again = elsewhere(Target("answers:answer", git="next", repo=root / "app"), tmp_path)
     again.release()
     assert Path(again.folder).is_dir()
+
+
+def test_who_goes_away_leaves_no_commit_held():
+    """A start that is given up while its commit is made lets go of it once it is there."""
+    go, released = threading.Event(), threading.Event()
+    checkout = SimpleNamespace(release=released.set)
+
+    def find():
+        go.wait(120)
+        return Launch(lambda *_: [], checkout=checkout)
+
+    async def given_up():
+        starting = asyncio.create_task(found(find))
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert not released.is_set()
+        go.set()
+        await asyncio.to_thread(released.wait, 120)
+
+    asyncio.run(given_up())
+    assert released.is_set()
