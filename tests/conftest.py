@@ -46,3 +46,20 @@ def _url(request, tmp_path):
         connection.execute(f"CREATE SCHEMA {schema}")
         yield f"{SERVER}?options=-csearch_path%3D{schema}"
         _drop(connection, schema)
+
+
+@pytest.fixture(scope="session")
+def _model_server():
+    from tests.apps.fake_openai import FakeOpenAI
+
+    server = FakeOpenAI()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(_model_server):
+    """A model's server on the loopback that speaks OpenAI's API and remembers nothing of earlier tests."""
+    for memory in (_model_server.seen, _model_server.faults, _model_server.answers):
+        memory.clear()
+    return _model_server

@@ -19,7 +19,6 @@ import asyncio
 import importlib
 import inspect
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from shadoweval.transport import SpoolReceiver
 from shadoweval.transport.waiting import waiting
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import candidate_pool
+from tests.waiting import until
 
 SHAPES = str(Path(__file__).parent / "shapes")
 ARM = "same"
@@ -104,9 +104,8 @@ class Shadowed:
         )
         serve(row, row.mount(self.experiment.mirror(control=0.0, **row.mirroring), row.pipeline))
         self.counts = {name: count for name, count in self.experiment._outlet.counts().items() if count}
-        arrived = time.monotonic() + 60
-        while waiting(self.experiment.spool).frames < self.counts.get("mirrored", 0) and time.monotonic() < arrived:
-            time.sleep(0.01)  # its collector is a process of its own, which may just be starting
+        mirrored = self.counts.get("mirrored", 0)
+        until(lambda: waiting(self.experiment.spool).frames >= mirrored)  # its collector may just be starting
         with SqlStore(f"sqlite:///{folder}/shadow.db") as store:
             asyncio.run(self._work(store))
             self.pairs = list(store.pairs("aa", ARM))

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from shadoweval.transport import SpoolReceiver
 from shadoweval.transport.waiting import waiting
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import candidate_pool
+from tests.waiting import until
 
 from .conftest import SHAPES, as_a_caller
 
@@ -47,9 +47,7 @@ def evaluated(folder, incumbent, candidate):
     mirrored = experiment.mirror(control=0.0)(incumbent)
     for question in QUESTIONS:
         asyncio.run(as_a_caller(_later(mirrored(question))))
-    until = time.monotonic() + 60
-    while waiting(experiment.spool).frames < len(QUESTIONS) and time.monotonic() < until:
-        time.sleep(0.01)
+    until(lambda: waiting(experiment.spool).frames >= len(QUESTIONS))
 
     async def work(store):
         async with candidate_pool(experiment, arms=["failing"]) as pool:

@@ -1,6 +1,5 @@
 """A model's server on the loopback, and clients of it."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -8,27 +7,7 @@ import pytest
 
 from tests.mirror.conftest import counted, kept, mirror, mirror_with  # noqa: F401 - fixtures of this folder too
 
-_SERVER = Path(__file__).parents[1] / "apps" / "fake_openai.py"
 sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
-
-
-@pytest.fixture(scope="session")
-def _running():
-    spec = importlib.util.spec_from_file_location("fake_openai", _SERVER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    server = module.FakeOpenAI()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def server(_running):
-    """A fresh view of the server."""
-    _running.seen.clear()
-    _running.faults.clear()
-    _running.answers.clear()
-    return _running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ import contextlib
 import json
 import socket
 import threading
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ from shadoweval.capture import retriever
 from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import current
 from shadoweval.errors import ExperimentError
+from tests.waiting import until
 
 ASK = [Route(method="POST", path="/ask")]
 
@@ -382,9 +382,7 @@ def served(mirror):
 
 def wait_for_frame(kept):
     """The client has its answer before the server's thread hands the query over."""
-    end = time.monotonic() + 10
-    while not kept.frames and time.monotonic() < end:
-        time.sleep(0.01)
+    until(lambda: kept.frames)
 
 
 def test_a_candidate_behind_a_url_gives_what_the_app_gives(served, kept):

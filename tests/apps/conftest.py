@@ -1,7 +1,6 @@
 """Apps as people write them, run twice: as they are, and mirrored by a change of a few lines."""
 
 import difflib
-import importlib.util
 import sys
 import types
 from pathlib import Path
@@ -14,24 +13,11 @@ from shadoweval.testing import MemoryTransport
 _HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
-def _running():
-    spec = importlib.util.spec_from_file_location("fake_openai", _HERE / "fake_openai.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    server = module.FakeOpenAI()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def server(_running, monkeypatch):
+@pytest.fixture(name="configured")
+def _configured(server, monkeypatch):
     """The model's server, where the apps look for it."""
-    monkeypatch.setenv("OPENAI_BASE_URL", _running.url)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "k")
-    _running.seen.clear()
-    _running.faults.clear()
-    return _running
 
 
 class App:
@@ -66,7 +52,7 @@ def _module(name, source):
 
 
 @pytest.fixture
-def app(server, tmp_path, monkeypatch):
+def app(configured, tmp_path, monkeypatch):
     """Makes an app from its source and the changes that mirror it; `evaluation` is the team's module of experiments."""
     transport = MemoryTransport()
     evaluation = types.ModuleType("evaluation")

@@ -9,6 +9,7 @@ from candidate_rig import FOLDER, call, envelope, pool_of, run_one
 from shadoweval import Limits, Stubs
 from shadoweval.candidate.pool import CandidatePool
 from shadoweval.errors import ExperimentError, TargetError, UnknownCandidateError
+from tests.waiting import until
 
 MODULE = "plain_candidates"
 
@@ -357,10 +358,7 @@ def test_nothing_is_left_behind(tmp_path):
     before = len(list(Path("/proc/self/fd").iterdir()))
     pids = asyncio.run(run())
 
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     assert not list(tmp_path.iterdir())
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from shadoweval.cli.control import say
 from shadoweval.cli.parser import main
 from shadoweval.worker.opening import load_experiment, open_store
+from tests.waiting import until
 
 COMMANDS = (
     "worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase",
@@ -130,9 +130,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(project):
         env={**os.environ, "PYTHONPATH": "."},
     )
     first.stdout.readline()
-    deadline = time.monotonic() + 60
-    while "upper: 0 paired" in shadoweval("status", "toyapp:toy", check=False).stdout and time.monotonic() < deadline:
-        pass
+    until(lambda: "upper: 0 paired" not in shadoweval("status", "toyapp:toy", check=False).stdout)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
 

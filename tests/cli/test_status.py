@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import until
 
 APP = """
 from shadoweval import Experiment, Sandbox
@@ -71,9 +72,7 @@ def status():
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 90
-    while not condition(status()):
-        assert time.monotonic() < deadline, status()
+    until(lambda: condition(status()), said=status)
 
 
 def test_a_folder_in_which_nothing_was_mirrored_is_no_health(tmp_path, monkeypatch):

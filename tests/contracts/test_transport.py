@@ -5,7 +5,6 @@ An implementation of your own joins by a line in `TRANSPORTS`: a function that m
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from shadoweval.counters import LOSSES
 from shadoweval.protocols import Transport
 from shadoweval.transport import SpoolReceiver, SpoolTransport, open_transport
+from tests.waiting import until
 
 
 def through_ring(folder: Path) -> Any:
@@ -28,14 +28,6 @@ def through_ring(folder: Path) -> Any:
 
 TRANSPORTS: dict[str, Callable[[Path], Any]] = {"spool": SpoolTransport, "ring": through_ring}
 WARM = b"warm-up"
-
-
-def until(met: Callable[[], object]) -> None:
-    """Waits for a condition; fails after 20 s."""
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 class Ends:

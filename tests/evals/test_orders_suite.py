@@ -1,25 +1,12 @@
 """The third example's suite runs against any server that speaks OpenAI's API."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(name="server")
-def _server():
-    spec = importlib.util.spec_from_file_location("fake_openai", ROOT / "tests/apps/fake_openai.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    server = module.FakeOpenAI()
-    yield server
-    server.stop()
 
 
 def suite(tmp_path, **environment):

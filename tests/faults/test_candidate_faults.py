@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from shadoweval import Limits
 from shadoweval.candidate import remote_child
 from shadoweval.candidate.remote_child import RemoteChild
 from shadoweval.capture import UNCOPYABLE
+from tests.waiting import gone, until
 
 MIB = 1 << 20
 # Long enough for a run of microseconds on a machine that has other work, too.
@@ -152,19 +152,9 @@ def test_a_left_over_process_is_killed():
         async with pool_of("forks_and_leaves", module="faulty_candidates") as pool:
             observation = await pool.run(envelope("break"), arm="new")
             left = int(observation.outcome.answer.rpartition(" ")[2])
-            deadline = time.monotonic() + 60
-            while lives(left) and time.monotonic() < deadline:
-                await asyncio.sleep(0.02)
-            return left
+            await asyncio.to_thread(until, lambda: gone(left))
 
-    assert not lives(asyncio.run(run()))
-
-
-def lives(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    asyncio.run(run())
 
 
 def test_strange_values_are_left_out():

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "candidate" / "targets"))
 from candidate_rig import envelope, pool_of
 
 from shadoweval import Limits
+from tests.waiting import gone, until
 
 
 async def murdered(victims, *, seed, pause, processes=2):
@@ -187,14 +188,4 @@ asyncio.run(run())
     worker.stdout.close()
 
     assert len(pids) >= 2
-    deadline = time.monotonic() + 60
-    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(alive(pid) for pid in pids)
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    until(lambda: all(map(gone, pids)))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.harness import fill, own_cluster, own_disk
+from tests.waiting import until
 
 APP = """
 import os, time
@@ -88,10 +89,7 @@ def serve(first, last):
 
 
 def wait_for(condition, *, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "\n".join(log.read_text("utf-8") for log in Path().glob("*.log"))
-        time.sleep(0.05)
+    until(condition, seconds=seconds, said=lambda: "\n".join(log.read_text("utf-8") for log in Path().glob("*.log")))
 
 
 def said(command):

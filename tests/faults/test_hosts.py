@@ -18,6 +18,7 @@ from shadoweval.errors import StoreError
 from shadoweval.records import Envelope, Labels, PairScore, Scored
 from shadoweval.store import SqlStore, engine
 from shadoweval.testing import NOON, make_observation, make_query
+from tests.waiting import until
 
 APP = """
 import os, socket, sys, time
@@ -125,13 +126,6 @@ def _host(tmp_path, url):
         process.wait()
 
 
-def wait_for(condition, *, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def runs_of(folder):
     """By question, when its runs began and ended."""
     runs = collections.defaultdict(list)
@@ -157,7 +151,7 @@ def test_two_hosts_add_up_and_disturb_nobody(host, tmp_path, url):
     for process in serving:
         ended(process)
     with SqlStore(url) as store:
-        wait_for(lambda: store.funnel("toy", "new").eligible and not store.funnel("toy", "new").waiting)
+        until(lambda: store.funnel("toy", "new").eligible and not store.funnel("toy", "new").waiting)
     (tmp_path / "over").touch()
     for process in others:
         ended(process)
@@ -194,14 +188,14 @@ def test_leases_of_a_host_that_died_are_taken_over_and_no_others(host, tmp_path,
     for each in (dying, living):
         ended(each.start("serve(2)"))
         workers.append(each.worker("--processes", "1"))  # which has two tasks in flight
-        wait_for(lambda: len(runs_of(tmp_path)) == len(workers))
+        until(lambda: len(runs_of(tmp_path)) == len(workers))
     (begun,) = (question for question in runs_of(tmp_path) if " a " in question)
     with SqlStore(url) as store:
-        wait_for(lambda: began(tmp_path, "ended") == {"question b 0": 1, "question b 1": 1})
+        until(lambda: began(tmp_path, "ended") == {"question b 0": 1, "question b 1": 1})
         assert set(began(tmp_path).values()) == {1}, "the first worker is slow, and lives"
         workers[0].kill()
         workers[0].wait()
-        wait_for(lambda: store.funnel("toy", "new").paired == 4)
+        until(lambda: store.funnel("toy", "new").paired == 4)
         signs = store.signs("toy")
     workers[1].send_signal(signal.SIGTERM)
     ended(workers[1])

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from shadoweval.store import SqlStore
 from shadoweval.transport import SpoolReceiver
 from tests.faults.harness import ROLES, Machine, calls, own_cluster
+from tests.waiting import until
 
 KILLS = int(os.environ.get("SHADOWEVAL_KILLS", "200"))
 VICTIMS = (*ROLES, "collector", "child", "fork server")
@@ -71,12 +72,12 @@ class Storm(Machine):
 
     def found(self, victim):
         """Processes of this kind; as soon as there are any."""
-        deadline = time.monotonic() + 120
-        while not (pids := self.pids(victim)):
+
+        def living():
             self.keep_up()
-            assert time.monotonic() < deadline, f"no {victim}\n" + self.said()
-            time.sleep(0.01)
-        return pids
+            return self.pids(victim)
+
+        return until(living, said=lambda: f"no {victim}\n" + self.said())
 
     def at_work(self, victim):
         """Each second time wait until a candidate's process lives: a slow machine would kill all while they start."""

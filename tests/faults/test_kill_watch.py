@@ -22,6 +22,7 @@ from shadoweval.candidate.pool import CandidatePool
 from shadoweval.records import Envelope
 from shadoweval.testing import make_observation, make_query
 from shadoweval.traffic.kill import KillSwitch
+from tests.waiting import gone, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who lives")
 
@@ -46,19 +47,9 @@ def watching(code):
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-def gone(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
-    except OSError:
-        return True
-    return state in {b"Z", b"X"}
-
-
 def seconds_until(condition):
     began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < 60
-        time.sleep(0.002)
+    until(condition, every=0.002)
     return time.monotonic() - began
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from shadoweval.worker.heartbeat import read_beat
+from tests.waiting import until
 
 APP = """
 import time
@@ -76,18 +77,11 @@ def beat_of(tmp_path):
     return read_beat(tmp_path / "home", "toy")
 
 
-def wait_until(condition, *, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_worker_gives_signs_and_ends_while_its_tables_are_locked(run, tmp_path, url):
     """Each call to the store waits ten seconds for its lock, one after the other, and nothing else waits with it."""
     assert run("locked.py").wait(120) == 0
     worker = run("-m", "shadoweval", "worker", "locked:toy")
-    wait_until(lambda: (beat := beat_of(tmp_path)) is not None and beat.done > 400)
+    until(lambda: (beat := beat_of(tmp_path)) is not None and beat.done > 400)
     with locked(url):
         began, seen = time.monotonic(), {beat_of(tmp_path).beat_at}
         gap, last = 0.0, began

@@ -18,6 +18,7 @@ from shadoweval.mirror import Mirror
 from shadoweval.protocols import Transport
 from shadoweval.transport import SpoolReceiver, SpoolTransport
 from tests.garbage import collect
+from tests.waiting import until
 
 
 class Sink(Transport):
@@ -247,9 +248,7 @@ def test_a_disconnected_client_frees_the_stream(mirror: Mirror, sink: Sink) -> N
             client.sendall(b"GET /q HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"200 OK" in client.recv(4096)
         assert freed.wait(20)
-        end = time.monotonic() + 60
-        while not sink.frames and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda: sink.frames)
     finally:
         server.should_exit = True
         thread.join(20)

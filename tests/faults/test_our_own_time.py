@@ -24,6 +24,7 @@ from shadoweval.settings import Settings
 from shadoweval.testing import MemoryTransport
 from shadoweval.traffic.breaker import Breaker, BreakerLimits
 from shadoweval.worker.opening import open_receiver
+from tests.waiting import until
 
 SLOW, SLACK, CALLS = 0.02, 0.01, 25
 ROUTES = [Route(path="/ask")]
@@ -484,9 +485,8 @@ def test_it_is_shown_where_people_look(tmp_path):
     )
     asked = experiment.mirror(1.0, control=0.0, redact=Redactor())(lambda question: question)
     reason = opened(experiment, lambda: asked("q"))
-    bound = time.monotonic() + 60
-    while not (counts := open_receiver(experiment).counters()).get("breaker_open") and time.monotonic() < bound:
-        time.sleep(0.05)  # a collector keeps them
+    until(lambda: open_receiver(experiment).counters().get("breaker_open"))  # a collector keeps them
+    counts = open_receiver(experiment).counters()
     seen = status_of(experiment, store=None, receiver=open_receiver(experiment))
 
     assert "the mirror's own work" in reason

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from shadoweval.store import SqlStore
+from tests.waiting import until
 
 RATE, COUNT, WORKERS, PROCESSES = 2, 24, 4, 2
 
@@ -83,9 +84,8 @@ def test_four_workers_together_keep_the_rate(tmp_path, url):
         ]
         try:
             with SqlStore(url) as store:
-                until = time.monotonic() + 240
-                while len(pairs := list(store.pairs("asked", "new"))) < COUNT and time.monotonic() < until:
-                    time.sleep(0.5)
+                until(lambda: len(list(store.pairs("asked", "new"))) >= COUNT, seconds=240, every=0.5)
+                pairs = list(store.pairs("asked", "new"))
         finally:
             for each in workers:
                 each.send_signal(signal.SIGTERM)

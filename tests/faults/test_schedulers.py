@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from shadoweval.protocols import Claim
 from shadoweval.store import SqlStore
+from tests.waiting import until
 
 APP = """
 import os, time
@@ -59,14 +59,6 @@ def start(home, *words):
     line = [sys.executable, "-m", "shadoweval", "schedule", "timed:toy", *words]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(line, env={**os.environ, "SHADOWEVAL_HOME": home}, **options)
-
-
-def until(happened):
-    deadline = time.monotonic() + 3 * MINUTE
-    while not (seen := happened()):
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.05)
-    return seen
 
 
 def ended(process):

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from shadoweval.traffic.flags import StaticFlags
+from tests.waiting import until
 
 ON = "[experiments.support]\nenabled = true\nshare = 1\n"
 OFF = ON.replace("true", "false")
@@ -52,13 +53,8 @@ class Callers:
 
 
 def eventually(flags, answer):
-    """Whether all of a hundred answers in a row are this one, within ten seconds."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if all(flags.loss("support", "u-1", {}) == answer for _ in range(100)):
-            return True
-        time.sleep(0.005)
-    return False
+    """Waits until all of a hundred answers in a row are this one."""
+    return until(lambda: all(flags.loss("support", "u-1", {}) == answer for _ in range(100)))
 
 
 def faults(file):

@@ -13,6 +13,7 @@ import pytest
 
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import KillSwitch
+from tests.waiting import until
 
 PROMISE = 0.25
 TIMES = 20
@@ -62,13 +63,6 @@ def keeps(delays):
     return statistics.median(delays) < PROMISE and max(delays) < 10 * PROMISE
 
 
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
 def test_a_kill_by_file_is_seen_within_250_ms_under_load(tmp_path, load):
     """The file is made as `touch` makes it, by nobody this process knows of."""
     switch = KillSwitch("support", home=tmp_path)
@@ -79,7 +73,7 @@ def test_a_kill_by_file_is_seen_within_250_ms_under_load(tmp_path, load):
         time.sleep(0.013 * number % 0.1)  # at every phase of the look's interval
         delays.append(seen_after(switch.killed, file.touch))
         file.unlink()
-        until(lambda: not switch.killed())
+        until(lambda: not switch.killed(), every=0.001)
 
     assert keeps(delays), sorted(delays)
 
@@ -99,7 +93,7 @@ def test_a_kill_by_flag_file_is_seen_within_250_ms_under_load(tmp_path, load):
         time.sleep(0.013 * number % 0.1)
         delays.append(seen_after(switch.killed, lambda: write("kill = ['support']\n")))
         write("")
-        until(lambda: not switch.killed())
+        until(lambda: not switch.killed(), every=0.001)
 
     assert keeps(delays), sorted(delays)
 

@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shadoweval.transport import SpoolReceiver
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
@@ -48,13 +47,6 @@ for thread in threads:
 transport.close()
 print(hung, sum(counted) + children)
 """
-
-
-def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 # Another thread holds every lock for as long as the fork takes.

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shadoweval.transport import SpoolReceiver
 from shadoweval.transport.totals import total
+from tests.waiting import gone, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the ring is Linux's")
 
@@ -65,11 +65,8 @@ class Application:
         self.running = subprocess.Popen([sys.executable, "-c", APPLICATION, str(folder), str(self.path), way])
         with self.path.open("r+b") as file:
             self.shared = mmap.mmap(file.fileno(), 32)
-        end = time.monotonic() + 60
-        while not self.number(16):
-            assert time.monotonic() < end
-            assert self.running.poll() is None
-            time.sleep(0.005)
+        until(lambda: self.number(16) or self.running.poll() is not None)
+        assert self.running.poll() is None
 
     def number(self, at: int) -> int:
         return struct.unpack_from("<Q", self.shared, at)[0]
@@ -95,26 +92,8 @@ class Application:
         until(lambda: self.collector not in {0, collector})
 
 
-def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return True
-
-
 def wait_for(pid: int) -> None:
-    end = time.monotonic() + 60
-    while pid and not gone(pid):
-        assert time.monotonic() < end, "the collector does not end"
-        time.sleep(0.005)
+    until(lambda: not pid or gone(pid), said=lambda: "the collector does not end")
 
 
 def numbers(folder: Path) -> tuple[list[int], int]:

@@ -8,12 +8,13 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shadoweval.transport import SpoolReceiver
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fsfreeze is Linux's")
 
@@ -38,13 +39,6 @@ while not shared[8]:
     time.sleep(0.0005)
 transport.close()
 """
-
-
-def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.waiting import until
+
 APP = """
 import os, signal, time
 from pathlib import Path
@@ -123,11 +125,7 @@ def _load():
 
 
 def wait_for(condition, *, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, Path("worker.log").read_text(encoding="utf-8")
-        time.sleep(0.005)
-    return found
+    return until(condition, seconds=seconds, said=lambda: Path("worker.log").read_text(encoding="utf-8"))
 
 
 def living():

@@ -1,27 +1,17 @@
 """The function calling loop without a framework."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from pipelines import orders, orders_no_writes
 
-_FAKE = Path(__file__).parents[1] / "apps/fake_openai.py"
 
-
-@pytest.fixture(name="server")
-def _server(monkeypatch):
-    spec = importlib.util.spec_from_file_location("fake_openai", _FAKE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    server = module.FakeOpenAI()
+@pytest.fixture(autouse=True)
+def _asks_this_server(server, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     orders._client.cache_clear()
-    yield server
+    yield
     orders._client().close()
     orders._client.cache_clear()
-    server.stop()
 
 
 def test_it_calls_what_the_model_asks_for_and_tells_it_the_result(server):

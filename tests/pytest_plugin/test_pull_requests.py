@@ -1,11 +1,11 @@
 """A pull request against the recorded main branch: without key and network, by pytest as users start it."""
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 
 import pytest
+
+from tests.apps.fake_openai import FakeOpenAI
 
 APP = """
 from openai import OpenAI
@@ -35,6 +35,8 @@ CHANGES = {
 SUITE = """
 import os
 import pytest
+
+from tests.apps.fake_openai import FakeOpenAI
 from shadoweval import Experiment, Sandbox, at_most, no_worse
 from shadoweval.scoring import errors, latency, recall
 
@@ -55,11 +57,7 @@ def test_shop(shadow, change):
 
 @pytest.fixture(name="server")
 def _server():
-    path = Path(__file__).parents[1] / "apps/fake_openai.py"
-    spec = importlib.util.spec_from_file_location("fake_openai", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    server = module.FakeOpenAI()
+    server = FakeOpenAI()  # of its own: the test ends it
     yield server
     server.stop()
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from shadoweval.errors import ExperimentError
 from shadoweval.traffic.audit import audit_trail
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import ALL, KillSwitch
+from tests.waiting import until
 
 
 @pytest.fixture(name="home")
@@ -72,10 +72,7 @@ def test_another_process_sees_it_without_being_told(home):
 
     subprocess.run([sys.executable, "-c", _KILL, str(home)], check=True)
 
-    deadline = time.monotonic() + 60
-    while not switch.killed() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert switch.killed()
+    until(switch.killed)
 
 
 _KILL = (

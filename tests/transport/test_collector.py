@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shadoweval.transport import SpoolReceiver
+from tests.waiting import until
 
 if sys.platform != "linux":
     pytest.skip("the ring is Linux's", allow_module_level=True)
@@ -22,13 +23,6 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process is started, and this one keeps its priority."""
     monkeypatch.setattr(collector, "_humble", lambda: None)
     monkeypatch.setattr("shadoweval.transport.starting._spawn", lambda _root: None)
-
-
-def until(met) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 def frames(folder: Path) -> list[bytes]:

@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shadoweval.priority import LEVEL
 from shadoweval.transport import SpoolTransport, open_transport
+from tests.waiting import until
 
 if sys.platform != "linux":
     pytest.skip("the ring is Linux's", allow_module_level=True)
@@ -21,13 +21,6 @@ from shadoweval.transport.hand_off import RingTransport
 from shadoweval.transport.totals import total
 from tests.garbage import collect
 from tests.transport.reading import frames
-
-
-def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 def served(transport: RingTransport) -> int:

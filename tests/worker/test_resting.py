@@ -26,6 +26,7 @@ from shadoweval.worker.health import health_of
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import open_receiver
 from shadoweval.worker.resting import Resting, Slowed, forget_slowed, is_rest, read_slowed
+from tests.waiting import until
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -80,10 +81,7 @@ def test_a_worker_goes_by_what_the_mirrors_count_anyway(tmp_path):
     for number in range(50):
         served(f"question {number}")
     receiver = open_receiver(experiment)
-    until = time.monotonic() + 60
-    while sum(sum(receiver.histogram(kind).values()) for kind in ("mirrored", "control")) < 50:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: sum(sum(receiver.histogram(kind).values()) for kind in ("mirrored", "control")) >= 50)
 
     resting = resting_in(experiment, receiver)
 
