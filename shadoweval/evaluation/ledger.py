@@ -18,8 +18,7 @@ import msgspec
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Attempt, Store
 from shadoweval.records import Arm
-from shadoweval.verdict.doors import NEW_WINDOW
-from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.rules import NEW_WINDOW, Rules
 from shadoweval.verdict.trial import Trial
 
 __all__ = ["tried_sentence", "with_attempt"]

@@ -19,8 +19,8 @@ from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Hit, Observation, Outcome, Pair, PairScore, Scored, Unscored
 from shadoweval.store.blobs import dump, load, with_plain_values
-from shadoweval.verdict.probe_count import ProbeCount
 from shadoweval.verdict.provable import needs_probes
+from shadoweval.verdict.summary import ProbeCount
 
 __all__ = ["Probes"]
 

@@ -12,9 +12,8 @@ from typing import Final
 import msgspec
 
 from shadoweval.evidence.validity import share_exceeds
-from shadoweval.verdict.doors import NEW_WINDOW
 from shadoweval.verdict.facts import MEND, UNFAITHFUL
-from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.rules import NEW_WINDOW, Rules
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.writes import doubtful_writes
 

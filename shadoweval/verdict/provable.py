@@ -13,7 +13,7 @@ from typing import Final
 from shadoweval.protocols import Metric
 from shadoweval.verdict.conduct import Problem
 from shadoweval.verdict.gates import Gate
-from shadoweval.verdict.probe_count import ProbeCount
+from shadoweval.verdict.summary import ProbeCount
 from shadoweval.verdict.trial import Trial
 
 __all__ = ["needs_probes", "unprovable"]

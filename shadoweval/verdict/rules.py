@@ -16,9 +16,13 @@ from shadoweval.checks import (
 )
 from shadoweval.errors import ArgumentError
 
-__all__ = ["LIVE_UNITS", "Rules"]
+__all__ = ["LIVE_UNITS", "NEW_WINDOW", "Rules"]
 
 LIVE_UNITS: Final = 200
+
+
+NEW_WINDOW: Final = "(shadoweval evaluate --new-window --why ..., or evaluate(new_window=True))"
+"""What a sentence of a verdict tells the reader to type to begin a window."""
 
 
 @checked_keywords()

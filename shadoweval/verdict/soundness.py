@@ -17,12 +17,11 @@ from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, all_alike
 from shadoweval.records.keys import by_labelled_ids
 from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems
-from shadoweval.verdict.doors import NEW_WINDOW
 from shadoweval.verdict.harm import harm_problems
 from shadoweval.verdict.missing import losses
 from shadoweval.verdict.provable import unprovable
 from shadoweval.verdict.releases import named
-from shadoweval.verdict.rules import Rules
+from shadoweval.verdict.rules import NEW_WINDOW, Rules
 from shadoweval.verdict.summary import MetricCounts
 from shadoweval.verdict.trial import Trial
 from shadoweval.verdict.writes import WRITES, self_contradiction

@@ -22,7 +22,7 @@ from shadoweval.protocols import Metric
 from shadoweval.records import MetricSummary
 from shadoweval.verdict.columns import ScoreColumns
 
-__all__ = ["MetricCounts", "count_scores", "noise_floor", "summary_of"]
+__all__ = ["MetricCounts", "ProbeCount", "count_scores", "noise_floor", "summary_of"]
 
 _KEPT: Final = 8_192
 _FEWEST_RERUNS: Final = 50
@@ -239,3 +239,27 @@ def summary_of(
         reruns=0 if noise is None else noise.n,
         failed_as=cap if failed else None,
     )
+
+
+@dataclass(slots=True)
+class ProbeCount:
+    """What probes of one metric came to; see `provable`."""
+
+    eligible: int = 0
+    """Pairs that could have been probed: the incumbent has a score."""
+    tried: int = 0
+    scored: int = 0
+    """Pairs with a score for a probe."""
+    worse: int = 0
+    """Of those, pairs in which a probe scored worse than the incumbent."""
+    reasons: dict[str, int] = field(default_factory=dict[str, int])
+    """Why probes have no score, a few of them."""
+
+    def to_state(self) -> list[Any]:
+        """All of it as plain values."""
+        return [self.eligible, self.tried, self.scored, self.worse, self.reasons]
+
+    @classmethod
+    def restored(cls, state: list[Any]) -> ProbeCount:
+        """What `to_state` gave, taken up."""
+        return cls(*state)

@@ -12,24 +12,25 @@ from typing import Any, Final
 import numpy as np
 
 from shadoweval.errors import ExperimentError
+from shadoweval.evidence.capped import CappedRatio
+from shadoweval.evidence.decay import Newest
 from shadoweval.evidence.inputs import IdArray
-from shadoweval.evidence.variables import Noise
+from shadoweval.evidence.variables import Noise, Variable
 from shadoweval.protocols import Metric
-from shadoweval.verdict.claims import contrast_of, scale_of
+from shadoweval.verdict.claims import Claim, contrast_of, scale_of
 from shadoweval.verdict.columns import Columns, ScoredPair, columns_of, sound
 from shadoweval.verdict.facts import Facts
 from shadoweval.verdict.gates import Gate
+from shadoweval.verdict.harm_margins import OF_AMOUNT, OF_RANGE
 from shadoweval.verdict.hours import Hours
-from shadoweval.verdict.lately import watch_for_decay
 from shadoweval.verdict.outages import Outages
-from shadoweval.verdict.probe_count import ProbeCount
 from shadoweval.verdict.representative import Representative
 from shadoweval.verdict.sides import Side, SideName, Sides, claims_of, count_ratios
-from shadoweval.verdict.summary import MetricCounts, count_scores
+from shadoweval.verdict.summary import MetricCounts, ProbeCount, count_scores
 from shadoweval.verdict.unit_evidence import UnitEvidence
 from shadoweval.verdict.writes import WRITES
 
-__all__ = ["STATE_VERSION", "Trial"]
+__all__ = ["STATE_VERSION", "Trial", "watch_for_decay"]
 
 STATE_VERSION: Final = 22
 """Of what `Trial.to_state` writes."""
@@ -199,3 +200,34 @@ class Trial:
 
 def _shifted(ids: IdArray, before: int) -> IdArray:
     return np.concatenate([np.array([before], dtype=np.uint64), ids[:-1]])
+
+
+_ALPHA: Final = 0.05
+
+
+def watch_for_decay(claims: Sequence[Claim], ungated: Mapping[str, Variable] | None = None) -> list[tuple[str, Newest]]:
+    """Let the newest units of every gate that decides be watched; who watches, and over which metric.
+
+    The null is that the gate is not broken of late: no loss beyond the margin, no loss at all of what must be better, a
+    level inside its limit. Of facts of runs that no gate asks for it is that they are no worse than is tolerated. They
+    share one chance of a false alarm.
+
+    Args:
+        claims: Of the gates.
+        ungated: By metric, what compares the arms by facts of runs that no gate asks for.
+    """
+    deciding, unasked = [claim for claim in claims if not claim.gate.dry_run], dict(ungated or {})
+    alpha = _ALPHA / max(1, len(deciding) + len(unasked))
+    watchers: list[tuple[str, Newest]] = []
+    for claim in deciding:
+        breaks = claim.breaks
+        variable, row = claim.broken_row
+        best = variable.hi if breaks.side == "less" else variable.lo
+        newest = Newest(breaks.margin, best, alpha=alpha, tight=isinstance(variable, CappedRatio))
+        variable.newest.append((row, newest))
+        watchers.append((claim.gate.metric, newest))
+    for metric, variable in unasked.items():
+        newest = Newest(-(OF_RANGE if variable.scale.bounded else OF_AMOUNT), variable.hi, alpha=alpha)
+        variable.newest.append((0, newest))
+        watchers.append((metric, newest))
+    return watchers

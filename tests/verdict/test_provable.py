@@ -7,8 +7,8 @@ from shadoweval import at_least, at_most, better, no_worse
 from shadoweval.evidence.inputs import FloatArray
 from shadoweval.protocols import Metric
 from shadoweval.verdict.columns import Columns, ScoreColumns
-from shadoweval.verdict.probe_count import ProbeCount
 from shadoweval.verdict.provable import needs_probes, unprovable
+from shadoweval.verdict.summary import ProbeCount
 from shadoweval.verdict.trial import Trial
 
 N = 400

@@ -1,4 +1,7 @@
-"""Decide what the filter could not: look at the paths and addresses of one waiting system call."""
+"""Decide what the filter could not: look at the paths and addresses of one waiting system call.
+
+Sources on locks: flock(2), fcntl(2), and SQLite's os_unix.c for the bytes that it locks.
+"""
 # Paths are text here, as they are for system calls.
 # ruff: noqa: PTH110
 
@@ -7,23 +10,25 @@ from __future__ import annotations
 import os
 import signal
 import stat
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Iterable, Mapping
 
 from shadoweval.candidate.guard.caller import Caller, Peer, signed
 from shadoweval.candidate.guard.landlock import DEVICES
-from shadoweval.candidate.guard.locks import lock_refused
 from shadoweval.candidate.guard.policy import GuardPolicy, inside, spelled
 from shadoweval.candidate.guard.rules import (
     ADDRESSED,
     INHERITABLE,
     KIND,
+    LOCK_COMMANDS,
     OPENS,
     OWN_THREADS,
+    OWNER_COMMANDS,
     PATHS,
     SOCKET_TYPES,
+    STEPPING_BACK,
     WRITE_FLAGS,
 )
-from shadoweval.candidate.guard.scheduling import steps_back
 
 __all__ = ["Rulings", "sends_kill"]
 
@@ -101,7 +106,7 @@ class Rulings:
         return None
 
     def _lock(self, name: str, arguments: _Arguments, caller: Caller) -> str | None:
-        return lock_refused(name, arguments, descriptor=caller.descriptor, read=caller.read, roots=self._roots)
+        return _lock_refused(name, arguments, descriptor=caller.descriptor, read=caller.read, roots=self._roots)
 
     def _open(self, name: str, arguments: _Arguments, caller: Caller) -> str | None:
         if name == "openat2":
@@ -182,7 +187,7 @@ def _other_process(name: str, arguments: _Arguments, caller: Caller) -> str | No
     own = itself or os.path.exists(f"/proc/{caller.thread}/task/{target & 0xFFFFFFFF}")
     if name == "kill" and not own:
         own = _parent(abs(signed(target))) == caller.process  # a fork server ends its children and their groups
-    own = own and steps_back(name, arguments, caller.thread)
+    own = own and _steps_back(name, arguments, caller.thread)
     return None if own else f"{name} {' '.join(str(argument & 0xFFFFFFFF) for argument in arguments[:3])}"
 
 
@@ -197,3 +202,60 @@ def _parent(process: int) -> int:
             return int(stat.read().rpartition(b")")[2].split()[1])
     except OSError:
         return -1
+
+
+_REAL_TIME = 1  # IOPRIO_CLASS_RT
+
+
+def _steps_back(name: str, arguments: tuple[int, ...], thread: int) -> bool:
+    """Whether a call leaves the priority of `thread` where it is, or lowers it."""
+    if name == "setpriority":
+        low = arguments[2] & 0xFFFFFFFF
+        return (low - (1 << 32) if low >> 31 else low) >= os.getpriority(os.PRIO_PROCESS, thread)
+    if name == "ioprio_set":
+        return arguments[2] >> 13 & 7 != _REAL_TIME
+    if name == "sched_setscheduler":
+        policy = arguments[1] & 0xFF
+        return policy in STEPPING_BACK or (not policy and os.sched_getscheduler(thread) == policy)
+    return name != "sched_setattr"
+
+
+_LOCK_NB, _LOCK_UN = 4, 8
+_FLOCK = struct.Struct("=hhxxxxq")  # struct flock: l_type, l_whence, l_start
+_READ_LOCK, _NO_LOCK = 0, 2  # F_RDLCK, F_UNLCK
+_SQLITE = range(0x40000000, 0x40000200)  # PENDING_BYTE and what follows
+
+
+def _lock_refused(
+    name: str,
+    arguments: tuple[int, ...],
+    *,
+    descriptor: Callable[[int], str],
+    read: Callable[[int, int], bytes],
+    roots: Iterable[str],
+) -> str | None:
+    """What is refused of a `flock` or `fcntl`, or None.
+
+    A lock on a file outside would stall whoever writes it. SQLite's read locks alone are let through: without them it
+    would read what is half written.
+
+    Args:
+        name: the call.
+        arguments: its arguments.
+        descriptor: the path that a descriptor leads to.
+        read: reads the caller's memory.
+        roots: where it may write.
+    """
+    command = arguments[1] & 0xFFFFFFFF
+    if name == "fcntl" and command in OWNER_COMMANDS:
+        return f"fcntl {command} (who is sent a signal, or has a lease)"
+    if name == "fcntl" and command not in LOCK_COMMANDS:
+        return None
+    path = descriptor(arguments[0] & 0xFFFFFFFF)
+    if not path.startswith("/") or path.startswith("/memfd:") or inside(path, roots):
+        return None
+    if name == "flock":
+        return None if command & ~_LOCK_NB == _LOCK_UN else f"flock {path}"
+    kind, whence, start = _FLOCK.unpack(read(arguments[2], _FLOCK.size))
+    sqlite = kind == _READ_LOCK and not whence and start in _SQLITE and command in LOCK_COMMANDS[:2]
+    return None if kind == _NO_LOCK or sqlite else f"fcntl {path}"

@@ -9,7 +9,7 @@ from shadoweval.evidence.variables import Scores
 from shadoweval.protocols import Metric
 from shadoweval.verdict.claims import claim_of, contrast_of
 from shadoweval.verdict.gates import at_least, at_most, better, no_worse
-from shadoweval.verdict.lately import watch_for_decay
+from shadoweval.verdict.trial import watch_for_decay
 
 RIGHT = Metric(name="right")
 ERRORS = Metric(name="errors", higher_is_better=False)

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from shadoweval.candidate.tools.watched_tables import WatchedTables
+from shadoweval.candidate.tools.sqlite_world import WatchedTables
 
 
 @pytest.fixture
