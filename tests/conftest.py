@@ -36,7 +36,7 @@ def _url(request, tmp_path):
     import psycopg
 
     try:
-        connection = psycopg.connect(SERVER, autocommit=True, connect_timeout=3)
+        connection = psycopg.connect(SERVER, autocommit=True, connect_timeout=60)
     except psycopg.OperationalError as error:
         if os.environ.get("CI") == "true":
             raise

@@ -290,7 +290,7 @@ def test_a_cancelled_task_frees_its_child():
             await asyncio.sleep(0.2)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            return await asyncio.wait_for(pool.run(envelope("0"), arm="new"), 10)
+            return await asyncio.wait_for(pool.run(envelope("0"), arm="new"), 120)
 
     assert asyncio.run(run()).outcome.answer == "slept"
 

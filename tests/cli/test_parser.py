@@ -15,6 +15,7 @@ import pytest
 from shadoweval.cli.control import say
 from shadoweval.cli.parser import main
 from shadoweval.worker.opening import load_experiment, open_store
+from tests.commands import invoke
 from tests.waiting import until
 
 COMMANDS = (
@@ -67,6 +68,11 @@ def _project(tmp_path, monkeypatch):
 
 
 def shadoweval(*arguments, check=True):
+    """A worker, and what shows its log, has a process of its own."""
+    if arguments[0] not in {"worker", "-v"}:
+        done = invoke(*arguments)
+        assert done.returncode == 0 or not check, done
+        return done
     return subprocess.run(
         [sys.executable, "-m", "shadoweval", *arguments],
         capture_output=True,
@@ -130,7 +136,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(project):
         env={**os.environ, "PYTHONPATH": "."},
     )
     first.stdout.readline()
-    until(lambda: "upper: 0 paired" not in shadoweval("status", "toyapp:toy", check=False).stdout)
+    until(lambda: "upper: 0 paired" not in shadoweval("status", "toyapp:toy", check=False).stdout, every=0.1)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import invoke
 from tests.waiting import until
 
 APP = """
@@ -31,9 +32,12 @@ served = toy.mirror(1.0, control=0.0)(old)
 def _project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     for name in ("SHADOWEVAL_HOME", "SHADOWEVAL_STORE", "SHADOWEVAL_KILL"):
         monkeypatch.delenv(name, raising=False)
     Path("statusapp.py").write_text(textwrap.dedent(APP), encoding="utf-8")
+    yield
+    sys.modules.pop("statusapp", None)
 
 
 @pytest.fixture(name="worker")
@@ -63,8 +67,7 @@ def serve(count):
 
 def status():
     """Exit code, and all of it."""
-    command = [sys.executable, "-m", "shadoweval", "status", "statusapp:toy", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = invoke("status", "statusapp:toy", "--json")
     assert done.stdout, done.stderr
     said = json.loads(done.stdout)
     assert said["exit_code"] == done.returncode
@@ -72,7 +75,7 @@ def status():
 
 
 def wait_for(condition):
-    until(lambda: condition(status()), said=status)
+    until(lambda: condition(status()), every=0.1, said=status)
 
 
 def test_a_folder_in_which_nothing_was_mirrored_is_no_health(tmp_path, monkeypatch):
@@ -81,9 +84,7 @@ def test_a_folder_in_which_nothing_was_mirrored_is_no_health(tmp_path, monkeypat
     monkeypatch.chdir("elsewhere")
 
     code, said = status()
-    told = subprocess.run(
-        [sys.executable, "-m", "shadoweval", "status", "statusapp:toy"], capture_output=True, text=True, check=False
-    )
+    told = invoke("status", "statusapp:toy")
 
     assert (code, said["health"]["state"]) == (3, "no worker")
     assert "nothing was ever mirrored into this home" in told.stdout
@@ -180,8 +181,7 @@ def test_a_window_that_was_begun_is_shown():
         evaluate(statusapp.toy, new_window=True, who="ada", why="a new index")
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=120)
-    command = [sys.executable, "-m", "shadoweval", "status", "statusapp:toy"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+    told = invoke("status", "statusapp:toy").stdout
 
     assert "The window begins at" in told
     assert ": a new index); what was asked before counts no more" in told

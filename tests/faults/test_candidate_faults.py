@@ -70,7 +70,7 @@ def runs():
                     if own_limits is limits:
                         broken = pool.run(envelope("break", args=(name, "break")), arm="new")
                         fine = pool.run(envelope("fine", args=(name, "fine")), arm="new")
-                        observations[name] = [await asyncio.wait_for(one, 30) for one in (broken, fine)]
+                        observations[name] = [await asyncio.wait_for(one, 120) for one in (broken, fine)]
         return observations
 
     return asyncio.run(run())

@@ -46,7 +46,7 @@ async def murdered(victims, *, seed, pause, processes=2):
         killing = asyncio.create_task(killer(server, runs))
         observations = await asyncio.wait_for(asyncio.gather(*runs), 240)
         await killing
-        last = await asyncio.wait_for(pool.run(envelope("0"), arm="new"), 30)
+        last = await asyncio.wait_for(pool.run(envelope("0"), arm="new"), 120)
     return observations, last, kills
 
 
@@ -121,7 +121,7 @@ def test_a_candidate_that_kills_its_fork_server_is_reported():
     async def run():
         async with pool_of("kills_fork_server", module="faulty_candidates", seconds=20) as pool:
             broken = await asyncio.wait_for(pool.run(envelope("break"), arm="new"), 60)
-            return broken, await asyncio.wait_for(pool.run(envelope("fine"), arm="new"), 30)
+            return broken, await asyncio.wait_for(pool.run(envelope("fine"), arm="new"), 120)
 
     broken, fine = asyncio.run(run())
 

@@ -68,7 +68,7 @@ def test_a_look_is_due_once_an_interval_for_one_caller():
     assert watched.due()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_a_pipe_is_refused_and_does_not_wait(tmp_path):
     """Opening a pipe would wait for somebody to write: it is no regular file."""
     os.mkfifo(tmp_path / "pipe")

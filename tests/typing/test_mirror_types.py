@@ -136,7 +136,7 @@ async def types() -> None:
     tool(effect="reed")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_pyright_agrees() -> None:
     """No error, and no `ignore` above that is not needed."""
     pyright = shutil.which("pyright") or str(Path(__file__).parents[2] / ".venv" / "bin" / "pyright")
@@ -150,7 +150,7 @@ def test_pyright_agrees() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_mypy_agrees(tmp_path: Path) -> None:
     """The same of mypy in its strict mode, as users run it over their code, not over ours."""
     if importlib.util.find_spec("mypy") is None:

@@ -133,7 +133,7 @@ def test_a_kill_ends_what_is_in_flight_and_keeps_it_open(experiment, store):
         worker.stop()
         await working
 
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+    asyncio.run(asyncio.wait_for(scenario(), 120))
     experiment.resume()
     runs = FakeRuns()
     worked(experiment, store, MemoryTransport(), runs)
@@ -155,7 +155,7 @@ def test_stop_finishes_what_is_in_flight(experiment, store):
         await runs.cancel()
         return await working
 
-    counts = asyncio.run(asyncio.wait_for(scenario(), 30))
+    counts = asyncio.run(asyncio.wait_for(scenario(), 120))
 
     assert counts["killed"] == 3
 
