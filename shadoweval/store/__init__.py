@@ -2,8 +2,7 @@
 
 from shadoweval._optional import require
 
-for _module in ("sqlmodel", "alembic"):
-    require(_module, extra="store", needed_for="The store")
+require("sqlmodel", extra="store", needed_for="The store")
 
 from shadoweval.store.sql import SqlStore  # noqa: E402 - says which extra is missing first
 

@@ -19,8 +19,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, ParamSpec, TypeVar
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -256,6 +254,9 @@ def _migrate(engine: Engine) -> None:
         revision = _revision(connection)
     if revision == REVISIONS[-1]:
         return
+    # Imported here: a process that finds its schema loads a hundred modules less.
+    command: Any = require("alembic.command", extra="store", needed_for="The store")
+    config: Any = require("alembic.config", extra="store", needed_for="The store").Config()
     with transaction(engine, write=True) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL lock_timeout = '120s'"))  # another process may be making it
@@ -264,7 +265,6 @@ def _migrate(engine: Engine) -> None:
         if revision is not None and revision not in REVISIONS:
             raise NewerDatabaseError(shown(engine.url), revision, REVISIONS[-1])
         if revision != REVISIONS[-1]:
-            config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
             config.set_main_option("path_separator", "os")
             config.attributes["connection"] = connection
