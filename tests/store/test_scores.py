@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from alembic import command
 from sqlalchemy import text
 
 from shadoweval.records import Envelope, PairScore, Scored, Unscored
@@ -124,7 +125,7 @@ def test_a_reason_is_kept_as_far_as_a_person_reads_it_(store) -> None:
 def test_scores_of_an_earlier_version_are_taken_over(url, monkeypatch) -> None:
     """Of each metric the one that was stored last, with reasons and what it rests on."""
     with monkeypatch.context() as earlier:
-        earlier.setattr(engine.command, "upgrade", lambda config, _head: _upgrade(config, "0010"))
+        earlier.setattr(command, "upgrade", lambda config, _head: _upgrade(config, "0010"))
         store = SqlStore(url)
         definitions = tables.Definition.__table__  # of a later version: there while queries are added, gone again below
         definitions.create(store._engine)
@@ -154,7 +155,7 @@ def test_scores_of_an_earlier_version_are_taken_over(url, monkeypatch) -> None:
         assert list(kept(opened, 1, 2)) == [second]
 
 
-_upgrade = engine.command.upgrade
+_upgrade = command.upgrade
 _COLUMNS = (
     *("query_id", "arm", "metric", "scorer_version", "at", "basis", "incumbent", "candidate", "candidate_reason"),
     *("incumbent_informative", "candidate_informative", "noise_informative"),
