@@ -86,11 +86,13 @@ class Field:
     def watch(self, run: Run, before, *, sources) -> None:
         """Until something changed (without a guard), or the child ended and all was quiet (with one)."""
         result, witness, guarded = sources
-        limit, ended = time.monotonic() + 8, False
+        limit, ended = time.monotonic() + 60, False
         while time.monotonic() < limit:
             select.select([witness, *([] if ended else [result])], [], [], 0.02)
             if guarded:
-                run.refusals += self.supervisor.take(guarded)
+                refusals = self.supervisor.take(guarded)
+                run.refusals += refusals
+                limit = min(limit, time.monotonic() + 8) if refusals else limit  # some wait for ever once refused
             if not ended and select.select([result], [], [], 0)[0]:
                 ended = True
                 run.outcome = result.recv(65536).decode() or "gone"
