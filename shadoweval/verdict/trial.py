@@ -30,7 +30,7 @@ from shadoweval.verdict.summary import MetricCounts, ProbeCount, count_scores
 from shadoweval.verdict.unit_evidence import UnitEvidence
 from shadoweval.verdict.writes import WRITES
 
-__all__ = ["STATE_VERSION", "Trial", "watch_for_decay"]
+__all__ = ["STATE_VERSION", "Trial"]
 
 STATE_VERSION: Final = 22
 """Of what `Trial.to_state` writes."""
