@@ -6,9 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
+import msgspec
+
 from shadoweval.cli.control import say
 from shadoweval.evaluation.queries import with_queries
-from shadoweval.evaluation.written import note_report
 from shadoweval.experiment import Experiment
 from shadoweval.private import open_private, write_private
 from shadoweval.records import Evaluation
@@ -18,6 +19,7 @@ from shadoweval.reporting.html import report
 from shadoweval.reporting.junit import junit
 from shadoweval.reporting.markdown import markdown
 from shadoweval.reporting.texts import Texts
+from shadoweval.reporting.written import note_report
 
 __all__ = ["write_documents", "write_page"]
 
@@ -56,7 +58,12 @@ def _of_a_suite(options: argparse.Namespace) -> bool:
 def _note(evaluation: Evaluation, options: argparse.Namespace, *, experiment: Experiment, path: Path) -> None:
     """Let `erase` know of the report."""
     if not _of_a_suite(options):
-        note_report(experiment.settings.folder, path, evaluation, texts=options.texts or "full")
+        note_report(path, _at_home(evaluation, experiment), texts=options.texts or "full")
+
+
+def _at_home(evaluation: Evaluation, experiment: Experiment) -> Evaluation:
+    """It may have been made elsewhere, or by a version that did not say where."""
+    return msgspec.structs.replace(evaluation, home=str(experiment.settings.folder))
 
 
 def write_page(
@@ -64,9 +71,9 @@ def write_page(
 ) -> Path:
     """Write the HTML page, and down where it is; returns that."""
     texts: Texts = options.texts or "full"
-    written = report(evaluation, page, command=command, mode=options.mode, texts=texts)
-    _note(evaluation, options, experiment=experiment, path=written)
-    return written
+    if not _of_a_suite(options):
+        evaluation = _at_home(evaluation, experiment)
+    return report(evaluation, page, command=command, mode=options.mode, texts=texts)
 
 
 def _place(file: str) -> Path:

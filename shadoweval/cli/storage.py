@@ -9,8 +9,8 @@ from shadoweval.cli.control import say
 from shadoweval.cli.home import found_store
 from shadoweval.clock import parse_span, utc_now
 from shadoweval.errors import ShadowEvalError
-from shadoweval.evaluation.written import reports_holding
 from shadoweval.experiment import Experiment
+from shadoweval.reporting.written import reports_holding
 from shadoweval.worker.retention import erase_unit, purge_before, retention_of
 
 if TYPE_CHECKING:

@@ -264,6 +264,8 @@ def _assembled(
         provenance=provenance_of(experiment),
         write_sets={name: dict(result.progress.runs.writes) for name, result in results.items()},
         divergences={name: result.progress.runs.divergences.shares() for name, result in results.items()},
+        failures={name: result.progress.failed(result.coverage, scope.rules) for name, result in results.items()},
+        home=str(experiment.settings.folder.resolve()),
         looks=before.looks + 1 if before else 1,
         notes=(*alarm, *alike, *shortened(max((r.coverage.erased for r in results.values()), default=0))),
         trend=scope.sliding,

@@ -29,12 +29,13 @@ from shadoweval.evaluation.run_counts import RunCounts
 from shadoweval.evaluation.style import Style
 from shadoweval.evidence.inputs import StatsInputError
 from shadoweval.experiment import Experiment
-from shadoweval.records import Observation, Pair, PairScore, PastLook
+from shadoweval.records import Coverage, FailureCount, Observation, Pair, PairScore, PastLook
 from shadoweval.scoring.divergence import first_divergence
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import UNFAITHFUL, facts_of
 from shadoweval.verdict.rules import Rules
 from shadoweval.verdict.trial import STATE_VERSION, Trial
+from shadoweval.verdict.weighing import looks_of
 from shadoweval.verdict.writes import WRITES
 
 __all__ = ["KeepScores", "Progress", "purpose_of", "score"]
@@ -84,6 +85,10 @@ class Progress:
     def points(self) -> tuple[PastLook, ...]:
         """Of the evidence on the way, where it was watched."""
         return () if self.growth is None else self.growth.points(self.trial.pairs)
+
+    def failed(self, coverage: Coverage, rules: Rules) -> tuple[FailureCount, ...]:
+        """How runs failed, and what never became a pair."""
+        return self.runs.failures.counts(coverage, looks_of(rules), alpha=rules.alpha)
 
     def add(self, pairs: Iterable[Pair], *, keep: KeepScores, known: KnownScores | None = None) -> None:
         """Score and count pairs in query order.

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from shadoweval.candidate.cold_start import GIVEN_UP
 from shadoweval.evaluation.divergences import Divergences
+from shadoweval.evaluation.failures import Failures
 from shadoweval.records import Observation, Pair, Refusal, WriteComparison
 from shadoweval.records.acts import unpriced
 
@@ -34,6 +35,7 @@ class RunCounts:
         self._dollars: Counter[str] = Counter()
         self.writes: Counter[str] = Counter(_NOTHING.counts)
         self.divergences = Divergences()
+        self.failures = Failures()
         self._refused: Counter[tuple[str, str, str]] = Counter()
         self._layers: Counter[str] = Counter()
         self._cold: Counter[str] = Counter()
@@ -60,6 +62,7 @@ class RunCounts:
             self.writes.update(writes.counts)
 
     def _add_run(self, arm: str, observation: Observation) -> None:
+        self.failures.add(arm, observation)
         seen = self._versions[arm]
         for name, version in observation.versions.items():
             if name not in seen and len(seen) >= _KINDS:
@@ -86,6 +89,7 @@ class RunCounts:
             "dollars": dict(self._dollars),
             "writes": dict(self.writes),
             "divergences": self.divergences.to_state(),
+            "failures": self.failures.to_state(),
             "refused": [[*refused, count] for refused, count in self._refused.items()],
             "layers": dict(self._layers),
             "cold": dict(self._cold),
@@ -98,6 +102,7 @@ class RunCounts:
         self.costs, self.writes = Counter(state["costs"]), Counter(state["writes"])
         self.tokens = Counter(state["tokens"])
         self.divergences.restore(state["divergences"])
+        self.failures.restore(state["failures"])
         self._refused = Counter({(kind, detail, layer): count for kind, detail, layer, count in state["refused"]})
         self._layers, self._runs = Counter(state["layers"]), state["runs"]
         self._cold = Counter(state.get("cold", {}))

@@ -30,6 +30,7 @@ __all__ = [
     "Evaluation",
     "Example",
     "Failure",
+    "FailureCount",
     "FailureKind",
     "FailureOwner",
     "GateResult",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
+import msgspec
+
 from shadoweval.records.amounts import amount, instead, range_words
 from shadoweval.records.scores import GateResult, MetricSummary, SliceResult
 
-__all__ = ["Change", "changes_of", "is_about", "quantile_of", "slice_words", "summary_words"]
+__all__ = ["Change", "changes_of", "is_about", "quantile_of", "slice_bounds", "slice_words", "summary_words"]
 
 _STEPS: Final = 20
 """Quantiles of a distribution lie at 0, 5, ..., 100 %."""
@@ -70,6 +72,15 @@ def slice_words(part: SliceResult, summary: MetricSummary | None) -> str:
     if summary is not None and summary.unit == "share":
         return f"{shown * _PERCENT:+.1f} points"
     return f"{shown:+.3g}"
+
+
+def slice_bounds(part: SliceResult, summary: MetricSummary | None) -> str:
+    """Where that difference lies, as far as it is known, in the same way; a dash where nothing is."""
+    ends = [(end, msgspec.structs.replace(part, difference=end)) for end in (part.lower, part.upper)]
+    if summary is not None and summary.bounded and not summary.higher_is_better:
+        ends.reverse()
+    words = ["?" if end is None else slice_words(at, summary) for end, at in ends]
+    return "–" if words == ["?", "?"] else " to ".join(words)
 
 
 def quantile_of(values: Sequence[float], level: float) -> float | None:

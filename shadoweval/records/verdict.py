@@ -23,6 +23,7 @@ __all__ = [
     "Coverage",
     "DivergenceShare",
     "Evaluation",
+    "FailureCount",
     "Pair",
     "Verdict",
     "WriteComparison",
@@ -128,6 +129,26 @@ class DivergenceShare(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     pairs: int
     difference: float | None = None
     """Their part of the mean difference of the first gate's metric, larger is better; None: not scored in both arms."""
+
+
+class FailureCount(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Runs that failed in one way, in numbers and names: what they said is in their pairs."""
+
+    arm: str
+    """`incumbent` as served, `incumbent again`, or a candidate's name; empty: calls that never became a pair."""
+    owner: str
+    """As of `FailureOwner`; `infrastructure`: of calls that never became a pair."""
+    kind: str
+    """As of `FailureKind`, with the exception's type, `error: KeyError`; or why there is no pair."""
+    step: str = ""
+    runs: int
+    of: int
+    """Runs of that arm, or mirrored calls."""
+    lower: float
+    upper: float
+    """Where the share lies, both together wrong with a chance of at most the verdict's alpha."""
+    first: str = ""
+    """Id of the first query."""
 
 
 class AskedWhen(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -239,3 +260,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """By candidate: the looks before at the same gates, oldest first; thinned where there were many."""
     tokens: dict[str, int] = {}
     """By arm: input and output tokens of its runs, as far as its models reported them."""
+    failures: dict[str, tuple[FailureCount, ...]] = {}
+    """By candidate: how runs failed and whose doing it was, the most frequent first."""
+    home: str = ""
+    """Folder of the experiment's files on the host that evaluated; empty: it has none."""

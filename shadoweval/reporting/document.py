@@ -18,14 +18,15 @@ __all__ = ["document"]
 _SCHEMA: Final = "shadoweval.report/1"
 """The number rises when a field goes or means something else; new fields come without."""
 _BY_CANDIDATE: Final = (
-    "asked", "coverage", "summaries", "slices", "refusals", "containment", "write_sets", "divergences", "history"
+    "asked", "coverage", "summaries", "slices", "refusals", "containment", "write_sets", "divergences", "failures",
+    "history",
 )  # fmt: skip
 
 
 def document(evaluation: Evaluation, *, texts: Texts = "full") -> str:
     """The whole evaluation as JSON; `texts`: how much of users' words it carries."""
     evaluation = carrying(evaluation, texts)
-    left_out = {"verdicts", "examples", "queries", *_BY_CANDIDATE}
+    left_out = {"verdicts", "examples", "queries", "home", *_BY_CANDIDATE}
     content: dict[str, Any] = {"schema": _SCHEMA}
     content |= {name: _plain(value) for name, value in _fields(evaluation).items() if name not in left_out}
     content["verdicts"] = [_verdict(evaluation, verdict) for verdict in evaluation.verdicts]

@@ -23,6 +23,7 @@ from shadoweval.records.keys import as_text
 from shadoweval.reporting.table import as_script, packed_tables
 from shadoweval.reporting.texts import Texts, carrying
 from shadoweval.reporting.view import page
+from shadoweval.reporting.written import note_report
 
 __all__ = ["report"]
 
@@ -77,7 +78,8 @@ def report(
     that became better or worse, versions.
 
     It quotes queries and answers, unless `texts` is `none` (`short`: their beginnings), so only this user reads it,
-    unless `mode` says otherwise (`0o644`: everybody).
+    unless `mode` says otherwise (`0o644`: everybody). Where it is, is written down beside the experiment's files:
+    `shadoweval erase` names reports that hold words of what was erased.
 
     Raises:
         OSError: it can't be written there.
@@ -94,4 +96,5 @@ def report(
     write_private(partial, as_text(html).encode())
     partial.chmod(mode)
     partial.replace(target)
+    note_report(target, evaluation, texts=texts)
     return target

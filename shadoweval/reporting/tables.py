@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from shadoweval.records import Evaluation, GateResult, MetricSummary
-from shadoweval.records.amounts import amount, range_words
-from shadoweval.records.changes import slice_words, summary_words
-from shadoweval.records.sentences import gate_bounds, gate_words
+from shadoweval.records import Evaluation, GateResult, MetricSummary, Verdict
+from shadoweval.records.amounts import amount, change_words, range_words
+from shadoweval.records.changes import slice_bounds, slice_words, summary_words
+from shadoweval.records.sentences import gate_bounds, gate_words, summary_of_gate
 from shadoweval.reporting.figures import distributions
 from shadoweval.reporting.quantities import number
 
-__all__ = ["gate_view", "slices_view", "summary_view"]
+__all__ = ["divergences_view", "gate_view", "slices_view", "summary_view"]
 
 _STATES: Final = {"holds": "✔ holds", "broken": "✖ broken", "open": "… open", "error": "! error"}
 _DIRECTIONS: Final = {"better": "▲ better", "worse": "▼ worse", "unclear": "not clear", "neither": "no judgement"}
@@ -69,6 +69,21 @@ def _noise(summary: MetricSummary) -> str:
     return f"{summary.reruns:,} re-runs: too few, or none differed" if summary.reruns else "not measured"
 
 
+def divergences_view(evaluation: Evaluation, verdict: Verdict) -> list[tuple[str, str, str]]:
+    """Kind of the step at which the arms part, pairs, and their part of candidate - incumbent of the first gate."""
+    summaries = evaluation.summaries.get(verdict.candidate, ())
+    leading = summary_of_gate(verdict.gates[0], summaries) if verdict.gates else None
+    unit, sign = ("", 1) if leading is None else (leading.unit, 1 if leading.higher_is_better else -1)
+    return [
+        (
+            share.kind,
+            f"{share.pairs:,}",
+            "–" if share.difference is None else change_words(0.0, sign * share.difference, unit),
+        )
+        for share in evaluation.divergences.get(verdict.candidate, ())
+    ]
+
+
 def slices_view(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]]:
     """Parts of the traffic, worst first."""
     by_name = {summary.metric: summary for summary in evaluation.summaries.get(candidate, ())}
@@ -78,7 +93,7 @@ def slices_view(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]]:
             "metric": part.metric,
             "n": f"{part.n:,}",
             "difference": slice_words(part, by_name.get(part.metric)),
-            "bounds": f"{number(part.lower)} … {number(part.upper)}",
+            "bounds": slice_bounds(part, by_name.get(part.metric)),
             "state": part.state.replace("_", " "),
             "reason": part.reason,
             "discovered": part.discovered,

@@ -12,11 +12,12 @@ from shadoweval.records.amounts import amount
 from shadoweval.records.sentences import summary_of_gate
 from shadoweval.reporting.bar import bar_of, moment
 from shadoweval.reporting.charts import bars, funnel_bar
+from shadoweval.reporting.failures import failures_view
 from shadoweval.reporting.figures import forest, growth
 from shadoweval.reporting.quantities import number
 from shadoweval.reporting.queries import queries_view
 from shadoweval.reporting.since import since_view
-from shadoweval.reporting.tables import gate_view, slices_view, summary_view
+from shadoweval.reporting.tables import divergences_view, gate_view, slices_view, summary_view
 from shadoweval.reporting.validity import PLANNED, validity_of
 
 __all__ = ["page"]
@@ -90,11 +91,9 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "queries": queries_view(evaluation, verdict),
         "refusals": [(r.kind, r.detail, r.layer, r.count) for r in evaluation.refusals.get(name, ())],
         "containment": sorted(evaluation.containment.get(name, {}).items()),
+        "failures": failures_view(evaluation, name),
         "write_set": sorted(evaluation.write_sets.get(name, {}).items()),
-        "divergences": [
-            (share.kind, f"{share.pairs:,}", number(share.difference, signed=True))
-            for share in evaluation.divergences.get(name, ())
-        ],
+        "divergences": divergences_view(evaluation, verdict),
     }
 
 

@@ -32,7 +32,7 @@ from shadoweval.verdict.writes import WRITES
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 22
+STATE_VERSION: Final = 23
 """Of what `Trial.to_state` writes."""
 
 _PORTION: Final = 2_000

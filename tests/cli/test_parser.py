@@ -1,5 +1,6 @@
 """The command line, over a small experiment of its own."""
 
+import importlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from shadoweval import evaluate, report
 from shadoweval.cli.control import say
 from shadoweval.cli.parser import main
 from shadoweval.worker.opening import load_experiment, open_store
@@ -118,12 +120,16 @@ def test_the_whole_way_from_a_mirrored_call_to_a_report(project):
     assert (queries["pairs"], len(queries["rows"]), queries["rows"][0]["text"]) == (80, 80, "")
     assert 'testcase classname="toy.upper" name="verdict"' in (project / "out" / "again.xml").read_text("utf-8")
 
+    toy = importlib.import_module("toyapp").toy
+    report(evaluate(toy), "by_python.html")
+
     erased = shadoweval("erase", "toyapp:toy", "--before", "1s").stdout
     assert "erased 80 queries older than 1s" in erased
     assert (
         f"still holds words of erased queries, delete it or write it again: {project / 'reports' / 'toy.html'}"
         in erased
     )
+    assert str(project / "by_python.html") in erased
     assert "again.html" not in erased
 
 

@@ -9,6 +9,7 @@ from shadoweval.records import (
     Evaluation,
     Example,
     Failure,
+    FailureCount,
     GateResult,
     Labels,
     MetricSummary,
@@ -87,6 +88,17 @@ def examples(count, *, seed=1):
             labels=Labels(relevant={"topic:with": 2}, reference="Loop over the open file."),
             why=rng.choice(["largest loss", "largest gain", "sample"]),
         )
+
+
+def failures():
+    own = {"of": 251, "lower": 0.021, "upper": 0.09}
+    return (
+        FailureCount(arm="hybrid", owner="candidate", kind="timeout", step="search", runs=12, first="q-9", **own),
+        FailureCount(arm="hybrid", owner="candidate", kind="error: <b>Odd</b>", runs=3, first="q-404", **own),
+        FailureCount(arm="incumbent again", owner="incumbent", kind="error: KeyError", runs=2, first="q-11", **own),
+        FailureCount(arm="hybrid", owner="shadow", kind="refused", runs=1, first="q-18", **own),
+        FailureCount(arm="", owner="infrastructure", kind="lease expired", runs=5, **own),
+    )
 
 
 def looks(verdict):
@@ -212,6 +224,7 @@ def evaluation(*, decision="hold", count=40):
         },
         summaries={"hybrid": summaries()},
         asked={"hybrid": AskedWhen(first=NOON - dt.timedelta(hours=23), last=NOON, hours_of_day=22)},
+        failures={"hybrid": failures()},
         history={"hybrid": tuple(looks(verdict))},
         tokens={"incumbent": 401_200, "hybrid": 552_008},
         costs={"incumbent": 1.9, "hybrid": 2.4},

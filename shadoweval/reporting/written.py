@@ -27,13 +27,17 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True):
     queries: tuple[str, ...]
 
 
-def note_report(folder: Path, path: Path, evaluation: Evaluation, *, texts: Texts) -> None:
+def note_report(path: Path, evaluation: Evaluation, *, texts: Texts) -> None:
     """Write down that a report is at `path`; one without texts takes the place of what was there.
+
+    Nothing is written where the experiment has no home any more, as after a suite, or has it on another host.
 
     Raises:
         OSError: it can't be written.
     """
-    path = path.resolve()
+    folder, path = Path(evaluation.home), path.resolve()
+    if not evaluation.home or not folder.is_dir():
+        return
     note = folder / _FOLDER / f"{hashlib.sha256(str(path).encode('utf-8', 'replace')).hexdigest()[:32]}.json"
     if texts == "none":
         note.unlink(missing_ok=True)
