@@ -150,7 +150,8 @@ def evaluate(
         before = next(iter(opened.evaluations(experiment.name)), None)
         owed = [f"Alarm: {one}" for one in untold_sentences(opened.outbox.untold(experiment.name), now)]
         evaluation = _assembled(experiment, results, scope=scope, before=before)
-        evaluation = msgspec.structs.replace(evaluation, id=key or evaluation.id, notes=(*evaluation.notes, *owed))
+        own = {"id": key or evaluation.id, "home": str(experiment.settings.folder.resolve())}
+        evaluation = msgspec.structs.replace(evaluation, **own, notes=(*evaluation.notes, *owed))
         opened.add_evaluation(evaluation, receivers=receivers)
     return evaluation
 
@@ -234,8 +235,7 @@ def _assembled(
     experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, before: Evaluation | None
 ) -> Evaluation:
     mirrored_against_control, alarm = _of_mirrors(experiment)
-    costs: dict[str, float] = {}
-    projected: dict[str, float] = {}
+    costs, projected = dict[str, float](), dict[str, float]()
     versions, tokens = dict[str, dict[str, str]](), dict[str, int]()
     for result in results.values():
         costs |= dict(result.progress.runs.costs)
@@ -265,7 +265,6 @@ def _assembled(
         write_sets={name: dict(result.progress.runs.writes) for name, result in results.items()},
         divergences={name: result.progress.runs.divergences.shares() for name, result in results.items()},
         failures={name: result.progress.failed(result.coverage, scope.rules) for name, result in results.items()},
-        home=str(experiment.settings.folder.resolve()),
         looks=before.looks + 1 if before else 1,
         notes=(*alarm, *alike, *shortened(max((r.coverage.erased for r in results.values()), default=0))),
         trend=scope.sliding,

@@ -79,8 +79,10 @@ def slice_bounds(part: SliceResult, summary: MetricSummary | None) -> str:
     ends = [(end, msgspec.structs.replace(part, difference=end)) for end in (part.lower, part.upper)]
     if summary is not None and summary.bounded and not summary.higher_is_better:
         ends.reverse()
-    words = ["?" if end is None else slice_words(at, summary) for end, at in ends]
-    return "–" if words == ["?", "?"] else " to ".join(words)
+    low, high = ("" if end is None else slice_words(at, summary) for end, at in ends)
+    if low and high:
+        return f"{low} to {high}"
+    return f"above {low}" if low else f"below {high}" if high else "–"
 
 
 def quantile_of(values: Sequence[float], level: float) -> float | None:

@@ -8,22 +8,14 @@ from urllib.parse import quote
 from shadoweval.records import Evaluation, FailureCount
 from shadoweval.reporting.table import table_of
 
-__all__ = ["failure_words", "failures_view"]
+__all__ = ["failures_view"]
 
-_OWNERS: Final = {
-    "candidate": "the candidate's",
-    "incumbent": "the incumbent's",
-    "shadow": "the shadow's",
-    "infrastructure": "the infrastructure's",
-    "caller": "the caller's, who went away",
-}
+_OWNERS: Final = ("candidate", "incumbent", "shadow", "infrastructure", "caller")
 """In the order in which they are shown."""
-_COUNTS: Final = {"candidate": "counts as what it costs a user", "incumbent": "counts as what it costs a user"}
-_MISSING: Final = "no score: missing evidence"
 
 
 def failures_view(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]] | None:
-    """By owner, what failed and how often; None: it was not counted, as in an evaluation of before."""
+    """What failed and how often, by owner; None: it was not counted, as in an evaluation of before."""
     counts = evaluation.failures.get(candidate)
     if counts is None:
         return None
@@ -31,27 +23,21 @@ def failures_view(evaluation: Evaluation, candidate: str) -> list[dict[str, Any]
     several = f"&candidate={quote(candidate, safe='')}" if len(evaluation.verdicts) > 1 else ""
     return [
         {
-            "owner": words,
-            "counts": _COUNTS.get(owner, _MISSING),
-            "rows": [_row(each, several, listed=each.first in listed) for each in counts if each.owner == owner],
+            "kind": each.kind,
+            "arm": each.arm,
+            "step": each.step,
+            "owner": f"the {each.owner}’s",
+            "words": _words(each),
+            "first": each.first,
+            "link": f"#q={quote(each.first, safe='')}{several}" if each.first in listed else "",
         }
-        for owner, words in _OWNERS.items()
-        if any(each.owner == owner for each in counts)
+        for owner in _OWNERS
+        for each in counts
+        if each.owner == owner
     ]
 
 
-def _row(count: FailureCount, candidate: str, *, listed: bool) -> dict[str, Any]:
-    return {
-        "arm": count.arm or "mirrored calls",
-        "kind": count.kind,
-        "step": count.step,
-        "words": failure_words(count),
-        "first": count.first,
-        "link": f"#q={quote(count.first, safe='')}{candidate}" if listed and count.first else "",
-    }
-
-
-def failure_words(count: FailureCount) -> str:
+def _words(count: FailureCount) -> str:
     """`12 of 251 runs (4.8 %, between 2.1 and 9.0 %)`."""
     share, low, high = (f"{100 * value:.1f}" for value in (count.runs / count.of, count.lower, count.upper))
     what = "runs" if count.arm else "calls"

@@ -97,6 +97,10 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _overhead(name: str, value: float) -> str:
+    return f"{value:,.0f} calls" if name in {"mirrored", "control"} else amount(value, "s")
+
+
 def _projected(evaluation: Evaluation) -> Markup | None:
     """What all eligible calls of the window would have cost, arm by arm; None: no model has a price."""
     arms = sorted(evaluation.projected.items(), key=lambda item: item[0] != INCUMBENT)
@@ -115,7 +119,7 @@ def page(evaluation: Evaluation, *, command: str = "", against: Evaluation | Non
         "looks": evaluation.looks,
         "verdicts": [_verdict(evaluation, verdict) for verdict in verdicts],
         "versions": {arm: sorted(v.items()) for arm, v in sorted(evaluation.versions.items())},
-        "overhead": [(name, number(value)) for name, value in sorted(evaluation.overhead.items())],
+        "overhead": [(name, _overhead(name, value)) for name, value in sorted(evaluation.overhead.items())],
         "costs": [(name, amount(value, "USD")) for name, value in sorted(evaluation.costs.items())],
         "tokens": [(name, f"{value:,}") for name, value in sorted(evaluation.tokens.items())],
         "projected": _projected(evaluation),

@@ -16,11 +16,10 @@ def test_failures_stand_by_whose_doing_they_were():
     """The candidate's first; each with its share, its bounds, and a link to the first query where that is listed."""
     whole = evaluation()
     owners = failures_view(whole, "hybrid")
-    first, unlisted = owners[0]["rows"]
+    first, unlisted, *others = owners
 
-    assert [each["owner"] for each in owners] == [
-        "the candidate's", "the incumbent's", "the shadow's", "the infrastructure's"
-    ]  # fmt: skip
+    assert [each["owner"] for each in (first, unlisted)] == ["the candidate’s"] * 2
+    assert [each["owner"] for each in others] == ["the incumbent’s", "the shadow’s", "the infrastructure’s"]
     assert first["words"] == "12 of 251 runs (4.8 %, between 2.1 and 9.0 %)"
     assert (first["link"], unlisted["link"]) == ("#q=q-9", "")
     assert '<a href="#q=q-9">' in render(whole)
