@@ -195,16 +195,16 @@ def _needed(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
 def _question(node: ast.FunctionDef | ast.AsyncFunctionDef, models: dict[str, list[str]]) -> tuple[str, str, str]:
     """The parameter, or the field of a body, that takes the question; the body's class; the body's parameter."""
     arguments = _arguments(node)
-    named = _first([arg.arg for arg in arguments])
+    kinds = {arg.arg: "" if arg.annotation is None else ast.unparse(arg.annotation) for arg in arguments}
+    named = _first(list(kinds))
+    for name in [named] if named else kinds:  # what is called a question may still be a body that holds it
+        inner = _first(models.get(kinds[name], ()))
+        if inner:
+            return inner, kinds[name], name
     if named:
         return named, "", ""
-    for arg in arguments:
-        kind = "" if arg.annotation is None else ast.unparse(arg.annotation)
-        fields = models.get(kind)
-        if fields and (inner := _first(fields)):
-            return inner, kind, arg.arg
     arguments = [arg for arg in arguments if arg.arg not in _NO_QUESTION]
-    plain = [arg.arg for arg in arguments if (ast.unparse(arg.annotation) if arg.annotation else "") in _PLAIN]
+    plain = [arg.arg for arg in arguments if kinds[arg.arg] in _PLAIN]
     return (plain[0], "", "") if len(arguments) == len(plain) == 1 else ("", "", "")
 
 

@@ -105,6 +105,7 @@ class Shadow:
         Raises:
             ExperimentError: there are several, and none is named.
         """
+        __tracebackhide__ = True
         if candidate is not None:
             return [candidate]
         if self._baseline is not None:
@@ -131,6 +132,7 @@ class Shadow:
         Raises:
             ShadowEvalError: as of a call.
         """
+        __tracebackhide__ = True
         options = msgspec.structs.replace(self._options, only=only)
         if processes is not None:
             options = msgspec.structs.replace(options, processes=processes)

@@ -138,6 +138,16 @@ def test_a_fastapi_route_is_found_and_runs_unedited(project, capsys):
     assert undecided_without_errors(against_itself(project))
 
 
+def test_a_body_may_be_called_as_a_question_is(project, capsys):
+    """Its class tells a body from a text: the route is asked by the field that holds the question."""
+    write(project, {name: text.replace("body", "question") for name, text in API.items()})
+
+    assert main(["init"]) == 0
+
+    assert "text=lambda question: question.question)" in capsys.readouterr().out
+    assert "return await ask(Ask(question=question, **fields))" in Path("evals/shopbot.py").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_a_graph_runs_with_one_line_edited(project, capsys):
     """Its tool says no effect; that it only reads is said by taking the mark of a comment away."""

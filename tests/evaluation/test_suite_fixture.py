@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import traceback
 
 import pytest
 
@@ -94,6 +95,22 @@ def test_several_candidates_are_named_or_all_of_them_judged(arms):
     shadow = Shadow()
     assert [verdict.candidate for verdict in shadow.all(both)] == ["new", "raises"]
     assert shadow.evaluation.verdicts[1].pairs == 2
+
+
+@pytest.mark.parametrize("lacks", ["incumbent", "choice"])
+def test_an_error_ends_in_the_test_that_made_it(arms, lacks):
+    """None of our own frames is shown by pytest: what is to be mended is the experiment, or the call."""
+    experiment = arms("return question")
+    if lacks == "incumbent":
+        experiment.incumbent = None
+    else:
+        experiment.candidates["raises"] = experiment.candidates["new"]
+    with pytest.raises(ExperimentError, match=r"does not know its incumbent|several candidates") as caught:
+        Shadow()(experiment)
+
+    frames = list(traceback.walk_tb(caught.value.__traceback__))
+    assert len(frames) > 1
+    assert all(frame.f_locals.get("__tracebackhide__") for frame, _ in frames[1:])
 
 
 def test_a_repeated_case_counts_once(arms):
