@@ -9,13 +9,19 @@ relevant): of chunks, or with `"relevant_are": "document"` of documents, any par
 characters, `{"document": "handbook", "start": 120, "end": 260}` (docs/scorers.md). `references` lists several right
 answers, of which the best one counts, `expected_calls` lists the right tool calls, `goal` says what a right run has
 changed in its worlds, `attributes` are what slices go by, `unit` names the user or session.
+
+A conversation is one line with its `turns`, cases or texts; `id`, `inputs`, `attributes` and `unit` are of all of them:
+
+    {"id": "lamp", "history": "history", "turns": ["My lamp broke.", {"query": "Can I return it?", "reference": "..."}]}
+
+`history` names the argument that takes the messages before, or `messages` the one that takes these and the question.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +35,7 @@ from shadoweval.records import Effect, Labels, Query, ToolCall, query_key
 from shadoweval.records.keys import as_text
 from shadoweval.records.labelled import DOCUMENT, span_name, span_of
 
-__all__ = ["Case", "cases_of", "labels_of", "lines_of", "queries_of", "read_cases"]
+__all__ = ["Case", "Turn", "cases_of", "labels_of", "lines_of", "queries_of", "read_cases"]
 
 
 class ExpectedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,7 +120,66 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return f"query {self.query!r}" + ("" if self.inputs is None else f" with inputs {self.inputs!r:.200}")
 
 
+class Turn(Case, frozen=True, kw_only=True):
+    """A case that is one turn of a conversation: asked with what the incumbent answered before, by both arms."""
+
+    conversation: str
+    earlier: tuple[str, ...] = ()
+    """What the user said before."""
+    history: str = "history"
+    messages: str = ""
+    """As of the line."""
+
+    def inputs_after(self, answers: Sequence[str]) -> bytes:
+        """Arguments of the pipeline after these answers, one to each of `earlier`."""
+        said: list[dict[str, str]] = []
+        for text, answer in zip(self.earlier, answers, strict=True):
+            said += [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
+        if self.messages:
+            return freeze(
+                ((), {**(self.inputs or {}), self.messages: [*said, {"role": "user", "content": self.query}]})
+            )
+        if self.inputs is None:
+            return freeze(((self.query,), {self.history: said}))
+        return freeze(((), {**self.inputs, self.history: said}))
+
+    @property
+    def frozen_inputs(self) -> bytes:
+        """Arguments without what was answered, which is not known yet."""
+        return self.inputs_after([""] * len(self.earlier))
+
+
+class _Conversation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line with turns."""
+
+    turns: list[Case | str]
+    id: str = ""
+    unit: str = ""
+    attributes: dict[str, str | int | float | bool] = {}
+    inputs: dict[str, Any] | None = None
+    history: str = "history"
+    messages: str = ""
+
+    def cases(self) -> list[Case]:
+        """Each turn as a case; the conversation is their unit, where no user is named."""
+        turns = [Case(query=turn) if isinstance(turn, str) else turn for turn in self.turns]
+        said = tuple(turn.query for turn in turns)
+        name = self.id or identity_of({"said": list(said), "inputs": self.inputs})[:8]
+        made: list[Case] = []
+        for place, turn in enumerate(turns):
+            own = {field: getattr(turn, field) for field in Case.__struct_fields__}
+            own |= {"id": turn.id or (f"{self.id}.{place + 1}" if self.id else "")}
+            own |= {"unit": self.unit or f"conversation {name}", "attributes": {**self.attributes, **turn.attributes}}
+            if self.inputs is not None or turn.inputs is not None:
+                own["inputs"] = {**(self.inputs or {}), **(turn.inputs or {})}
+            made.append(
+                Turn(**own, conversation=name, earlier=said[:place], history=self.history, messages=self.messages)
+            )
+        return made
+
+
 _decode = msgspec.json.Decoder(Case).decode
+_decode_conversation = msgspec.json.Decoder(_Conversation).decode
 
 
 def _decode_halves(line: str) -> Case:
@@ -163,40 +228,45 @@ def cases_of(lines: Iterable[tuple[int, str]], *, path: str) -> tuple[Case, ...]
     cases: list[Case] = []
     seen: dict[str, int] = {}
     for number, line in lines:
-        case = _case(line, path=path, number=number)
-        names = [(case.id, f"id {case.id!r}")] if case.id else []
-        for name, shown in (*names, (f"\0{_known_by(case)}", case.shown)):
-            if name in seen:
-                raise CaseFileError(path, number, f"{shown} stands in line {seen[name]} already; keep one of them")
-            seen[name] = number
-        cases.append(case)
+        for case in _cases(line, path=path, number=number):
+            names = [(case.id, f"id {case.id!r}")] if case.id else []
+            for name, shown in (*names, (f"\0{_known_by(case)}", case.shown)):
+                if name in seen:
+                    raise CaseFileError(path, number, f"{shown} stands in line {seen[name]} already; keep one of them")
+                seen[name] = number
+            cases.append(case)
     return tuple(cases)
 
 
-def _case(line: str, *, path: str, number: int) -> Case:
+def _cases(line: str, *, path: str, number: int) -> list[Case]:
+    """The case of a line, or its turns."""
     try:
-        case = _decode_halves(line) if "\\ud" in line.lower() else _decode(line)
+        if '"turns"' in line and "turns" in json.loads(line):
+            cases = _decode_conversation(as_text(line)).cases()
+        else:
+            cases = [_decode_halves(line) if "\\ud" in line.lower() else _decode(line)]
     except msgspec.ValidationError as error:
         known = ", ".join(Case.__struct_fields__)
         marks = "; people's marks for answers come by `shadoweval labels`" if '"mark"' in line else ""
         raise CaseFileError(path, number, f"{error}; known fields are {known}{marks}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, json.JSONDecodeError) as error:
         raise CaseFileError(path, number, f"this is no JSON object: {error}") from error
-    if not case.query.strip():
+    if not cases or not all(case.query.strip() for case in cases):
         raise CaseFileError(path, number, "'query' is empty; write the question as a person would ask it")
-    return case
+    return cases
 
 
 def labels_of(cases: tuple[Case, ...]) -> Mapping[str, Labels]:
     """Labels by `Query.text_key`, where no other case has it, and by `Query.key` where inputs are named."""
     sharing = Counter(query_key(case.query) for case in cases)
-    by_text = {query_key(case.query): case.labels for case in cases if sharing[query_key(case.query)] == 1}
+    alone = (case for case in cases if sharing[query_key(case.query)] == 1 and not isinstance(case, Turn))
+    by_text = {query_key(case.query): case.labels for case in alone}
     return {**by_text, **{_known_by(case): case.labels for case in cases}}
 
 
 def _known_by(case: Case) -> str:
     """What no two cases of a file may share: texts that labels can't tell apart, or equal inputs."""
-    return query_key(case.query) if case.inputs is None else case.identity
+    return query_key(case.query) if case.inputs is None and not isinstance(case, Turn) else case.identity
 
 
 def queries_of(cases: tuple[Case, ...], *, entry: str, clock: Clock = utc_now) -> Iterator[Query]:

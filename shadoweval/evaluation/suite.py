@@ -19,13 +19,15 @@ import msgspec
 
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import CaseFileError, ShadowEvalError
-from shadoweval.evaluation.cases import Case, labels_of, queries_of, read_cases
+from shadoweval.evaluation.cases import Case, Turn, labels_of, queries_of, read_cases
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.evaluation.queries import with_queries
+from shadoweval.evaluation.suite_conversations import by_conversation, with_turns_before
 from shadoweval.evaluation.suite_setting import set_apart
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import INCUMBENT, Arm, Envelope, Evaluation, Observation, Outcome, Query
+from shadoweval.reporting.calls import answer_text
 from shadoweval.worker.ingestion import arms_of
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import candidate_pool
@@ -142,6 +144,7 @@ def chosen_cases(file: Path, *, options: SuiteOptions) -> tuple[Case, ...]:
     chosen = tuple(case for case in every if all(str(case.attributes.get(name)) == value for name, value in wanted))
     if options.only:
         chosen = tuple(case for case in chosen if case.identity in options.only)
+    chosen = with_turns_before(chosen, every)
     if not chosen:
         parts = ", ".join(f"{name}={value}" for name, value in wanted)
         raise CaseFileError(str(file), 0, f"none of its {len(every)} cases has the attributes {parts}")
@@ -220,17 +223,24 @@ class Playing:
         self._all = len(queries) * (1 + len(pool.targets))
         room = asyncio.Semaphore(max(pool.capacity, 1))
 
-        async def served(query: Query) -> Envelope:
-            async with room:
-                self._look_at_budget()
-                return await self._serve(query, pool=pool)
+        async def served(turns: Sequence[tuple[Query, Case]]) -> list[Envelope]:
+            """One query, or the turns of a conversation in their order, each with the answers before."""
+            envelopes: list[Envelope] = []
+            for query, case in turns:
+                if isinstance(case, Turn):
+                    answers = [answer_text(each.served) for each in envelopes]
+                    query = msgspec.structs.replace(query, inputs=case.inputs_after(answers))  # noqa: PLW2901
+                async with room:
+                    self._look_at_budget()
+                    envelopes.append(await self._serve(query, pool=pool))
+            return envelopes
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(served(query)) for query in queries]
+                tasks = [group.create_task(served(turns)) for turns in by_conversation(queries, self.cases)]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return [envelope for task in tasks for envelope in task.result()]
 
     async def _serve(self, query: Query, *, pool: CandidatePool) -> Envelope:
         placeholder = Observation(

@@ -180,6 +180,7 @@ def _local(endpoint: str) -> bool:
 def _served(query: Query, recording: Recording) -> Envelope:
     """What the incumbent did, as if it had done it for this query just now."""
     envelope = recording.envelopes[query.identity]
+    query = msgspec.structs.replace(query, inputs=envelope.query.inputs)  # of a turn with what was answered before
     served = msgspec.structs.replace(envelope.served, query_id=query.id, started_at=query.asked_at)
     return msgspec.structs.replace(envelope, query=query, served=served)
 

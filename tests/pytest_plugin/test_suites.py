@@ -1,5 +1,6 @@
 """When a suite is red, and what is said of it: by pytest in a process of its own, as users start it."""
 
+import json
 import re
 import xml.etree.ElementTree as ET
 
@@ -56,3 +57,33 @@ def test_suites_end_the_same_with_any_number_of_workers(workers, project):
     assert sum("shop / worse: red, ROLLBACK" in value for value in properties) == 2
     assert (project.folder / "s.md").read_text(encoding="utf-8").count("## shop / worse: ROLLBACK") == 2
     assert len(list((project.folder / "html").iterdir())) == 3
+
+
+TALK = """
+import pytest
+from shadoweval import Experiment, no_worse
+from shadoweval.scoring import exact_match
+
+talks = Experiment(name="talks", candidates={"same": "talk:same"}, incumbent="talk:same", labels="talks.jsonl",
+                   scorers=[exact_match()], gates=[no_worse("exact_match", by=0.1)])
+
+@pytest.mark.shadow(talks)
+def test_talk(shadow_case):
+    heard = [*shadow_case.case.earlier, shadow_case.case.query]
+    assert shadow_case.candidate.outcome.answer.count("turn") == len(heard)
+"""
+
+
+def test_each_turn_of_a_conversation_is_a_test(project):
+    """By the id of its conversation; one that is chosen alone is asked after those before it."""
+    project.write("talk.py", "def same(q, history=()):\n    return 'turn ' * (len(history) // 2 + 1)\n")
+    project.write("test_suite.py", TALK)
+    lines = [{"id": f"talk{n}", "turns": [f"Hello {n}", {"query": "more", "reference": "turn turn"}]} for n in range(3)]
+    project.write("talks.jsonl", "\n".join(map(json.dumps, lines)))
+    ends = {f"test_talk[talk{n}.{turn}]": "PASSED" for n in range(3) for turn in (1, 2)}
+
+    code, said = project.run("-rA")
+    assert (code, outcomes(said)) == (0, ends | {"test_talk[verdict]": "PASSED"}), said
+    assert "talks / same: green" in said
+    code, said = project.run("-rA", "-k", "talk1.2")
+    assert (code, outcomes(said)) == (0, {"test_talk[talk1.2]": "PASSED"}), said
