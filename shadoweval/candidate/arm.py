@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import datetime as dt
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from shadoweval.candidate.causes import Cause, blamed, unproven, with_refusals
 from shadoweval.candidate.cold_start import GIVEN_UP, ColdStart
+from shadoweval.candidate.conduct import Conduct
 from shadoweval.candidate.forkserver.client import ForkServerClient
 from shadoweval.candidate.forkserver.wire import Ready, Report, outgoing
-from shadoweval.candidate.guard import advice
 from shadoweval.candidate.kill_watch import KillWatch
 from shadoweval.candidate.remote_child import RemoteChild
 from shadoweval.candidate.remote_run import Ended, RemoteRun
@@ -22,20 +23,19 @@ from shadoweval.candidate.throttle import RunQueue, Throttle
 from shadoweval.errors import CandidateError, TargetError
 from shadoweval.logs import logger
 from shadoweval.records import FIRST_PROCESS, NO_GUARD, Envelope, Failure, FailureKind, Observation, Usage
-from shadoweval.seldom import Seldom
 
 __all__ = ["ArmRunner"]
 
 _log = logger(__name__)
-_seldom: Final = Seldom()
 
 _CANCELLED: Final = "the pool was told to stop what is in flight"
 _ANNOUNCEMENT: Final = 5.0
 """Seconds in which a first child says how it is contained."""
 _NO_PROCESS: Final = Cause("no process could be had from the fork server, so nothing was run")
-_LATE: Final = 50
 _RETRIES: Final = 2
 """How often a run that lost its child through no fault of its own, or met a rate limit, is run again."""
+_UNBEGUN: Final = 20
+"""How many processes may be gone before they were sent a run, at no cost to it."""
 
 
 class ArmRunner:
@@ -63,19 +63,13 @@ class ArmRunner:
         self._cold_start = ColdStart(spec.limits)
         self._because = FIRST_PROCESS
         """Why the next process will have been begun."""
-        self.given_up: collections.Counter[str] = collections.Counter()
-        """Why processes were given up that could have served further runs, and how many."""
-        self.late: collections.Counter[str] = collections.Counter()
-        """What was refused between runs, with the option that would allow it: it is charged to none of them."""
+        self._conduct = Conduct(spec.arm)
         self._spare: asyncio.Task[RemoteChild] | None = None
 
     @property
     def conduct(self) -> tuple[str, ...]:
-        """Why processes were given up, and what was refused between runs, in sentences."""
-        return (
-            *(f"{n:,} processes were given up: {why}" for why, n in self.given_up.most_common()),
-            *(f"refused {n:,} times between runs: {what}" for what, n in self.late.most_common()),
-        )
+        """Why processes were given up or died, and what was refused between runs, in sentences."""
+        return self._conduct.sentences(self.fork_server.restarts.deaths)
 
     @property
     def throttle(self) -> Throttle:
@@ -117,26 +111,23 @@ class ArmRunner:
                 self._unusable = error
             cause = Cause(f"nothing was run: {error.target!r} can't be used: {error.why}", error.mend)
             return self._unrun(envelope, "error", str(error), error_type="TargetError", cause=cause)
+        except CandidateError as error:  # nobody waits for its first start any more
+            return self._unrun(envelope, "killed", str(error))
 
     async def _run(self, envelope: Envelope, *, alone: bool) -> Observation:
-        epoch, frame = self._epoch, outgoing(envelope)
-        for retries in range(_RETRIES, -1, -1):
-            await self._queue.enter(lambda: epoch != self._epoch or self._draining)
+        epoch, frame, retries, unbegun = self._epoch, outgoing(envelope), _RETRIES, 0
+        called_off = partial(self._called_off, epoch)
+        while True:
+            await self._queue.enter(called_off)
             try:
-                if epoch != self._epoch or self._draining:
+                if called_off():
                     return self._unrun(envelope, "killed", _CANCELLED)
-                child = await self._child(alone=alone)
-                if epoch != self._epoch:
-                    return self._unrun(envelope, "killed", _CANCELLED)
-                self._numbers += 1
-                seconds = self._cold_start.seconds() if child.because else self.limits.seconds
-                loading = self.limits.start_seconds if child.because and self.fork_server.spec.each else 0.0
-                run, end = await child.ask(self._numbers, frame, seconds=seconds, loading=loading)
-                failure = end.observation.failure if isinstance(end, Report) else end
-                child.first_seconds = self._cold_start.ended(run, failure, first=child.first_seconds)
+                child = await self._child(called_off, alone=alone)
+                run, end = await self._ask(child, frame)
             except CandidateError as error:
-                if retries == 0:
+                if retries == 0 and not called_off():
                     return self._unrun(envelope, "crash", str(error), cause=_NO_PROCESS)
+                retries -= 1
                 continue
             finally:
                 self._queue.leave()
@@ -144,37 +135,60 @@ class ArmRunner:
                 child.kill("killed", "its run is over")
             if isinstance(end, Report):
                 if self._throttled(end) and retries > 0 and end.observation.failed:
+                    retries -= 1
                     continue
                 return self._observed(envelope, end.observation, run=run, child=child)
             end = end.unless_killed(_CANCELLED if self._watch.struck(child.group) else "")
+            if not end.guilty and not run.sent and unbegun < _UNBEGUN:  # its process had died: nothing was run
+                unbegun += 1
+                continue
             if end.guilty or retries == 0:
                 return self._lost(envelope, end, run=run, child=child)
+            retries -= 1
             alone = True  # one of several that were in a child which died: alone, the culprit shows itself
-        raise AssertionError
 
-    async def _child(self, *, alone: bool) -> RemoteChild:
+    def _called_off(self, epoch: int) -> bool:
+        """Whether a run that came in this epoch is not to begin any more."""
+        return epoch != self._epoch or self._draining
+
+    async def _ask(self, child: RemoteChild, frame: bytes) -> tuple[RemoteRun, Report | Ended]:
+        self._numbers += 1
+        seconds = self._cold_start.seconds() if child.because else self.limits.seconds
+        loading = self.limits.start_seconds if child.because and self.fork_server.spec.each else 0.0
+        run, end = await child.ask(self._numbers, frame, seconds=seconds, loading=loading)
+        failure = end.observation.failure if isinstance(end, Report) else end
+        child.first_seconds = self._cold_start.ended(run, failure, first=child.first_seconds)
+        return run, end
+
+    async def _child(self, called_off: Callable[[], bool], *, alone: bool) -> RemoteChild:
+        """A process for a run. Raises `CandidateError` as `ForkServerClient.fork` does, or since it is called off."""
+        child = None if alone else self._least_busy()
         if alone:
-            child = await self._new_child()
+            child = await self._new_child(called_off)
             child.because = "it was tried before, and has a process of its own"
-            return child
-        child = self._least_busy()
-        if child is None:
+        elif child is None:
             async with self._forking:
                 child = self._least_busy()
                 if child is None:
-                    child = await self._new_child()
+                    child = await self._new_child(called_off)
                     child.because = self._because
                     if child.open:
                         self._children.append(child)
+        if called_off():
+            if alone:
+                child.kill("killed", _CANCELLED)
+            raise CandidateError(_CANCELLED)
         return child
 
-    async def _new_child(self) -> RemoteChild:
+    async def _new_child(self, called_off: Callable[[], bool]) -> RemoteChild:
         """A new child: the spare one, which was forked while the last one worked."""
         spare, self._spare = self._spare, None
         child = None
         if spare is not None:
             with contextlib.suppress(CandidateError):
                 child = await spare
+        if child is None and called_off():
+            raise CandidateError(_CANCELLED)
         if child is None or not child.open:
             child = await self.fork_server.fork(self._ended)
         if self._spare is None and not self.fork_server.spec.each:  # else a spare one would cost a load of its own
@@ -193,16 +207,12 @@ class ArmRunner:
         return child if free else None
 
     def _ended(self, child: RemoteChild) -> None:
-        for refusal in child.late:
-            what = f"{refusal.kind} {refusal.detail!r}; if it is needed, {advice(refusal)}"
-            self.late[what if what in self.late or len(self.late) < _LATE else "and others"] += refusal.count
+        self._conduct.ended(child)
         if child in self._children:
             self._children.remove(child)
             self._because = f"{GIVEN_UP} {child.unclean or 'it died'}"
             if child.unclean:
-                self.given_up[child.unclean] += 1
-                if _seldom.due((self.arm, child.unclean)):
-                    _log.warning("a candidate's process was given up", extra={"arm": self.arm, "why": child.unclean})
+                self._conduct.gave_up(child.unclean)
 
     def _throttled(self, report: Report) -> bool:
         if not report.throttled:
@@ -217,20 +227,9 @@ class ArmRunner:
 
     def _observed(self, envelope: Envelope, seen: Observation, *, run: RemoteRun, child: RemoteChild) -> Observation:
         """The child's observation, with what the pool knows better: candidate code may have written the report."""
-        failure, untimed = seen.failure, run.untimed(seen)
+        failure = seen.failure
         if failure is not None and unproven(failure):
             seen = msgspec.structs.replace(seen, failure=with_refusals(failure, (*seen.refusals, *run.refusals)))
-        if (
-            seen.query_id == envelope.query.id
-            and seen.arm == self.arm
-            and seen.place == "shadow"
-            and not run.refusals
-            and not run.live_writes
-            and seen.containment == child.seen.containment
-            and seen.unjudged == self._unjudged
-            and not (run.cold or seen.cold or untimed or seen.untimed)
-        ):
-            return seen
         return msgspec.structs.replace(
             seen,
             query_id=envelope.query.id,
@@ -241,7 +240,7 @@ class ArmRunner:
             containment=child.seen.containment,
             unjudged=self._unjudged,
             cold=run.cold,
-            untimed=untimed,
+            untimed=run.untimed(seen),
         )
 
     def _lost(self, envelope: Envelope, end: Ended, *, run: RemoteRun, child: RemoteChild) -> Observation:
@@ -290,6 +289,7 @@ class ArmRunner:
     def drain(self) -> None:
         """Begin no further run, nor one again: what waits for its turn ends as `killed`, what runs goes on."""
         self._draining = True
+        self.fork_server.restarts.leave()
         self._queue.wake_all()
 
     def close(self) -> None:

@@ -15,11 +15,22 @@ import msgspec
 
 from shadoweval.candidate.forkserver.wire import Ready, Start
 from shadoweval.candidate.remote_child import RemoteChild
+from shadoweval.errors import CandidateError, TargetError
 
-__all__ = ["PendingFork", "environment", "exit_status", "in_loop", "loading_in_each_child", "with_own_scratch"]
+__all__ = [
+    "PendingFork",
+    "environment",
+    "exit_status",
+    "in_loop",
+    "loading_in_each_child",
+    "start_error",
+    "with_own_scratch",
+]
 
 _ONE_CORE: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Pools of native threads do not survive a fork, and a candidate is given one core."""
+_END_SECONDS: Final = 1.0
+"""Seconds in which a fork server may end in good order."""
 _OWN: Final = "SHADOWEVAL_CANDIDATE_"
 _SECRETS: Final = frozenset({"SHADOWEVAL_STORE", "SHADOWEVAL_WEBHOOK", "SHADOWEVAL_WEBHOOK_SECRET"})
 """Settings that hold a password or an address that is one: a candidate has neither store nor receivers."""
@@ -72,10 +83,21 @@ def exit_status(process: subprocess.Popen[bytes] | None) -> str:
     if process is None:
         return "unknown"
     try:
-        status = process.wait(timeout=1)
+        status = process.wait(timeout=_END_SECONDS)
     except subprocess.TimeoutExpired:
         return "still there"
     return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def start_error(error: BaseException, spec: Start, status: str) -> BaseException:
+    """What is wrong with a target whose fork server did not start; itself, where it says so. `status`: how it ended."""
+    if isinstance(error, TimeoutError):
+        why = f"importing it took longer than {spec.limits.start_seconds:g} s"
+        return TargetError(spec.target, why, mend="Raise Limits.start_seconds, or do less at import.")
+    if isinstance(error, CandidateError):
+        why = f"its process died while importing it ({status})"
+        return TargetError(spec.target, why, mend="Import it in a shell to see where.")
+    return error
 
 
 def in_loop(callback: Callable[..., object]) -> Callable[..., None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import socket
 import subprocess
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import msgspec
 from shadoweval.candidate.forkserver import beginning
 from shadoweval.candidate.forkserver.launch import Launch, found
 from shadoweval.candidate.forkserver.refused import broken_by_refusals, remarks
+from shadoweval.candidate.forkserver.restarts import LostError, Restarts
 from shadoweval.candidate.forkserver.wire import (
     READ_BYTES,
     Broken,
@@ -30,13 +30,10 @@ from shadoweval.candidate.forkserver.wire import (
 from shadoweval.candidate.guard import Supervisor
 from shadoweval.candidate.remote_child import RemoteChild
 from shadoweval.errors import CandidateError, TargetError
-from shadoweval.priority import idling
 
 __all__ = ["ForkServerClient"]
 
 _FORK: Final = b"f"
-_END_SECONDS: Final = 0.5
-"""Seconds in which a fork server may end in good order."""
 _FORK_SECONDS: Final = 20.0
 """Seconds in which a fork server forks, or `Limits.start_seconds` if that is less."""
 _DIED: Final = "The candidate's fork server died before it had forked."
@@ -60,6 +57,7 @@ class ForkServerClient:
         self._channel: socket.socket | None = None
         self._buffer = Messages()
         self._starting = asyncio.Lock()
+        self.restarts = Restarts(spec.arm)
         self._pending: collections.deque[beginning.PendingFork] = collections.deque()
         """Forks that were asked for, in the order in which the fork server answers."""
 
@@ -68,24 +66,32 @@ class ForkServerClient:
 
         Raises:
             TargetError: it can't be imported or run.
-            CandidateError: it could be before, but its process died on the way.
+            CandidateError: it could be before, but its process died on the way, time and again (`Restarts.check`).
         """
+        leaving = self.restarts.leaving
         async with self._starting:
-            if self._channel is not None and self.ready is not None:
-                return self.ready
-            if self._launch is None:
-                self._launch = await found(self._find_launch)
-                self.spec = msgspec.structs.replace(self.spec, place=self._launch.place)
-            ready = await self._started()
-            if ready.uncarried and not self.spec.each:
-                self._lose_server()
-                self.spec = beginning.loading_in_each_child(self.spec, ready)
-                await self._started()
-                ready.remarks.append(f"each process imports and warms up for itself: loading made {ready.uncarried}")
-            ready.remarks[:0] = self._launch.remarks
-            if self.ready is None or not self.spec.each or ready.uncarried:
-                self.ready = ready
+            while self._channel is None or self.ready is None:
+                await self.restarts.wait(leaving)
+                try:
+                    await self._start()
+                except LostError:
+                    if self.ready is not None:
+                        self.restarts.check()
             return self.ready
+
+    async def _start(self) -> None:
+        if self._launch is None:
+            self._launch = await found(self._find_launch)
+            self.spec = msgspec.structs.replace(self.spec, place=self._launch.place)
+        ready = await self._started()
+        if ready.uncarried and not self.spec.each:
+            self._lose_server()
+            self.spec = beginning.loading_in_each_child(self.spec, ready)
+            await self._started()
+            ready.remarks.append(f"each process imports and warms up for itself: loading made {ready.uncarried}")
+        ready.remarks[:0] = self._launch.remarks
+        if self.ready is None or not self.spec.each or ready.uncarried:
+            self.ready = ready
 
     async def _started(self) -> Ready:
         ours, theirs = socket.socketpair()
@@ -99,38 +105,22 @@ class ForkServerClient:
 
     def _start_error(self, error: BaseException) -> BaseException:
         """What is wrong with a fork server that did not start; it is ended."""
-        why = mend = ""
-        if isinstance(error, TimeoutError):
-            why = f"importing it took longer than {self.limits.start_seconds:g} s"
-            mend = "Raise Limits.start_seconds, or do less at import."
-        elif isinstance(error, CandidateError):
-            status = beginning.exit_status(self._process)
-            if self.ready is not None:  # it could be imported before: someone killed it
-                return CandidateError(f"The candidate's fork server died while it was started again ({status}).")
-            why = f"its process died while importing it ({status})"
-            mend = "Import it in a shell to see where."
-        error = TargetError(self.spec.target, why, mend=mend) if why else error
-        self._stop_server()
+        status = self._stop_server()
+        if isinstance(error, CandidateError):
+            self.restarts.died(status)
+            if self.ready is not None or self.restarts.passing(status):  # it could be imported before, or was killed
+                return LostError(_DIED)
+        error = beginning.start_error(error, self.spec, status)
         if isinstance(error, TargetError) and self.supervisor is not None:
             return broken_by_refusals(error, tuple(self.supervisor.at_import))
         return error
 
     def _spawn(self, theirs: socket.socket) -> None:
         supervisor = self.supervisor = self._new_supervisor()
-        on_refusal = -1 if supervisor is None else supervisor.candidate_fd
-        assert self._launch is not None
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - an interpreter and our own module
-                self._launch.command(theirs.fileno(), on_refusal),
-                pass_fds=(theirs.fileno(), on_refusal)[: 1 if supervisor is None else 2],
-                env=self._launch.environment(),
-                cwd=self._launch.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=not idling(),
-                process_group=0 if idling() else None,
-            )
+            assert self._launch is not None
+            on_refusal = None if supervisor is None else supervisor.candidate_fd
+            self._process = self._launch.begin(theirs.fileno(), on_refusal)
         if supervisor is not None:
             supervisor.release()
             supervisor.start()
@@ -201,6 +191,7 @@ class ForkServerClient:
                 child.died(message)
             return
         assert self.ready is not None
+        self.restarts.forked()
         if self.supervisor is not None:
             self.supervisor.expect_forks(-1)
         fork = self._pending.popleft()
@@ -223,11 +214,18 @@ class ForkServerClient:
 
         Raises:
             TargetError: the target can no longer be imported.
-            CandidateError: the fork server died before it had forked, or did not fork in time.
+            CandidateError: fork servers died before they had forked (`Restarts.check`); or one did not fork in time.
         """
-        await self.start()
+        while True:
+            await self.start()
+            try:
+                return await self._forked(on_end)
+            except LostError:
+                self.restarts.check()
+
+    async def _forked(self, on_end: Callable[[RemoteChild], None]) -> RemoteChild:
         if self._channel is None:
-            raise CandidateError("The candidate's fork server died before it could fork.")
+            raise LostError(_DIED)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         fork = beginning.PendingFork(ours, on_end)
@@ -253,6 +251,7 @@ class ForkServerClient:
 
     def abandon_forks(self) -> None:
         """Fail what waits for a child; a child that comes all the same is ended."""
+        self.restarts.leave()
         for fork in self._pending:
             if not fork.child.done():
                 fork.child.set_exception(CandidateError("Nobody waits for the process any more."))
@@ -262,35 +261,38 @@ class ForkServerClient:
         """What was refused in the fork server and is no run's doing, in words, with the line that would allow it."""
         return remarks(self.supervisor)
 
-    def _lose_server(self, why: str = _DIED) -> None:
-        """It is gone, and its children with it; the next fork starts another."""
+    def _lose_server(self, why: str = "") -> None:
+        """It is gone, and its children with it; the next fork starts another. `why`: it was ended for this."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
             self._channel.close()
             self._channel = None
-        self._stop_server()
+        status = self._stop_server()
         pending_forks, self._pending = self._pending, collections.deque()
+        if pending_forks and not why:
+            self.restarts.died(status)
         for fork in pending_forks:
             fork.channel.close()
             if not fork.child.done():
-                fork.child.set_exception(CandidateError(why))
+                fork.child.set_exception(CandidateError(why) if why else LostError(_DIED))
         children, self.children = list(self.children.values()), {}
         for child in children:
             child.orphaned()
 
-    def _stop_server(self) -> None:
-        """It ends by itself once its channel is closed, after it has reaped its children."""
+    def _stop_server(self) -> str:
+        """It ends by itself once its channel is closed, after it has reaped its children. How it did, in words."""
+        status = beginning.exit_status(self._process)
         if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=_END_SECONDS)
             self._process.kill()
             self._process.wait()
             self._process = None
         if self.supervisor is not None:
             self.supervisor.close()
+        return status
 
     def close(self) -> None:
         """Kill the fork server and all children."""
+        self.restarts.leave()
         for child in list(self.children.values()):
             child.kill("killed", "the pool was closed")
         self._lose_server()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from shadoweval.candidate.forkserver.beginning import environment
 from shadoweval.candidate.forkserver.entering import Place, moved
 from shadoweval.candidate.forkserver.interpreter import Interpreter, examined
 from shadoweval.errors import TargetError
+from shadoweval.priority import idling
 
 if TYPE_CHECKING:
     from shadoweval.candidate.checkout import Checkout
@@ -43,6 +45,20 @@ class Launch(NamedTuple):
     remarks: tuple[str, ...] = ()
     """Where that is, in sentences for log, status and report."""
     checkout: Checkout | None = None
+
+    def begin(self, descriptor: int, on_refusal: int | None) -> subprocess.Popen[bytes]:
+        """The process, told by `descriptor` what to import. `on_refusal`: of its guard; None: there is none."""
+        return subprocess.Popen(  # noqa: S603 - an interpreter and our own module
+            self.command(descriptor, -1 if on_refusal is None else on_refusal),
+            pass_fds=(descriptor,) if on_refusal is None else (descriptor, on_refusal),
+            env=self.environment(),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=not idling(),
+            process_group=0 if idling() else None,
+        )
 
     def release(self) -> None:
         """It is started no more: what it holds may be removed."""
