@@ -142,6 +142,7 @@ def watch(descriptor: int, killed: Callable[[], bool]) -> None:
     """
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its pool, and not before
         signal.signal(sign, signal.SIG_IGN)
+    _step_forward()
     channel, poller = socket.socket(fileno=descriptor), select.poll()
     poller.register(channel, select.POLLIN)
     groups: dict[int, ProcessGroup] = {}
@@ -162,6 +163,14 @@ def watch(descriptor: int, killed: Callable[[], bool]) -> None:
             for number in groups:
                 poller.unregister(number)
             _kill(groups, channel)
+
+
+def _step_forward() -> None:
+    """The pool's process lets others go first, a kill does not: ordinary priority, where this user may take it back."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def _received(channel: socket.socket) -> tuple[bytes, list[int]]:

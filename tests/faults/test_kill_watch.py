@@ -27,6 +27,8 @@ from tests.waiting import gone, until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who lives")
 
 PROMISE = 0.25
+PROMPT = 5.0
+"""Seconds that tell a kill from one that waits for the loop or a lock (ten, or a minute), on a machine that is busy."""
 CANDIDATE = """
 import os, time
 def works(place):
@@ -53,19 +55,20 @@ def seconds_until(condition):
     return time.monotonic() - began
 
 
-def waits_for_a_lock(tmp_path):
+def waits_for_a_lock(tmp_path, observer):
     """As a worker does whose table somebody has locked."""
     path = tmp_path / "shadow.db"
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
-        sqlite3.connect(path, timeout=2.0).execute("CREATE TABLE t (x)")
+    while observer.poll() is None:
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            sqlite3.connect(path, timeout=0.5).execute("CREATE TABLE t (x)")
     holder.close()
 
 
-def stands_still(_):
+def stands_still(_, observer):
     """As a worker does whose server answers nothing."""
-    time.sleep(2.0)
+    observer.wait(120)
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ print(time.monotonic() - began)
             with watching(outside) as observer:
                 while not (place.exists() and place.read_text()):
                     await asyncio.sleep(0.005)
-                block(tmp_path)
+                block(tmp_path, observer)
                 told, _ = observer.communicate(timeout=60)
             killed = await asyncio.wait_for(run, 60)
             switch.file.unlink()
@@ -109,12 +112,12 @@ print(time.monotonic() - began)
 
     seconds, killed, after = asyncio.run(run())
 
-    assert seconds < 4 * PROMISE  # a machine shared by many; the median below keeps the promise itself
+    assert seconds < PROMPT  # the marathons below keep the promise itself
     assert (killed.failure.kind, killed.owner) == ("killed", "shadow")
     assert after.outcome.answer == "again"
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=[pytest.mark.marathon, pytest.mark.timeout(3600)])])
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.marathon, pytest.mark.timeout(3600)])])
 def test_kills_keep_the_promise_while_the_loop_stands_still(module, tmp_path, kills):
     """From the file's making to the process's end, while the loop stands still."""
     switch, delays = KillSwitch("e", home=tmp_path / "home"), []
@@ -165,7 +168,7 @@ def test_a_full_disk_does_not_keep_a_kill_away(module, tmp_path, monkeypatch):
     seconds, killed = asyncio.run(run())
     KillSwitch("e", home=tmp_path / "home").resume()
 
-    assert seconds < 4 * PROMISE
+    assert seconds < PROMPT
     assert killed.failure.kind == "killed"
 
 
@@ -307,9 +310,9 @@ MARATHON = [pytest.mark.marathon, pytest.mark.timeout(3600)]
 TROUBLES = [
     pytest.param(stopped, 1, True, id="stopped"),
     pytest.param(stopped, 5, False, id="stopped-5", marks=pytest.mark.slow),
-    pytest.param(stopped, 100, True, id="stopped-100", marks=MARATHON),
+    pytest.param(stopped, 200, True, id="stopped-200", marks=MARATHON),
     pytest.param(full, 1, False, id="full", marks=pytest.mark.slow),
-    pytest.param(full, 50, False, id="full-50", marks=MARATHON),
+    pytest.param(full, 200, False, id="full-200", marks=MARATHON),
 ]
 
 
@@ -322,7 +325,7 @@ def test_a_worker_in_trouble_has_its_candidate_killed(line, trouble, kills, guar
     kept(kill_again_and_again(line(guard=guard), trouble, kills=kills))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(50, marks=MARATHON)])
+@pytest.mark.parametrize("kills", [1, pytest.param(200, marks=MARATHON)])
 def test_a_worker_whose_store_is_locked_has_its_candidate_killed(line, url, tmp_path, kills):
     """For good, by somebody else's transaction; on either store."""
     url = url.replace(str(tmp_path / "shadow.db"), str(tmp_path / ".shadoweval" / "shadow.db"))
@@ -332,8 +335,8 @@ def test_a_worker_whose_store_is_locked_has_its_candidate_killed(line, url, tmp_
 def kept(delays):
     """Few kills on a machine that many share can't tell a hundredth: that is the marathons'."""
     print("seconds", " ".join(f"{seconds:.3f}" for seconds in sorted(delays)))
-    assert statistics.median(delays) < 4 * PROMISE
-    if len(delays) >= 50:
+    assert statistics.median(delays) < PROMPT
+    if len(delays) >= 200:
         assert sorted(delays)[round(0.99 * (len(delays) - 1))] < PROMISE
 
 
@@ -341,6 +344,9 @@ def test_a_killed_worker_takes_its_candidates_along(line):
     """SIGKILL of the worker alone: nothing that it had begun goes on."""
     line = line()
     pid, watcher = line.running(), line.watcher().pid
+    if os.geteuid() == 0:  # who may take back what the worker gave up
+        assert psutil.Process(line.worker.pid).nice() >= 10
+        seconds_until(lambda: psutil.Process(watcher).nice() == 0)
 
     line.worker.kill()
 
