@@ -35,7 +35,7 @@ from shadoweval.records import Effect, Labels, Query, ToolCall, query_key
 from shadoweval.records.keys import as_text
 from shadoweval.records.labelled import DOCUMENT, span_name, span_of
 
-__all__ = ["Case", "Turn", "cases_of", "labels_of", "lines_of", "queries_of", "read_cases"]
+__all__ = ["Case", "Turn", "cases_of", "content_of", "labels_of", "lines_of", "queries_of", "read_cases"]
 
 
 class ExpectedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -195,31 +195,39 @@ def _decode_halves(line: str) -> Case:
     return msgspec.convert(case | {"inputs": exact["inputs"]} if "inputs" in case else case, Case)
 
 
-def read_cases(path: str | Path) -> tuple[Case, ...]:
-    """All cases of a file. Empty lines are passed over.
+def read_cases(path: str | Path, content: bytes | None = None) -> tuple[Case, ...]:
+    """All cases of a file. Empty lines are passed over. `content`: of the file, where it has been read.
 
     Raises:
         CaseFileError: no such file; a line that is no JSON, lacks `query` or has an unknown field; an id or a query
             with the same inputs that stands twice. It names the line; nothing is skipped in silence.
     """
-    cases = cases_of(lines_of(path), path=str(Path(path)))
+    cases = cases_of(lines_of(path, content), path=str(Path(path)))
     if not cases:
         raise CaseFileError(str(Path(path)), 0, "it holds no case; write one JSON object a line")
     return cases
 
 
-def lines_of(path: str | Path) -> Iterator[tuple[int, str]]:
-    """The file's lines that are not empty, numbered from 1.
+def content_of(path: str | Path) -> bytes:
+    """The file as it is now. Raises `CaseFileError` if there is none, or it can't be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CaseFileError(str(Path(path)), 0, f"can't be read: {error}") from error
+
+
+def lines_of(path: str | Path, content: bytes | None = None) -> Iterator[tuple[int, str]]:
+    """The file's lines that are not empty, numbered from 1. `content`: of the file, where it has been read.
 
     Raises:
         CaseFileError: no such file, or it is no text.
     """
-    file = Path(path)
     try:
-        # Only newlines end a line: JSON may hold U+2028 and other separators as they are.
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaseFileError(str(file), 0, f"can't be read: {error}") from error
+        text = (content_of(path) if content is None else content).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CaseFileError(str(Path(path)), 0, f"can't be read: {error}") from error
+    # Only newlines end a line: JSON may hold U+2028 and other separators as they are.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 

@@ -63,6 +63,8 @@ class _Scope(msgspec.Struct, frozen=True, kw_only=True):
     sliding: bool
     """Whether the window moves with the clock; then nothing of an earlier look can be taken up."""
     rules: Rules
+    labels: bytes | None = None
+    """The file of labels as it was read."""
 
 
 class _Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +146,7 @@ def evaluate(
     with about(experiment=experiment.name), place as opened:
         if begins is not None:
             begin_window(opened, experiment.name, since=begins, now=now, who=who, why=why)
-        join_labels(experiment, opened)
+        scope = replace(scope, labels=join_labels(experiment, opened))
         with guarded(experiment) as held:
             results = {name: _evaluate_candidate(held, name, store=opened, scope=scope) for name in names}
         before = next(iter(opened.evaluations(experiment.name)), None)
@@ -261,7 +263,7 @@ def _assembled(
         overhead=mirrored_against_control,
         costs=costs,
         projected=projected,
-        provenance=provenance_of(experiment),
+        provenance=provenance_of(experiment, scope.labels),
         write_sets={name: dict(result.progress.runs.writes) for name, result in results.items()},
         divergences={name: result.progress.runs.divergences.shares() for name, result in results.items()},
         failures={name: result.progress.failed(result.coverage, scope.rules) for name, result in results.items()},

@@ -23,7 +23,7 @@ import msgspec
 
 from shadoweval.checks import checked_instance
 from shadoweval.errors import ArgumentError, CaseFileError, ExperimentError, ShadowEvalError
-from shadoweval.evaluation.cases import Case, cases_of, labels_of, lines_of, read_cases
+from shadoweval.evaluation.cases import Case, cases_of, content_of, labels_of, lines_of, read_cases
 from shadoweval.experiment import Experiment
 from shadoweval.logs import logger
 from shadoweval.protocols import Store
@@ -196,15 +196,18 @@ def _arms(line: MarkLine) -> str:
     return f"{line.arm!r} and {line.over!r}" if line.over else repr(line.arm)
 
 
-def join_labels(experiment: Experiment, store: Store) -> None:
-    """Join the labels of the experiment's case file.
+def join_labels(experiment: Experiment, store: Store) -> bytes | None:
+    """Join the labels of the experiment's case file. Returns its content as it was then; None: there is no such file.
 
     Raises:
         CaseFileError: it can't be read.
     """
-    if experiment.labels is not None:
-        labels = list(labels_of(read_cases(experiment.labels)).items())
-        add_in_parts(labels, lambda part: store.add_labels(dict(part)), refused=not_kept)
+    if experiment.labels is None:
+        return None
+    content = content_of(experiment.labels)
+    labels = list(labels_of(read_cases(experiment.labels, content)).items())
+    add_in_parts(labels, lambda part: store.add_labels(dict(part)), refused=not_kept)
+    return content
 
 
 def not_kept(record: object, why: str) -> None:

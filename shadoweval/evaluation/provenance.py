@@ -11,12 +11,13 @@ from shadoweval.experiment import Experiment
 __all__ = ["provenance_of"]
 
 
-def provenance_of(experiment: Experiment) -> dict[str, dict[str, str]]:
+def provenance_of(experiment: Experiment, content: bytes | None = None) -> dict[str, dict[str, str]]:
     """Metric -> `scorer`, `version`, what its `made_by` says (a prompt by its SHA-256), and `labels`.
 
-    `labels` is the case file by name and content, of metrics that may rest on it.
+    `labels` is the case file by name and content, of metrics that may rest on it. `content`: of that file as its labels
+    were read, since it may be another one by now; None: as it is now.
     """
-    labels = _labels(experiment)
+    labels = _labels(experiment, content)
     made: dict[str, dict[str, str]] = {}
     for scorer in experiment.scorers:
         own = getattr(scorer, "made_by", None)
@@ -40,11 +41,11 @@ def _shown(key: str, value: Any) -> str:
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}" if key == "prompt" else text
 
 
-def _labels(experiment: Experiment) -> dict[str, str]:
+def _labels(experiment: Experiment, content: bytes | None) -> dict[str, str]:
     if experiment.labels is None:
         return {}
     try:
-        digest = hashlib.sha256(experiment.labels.read_bytes()).hexdigest()[:16]
+        digest = hashlib.sha256(experiment.labels.read_bytes() if content is None else content).hexdigest()[:16]
     except OSError:
         return {"labels": experiment.labels.name}
     return {"labels": f"{experiment.labels.name} sha256:{digest}"}

@@ -2,10 +2,14 @@
 
 import hashlib
 
-from shadoweval import Experiment
+from shadoweval import Experiment, no_worse
+from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.evaluation.provenance import provenance_of
+from shadoweval.records import Envelope
 from shadoweval.scoring import latency, pairwise, per_arm, recall
 from shadoweval.settings import Settings
+from shadoweval.store import SqlStore
+from shadoweval.testing import make_observation, make_query
 
 PROMPT = "You are a judge. Say yes or no."
 
@@ -50,3 +54,33 @@ def test_another_model_is_another_version():
         for made_by in ({"model": "a"}, {"model": "b"})
     }
     assert len(versions) >= 2
+
+
+def test_labels_that_are_replaced_during_a_look_are_told_as_they_were_read(tmp_path):
+    """The scores rest on those, not on what lies there when the verdict is written."""
+    labels = tmp_path / "cases.jsonl"
+    first = b'{"query": "q", "relevant": {"a": 1}}\r\n'
+    labels.write_bytes(first)
+
+    @per_arm(version="replacing/1")
+    def replacing(answer):
+        labels.write_bytes(b'{"query": "q", "relevant": {"b": 1}}\n')
+        return 1
+
+    experiment = Experiment(
+        name="e",
+        candidates={"new": "a:b"},
+        scorers=[replacing],
+        labels=labels,
+        gates=[no_worse("replacing", by=0.1)],
+        settings=Settings(home=str(tmp_path / "home"), store=f"sqlite:///{tmp_path / 'shadow.db'}"),
+    )
+    with SqlStore(experiment.settings.store_url) as store:
+        query = make_query()
+        served = make_observation(query)
+        store.add_envelopes([Envelope(experiment="e", query=query, served=served)], arms={query.id: ["new"]})
+        store.add_observation(make_observation(query, arm="new", place="shadow"))
+        evaluation = evaluate(experiment, store=store)
+
+    assert labels.read_bytes() != first
+    assert evaluation.provenance["replacing"]["labels"].endswith(hashlib.sha256(first).hexdigest()[:16])
