@@ -240,9 +240,12 @@ def test_damaged_inputs_of_a_look_are_waited_for(start):
     assert said("evaluate").count("waiting for this to pass") == 1
 
 
-@pytest.mark.parametrize("signs", [[signal.SIGHUP], [signal.SIGTERM, signal.SIGTERM]])
+@pytest.mark.parametrize("signs", [[signal.SIGHUP], [signal.SIGTERM, signal.SIGHUP]])
 def test_a_signal_ends_a_worker_in_order(start, monkeypatch, signs):
-    """A closed terminal lets runs end; who asks twice has what runs given back, uncounted as a try."""
+    """A closed terminal lets runs end; who asks twice has what runs given back, uncounted as a try.
+
+    By another signal, since the kernel makes one of two alike that a busy machine delivers together.
+    """
     monkeypatch.setenv("TAKES", "3" if len(signs) == 1 else "100")
     serve(0, 1)
     worker = start("worker", "hiccups:toy")
@@ -250,7 +253,6 @@ def test_a_signal_ends_a_worker_in_order(start, monkeypatch, signs):
 
     for sign in signs:
         worker.send_signal(sign)
-        time.sleep(0.5)
 
     assert worker.wait(timeout=60) == 0
     with closing(sqlite3.connect(Path(".shadoweval", "shadow.db"))) as database:

@@ -14,8 +14,12 @@ from shadoweval.worker.heartbeat import read_beat
 from tests.waiting import until
 
 APP = """
-import time
+import sys, time
 from shadoweval import Experiment, Limits, Sandbox
+
+if "worker" in sys.argv:  # its calls to the store wait for a lock as long as the test lasts, not ten seconds
+    from shadoweval.store import engine
+    engine.BUSY_MS = engine._TIMEOUTS["lock_timeout"] = 600_000
 
 toy = Experiment(
     name="toy", candidates={"new": "locked:new"}, rerun=0.0,
@@ -36,8 +40,6 @@ if __name__ == "__main__":
     for n in range(400):
         locked.served(f"question {n}")
 """
-GRACE = 30.0
-"""Seconds that an orchestrator gives a container between SIGTERM and SIGKILL."""
 
 
 @contextlib.contextmanager
@@ -78,23 +80,14 @@ def beat_of(tmp_path):
 
 
 def test_a_worker_gives_signs_and_ends_while_its_tables_are_locked(run, tmp_path, url):
-    """Each call to the store waits ten seconds for its lock, one after the other, and nothing else waits with it."""
+    """A call to the store waits ten minutes for its lock; signs of life and the end wait for none."""
     assert run("locked.py").wait(120) == 0
     worker = run("-m", "shadoweval", "worker", "locked:toy")
     until(lambda: (beat := beat_of(tmp_path)) is not None and beat.done > 400)
     with locked(url):
-        began, seen = time.monotonic(), {beat_of(tmp_path).beat_at}
-        gap, last = 0.0, began
-        while time.monotonic() - began < 22:
-            time.sleep(0.2)
-            if (beat := beat_of(tmp_path).beat_at) not in seen:
-                seen.add(beat)
-                gap, last = max(gap, time.monotonic() - last), time.monotonic()
-        assert len(seen) >= 4, gap
-        assert gap < 9.0
+        for _ in range(3):
+            last = beat_of(tmp_path).beat_at
+            wait_until(lambda last=last: beat_of(tmp_path).beat_at != last)
         worker.send_signal(signal.SIGTERM)
-        asked = time.monotonic()
         worker.wait(120)
-        seconds = time.monotonic() - asked
-    assert seconds < GRACE, (tmp_path / "log").read_text()
-    assert beat_of(tmp_path).ended_at is not None
+    assert beat_of(tmp_path).ended_at is not None, (tmp_path / "log").read_text()
