@@ -18,8 +18,8 @@ from shadoweval.candidate.process_group import ProcessGroup
 
 __all__ = ["KillWatch", "watch"]
 
-_LOOK: Final = 0.05
-"""Seconds between two looks of the thread; the process looks twice as often."""
+_LOOK: Final = 0.025
+"""Seconds between two looks, of the thread and of the process."""
 _AGAIN: Final = 1.0
 """Seconds between two starts of the process, where it dies each time."""
 _PID: Final = 8
@@ -147,7 +147,7 @@ def watch(descriptor: int, killed: Callable[[], bool]) -> None:
     poller.register(channel, select.POLLIN)
     groups: dict[int, ProcessGroup] = {}
     while True:
-        for ready, _ in poller.poll(1000 * _LOOK / 2 if groups else None):
+        for ready, _ in poller.poll(1000 * _LOOK if groups else None):
             if ready != descriptor:  # a process has ended
                 poller.unregister(ready)
                 groups.pop(ready).close()

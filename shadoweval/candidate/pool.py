@@ -58,7 +58,7 @@ class CandidatePool:
         failures: What the experiment counts as a failure; must be importable.
         mcp: MCP servers over stdio that candidates may use, name -> command.
         rate: What each run waits for before it begins.
-        killed: Asked twenty times a second by `kill_watch.KillWatch`; a yes kills what is in flight, whatever the event
+        killed: Asked forty times a second by `kill_watch.KillWatch`; a yes kills what is in flight, whatever the event
             loop waits for. Must neither raise nor wait.
         outside: As of `kill_watch.KillWatch`.
         exchanges: As of `forkserver.wire.Start`; the folder must be among what the guard lets be written.
