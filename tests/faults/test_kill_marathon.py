@@ -118,6 +118,8 @@ class Storm(Machine):
         if victim == "database":
             self.end_session()
             return
+        if victim == "fork server" and self.kills[victim] % 2:
+            self.found("child")  # else, on a slow machine, none would ever live long enough to fork
         pids = self.found(victim)
         if victim in AT_WORK:
             self.meet(victim)

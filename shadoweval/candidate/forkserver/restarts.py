@@ -22,7 +22,6 @@ _MOST: Final = 5.0
 _ENOUGH: Final = 60.0
 _LEAST: Final = 5
 """Deaths in a row, and seconds since the first of them, after which one more ends what waits."""
-_FIRST_STARTS: Final = 3
 _FROM_OUTSIDE: Final = frozenset({"signal 9", "signal 15"})
 """What whoever kills processes sends, and the kernel without memory; other ends are the import's own."""
 
@@ -64,12 +63,15 @@ class Restarts:
 
     def passing(self, status: str) -> bool:
         """Whether a target that was never imported before may be imported at the next try."""
-        return status in _FROM_OUTSIDE and self._row < _FIRST_STARTS
+        return status in _FROM_OUTSIDE and not self._enough()
+
+    def _enough(self) -> bool:
+        return self._row >= _LEAST and self._seconds() - self._since >= _ENOUGH
 
     def check(self) -> None:
         """Raises `CandidateError` after five deaths in a row and a minute; from then on at each further death."""
-        lasted = self._seconds() - self._since
-        if self._row >= _LEAST and lasted >= _ENOUGH:
+        if self._enough():
+            lasted = self._seconds() - self._since
             raise CandidateError(
                 f"The candidate's fork server died {self._row:,} times in a row within {lasted:.0f} s before it had "
                 f"forked ({', '.join(f'{how}: {n:,} in all' for how, n in self.deaths.items())}). "

@@ -1,12 +1,15 @@
 """A fork server that dies before it has forked is started again: the runs that wait for it lose no try."""
 
 import asyncio
+import itertools
 import os
 import signal
+from functools import partial
 
 import pytest
 from candidate_rig import envelope, pool_of
 
+from shadoweval.candidate.forkserver import client
 from shadoweval.candidate.forkserver.client import ForkServerClient
 from shadoweval.candidate.forkserver.restarts import Restarts
 from shadoweval.errors import CandidateError, TargetError
@@ -19,10 +22,10 @@ class Killer:
         self.times, self.kills = times, 0
         spawn = ForkServerClient._spawn
 
-        def spawned(client, theirs):
-            spawn(client, theirs)
+        def spawned(server, theirs):
+            spawn(server, theirs)
             if self.kills < self.times:
-                os.kill(client._process.pid, signal.SIGKILL)
+                os.kill(server._process.pid, signal.SIGKILL)
                 self.kills += 1
 
         monkeypatch.setattr(ForkServerClient, "_spawn", spawned)
@@ -61,8 +64,8 @@ def test_a_run_outlives_processes_that_are_gone_before_they_were_asked(monkeypat
     """Killed after they were forked and before the run was sent: more of them than a run has tries."""
     fork, kills = ForkServerClient.fork, []
 
-    async def forked(client, on_end):
-        child = await fork(client, on_end)
+    async def forked(server, on_end):
+        child = await fork(server, on_end)
         if len(kills) < 6:
             kills.append(child.pid)
             os.kill(child.pid, signal.SIGKILL)
@@ -125,7 +128,9 @@ def test_a_kill_and_a_stop_wait_for_no_fork_server(monkeypatch, how):
 
 
 def test_a_first_start_that_is_killed_is_tried_again(monkeypatch):
-    """Twice; what dies at each of three is told as the target's, with how it died."""
+    """For a minute, and five times; then it is told as the target's, with how it died."""
+    clock = itertools.repeat(0.0)
+    monkeypatch.setattr(client, "Restarts", partial(Restarts, seconds=lambda: next(clock)))
 
     async def run(times):
         with monkeypatch.context() as patch:
@@ -133,9 +138,10 @@ def test_a_first_start_that_is_killed_is_tried_again(monkeypatch):
             async with pool_of("answer") as pool:
                 return (await pool.run(envelope("hi"), arm="new")).outcome.answer, killer.kills
 
-    assert asyncio.run(run(2)) == ("plain hi", 2)
+    assert asyncio.run(run(4)) == ("plain hi", 4)
+    clock = itertools.count(step=20.0)
     with pytest.raises(TargetError, match="signal 9"):
-        asyncio.run(run(3))
+        asyncio.run(run(10**6))
 
 
 def test_waits_grow_and_begin_anew_after_a_fork(monkeypatch):
