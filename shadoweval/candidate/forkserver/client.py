@@ -295,7 +295,7 @@ class ForkServerClient:
         self.restarts.leave()
         for child in list(self.children.values()):
             child.kill("killed", "the pool was closed")
-        self._lose_server()
+        self._lose_server("The pool was closed.")
         if self._launch is not None:
             self._launch.release()
             self._launch = None
