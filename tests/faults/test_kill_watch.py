@@ -49,6 +49,11 @@ def watching(code):
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
+def asked(switch):
+    """As a worker asks it: looking each time."""
+    return lambda: switch.reason() is not None
+
+
 def seconds_until(condition):
     began = time.monotonic()
     until(condition, every=0.002)
@@ -98,7 +103,7 @@ print(time.monotonic() - began)
     async def run():
         limits = Limits(seconds=100.0)
         targets = {"slow": "slow_candidate:works", "quick": "slow_candidate:answers"}
-        async with CandidatePool(targets, limits=limits, killed=switch.killed) as pool:
+        async with CandidatePool(targets, limits=limits, killed=asked(switch)) as pool:
             run = asyncio.create_task(pool.run(envelope(str(place), 1), arm="slow"))
             with watching(outside) as observer:
                 while not (place.exists() and place.read_text()):
@@ -125,7 +130,7 @@ def test_kills_keep_the_promise_while_the_loop_stands_still(module, tmp_path, ki
 
     async def run():
         targets = {"slow": "slow_candidate:works"}
-        async with CandidatePool(targets, limits=Limits(seconds=100.0), killed=switch.killed) as pool:
+        async with CandidatePool(targets, limits=Limits(seconds=100.0), killed=asked(switch)) as pool:
             for number in range(kills):
                 place = tmp_path / f"pid{number}"
                 run = asyncio.create_task(pool.run(envelope(str(place), number + 1), arm="slow"))
@@ -152,7 +157,7 @@ def test_a_full_disk_does_not_keep_a_kill_away(module, tmp_path, monkeypatch):
 
     async def run():
         async with CandidatePool(
-            {"slow": "slow_candidate:works"}, limits=Limits(seconds=100.0), killed=switch.killed
+            {"slow": "slow_candidate:works"}, limits=Limits(seconds=100.0), killed=asked(switch)
         ) as pool:
             run = asyncio.create_task(pool.run(envelope(str(place), 1), arm="slow"))
             while not (place.exists() and place.read_text()):
