@@ -230,6 +230,7 @@ def test_what_is_mirrored_is_carried_to_the_report(arms, tmp_path_factory):
 
 
 @pytest.mark.marathon
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("arms", ["answer answer", "other answer", "answer other", "stream stream"])
 def test_every_value_is_carried_by_both_stores(arms, url, tmp_path_factory):
     """Hundreds of bundles: the counts add up, the same pipeline does not differ, every page is written."""
