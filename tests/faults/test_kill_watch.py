@@ -228,6 +228,17 @@ class Line:
         (self.home / "kill").mkdir(mode=0o700, exist_ok=True)
         (self.home / "kill" / "e").touch()
 
+    def locks_all(self, holder, statement):
+        """Whether it has all locks; not where it had to give way to the worker, which locks in another order."""
+        import psycopg
+
+        try:
+            holder.execute(statement)
+        except psycopg.errors.DeadlockDetected:
+            holder.rollback()
+            return False
+        return True
+
     def resume(self):
         (self.home / "kill" / "e").unlink()
 
@@ -268,7 +279,9 @@ def locked(line):
         tables = holder.execute(
             "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema"
         ).fetchall()
-        holder.execute(f"LOCK TABLE {', '.join(name for (name,) in tables)} IN ACCESS EXCLUSIVE MODE")
+        every = f"LOCK TABLE {', '.join(name for (name,) in tables)} IN ACCESS EXCLUSIVE MODE"
+        while not line.locks_all(holder, every):
+            pass
         line.call("quick")
         time.sleep(1.0)
         yield
