@@ -146,7 +146,7 @@ def evaluate(
     with about(experiment=experiment.name), place as opened:
         if begins is not None:
             begin_window(opened, experiment.name, since=begins, now=now, who=who, why=why)
-        scope = replace(scope, labels=join_labels(experiment, opened))
+        scope = msgspec.structs.replace(scope, labels=join_labels(experiment, opened))
         with guarded(experiment) as held:
             results = {name: _evaluate_candidate(held, name, store=opened, scope=scope) for name in names}
         before = next(iter(opened.evaluations(experiment.name)), None)

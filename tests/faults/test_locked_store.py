@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -87,7 +86,7 @@ def test_a_worker_gives_signs_and_ends_while_its_tables_are_locked(run, tmp_path
     with locked(url):
         for _ in range(3):
             last = beat_of(tmp_path).beat_at
-            wait_until(lambda last=last: beat_of(tmp_path).beat_at != last)
+            until(lambda last=last: beat_of(tmp_path).beat_at != last)
         worker.send_signal(signal.SIGTERM)
         worker.wait(120)
     assert beat_of(tmp_path).ended_at is not None, (tmp_path / "log").read_text()

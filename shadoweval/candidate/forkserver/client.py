@@ -36,7 +36,6 @@ __all__ = ["ForkServerClient"]
 _FORK: Final = b"f"
 _FORK_SECONDS: Final = 20.0
 """Seconds in which a fork server forks, or `Limits.start_seconds` if that is less."""
-_DIED: Final = "The candidate's fork server died before it had forked."
 
 
 class ForkServerClient:
@@ -109,7 +108,7 @@ class ForkServerClient:
         if isinstance(error, CandidateError):
             self.restarts.died(status)
             if self.ready is not None or self.restarts.passing(status):  # it could be imported before, or was killed
-                return LostError(_DIED)
+                return LostError()
         error = beginning.start_error(error, self.spec, status)
         if isinstance(error, TargetError) and self.supervisor is not None:
             return broken_by_refusals(error, tuple(self.supervisor.at_import))
@@ -225,7 +224,7 @@ class ForkServerClient:
 
     async def _forked(self, on_end: Callable[[RemoteChild], None]) -> RemoteChild:
         if self._channel is None:
-            raise LostError(_DIED)
+            raise LostError
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         fork = beginning.PendingFork(ours, on_end)
@@ -274,7 +273,7 @@ class ForkServerClient:
         for fork in pending_forks:
             fork.channel.close()
             if not fork.child.done():
-                fork.child.set_exception(CandidateError(why) if why else LostError(_DIED))
+                fork.child.set_exception(CandidateError(why) if why else LostError())
         children, self.children = list(self.children.values()), {}
         for child in children:
             child.orphaned()

@@ -29,6 +29,9 @@ _FROM_OUTSIDE: Final = frozenset({"signal 9", "signal 15"})
 class LostError(CandidateError):
     """The fork server died before it had forked, so nothing was run."""
 
+    def __init__(self) -> None:
+        super().__init__("The candidate's fork server died before it had forked.")
+
 
 class Restarts:
     """Deaths in a row, of fork servers that had forked nobody: how long to wait after each, and when it is enough.
