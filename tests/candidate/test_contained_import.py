@@ -223,10 +223,10 @@ def test_a_job_that_an_import_started_reaches_nobody(candidate, outside):
 def test_a_connection_that_an_import_opened_is_cut_for_what_is_left_of_it(candidate, outside):
     """A job that kept a connection open from the import can't go on over it."""
     target = candidate("""
-        import contextlib, socket, threading, time
+        import contextlib, os, socket, threading, time
         line = socket.create_connection(('127.0.0.1', PORT))
         def job():
-            time.sleep(0.5)
+            while not os.path.exists(FOLDER + '/served'): time.sleep(0.01)
             with contextlib.suppress(OSError): line.sendall(b'later')
         threading.Thread(target=job, daemon=True).start()
     """)
@@ -235,9 +235,11 @@ def test_a_connection_that_an_import_opened_is_cut_for_what_is_left_of_it(candid
     async def wait():
         connection, _ = outside.server.accept()
         connection.settimeout(0)
-        await asyncio.sleep(0.8)
-        with contextlib.suppress(BlockingIOError):
-            received.append(connection.recv(100))
+        (outside.folder / "served").touch()
+        while not received:
+            with contextlib.suppress(BlockingIOError):
+                received.append(connection.recv(100))
+            await asyncio.sleep(0.01)
         connection.close()
 
     run(target, "hi", allow=(Endpoint("127.0.0.1", outside.port),), seen=wait)
