@@ -8,9 +8,11 @@ first use.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
 
+TYPE_CHECKING = False  # `typing` costs as much as the rest of `--help`
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from shadoweval.candidate.environment import Target
     from shadoweval.candidate.sandbox import Limits, Sandbox
     from shadoweval.candidate.tools.entity_world import EntityWorld

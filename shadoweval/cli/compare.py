@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from shadoweval._optional import require
-from shadoweval.cli.control import say
-from shadoweval.cli.named import as_json
+from shadoweval.cli.output import say
 from shadoweval.cli.score_table import ScoreTable, read_table
 from shadoweval.cli.verdicts import exit_code
 from shadoweval.errors import ArgumentError, ExperimentError
@@ -42,19 +41,18 @@ def compare(options: argparse.Namespace) -> int:
         slices=table.slices,
         name=options.name or _name_of(options.file),
     )
-    if options.json:
-        say(as_json(evaluation))
-    else:
-        say(table.sentence)
-        say(evaluation.verdicts[0])
-        for note in evaluation.notes:
-            say(f"  note   {note}")
+    options.answer.add(file=options.file, read=table.sentence)
+    options.answer.add_evaluation(evaluation)
+    say(table.sentence)
+    say(evaluation.verdicts[0])
+    for note in evaluation.notes:
+        say(f"  note   {note}")
     if options.report:
         from shadoweval.reporting.html import report  # noqa: PLC0415 - jinja2 only for who wants a page
 
         written = report(evaluation, options.report, command=f"shadoweval compare {options.file}")
-        if not options.json:
-            say(f"report: {written}")
+        options.answer.add(written={"report": str(written)})
+        say(f"report: {written}")
     return exit_code(evaluation)
 
 

@@ -10,20 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from shadoweval.cli.output import say
 from shadoweval.errors import ShadowEvalError
 from shadoweval.settings import Settings, read_settings
 from shadoweval.traffic.flags import StaticFlags
 from shadoweval.traffic.kill import ALL, KillSwitch
 
-__all__ = ["endings", "kill", "resume", "say", "traces"]
+__all__ = ["endings", "kill", "resume", "traces"]
 
 _CANNOT: Final = 4
-_INERT: Final = {
-    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-    if chr(code) not in "\n\t"
-}
-"""Control characters, and those that turn the direction of a text, by what is printed in their place."""
 _LOCKS: Final = ("worker-", "evaluate-")
 
 
@@ -31,6 +26,7 @@ def kill(options: argparse.Namespace) -> int:
     """Stop mirroring, and what is in flight."""
     switch = _switch(options)
     switch.kill(options.reason)
+    options.answer.add(name=options.name, killed_by=f"the file {switch.file}")
     say(f"{options.name}: killed by {switch.file}. Resume with: shadoweval resume {options.name}")
     return 0
 
@@ -40,9 +36,12 @@ def resume(options: argparse.Namespace) -> int:
     from shadoweval.worker.resting import forget_slowed  # noqa: PLC0415 - a kill needs none of it
 
     switch = _switch(options)
-    if forget_slowed(switch.home, switch.experiment):
+    unslowed = forget_slowed(switch.home, switch.experiment)
+    if unslowed:
         say(f"{options.name}: its worker may run as much as it can again")
-    if switch.resume(options.reason):
+    resumed = switch.resume(options.reason)
+    options.answer.add(name=options.name, killed_by=None if resumed else switch.reason(), unslowed=unslowed)
+    if resumed:
         say(f"{options.name}: running, {switch.file} is gone")
         return 0
     say(f"{options.name}: STILL KILLED by {switch.reason()}")
@@ -55,15 +54,6 @@ def endings() -> list[signal.Signals]:
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         asked.append(signal.SIGHUP)
     return asked
-
-
-def say(text: object) -> None:
-    """Print a line at once, also into a pipe.
-
-    Users' words may hold control characters, which would move the cursor or set a title: they are shown, not obeyed.
-    """
-    sys.stdout.write(f"{str(text).translate(_INERT)}\n")
-    sys.stdout.flush()
 
 
 def _switch(options: argparse.Namespace) -> KillSwitch:

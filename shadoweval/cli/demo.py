@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from shadoweval._optional import require
-from shadoweval.cli.control import say
+from shadoweval.cli.output import say
 from shadoweval.errors import ShadowEvalError
 
 __all__ = ["demo"]
@@ -43,8 +43,10 @@ def demo(options: argparse.Namespace) -> int:
     codes = _together(looks, folder, good=[0, 1, 2, 3])
     refunds = (folder / "refunds.csv").read_text(encoding="utf-8").count("\n")
     say(f"\nThe shop's till holds {refunds} refunds: the incumbent's. What the candidate paid, it paid in a shadow.")
-    reports = ", ".join(str(folder / "reports" / f"{name}.html") for name in _PIPELINES)
-    say(f"Reports: {reports}")
+    reports = [str(folder / "reports" / f"{name}.html") for name in _PIPELINES]
+    say(f"Reports: {', '.join(reports)}")
+    decided = dict(zip(_PIPELINES, codes, strict=True))
+    options.answer.add(folder=str(folder), refunds=refunds, reports=reports, exit_codes=decided)
     say(f"Read library.py and shop.py, change a line, and look again. ({time.monotonic() - began:.0f} s)")
     if codes != list(_PIPELINES.values()):
         raise ShadowEvalError("The better library must be promoted and the generous shop rolled back. This is a fault.")

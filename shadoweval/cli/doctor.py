@@ -21,9 +21,8 @@ from urllib.parse import urlsplit
 import shadoweval
 from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.pool import CandidatePool
-from shadoweval.cli.control import say
 from shadoweval.cli.installed import extras
-from shadoweval.cli.named import as_json
+from shadoweval.cli.output import say
 from shadoweval.errors import ShadowEvalError
 from shadoweval.experiment import Experiment
 from shadoweval.private import open_to_others
@@ -54,13 +53,10 @@ def doctor(options: argparse.Namespace) -> int:
     findings: list[Finding] = []
     for finding in _findings(options.target):
         findings.append(finding)
-        if not options.json:
-            say(f"{finding.state:<8} {finding.what:<12} {finding.words}")
+        say(f"{finding.state:<8} {finding.what:<12} {finding.words}")
     faults = [finding.what for finding in findings if finding.state == "FAULT"]
-    if options.json:
-        say(as_json({"findings": [finding._asdict() for finding in findings], "faults": faults}))
-    else:
-        say(f"\nWrong: {', '.join(faults)}." if faults else "\nNothing is wrong.")
+    options.answer.add(findings=[finding._asdict() for finding in findings], faults=faults)
+    say(f"\nWrong: {', '.join(faults)}." if faults else "\nNothing is wrong.")
     return 1 if faults else 0
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from shadoweval.cli.control import say
 from shadoweval.cli.discovery import SKIPPED, Pipeline, pipelines_in, tools_in
+from shadoweval.cli.output import say
 from shadoweval.cli.scaffold import experiment_text, mirror_lines
 from shadoweval.errors import ShadowEvalError
 
@@ -56,6 +56,8 @@ def init(options: argparse.Namespace) -> int:
     text = experiment_text(pipeline, name=name, referenced=referenced, allow=allow, tools=tools)
     script.write_text(text, encoding="utf-8")
     cases.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    options.answer.add(pipeline=pipeline.target, experiment=f"evals.{name}:{name}", written=[str(script), str(cases)])
+    options.answer.add(cases=len(lines), mirror=list(mirror_lines(pipeline, name)))
     say(f"Pipeline:   {pipeline.target} (line {pipeline.line}): {', '.join(pipeline.why)}")
     say(f"Experiment: {script.relative_to(folder)}. Its candidate is the incumbent itself, until you name yours.")
     say(f"Cases:      {cases.relative_to(folder)}: {len(lines)} {source}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from shadoweval.cli.output import inert
 from shadoweval.logs import about_now
 
 __all__ = ["log_to_stderr"]
@@ -22,6 +23,10 @@ class _WithFacts(logging.Formatter):
         facts = ", ".join(f"{name}={value!r}" for name, value in every.items())
         line = super().formatMessage(record)
         return f"{line} ({facts})" if facts else line
+
+    def format(self, record: logging.LogRecord) -> str:
+        """With its traceback; what is in users' words can't drive the terminal."""
+        return inert(super().format(record))
 
 
 def log_to_stderr(*, verbose: bool) -> None:

@@ -10,17 +10,17 @@ import msgspec
 
 from shadoweval.records.keys import as_text
 
-__all__ = ["as_json", "named"]
+__all__ = ["as_json"]
 
 
-def named(value: Any) -> Any:
+def _named(value: Any) -> Any:
     """The value as JSON knows it: records are objects with their fields' names, times are ISO 8601."""
     if isinstance(value, msgspec.Struct):
-        return {field: named(getattr(value, field)) for field in value.__struct_fields__}
+        return {field: _named(getattr(value, field)) for field in value.__struct_fields__}
     if isinstance(value, Mapping):
-        return {str(key): named(each) for key, each in value.items()}
+        return {str(key): _named(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [named(each) for each in value]
+        return [_named(each) for each in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
@@ -28,4 +28,4 @@ def named(value: Any) -> Any:
 
 def as_json(value: Any) -> str:
     """One line of JSON."""
-    return as_text(msgspec.json.encode(named(value), enc_hook=str).decode())
+    return as_text(msgspec.json.encode(_named(value), enc_hook=str).decode())

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from shadoweval.cli.control import say
-from shadoweval.cli.evaluation import evaluate_once, stop_on_signal, write_newest
+from shadoweval.cli.evaluation import evaluate_once, stop_on_signal
+from shadoweval.cli.output import say
+from shadoweval.cli.stored import write_newest
 from shadoweval.cli.verdicts import exit_code
 from shadoweval.clock import utc_now
 from shadoweval.errors import ShadowEvalError
@@ -46,14 +47,17 @@ def schedule(options: argparse.Namespace) -> int:
         )
     plans = plans_of(experiment.schedules)
     if options.next:
-        for line in islice(_upcoming(plans), options.next):
+        lines = list(islice(_upcoming(plans), options.next))
+        options.answer.add(experiment=experiment.name, next=lines)
+        for line in lines:
             say(line)
         return 0
     if options.list:
         with open_store(experiment) as store:
-            for plan in plans:
-                for line in _described(plan, store, experiment.name):
-                    say(line)
+            described = {plan.schedule.title: list(_described(plan, store, experiment.name)) for plan in plans}
+        options.answer.add(experiment=experiment.name, schedules=described)
+        for lines in described.values():
+            say("\n".join(lines))
         return 0
     return _run(experiment, plans, options)
 
@@ -77,6 +81,8 @@ def _run(experiment: Experiment, plans: list[Plan], options: argparse.Namespace)
             scheduler.run(stop_on_signal())
     if not scheduler.runs:
         say(f"nothing was due; the next: {next(_upcoming(plans), 'none')}")
+    told = {"runs": scheduler.runs, "failed": scheduler.failed, "missed": scheduler.missed}
+    options.answer.add(experiment=experiment.name, **told)
     say(f"{scheduler.runs} runs, {scheduler.failed} failed, {scheduler.missed} missed")
     return _FAILED if options.once and scheduler.failed else jobs.exit_code if options.once else 0
 
@@ -98,7 +104,10 @@ class _Jobs:
             "calibrate": self._calibrate,
             "report": self._report,
         }
-        return jobs[schedule.run](schedule, slot)
+        said = jobs[schedule.run](schedule, slot)
+        self._options.answer.add(schedule=slot.schedule, run=schedule.run, due=slot.at, said=said)
+        self._options.answer.write(self.exit_code)
+        return said
 
     def _look(self, schedule: Schedule, slot: Slot) -> str:
         """A look whose id is its slot's: one that was stored before its scheduler died is not made again."""
@@ -137,6 +146,7 @@ class _Jobs:
         del schedule, slot
         with open_store(self._experiment) as store:
             calibration = calibrate(self._experiment, store=store)
+        self._options.answer.add(calibration=calibration)
         say(calibration)
         alarms = ", ".join(calibration.alarms) or "none"
         return f"{calibration.n} queries run again; metrics that differ beyond chance: {alarms}"

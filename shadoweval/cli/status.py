@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from shadoweval.cli.control import say
 from shadoweval.cli.home import is_unmade
+from shadoweval.cli.output import say
 from shadoweval.clock import Clock, utc_now
 from shadoweval.errors import StoreError
 from shadoweval.evaluation.courier import untold_sentences
@@ -72,12 +72,10 @@ def status(options: argparse.Namespace) -> int:
     except StoreError as error:
         fault = str(error)
     seen = seen or status_of(experiment, store=None, receiver=receiver, fault=fault)
-    if options.json:
-        named = {arm: {**msgspec.structs.asdict(each), "gap": each.gap} for arm, each in seen.candidates.items()}
-        say(msgspec.json.encode({**msgspec.structs.asdict(seen), "candidates": named}).decode())
-    else:
-        for line in _lines(seen):
-            say(line)
+    candidates = {arm: {**msgspec.structs.asdict(each), "gap": each.gap} for arm, each in seen.candidates.items()}
+    options.answer.add(**{**msgspec.structs.asdict(seen), "candidates": candidates})
+    for line in _lines(seen):
+        say(line)
     return seen.exit_code
 
 

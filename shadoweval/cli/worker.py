@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shadoweval.cli.control import endings, say
+from shadoweval.cli.control import endings
+from shadoweval.cli.output import say
 from shadoweval.errors import ShadowEvalError, StoreError
 from shadoweval.evaluation.alerts import webhooks
 from shadoweval.evaluation.conditions import Watch
@@ -44,7 +45,11 @@ def worker(options: argparse.Namespace) -> int:
     if options.idle and not idle():
         raise ShadowEvalError("This system can't run a process only while nothing else runs. Leave --idle out.")
     step_back()
-    asyncio.run(_work(options.experiment, until_idle=options.until_idle, processes=options.processes))
+    experiment: Experiment = options.experiment
+    counts = asyncio.run(_work(experiment, until_idle=options.until_idle, processes=options.processes))
+    options.answer.add(experiment=experiment.name, counts=counts)
+    said = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()) if n) or "nothing to do"
+    say(f"{experiment.name}: {said}")
     return 0
 
 
@@ -60,7 +65,8 @@ def _say_each(sentences: Mapping[Arm, Iterable[str]]) -> None:
             say(f"{arm}: {sentence}")
 
 
-async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> None:
+async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> Counter[str]:
+    """Work; how much of what came of it (`Worker.counts`)."""
     arms = list(experiment.candidates)
     if experiment.incumbent is not None and experiment.rerun > 0:
         arms.append(INCUMBENT)
@@ -79,7 +85,7 @@ async def _work(experiment: Experiment, *, until_idle: bool, processes: int) -> 
                     _say_each(pool.remarks)
                     counts = await _shadow(experiment, store=store, pool=pool, working=working, until_idle=until_idle)
                     _say_each(pool.conduct)
-    say(f"{experiment.name}: {', '.join(f'{n} {name}' for name, n in sorted(counts.items()) if n) or 'nothing to do'}")
+    return counts
 
 
 @contextlib.asynccontextmanager

@@ -75,14 +75,14 @@ def test_columns_say_what_they_are(tmp_path, capsys):
     code = judged(rows, tmp_path, *scores, *gates, "--json", header=header)
 
     said = json.loads(capsys.readouterr().out)
-    (verdict,) = said["verdicts"]
+    (verdict,) = said["evaluation"]["verdicts"]
     quality, seconds = verdict["gates"]
     assert code == {"proven": 0, "inconclusive": 3}[verdict["why"]]
     assert (quality["incumbent"], quality["candidate"]) == (3.0, 4.0)
     assert quality["state"] == "holds"
     assert (quality["missing"]["candidate"], quality["missing"]["scored"]) == (3, 117)
     assert seconds["ratio"] is True
-    assert {part["slice"] for part in said["slices"]["candidate"]} == {"lang=de", "lang=en"}
+    assert {part["slice"] for part in verdict["slices"]} == {"lang=de", "lang=en"}
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,12 @@ from pathlib import Path
 import pytest
 
 from shadoweval import evaluate, report
-from shadoweval.cli.control import say
+from shadoweval.cli.commands import COMMANDS
+from shadoweval.cli.output import say
 from shadoweval.cli.parser import main
 from shadoweval.worker.opening import load_experiment, open_store
 from tests.commands import invoke
 from tests.waiting import until
-
-COMMANDS = (
-    "worker", "evaluate", "report", "explain", "calibrate", "simulate", "kill", "resume", "status", "labels", "erase",
-    "purge", "demo", "compare", "doctor", "init",
-)  # fmt: skip
 
 PIPELINE = """
 from shadoweval import Experiment, Rules, Traffic, better, no_worse, tool
