@@ -196,6 +196,17 @@ def _drill(drill: Parser) -> None:
     drill.add_argument("--alert", action="store_true", help="tell the settings' receivers too, marked as a drill")
 
 
+def _export(export: Parser) -> None:
+    _experiment(export)
+    export.add_argument("--out", metavar="FILE", help="default: stdout")
+    export.add_argument("--format", choices=("jsonl", "csv"), help="default: by the file's name, else jsonl")
+    export.add_argument("--candidate", metavar="NAME", action="append", default=[], help="default: all of them")
+    export.add_argument("--since", metavar="TIME|SPAN", help="asked since 2026-01-31T12:00Z, or in the last 7d")
+    how_much = "how much of users' words (default: full)"
+    export.add_argument("--texts", choices=("none", "short", "full"), default="full", help=how_much)
+    _mode(export)
+
+
 def _labels(labels: Parser) -> None:
     _experiment(labels)
     labels.add_argument("cases", help="cases and marks, as JSON lines (docs/scorers.md)")
@@ -242,6 +253,7 @@ COMMANDS: Mapping[str, tuple[str, str, Callable[[Parser], None]]] = {
         _alerts,
     ),
     "drill": ("drill", "Make a candidate fail, in a home of its own, and show who saw it", _drill),
+    "export": ("export", "Write the stored pairs with their scores as JSON lines or CSV", _export),
     "labels": ("storage", "Join judgements, references and people's marks for answers that came later", _labels),
     "erase": ("storage", "Delete all that a user or session asked, and what was derived from it", _erase),
     "purge": (

@@ -38,6 +38,7 @@ EXIT_CODES = {
     "status": {0: "well", 1: "there is an alarm", 3: "nothing was ever mirrored into this home"},
     "alerts": {0: "nothing is owed (test: all took it)", 1: "something is (one did not)"},
     "drill": {0: "all that should have seen the failure did", 1: "something did not"},
+    "export": {0: "written", 3: "there are no pairs"},
     "labels": {0: "joined"},
     "erase": {0: "erased"},
     "purge": {0: "purged"},

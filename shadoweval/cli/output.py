@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from shadoweval.records import Evaluation
     from shadoweval.reporting.texts import Texts
 
-__all__ = ["Answer", "inert", "say"]
+__all__ = ["Answer", "inert", "inert_json", "say"]
 
 _SCHEMA = "shadoweval.command/1"
 """The number rises when a field goes or means something else; new fields come without."""
@@ -29,6 +29,11 @@ _ESCAPED = {code: f"\\u{code:04x}" for code in _INERT if code >= 0x7F}
 def inert(text: str) -> str:
     """The text as a terminal may have it: what would move the cursor or set a title is shown, not obeyed."""
     return text.translate(_INERT)
+
+
+def inert_json(text: str) -> str:
+    """The same for a text that is JSON, and stays it."""
+    return text.translate(_ESCAPED)
 
 
 def say(text: object) -> None:
@@ -73,5 +78,5 @@ class Answer:
 
             head = {"schema": _SCHEMA, "command": self._command, "exit_code": exit_code}
             line = as_json({**head, **self.fields, **({"error": error} if error else {})})
-            _write(f"{line.translate(_ESCAPED)}\n", self._out)
+            _write(f"{inert_json(line)}\n", self._out)
         self.fields = {}

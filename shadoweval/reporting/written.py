@@ -7,7 +7,7 @@ queries.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from shadoweval.private import private_folder, replace_private
 from shadoweval.records import Evaluation
 from shadoweval.reporting.texts import Texts
 
-__all__ = ["note_report", "reports_holding"]
+__all__ = ["WrittenQueries", "note_report", "reports_holding"]
 
 _FOLDER: Final = "reports-written"
 
@@ -25,6 +25,35 @@ _FOLDER: Final = "reports-written"
 class _Written(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     queries: tuple[str, ...]
+
+
+class WrittenQueries:
+    """The note of one file, made anew: whose words are in it, in as many parts as it takes.
+
+    Args:
+        folder: The experiment's home.
+        path: The file.
+    """
+
+    MOST: Final = 10_000
+    """Queries of a part."""
+
+    def __init__(self, folder: Path, path: Path) -> None:
+        self._folder, self._path, self._parts = folder / _FOLDER, path.resolve(), 0
+        self._name = hashlib.sha256(str(self._path).encode("utf-8", "replace")).hexdigest()[:32]
+        for old in self._folder.glob(f"{self._name}*.json"):
+            old.unlink(missing_ok=True)
+
+    def add(self, queries: Iterable[str]) -> None:
+        """Write down that it has words of these queries, by their ids.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        private_folder(self._folder)
+        note = self._folder / f"{self._name}-{self._parts}.json"
+        replace_private(note, msgspec.json.encode(_Written(path=str(self._path), queries=tuple(queries))))
+        self._parts += 1
 
 
 def note_report(path: Path, evaluation: Evaluation, *, texts: Texts) -> None:
@@ -35,18 +64,15 @@ def note_report(path: Path, evaluation: Evaluation, *, texts: Texts) -> None:
     Raises:
         OSError: it can't be written.
     """
-    folder, path = Path(evaluation.home), path.resolve()
+    folder = Path(evaluation.home)
     if not evaluation.home or not folder.is_dir():
         return
-    note = folder / _FOLDER / f"{hashlib.sha256(str(path).encode('utf-8', 'replace')).hexdigest()[:32]}.json"
+    note = WrittenQueries(folder, path)
     if texts == "none":
-        note.unlink(missing_ok=True)
         return
-    private_folder(note.parent)
     examples = (each.query_id for examples in evaluation.examples.values() for each in examples)
     listed = (row.id for table in evaluation.queries.values() for row in table.rows)
-    queries = tuple(dict.fromkeys((*examples, *listed)))
-    replace_private(note, msgspec.json.encode(_Written(path=str(path), queries=queries)))
+    note.add(dict.fromkeys((*examples, *listed)))
 
 
 def reports_holding(folder: Path, *, gone: Callable[[Sequence[str]], Collection[str]]) -> list[Path]:
@@ -54,7 +80,7 @@ def reports_holding(folder: Path, *, gone: Callable[[Sequence[str]], Collection[
 
     `gone` says which of some queries these are. Notes of files that were deleted are taken away.
     """
-    return sorted(Path(written.path) for written in _noted(folder) if gone(written.queries))
+    return sorted({Path(written.path) for written in _noted(folder) if gone(written.queries)})
 
 
 def _noted(folder: Path) -> Iterator[_Written]:

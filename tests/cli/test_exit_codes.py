@@ -107,6 +107,8 @@ WALK = [
     (["status", "codeapp:toy"], 0, {"experiment", "health", "alarms", "candidates", "counters", "verdicts"}),
     (["alerts", "codeapp:toy"], 0, {"experiment", "owed"}),
     (["alerts", "test", "codeapp:toy"], 4, {"error"}),
+    (["export", "codeapp:toy", "--out", "pairs.jsonl"], 0, {"experiment", "pairs", "written", "format"}),
+    (["export", "codeapp:toy"], 4, {"error"}),
     (["labels", "codeapp:toy", "cases.jsonl"], 0, {"cases", "changed", "marks", "new_marks"}),
     (["kill", "toy", "--reason", "walk"], 0, {"name", "killed_by"}),
     (["resume", "toy"], 0, {"name", "killed_by", "unslowed"}),
