@@ -43,9 +43,7 @@ def _home(tmp_path_factory):
                 envelopes.append(Envelope(experiment="toy", query=query, served=make_observation(query)))
             store.add_envelopes(envelopes, arms={each.id: ["new", "other"] for each in envelopes})
             for each in envelopes:
-                store.add_observation(
-                    make_observation(each.query, "new", outcome=Outcome(answer="-1+cmd"), duration=0.5)
-                )
+                store.add_observation(make_observation(each.query, "new", answer="-1+cmd", duration=0.5))
                 store.add_observation(make_observation(each.query, "other"))
         assert main(["evaluate", "exportapp:toy", "--closed"]) in {0, 1, 2, 3}
         sys.modules.pop("exportapp", None)
