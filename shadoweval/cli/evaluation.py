@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
+from shadoweval.cli.bars import bar, watched
 from shadoweval.cli.control import endings
 from shadoweval.cli.documents import report_path, write_documents
 from shadoweval.cli.home import check_home
@@ -29,7 +31,7 @@ from shadoweval.records import Evaluation
 from shadoweval.worker.opening import exclusive, open_store
 from shadoweval.worker.patience import Patience
 
-__all__ = ["evaluate", "evaluate_once", "stop_on_signal"]
+__all__ = ["evaluate", "evaluate_once", "played", "stop_on_signal"]
 
 log: Final = logger(__name__)
 
@@ -41,9 +43,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Score, decide, report; once or every so often. With cases: run both arms over them first, and once."""
     experiment: Experiment = options.experiment
     if options.cases:
-        from shadoweval.evaluation.suite import play  # noqa: PLC0415 - live looks need no processes
-
-        evaluation = play(experiment, cases=options.cases).evaluation
+        evaluation = played(experiment, options.cases)
         _show(evaluation, options)
         return exit_code(evaluation)
     since = parse_since(options.since, name="--since") if options.since else None
@@ -69,6 +69,19 @@ def evaluate(options: argparse.Namespace) -> int:
         else:
             _every(experiment.name, once, every=options.every, answer=options.answer)
     return exit_code(newest[0]) if newest else 0
+
+
+def played(experiment: Experiment, cases: str | Path | None) -> Evaluation:
+    """The evaluation of a suite of cases, run now."""
+    from shadoweval.evaluation.suite import SuiteOptions, play  # noqa: PLC0415 - live looks need no processes
+
+    with bar(f"{experiment.name}: runs") as advance:
+
+        def progress(_experiment: str, done: int, of: int) -> None:
+            if advance is not None:
+                advance(done, of)
+
+        return play(experiment, cases=cases, options=SuiteOptions(progress=progress)).evaluation
 
 
 def _every(experiment: str, once: Callable[[], None], *, every: str, answer: Answer) -> None:
@@ -145,17 +158,18 @@ def evaluate_once(
     """Evaluate, and say, write and log what came of it. `key`: the evaluation's id."""
     with open_store(experiment) as store:
         before = newest_verdicts(lambda limit: store.evaluations(experiment.name, limit=limit))
-        evaluation = evaluate_stored(
-            experiment,
-            since=since,
-            closed=options.closed,
-            new_window=options.new_window,
-            who=options.who,
-            why=options.why,
-            key=key,
-            store=store,
-            notifiers=options.notifiers,
-        )
+        with bar(f"{experiment.name}: pairs scored") as advance:
+            evaluation = evaluate_stored(
+                experiment,
+                since=since,
+                closed=options.closed,
+                new_window=options.new_window,
+                who=options.who,
+                why=options.why,
+                key=key,
+                store=watched(store, advance),
+                notifiers=options.notifiers,
+            )
         if not evaluation.trend:
             Watch(experiment, options.notifiers).once(store, also=refusal_conditions(evaluation))
         options.new_window = False  # of several looks the first one began it

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from shadoweval.cli.bars import bar, counting
 from shadoweval.cli.home import found_store
 from shadoweval.cli.output import inert, inert_json, say
 from shadoweval.cli.verdicts import EXIT
@@ -39,11 +40,14 @@ def export(options: argparse.Namespace) -> int:
         experiment.target(name)
     form = options.format or ("csv" if str(options.out).endswith(".csv") else "jsonl")
     with found_store(experiment) as store:
-        rows = exported(experiment, store, candidates=names, since=_since(options.since), texts=options.texts)
+        since = _since(options.since)
+        rows = exported(experiment, store, candidates=names, since=since, texts=options.texts)
         counted = _Counted(rows)
+        pairs = sum(store.funnel(experiment.name, name, since=since).paired for name in names)
         lines = lines_of_rows(counted, form=form, metrics=sorted(experiment.metrics))
         if options.out:
-            _write(lines, counted, options)
+            with bar(f"{experiment.name}: pairs") as advance:
+                _write(counting(lines, advance, of=pairs), counted, options)
         else:
             shown = inert_json if form == "jsonl" else inert
             for line in lines:

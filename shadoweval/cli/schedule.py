@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from shadoweval.cli.evaluation import evaluate_once, stop_on_signal
+from shadoweval.cli.bars import bar, watched
+from shadoweval.cli.evaluation import evaluate_once, played, stop_on_signal
 from shadoweval.cli.output import say
 from shadoweval.cli.stored import write_newest
 from shadoweval.cli.verdicts import exit_code
@@ -124,11 +125,10 @@ class _Jobs:
         return next((evaluation for evaluation in newest if evaluation.id == key), None)
 
     def _cases(self, schedule: Schedule, slot: Slot) -> str:
-        from shadoweval.evaluation.suite import play  # noqa: PLC0415 - this job alone needs it
         from shadoweval.reporting.html import report  # noqa: PLC0415 - as above
 
         del slot
-        made = play(self._experiment, cases=schedule.cases).evaluation
+        made = played(self._experiment, schedule.cases)
         for verdict in made.verdicts:
             say(verdict)
         if self._options.report:
@@ -144,8 +144,8 @@ class _Jobs:
         from shadoweval.evaluation.calibrate import calibrate  # noqa: PLC0415 - this job alone needs it
 
         del schedule, slot
-        with open_store(self._experiment) as store:
-            calibration = calibrate(self._experiment, store=store)
+        with open_store(self._experiment) as store, bar(f"{self._experiment.name}: pairs") as advance:
+            calibration = calibrate(self._experiment, store=watched(store, advance))
         self._options.answer.add(calibration=calibration)
         say(calibration)
         alarms = ", ".join(calibration.alarms) or "none"

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from shadoweval.cli.bars import bar, watched
 from shadoweval.cli.documents import report_path, write_documents, write_page
 from shadoweval.cli.home import check_home, found_store
 from shadoweval.cli.output import Answer, say
@@ -33,8 +34,10 @@ def rescore(options: argparse.Namespace) -> int:
 
     experiment: Experiment = options.experiment
     check_home(experiment)
-    with exclusive(experiment.settings.folder, f"evaluate-{experiment.name}.lock"), open_store(experiment) as store:
-        changes = rescore_stored(experiment, metrics=options.metric, everything=options.everything, store=store)
+    alone = exclusive(experiment.settings.folder, f"evaluate-{experiment.name}.lock")
+    with alone, open_store(experiment) as store, bar(f"{experiment.name}: pairs scored") as advance:
+        again = {"metrics": options.metric, "everything": options.everything}
+        changes = rescore_stored(experiment, **again, store=watched(store, advance))
     facts = [{**msgspec.structs.asdict(change), "failed": change.failed} for change in changes]
     options.answer.add(experiment=experiment.name, scores=facts)
     for change in changes:
@@ -141,8 +144,9 @@ def calibrate(options: argparse.Namespace) -> int:
     """Compare the incumbent with itself."""
     from shadoweval.evaluation.calibrate import calibrate as against_itself  # noqa: PLC0415 - this command alone needs it
 
-    with found_store(options.experiment) as store:
-        calibration = against_itself(options.experiment, store=store)
+    experiment: Experiment = options.experiment
+    with found_store(experiment) as store, bar(f"{experiment.name}: pairs") as advance:
+        calibration = against_itself(experiment, store=watched(store, advance))
     options.answer.add(calibration=calibration)
     say(calibration)
     return 1 if calibration.alarms else 0
@@ -156,9 +160,9 @@ def simulate(options: argparse.Namespace) -> int:
     simulations: dict[str, object] = {}
     with found_store(experiment) as store:
         for name in experiment.candidates:
-            simulation = simulate_stored(
-                experiment, store=store, candidate=name, effect=options.effect, streams=options.streams
-            )
+            with bar(f"{name}: streams") as advance:
+                asked = {"effect": options.effect, "streams": options.streams}
+                simulation = simulate_stored(experiment, store=store, candidate=name, **asked, progress=advance)
             simulations[name] = simulation
             say(f"{name}: {simulation}")
     options.answer.add(experiment=experiment.name, simulations=simulations)

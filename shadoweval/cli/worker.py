@@ -6,10 +6,11 @@ import argparse
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from shadoweval.cli.bars import bar
 from shadoweval.cli.control import endings
 from shadoweval.cli.output import say
 from shadoweval.errors import ShadowEvalError, StoreError
@@ -128,6 +129,19 @@ def _resting(experiment: Experiment, receiver: SpoolReceiver) -> Resting | None:
     )
 
 
+async def _show(worker: Worker, store: SqlStore, advance: Callable[[int, int], object]) -> None:
+    """How many runs have ended, of those that the store knows of by now."""
+    experiment = worker.experiment
+    while True:
+        with contextlib.suppress(StoreError, OSError):  # the worker itself waits for it, and says so
+            waiting = await asyncio.to_thread(
+                lambda: sum(store.funnel(experiment.name, arm).waiting for arm in experiment.candidates)
+            )
+            done = worker.counts["observations"]
+            advance(done, done + waiting)
+        await asyncio.sleep(0.5)
+
+
 async def _shadow(
     experiment: Experiment, *, store: SqlStore, pool: CandidatePool, working: list[Worker], until_idle: bool
 ) -> Counter[str]:
@@ -147,7 +161,11 @@ async def _shadow(
     for sign in endings():
         loop.add_signal_handler(sign, worker.stop)
     say(f"{experiment.name}: shadowing {', '.join(experiment.candidates)}; stop with Ctrl-C")
-    counts = await worker.run(until_idle=until_idle)
+    with bar(f"{experiment.name}: runs") as advance:
+        shown = asyncio.create_task(_show(worker, store, advance)) if until_idle and advance is not None else None
+        counts = await worker.run(until_idle=until_idle)
+        if shown is not None:
+            shown.cancel()
     if spans is not None:
         spans.close()
     return counts

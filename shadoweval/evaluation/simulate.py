@@ -8,7 +8,7 @@ rules that judge live traffic: critical gates, sessions, duplicates, floors and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -70,9 +70,18 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def simulate_stored(
-    experiment: Experiment, *, store: Store, candidate: Arm, effect: float, streams: int = 200, seed: int = 0
+    experiment: Experiment,
+    *,
+    store: Store,
+    candidate: Arm,
+    effect: float,
+    streams: int = 200,
+    seed: int = 0,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Simulation:
     """Simulate on the stored pairs and scores of a candidate, under the experiment's rules.
+
+    `progress` is called with how many streams are done, and how many there are.
 
     The day's cycle that live traffic waits for without `min_hours` is left out: it says nothing about the gates.
 
@@ -99,6 +108,7 @@ def simulate_stored(
         effect=effect,
         streams=streams,
         seed=seed,
+        progress=progress,
     )
     left_out = tuple(gate.sentence for gate in experiment.gates if gate not in able)
     return msgspec.structs.replace(simulation, left_out=left_out)
@@ -132,6 +142,7 @@ def simulate(
     streams: int,
     length: int = _LENGTH,
     seed: int = 0,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Simulation:
     """Simulate on measured pairs.
 
@@ -142,11 +153,13 @@ def simulate(
     about = [metric for metric in metrics if metric.name in {gate.base for gate in gates}]
     traffic = Traffic.of(pairs, about, effect=effect)
     ends: dict[str, list[float]] = {"promote": [], "rollback": []}
-    for _ in range(streams):
+    for done in range(1, streams + 1):
         looks = decisions(traffic.stream(rng, length), about, gates, rules=rules)
         end, after = next(((d, float(n)) for n, d in looks if d != "hold"), ("hold", math.inf))
         for decision, times in ends.items():
             times.append(after if end == decision else math.inf)
+        if progress is not None:
+            progress(done, streams)
     promoted, rolled_back = (np.isfinite(times) for times in ends.values())
     return Simulation(
         gates=tuple(gate.sentence for gate in gates),

@@ -30,7 +30,7 @@ def upper(question):
 def definition(name, **more):
     return Experiment(
         name=name, candidates={"upper": "codeapp:upper"}, incumbent="codeapp:plain", labels="cases.jsonl",
-        scorers=[exact_match(), errors()], gates=[better("exact_match", by=0.1), no_worse("errors", by=0.1)],
+        scorers=[exact_match(), errors()], gates=[better("exact_match", by=0.1), no_worse("errors", by=0.3)],
         rules=Rules(min_units=20, min_hours=0, writes="waived"), rerun=1.0, **more)
 
 toy = definition("toy", schedules=[Schedule(every="1h", run="look", name="looks")])
@@ -76,7 +76,8 @@ def test_every_command_has_json_and_its_codes():
 
 def test_the_page_has_the_table():
     """docs/command-line.md lists each command with the codes that `--help` names, and the two of all commands."""
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", PAGE, re.MULTILINE))
+    section = PAGE.partition("## Exit codes")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", section, re.MULTILINE))
 
     assert rows == {name: ", ".join(f"{code} {says}" for code, says in EXIT_CODES[name].items()) for name in COMMANDS}
     for code, says in COMMON.items():
