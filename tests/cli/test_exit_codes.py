@@ -165,12 +165,13 @@ def test_a_module_that_ends_the_process_is_no_verdict(here, capsys):
 def test_a_reader_that_goes_away_is_no_verdict(here):
     """`| head`: no traceback, and a code that is no verdict's."""
     command = [sys.executable, "-m", "shadoweval", "status", "codeapp:toy"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "."}
-    )
-    process.stdout.close()
-    error = process.stderr.read()
+    environment = {**os.environ, "PYTHONPATH": "."}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        process.stdout.close()
+        error = process.stderr.read()
 
-    assert process.wait(timeout=120) == 4
+    assert process.returncode == 4
     assert "Traceback" not in error
     assert "BrokenPipe" not in error
