@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["Drill"]
 
 _MODULE: Final = "shadoweval_drill_candidate"
-_CASES: Final = 60
+_CASES: Final = 150
 _LATER: Final = 0.5
 """Seconds by which a slow candidate is later, at least; five times the incumbent's median else."""
 _BEHIND: Final = 1.0
