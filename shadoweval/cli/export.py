@@ -17,10 +17,10 @@ from shadoweval.cli.verdicts import EXIT
 from shadoweval.clock import parse_since, utc_now
 from shadoweval.errors import ShadowEvalError
 from shadoweval.evaluation.export import exported, lines_of_rows
-from shadoweval.reporting.written import WrittenQueries
 from shadoweval.experiment import Experiment
 from shadoweval.private import open_private
 from shadoweval.records.keys import as_text
+from shadoweval.reporting.written import WrittenQueries
 
 __all__ = ["export"]
 

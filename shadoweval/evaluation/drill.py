@@ -19,7 +19,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from shadoweval.candidate.faults import HOLD, MESSAGE, Fault
-from shadoweval.errors import CaseFileError, ShadowEvalError
+from shadoweval.errors import CaseFileError, ExperimentError, ShadowEvalError
 from shadoweval.evaluation.cases import labels_of
 from shadoweval.evaluation.conditions import Watch, refusal_conditions
 from shadoweval.evaluation.courier import Courier
@@ -84,6 +84,7 @@ class Drill:
 
     Raises:
         UnknownCandidateError: no candidate of that name.
+        ExperimentError: it runs in an environment of its own.
     """
 
     def __init__(
@@ -98,7 +99,11 @@ class Drill:
         notifiers: Sequence[Notifier] = (),
     ) -> None:
         self.candidate = next(iter(experiment.candidates)) if candidate is None else candidate
-        self._target, self._experiment = experiment.target(self.candidate), experiment
+        target = experiment.target(self.candidate)
+        if not isinstance(target, str):
+            why = f"A drill runs in this environment, and {self.candidate!r} has one of its own."
+            raise ExperimentError(f"{why} Give the --candidate that is a 'module:attribute' here.")
+        self._target, self._experiment = target, experiment
         self.fault: Fault = fault
         self._cases, self._stored, self._folder = cases, stored, folder.resolve()
         self._told, self._marked = Told(), [Marked(each, fault) for each in notifiers]
