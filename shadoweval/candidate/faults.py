@@ -13,7 +13,7 @@ from shadoweval.candidate.target import load_target
 from shadoweval.capture import tool
 from shadoweval.codec import freeze, thaw
 
-__all__ = ["EXIT_CODE", "HOLD", "MESSAGE", "UNSAFE_TOOL", "Fault", "faulty"]
+__all__ = ["HOLD", "MESSAGE", "UNSAFE_TOOL", "Fault"]
 
 Fault = Literal["raises", "slow", "wrong", "write", "crash"]
 MESSAGE: Final = "shadoweval drill: this candidate fails on purpose"

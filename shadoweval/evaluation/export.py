@@ -21,7 +21,7 @@ from shadoweval.records import Arm, Observation, Pair, PairScore, Score, Scored,
 from shadoweval.reporting.calls import answer_text, as_json
 from shadoweval.reporting.texts import Texts
 
-__all__ = ["Format", "exported", "lines_of_rows"]
+__all__ = ["exported", "lines_of_rows"]
 
 Format = Literal["jsonl", "csv"]
 Row = dict[str, Any]
