@@ -82,3 +82,18 @@ def test_amounts_near_the_end_of_the_numbers_are_counted() -> None:
         seen.count(scores, plans(np.zeros(100, dtype=int)))
         assert list(seen.notices()) == []
         assert np.isfinite(seen.to_state()["amounts"]["quality"]["incumbent's cost"]).all()
+
+
+@pytest.mark.parametrize("price", [0.1, 0.001, 0.003, 0.7])
+def test_an_amount_that_never_changes_is_like_itself(price) -> None:
+    """The variance of equal amounts is 0, on whichever side of it rounding falls."""
+    for n in range(80, 120):
+        labelled = np.arange(n) % 2 == 0
+        scores = columns(np.random.default_rng(1), labelled=labelled)
+        same, everywhere = np.full(n, price), np.ones(n, dtype=bool)
+        scores["cost"] = ScoreColumns(
+            incumbent=same, candidate=same, incumbent_scored=everywhere, candidate_scored=everywhere
+        )
+        seen = Representative(["quality"])
+        seen.count(scores, {})
+        assert list(seen.notices()) == []
