@@ -143,12 +143,12 @@ def _content(content: Any) -> str | None:
 def _by_default(result: Any) -> str:
     if isinstance(result, str):
         return _of_text(result)
+    if type(result) is dict or isinstance(result, Mapping):  # asking the type alone is quicker
+        return _of_mapping(cast("Mapping[str, Any]", result))
     if isinstance(result, BaseException):
         return type(result).__name__
     if result is None or isinstance(result, int | float | bytes):
         return ""
-    if isinstance(result, Mapping):
-        return _of_mapping(cast("Mapping[str, Any]", result))
     if isinstance(result, list | tuple | set | frozenset) and not hasattr(type(result), "_fields"):
         text = _content(result)
         return _of_text(text) if text else ""
@@ -211,6 +211,8 @@ def _refused(status: Any) -> bool:
 
 
 def _like(result: Any) -> str:
+    if type(result) is dict and _SUSPICIOUS.isdisjoint(cast("dict[str, Any]", result)):  # as most results are
+        return ""
     if isinstance(result, Mapping) and _SUSPICIOUS.isdisjoint(cast("Mapping[str, Any]", result)):
         return ""
     if not isinstance(result, str) or result.lstrip().startswith(("{", "[")):

@@ -19,11 +19,13 @@ from shadoweval.experiment import Experiment
 from shadoweval.logs import logger
 from shadoweval.protocols import BatchScorer, Scorer
 from shadoweval.records import Pair, PairScore, Scored, Unscored
-from shadoweval.scoring.pair_scorer import raised
+from shadoweval.scoring.pair_scorer import PairScorer, raised
 
 __all__ = ["KnownScores", "Rescoring", "said_of", "score", "went_wrong"]
 
 log: Final = logger(__name__)
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 _SIDES: Final[frozenset[type]] = frozenset({Scored, Unscored})
 
@@ -66,20 +68,24 @@ def _said_at_once(scorer: Scorer, pairs: Sequence[Pair]) -> list[list[PairScore]
     return list(by_id.values())
 
 
-def said_of(scorer: Scorer, pair: Pair) -> list[PairScore]:
-    """What a scorer says of one pair; one that raises, or exits, says of each metric why there is no score."""
+def said_of(scorer: Scorer, pair: Pair, *, basis: str = "") -> list[PairScore]:
+    """What a scorer says of one pair; one that raises, or exits, says of each metric why there is no score.
+
+    `basis`, as of `PairScore`, is for a scorer whose `score` takes it.
+    """
+    of_pair = {"basis": basis} if basis else {}
     try:
-        return [_checked(each) for each in scorer.score(pair)]
+        return [_checked(each) for each in scorer.score(pair, **of_pair)]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - one pair that breaks a scorer must not end all looks
         why = raised(error)
-        of: dict[str, Any] = {"query_id": pair.id, "scorer_version": scorer.version}
+        of: dict[str, Any] = {"query_id": pair.id, "scorer_version": scorer.version, **of_pair}
         return [PairScore(metric=metric.name, incumbent=why, candidate=why, **of) for metric in scorer.metrics]
 
 
 def _checked(score: Any) -> PairScore:
-    if isinstance(score, PairScore) and _SIDES.issuperset((type(score.incumbent), type(score.candidate))):
+    if isinstance(score, PairScore) and type(score.incumbent) in _SIDES and type(score.candidate) in _SIDES:
         return score
     raise TypeError(f"a scorer gives PairScore(...)s of Scored or Unscored, this one gave {score!r:.80}")
 
@@ -103,6 +109,22 @@ def _without_unscored(score: PairScore, pair: Pair) -> PairScore:
     return msgspec.structs.replace(score, **changes) if changes else score
 
 
+class _Asked:
+    """A scorer, and what its scores rest on: its version, what failures score and which run is compared."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer, self.at_once = scorer, isinstance(scorer, BatchScorer)
+        metrics = [(metric.name, metric.failure_scores, metric.like_with_like) for metric in scorer.metrics]
+        self.made_with = _hash(msgspec.msgpack.encode([scorer.version, *metrics]))
+        self._takes_basis = getattr(type(scorer), "score", None) is PairScorer.score
+
+    def made(self, pair: Pair, basis: str) -> list[PairScore]:
+        """What it says of a pair, as it is judged."""
+        if self._takes_basis:
+            return _judged(said_of(self.scorer, pair, basis=basis), pair)
+        return _based(_made(self.scorer, pair), basis)
+
+
 class Rescoring:
     """Scores pairs of an experiment by those scorers that have not said what still holds.
 
@@ -114,7 +136,7 @@ class Rescoring:
     def __init__(self, experiment: Experiment, known: KnownScores | None) -> None:
         self._known = known
         self._stored: Mapping[str, Sequence[PairScore]] = {}
-        self._scorers = experiment.scorers
+        self._asked = [_Asked(scorer) for scorer in experiment.scorers]
         stubs = experiment.sandbox.stubs
         judges = sorted((tool, named(judge)) for tool, judge in stubs.failed.items())
         self._common = msgspec.msgpack.encode([__version__, sorted(stubs.effects.items()), judges])
@@ -129,33 +151,37 @@ class Rescoring:
         new: list[PairScore] = []
         rows: list[list[PairScore]] = []  # flat: the collector walks over each list that is kept
         later: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-        scorers = [(each, _made_with(each), isinstance(each, BatchScorer)) for each in self._scorers]
         for row, pair in enumerate(pairs):  # all scorers of one pair, which share what they find out about it
             stored = {each.metric: each for each in self._stored.get(pair.id, ())}
-            rests_on = self._common + msgspec.msgpack.encode(_rests_on(pair))
+            rests_on = self._rests_on(pair)
             of_pair: list[PairScore] = []
-            for number, (scorer, version, at_once) in enumerate(scorers):
-                basis = hashlib.sha256(rests_on + version).hexdigest()[:16]
-                own = _known(scorer, stored, basis)
-                if own is None and at_once:
+            for number, asked in enumerate(self._asked):
+                basis = f"{rests_on ^ asked.made_with:016x}"
+                own = _known(asked.scorer, stored, basis) if stored else None
+                if own is None and asked.at_once:
                     later[number].append((row, basis))
                     continue
                 if own is None:
-                    own = _based(_made(scorer, pair), basis)
+                    own = asked.made(pair, basis)
                     new += own
                 of_pair += own
             rows.append(of_pair)
         for number, waiting in later.items():
-            made = _made_at_once(scorers[number][0], [pairs[row] for row, _ in waiting])
+            made = _made_at_once(self._asked[number].scorer, [pairs[row] for row, _ in waiting])
             for (row, basis), scores in zip(waiting, made, strict=True):
                 own = _based(scores, basis)
                 rows[row] += own
                 new += own
         return self._in_order(rows) if later else rows, new
 
+    def _rests_on(self, pair: Pair) -> int:
+        """A number for what its scores rest on beside both runs, which never change, and the scorers."""
+        rests_on = [pair.labels, pair.rerun is not None, pair.candidate.diverged_at]
+        return _hash(self._common + _encode(rests_on))
+
     def _in_order(self, rows: list[list[PairScore]]) -> list[list[PairScore]]:
         """The scores of each pair in the order of their scorers."""
-        names = [metric.name for scorer in self._scorers for metric in scorer.metrics]
+        names = [metric.name for asked in self._asked for metric in asked.scorer.metrics]
         order = {name: number for number, name in enumerate(names)}
         return [sorted(row, key=lambda score: order.get(score.metric, len(order))) for row in rows]
 
@@ -164,21 +190,13 @@ def _based(scores: Sequence[PairScore], basis: str) -> list[PairScore]:
     return [msgspec.structs.replace(each, basis=basis) for each in scores]
 
 
-def _rests_on(pair: Pair) -> list[Any]:
-    """What its scores rest on beside both runs, which never change."""
-    return [pair.labels, pair.rerun is not None, pair.candidate.diverged_at]
-
-
-def _made_with(scorer: Scorer) -> bytes:
-    """What decides its scores: its version, of each metric what failures score, and which run is compared."""
-    metrics = [(metric.name, metric.failure_scores, metric.like_with_like) for metric in scorer.metrics]
-    return msgspec.msgpack.encode([scorer.version, *metrics])
+def _hash(content: bytes) -> int:
+    """A number of 64 bits."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8])
 
 
 def _known(scorer: Scorer, stored: Mapping[str, PairScore], basis: str) -> list[PairScore] | None:
     """What the scorer has said of a pair and still holds, all of it; None: it must be asked."""
-    if not stored:
-        return None
     own = [stored[metric.name] for metric in scorer.metrics if metric.name in stored]
     sound = len(own) == len(scorer.metrics) and all(each.basis == basis and not went_wrong(each) for each in own)
     return own if sound else None

@@ -58,7 +58,7 @@ class RunCounts:
                 self._add_run(arm, observation)
                 for again in observation.again:
                     self.costs[f"{arm}, repeated"] += again.usage.cost_usd or 0.0  # pyright: ignore[reportArgumentType] - dollars
-        if writes != _NOTHING:
+        if writes is not _NOTHING and writes != _NOTHING:
             self.writes.update(writes.counts)
 
     def _add_run(self, arm: str, observation: Observation) -> None:

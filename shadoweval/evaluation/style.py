@@ -46,8 +46,9 @@ class Style:
         if served is None or candidate is None:
             return
         self.pairs += 1
-        other = self._before[0] not in {"", pair.query.key}
-        looks = [_looks(text) for text in (served, candidate)]
+        key = pair.query.key
+        other = self._before[0] not in {"", key}
+        looks = [_looks(served), _looks(candidate)]
         sizes = len(served), len(candidate)
         for arm, answer in enumerate((served, candidate)):
             if sizes[arm] > _MANY_TIMES * sizes[1 - arm] > 0:
@@ -60,7 +61,7 @@ class Style:
             _count(self._alone[1], looks[1] - looks[0])
         self._lengths[0] += len(served) > max(_LONGER * len(candidate), len(candidate) + _LETTERS)
         self._lengths[1] += len(candidate) > max(_LONGER * len(served), len(served) + _LETTERS)
-        self._before, self._answers = [pair.query.key, "", ""], (served, candidate)
+        self._before, self._answers = [key, "", ""], (served, candidate)
 
     def _said_before(self, arm: int, answer: str) -> bool:
         """Whether the arm gave the query before the same answer; of a restored one the digest alone is known."""

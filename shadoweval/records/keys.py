@@ -46,9 +46,11 @@ def query_key(text: str) -> str:
 
     Case counts: a pipeline may answer `US` and `us` differently.
     """
-    import unicodedata  # noqa: PLC0415 - the request path needs no key
+    normal = " ".join(text.split())
+    if not normal.isascii():
+        import unicodedata  # noqa: PLC0415 - the request path needs no key
 
-    normal = unicodedata.normalize("NFC", " ".join(text.split()))
+        normal = unicodedata.normalize("NFC", normal)
     return short_hash(normal.encode("utf-8", "replace"))
 
 

@@ -5,6 +5,7 @@ Without a reference a pair is unscored.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from functools import partial
 from pathlib import Path
@@ -39,10 +40,14 @@ def _against_reference(
     """A scorer of the answer against the reference nearest to it; `words` is what the two are compared by."""
     checked_function(f"{name}(similarity)", similarity)
 
+    @functools.lru_cache(maxsize=1)  # all runs of a pair are held against the same ones
+    def with_words(references: tuple[str, ...]) -> list[str]:
+        return [reference for reference in references if words(reference)]
+
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
         if not pair.labels.references:
             return {name: Unscored("no reference answer", informative=False)}
-        references = [reference for reference in pair.labels.references if words(reference)]
+        references = with_words(pair.labels.references)
         if not references:
             return {name: Unscored("the reference holds no word to compare with", informative=False)}
         answer = observation.outcome.answer if observation.outcome else None

@@ -96,8 +96,8 @@ class PairScorer:
 
         return replace(self, metrics=(replace(metric, name=name),), score_one=renamed)
 
-    def score(self, pair: Pair) -> list[PairScore]:
-        """Both arms under each metric, the re-run as noise."""
+    def score(self, pair: Pair, *, basis: str = "") -> list[PairScore]:
+        """Both arms under each metric, the re-run as noise; `basis` as of `PairScore`."""
         served, candidate = self._arm(pair.served, pair), self._arm(pair.candidate, pair)
         rerun = None if pair.rerun is None else self._arm(pair.rerun, pair)
         query_id, version = pair.query.id, self.version
@@ -106,27 +106,22 @@ class PairScorer:
             name = metric.name
             again = None if rerun is None else rerun.get(name, _NO_VALUE)
             incumbent = again or _NOT_RERUN if metric.like_with_like else served.get(name, _NO_VALUE)
-            ours = candidate.get(name, _NO_VALUE)
             scores.append(
                 PairScore(
                     metric=name,
                     query_id=query_id,
                     incumbent=incumbent,
-                    candidate=ours,
+                    candidate=candidate.get(name, _NO_VALUE),
                     scorer_version=version,
                     noise=again,
+                    basis=basis,
                 )
             )
         return scores
 
     def _arm(self, observation: Observation, pair: Pair) -> Mapping[str, Score]:
-        if observation.failure is None:
-            return self._valued(observation, pair)
-        if observation.unscored:
-            return {metric.name: Unscored(observation.unscored, informative=False) for metric in self.metrics}
-        return {metric.name: _failed(metric, observation) for metric in self.metrics}
-
-    def _valued(self, observation: Observation, pair: Pair) -> Mapping[str, Score]:
+        if observation.failure is not None:
+            return self._of_failed(observation)
         if self.rebuild:  # never here, where no guard holds what a class does
             return {
                 m.name: Unscored("objects are rebuilt by evaluate() alone", informative=False) for m in self.metrics
@@ -138,6 +133,11 @@ class PairScorer:
             raise
         except BaseException as error:  # noqa: BLE001 - a user's scorer may raise anything; the pair is unscored, with why
             return {m.name: raised(error) for m in self.metrics}
+
+    def _of_failed(self, observation: Observation) -> Mapping[str, Score]:
+        if why := observation.unscored:
+            return {metric.name: Unscored(why, informative=False) for metric in self.metrics}
+        return {metric.name: _failed(metric, observation) for metric in self.metrics}
 
 
 def raised(error: BaseException) -> Unscored:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -179,9 +179,9 @@ def jaccard_of(left: Sequence[str], right: Sequence[str], *, k: int) -> float:
     return len(lefts & rights) / len(lefts | rights) if lefts or rights else 1.0
 
 
-def _first_occurrences(ranking: Sequence[str]) -> list[tuple[int, str]]:
+def _first_occurrences(ranking: Sequence[str]) -> Iterable[tuple[int, str]]:
     if len(set(ranking)) == len(ranking):
-        return [*enumerate(ranking, start=1)]
+        return enumerate(ranking, start=1)
     ranks: dict[str, int] = {}
     for rank, document in enumerate(ranking, start=1):
         ranks.setdefault(document, rank)

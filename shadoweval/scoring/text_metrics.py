@@ -56,7 +56,7 @@ def squad_tokens(text: str) -> Sequence[str]:
     if text.isascii():
         words = text.encode().translate(None, _PUNCTUATION).lower().decode().split()
         if "".join(words).isalnum():  # so that an article is a word of its own, and nothing else ends one
-            return [word for word in words if word not in _ARTICLE]
+            return words if _ARTICLE.isdisjoint(words) else [word for word in words if word not in _ARTICLE]
     return squad_normalise(text).split()
 
 

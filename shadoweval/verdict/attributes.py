@@ -18,6 +18,7 @@ __all__ = ["attribute_columns", "attributes_of", "script_of"]
 
 _LENGTHS: Final = ((40, "short"), (160, "medium"), (640, "long"))
 _SCRIPT_SAMPLE: Final = 200
+_PLAIN: Final = (str, int, float, bool)
 _LETTER: Final = re.compile("[A-Za-z]")
 _IDS: Final = re.compile(
     r"(.*[_.\- ])?(thread|session|conversation|chat|request|trace|span|run|message|correlation|event)[_.\- ]?id",
@@ -69,7 +70,7 @@ def attributes_of(query: Query, served: Observation) -> dict[str, str]:
     Ids, by the attribute's name or by their form, are none: no part of the traffic has one value for long.
     """
     plain: dict[str, Any] = query.attributes
-    texts = {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float | bool)}
+    texts = {name: str(value) for name, value in plain.items() if isinstance(value, _PLAIN)}
     named = {name: text for name, text in texts.items() if not _names_ids(name) and not _an_id(text)}
     derived = {"length": length_of(query.text), "script": script_of(query.text)}
     if served.failure is not None:

@@ -12,7 +12,7 @@ import msgspec
 
 from shadoweval.capture.failed_results import lookalike
 from shadoweval.records import Answered, Arm, Observation, Pair, WriteComparison
-from shadoweval.records.labelled import labelled_names
+from shadoweval.records.labelled import has_parts, labelled_names
 from shadoweval.verdict.attributes import attributes_of
 from shadoweval.verdict.harm_failures import FailureClasses, classes_of
 from shadoweval.verdict.labelled_hits import LabelledHits
@@ -99,11 +99,11 @@ def facts_of(
     pair: Pair, *, circumstances: Mapping[str, str] | None = None, writes: WriteComparison | None = None
 ) -> PairFacts:
     """What the verdict must know of a pair; `circumstances` are further attributes that slices go by."""
-    runs = {"incumbent": pair.served, pair.candidate.arm: pair.candidate}
-    if pair.rerun is not None:
-        runs["rerun"] = pair.rerun
-    versions = {arm: run.versions for arm, run in runs.items()}
-    query, served = pair.query, pair.served
+    query, served, candidate, rerun = pair.query, pair.served, pair.candidate, pair.rerun
+    runs = {"incumbent": served, candidate.arm: candidate}
+    if rerun is not None:
+        runs["rerun"] = rerun
+    calls = candidate.tool_calls
     return PairFacts(
         query_id=query.id,
         key=query.key,
@@ -113,28 +113,36 @@ def facts_of(
         hits=_ids(pair) if pair.labels.relevant else {},
         unit=query.unit,
         asked_at=query.asked_at,
-        ran_at=pair.candidate.started_at,
+        ran_at=candidate.started_at,
         attributes={**attributes_of(query, served), **(circumstances or {})},
-        fidelity=_counted([call.answered for call in pair.candidate.tool_calls]),
-        versions=versions,
+        fidelity=_counted([call.answered for call in calls]),
+        versions={arm: run.versions for arm, run in runs.items()},
         met={arm: met_by(run) for arm, run in runs.items()},
         salt=query.salt,
         bucket=query.bucket,
-        live_writes=pair.candidate.live_writes + (pair.rerun.live_writes if pair.rerun else 0),
-        incumbent_failed=served.owner == "incumbent",
-        candidate_failed=pair.candidate.owner == "candidate",
-        failed_again=pair.rerun is not None and pair.rerun.owner == "incumbent",
-        failed_as=(classes_of(served), classes_of(pair.candidate)),
-        aborted=served.owner == "caller",
-        cut_short=served.failed or pair.candidate.failed,
-        rerun=pair.rerun is not None,
-        ended=_either_ended(_ended(pair.candidate), _ended(served)),
-        rerun_ended=() if pair.rerun is None else _ended(pair.rerun),
-        unfaithful=_unfaithful(pair.candidate),
-        unjudged=tuple({*pair.candidate.unjudged, *(pair.rerun.unjudged if pair.rerun else ())}),
-        undeclared=(*_undeclared(served, "incumbent"), *_undeclared(pair.candidate, "candidate")),
+        live_writes=candidate.live_writes + (rerun.live_writes if rerun else 0),
+        rerun=rerun is not None,
+        unfaithful=_counted([f"{call.name} {call.answered}" for call in calls if call.answered in UNFAITHFUL]),
+        unjudged=tuple({*candidate.unjudged, *(rerun.unjudged if rerun else ())}),
+        undeclared=(*_undeclared(served, "incumbent"), *_undeclared(candidate, "candidate")),
         writes=writes,
+        **(_failures(pair) if any(run.failure is not None for run in runs.values()) else {}),
     )
+
+
+def _failures(pair: Pair) -> dict[str, Any]:
+    """The fields that tell which runs of a pair failed, and whose doing it was."""
+    served, candidate, rerun = pair.served, pair.candidate, pair.rerun
+    return {
+        "incumbent_failed": served.owner == "incumbent",
+        "candidate_failed": candidate.owner == "candidate",
+        "failed_again": rerun is not None and rerun.owner == "incumbent",
+        "failed_as": (classes_of(served), classes_of(candidate)),
+        "aborted": served.owner == "caller",
+        "cut_short": served.failed or candidate.failed,
+        "ended": _either_ended(_ended(candidate), _ended(served)),
+        "rerun_ended": () if rerun is None else _ended(rerun),
+    }
 
 
 def _ended(run: Observation) -> tuple[str, ...]:
@@ -152,10 +160,6 @@ def _either_ended(candidate: tuple[str, ...], incumbent: tuple[str, ...]) -> tup
     return (f"both arms' runs: {candidate[0]}",)
 
 
-def _unfaithful(run: Observation) -> dict[str, int]:
-    return _counted([f"{call.name} {call.answered}" for call in run.tool_calls if call.answered in UNFAITHFUL])
-
-
 def _counted(names: Sequence[str]) -> dict[str, int]:
     """How often each name is there; of the few of one pair a plain dictionary counts them quickest."""
     counts: dict[str, int] = {}
@@ -164,15 +168,15 @@ def _counted(names: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def _undeclared(run: Observation, arm: str) -> tuple[str, ...]:
-    alike = [(call.name, why) for call in run.tool_calls if (why := lookalike(call))]
-    return tuple([f"{tool}{MEND}{arm}{MEND}{why}" for tool, why in alike])
+def _undeclared(run: Observation, arm: str) -> list[str]:
+    return [f"{call.name}{MEND}{arm}{MEND}{why}" for call in run.tool_calls if (why := lookalike(call))]
 
 
 def _ids(pair: Pair) -> dict[str, tuple[str, ...]]:
-    arms = {"incumbent": pair.served, "candidate": pair.candidate}
+    arms = {"incumbent": pair.served.hits, "candidate": pair.candidate.hits}
     labels = pair.labels.relevant
-    return {arm: labelled_names([hit.id for hit in run.hits], labels) for arm, run in arms.items() if run.hits}
+    ids = {arm: tuple([hit.id for hit in hits]) for arm, hits in arms.items() if hits}
+    return {arm: labelled_names(names, labels) for arm, names in ids.items()} if has_parts(labels) else ids
 
 
 @dataclass(slots=True, kw_only=True)
@@ -209,26 +213,27 @@ class Facts:
         self.versions.count(facts.versions, facts.met, facts.asked_at)
         for how, n in facts.fidelity.items():
             self.fidelity[how] += n
-        for counter, names in (
-            (self.unfaithful, facts.unfaithful),
-            (self.ended, facts.ended),
-            (self.reruns_ended, facts.rerun_ended),
-            (self.unjudged, facts.unjudged),
-            (self.undeclared, facts.undeclared),
-            (self.entries, (facts.entry,) if facts.entry else ()),
-        ):
-            if names:
-                _count(counter, names)
+        if facts.unfaithful or facts.ended or facts.rerun_ended or facts.unjudged or facts.undeclared:
+            _count(self.unfaithful, facts.unfaithful)
+            _count(self.ended, facts.ended)
+            _count(self.reruns_ended, facts.rerun_ended)
+            _count(self.unjudged, facts.unjudged)
+            _count(self.undeclared, facts.undeclared)
+        if facts.entry:
+            _count(self.entries, (facts.entry,))
         self.reruns += facts.rerun
         self.salts.add(facts.salt)
         self.highest_bucket = max(self.highest_bucket, facts.bucket)
-        _keep_two(self.units, (facts.unit or facts.key,))
-        _keep_two(self.texts, (facts.text_key,))
+        if len(self.units) < _SEVERAL:
+            self.units.add(facts.unit or facts.key)
+        if len(self.texts) < _SEVERAL:
+            self.texts.add(facts.text_key)
         self.labelled.count(facts.judged, facts.hits)
         self.live_writes += facts.live_writes
-        self.incumbent_failed += facts.incumbent_failed
-        self.candidate_failed += facts.candidate_failed
-        self.failures.count(*facts.failed_as)
+        if facts.incumbent_failed or facts.candidate_failed:
+            self.incumbent_failed += facts.incumbent_failed
+            self.candidate_failed += facts.candidate_failed
+            self.failures.count(*facts.failed_as)
         self.writes.count(facts.writes, ended=not facts.cut_short)
         if facts.ran_at is not None:
             self.latest_lead = max(self.latest_lead, (facts.asked_at - facts.ran_at).total_seconds())

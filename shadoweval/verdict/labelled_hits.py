@@ -26,7 +26,7 @@ class LabelledHits:
 
     def count(self, judged: Sequence[str], hits: Mapping[str, Sequence[str]]) -> None:
         """One pair with labels, and the ids that each arm retrieved."""
-        if not judged or not self._open():
+        if not judged or max(self.rankings.values()) < 0:
             return
         _add(self.judged, judged)
         for arm in self._open():

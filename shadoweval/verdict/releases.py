@@ -45,11 +45,12 @@ class Versions:
         self, versions: Mapping[Arm, Mapping[str, str]], met: Mapping[Arm, Mapping[str, str]], asked_at: datetime
     ) -> None:
         """Count those of one pair; `met` is by arm what `met_by` says."""
+        span = asked_at, asked_at
         for seen, by_arm in ((self.seen, versions), (self.met, met)):
             for arm, by_name in by_arm.items():
                 for name, version in by_name.items():
                     if name != SYSTEM_PROMPTS:
-                        _add(seen, (arm, name), version, span=(asked_at, asked_at))
+                        _add(seen, (arm, name), version, span=span)
 
     def merge(self, other: Versions) -> None:
         """Add another batch's."""
@@ -121,7 +122,9 @@ def _add(seen: Seen, of: tuple[Arm, str], version: str, *, span: Span) -> None:
         by_version = seen[of] = {}
     known = by_version.get(version)
     if known is not None:
-        by_version[version] = min(known[0], span[0]), max(known[1], span[1])
+        first, last = known
+        if span[0] < first or span[1] > last:
+            by_version[version] = min(first, span[0]), max(last, span[1])
         return
     by_version[version] = span
     if len(by_version) > _MOST:

@@ -114,7 +114,9 @@ class Representative:
             first, second = total / n, other / m
             variances = max(squares / n - first**2, 0.0), max(other_squares / m - second**2, 0.0)
             error = math.sqrt(variances[0] / n + variances[1] / m)
-            pooled = math.sqrt(max(0.0, (squares + other_squares) / (n + m) - ((total + other) / (n + m)) ** 2) + 1e-300)
+            pooled = math.sqrt(
+                max(0.0, (squares + other_squares) / (n + m) - ((total + other) / (n + m)) ** 2) + 1e-300
+            )
             gap = abs(first - second)
             if gap >= _SHIFT * pooled and gap > _STRICT * error and pooled > 1e-9:
                 yield gap / pooled, f"{name} {first:.4g} against {second:.4g}"
