@@ -7,7 +7,6 @@ judge costs is not paid again, unless the scorer has another version, the pair h
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -19,7 +18,9 @@ from shadoweval.experiment import Experiment
 from shadoweval.logs import logger
 from shadoweval.protocols import BatchScorer, Scorer
 from shadoweval.records import Pair, PairScore, Scored, Unscored
+from shadoweval.scoring.batched import BatchedPairScorer
 from shadoweval.scoring.pair_scorer import PairScorer, raised
+from shadoweval.scoring.rankings import labelled
 
 __all__ = ["KnownScores", "Rescoring", "said_of", "score", "went_wrong"]
 
@@ -109,20 +110,40 @@ def _without_unscored(score: PairScore, pair: Pair) -> PairScore:
     return msgspec.structs.replace(score, **changes) if changes else score
 
 
+def _get_ready(scorer: Scorer, pairs: Sequence[Pair]) -> None:
+    """Let a scorer that can do so make at once what it needs of all pairs, and forget what it needed of others.
+
+    Where it fails, it makes it one by one.
+    """
+    if not isinstance(scorer, BatchedPairScorer) or len(pairs) == 1:
+        return
+    try:
+        scorer.get_ready(pairs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whichever pair it was, the others shall have their scores
+        log.warning("a scorer can't score many pairs at once", extra={"why": raised(error).reason})
+
+
 class _Asked:
     """A scorer, and what its scores rest on: its version, what failures score and which run is compared."""
 
     def __init__(self, scorer: Scorer) -> None:
-        self.scorer, self.at_once = scorer, isinstance(scorer, BatchScorer)
+        self.scorer, self._at_once = scorer, isinstance(scorer, BatchScorer)
         metrics = [(metric.name, metric.failure_scores, metric.like_with_like) for metric in scorer.metrics]
         self.made_with = _hash(msgspec.msgpack.encode([scorer.version, *metrics]))
         self._takes_basis = getattr(type(scorer), "score", None) is PairScorer.score
 
-    def made(self, pair: Pair, basis: str) -> list[PairScore]:
-        """What it says of a pair, as it is judged."""
+    def made(self, pairs: Sequence[Pair], bases: Sequence[str]) -> list[list[PairScore]]:
+        """What it says of each pair, as it is judged."""
         if self._takes_basis:
-            return _judged(said_of(self.scorer, pair, basis=basis), pair)
-        return _based(_made(self.scorer, pair), basis)
+            _get_ready(self.scorer, pairs)
+            each = zip(pairs, bases, strict=True)
+            made = [_judged(said_of(self.scorer, pair, basis=basis), pair) for pair, basis in each]
+            _get_ready(self.scorer, ())
+            return made
+        made = _made_at_once(self.scorer, pairs) if self._at_once else [_made(self.scorer, pair) for pair in pairs]
+        return [_based(scores, basis) for scores, basis in zip(made, bases, strict=True)]
 
 
 class Rescoring:
@@ -136,7 +157,7 @@ class Rescoring:
     def __init__(self, experiment: Experiment, known: KnownScores | None) -> None:
         self._known = known
         self._stored: Mapping[str, Sequence[PairScore]] = {}
-        self._asked = [_Asked(scorer) for scorer in experiment.scorers]
+        self._scorers = experiment.scorers
         stubs = experiment.sandbox.stubs
         judges = sorted((tool, named(judge)) for tool, judge in stubs.failed.items())
         self._common = msgspec.msgpack.encode([__version__, sorted(stubs.effects.items()), judges])
@@ -147,43 +168,34 @@ class Rescoring:
             self._stored = self._known([pair.id for pair in pairs])
 
     def scores(self, pairs: Sequence[Pair]) -> tuple[list[list[PairScore]], list[PairScore]]:
-        """All scores of each pair, as it is judged, and those of them that are new."""
+        """All scores of each pair, as it is judged, in the order of their scorers, and those of them that are new.
+
+        Each scorer goes over all pairs, which is quicker than all scorers going over each pair. What they find out
+        about a pair they share.
+        """
         new: list[PairScore] = []
-        rows: list[list[PairScore]] = []  # flat: the collector walks over each list that is kept
-        later: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-        for row, pair in enumerate(pairs):  # all scorers of one pair, which share what they find out about it
-            stored = {each.metric: each for each in self._stored.get(pair.id, ())}
-            rests_on = self._rests_on(pair)
-            of_pair: list[PairScore] = []
-            for number, asked in enumerate(self._asked):
-                basis = f"{rests_on ^ asked.made_with:016x}"
-                own = _known(asked.scorer, stored, basis) if stored else None
-                if own is None and asked.at_once:
-                    later[number].append((row, basis))
-                    continue
-                if own is None:
-                    own = asked.made(pair, basis)
+        rows: list[list[PairScore]] = [[] for _ in pairs]
+        rests_on = [self._rests_on(pair) for pair in pairs]
+        stored = [{each.metric: each for each in self._stored.get(pair.id, ())} for pair in pairs]
+        with labelled.several():
+            for asked in map(_Asked, self._scorers):
+                bases = [f"{each ^ asked.made_with:016x}" for each in rests_on]
+                waiting = list(range(len(pairs)))
+                if self._stored:
+                    known = [_known(asked.scorer, *each) for each in zip(stored, bases, strict=True)]
+                    waiting = [row for row in waiting if known[row] is None]
+                    for row, own in enumerate(known):
+                        rows[row] += own or ()
+                made = asked.made([pairs[row] for row in waiting], [bases[row] for row in waiting])
+                for row, own in zip(waiting, made, strict=True):
+                    rows[row] += own
                     new += own
-                of_pair += own
-            rows.append(of_pair)
-        for number, waiting in later.items():
-            made = _made_at_once(self._asked[number].scorer, [pairs[row] for row, _ in waiting])
-            for (row, basis), scores in zip(waiting, made, strict=True):
-                own = _based(scores, basis)
-                rows[row] += own
-                new += own
-        return self._in_order(rows) if later else rows, new
+        return rows, new
 
     def _rests_on(self, pair: Pair) -> int:
         """A number for what its scores rest on beside both runs, which never change, and the scorers."""
         rests_on = [pair.labels, pair.rerun is not None, pair.candidate.diverged_at]
         return _hash(self._common + _encode(rests_on))
-
-    def _in_order(self, rows: list[list[PairScore]]) -> list[list[PairScore]]:
-        """The scores of each pair in the order of their scorers."""
-        names = [metric.name for asked in self._asked for metric in asked.scorer.metrics]
-        order = {name: number for number, name in enumerate(names)}
-        return [sorted(row, key=lambda score: order.get(score.metric, len(order))) for row in rows]
 
 
 def _based(scores: Sequence[PairScore], basis: str) -> list[PairScore]:

@@ -21,7 +21,8 @@ class BatchedPairScorer(PairScorer):
     """As `PairScorer`; what `score_one` then asks for is at hand."""
 
     get_ready: Callable[[Sequence[Pair]], object]
-    """Makes at once, and remembers, what each observation of these pairs needs."""
+    """Makes at once, and remembers, what each observation of these pairs needs; of no pairs, when they are scored: it
+    may forget."""
 
     def score_many(self, pairs: Sequence[Pair]) -> Iterator[PairScore]:
         """All pairs' scores, after one getting ready."""

@@ -7,7 +7,9 @@ are remembered.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, NamedTuple
 
 from shadoweval.records import Hit, Observation, Pair
@@ -70,21 +72,37 @@ class LabelledPair:
         return self._judgements[relevant_from]
 
 
-class _Last:
-    """Remembers the pair that was asked for last: one, whatever its size."""
+class _Remembering:
+    """Remembers the pair that was asked for last: one, whatever its size; and where several are asked for, those."""
 
     def __init__(self) -> None:
         self._last: LabelledPair | None = None
+        self._several: ContextVar[dict[int, LabelledPair] | None] = ContextVar("labelled pairs", default=None)
 
     def __call__(self, pair: Pair) -> LabelledPair:
-        """What `LabelledPair` says of a pair; of the last one without looking again."""
-        last = self._last  # once: another thread may ask for another pair
-        if last is None or last.pair is not pair:
-            self._last = last = LabelledPair(pair)
-        return last
+        """What `LabelledPair` says of a pair; of those that are remembered without looking again."""
+        several = self._several.get()
+        if several is None:
+            last = self._last  # once: another thread may ask for another pair
+            if last is None or last.pair is not pair:
+                self._last = last = LabelledPair(pair)
+            return last
+        known = several.get(id(pair))  # which holds the pair, so that nothing else has its id
+        if known is None:
+            known = several[id(pair)] = LabelledPair(pair)
+        return known
+
+    @contextmanager
+    def several(self) -> Generator[None]:
+        """Within, all pairs that are asked for are remembered: some hundred, which one metric after the other is of."""
+        before = self._several.set({})
+        try:
+            yield
+        finally:
+            self._several.reset(before)
 
 
-labelled: Final = _Last()
+labelled: Final = _Remembering()
 
 
 def _rankings_of(pair: Pair, runs: Sequence[Observation]) -> dict[int, Ranking]:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
+import msgspec
 import pytest
 
 from shadoweval import Experiment, no_worse
-from shadoweval.evaluation.rescoring import Rescoring
+from shadoweval.evaluation.rescoring import Rescoring, score
 from shadoweval.protocols import Metric
-from shadoweval.records import Labels, Pair, PairScore, Scored, Unscored
+from shadoweval.records import Failure, Hit, Labels, Outcome, Pair, PairScore, Scored, ToolCall, Unscored
+from shadoweval.scoring import (
+    answer_quality,
+    bpref,
+    exact_match,
+    latency,
+    ndcg,
+    overlap,
+    recall,
+    rouge_l,
+    token_f1,
+    tool_success,
+)
+from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.testing import make_observation, make_query
 
 METRICS = ("good", "kind")
@@ -141,3 +156,74 @@ def test_another_score_of_failures_is_another_score(changes) -> None:
     later.scores([made_pair()])
 
     assert other.asked == 1
+
+
+ANSWERS = (None, "", "  ", "the a an", "Red, the blue!", "red\0blue", "сорок два", "Röntgen the apple", "half \ud83d")
+REFERENCES = ((), ("the",), ("red blue",), ("сорок", "red blue"), ("Röntgen", "the", "red\x7fblue"))
+IDS = ("a", "b", "c", "a#1", "a#2", "sha256:d", "unreadable:Thing")
+TEXT = "a text that is long enough to be told from every other one, {}"
+
+
+def odd_run(chance, query, **place):
+    """Failures of each owner; rankings with ties, repetitions, unknown ids or none; calls that fail or are refused."""
+    run = make_observation(query, duration=chance.random(), **place)
+    if chance.random() < 0.2:
+        kind = chance.choice(["error", "timeout", "aborted", "killed", "refused"])
+        return msgspec.structs.replace(run, outcome=None, failure=Failure(kind=kind))
+    hits = tuple(
+        Hit(id=chance.choice(IDS), rank=chance.randint(1, 4), text=chance.choice([None, TEXT.format(number % 3)]))
+        for number in range(chance.randint(0, 4))
+    )
+    answered = chance.choice(["live", "refused"])
+    calls = tuple(
+        ToolCall(name="t", arguments={"n": number}, error=chance.choice([None, "no"]), answered=answered)
+        for number in range(chance.randint(0, 2))
+    )
+    return msgspec.structs.replace(run, outcome=Outcome(answer=chance.choice(ANSWERS), hits=hits, tool_calls=calls))
+
+
+def odd_pair(number):
+    chance, query = random.Random(number), make_query(number)
+    grades = {name: chance.choice([-1, 0, 1, 2]) for name in chance.sample([*IDS, "a#*"], chance.randint(0, 4))}
+    return Pair(
+        query=query,
+        served=odd_run(chance, query),
+        candidate=odd_run(chance, query, arm="new", place="shadow"),
+        rerun=odd_run(chance, query, place="shadow") if chance.random() < 0.5 else None,
+        labels=Labels(relevant=grades, references=chance.choice(REFERENCES)),
+    )
+
+
+def moody(observation, pair):
+    """One of a user's, that gives no score, half of them, a number, or raises."""
+    mood = len(observation.hits) + len(pair.labels.relevant)
+    given = ({"own": Scored(0.5), "other": Scored(0.25)}, {"own": Scored(0.5)}, {}, {"own": 0.5})
+    return given[mood] if mood < len(given) else 1 / 0
+
+
+def test_many_pairs_at_once_have_the_scores_of_each() -> None:
+    """To the bit, with the same reasons: failures, ties, repetitions, no labels, users' scorers beside ours."""
+    own = PairScorer(metrics=(Metric(name="own"), Metric(name="other")), version="1", score_one=moody)
+    ours = [recall(k=3), ndcg(k=3), bpref(), overlap(k=3), token_f1(), exact_match(), rouge_l(), answer_quality()]
+    experiment = Experiment(
+        name="e", candidates={"new": "a:b"}, scorers=[*ours, Judge(), own, tool_success(), latency()]
+    )
+    pairs = [odd_pair(number) for number in range(300)]
+
+    rows, new = Rescoring(experiment, None).scores(pairs)
+
+    plain = [[msgspec.structs.replace(each, basis="") for each in row] for row in rows]
+    assert plain == [score(experiment, pair) for pair in pairs]
+    assert sorted(each.query_id for each in new) == sorted(each.query_id for row in rows for each in row)
+    scored = {each.metric for row in rows for each in row if isinstance(each.candidate, Scored)}
+    assert scored >= {"recall@3", "ndcg@3", "bpref", "token_f1", "own", "tool_success", "latency", "good"}
+
+
+def test_scores_rest_on_what_they_are_based_on_and_not_on_their_neighbours() -> None:
+    """A pair has the same basis alone and among others, and each scorer its own."""
+    experiment = Experiment(name="e", candidates={"new": "a:b"}, scorers=[token_f1(), latency(), Judge()])
+    pairs = [odd_pair(number) for number in range(20)]
+    rows, _ = Rescoring(experiment, None).scores(pairs)
+    alone = [Rescoring(experiment, None).scores([pair])[0][0] for pair in pairs]
+    assert rows == alone
+    assert all(len({each.basis for each in row}) == 4 for row in rows)

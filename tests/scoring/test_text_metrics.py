@@ -18,6 +18,7 @@ from shadoweval.scoring.text_metrics import (
     squad_normalise,
     squad_tokens,
     token_f1_of,
+    token_f1_of_all,
     tokens_for_rouge,
     unicode_tokens,
 )
@@ -147,6 +148,18 @@ def test_unicode_tokens(text, tokens):
 def test_words_of_ascii_text_are_those_of_the_published_normalisation(text) -> None:
     """The short way says what the long one does, whatever stands between the letters."""
     assert list(squad_tokens(text)) == squad_normalise(text).split()
+
+
+odd = st.text(alphabet="aAnN theTHE.,-_'\x00\x1c\x7f\x85\u00e9 9\n", max_size=20)
+
+
+@pytest.mark.parametrize("tokens", TOKENS.values())
+@settings(deadline=None)
+@given(compared=st.lists(st.tuples(texts | odd, texts | odd), max_size=6))
+def test_f1_of_many_is_f1_of_each(tokens, compared) -> None:
+    """To the bit, whatever other texts are split with them."""
+    each = [token_f1_of(answer, gold, tokens=tokens) for answer, gold in compared]
+    assert token_f1_of_all(compared, tokens=tokens) == each
 
 
 def oracle(name):
