@@ -43,18 +43,19 @@ class Probes:
         self._other: tuple[str, Observation, bytes] | None = None
         """The key of an earlier query, and what was served, also as it was stored."""
 
-    def see(self, pair: Pair, scores: Sequence[PairScore]) -> None:
-        """Probe a pair, if it is its turn; `scores` are its own."""
+    def see(self, pair: Pair, scores: Sequence[PairScore], *, key: str = "") -> None:
+        """Probe a pair, if it is its turn; `scores` are its own, and `key` is its query's, where that is at hand."""
         if not self._probed or pair.served.outcome is None:
             return
+        key = key or pair.query.key
         own = {score.metric: score.incumbent.value for score in scores if type(score.incumbent) is Scored}
         chance = int.from_bytes(hashlib.sha256(b"probe " + pair.id.encode()).digest()[:8]) / 2**64
         for scorer, metrics in self._probed:
             due = [metric for metric in metrics if metric.name in own and self._due(metric, chance)]
             if due:
                 self._probe(scorer, due, pair=pair, own=own)
-        if self._other is None or self._other[0] != pair.query.key:
-            self._other = pair.query.key, pair.served, pair.stored[0] if pair.stored else b""
+        if self._other is None or self._other[0] != key:
+            self._other = key, pair.served, pair.stored[0] if pair.stored else b""
 
     def _due(self, metric: Metric, chance: float) -> bool:
         count = self.counts[metric.name]

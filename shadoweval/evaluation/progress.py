@@ -113,13 +113,14 @@ class Progress:
         scored, made = rescoring.scores(marked)
         for pair, scores in zip(marked, scored, strict=True):
             writes = self._experiment.writes.compared(pair)
+            around = circumstances(pair, floor=self._experiment.rules.min_fidelity)
+            facts = facts_of(pair, circumstances=around, writes=writes)
             self.examples.see(pair, scores if writes.tools else [each for each in scores if each.metric != WRITES])
             self.runs.add(pair, writes)
             self.runs.divergences.add(first_divergence(pair), self.examples.difference(scores))
-            self.probes.see(pair, scores)
-            self.style.see(pair)
-            around = circumstances(pair, floor=self._experiment.rules.min_fidelity)
-            yield facts_of(pair, circumstances=around, writes=writes), scores
+            self.probes.see(pair, scores, key=facts.key)
+            self.style.see(pair, key=facts.key)
+            yield facts, scores
         self.examples.settle()
         if made:
             keep(made)

@@ -39,14 +39,14 @@ class Style:
         self._answers: tuple[str, str] | None = None
         """These answers, as long as they are at hand; their digests are made when the state is written."""
 
-    def see(self, pair: Pair) -> None:
-        """Count one pair."""
+    def see(self, pair: Pair, *, key: str = "") -> None:
+        """Count one pair; `key` is its query's, where that is at hand."""
         answers = [None if run.outcome is None else run.outcome.answer for run in (pair.served, pair.candidate)]
         served, candidate = answers
         if served is None or candidate is None:
             return
         self.pairs += 1
-        key = pair.query.key
+        key = key or pair.query.key
         other = self._before[0] not in {"", key}
         looks = [_looks(served), _looks(candidate)]
         sizes = len(served), len(candidate)

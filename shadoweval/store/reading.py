@@ -115,7 +115,9 @@ def _at_once(result: Iterable[Any]) -> Iterator[Any]:
     size = 0
     for row in result:
         yield row
-        size += sum(len(value) for value in row if isinstance(value, bytes))
+        for value in row:
+            if type(value) is bytes:
+                size += len(value)
         if size >= _PAGE_BYTES:
             return
 
@@ -184,6 +186,8 @@ def _labels(row: Any, decoded: dict[bytes, Labels | None]) -> Labels:
                 decoded[record] = load(record, Labels)
         if (readable := decoded.setdefault(record, None)) is not None:
             labels.append(readable)
+    if len(labels) == 1:
+        return labels[0]
     return functools.reduce(Labels.merged, labels) if labels else _NO_LABELS
 
 

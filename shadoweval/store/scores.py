@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, and_, select
 from sqlmodel import col
 
 from shadoweval.errors import CorruptFrameError
-from shadoweval.records import Arm, PairScore, Score, Unscored
+from shadoweval.records import Arm, PairScore, Score, Scored, Unscored
 from shadoweval.store import tables
 from shadoweval.store.blobs import dump_all, load
 from shadoweval.store.columns import stored_remark
@@ -111,8 +111,8 @@ def _readable(record: bytes | None) -> list[PairScore]:
 
 def _shortened(score: PairScore) -> PairScore:
     """The score, its reasons as a person reads them."""
-    if not any(type(side) is Unscored for side in (score.incumbent, score.candidate, score.noise)):
-        return score
+    if type(score.incumbent) is type(score.candidate) is Scored and type(score.noise) is not Unscored:
+        return score  # as nearly always
     sides: dict[str, Score | None] = {"incumbent": score.incumbent, "candidate": score.candidate, "noise": score.noise}
     reasons = {side: value for side, value in sides.items() if isinstance(value, Unscored)}
     readable = {
