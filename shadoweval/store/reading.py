@@ -7,10 +7,12 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Engine, and_, select, true, update
+from sqlalchemy import Connection, Engine, and_, literal, select, true, tuple_, type_coerce, update
 from sqlalchemy.orm import aliased
+from sqlalchemy.types import NullType
 from sqlmodel import col
 
 from shadoweval.codec import decode_envelope
@@ -26,6 +28,7 @@ __all__ = [
     "EXCLUDED_SERVED",
     "Window",
     "pages",
+    "raw_time",
     "read_pairs",
     "shadow_of",
     "watermark",
@@ -41,8 +44,8 @@ _PAGE: Final = 500
 _PAGE_BYTES: Final = 16 * 1024 * 1024
 """A page of more ends there, however few rows it has."""
 _NO_LABELS: Final = Labels()
-_FETCHED: Final = 50
-"""Rows that PostgreSQL sends at a time; SQLite's are read one by one."""
+_FETCHED: Final = 25
+"""Rows that are fetched at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,25 +98,32 @@ def watermark(connection: Connection, experiment: str, candidate: Arm) -> Mark |
 def pages(engine: Engine, wanted: Any, *, size: int = _PAGE) -> Iterator[list[Any]]:
     """Pages of at most `size` wanted rows of envelopes, in query order, each read in a transaction of its own.
 
-    Each has the envelope's `asked_at` and `query_id`.
+    Each has the envelope's `asked_at` and `query_id`; the time may be `raw_time`, which costs nothing to read.
     """
-    envelope, after = tables.Envelope, cast("Mark | None", None)
+    envelope, after = tables.Envelope, cast("tuple[Any, str] | None", None)
     wanted = wanted.order_by(col(envelope.asked_at), col(envelope.query_id)).limit(size)
+    kind = wanted.selected_columns.asked_at.type
     while True:
-        page = wanted if after is None else wanted.where(query_order(envelope) > after)
+        later = None if after is None else tuple_(literal(after[0], kind), literal(after[1]))
+        page = wanted if later is None else wanted.where(query_order(envelope) > later)
         with transaction(engine) as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED)
             with streamed.execute(page) as result:
-                rows = list(_at_once(result))
+                rows = list(_at_once(result.partitions(_FETCHED)))
         if not rows:
             return
         after = (rows[-1].asked_at, rows[-1].query_id)
         yield rows
 
 
-def _at_once(result: Iterable[Any]) -> Iterator[Any]:
+def raw_time(envelope: Any) -> Any:
+    """The column `asked_at` as the driver gives it, for `pages` whose readers want no time."""
+    return type_coerce(col(envelope.asked_at), NullType()).label("asked_at")
+
+
+def _at_once(parts: Iterable[Sequence[Any]]) -> Iterator[Any]:
     size = 0
-    for row in result:
+    for row in chain.from_iterable(parts):
         yield row
         for value in row:
             if type(value) is bytes:

@@ -16,14 +16,31 @@ from shadoweval.store import tables
 from shadoweval.store.blobs import dump_all, load
 from shadoweval.store.columns import stored_remark
 from shadoweval.store.engine import hold, transaction
-from shadoweval.store.reading import Window, pages
+from shadoweval.store.reading import Window, pages, raw_time
 from shadoweval.store.rows import in_chunks, upsert
 
 __all__ = ["read_scores", "read_values", "stored_scores", "write_scores"]
 
-_METRIC, _INCUMBENT, _CANDIDATE = map(PairScore.__struct_fields__.index, ("metric", "incumbent", "candidate"))
-_SCORED: Final = "scored"
 _VALUES_PAGE: Final = 5_000
+
+
+class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="scored"):
+    """A `Scored`, of whose value nothing is asked."""
+
+    value: float
+
+
+class _NoValue(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="unscored"):
+    """An `Unscored`, without its reason."""
+
+
+class _Values(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The first fields of a `PairScore`; those behind are not read."""
+
+    metric: str
+    query_id: msgspec.Raw
+    incumbent: _Value | _NoValue
+    candidate: _Value | _NoValue
 
 
 def write_scores(connection: Connection, candidate: Arm, scores: Sequence[PairScore]) -> int:
@@ -78,27 +95,28 @@ def read_scores(engine: Engine, window: Window) -> Iterator[PairScore]:
 def read_values(engine: Engine, window: Window) -> Iterator[tuple[str, dict[str, tuple[float, float]]]]:
     """By query of the window, in query order: of each metric that is scored in both arms both values.
 
-    A million of them are read for a report, so records are not made: the places in them are `PairScore`'s.
+    A million of them are read for a report, so of a record no more is made than is wanted.
     """
     envelope, row = tables.Envelope, tables.Scores
     wanted = (
-        select(col(envelope.asked_at), col(envelope.query_id), col(row.record))
+        select(raw_time(envelope), col(envelope.query_id), col(row.record))
         .join(row, and_(col(row.query_id) == col(envelope.query_id), col(row.arm) == window.candidate))
         .where(window.of(envelope))
     )
-    decode = msgspec.msgpack.Decoder().decode
+    decode = msgspec.msgpack.Decoder(list[_Values]).decode
     for page in pages(engine, wanted, size=_VALUES_PAGE):
         for _, query_id, record in page:
             try:
-                scores = decode(record)
-                values = {
-                    each[_METRIC]: (each[_INCUMBENT][1], each[_CANDIDATE][1])
-                    for each in scores
-                    if each[_INCUMBENT][0] == each[_CANDIDATE][0] == _SCORED
-                }
-            except (msgspec.MsgspecError, LookupError, TypeError):  # damaged: it is no evidence either
+                yield (
+                    query_id,
+                    {
+                        each.metric: (each.incumbent.value, each.candidate.value)
+                        for each in decode(record)
+                        if isinstance(each.incumbent, _Value) and isinstance(each.candidate, _Value)
+                    },
+                )
+            except msgspec.MsgspecError:  # damaged: it is no evidence either
                 continue
-            yield query_id, values
 
 
 def _readable(record: bytes | None) -> list[PairScore]:
