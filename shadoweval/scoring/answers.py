@@ -60,15 +60,9 @@ def _against_reference(
 
 
 def _by_tokens(
-    name: str,
-    similarity: Callable[..., float],
-    of_all: Callable[..., list[float]] | None = None,
-    *,
-    tokens: TokenKind | Tokens,
-    version: str | None,
-    number: int,
+    name: str, similarity: Callable[..., float], tokens: TokenKind | Tokens, *, version: str | None, number: int
 ) -> PairScorer:
-    """A scorer by tokens, whose version names how a text is split; `of_all` scores many at once."""
+    """A scorer by tokens, whose version names how a text is split."""
     if isinstance(tokens, str):
         named = checked_choice(f"{name}(tokens)", tokens, TokenKind)
         split = text_metrics.TOKENS[named]
@@ -78,32 +72,24 @@ def _by_tokens(
     if version is not None:
         checked_instance(f"{name}(version)", version, str)
     score = partial(similarity, tokens=split)
-    version = version or f"{name}/{named}/{number}"
-    if of_all is None:
-        return _against_reference(name, score, version=version, words=split)
-    known = _Known(score, partial(of_all, tokens=split))
-    scorer = _against_reference(name, known, version=version, words=split)
-    return BatchedPairScorer(
-        metrics=scorer.metrics, version=scorer.version, score_one=scorer.score_one, get_ready=known.get_ready
-    )
+    return _against_reference(name, score, version=version or f"{name}/{named}/{number}", words=split)
 
 
-class _Known:
-    """A similarity that has compared the answers and references of some pairs beforehand, all at once."""
+class _SquadF1:
+    """SQuAD's F1, which compares the answers and references of many pairs beforehand, all at once."""
 
-    def __init__(self, similarity: Similarity, of_all: Callable[[Sequence[tuple[str, str]]], list[float]]) -> None:
-        self._similarity, self._of_all = similarity, of_all
+    def __init__(self) -> None:
         self._known: dict[tuple[str, str], float] = {}
 
     def __call__(self, answer: str, reference: str) -> float:
         value = self._known.get((answer, reference))
-        return self._similarity(answer, reference) if value is None else value
+        return text_metrics.token_f1_of(answer, reference) if value is None else value
 
     def get_ready(self, pairs: Sequence[Pair]) -> None:
         """Compare what is to be compared of these pairs; of all others nothing is remembered."""
         answers = [(run.outcome and run.outcome.answer, pair) for pair in pairs for run in runs_of(pair)]
         texts = [(said, each) for said, pair in answers if said is not None for each in pair.labels.references]
-        self._known = dict(zip(texts, self._of_all(texts), strict=True))
+        self._known = dict(zip(texts, text_metrics.token_f1_of_all(texts), strict=True))
 
 
 def _listed(own: Callable[[str], Iterable[str]]) -> Tokens:
@@ -122,7 +108,7 @@ def exact_match(tokens: TokenKind | Tokens = "squad", *, version: str | None = N
         tokens: How both texts are split, as `token_f1` says.
         version: Change it whenever your own way to split changes.
     """
-    return _by_tokens("exact_match", text_metrics.exact_match_of, tokens=tokens, version=version, number=4)
+    return _by_tokens("exact_match", text_metrics.exact_match_of, tokens, version=version, number=4)
 
 
 @checked_keywords(_ANY_SCRIPT)
@@ -136,8 +122,17 @@ def token_f1(tokens: TokenKind | Tokens = "squad", *, version: str | None = None
             text -> its tokens.
         version: Change it whenever your own way to split changes.
     """
-    scored = text_metrics.token_f1_of, text_metrics.token_f1_of_all
-    return _by_tokens("token_f1", *scored, tokens=tokens, version=version, number=4)
+    if tokens != "squad":
+        return _by_tokens("token_f1", text_metrics.token_f1_of, tokens, version=version, number=4)
+    similarity = _SquadF1()
+    if version is not None:
+        checked_instance("token_f1(version)", version, str)
+    scorer = _against_reference(
+        "token_f1", similarity, version=version or "token_f1/squad/4", words=text_metrics.TOKENS["squad"]
+    )
+    return BatchedPairScorer(
+        metrics=scorer.metrics, version=scorer.version, score_one=scorer.score_one, get_ready=similarity.get_ready
+    )
 
 
 @checked_keywords()
@@ -150,7 +145,7 @@ def rouge_l(tokens: TokenKind | Tokens | None = None, *, version: str | None = N
         version: Change it whenever your own way to split changes.
     """
     if tokens is not None:
-        return _by_tokens("rouge_l", _rouge_f1, tokens=tokens, version=version, number=5)
+        return _by_tokens("rouge_l", _rouge_f1, tokens, version=version, number=5)
 
     def similarity(answer: str, reference: str) -> float:
         return _rouge_f1(answer, reference, tokens=text_metrics.tokens_for_rouge(reference))

@@ -73,7 +73,7 @@ class LabelledPair:
 
 
 class _Remembering:
-    """Remembers the pair that was asked for last: one, whatever its size; and where several are asked for, those."""
+    """Remembers the pair that was asked for last: one, whatever its size; within `several`, all of them."""
 
     def __init__(self) -> None:
         self._last: LabelledPair | None = None

@@ -63,15 +63,15 @@ def squad_tokens(text: str) -> Sequence[str]:
     return squad_normalise(text).split()
 
 
-def _tokens_of_all(texts: Sequence[str], tokens: Tokens) -> list[Sequence[str]]:
-    """The tokens of each text; what `squad_tokens` does to one in a dozen steps is done to all of them at once."""
+def _squad_tokens_of_all(texts: Sequence[str]) -> list[Sequence[str]]:
+    """`squad_tokens` of each text; what it does to one in a dozen steps is done to all of them at once."""
     joined = "\0".join(texts)
-    if tokens is squad_tokens and joined.isascii():
+    if joined.isascii():
         plain = joined.encode().translate(None, _PUNCTUATION).lower()
         if len(plain.translate(None, _WORDS)) == len(texts) - 1:  # nothing but words, spaces and what stands between
             split = [text.split() for text in plain.decode().split("\0")]
             return [words if _ARTICLE.isdisjoint(words) else _without_articles(words) for words in split]
-    return [tokens(text) for text in texts]
+    return [squad_tokens(text) for text in texts]
 
 
 def _without_articles(words: Sequence[str]) -> list[str]:
@@ -147,13 +147,14 @@ def token_f1_of(answer: str, gold: str, *, tokens: Tokens = squad_tokens) -> flo
     return _f1(_common_words(words, gold_words), len(words) + size)
 
 
-def token_f1_of_all(compared: Sequence[tuple[str, str]], *, tokens: Tokens = squad_tokens) -> list[float]:
-    """`token_f1_of` of each answer and gold answer, to the bit, in half the time."""
-    answers, golds = [answer for answer, _ in compared], list({gold: None for _, gold in compared})
-    split = _tokens_of_all(golds, tokens)
+def token_f1_of_all(compared: Sequence[tuple[str, str]]) -> list[float]:
+    """`token_f1_of` with `squad_tokens` of each answer and gold answer, to the bit, and quicker."""
+    golds = list({gold: None for _, gold in compared})
+    split = _squad_tokens_of_all(golds)
     bags = {gold: (_counted(words), len(words)) for gold, words in zip(golds, split, strict=True)}
     values: list[float] = []
-    for (_, gold), words in zip(compared, _tokens_of_all(answers, tokens), strict=True):
+    answers = _squad_tokens_of_all([answer for answer, _ in compared])
+    for (_, gold), words in zip(compared, answers, strict=True):
         bag, size = bags[gold]
         known = words and size
         values.append(_f1(_common_words(words, bag), len(words) + size) if known else float(not words and not size))

@@ -107,16 +107,17 @@ def read_values(engine: Engine, window: Window) -> Iterator[tuple[str, dict[str,
     for page in pages(engine, wanted, size=_VALUES_PAGE):
         for _, query_id, record in page:
             try:
-                yield (
-                    query_id,
-                    {
-                        each.metric: (each.incumbent.value, each.candidate.value)
-                        for each in decode(record)
-                        if isinstance(each.incumbent, _Value) and isinstance(each.candidate, _Value)
-                    },
-                )
+                scores = decode(record)
             except msgspec.MsgspecError:  # damaged: it is no evidence either
                 continue
+            yield (
+                query_id,
+                {
+                    each.metric: (each.incumbent.value, each.candidate.value)
+                    for each in scores
+                    if isinstance(each.incumbent, _Value) and isinstance(each.candidate, _Value)
+                },
+            )
 
 
 def _readable(record: bytes | None) -> list[PairScore]:
