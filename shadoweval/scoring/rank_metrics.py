@@ -57,8 +57,8 @@ class Judgements:
     def ideal(self, k: int | None) -> float:
         """Discounted gain of the best k judged documents, in the best order; both arms are held against it."""
         if k not in self._ideals:
-            best = sorted((grade for grade in self.grades.values() if grade > 0), reverse=True)[:k]
-            self._ideals[k] = sum(grade / _discount(rank) for rank, grade in enumerate(best, start=1))
+            best = sorted([grade for grade in self.grades.values() if grade > 0], reverse=True)[:k]
+            self._ideals[k] = _discounted(tuple(best))
         return self._ideals[k]
 
 
@@ -135,9 +135,14 @@ def ndcg_of(ranking: Sequence[str], judgements: Judgements, *, k: int | None = N
     discount log2(rank + 1) (theirs is log2(rank) from rank 2 on), and the ideal is the best k judged documents.
     Grades of 0 and below gain nothing. `relevant_from` plays no part.
     """
-    grades = judgements.grades
-    named = [(rank, grades[document]) for rank, document in _first_occurrences(ranking[:k]) if document in grades]
-    return sum(grade / _discount(rank) for rank, grade in named if grade > 0) / judgements.ideal(k)
+    grade_of, seen = judgements.grades.get, _first_occurrences(ranking[:k])
+    gains = [grade / _discount(rank) for rank, document in seen if (grade := grade_of(document, 0)) > 0]
+    return sum(gains) / judgements.ideal(k)
+
+
+@functools.lru_cache(maxsize=1_024)  # many queries have the same grades: one document, three of grade 1
+def _discounted(grades: tuple[float, ...]) -> float:
+    return sum(grade / _discount(rank) for rank, grade in enumerate(grades, start=1))
 
 
 @functools.lru_cache(maxsize=1_024)
