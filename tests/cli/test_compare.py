@@ -31,7 +31,7 @@ def test_two_columns_give_a_verdict_and_a_report(tmp_path, capsys):
     assert code == 0
     assert "200 rows; scores: score" in out
     assert "scores / candidate: PROMOTE (proven) after 200 pairs" in out
-    assert f"{mean:+.4f}" in out, "the difference of the plain means"
+    assert f"({mean:+.2f})" in out, "the difference of the plain means"
     assert "taken to lie from 0 to 1" in out
     assert "PROMOTE" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
