@@ -26,8 +26,9 @@ def until(
 
 def gone(pid: int | str) -> bool:
     """Whether this process has ended, waited for or not."""
+    pid = int(pid)
     try:
-        os.kill(int(pid), 0)
+        os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] in {"Z", "X"}
     except (ProcessLookupError, FileNotFoundError):
         return True

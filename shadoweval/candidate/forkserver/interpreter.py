@@ -8,6 +8,7 @@ whatever is installed there; msgspec is that environment's, or the worker's wher
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -60,7 +61,7 @@ for name, folder in {packages!r}:
     module = sys.modules[name] = module_from_spec(spec)
     spec.loader.exec_module(module)
 from shadoweval.candidate.forkserver.server import main
-main({descriptor}, {on_refusal})
+main({descriptor}, {on_refusal}, parent={parent})
 """
 
 
@@ -74,9 +75,9 @@ class Interpreter(NamedTuple):
     """Folder of the msgspec that it is begun with."""
 
     def command(self, descriptor: int, on_refusal: int) -> list[str]:
-        """What starts a fork server; arguments as of `server.main`."""
+        """What starts a fork server, from the descriptors that `server.main` is given."""
         packages = [("msgspec", self.library), ("shadoweval", str(Path(shadoweval.__file__).parent))]
-        code = _BEGIN.format(packages=packages, descriptor=descriptor, on_refusal=on_refusal)
+        code = _BEGIN.format(packages=packages, descriptor=descriptor, on_refusal=on_refusal, parent=os.getpid())
         return [self.executable, "-S", "-c", code]
 
 

@@ -26,7 +26,7 @@ __all__ = ["Launch", "elsewhere", "found", "here"]
 
 _RUN: Final = (
     "import sys; sys.path[:] = {path!r}; "
-    "from shadoweval.candidate.forkserver.server import main; main({descriptor}, {on_refusal})"
+    "from shadoweval.candidate.forkserver.server import main; main({descriptor}, {on_refusal}, parent={parent})"
 )
 _OF_ANOTHER: Final = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
 """Variables that would lead an interpreter into the worker's environment."""
@@ -36,7 +36,7 @@ class Launch(NamedTuple):
     """A command and what it is run with."""
 
     command: Callable[[int, int], list[str]]
-    """Makes it, from the arguments of `server.main`."""
+    """Makes it, from the descriptors that `server.main` is given."""
     environment: Callable[[], dict[str, str]] = environment
     folder: str | None = None
     """The working folder; None: the worker's."""
@@ -70,7 +70,7 @@ def here() -> Launch:
     """In the worker's own environment."""
 
     def command(descriptor: int, on_refusal: int) -> list[str]:
-        code = _RUN.format(path=_own_path(), descriptor=descriptor, on_refusal=on_refusal)
+        code = _RUN.format(path=_own_path(), descriptor=descriptor, on_refusal=on_refusal, parent=os.getpid())
         return [sys.executable, "-c", code]
 
     return Launch(command)

@@ -54,16 +54,17 @@ _FORK: Final = b"f"
 _FDS: Final = 1
 
 
-def main(descriptor: int, on_refusal: int) -> None:
+def main(descriptor: int, on_refusal: int, *, parent: int) -> None:
     """Serve the pool's end of `descriptor` until it is closed.
 
     Args:
         descriptor: of the channel to the pool.
         on_refusal: of the channel to its supervisor; -1: there is no guard.
+        parent: the pool's process id. If that is gone already, nobody would answer what the guard's layers ask.
     """
     channel = socket.socket(fileno=descriptor)
     with contextlib.suppress(OSError, AttributeError):  # not Linux
-        die_with_parent(os.getppid())
+        die_with_parent(parent)
         libc().prctl(_SUBREAPER, 1, 0, 0, 0)  # what candidates leave behind comes to us, to be killed
     content = MessageReader(channel).next()
     if content is None:

@@ -196,8 +196,8 @@ class Guard:
             socket.send_fds(end, [reports.message(self._ladder.containment(()))], listener)
         finally:
             end.detach()
-        if listener:
-            os.close(self._listener)
+            if listener:  # ours alone, if nobody took it: whatever is asked from now on would wait for ever
+                os.close(self._listener)
 
     def _say(self, record: Containment | Refusal) -> None:
         os.write(self.channel, reports.message(record))

@@ -16,7 +16,7 @@ __all__ = ["guarded_command", "policy_of"]
 
 _RUN = (
     "import sys; sys.path[:] = {path!r}; "
-    "from shadoweval.candidate.guard.program import main; main({policy!r}, {on_refusal}, {command!r})"
+    "from shadoweval.candidate.guard.program import main; main({policy!r}, {on_refusal}, {command!r}, parent={parent})"
 )
 
 
@@ -30,18 +30,22 @@ def guarded_command(command: list[str], policy: GuardPolicy, *, on_refusal: int)
     """What starts a command under the guard; `on_refusal` is the descriptor of its supervisor's candidate end."""
     path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 - as the import system does
     packed = msgspec.msgpack.encode(policy)
-    return [sys.executable, "-c", _RUN.format(path=path, policy=packed, on_refusal=on_refusal, command=command)]
+    return [
+        sys.executable,
+        "-c",
+        _RUN.format(path=path, policy=packed, on_refusal=on_refusal, command=command, parent=os.getpid()),
+    ]
 
 
-def main(packed: bytes, on_refusal: int, command: list[str]) -> None:
-    """In the new process: contain it, and become the command.
+def main(packed: bytes, on_refusal: int, command: list[str], *, parent: int) -> None:
+    """In the new process, which `parent` began: contain it, and become the command. Ends where `parent` is gone.
 
     Raises:
         CandidateError: the kernel's layers can't be put in force, so nothing is run.
         OSError: there is no such command.
     """
     policy = msgspec.msgpack.decode(packed, type=GuardPolicy)
-    inherited.die_with_parent(os.getppid())
+    inherited.die_with_parent(parent)
     guard = contain(policy, on_refusal=on_refusal)
     if not guard.supervised:
         raise CandidateError("Nobody can be asked here whether a program may be begun: the layer 'notify' is missing.")

@@ -15,6 +15,7 @@ from shadoweval.candidate.forkserver.launch import Launch, elsewhere, found
 from shadoweval.candidate.guard import GuardPolicy
 from shadoweval.candidate.pool import CandidatePool
 from shadoweval.errors import TargetError
+from tests.waiting import gone, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guard's layers are Linux's")
 
@@ -210,3 +211,34 @@ def test_who_goes_away_leaves_no_commit_held():
 
     asyncio.run(given_up())
     assert released.is_set()
+
+
+STARTER = """
+import os, socket, subprocess, sys
+from shadoweval import Limits, Stubs
+from shadoweval.candidate.forkserver.launch import here
+from shadoweval.candidate.forkserver.wire import Start, send
+from shadoweval.candidate.guard import GuardPolicy, resolved
+from shadoweval.candidate.guard.program import guarded_command, policy_of
+
+what, scratch = sys.argv[1:]
+(ours, theirs), (supervisor, asking) = socket.socketpair(), socket.socketpair()
+guard = resolved(GuardPolicy(scratch=scratch, memory_bytes=2**31))
+if what == "fork server":
+    spec = Start("json:dumps", "new", Limits(), Stubs().packed({}, {}, None), guard, scratch)
+    process = here().begin(theirs.fileno(), asking.fileno())
+    send(ours, spec)
+else:
+    command = guarded_command(["sleep", "600"], policy_of(guard), on_refusal=asking.fileno())
+    process = subprocess.Popen(command, pass_fds=[asking.fileno()], stdout=subprocess.DEVNULL)
+print(process.pid, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("what", ["fork server", "program"])
+def test_nothing_is_left_of_a_start_whose_worker_is_killed(what, tmp_path):
+    """Between the filter and its supervisor nobody answers what the filter asks: who is alone by then must not wait."""
+    command = [sys.executable, "-c", STARTER, what, str(tmp_path)]
+    begun = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+    until(lambda: gone(begun.stdout))
