@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+from shadoweval.cli.control import endings
 from shadoweval.cli.home import is_unmade
 from shadoweval.cli.output import say
 from shadoweval.errors import ShadowEvalError
@@ -33,7 +35,7 @@ def drill(options: argparse.Namespace) -> int:
         raise ShadowEvalError("There is no receiver. Name one by the setting `webhook` or SHADOWEVAL_WEBHOOK.")
     stored = contextlib.nullcontext() if options.cases or is_unmade(experiment) else open_store(experiment)
     quiet = contextlib.nullcontext() if options.verbose else _quiet()
-    with tempfile.TemporaryDirectory(prefix="shadow-drill-") as folder, stored as store, quiet:
+    with _interruptible(), tempfile.TemporaryDirectory(prefix="shadow-drill-") as folder, stored as store, quiet:
         one = Drill(
             experiment,
             fault=options.fault,
@@ -53,6 +55,17 @@ def drill(options: argparse.Namespace) -> int:
     options.answer.add(seen=[each._asdict() for each in seen], blind=blind)
     say(f"Not seen by: {', '.join(blind)}." if blind else "All that should have seen it did.")
     return 1 if blind else 0
+
+
+@contextlib.contextmanager
+def _interruptible() -> Generator[None]:
+    """While each signal that asks for an end interrupts: the folder has users' queries in it, and must go."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in endings()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,9 @@
 """`shadoweval drill`, the whole way: from the command to each of those who should see a candidate fail."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import textwrap
 import threading
@@ -10,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from shadoweval.cli.parser import main
+from tests.processes import processes_naming
+from tests.waiting import SECONDS, until
 
 PIPELINE = """
 from shadoweval import Experiment, Rules, at_most, no_worse
@@ -138,3 +143,23 @@ def test_without_queries_there_is_no_drill(project, capsys):
     assert main(["drill", "drillapp:toy"]) == 4
     assert "A drill needs queries" in capsys.readouterr().err
     assert not Path(".shadoweval").exists()
+
+
+def test_a_drill_that_is_ended_leaves_nothing(project, tmp_path):
+    """Its folder holds users' queries, and its candidates are processes."""
+    (tmp_path / "scratch").mkdir()
+    environment = {
+        **os.environ,
+        "TMPDIR": str(tmp_path / "scratch"),
+        "PYTHONPATH": str(project),
+        "DRILLED": str(project),
+    }
+    command = [sys.executable, "-u", "-m", "shadoweval", "drill", "drillapp:toy", "--fault", "raises"]
+    with subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True) as drill:
+        assert "drill of candidate" in drill.stdout.readline()
+        assert "incumbent" in drill.stdout.readline()
+        drill.send_signal(signal.SIGTERM)
+        drill.communicate(timeout=SECONDS)
+    assert drill.returncode == 130
+    assert [each.name for each in (tmp_path / "scratch").glob("shadow-drill-*")] == []
+    until(lambda: not processes_naming(f"DRILLED={project}"))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import processes_naming
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a run started")
 
 ROOT = Path(__file__).parents[2]
@@ -18,18 +20,6 @@ WAYS = {  # the bodies of three tests, of which two run at the same time, and se
     "crashed beside one that is stuck": (("os.kill(os.getpid(), signal.SIGSEGV)", STUCK, "pass"), 25),
     "stopped": (("os.kill(os.getpid(), signal.SIGSTOP)", DAEMON, "pass"), 25),
 }
-
-
-def processes_naming(text):
-    """Processes with the text in their environment: those that a run started."""
-    pids = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if text.encode() in file.read_bytes():
-                pids.append(int(file.parent.name))
-        except OSError:
-            continue
-    return pids
 
 
 @pytest.mark.parametrize(
