@@ -111,18 +111,18 @@ class Examples:
             ]
 
 
-def example_of(pair: Pair, scores: Sequence[PairScore], *, why: str) -> Example:
-    """The pair as a report shows it side by side."""
+def example_of(pair: Pair, scores: Sequence[PairScore], *, why: str, whole: bool = True) -> Example:
+    """The pair as a report shows it side by side; not `whole`: only what its line in a table is made of."""
     return Example(
         query_id=pair.id,
         text=_cut(pair.query.text or _inputs_text(pair.query.inputs), _SHOWN),
         attributes=pair.query.attributes,
-        incumbent=_to_show(pair.served),
-        candidate=_to_show(pair.candidate),
+        incumbent=_to_show(pair.served) if whole else pair.served,
+        candidate=_to_show(pair.candidate) if whole else pair.candidate,
         scores={score.metric: (score.incumbent, score.candidate) for score in scores},
         labels=pair.labels,
         why=why,
-        course=course_of(pair),
+        course=course_of(pair) if whole else (),
     )
 
 

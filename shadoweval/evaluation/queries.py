@@ -77,7 +77,8 @@ def _table(evaluation: Evaluation, experiment: Experiment, store: Store, *, cand
     scored = store.scores_of(candidate, listed)
     for read in store.pairs_of(experiment.name, candidate, listed):
         pair, scores = judged_pair(read, judges), scored.get(read.id, ())
-        example, parting = example_of(pair, scores, why=whole.get(pair.id, "")), first_divergence(pair)
+        example = example_of(pair, scores, why=whole.get(pair.id, ""), whole=pair.id in whole)
+        parting = first_divergence(pair)
         rows[pair.id] = row_of(example, parts=parting.kind if parting else "", critical=choice.loses(scores))
         if pair.id in whole:
             details[pair.id] = example
