@@ -18,6 +18,7 @@ from shadoweval.evaluation.alerts import webhooks
 from shadoweval.evaluation.drill import Drill
 from shadoweval.evaluation.drill_seen import Seen
 from shadoweval.experiment import Experiment
+from shadoweval.logs import logger
 from shadoweval.worker.opening import open_store
 
 __all__ = ["drill"]
@@ -71,7 +72,7 @@ def _interruptible() -> Generator[None]:
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
     """Without the warnings that a failing candidate causes: whoever reads the log would take them for production's."""
-    log = logging.getLogger("shadoweval")
+    log = logger("shadoweval").logger
     level = log.level
     log.setLevel(logging.ERROR)
     try:

@@ -48,7 +48,7 @@ def test_suites_end_the_same_with_any_number_of_workers(workers, project):
 
     assert (code, outcomes(said)) == (1, ENDS), said
     assert "shop / worse: red, ROLLBACK (broken) after 40 pairs" in said
-    assert re.search(r"BROKEN +exact_match is no worse by 0.1 +0 instead of 1", said)
+    assert re.search(r"BROKEN +exact_match is no worse by 0.1 +0.0 instead of 1.0", said)
     assert "shop / worse: red, ROLLBACK (broken) after 20 pairs" in said
     assert "red: it is proven worse" in said
     assert re.search(r"a loss of exact_match from about 0\.\d+ on would have been found by these 40 cases", said)

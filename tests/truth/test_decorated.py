@@ -144,7 +144,7 @@ ROWS = [
         says=(
             "proven broken: citations",
             "proven broken: support",
-            "support is no worse by 0.2                   1 -> ",
+            "support is no worse by 0.2                   0.0 instead of 1.0",
         ),
         scorers=(citations(), support()),
         gates=(no_worse("citations", by=0.2), no_worse("support", by=0.2)),

@@ -5,6 +5,7 @@ import argparse
 import pytest
 
 from shadoweval import Experiment, Traffic
+from shadoweval.cli.output import Answer
 from shadoweval.cli.storage import erase
 from shadoweval.settings import Settings
 from shadoweval.transport import SpoolTransport
@@ -86,7 +87,7 @@ def test_what_waits_in_the_spool_is_erased_too(experiment, ask):
 def test_the_command_says_how_many_queries_it_erased(experiment, ask, capsys):
     """What no worker had fetched yet is among them."""
     ask(WORD, user="ann")
-    assert erase(argparse.Namespace(experiment=experiment, unit="ann", before=None)) == 0
+    assert erase(argparse.Namespace(answer=Answer("erase", None), experiment=experiment, unit="ann", before=None)) == 0
     assert capsys.readouterr().out == "erased 1 queries of unit 'ann'\n"
     assert lying(experiment.settings.folder) == []
 

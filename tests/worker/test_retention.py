@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shadoweval import Experiment, Traffic
+from shadoweval.cli.output import Answer
 from shadoweval.cli.storage import purge
 from shadoweval.errors import SettingsError, ShadowEvalError
 from shadoweval.records import Envelope
@@ -153,12 +154,12 @@ def test_the_words_of_what_was_read_leave_the_spool(experiment, store):
 def test_the_command_purges_by_the_settings_or_by_its_own_span(experiment, store, capsys):
     """`shadoweval purge` needs one of the two."""
     ask(store, -1, 0)  # of 2026, so older than a day at any time this test can run
-    options = argparse.Namespace(experiment=experiment, before=None)
+    options = argparse.Namespace(answer=Answer("purge", None), experiment=experiment, before=None)
     assert purge(options) == 0
     assert capsys.readouterr().out == "purged 2 queries older than 24h\n"
 
     without = Experiment(name="docs", candidates={"new": "app:new"}, settings=Settings(home=experiment.settings.home))
-    assert purge(argparse.Namespace(experiment=without, before="30d")) == 0
+    assert purge(argparse.Namespace(answer=Answer("purge", None), experiment=without, before="30d")) == 0
     assert capsys.readouterr().out == "purged 0 queries older than 30d\n"
     with pytest.raises(ShadowEvalError, match="retention = '30d'"):
-        purge(argparse.Namespace(experiment=without, before=None))
+        purge(argparse.Namespace(answer=Answer("purge", None), experiment=without, before=None))
