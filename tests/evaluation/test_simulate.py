@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from shadoweval import Experiment, at_most, better, no_worse
-from shadoweval.cli import evaluation as commands
+from shadoweval.cli import stored as commands
+from shadoweval.cli.output import Answer
 from shadoweval.errors import ExperimentError
 from shadoweval.evaluation.simulate import Traffic, decisions, moved_to, simulate, simulate_stored
 from shadoweval.protocols import Metric
@@ -256,7 +257,14 @@ class TestStored:
         self.fill(store, 300)
         wrong = {}
         for effect, name in ((0.0, "rollback"), (-0.1, "promote")):
-            assert commands.simulate(argparse.Namespace(experiment=experiment, effect=effect, streams=200)) == 0
+            assert (
+                commands.simulate(
+                    argparse.Namespace(
+                        experiment=experiment, answer=Answer("simulate", None), effect=effect, streams=200
+                    )
+                )
+                == 0
+            )
             said = capsys.readouterr().out
             wrong[name] = float(re.search(rf"{name} +([\d.]+) %", said)[1])
         assert max(wrong.values()) <= 6.5, wrong
