@@ -37,7 +37,10 @@ def _asked_words(asked: AskedWhen | None, evaluation: Evaluation) -> str:
 def _span(hours: float) -> str:
     if hours >= 2 * _DAY:
         return f"{hours / _DAY:.1f} days"
-    return f"{hours:.1f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
+    if hours >= 2:
+        return f"{hours:.1f} hours"
+    minutes = round(hours * 60)
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def bar_of(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
