@@ -26,3 +26,11 @@ def invoke(*arguments: str) -> CompletedProcess:
         if file is not None and Path(file).absolute().is_relative_to(here):
             del sys.modules[name]
     return CompletedProcess(["shadoweval", *arguments], code, said.getvalue(), told.getvalue())
+
+
+def enter(folder, monkeypatch):
+    """Be where a user types commands: in the project's folder, with no setting from outside."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    for name in ("SHADOWEVAL_HOME", "SHADOWEVAL_STORE", "SHADOWEVAL_KILL"):
+        monkeypatch.delenv(name, raising=False)

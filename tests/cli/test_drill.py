@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from shadoweval.cli.parser import main
+from tests.commands import enter
 from tests.processes import processes_naming
 from tests.waiting import SECONDS, until
 
@@ -39,10 +40,7 @@ blind = Experiment(
 def _project(tmp_path, monkeypatch):
     (tmp_path / "drillapp.py").write_text(textwrap.dedent(PIPELINE), encoding="utf-8")
     ask(tmp_path, 40)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("SHADOWEVAL_HOME", "SHADOWEVAL_STORE", "SHADOWEVAL_KILL"):
-        monkeypatch.delenv(name, raising=False)
+    enter(tmp_path, monkeypatch)
     yield tmp_path
     sys.modules.pop("drillapp", None)
 

@@ -14,6 +14,7 @@ import pytest
 from shadoweval.cli.commands import COMMANDS
 from shadoweval.cli.exit_codes import COMMON, EXIT_CODES, sentence
 from shadoweval.cli.parser import _parser, main
+from tests.commands import enter
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
@@ -54,10 +55,7 @@ def _project(tmp_path_factory):
 
 @pytest.fixture(name="here")
 def _here(project, monkeypatch):
-    monkeypatch.chdir(project)
-    monkeypatch.syspath_prepend(project)
-    for name in ("SHADOWEVAL_HOME", "SHADOWEVAL_STORE", "SHADOWEVAL_KILL"):
-        monkeypatch.delenv(name, raising=False)
+    enter(project, monkeypatch)
     yield project
     sys.modules.pop("codeapp", None)
 

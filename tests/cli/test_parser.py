@@ -18,7 +18,7 @@ from shadoweval.cli.commands import COMMANDS
 from shadoweval.cli.output import say
 from shadoweval.cli.parser import main
 from shadoweval.worker.opening import load_experiment, open_store
-from tests.commands import invoke
+from tests.commands import enter, invoke
 from tests.waiting import until
 
 PIPELINE = """
@@ -57,10 +57,7 @@ def _project(tmp_path, monkeypatch):
     (tmp_path / "toyapp.py").write_text(textwrap.dedent(PIPELINE), encoding="utf-8")
     cases = [json.dumps({"query": f"question {n}", "reference": "right"}) for n in range(80)]
     (tmp_path / "cases.jsonl").write_text("\n".join(cases), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("SHADOWEVAL_HOME", "SHADOWEVAL_STORE", "SHADOWEVAL_KILL"):
-        monkeypatch.delenv(name, raising=False)
+    enter(tmp_path, monkeypatch)
     yield tmp_path
     sys.modules.pop("toyapp", None)
 
