@@ -211,6 +211,24 @@ def test_what_is_shown_can_be_saved_and_starts_no_formula(show):
     assert not [text for text in texts if text[:1] in tuple("=+-@\t\r")]
 
 
+def test_what_is_filtered_is_printed(show):
+    """Paper does not scroll: the first hundred rows as they are filtered, and how many there are; then they go."""
+    page = show("1000")
+    page.get_by_label("Show").first.select_option("regressions")
+    page.wait_for_selector(SHOWN)
+    lost = int(page.locator("[role=status]").inner_text().split(" ")[0].replace(",", ""))
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    printed = page.locator("table.printed")
+    assert printed.locator("tbody tr").count() == min(100, lost)
+    assert f"of {lost} that match" in printed.locator("caption").inner_text()
+    assert printed.is_visible()
+    assert not page.locator(".frame").is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert printed.count() == 0
+    assert len(page.pdf()) > 10_000  # the browser itself says both
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_nothing_runs_off_the_page(show, width):
     """With a query opened, at desktop and phone width."""

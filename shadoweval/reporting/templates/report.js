@@ -1,6 +1,6 @@
 (() => {
   "use strict";
-  const ROW = 84, SPARE = 4, LIST = 200;
+  const ROW = 84, SPARE = 4, LIST = 200, PRINTED = 100;
   const carried = document.getElementById("tables");
   const tables = carried ? JSON.parse(carried.textContent) : [];
 
@@ -229,6 +229,15 @@
         "aria-selected": place === this.at ? "true" : "false" }, text, ...cells);
     }
 
+    // Paper does not scroll: the first rows as they are filtered and sorted, in place of the frame that shows a few.
+    print() {
+      if (!this.grown) return;
+      const lines = this.sequence.slice(0, PRINTED).map((_, place) => this.line(place));
+      const said = lines.length < this.sequence.length ? "The first " + lines.length + " of " + counted(this.sequence.length) + " that match" : "All that match";
+      this.paper = make("table", { class: "rows printed" }, make("caption", { text: said }), this.head.cloneNode(true), make("tbody", {}, ...lines));
+      this.frame.after(this.paper);
+    }
+
     cell(row, metric) {
       const [name, sign] = this.table.metrics[metric], change = this.rows.change(row, metric);
       const [was, is] = row.scores[this.table.columns.indexOf(name)] || [null, null];
@@ -399,6 +408,8 @@
     }
     document.documentElement.dataset.ready = "yes";
   };
+  addEventListener("beforeprint", () => { for (const viewer of viewers) viewer.print(); });
+  addEventListener("afterprint", () => { for (const viewer of viewers) viewer.paper?.remove(); });
   addEventListener("hashchange", () => {
     const wanted = asked();
     const viewer = wanted && viewers.find((each) => each.mine(wanted));
