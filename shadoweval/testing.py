@@ -8,7 +8,7 @@ Each fake does what its protocol promises and nothing else; the contract suites 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +30,9 @@ from shadoweval.records import (
     ToolCall,
     Unscored,
 )
+from shadoweval.records.keys import short_hash
+from shadoweval.scoring import Judge, Question
+from shadoweval.scoring.function_names import name_of
 
 __all__ = [
     "FixedClock",
@@ -39,6 +42,7 @@ __all__ = [
     "ListNotifier",
     "MemoryBatch",
     "MemoryTransport",
+    "ScriptedJudge",
     "inputs_of",
     "make_observation",
     "make_pair",
@@ -186,6 +190,31 @@ class ListNotifier:
         if self._fails:
             raise self._fails.pop(0)
         self.alerts.append(alert)
+
+
+class ScriptedJudge(Judge):
+    """A judge that needs no network: it says what it is told to, and keeps what it was asked in `questions`.
+
+    Args:
+        reply: What it says to every question, as a mapping or a text; or a function from a `Question` to that, which
+            may raise what a client would.
+        options: As of `Judge`.
+    """
+
+    def __init__(self, reply: Callable[[Question], Any] | Mapping[str, Any] | str, **options: Any) -> None:
+        self.questions: list[Question] = []
+        self._reply = reply
+        super().__init__(self._say, **options)
+
+    @property
+    def model(self) -> str:
+        """By its script, so that what another one said is not taken for its own."""
+        said = self._reply if callable(self._reply) else repr(self._reply)
+        return f"scripted {name_of(said) if callable(said) else short_hash(said.encode())}"
+
+    def _say(self, question: Question) -> Any:
+        self.questions.append(question)
+        return self._reply(question) if callable(self._reply) else self._reply
 
 
 def inputs_of(query: Query) -> Any:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from shadoweval.errors import ExperimentError
+from shadoweval.evaluation.judging import judging
 from shadoweval.evaluation.progress import score
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.experiment import Experiment
@@ -81,10 +82,11 @@ def calibrate(experiment: Experiment, *, store: Store, candidate: Arm | None = N
     name = candidate or next(iter(experiment.candidates))
     rows: dict[str, list[tuple[float, float]]] = {}
     seconds: list[tuple[float, float]] = []
-    for scores, times in _reruns(experiment, store=store, candidate=name):
-        seconds.append(times)
-        for metric, pair in scores.items():
-            rows.setdefault(metric, []).append(pair)
+    with judging(experiment.name, store):
+        for scores, times in _reruns(experiment, store=store, candidate=name):
+            seconds.append(times)
+            for metric, pair in scores.items():
+                rows.setdefault(metric, []).append(pair)
     if len(seconds) < _FEWEST:
         raise ExperimentError(
             f"{len(seconds)} queries of {experiment.name!r} were run again by a worker, and at least {_FEWEST} are "

@@ -147,7 +147,7 @@ def evaluate(
         if begins is not None:
             begin_window(opened, experiment.name, since=begins, now=now, who=who, why=why)
         scope = msgspec.structs.replace(scope, labels=join_labels(experiment, opened))
-        with guarded(experiment) as held:
+        with guarded(experiment, opened) as held:
             results = {name: _evaluate_candidate(held, name, store=opened, scope=scope) for name in names}
         before = next(iter(opened.evaluations(experiment.name)), None)
         owed = [f"Alarm: {one}" for one in untold_sentences(opened.outbox.untold(experiment.name), now)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from shadoweval.errors import ShadowEvalError
 from shadoweval.evaluation.examples import course_of
+from shadoweval.evaluation.judging import judging
 from shadoweval.evaluation.progress import judged_pair
 from shadoweval.evaluation.rescoring import score
 from shadoweval.experiment import Experiment
@@ -26,7 +27,8 @@ def explain_query(experiment: Experiment, store: Store, *, candidate: Arm, query
         raise ShadowEvalError(
             f"There is no pair of query {query_id!r} for {candidate!r}. The report names queries by their ids."
         )
-    return "\n".join(_lines(experiment, judged_pair(pair, experiment.sandbox.stubs.failed)))
+    with judging(experiment.name, store):
+        return "\n".join(_lines(experiment, judged_pair(pair, experiment.sandbox.stubs.failed)))
 
 
 def _lines(experiment: Experiment, pair: Pair) -> Iterator[str]:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from shadoweval.codec import freeze
+from shadoweval.evaluation.judging import judging
 from shadoweval.experiment import Experiment
-from shadoweval.protocols import Scorer
+from shadoweval.protocols import Scorer, Store
 from shadoweval.records import Envelope, Observation, Outcome, Pair, Query, Score, Scored, Unscored
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.rebuilding import TARGET
@@ -34,18 +35,22 @@ _T = TypeVar("_T")
 
 
 @contextmanager
-def guarded(experiment: Experiment) -> Generator[Experiment]:
-    """The experiment, whose scorers run where they may; itself where none of them asks for objects."""
-    if not any(map(_rebuilds, experiment.scorers)):
-        yield experiment
-        return
-    held = copy.copy(experiment)
-    processes = _Processes(experiment)
-    held.scorers = tuple(processes.held(scorer) for scorer in experiment.scorers)
-    try:
-        yield held
-    finally:
-        processes.close()
+def guarded(experiment: Experiment, store: Store) -> Generator[Experiment]:
+    """The experiment, whose scorers run where they may, and whose judges remember in the store.
+
+    It is itself where no scorer asks for objects.
+    """
+    with judging(experiment.name, store):
+        if not any(map(_rebuilds, experiment.scorers)):
+            yield experiment
+            return
+        held = copy.copy(experiment)
+        processes = _Processes(experiment)
+        held.scorers = tuple(processes.held(scorer) for scorer in experiment.scorers)
+        try:
+            yield held
+        finally:
+            processes.close()
 
 
 def _rebuilds(scorer: Scorer) -> bool:

@@ -107,7 +107,7 @@ def rescore(
     place = contextlib.nullcontext(store) if store is not None else open_store(experiment)
     with place as opened:
         join_labels(experiment, opened)
-        with guarded(experiment) as held:
+        with guarded(experiment, opened) as held:
             return [each for name in names for each in _rescored(held, name, store=opened, again=again)]
 
 

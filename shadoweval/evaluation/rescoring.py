@@ -30,6 +30,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 _SIDES: Final[frozenset[type]] = frozenset({Scored, Unscored})
 
+_WENT_WRONG: Final = ("Error", "Exception", "no judge endpoint")
+
 KnownScores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Sequence[PairScore]]]
 """From ids of queries to the scores that are stored for them, the newest of each metric."""
 
@@ -217,4 +219,4 @@ def _known(scorer: Scorer, stored: Mapping[str, PairScore], basis: str) -> list[
 def went_wrong(score: PairScore) -> str:
     """What went wrong when it was made; empty: nothing."""
     reasons = (side.reason for side in (score.incumbent, score.candidate, score.noise) if isinstance(side, Unscored))
-    return next((why for why in reasons if "Error" in why or "Exception" in why), "")
+    return next((why for why in reasons if any(sign in why for sign in _WENT_WRONG)), "")

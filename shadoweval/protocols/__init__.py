@@ -109,6 +109,8 @@ class Metric:
     of_pair: bool = False
     """Says how far a run agrees with the served one, so the arms are never said to differ by it: the candidate's value
     is its agreement, the incumbent's that of its own re-run."""
+    judged: bool = False
+    """A model says what it is worth, which may be mistaken: it is no measurement of the answer."""
 
     def __post_init__(self) -> None:
         if not checked_instance("Metric.name", self.name, str).strip():
@@ -124,8 +126,9 @@ class Metric:
             "descriptive",
             "length_sensitive",
             "of_pair",
+            "judged",
         )
-        checked_fields(self, *flags, "of_pair", check=checked_truth)
+        checked_fields(self, *flags, check=checked_truth)
         checked_instance("Metric.unit", self.unit, str)
         if self.failure_scores is _WORSE_END:
             object.__setattr__(self, "failure_scores", self._worse_end())

@@ -242,6 +242,21 @@ class Store(Protocol):
         """Stored scores in query order; of each metric the one stored last."""
         ...
 
+    def judgements(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """What judges have said, by the keys of their questions."""
+        ...
+
+    def add_judgement(self, key: str, record: bytes, *, query_id: str) -> None:
+        """Keep what a judge said about a query: once, and as long as the query is there."""
+        ...
+
+    def spend(self, experiment: str, judge: str, period: str, *, spent: Mapping[str, int]) -> Mapping[str, int]:
+        """Add to what was spent on a judge in a period, over all processes; returns all of it.
+
+        Of `calls`, `input_tokens`, `output_tokens` and `micro_usd`, millionths of a dollar.
+        """
+        ...
+
     def add_evaluation(self, evaluation: Evaluation, *, receivers: Sequence[str] = ()) -> None:
         """Keep an evaluation whole, and owe each of `receivers` each decision that it was not told: both or neither."""
         ...

@@ -12,6 +12,9 @@ from shadoweval.scoring.contexts import near_duplicates, redundancy
 from shadoweval.scoring.embedding import Embedder, SentenceModel
 from shadoweval.scoring.formats import format  # noqa: A004 - the metric's name
 from shadoweval.scoring.human import human_correctness, human_preference
+from shadoweval.scoring.judges.budget import JudgeBudget
+from shadoweval.scoring.judges.judge import Judge
+from shadoweval.scoring.judges.questions import Message, Question, Reply, Spent
 from shadoweval.scoring.language import language
 from shadoweval.scoring.operations import (
     cost,
@@ -60,10 +63,16 @@ from shadoweval.scoring.writes import writes
 
 __all__ = [
     "Embedder",
+    "Judge",
+    "JudgeBudget",
+    "Message",
     "OwnScorer",
     "PairScorer",
+    "Question",
+    "Reply",
     "SentenceModel",
     "Similarity",
+    "Spent",
     "answer_quality",
     "argument_validity",
     "arguments",

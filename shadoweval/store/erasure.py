@@ -25,6 +25,7 @@ from shadoweval.store import tables
 from shadoweval.store.blobs import dump, load
 from shadoweval.store.changes import queries_gone
 from shadoweval.store.engine import empty_log, present, repeated, transaction
+from shadoweval.store.judge_tables import Spending
 from shadoweval.store.rows import in_chunks, insert_new, upsert
 
 __all__ = ["ERASED", "count_erased", "drop_old_evaluations", "erase", "erased_among", "purge", "shown_as_far_as_there"]
@@ -247,6 +248,7 @@ def _wipe_aside(engine: Engine, unit: str) -> None:
 
 
 def _purge_rest(connection: Connection, before: datetime) -> None:
-    """Take away what was set aside before, and what is known of erased queries that were asked before."""
+    """Take away what was set aside or spent before, and what is known of erased queries that were asked before."""
     connection.execute(delete(tables.Aside).where(col(tables.Aside.at) < before))
     connection.execute(delete(tables.Erased).where(col(tables.Erased.asked_at) < before))
+    connection.execute(delete(Spending).where(col(Spending.at) < before))

@@ -24,6 +24,7 @@ from shadoweval.store.engine import open_engine, repeated, transaction
 from shadoweval.store.erasure import drop_old_evaluations, erase, purge, shown_as_far_as_there
 from shadoweval.store.funnel import count_funnel
 from shadoweval.store.homes import replace_counters, write_counters
+from shadoweval.store.judgements import Judgements
 from shadoweval.store.listing import Listing
 from shadoweval.store.looks import StoredLook, begin_look
 from shadoweval.store.outbox import SqlOutbox, owe
@@ -49,7 +50,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class SqlStore(TaskQueue, Listing):
+class SqlStore(TaskQueue, Listing, Judgements):
     """A `protocols.Store` in a database. Safe to use from several threads, processes and (PostgreSQL) hosts.
 
     Args:

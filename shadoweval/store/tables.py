@@ -1,7 +1,7 @@
 """The tables: whole records as msgpack, beside them the few columns that queries ask for.
 
-They have a registry of their own and the prefix `shadow_`, so that they can live in the database of an application
-that uses SQLModel itself. A change here needs a new file in `migrations/versions/`.
+Their registry and the prefix `shadow_` are their own: an application's SQLModel tables may live in the same database.
+A change here needs a new file in `migrations/versions/`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from shadoweval.store.columns import Count, LongCount, Name, Remark
 
 __all__ = [
     "METADATA", "Alert", "Aside", "Attempt", "Audit", "Counter", "Definition", "Envelope", "Erased", "Erasure",
-    "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment", "Slot", "Task",
-    "Window",
+    "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment", "Slot", "Table",
+    "Task", "Window",
 ]  # fmt: skip
 
 METADATA = MetaData()
@@ -26,7 +26,9 @@ _OF_QUERY = "shadow_envelope.query_id"
 _ROW_ID: Any = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
 
 
-class _Table(SQLModel, registry=registry(metadata=METADATA)):
+class Table(SQLModel, registry=registry(metadata=METADATA)):
+    """A table of ours."""
+
     metadata = METADATA
 
     @declared_attr.directive
@@ -34,7 +36,7 @@ class _Table(SQLModel, registry=registry(metadata=METADATA)):
         return f"shadow_{cls.__name__.lower()}"
 
 
-class Envelope(_Table, table=True):
+class Envelope(Table, table=True):
     """A mirrored call: the query, and what the incumbent served."""
 
     __table_args__ = (Index("shadow_envelope_order", "experiment", "asked_at", "query_id"),)
@@ -54,7 +56,7 @@ class Envelope(_Table, table=True):
     frame: bytes = Field(sa_type=LargeBinary)
 
 
-class Task(_Table, table=True):
+class Task(Table, table=True):
     """One arm's run of one envelope: open, leased, done or set_aside."""
 
     __table_args__ = (Index("shadow_task_order", "experiment", "state", "asked_at", "query_id", "draw"),)
@@ -71,7 +73,7 @@ class Task(_Table, table=True):
     lease_until: datetime | None
 
 
-class Observation(_Table, table=True):
+class Observation(Table, table=True):
     """What a shadow did. The served observation is part of the envelope."""
 
     query_id: str = Field(sa_type=Name, primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
@@ -83,7 +85,7 @@ class Observation(_Table, table=True):
     record: bytes = Field(sa_type=LargeBinary)
 
 
-class Scores(_Table, table=True):
+class Scores(Table, table=True):
     """What scorers said of one pair: a list of records, of each metric the last."""
 
     query_id: str = Field(sa_type=Name, primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
@@ -91,7 +93,7 @@ class Scores(_Table, table=True):
     record: bytes = Field(sa_type=LargeBinary)
 
 
-class Label(_Table, table=True):
+class Label(Table, table=True):
     """What people said about a query (by its id), or about all with the same inputs (`key`) or text (`text_key`)."""
 
     name: str = Field(sa_type=Name, primary_key=True)
@@ -99,7 +101,7 @@ class Label(_Table, table=True):
     record: bytes = Field(sa_type=LargeBinary)
 
 
-class Aside(_Table, table=True):
+class Aside(Table, table=True):
     """What could not be used, and why."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
@@ -110,22 +112,21 @@ class Aside(_Table, table=True):
     frame: bytes = Field(sa_type=LargeBinary)
 
 
-class Erasure(_Table, table=True):
+class Erasure(Table, table=True):
     """A user or session that was erased: what they asked until then, and comes only later, is not kept."""
 
-    unit_hash: str = Field(sa_type=Name, primary_key=True)
-    """SHA-256 of the unit, so that the list of the erased names nobody."""
+    unit_hash: str = Field(sa_type=Name, primary_key=True)  # SHA-256, so that the list of the erased names nobody
     until: datetime
 
 
-class Erased(_Table, table=True):
+class Erased(Table, table=True):
     """A query of a user or session that was erased: so often as it comes, it is counted once."""
 
     query_id: str = Field(sa_type=Name, primary_key=True)
     asked_at: datetime
 
 
-class Evaluation(_Table, table=True):
+class Evaluation(Table, table=True):
     """An evaluation whole."""
 
     __table_args__ = (Index("shadow_evaluation_order", "experiment", "created_at"),)
@@ -136,7 +137,7 @@ class Evaluation(_Table, table=True):
     record: bytes = Field(sa_type=LargeBinary)
 
 
-class Progress(_Table, table=True):
+class Progress(Table, table=True):
     """What looks at a candidate's pairs left for the next one; or, with a token, a look that is under way.
 
     Whatever changes at or before its last query deletes the row.
@@ -159,7 +160,7 @@ class Progress(_Table, table=True):
     record: bytes = Field(sa_type=LargeBinary)
 
 
-class Segment(_Table, table=True):
+class Segment(Table, table=True):
     """A part of what looks left that states share, since it never changes: ids of a day, hashed."""
 
     experiment: str = Field(sa_type=Name, primary_key=True)
@@ -168,7 +169,7 @@ class Segment(_Table, table=True):
     record: bytes = Field(sa_type=LargeBinary)
 
 
-class Counter(_Table, table=True):
+class Counter(Table, table=True):
     """The last snapshot of one process's counters."""
 
     experiment: str = Field(sa_type=Name, primary_key=True)
@@ -177,7 +178,7 @@ class Counter(_Table, table=True):
     value: int = Field(sa_type=LongCount)
 
 
-class Rate(_Table, table=True):
+class Rate(Table, table=True):
     """When the next run that may connect to an endpoint may begin."""
 
     experiment: str = Field(sa_type=Name, primary_key=True)
@@ -186,7 +187,7 @@ class Rate(_Table, table=True):
     """Microseconds since 1970."""
 
 
-class Home(_Table, table=True):
+class Home(Table, table=True):
     """Who may replace the counters of a home: whoever knows the token of the last time, so that a copy can't."""
 
     experiment: str = Field(sa_type=Name, primary_key=True)
@@ -194,7 +195,7 @@ class Home(_Table, table=True):
     token: str = Field(sa_type=Name)
 
 
-class Owner(_Table, table=True):
+class Owner(Table, table=True):
     """The last sign of a worker that may hold leases."""
 
     owner: str = Field(sa_type=Name, primary_key=True)
@@ -205,7 +206,7 @@ class Owner(_Table, table=True):
     seen_at: datetime
 
 
-class Definition(_Table, table=True):
+class Definition(Table, table=True):
     """When calls were mirrored by whom under which definition of an experiment."""
 
     experiment: str = Field(sa_type=Name, primary_key=True)
@@ -219,7 +220,7 @@ class Definition(_Table, table=True):
     last_at: datetime
 
 
-class Audit(_Table, table=True):
+class Audit(Table, table=True):
     """Who changed what, when and why."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
@@ -231,7 +232,7 @@ class Audit(_Table, table=True):
     reason: str = Field(sa_type=Remark)
 
 
-class Window(_Table, table=True):
+class Window(Table, table=True):
     """When a window began, by whom and why."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
@@ -244,7 +245,7 @@ class Window(_Table, table=True):
     at: datetime
 
 
-class Attempt(_Table, table=True):
+class Attempt(Table, table=True):
     """What was tried on the pairs of a candidate's window: gates, margins, rules and scorers."""
 
     experiment: str = Field(sa_type=Name, primary_key=True)
@@ -258,7 +259,7 @@ class Attempt(_Table, table=True):
     number: int = Field(sa_type=Count)
 
 
-class Alert(_Table, table=True):
+class Alert(Table, table=True):
     """A changed decision that a receiver is owed or was told. Of a candidate and receiver the last id is the newest."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_ROW_ID)
@@ -281,7 +282,7 @@ class Alert(_Table, table=True):
     """The verdict; empty once it needs no telling."""
 
 
-class Slot(_Table, table=True):
+class Slot(Table, table=True):
     """One time of a schedule, and what became of it. Of a schedule the last time is the newest."""
 
     experiment: str = Field(sa_type=Name, primary_key=True)

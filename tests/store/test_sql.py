@@ -240,7 +240,7 @@ def test_units_that_were_stored_whole_are_found(path, unit) -> None:
         add_pair(store, 1, unit="bob")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE shadow_envelope SET unit = ? WHERE query_id = 'q0000'", [unit])
-        new = ("home", "erased", "owner", "segment", "definition", "scores", "slot")
+        new = ("home", "erased", "owner", "segment", "definition", "scores", "slot", "judgement", "spending")
         for table in (f"shadow_{name}" for name in new):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("CREATE TABLE shadow_score (query_id TEXT, arm TEXT, at TEXT, scorer_version TEXT)")

@@ -1,0 +1,1 @@
+"""Model-made scores: the judge that is asked, what it is asked, and the scorers that ask."""
