@@ -21,6 +21,7 @@ from shadoweval.capture.failed_results import Judge, judged
 from shadoweval.capture.failure_rules import named
 from shadoweval.codec import data, heft
 from shadoweval.errors import CorruptFrameError
+from shadoweval.evaluation.collecting import rarely_collecting
 from shadoweval.evaluation.evidence_growth import Growth
 from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.probes import Probes
@@ -99,7 +100,8 @@ class Progress:
             known: Looks up scores that were kept before; None: all are made.
         """
         scored = self._all_scored(iter(pairs), keep, Rescoring(self._experiment, known))
-        (self.growth or self.trial).add_pairs(scored)
+        with rarely_collecting():
+            (self.growth or self.trial).add_pairs(scored)
 
     def _all_scored(self, pairs: Iterator[Pair], keep: KeepScores, rescoring: Rescoring) -> Iterator[ScoredPair]:
         while portion := list(_portion(pairs)):

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from shadoweval.checks import checked_instance, checked_keywords
+from shadoweval.evaluation.collecting import rarely_collecting
 from shadoweval.evaluation.examples import example_of
 from shadoweval.evaluation.progress import judged_pair
 from shadoweval.experiment import Experiment
@@ -56,7 +57,7 @@ def with_queries(
     checked_instance("with_queries(evaluation)", evaluation, Evaluation, mend="Pass what evaluate() returned.")
     checked_instance("with_queries(experiment)", experiment, Experiment, mend="Pass the object, not its name.")
     place = contextlib.nullcontext(store) if store is not None else open_store(experiment)
-    with place as opened:
+    with place as opened, rarely_collecting():
         tables = {
             verdict.candidate: _table(evaluation, experiment, opened, candidate=verdict.candidate, limit=limit)
             for verdict in evaluation.verdicts

@@ -41,6 +41,8 @@ _WORDS = (string.ascii_lowercase + string.digits + " \t\n\r\v\f\x1c\x1d\x1e\x1f"
 """What words, and the spaces between them, are made of once their case is lowered and punctuation is gone."""
 _ROUGE = bytes(byte if byte in string.ascii_lowercase.encode() + string.digits.encode() else 32 for byte in range(256))
 """A space for each byte but the letters and digits of ASCII."""
+_AT_ONCE = 64
+"""Texts that are split together: the words of a thousand don't fit the processor's cache, and take twice as long."""
 _UNSPACED_LETTER = re.compile(f"([{UNSPACED}])")  # XQuAD and MLQA score Chinese one character at a time, too.
 
 
@@ -149,6 +151,11 @@ def token_f1_of(answer: str, gold: str, *, tokens: Tokens = squad_tokens) -> flo
 
 def token_f1_of_all(compared: Sequence[tuple[str, str]]) -> list[float]:
     """`token_f1_of` with `squad_tokens` of each answer and gold answer, to the bit, and quicker."""
+    parts = (compared[start : start + _AT_ONCE] for start in range(0, len(compared), _AT_ONCE))
+    return [value for part in parts for value in _token_f1_of_part(part)]
+
+
+def _token_f1_of_part(compared: Sequence[tuple[str, str]]) -> list[float]:
     golds = list({gold: None for _, gold in compared})
     split = _squad_tokens_of_all(golds)
     bags = {gold: (_counted(words), len(words)) for gold, words in zip(golds, split, strict=True)}

@@ -35,7 +35,7 @@ __all__ = ["REVISIONS", "empty_log", "hold", "open_engine", "present", "repeated
 
 log: Final = logging.getLogger(__name__)
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 16))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 17))
 """All schemas that this version knows, oldest first: the files in `migrations/versions/`."""
 
 _LOCK: Final = 7_041_776_125

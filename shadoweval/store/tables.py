@@ -9,20 +9,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData, text
 from sqlalchemy.orm import declared_attr, registry
 from sqlmodel import Field, SQLModel
 
 from shadoweval.store.columns import Count, LongCount, Name, Remark
 
 __all__ = [
-    "METADATA", "Alert", "Aside", "Attempt", "Audit", "Counter", "Definition", "Envelope", "Erased", "Erasure",
-    "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment", "Slot", "Table",
-    "Task", "Window",
+    "METADATA", "WROTE_LIVE", "Alert", "Aside", "Attempt", "Audit", "Counter", "Definition", "Envelope", "Erased",
+    "Erasure", "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment", "Slot",
+    "Table", "Task", "Window",
 ]  # fmt: skip
 
 METADATA = MetaData()
 _OF_QUERY = "shadow_envelope.query_id"
+WROTE_LIVE = text("live_writes > 0")
+"""As the index says it, so that a database sees that the index answers it."""
 _ROW_ID: Any = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
 
 
@@ -75,6 +77,10 @@ class Task(Table, table=True):
 
 class Observation(Table, table=True):
     """What a shadow did. The served observation is part of the envelope."""
+
+    __table_args__ = (
+        Index("shadow_observation_wrote", "query_id", sqlite_where=WROTE_LIVE, postgresql_where=WROTE_LIVE),
+    )
 
     query_id: str = Field(sa_type=Name, primary_key=True, foreign_key=_OF_QUERY, ondelete="CASCADE")
     arm: str = Field(sa_type=Name, primary_key=True)

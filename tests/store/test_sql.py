@@ -246,6 +246,7 @@ def test_units_that_were_stored_whole_are_found(path, unit) -> None:
         connection.execute("CREATE TABLE shadow_score (query_id TEXT, arm TEXT, at TEXT, scorer_version TEXT)")
         connection.execute("ALTER TABLE shadow_progress DROP COLUMN segments")
         connection.execute("ALTER TABLE shadow_alert DROP COLUMN text")
+        connection.execute("DROP INDEX shadow_observation_wrote")
         connection.execute("UPDATE shadow_schema SET version_num = '0008'")
     connection.close()
     with SqlStore(f"sqlite:///{path}") as store:
