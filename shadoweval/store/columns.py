@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
+from sqlalchemy import text
 from sqlalchemy.types import BigInteger, Integer, TypeDecorator
 from sqlmodel.sql.sqltypes import AutoString
 
-__all__ = ["Count", "LongCount", "Name", "Remark", "stored_name", "stored_remark"]
+__all__ = ["WROTE_LIVE", "Count", "LongCount", "Name", "Remark", "stored_name", "stored_remark"]
 
+WROTE_LIVE: Final = text("live_writes > 0")
+"""As an index says it, so that a database sees that the index answers it."""
 _NAME_BYTES: Final = 500
 """Four of them, and what lies between, are an index row."""
 _REMARK: Final = 8_000

@@ -13,6 +13,7 @@ from sqlmodel import col
 from shadoweval.records import INCUMBENT, Coverage
 from shadoweval.store import tables
 from shadoweval.store.changes import query_order
+from shadoweval.store.columns import WROTE_LIVE
 from shadoweval.store.erasure import ERASED
 from shadoweval.store.reading import EXCLUDED_CANDIDATE, EXCLUDED_SERVED, Window, shadow_of
 
@@ -100,7 +101,7 @@ def count_live_writes(connection: Connection, window: Window) -> int:
     asked = select(literal(1)).where(col(envelope.query_id) == col(run.query_id), window.of(envelope, damaged=True))
     wanted = (
         select(func.coalesce(func.sum(col(run.live_writes)), 0))
-        .where(tables.WROTE_LIVE, col(run.arm).in_((window.candidate, INCUMBENT)), col(run.place) == "shadow")
+        .where(WROTE_LIVE, col(run.arm).in_((window.candidate, INCUMBENT)), col(run.place) == "shadow")
         .where(asked.exists())
     )
     return int(connection.execute(wanted).scalar_one())

@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from shadoweval.clock import Clock
 from shadoweval.protocols import Claim, Slot
-from shadoweval.store import tables
+from shadoweval.store import slot_tables
 from shadoweval.store.columns import stored_name
 from shadoweval.store.engine import present, repeated, transaction
 from shadoweval.store.rows import insert_new
@@ -80,7 +80,7 @@ class SqlSlots:
 
     def history(self, experiment: str, schedule: str, *, limit: int = 1) -> Sequence[Slot]:
         """The newest slots of a schedule, newest first."""
-        table = tables.Slot
+        table = slot_tables.Slot
         wanted = select(table).where(*_of(experiment, schedule)).order_by(col(table.at).desc()).limit(limit)
         with transaction(self._engine) as connection:
             return [_slot(row) for row in connection.execute(wanted).all()]
@@ -123,7 +123,7 @@ def _new(claim: Claim, at: datetime, *, state: str, now: datetime) -> dict[str, 
 
 
 def _add(connection: Connection, experiment: str, row: dict[str, Any]) -> None:
-    insert_new(connection, tables.Slot, [{"experiment": experiment, **row}])
+    insert_new(connection, slot_tables.Slot, [{"experiment": experiment, **row}])
 
 
 def _taken(connection: Connection, experiment: str, claim: Claim, *, row: Any, now: datetime) -> Slot:
@@ -135,7 +135,7 @@ def _taken(connection: Connection, experiment: str, claim: Claim, *, row: Any, n
 
 
 def _change(connection: Connection, experiment: str, slot: Any, *, owned: str | None = None, **values: Any) -> bool:
-    table = tables.Slot
+    table = slot_tables.Slot
     this = [*_of(experiment, slot.schedule), col(table.at) == slot.at]
     if owned is not None:
         this += [col(table.owner) == owned, col(table.attempt) == slot.attempt, col(table.state) == "running"]
@@ -143,22 +143,22 @@ def _change(connection: Connection, experiment: str, slot: Any, *, owned: str | 
 
 
 def _of(experiment: str, schedule: str) -> list[Any]:
-    return [col(tables.Slot.experiment) == experiment, col(tables.Slot.schedule) == schedule]
+    return [col(slot_tables.Slot.experiment) == experiment, col(slot_tables.Slot.schedule) == schedule]
 
 
 def _last(connection: Connection, experiment: str, schedule: str) -> Any:
-    table = tables.Slot
+    table = slot_tables.Slot
     wanted = select(table).where(*_of(experiment, schedule)).order_by(col(table.at).desc()).limit(1)
     return connection.execute(wanted).first()
 
 
 def _forget(connection: Connection, experiment: str, schedule: str) -> None:
     """Leave the newest ones."""
-    at = col(tables.Slot.at)
+    at = col(slot_tables.Slot.at)
     mine = _of(experiment, schedule)
     oldest = connection.execute(select(at).where(*mine).order_by(at.desc()).offset(_HISTORY).limit(1)).scalar()
     if oldest is not None:
-        connection.execute(delete(tables.Slot).where(*mine, at <= oldest))
+        connection.execute(delete(slot_tables.Slot).where(*mine, at <= oldest))
 
 
 def _slot(row: Any) -> Slot:

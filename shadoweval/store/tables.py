@@ -9,22 +9,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData, text
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.orm import declared_attr, registry
 from sqlmodel import Field, SQLModel
 
-from shadoweval.store.columns import Count, LongCount, Name, Remark
+from shadoweval.store.columns import WROTE_LIVE, Count, LongCount, Name, Remark
 
 __all__ = [
-    "METADATA", "WROTE_LIVE", "Alert", "Aside", "Attempt", "Audit", "Counter", "Definition", "Envelope", "Erased",
-    "Erasure", "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment", "Slot",
+    "METADATA", "Alert", "Aside", "Attempt", "Audit", "Counter", "Definition", "Envelope", "Erased",
+    "Erasure", "Evaluation", "Home", "Label", "Observation", "Owner", "Progress", "Rate", "Scores", "Segment",
     "Table", "Task", "Window",
 ]  # fmt: skip
 
 METADATA = MetaData()
 _OF_QUERY = "shadow_envelope.query_id"
-WROTE_LIVE = text("live_writes > 0")
-"""As the index says it, so that a database sees that the index answers it."""
 _ROW_ID: Any = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
 
 
@@ -286,21 +284,3 @@ class Alert(Table, table=True):
     text: str = Field(sa_type=Remark, default="")
     record: bytes = Field(sa_type=LargeBinary)
     """The verdict; empty once it needs no telling."""
-
-
-class Slot(Table, table=True):
-    """One time of a schedule, and what became of it. Of a schedule the last time is the newest."""
-
-    experiment: str = Field(sa_type=Name, primary_key=True)
-    schedule: str = Field(sa_type=Name, primary_key=True)
-    at: datetime = Field(primary_key=True)
-    state: str
-    attempt: int = Field(sa_type=Count)
-    missed: int = Field(sa_type=Count)
-    owner: str = Field(sa_type=Remark)
-    lease_until: datetime
-    """Until then, and for as long as its owner lives, nobody else runs it."""
-    began_at: datetime
-    ended_at: datetime | None
-    due: datetime
-    said: str = Field(sa_type=Remark)
