@@ -94,6 +94,7 @@ def _evaluate(evaluate: Parser) -> None:
     evaluate.add_argument("--who", default="", metavar="NAME", help="who begins it (default: the user's name)")
     evaluate.add_argument("--cases", metavar="FILE", help="run both arms over a case file now, instead of live pairs")
     evaluate.add_argument("--closed", action="store_true", help="no more pairs will come: count open sessions too")
+    evaluate.add_argument("--dry-run", action="store_true", help="say what judges would be asked and cost; ask nobody")
     evaluate.add_argument("--every", metavar="SPAN", help="again every 30m, 1h, ...; until stopped")
     _for_looks(evaluate)
 

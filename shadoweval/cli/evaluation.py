@@ -14,6 +14,7 @@ from typing import Final
 from shadoweval.cli.bars import bar, watched
 from shadoweval.cli.control import endings
 from shadoweval.cli.documents import report_path, write_documents
+from shadoweval.cli.dry_run import dry_run
 from shadoweval.cli.home import check_home
 from shadoweval.cli.output import Answer, say
 from shadoweval.cli.verdicts import exit_code
@@ -42,6 +43,8 @@ _TELLING: Final = 15.0
 def evaluate(options: argparse.Namespace) -> int:
     """Score, decide, report; once or every so often. With cases: run both arms over them first, and once."""
     experiment: Experiment = options.experiment
+    if options.dry_run:
+        return dry_run(experiment, options.answer)
     if options.cases:
         evaluation = played(experiment, options.cases)
         _show(evaluation, options)

@@ -19,12 +19,14 @@ from shadoweval.evaluation.alerts import webhooks
 from shadoweval.evaluation.courier import untold_sentences
 from shadoweval.evaluation.events import keeping
 from shadoweval.evaluation.guarded import guarded
+from shadoweval.evaluation.judging import judge_notices
 from shadoweval.evaluation.labelling import join_labels
 from shadoweval.evaluation.ledger import tried_sentence, with_attempt
 from shadoweval.evaluation.past import asked_when, history_after, shortened
 from shadoweval.evaluation.progress import Progress, purpose_of
 from shadoweval.evaluation.provenance import provenance_of
 from shadoweval.evaluation.resuming import resumed
+from shadoweval.evaluation.style import looks_of
 from shadoweval.evaluation.trend import as_trend
 from shadoweval.evaluation.windows import (
     begin_release,
@@ -207,7 +209,8 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
             *verdict.notices,
             *_slowed(experiment),
             *progress.runs.notices,
-            *_style(experiment, progress),
+            *looks_of(experiment, progress.style),
+            *judge_notices(assessment.summaries),
         ),
     )
     verdict = held_for_rivals(verdict, rivals_of(store, experiment.name, since=since))
@@ -225,12 +228,6 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
 def _slowed(experiment: Experiment) -> tuple[str, ...]:
     """What its worker found out about the incumbent's calls; no gate goes by it."""
     return tuple(filter(None, [read_slowed(experiment.settings.folder, experiment.name).sentence]))
-
-
-def _style(experiment: Experiment, progress: Progress) -> tuple[str, ...]:
-    """How the arms' answers look, where they differ clearly."""
-    gated = dict.fromkeys(gate.base for gate in experiment.gates if not gate.dry_run)
-    return progress.style.notices([name for name in gated if experiment.metrics[name].length_sensitive])
 
 
 def _assembled(

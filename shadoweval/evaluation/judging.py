@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from typing import Final
 
 from shadoweval.protocols import Store
+from shadoweval.records import MetricSummary
+from shadoweval.scoring.judges.of_pairs import BY_PLACE, LONGER
 from shadoweval.scoring.judges.questions import Spent
 from shadoweval.scoring.judges.sitting import Sitting, sitting
 
-__all__ = ["judging"]
+__all__ = ["judge_notices", "judging"]
 
 _MICRO: Final = 1_000_000
+_FEWEST, _OFTEN, _NEARLY_ALWAYS = 20, 0.2, 0.8
 
 
 @contextmanager
@@ -20,6 +23,25 @@ def judging(experiment: str, store: Store, *, dry: bool = False) -> Generator[Si
     """Judges that are asked here keep their replies in the store; `dry`: nobody is asked, and nothing is kept."""
     with sitting(Sitting(_KeptInStore(experiment, store), dry=dry)) as here:
         yield here
+
+
+def judge_notices(summaries: Sequence[MetricSummary]) -> tuple[str, ...]:
+    """What speaks against a judge of pairs: that it goes by the place of an answer, or by its length."""
+    shares = {each.metric: (each.candidate or 0.0, each.scored) for each in summaries}
+    said: list[str] = []
+    by_place, pairs = shares.get(BY_PLACE, (0.0, 0))
+    if pairs >= _FEWEST and by_place >= _OFTEN:
+        said.append(
+            f"pairwise_judge goes by the place of an answer: in {by_place:.0%} of {pairs} pairs it preferred the same "
+            "place in both orders, which counts as a tie. Ask another model"
+        )
+    longer, decided = shares.get(LONGER, (0.0, 0))
+    if decided >= _FEWEST and longer >= _NEARLY_ALWAYS:
+        said.append(
+            f"pairwise_judge preferred the longer answer in {longer:.0%} of {decided} decided pairs, which may be "
+            "length and not quality. Read some of them"
+        )
+    return tuple(said)
 
 
 class _KeptInStore:

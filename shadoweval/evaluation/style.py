@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from shadoweval.evidence.bets import discordant_log_e
+from shadoweval.experiment import Experiment
 from shadoweval.records import Pair
 from shadoweval.scoring.formats import TEXT, format_of
 from shadoweval.scoring.refusals import refuses
 from shadoweval.verdict.attributes import script_of
 
-__all__ = ["Style"]
+__all__ = ["Style", "looks_of"]
 
 _FEWEST, _SHARE, _ALARM, _LONGER = 50, 0.05, math.log(1 / 0.001), 1.3
 _LETTERS: Final = 5
@@ -109,6 +110,12 @@ class Style:
         first, second, third, fourth = (Counter[str](counter) for counter in state["counters"])
         self._arms, self._alone = (first, second), (third, fourth)
         self.pairs, self._lengths, self._before = state["pairs"], list(state["lengths"]), list(state["before"])
+
+
+def looks_of(experiment: Experiment, style: Style) -> tuple[str, ...]:
+    """How the arms' answers look, where they differ clearly."""
+    gated = dict.fromkeys(gate.base for gate in experiment.gates if not gate.dry_run)
+    return style.notices([name for name in gated if experiment.metrics[name].length_sensitive])
 
 
 def _digest(text: str) -> str:

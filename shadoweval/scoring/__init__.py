@@ -14,6 +14,14 @@ from shadoweval.scoring.formats import format  # noqa: A004 - the metric's name
 from shadoweval.scoring.human import human_correctness, human_preference
 from shadoweval.scoring.judges.budget import JudgeBudget
 from shadoweval.scoring.judges.judge import Judge
+from shadoweval.scoring.judges.of_answers import (
+    correctness_judge,
+    faithfulness_judge,
+    rubric_judge,
+    task_success_judge,
+)
+from shadoweval.scoring.judges.of_documents import relevance_judge
+from shadoweval.scoring.judges.of_pairs import pairwise_judge
 from shadoweval.scoring.judges.questions import Message, Question, Reply, Spent
 from shadoweval.scoring.language import language
 from shadoweval.scoring.operations import (
@@ -82,10 +90,12 @@ __all__ = [
     "citations",
     "consistency",
     "context_precision",
+    "correctness_judge",
     "cost",
     "cpu",
     "errors",
     "exact_match",
+    "faithfulness_judge",
     "first_chunk",
     "format",
     "gpu_memory",
@@ -106,6 +116,7 @@ __all__ = [
     "near_duplicates",
     "overlap",
     "pairwise",
+    "pairwise_judge",
     "per_arm",
     "pool",
     "precision",
@@ -115,9 +126,11 @@ __all__ = [
     "recall_at_level",
     "redundancy",
     "refusal",
+    "relevance_judge",
     "repetition",
     "retrieval_latency",
     "rouge_l",
+    "rubric_judge",
     "semantic_similarity",
     "span_iou",
     "span_precision",
@@ -125,6 +138,7 @@ __all__ = [
     "steps",
     "support",
     "task_success",
+    "task_success_judge",
     "throughput",
     "timeouts",
     "token_f1",

@@ -23,7 +23,7 @@ from shadoweval.scoring.pair_scorer import NO_TEXT, PairScorer
 from shadoweval.scoring.rankings import unknown_hits
 from shadoweval.scoring.reference_recall import Said, words_of
 
-__all__ = ["support"]
+__all__ = ["said_by", "support", "texts_of", "unsupported"]
 
 Entails = Callable[[str, str], float]
 """(a retrieved text, a sentence of the answer) -> how surely the text says it, in [0, 1]; True and False will do."""
@@ -89,13 +89,14 @@ def _sentences(text: str) -> tuple[str, ...]:
     return tuple(sentences_of(text))
 
 
-def _said_by(observation: Observation) -> list[str]:
+def said_by(observation: Observation) -> list[str]:
     """The sentences of a run's answer."""
     answer = observation.outcome.answer if observation.outcome else None
     return sentences_of(without_citations(answer, observation.hits)) if answer else []
 
 
-def _texts_of(observation: Observation) -> list[str]:
+def texts_of(observation: Observation) -> list[str]:
+    """The texts that a run retrieved."""
     return [hit.text for hit in observation.hits if hit.text and hit.text.strip()]
 
 
@@ -155,9 +156,9 @@ def _scorer(
     """A scorer by how well each of an answer's sentences is supported by the best of the texts."""
 
     def score_one(observation: Observation, pair: Pair) -> Mapping[str, Score]:
-        score = _unsupported(observation, pair)
+        score = unsupported(observation, pair)
         if score is None:
-            values = supported(_said_by(observation), _texts_of(observation))
+            values = supported(said_by(observation), texts_of(observation))
             score = Scored(sum(values) / len(values))
         return {"support": score}
 
@@ -167,16 +168,16 @@ def _scorer(
 
     def get_ready(pairs: Sequence[Pair]) -> None:
         runs = [run for pair in pairs for run in runs_of(pair)]
-        texts = dict.fromkeys(text for run in runs for text in _texts_of(run))
+        texts = dict.fromkeys(text for run in runs for text in texts_of(run))
         passages = [each for text in texts for each in _sentences(text)]
-        embedder.embed([*passages, *(each for run in runs for each in _said_by(run))])
+        embedder.embed([*passages, *(each for run in runs for each in said_by(run))])
 
     return BatchedPairScorer(
         metrics=metrics, version=version, score_one=score_one, made_by=made_by or {}, get_ready=get_ready
     )
 
 
-def _unsupported(observation: Observation, pair: Pair) -> Score | None:
+def unsupported(observation: Observation, pair: Pair) -> Score | None:
     """The score of a run of which no sentence can be held against a text."""
     outcome = observation.outcome
     if outcome is None or outcome.answer is None:
@@ -184,9 +185,9 @@ def _unsupported(observation: Observation, pair: Pair) -> Score | None:
     unknown = None if observation.hits else unknown_hits(observation)
     if unknown is not None:
         return Unscored(unknown)
-    if observation.hits and not _texts_of(observation):
+    if observation.hits and not texts_of(observation):
         return Unscored("the hits were recorded without their text; hand documents with text to record_hits()")
-    if not outcome.answer.strip() or (observation.hits and not _said_by(observation)):
+    if not outcome.answer.strip() or (observation.hits and not said_by(observation)):
         return Scored(0.0)
     if not observation.hits:
         return Unscored("nothing was retrieved", informative=bool(pair.served.hits or pair.candidate.hits))

@@ -4,9 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from shadoweval import Experiment, Rules, at_least, better, evaluate, no_worse
 from shadoweval.evaluation.judging import judging
+from shadoweval.evaluation.rescore import rescore
 from shadoweval.records import Envelope, Unscored
-from shadoweval.scoring import JudgeBudget, Message, Question, Reply
+from shadoweval.scoring import JudgeBudget, Message, Question, Reply, pairwise_judge, rubric_judge
+from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
 from shadoweval.testing import FixedClock, ScriptedJudge, make_observation, make_query
 
@@ -76,3 +79,139 @@ def test_processes_share_a_budget(store):
     assert {each for of in said for each in of if isinstance(each, Unscored)} == {
         Unscored("the judge's budget is spent", informative=False)
     }
+
+
+class Arms:
+    """An experiment over pairs in a store, whose judge is given."""
+
+    def __init__(self, tmp_path, store):
+        self.store, self._home = store, str(tmp_path / "home")
+        self.clock = FixedClock()
+        self.clock.tick(3600)
+
+    def fill(self, pairs):
+        for number in range(pairs):
+            query = make_query(number)
+            served = make_observation(query, answer=f"the old answer {number}")
+            self.store.add_envelopes([Envelope(experiment="e", query=query, served=served)], arms={query.id: ["new"]})
+            self.store.add_observation(make_observation(query, "new", answer=f"the new answer, longer, {number}"))
+        self.store.add_counters("e", "spool", {"eligible": pairs, "mirrored": pairs})
+
+    def evaluate(self, *scorers, gates):
+        experiment = Experiment(
+            name="e",
+            candidates={"new": "app:new"},
+            scorers=scorers,
+            gates=gates,
+            rules=Rules(min_hours=0, min_units=40),
+            settings=Settings(home=self._home),
+        )
+        return evaluate(experiment, store=self.store, clock=self.clock)
+
+
+@pytest.fixture(name="arms")
+def _arms(tmp_path):
+    with SqlStore(f"sqlite:///{tmp_path / 's.db'}", clock=FixedClock()) as store:
+        yield Arms(tmp_path, store)
+
+
+def prefer_new(question):
+    first, _ = question.messages[-1].content.splitlines()[2:4]
+    return {"reason": "r", "better": "first" if "new" in first else "second"}
+
+
+@pytest.mark.parametrize("gate", [no_worse("pairwise_judge", by=0.1), better("pairwise_judge", by=0.1)])
+def test_a_judge_that_always_says_first_promotes_nobody(arms, gate):
+    """All is a tie, the position is named, and that ties are no worse proves nothing."""
+    arms.fill(80)
+
+    (verdict,) = arms.evaluate(
+        pairwise_judge(judge=ScriptedJudge({"reason": "r", "better": "first"})), gates=[gate]
+    ).verdicts
+
+    assert verdict.decision == "hold", str(verdict)
+    assert "pairwise_judge goes by the place of an answer: in 100% of 80 pairs" in str(verdict)
+
+
+def test_a_judge_that_prefers_the_candidate_in_both_orders_promotes(arms):
+    """What it costs a second look is nothing; and that it may be length is said."""
+    arms.fill(80)
+    judge = ScriptedJudge(prefer_new)
+
+    (verdict,) = arms.evaluate(pairwise_judge(judge=judge), gates=[better("pairwise_judge", by=0.1)]).verdicts
+    arms.evaluate(pairwise_judge(judge=judge), gates=[better("pairwise_judge", by=0.2)])
+    asked = len(judge.questions)
+    rescored = ScriptedJudge(prefer_new)
+    arms.evaluate(pairwise_judge("which is kinder.", judge=rescored), gates=[better("pairwise_judge", by=0.2)])
+
+    assert verdict.decision == "promote", str(verdict)
+    assert "preferred the longer answer in 100% of 80 decided pairs" in str(verdict)
+    assert asked == 160
+    assert len(rescored.questions) == 160, "another criterion is another question"
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("garbage", "the judge's reply is not JSON"),
+        ({"reason": "r", "level": 7}, "the judge's reply is out of range in 'level'"),
+        ({"reason": "r"}, "the judge's reply does not fit (required)"),
+    ],
+)
+def test_a_judge_that_keeps_to_no_schema_holds_the_verdict(arms, reply, reason):
+    """Its reasons stand in the verdict, and may lie in the answers."""
+    arms.fill(40)
+    judged = rubric_judge("Is it short?", judge=ScriptedJudge(reply), levels=["no", "yes"])
+
+    (verdict,) = arms.evaluate(judged, gates=[no_worse("rubric_judge", by=0.1)]).verdicts
+
+    assert verdict.decision == "hold"
+    assert reason in str(verdict)
+
+
+class Refused(Exception):
+    status_code = 401
+
+
+def test_a_judge_that_is_not_allowed_is_asked_again_at_the_next_look(arms):
+    """A wrong key holds the verdict; with the right one the same pairs are judged."""
+    arms.fill(40)
+    allowed = []
+
+    def grade(question):
+        if not allowed:
+            raise Refused("invalid key")
+        return {"reason": "r", "level": 1}
+
+    judged = rubric_judge("Is it short?", judge=ScriptedJudge(grade), levels=["no", "yes"])
+    (before,) = arms.evaluate(judged, gates=[at_least("rubric_judge", 0.5)]).verdicts
+    allowed.append(True)
+    again = rubric_judge("Is it short?", judge=ScriptedJudge(grade), levels=["no", "yes"])
+    changed = rescore(
+        Experiment(name="e", candidates={"new": "app:new"}, scorers=[again], settings=Settings(home=arms._home)),
+        store=arms.store,
+    )
+
+    assert before.decision == "hold"
+    assert "invalid key" in str(before)
+    assert changed[0].metric == "rubric_judge"
+    assert all(not isinstance(each.candidate, Unscored) for each in arms.store.scores("e", "new"))
+
+
+def test_a_budget_that_runs_short_is_missing_evidence_of_neither_arm(arms):
+    """Pairs that are not drawn are unscored in both arms alike, for a reason that lies in no answer."""
+    arms.fill(120)
+    judge = ScriptedJudge({"reason": "r", "level": 1}, budget=JudgeBudget(calls=60), clock=arms.clock)
+    judged = rubric_judge("Is it short?", judge=judge, levels=["no", "yes"])
+
+    evaluation = arms.evaluate(judged, gates=[])
+    scores = list(arms.store.scores("e", "new"))
+
+    missing = [(each.incumbent, each.candidate) for each in scores if isinstance(each.candidate, Unscored)]
+    assert 60 <= len(judge.questions) <= 60 + 2 * 8
+    assert missing
+    assert all(both[0] == both[1] and not both[0].informative for both in missing)
+    assert {both[0].reason for both in missing} <= {
+        "not drawn: the judge's budget runs short", "the judge's budget is spent",
+    }  # fmt: skip
+    assert evaluation.provenance["rubric_judge"]["prompt"].startswith("sha256:")

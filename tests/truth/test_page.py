@@ -15,8 +15,8 @@ from shadoweval import Labels, Rules, at_most, better, no_worse
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.protocols import Metric
 from shadoweval.records import Coverage, Failure, GateResult, Scored, ToolCall, Unscored
-from shadoweval.scoring import PairScorer, cost, errors, exact_match, latency, recall
-from shadoweval.testing import FixedClock
+from shadoweval.scoring import PairScorer, cost, errors, exact_match, latency, pairwise_judge, recall
+from shadoweval.testing import FixedClock, ScriptedJudge
 from shadoweval.verdict.consistency import contradiction as contradiction_of
 from shadoweval.verdict.soundness import problems
 from shadoweval.verdict.trial import Trial
@@ -190,6 +190,24 @@ def queries_missing(world):
 @says
 def new_processes(world):
     rows_missing.a_mean_of_what_was_timed(world)
+
+
+@says
+def judged_by_place(world):
+    stream(world, candidate={"answer": "no"})
+    by_place = ScriptedJudge({"reason": "r", "better": "first"})
+    world.judge(pairwise_judge(judge=by_place), errors(), ERRORS, rules=RULES)
+
+
+@says
+def judged_by_length(world):
+    stream(world, candidate={"answer": "yes, and more"})
+    world.judge(pairwise_judge(judge=ScriptedJudge(_prefer_the_longer)), errors(), ERRORS, rules=RULES)
+
+
+def _prefer_the_longer(question):
+    first, second = question.messages[-1].content.splitlines()[2:4]
+    return {"reason": "r", "better": "first" if len(first) > len(second) + 1 else "second"}
 
 
 @says
