@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shadoweval.evaluation.scored_pairs import evaluate_pairs
     from shadoweval.experiment import Experiment
     from shadoweval.mirror import redact_secrets
+    from shadoweval.mirror.asked import current_query
     from shadoweval.records import Hit, Labels, Outcome, Pair, PairScore, Query, Scored, ToolCall, Unscored, Verdict
     from shadoweval.reporting.html import report
     from shadoweval.schedules import Schedule
@@ -78,6 +79,7 @@ __all__ = [
     "at_least",
     "at_most",
     "better",
+    "current_query",
     "evaluate",
     "evaluate_pairs",
     "label",
@@ -113,6 +115,7 @@ _HOMES: Final = {
     "shadoweval.evaluation.scored_pairs": ("evaluate_pairs",),
     "shadoweval.experiment": ("Experiment",),
     "shadoweval.mirror": ("redact_secrets",),
+    "shadoweval.mirror.asked": ("current_query",),
     "shadoweval.records": (
         "Hit",
         "Labels",

@@ -49,6 +49,7 @@ class ShadowASGI(Mount):
             can't be, those that say how the body is written always are.
         max_body: Bytes of a request's body. The app gets a larger one like any other; it is counted as `too_large`.
         entry: `"module:attribute"` of a function that takes the query's mapping, for re-runs of the incumbent.
+        header: Of the response, in which the client gets the id of its query, `"X-Shadow-Query"`; None: in none.
 
     Raises:
         ExperimentError: a header that carries credentials, or an argument that can't be used; a WSGI app.
@@ -65,8 +66,9 @@ class ShadowASGI(Mount):
         headers: Iterable[str] | None = None,
         max_body: int = 1 << 20,
         entry: str | None = None,
+        header: str | None = None,
     ) -> None:
-        super().__init__(mirror, routes=routes, headers=headers, max_body=max_body, entry=entry)
+        super().__init__(mirror, routes=routes, headers=headers, max_body=max_body, entry=entry, header=header)
         if _is_wsgi(app):
             mend = "Write app.wsgi_app = ShadowWSGI(app.wsgi_app, ...) (adapters.wsgi), or mirror.wsgi(...)."
             raise ArgumentError("ShadowASGI(app)", app, expected="an ASGI app, and this is one of WSGI", mend=mend)
@@ -118,12 +120,18 @@ def _receiving(exchange: Exchange, receive: Receive) -> Receive:
     return received
 
 
+def _with_header(message: Message, named: tuple[str, str]) -> Message:
+    name, value = (text.encode("latin-1") for text in named)
+    return {**message, "headers": [*message.get("headers", ()), (name.lower(), value)]}
+
+
 def _sending(exchange: Exchange, send: Send) -> Send:
     """`send`, observed when the client has the message."""
 
     async def sent(message: Message) -> None:
+        named = exchange.said_header if message["type"] == "http.response.start" else None
         try:
-            await send(message)
+            await send(message if named is None else _with_header(message, named))
         except OSError:  # what servers raise when nobody listens any more (ASGI 2.4)
             exchange.gone = True
             raise

@@ -33,11 +33,12 @@ from shadoweval.checks import (
 )
 from shadoweval.errors import ArgumentError, ExperimentError, TooLargeError, UncopyableError
 from shadoweval.mirror.begin import begin
-from shadoweval.mirror.call import Call
+from shadoweval.mirror.call import Call, last
 from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finish import finish
 from shadoweval.mirror.mounting import site_of
 from shadoweval.mirror.plan import Plan
+from shadoweval.mirror.sampling import ids
 from shadoweval.records import Outcome
 
 __all__ = ["ClientGoneError", "Exchange", "Mount", "Request", "Route"]
@@ -49,6 +50,7 @@ HEADERS: Final = ("content-type", "accept", "accept-language")
 _OF_BODY: Final = frozenset({"content-type", "content-encoding"})
 """Without them nobody could read the body."""
 _PARAMETER: Final = re.compile(r"\{(\w+)(:path)?\}")
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FAILED: Final = 500
 _LONGEST_TRACEPARENT: Final = 256
 _decode: Final = msgspec.msgpack.Decoder().decode
@@ -124,6 +126,7 @@ class Mount:
         headers: Iterable[str] | None,
         max_body: int,
         entry: str | None,
+        header: str | None,
     ) -> None:
         what = self.what
         self.site = site_of(mirror, entry, extract=_extracted, text=None, key=None, value_of=ResponseRecord.data)
@@ -135,6 +138,10 @@ class Mount:
         )
         names = HEADERS if headers is None else checked_strings(f"{what}(headers)", headers)
         self.headers = frozenset(name.lower() for name in names)
+        self.header = None if header is None else checked_instance(f"{what}(header)", header, str)
+        if header is not None and not _HEADER_NAME.fullmatch(header):
+            mend = "Write header='X-Shadow-Query'."
+            raise ArgumentError(f"{what}(header)", header, expected="the name of an HTTP header", mend=mend)
         secret = sorted(self.headers & CREDENTIALS)
         if secret:
             raise ExperimentError(f"Header {secret[0]!r} carries credentials, so it is never copied. Take it out.")
@@ -146,7 +153,9 @@ class Mount:
         return app
 
     def concerns(self, request: Request) -> bool:
-        """Whether it is one of the requests that are mirrored."""
+        """Whether it is one of the requests that are mirrored. What the one before it in this context was, is over."""
+        if last.get() is not None:
+            last.set(None)
         return any(route.matches(request) for route in self.routes)
 
     def exchange(self, request: Request) -> Exchange | None:
@@ -208,6 +217,13 @@ class Exchange:
         with self.call.at("snapshot"):
             attributes: dict[str, Any] = _decode(self.call.attributes)
             self.call.attributes = msgspec.Raw(encode({"traceparent": traceparent, **attributes}))
+
+    @property
+    def said_header(self) -> tuple[str, str] | None:
+        """Name and value of the header that tells the client its query's id; None: nothing is told."""
+        call = self.call
+        name = None if call.recorder is None or call.over else self.mount.header
+        return None if name is None else (name, f"{ids.prefix}{call.number}")
 
     def received(self, piece: bytes, *, more: bool) -> None:
         """The app got a piece of the request's body."""

@@ -49,8 +49,9 @@ class ShadowWSGI(Mount):
         headers: Iterable[str] | None = None,
         max_body: int = 1 << 20,
         entry: str | None = None,
+        header: str | None = None,
     ) -> None:
-        super().__init__(mirror, routes=routes, headers=headers, max_body=max_body, entry=entry)
+        super().__init__(mirror, routes=routes, headers=headers, max_body=max_body, entry=entry, header=header)
         if hasattr(app, "wsgi_app"):
             mend = "Write app.wsgi_app = ShadowWSGI(app.wsgi_app, ...), so that `app` stays what it is."
             raise ArgumentError("ShadowWSGI(app)", app, expected="a WSGI callable, and this is a Flask app", mend=mend)
@@ -185,7 +186,8 @@ class _Response:
         """`start_response`, observed."""
 
         def started(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-            write = start_response(status, headers, *error)
+            said = self.exchange.said_header
+            write = start_response(status, headers if said is None else [*headers, said], *error)
             named = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
             self.exchange.started(int(status.split(" ", 1)[0]), named)
 

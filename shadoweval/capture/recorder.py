@@ -82,11 +82,12 @@ class Recorder:
         first_chunk: Seconds until the first chunk.
         own: Seconds that recording itself took, within the run.
         began: `time.perf_counter()` at the beginning.
+        number: Of the mirrored query's id in this process; 0: nothing is mirrored.
     """
 
     __slots__ = (
         "began", "closed", "fault", "first_chunk", "handler", "hit_id", "hits", "left", "log",
-        "max_items", "numbers", "own", "requested", "retrieved", "streams", "truncated", "under_way",
+        "max_items", "number", "numbers", "own", "requested", "retrieved", "streams", "truncated", "under_way",
     )  # fmt: skip
 
     def __init__(self, max_bytes: int = 1 << 20, max_items: int = MOST_ITEMS, hit_id: Any = None) -> None:
@@ -105,6 +106,7 @@ class Recorder:
         self.requested: Any
         self.first_chunk: float | None = None
         self.own = 0.0
+        self.number = 0
         self.began = time.perf_counter()
 
     def spent(self, since: float) -> None:

@@ -16,7 +16,7 @@ from shadoweval.capture.interception import installed
 from shadoweval.capture.recorder import MOST_ITEMS, Recorder, carried, current
 from shadoweval.capture.third_party import connections, with_trace
 from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen
-from shadoweval.mirror.call import Call, alone
+from shadoweval.mirror.call import Call, alone, last
 from shadoweval.mirror.plan import Plan, Site
 from shadoweval.mirror.sampling import draw, ids, request_id
 from shadoweval.mirror.shield import Shield
@@ -25,12 +25,12 @@ __all__ = ["begin"]
 
 _EMPTY: Final = msgspec.Raw(encode({}))
 _NONE: Final[Mapping[str, Any]] = {}
-_running, _control = current.get, alone.get
+_running, _control, _last = current.get, alone.get, last.get
 carried.append(alone)
 _Decision = tuple[str, float | None, Mapping[str, Any]]
 
 
-def begin(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+def begin(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:  # noqa: C901 - the request path
     """Decide and copy. None: the call is not mirrored, and why is counted.
 
     In a shadow's process, where someone stands in for the tools, nothing is mirrored and nothing counted: there the
@@ -42,6 +42,8 @@ def begin(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | N
         if installed.interceptor is not None:
             return None
         reason = _nested()
+    if reason is None and _last() is not None:
+        last.set(None)
     if not outlet.opened:
         _open(site)
     if site.off:
@@ -149,7 +151,9 @@ def _begun(site: Site, decision: _Decision, args: tuple[Any, ...], kwargs: dict[
             attributes = with_trace(attributes)
         call.attributes = attribute_data(attributes, max_bytes=plan.max_bytes) if attributes else _EMPTY
         call.started_at = site.clock()
-        call.recorder = Recorder(plan.max_bytes, MOST_ITEMS, plan.hit_id)
+        call.recorder = recorder = Recorder(plan.max_bytes, MOST_ITEMS, plan.hit_id)
+        recorder.number = call.number
+        last.set((ids.prefix, call.number))
         installed.watching += 1  # until `Call.ended`
     except BaseException as error:
         if not call.caught(error):

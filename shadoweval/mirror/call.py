@@ -24,12 +24,14 @@ from shadoweval.mirror.plan import Site
 from shadoweval.mirror.sampling import ids
 from shadoweval.mirror.shield import Shield
 
-__all__ = ["Call", "alone"]
+__all__ = ["Call", "alone", "last"]
 
 _FRAME: Final = 4
 
 alone: Final[ContextVar[Any]] = ContextVar("shadoweval_alone", default=None)
 """The control call that this context belongs to: neither it nor what it calls is mirrored."""
+last: Final[ContextVar[tuple[str, int] | None]] = ContextVar("shadoweval_last", default=None)
+"""Prefix and number of the id of the query that was mirrored last in this context; None: the last call was not."""
 _UNCARRIED: Final = (OverflowError, TypeError, ValueError, RecursionError)
 
 

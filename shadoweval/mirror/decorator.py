@@ -164,8 +164,7 @@ class Mirror:
 
             refuse_runnable(function)
         if isinstance(function, staticmethod | classmethod):
-            wrap = type(cast("staticmethod[..., Any]", function))
-            return cast("_F", wrap(self._wrapped(function.__func__)))
+            return cast("_F", type(cast("staticmethod[..., Any]", function))(self._wrapped(function.__func__)))
         return cast("_F", self._wrapped(function))
 
     def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,8 +173,7 @@ class Mirror:
 
             function = bare(function, self.experiment)
         method = is_method(function)
-        names = positional(function)[1 if method else 0 :]
-        names = [name for name in names if name not in self.ignore]
+        names = [name for name in positional(function)[1 if method else 0 :] if name not in self.ignore]
         site = Site(self.plan, self.entry or entry_of(function), method=method, names=names)
         if self.ignore:
             from shadoweval.mirror.manners import without  # noqa: PLC0415 - few need it
@@ -221,10 +219,11 @@ class Mirror:
         headers: Iterable[str] | None = None,
         max_body: int = MAX_BYTES,
         entry: str | None = None,
+        header: str | None = None,
     ) -> Any:
         """An ASGI app whose matching routes are mirrored; see `adapters.asgi.ShadowASGI`."""
-        shadow: Any = adapter("mirror", "asgi")
-        return shadow(app, self, routes=routes, headers=headers, max_body=max_body, entry=entry)
+        options = {"headers": headers, "max_body": max_body, "entry": entry, "header": header}
+        return adapter("mirror", "asgi")(app, self, routes=routes, **options)
 
     @checked_keywords()
     def wsgi(
@@ -235,10 +234,11 @@ class Mirror:
         headers: Iterable[str] | None = None,
         max_body: int = MAX_BYTES,
         entry: str | None = None,
+        header: str | None = None,
     ) -> Any:
         """A WSGI app (Flask, Django) whose matching routes are mirrored; see `adapters.wsgi.ShadowWSGI`."""
-        shadow: Any = adapter("mirror", "wsgi")
-        return shadow(app, self, routes=routes, headers=headers, max_body=max_body, entry=entry)
+        options = {"headers": headers, "max_body": max_body, "entry": entry, "header": header}
+        return adapter("mirror", "wsgi")(app, self, routes=routes, **options)
 
     def close(self) -> None:
         """Close the transport; what was handed over stays."""

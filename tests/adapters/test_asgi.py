@@ -411,3 +411,23 @@ def test_a_client_that_hangs_up_on_a_real_server_is_aborted(served, kept):
         assert client.recv(100)
     wait_for_frame(kept)
     assert kept.only.served.failure.kind == "aborted"
+
+
+def test_a_response_may_name_its_query(mirror, kept):
+    """Only where it is asked for, only for a mirrored request; the app's own message stays as it is."""
+    own = []
+
+    async def app(scope, receive, send):
+        own.append({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+        await read_body(receive)
+        await send(own[-1])
+        await send({"type": "http.response.body", "body": b"yes"})
+
+    mounted = ShadowASGI(app, mirror, routes=ASK, header="X-Shadow-Query")
+    start, _ = asyncio.run(call(mounted, BODY))
+    assert start["headers"] == [(b"content-type", b"text/plain"), (b"x-shadow-query", kept.only.id.encode())]
+    assert own[-1]["headers"] == [(b"content-type", b"text/plain")]
+    start, _ = asyncio.run(call(mounted, BODY, scope=scope_of("/else", headers=JSON)))
+    assert start["headers"] == [(b"content-type", b"text/plain")]
+    start, _ = asyncio.run(call(ShadowASGI(app, mirror, routes=ASK), BODY))
+    assert len(start["headers"]) == 1

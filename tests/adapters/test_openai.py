@@ -5,7 +5,7 @@ import pytest
 from openai import AsyncStream, Stream
 from openai.types.chat import ChatCompletion
 
-from shadoweval import codec
+from shadoweval import codec, current_query
 from shadoweval.adapters.openai import mirrored_client, reply_of, watch
 from shadoweval.capture import Recorder, recording, tool
 from shadoweval.capture.interception import installed
@@ -311,3 +311,13 @@ def test_a_stream_that_nobody_reads_is_aborted(client, kept, mirror, counted, ra
     assert counted(mirror) == {"eligible": 1, "mirrored": 1}
     assert kept.only.served.failure.kind == "aborted"
     assert installed.watching == watching
+
+
+def test_a_mirrored_completion_knows_its_query(client, kept, mirror):
+    """Streamed or whole, its caller can name it once it is there."""
+    completions = mirrored_client(client, mirror).chat.completions
+    completions.create(**ASK)
+    first = current_query()
+    for _ in completions.create(**ASK, stream=True):
+        pass
+    assert [first, current_query()] == [envelope.id for envelope in kept.envelopes]

@@ -230,3 +230,17 @@ def test_one_piece_in_an_iterator_is_no_stream(mounted):
     mount, kept = mounted
     assert ask(mount(app)) == ask(app)
     assert (kept.only.served.outcome.answer, kept.only.served.outcome.chunks) == ("all of it", None)
+
+
+def test_a_response_may_name_its_query(mounted):
+    """Only where it is asked for, only for a mirrored request, and never in what is recorded or compared."""
+    mount, kept = mounted
+    app = answering()
+    said, _ = ask(mount(app, header="X-Shadow-Query"))
+    line = f"X-Shadow-Query: {kept.only.id}\r\n".encode()
+    assert said.replace(line, b"") == ask(app)[0]
+    assert line in said
+    assert b"Shadow" not in ask(mount(app, header="X-Shadow-Query"), path="/else")[0]
+    assert "X-Shadow" not in str(kept.only.served.outcome)
+    with pytest.raises(ArgumentError, match="must be the name of an HTTP header"):
+        mount(app, header="X Shadow")

@@ -15,7 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from shadoweval import codec
+from shadoweval import codec, current_query
 from shadoweval.adapters.langchain import mirror_keywords, mirrored
 from shadoweval.adapters.langchain.mirror_keywords import MEMORY
 from tests.adapters.langchain.runnables import (
@@ -271,3 +271,21 @@ def test_what_was_not_sampled_is_not_copied(kept, mirror_with, monkeypatch):
     (envelope,) = kept.envelopes
     assert codec.thaw(envelope.query.inputs) == (("why",), {"config": {"configurable": {"plan": "gold"}}})
     assert envelope.query.attributes["left_out"] == "configurable.rows (tuple), configurable.user (tuple)"
+
+
+@pytest.mark.parametrize("entry", ["invoke", "ainvoke", "stream"])
+def test_a_runnable_knows_its_query(mirror, kept, entry):
+    """In its steps, and where it was called, once it has answered."""
+    inside = []
+    runnable = mirrored(RunnableLambda(lambda asked: inside.append(current_query()) or asked), mirror)
+
+    async def awaited():
+        await runnable.ainvoke("a")
+        return current_query()
+
+    if entry == "ainvoke":
+        after = asyncio.run(awaited())
+    else:
+        list(getattr(runnable, entry)("a"))
+        after = current_query()
+    assert [*inside, after] == [kept.only.id] * 2
