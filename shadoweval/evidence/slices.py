@@ -90,9 +90,13 @@ class SliceEvidence:
     """Evidence per slice and metric.
 
     The attributes of a pair are one number, its profile; a profile belongs to some slices.
+
+    Args:
+        reaches: By metric, how far from 0 a contrast can lie, where that is not 1; the histograms are of its share.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reaches: Mapping[str, float] | None = None) -> None:
+        self._reaches = reaches or {}
         self._profiles = Profiles()
         self._evidence: Book = {}
         self._units: Counter[str] = Counter()
@@ -107,6 +111,7 @@ class SliceEvidence:
     def add(self, clusters: Mapping[str, Contrasts]) -> None:
         """Count clusters, by metric."""
         for metric, (values, profiles, first) in clusters.items():
+            values = values / self._reaches[metric] if metric in self._reaches else values  # noqa: PLW2901
             for book, sizes, which in (
                 (self._evidence, self._units, first),
                 (self._again, self._clusters_again, None if first is None else ~first),
@@ -144,6 +149,7 @@ class SliceEvidence:
             alpha: Level of each bound.
         """
         listed = self._listed(widths)
+        widths = {metric: width * self._reaches.get(metric, 1.0) for metric, width in widths.items()}
         large = [row for row in listed if row[2].n >= FEWEST_UNITS]
         worse, better = (_named(large, side) for side in ("less", "greater"))
         results: list[Slice] = []
@@ -197,9 +203,10 @@ class SliceEvidence:
             own = [row for row in large if row[0] == metric and row[2].total < 0]
             if own:
                 counts = np.array([mean.counts for *_, mean in own])
-                beyond, at_all = (_log_e(counts, -margin) for margin in (margins[metric], 0.0))
+                reach = self._reaches.get(metric, 1.0)
+                beyond, at_all = (_log_e(counts, -margin / reach) for margin in (margins[metric], 0.0))
                 found += [
-                    Worse(metric, name, mean.n, mean.mean, *both)
+                    Worse(metric, name, mean.n, mean.mean * reach, *both)
                     for (_, name, mean), *both in zip(own, beyond, at_all, strict=True)
                 ]
         return found, len(large)

@@ -37,6 +37,7 @@ Measured: TypeAlias = tuple[FloatArray, BoolArray]
 """X of n pairs, shape (rows, n), and for which pairs it is known, shape (n,)."""
 
 _BINS: Final = 200
+_DRAWN_BINS: Final = 800
 _SCORES: Final = (
     "incumbent",
     "candidate",
@@ -80,6 +81,8 @@ class Scale:
     low: float | None = 0.0
     high: float | None = 1.0
     higher_is_better: bool = True
+    least_chance: float = 1.0
+    """Scores are weighed by the chance with which a pair was drawn for them, at least this one; 1: all have one."""
 
     @property
     def sign(self) -> int:
@@ -111,6 +114,11 @@ class Variable(ABC):
 
     def __init__(self, scale: Scale, *, rows: int = 1) -> None:
         self.scale = scale
+        self.ends = self.lo, self.hi
+        """Where the mean of X lies, however far a single X may reach."""
+        if scale.least_chance < 1:
+            beyond = (self.hi - self.lo) * (1 / scale.least_chance - 1)
+            self.lo, self.hi, self.bins = self.lo - beyond, self.hi + beyond, _DRAWN_BINS
         self.means = tuple(HistBet(self.lo, self.hi, bins=self.bins) for _ in range(rows))
         self.newest: list[tuple[int, Newest]] = []
         """Who watches the newest clusters, by which row, for a decay."""
@@ -120,6 +128,11 @@ class Variable(ABC):
         """Whether all clusters of a unit count in `means`: exact for what these units were to meet, given the past."""
         self.traffic = TrafficMean(self.lo, self.hi)
         """The mean of its first row over all pairs."""
+
+    def within_ends(self, lower: float, upper: float) -> tuple[float, float]:
+        """Bounds of the mean of X, where it lies whatever a single X can be."""
+        low, high = self.ends
+        return min(max(lower, low), high), max(min(upper, high), low)
 
     def watch_returning(self, *, every_pair: bool) -> None:
         """Look at units that come back, too; with `every_pair` at each pair as well."""
@@ -274,7 +287,7 @@ class Level(Variable):
             own = scores.candidate[scores.candidate_scored]
             beyond = own[(own < self.low) | (own > self.high)]
             self.cut.count(np.zeros(0), beyond, 0.0)
-        part = (np.clip(scores.candidate, self.low, self.high) - self.low) / (self.high - self.low)
+        part = np.clip((scores.candidate - self.low) / (self.high - self.low), self.lo, self.hi)
         return part[np.newaxis], scores.candidate_scored
 
     def to_state(self) -> dict[str, Any]:

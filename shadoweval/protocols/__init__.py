@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
-from shadoweval.checks import checked_fields, checked_instance, checked_keywords, checked_truth
+from shadoweval.checks import checked_fields, checked_instance, checked_keywords, checked_number, checked_truth
 from shadoweval.errors import ArgumentError
 from shadoweval.protocols.store import Attempt, Look, Store, WindowStart
 from shadoweval.protocols.tools import OpenWorld, Recorded, StubAnswer, StubPolicy, ToolRequest, World
@@ -111,6 +111,8 @@ class Metric:
     is its agreement, the incumbent's that of its own re-run."""
     judged: bool = False
     """A model says what it is worth, which may be mistaken: it is no measurement of the answer."""
+    least_chance: float = 1.0
+    """The least chance with which a pair is drawn for a score (`PairScore.chance`); 1: every pair is scored."""
 
     def __post_init__(self) -> None:
         if not checked_instance("Metric.name", self.name, str).strip():
@@ -130,6 +132,7 @@ class Metric:
         )
         checked_fields(self, *flags, check=checked_truth)
         checked_instance("Metric.unit", self.unit, str)
+        self._look_at_chance()
         if self.failure_scores is _WORSE_END:
             object.__setattr__(self, "failure_scores", self._worse_end())
         else:
@@ -155,6 +158,16 @@ class Metric:
                 mend="Write the worst that a query can score, as failure_scores=30.0, or None: failures have no value.",
             )
         return self.worst
+
+    def _look_at_chance(self) -> None:
+        least = checked_number("Metric.least_chance", self.least_chance, above=0, high=1)
+        if least < 1 and (self.low is None or self.high is None or self.like_with_like or self.of_pair):
+            raise ArgumentError(
+                "Metric.least_chance",
+                least,
+                expected="1 for a metric without a range, or one that is compared with the incumbent's re-run",
+                mend="Give it low= and high=, or score every pair.",
+            )
 
     def _look_at_failures(self) -> None:
         value = self.failure_scores

@@ -15,6 +15,7 @@ __all__ = [
     "FIRST_PROCESS",
     "INCUMBENT",
     "NOTHING_RAN",
+    "NOT_DRAWN",
     "NOT_RERUN",
     "NO_GUARD",
     "Annotation",

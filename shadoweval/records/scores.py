@@ -15,6 +15,7 @@ import msgspec
 from shadoweval.records.keys import as_text
 
 __all__ = [
+    "NOT_DRAWN",
     "NOT_RERUN",
     "Annotation",
     "Decision",
@@ -34,6 +35,9 @@ __all__ = [
 
 NOT_RERUN = "the incumbent was not run again on this query"
 """The reason of a score that a re-run would have given; only a share of the queries is drawn for one."""
+
+NOT_DRAWN = "this pair was not drawn for a score"
+"""The reason of a score that a pair lacks by design; what it was drawn with is `PairScore.chance`."""
 
 
 class Scored(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="scored"):
@@ -75,6 +79,15 @@ class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=F
     """The incumbent's re-run under the same metric; None: not re-run."""
     basis: str = ""
     """Changes with all that it rests on beside both runs, such as labels and scorer; empty: unknown."""
+    chance: float = 1.0
+    """With which the pair was drawn for this score, known before it was made: of the pairs that were not drawn, too."""
+    proxies: tuple[float, float] | None = None
+    """What a cheaper scorer said of incumbent and candidate, drawn or not; None: nothing did."""
+
+    @property
+    def not_drawn(self) -> bool:
+        """Whether it has no score because the pair was not drawn for one."""
+        return isinstance(self.candidate, Unscored) and self.candidate.reason == NOT_DRAWN
 
 
 class Divergence(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

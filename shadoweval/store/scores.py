@@ -30,6 +30,18 @@ class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="scored
     value: float
 
 
+class _OfEveryPair(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A `PairScore` of a metric that is made of every pair, without the fields that speak of drawing."""
+
+    metric: str
+    query_id: str
+    incumbent: Score
+    candidate: Score
+    scorer_version: str
+    noise: Score | None
+    basis: str
+
+
 class _NoValue(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="unscored"):
     """An `Unscored`, without its reason."""
 
@@ -60,7 +72,7 @@ def write_scores(connection: Connection, candidate: Arm, scores: Sequence[PairSc
         for query_id, before in connection.execute(wanted).all():
             written += len(by_query[query_id])
             newest = {score.metric: score for score in (*_readable(before), *by_query[query_id])}
-            rows.append({"query_id": query_id, "arm": candidate, "record": dump_all(newest.values())})
+            rows.append({"query_id": query_id, "arm": candidate, "record": dump_all(map(_compact, newest.values()))})
         upsert(connection, row, rows)
     return len(scores) - written
 
@@ -126,6 +138,21 @@ def _readable(record: bytes | None) -> list[PairScore]:
         return [] if record is None else load(record, list[PairScore])
     except CorruptFrameError:
         return []
+
+
+def _compact(score: PairScore) -> PairScore | _OfEveryPair:
+    """The score as it is written; of ten million scores ten bytes each are much."""
+    if score.chance != 1.0 or score.proxies is not None:
+        return score
+    return _OfEveryPair(
+        score.metric,
+        score.query_id,
+        score.incumbent,
+        score.candidate,
+        score.scorer_version,
+        score.noise,
+        score.basis,
+    )
 
 
 def _shortened(score: PairScore) -> PairScore:

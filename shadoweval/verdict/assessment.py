@@ -22,6 +22,7 @@ from shadoweval.verdict.claims import Claim
 from shadoweval.verdict.conduct import ended_notices, undeclared_notice
 from shadoweval.verdict.consistency import consistent
 from shadoweval.verdict.decide import Decided, decide
+from shadoweval.verdict.drawn import drawn_notices
 from shadoweval.verdict.explain import with_outlook
 from shadoweval.verdict.harm import Harms, harms_of
 from shadoweval.verdict.outlook import Outlook, outlook_of
@@ -125,6 +126,7 @@ def _of_trial(trial: Trial, rules: Rules, harms: Harms) -> tuple[str, ...]:
         *cap_notices(trial.claims),
         *population_notice(trial.claims, rules, days=(trial.last_asked - trial.first_asked) / DAY),
         *trial.representative.notices(),
+        *drawn_notices(trial.metrics, trial.counts),
         *_reversals(trial),
     )
 

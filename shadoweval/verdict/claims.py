@@ -81,6 +81,7 @@ class Claim:
         lower, upper = self.bounds(looks, promotion_alpha=promotion_alpha, alpha=alpha)
         below, above = (promotion_alpha, alpha) if self.holds.side == "greater" else (alpha, promotion_alpha)
         lower, upper = variable.traffic.widened(lower, upper, below=below, above=above)
+        lower, upper = variable.within_ends(lower, upper)
         if isinstance(variable, Level):
             return None, variable.value(lower), variable.value(upper)
         low, high = variable.scale.span(self.gate.cap)
@@ -95,7 +96,7 @@ class Claim:
 
 def scale_of(metric: Metric) -> Scale:
     """Range and direction of a metric."""
-    return Scale(metric.low, metric.high, metric.higher_is_better)
+    return Scale(metric.low, metric.high, metric.higher_is_better, metric.least_chance)
 
 
 def contrast_of(metric: Metric) -> Variable:
@@ -115,6 +116,7 @@ def claim_of(gate: Gate, metrics: Sequence[Metric], *, contrasts: Mapping[str, V
         known = ", ".join(repr(metric.name) for metric in metrics)
         raise ExperimentError(f"No scorer makes {gate.base!r}, which a gate asks for. They make: {known}.")
     _look_at_direction(gate, metric)
+    _look_at_drawing(gate, metric)
     if gate.quantile is not None:
         return _quantile_claim(gate, metric, gate.quantile)
     if gate.ratio:
@@ -139,6 +141,20 @@ def _look_at_direction(gate: Gate, metric: Metric) -> None:
         f"so a candidate that always fails would pass. Declare Metric(higher_is_better={other}) if that is what the "
         "gate means, or failure_scores=None: failures have no value."
     )
+
+
+def _look_at_drawing(gate: Gate, metric: Metric) -> None:
+    """Refuse what scores of some pairs, weighed by their chances, can't say.
+
+    Raises:
+        ExperimentError: a quantile, a ratio or a cap of such a metric.
+    """
+    if metric.least_chance < 1 and (gate.ratio or gate.quantile is not None or gate.cap is not None):
+        raise ExperimentError(
+            f"'{gate.sentence}': not every pair is scored by {metric.name!r} (least_chance={metric.least_chance:g}), "
+            "which tells means, and neither quantiles, ratios nor capped values. Gate its mean: "
+            f"no_worse({metric.name!r}, by=...), or score every pair."
+        )
 
 
 def _margin_inside(gate: Gate, margin: float, *, lo: float) -> float:

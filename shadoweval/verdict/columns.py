@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from shadoweval.evidence.inputs import BoolArray, FloatArray, IdArray, IntArray
 from shadoweval.evidence.profiles import AttributeColumn
 from shadoweval.evidence.variables import Scores
 from shadoweval.protocols import Metric
-from shadoweval.records import NOT_RERUN, PairScore, Score, Scored, Unscored
+from shadoweval.records import NOT_DRAWN, NOT_RERUN, PairScore, Score, Scored, Unscored
 from shadoweval.verdict.attributes import attribute_columns
 from shadoweval.verdict.facts import Facts, PairFacts
 
@@ -38,13 +38,29 @@ class ScoreColumns(Scores):
     unscored: Mapping[str, int] = field(default_factory=dict[str, int])
     """Reasons, `arm: reason` -> how often."""
     versions: frozenset[str] = frozenset()
+    chance: FloatArray | None = None
+    """With which each pair was drawn for its scores; None: all were."""
+    proxies: FloatArray | None = None
+    """What a cheaper scorer said of incumbent and candidate, shape (2, n); None: nothing did."""
+    not_drawn: BoolArray | None = None
+    """Where there is no score because the pair was not drawn for one."""
+    rerun_not_drawn: BoolArray | None = None
+    """Where the incumbent was run again on such a pair."""
+    left_out: BoolArray | None = None
+    """Where there is nothing to compare with: an outage of the incumbent's; None: nowhere."""
+    raw: ScoreColumns | None = None
+    """The scores as they were made, where these here are weighed by their chance (`drawn`)."""
 
     def of(self, which: BoolArray | IntArray | slice) -> ScoreColumns:
         """The scores of some of the pairs, without the reasons of missing ones."""
         by_design = None if self.missing_by_design is None else self.missing_by_design[which]
         plain = None if self.uninformative is None else (self.uninformative[0][which], self.uninformative[1][which])
         part = cast("ScoreColumns", Scores.of(self, which))  # slots and super() do not go together
-        return replace(part, missing_by_design=by_design, uninformative=plain, unscored={})
+        of_drawing = dict.fromkeys(_OF_DRAWING)  # weighed scores, which alone are divided, need none of it
+        return replace(part, missing_by_design=by_design, uninformative=plain, unscored={}, **of_drawing)
+
+
+_OF_DRAWING: Final = ("chance", "proxies", "not_drawn", "rerun_not_drawn", "left_out", "raw")
 
 
 def sound(scores: Mapping[str, ScoreColumns], metrics: Sequence[Metric], n: int) -> dict[str, ScoreColumns]:
@@ -64,6 +80,9 @@ def _sound(scores: ScoreColumns | None, metric: Metric, n: int) -> ScoreColumns:
         )
     unscored = Counter(scores.unscored)
     mended: dict[str, Any] = {}
+    if scores.chance is not None and not (fits := _drawn_as_declared(scores.chance, metric)).all():
+        scores = _likely_enough(scores, fits, unscored)
+        mended["unscored"] = unscored
     for arm in ("incumbent", "candidate", "noise"):
         values, before = getattr(scores, arm), getattr(scores, f"{arm}_scored")
         if values is None:
@@ -73,7 +92,25 @@ def _sound(scores: ScoreColumns | None, metric: Metric, n: int) -> ScoreColumns:
             mended |= {arm: in_range, f"{arm}_scored": after}
         if after is not before and arm != "noise":
             unscored[f"{arm}: RangeError: outside the range that the scorer declares"] += int((before & ~after).sum())
-    return replace(scores, **mended, unscored=unscored) if mended else scores
+    return replace(scores, **mended | {"unscored": unscored}) if mended else scores
+
+
+def _drawn_as_declared(chance: FloatArray, metric: Metric) -> BoolArray:
+    return (chance >= metric.least_chance) & (chance <= 1)  # false for NaN too
+
+
+def _likely_enough(scores: ScoreColumns, fits: BoolArray, unscored: Counter[str]) -> ScoreColumns:
+    """The scores without those whose chance is none that the metric declares: the reach of a score rests on that."""
+    for arm in ("incumbent", "candidate"):
+        unscored[f"{arm}: RangeError: not drawn with a chance from Metric.least_chance to 1"] += int((~fits).sum())
+    return replace(
+        scores,
+        chance=None if scores.chance is None else np.where(fits, scores.chance, 1.0),
+        incumbent_scored=scores.incumbent_scored & fits,
+        candidate_scored=scores.candidate_scored & fits,
+        noise_scored=None if scores.noise_scored is None else scores.noise_scored & fits,
+        not_drawn=None if scores.not_drawn is None else scores.not_drawn & fits,
+    )
 
 
 def _in_range(values: FloatArray, scored: BoolArray, metric: Metric) -> tuple[FloatArray, BoolArray]:
@@ -224,7 +261,9 @@ class _Side(NamedTuple):
         """Why there is no score, and how often."""
         without = [scores[row] for row in self.missing]
         return Counter(
-            f"{arm}: {each.reason if isinstance(each, Unscored) else 'the scorer said nothing'}" for each in without
+            f"{arm}: {each.reason if isinstance(each, Unscored) else 'the scorer said nothing'}"
+            for each in without
+            if not (isinstance(each, Unscored) and each.reason == NOT_DRAWN)
         )
 
     def uninformative(self, scores: Sequence[Score | None]) -> BoolArray:
@@ -255,4 +294,20 @@ def _score_columns(metric: Metric, scores: Sequence[PairScore | None]) -> ScoreC
         uninformative=(incumbent.uninformative(arms[0]), candidate.uninformative(arms[1])),
         unscored=incumbent.reasons(arms[0], "incumbent") + candidate.reasons(arms[1], "candidate"),
         versions=frozenset([score.scorer_version for score in scores if score is not None]),
+        **_drawing(metric, scores),
     )
+
+
+def _drawing(metric: Metric, scores: Sequence[PairScore | None]) -> dict[str, Any]:
+    """How the pairs were drawn for a metric that not all are scored by."""
+    if metric.least_chance >= 1 and all(each is None or each.chance == 1 for each in scores):
+        return {}
+    cheap = [(0.0, 0.0) if s is None or s.proxies is None else s.proxies for s in scores]
+    not_drawn = np.array([s is not None and s.not_drawn for s in scores], dtype=np.bool_)
+    again = np.array([s is not None and s.noise is not None for s in scores], dtype=np.bool_)
+    return {
+        "chance": np.array([1.0 if s is None else s.chance for s in scores], dtype=np.float64),
+        "proxies": np.array(cheap, dtype=np.float64).reshape(-1, 2).T,
+        "not_drawn": not_drawn,
+        "rerun_not_drawn": not_drawn & again,
+    }

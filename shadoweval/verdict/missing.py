@@ -64,6 +64,7 @@ def missing_tolerable(claim: Claim, looks: Looks, *, promotion_alpha: float, mis
     else:
         lower, lowest = -looks.bound(mean, promotion_alpha, "upper"), -mean.hi
     # An amount without a range is a small share of its cap; there, twice the usual amount is far off.
+    lowest = max(lowest, variable.ends[0] if claim.holds.side == "greater" else -variable.ends[1])
     far = {"far": variable.usual} if isinstance(variable, CappedRatio) else {}
     return missing_is_tolerable(lower, missing, margin=margin, lowest=lowest, **far)
 

@@ -84,6 +84,7 @@ def _without(scores: ScoreColumns, failed: BoolArray, out: BoolArray) -> ScoreCo
         scores,
         no_gain=failed,
         incumbent_scored=scores.incumbent_scored & ~out,
+        left_out=out,
         noise_scored=None if scores.noise_scored is None else scores.noise_scored & ~out,
         missing_by_design=out if by_design is None else by_design | out,
     )

@@ -44,7 +44,7 @@ class Representative:
         """Count a batch."""
         for metric, pairs in self._pairs.items():
             own = scores[metric]
-            if own.uninformative is None:
+            if own.uninformative is None or own.raw is not None:  # drawn by chance, they are alike
                 continue
             lacking = own.uninformative[0] | own.uninformative[1]
             if own.missing_by_design is not None:

@@ -74,6 +74,8 @@ _COUNTS: Final = (
     "informative",
     "own_informative",
     "pairs",
+    "drawn",
+    "lowest_chance",
 )
 
 
@@ -98,30 +100,51 @@ class MetricCounts:
     own_informative: int = 0
     """Pairs without the candidate's score for such a reason."""
     pairs: int = 0
+    drawn: int = 0
+    """Pairs in which both arms have a score of their own; of the others in `both` it is known from these."""
+    lowest_chance: float = 1.0
+    """With which a pair was drawn for its score."""
     unscored: Counter[str] = field(default_factory=Counter[str])
     versions: set[str] = field(default_factory=set[str])
 
     def add(self, scores: ScoreColumns) -> None:
         """Count a batch."""
-        both = scores.both
-        self.incumbent.extend(scores.incumbent[both])
-        self.candidate.extend(scores.candidate[both])
+        both, made = scores.both, scores if scores.raw is None else scores.raw
+        self.incumbent.extend(made.incumbent[made.both])
+        self.candidate.extend(made.candidate[made.both])
+        self.drawn += int(made.both.sum())
+        if made.chance is not None and made.chance.size:
+            self.lowest_chance = min(self.lowest_chance, float(made.chance.min()))
         self.incumbent_sum += float(scores.incumbent[both].sum())
         self.candidate_sum += float(scores.candidate[both].sum())
         self.both += int(both.sum())
         ran = np.ones(both.size, dtype=np.bool_) if scores.missing_by_design is None else ~scores.missing_by_design
-        self.only_incumbent += int((scores.incumbent_scored & ~scores.candidate_scored).sum())
-        self.only_candidate += int((scores.candidate_scored & ~scores.incumbent_scored & ran).sum())
-        self._count_missing(scores, ran)
+        lacks = ~both
+        self.only_incumbent += int((made.incumbent_scored & ~made.candidate_scored & lacks).sum())
+        self.only_candidate += int((made.candidate_scored & ~made.incumbent_scored & lacks & ran).sum())
+        self._count_missing(scores, made, ran)
         self.candidate_scored += int(scores.candidate_scored.sum())
         self.unscored.update(scores.unscored)
         self.versions |= scores.versions
 
-    def _count_missing(self, scores: ScoreColumns, ran: BoolArray) -> None:
+    def _count_missing(self, scores: ScoreColumns, made: ScoreColumns, ran: BoolArray) -> None:
+        """Where pairs are drawn, `scores` are weighed and `made` as they were made.
+
+        One that was drawn and has no score speaks for 1 / chance pairs, and for whatever reason: what pulls a cheap
+        score to the truth is then missing as often.
+        """
         nothing = np.zeros(ran.size, dtype=np.bool_)
         incumbents, candidates = scores.uninformative or (nothing, nothing)
         self.pairs += ran.size
-        self.neither += int((~scores.incumbent_scored & ~scores.candidate_scored & ran).sum())
+        self.neither += int((~scores.both & ~made.incumbent_scored & ~made.candidate_scored & ran).sum())
+        if made.chance is not None:
+            speaks_for, drawn = 1 / made.chance, made.chance < 1
+            incumbents, candidates = incumbents & ~drawn, candidates & ~drawn
+            lost = ~scores.both & ran & ~incumbents & ~candidates
+            self.informative += round(float(speaks_for[lost].sum()))
+            own = ~scores.candidate_scored & ran & ~candidates
+            self.own_informative += round(float(speaks_for[own].sum()))
+            return
         self.informative += int((~scores.both & ran & ~incumbents & ~candidates).sum())
         self.own_informative += int((~scores.candidate_scored & ~candidates).sum())
 
@@ -193,6 +216,7 @@ def _interval(
         low, high = contrast.scale.span()
         lower, upper = (looks.bound(contrast.mean, alpha / 2, edge) for edge in ("lower", "upper"))
         lower, upper = contrast.traffic.widened(lower, upper, below=alpha / 2, above=alpha / 2)
+        lower, upper = contrast.within_ends(lower, upper)
         return lower * (high - low), upper * (high - low)
     gaps = counts.candidate.values - counts.incumbent.values
     units = min(contrast.mean.n, gaps.size)

@@ -19,6 +19,7 @@ from shadoweval.evidence.variables import Noise, Variable
 from shadoweval.protocols import Metric
 from shadoweval.verdict.claims import Claim, contrast_of, scale_of
 from shadoweval.verdict.columns import Columns, ScoredPair, columns_of, sound
+from shadoweval.verdict.drawn import Drawn
 from shadoweval.verdict.facts import Facts
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.harm_margins import OF_AMOUNT, OF_RANGE
@@ -32,7 +33,7 @@ from shadoweval.verdict.writes import WRITES
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 23
+STATE_VERSION: Final = 24
 """Of what `Trial.to_state` writes."""
 
 _PORTION: Final = 2_000
@@ -78,6 +79,7 @@ class Trial:
         self.facts = Facts()
         self.hours = Hours()
         self.outages = Outages()
+        self.drawn = Drawn(metrics)
         self.representative = Representative(sorted({gate.base for gate in gates}))
         self.probes: Mapping[str, ProbeCount] = {}
         """What probes of a metric came to; whoever scores the pairs owns and keeps them."""
@@ -109,6 +111,7 @@ class Trial:
             return
         columns = dataclasses.replace(columns, scores=sound(columns.scores, self.metrics, columns.n))
         columns = self.outages.without_credit(columns, self.metrics)
+        columns = dataclasses.replace(columns, scores=self.drawn.weighed(columns.scores))
         self._sides.add(columns, self._evidence, self.claims)
         self._look_at_order(columns)
         count_scores(self.counts, columns.scores)
@@ -166,6 +169,7 @@ class Trial:
             "facts": self.facts.to_state(),
             "hours": self.hours.to_state(),
             "outages": self.outages.to_state(),
+            "drawn": self.drawn.to_state(),
             "representative": self.representative.to_state(),
             "counts": [self.grouped, self.disordered, self.doubled],
             "asked": [self.first_asked, self.last_asked],
@@ -191,6 +195,7 @@ class Trial:
         self.facts.restore(state["facts"])
         self.hours.restore(state["hours"])
         self.outages.restore(state["outages"])
+        self.drawn.restore(state["drawn"])
         self.representative.restore(state["representative"])
         self.grouped, self.disordered, self.doubled = state["counts"]
         self.first_asked, self.last_asked = state["asked"]

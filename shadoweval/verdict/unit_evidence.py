@@ -42,7 +42,7 @@ class UnitEvidence:
     def __init__(self, variables: Mapping[Variable, str], *, sliced: Mapping[str, Variable]) -> None:
         self.variables = dict(variables)
         self._sliced = sliced
-        self.slices = SliceEvidence()
+        self.slices = SliceEvidence({m: variable.hi for m, variable in sliced.items() if variable.hi > 1})
         self._waiting: dict[str, list[Contrasts]] = {}
         """Clusters that are not counted in the slices yet, by metric; none between two batches."""
         self.pairs = self.distinct = 0

@@ -10,6 +10,7 @@ from shadoweval.evidence.views import View
 from shadoweval.records import Coverage
 from shadoweval.verdict.caps import doubt_of, rollback_stands
 from shadoweval.verdict.claims import Claim
+from shadoweval.verdict.drawn import drawn_doubt
 from shadoweval.verdict.missing import could_tip, missing_tolerable, unscored_share
 from shadoweval.verdict.outages import credited_doubt
 from shadoweval.verdict.returning import breaking_views, returning_doubt
@@ -76,7 +77,7 @@ def weigh(
     missing = 1 - (1 - missing) * (1 - (lacking / asked if asked else 0.0))
     tolerable = missing_tolerable(claim, looks, promotion_alpha=rules.promotion_alpha, missing=missing)
     credited = "" if claim.uncredited is None else credited_doubt(looks.log_e(claim.uncredited), rules, proven=proven)
-    doubt = credited or doubt_of(claim, counts and counts.means, proven=proven)
+    doubt = credited or drawn_doubt(claim.metric, counts) or doubt_of(claim, counts and counts.means, proven=proven)
     doubt = doubt or returning_doubt(claim, views, alpha=rules.alpha, largest=largest)
     if not doubt and not tolerable and counts is not None:
         doubt = could_tip(claim, counts, coverage, proven=proven)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import StatsInputError
-from shadoweval.evidence.ppi import PredictionPowered, ppi_mean
+from shadoweval.evidence.ppi import PredictionPowered, ppi_mean, reach
 
 
 def judged_pairs(n, share=0.2, seed=5):
@@ -116,5 +116,32 @@ def test_unusable_input_is_refused():
         ppi_mean([0.1], [0.1], [0.1])
     with pytest.raises(StatsInputError):
         PredictionPowered(0.5).merge(PredictionPowered(0.2))
+    state = PredictionPowered(0.5).to_state()
     with pytest.raises(StatsInputError, match="numbers"):
-        PredictionPowered.from_state(PredictionPowered(0.5).to_state() | {"moments": [0.0]})
+        PredictionPowered.from_state(state | {"trust": state["trust"] | {"moments": [0.0]}})
+
+
+def test_each_pair_may_have_a_chance_of_its_own():
+    """Hard pairs are drawn more often, and the mean is that of all; a chance below the least is refused."""
+    judge, truth, _ = judged_pairs(20_000, seed=9)
+    chance = np.where(judge == 0, 0.1, 0.8)
+    labelled = np.random.default_rng(2).random(judge.size) < chance
+    tracker = PredictionPowered(0.1).extend(judge, truth, labelled=labelled, chance=chance)
+    lower, upper = tracker.interval(0.05)
+    assert lower < truth.mean() < upper
+    assert abs(truth[labelled].mean() - truth.mean()) > (upper - lower) / 4
+    with pytest.raises(StatsInputError, match="chance"):
+        PredictionPowered(0.2).extend(judge, truth, labelled=labelled, chance=chance)
+
+
+def test_no_pair_reaches_beyond_the_range():
+    """The largest Z at every corner of scores, cheap scores, weights and chances is that of the least chance."""
+    corners = [
+        abs(w * f + drawn / p * (y - w * f))
+        for p in (0.1, 0.5, 1.0)
+        for drawn in (0, 1)
+        for w in (0.0, 1.0)
+        for f in (-1.0, 1.0)
+        for y in (-1.0, 1.0)
+    ]
+    assert max(corners) == pytest.approx(reach(0.1))

@@ -1,9 +1,11 @@
 """Kind 5: scores that are not there, for reasons that may lie in the answer or do not."""
 
 from shadoweval import Labels, Rules, at_least, at_most, better, no_worse
+from shadoweval.buckets import within
 from shadoweval.protocols import Metric
-from shadoweval.records import FIRST_PROCESS, Failure, Scored, Unscored
+from shadoweval.records import FIRST_PROCESS, NOT_DRAWN, Failure, PairScore, Scored, Unscored
 from shadoweval.scoring import PairScorer, cost, errors, exact_match, latency
+from shadoweval.testing import NOON
 
 from .conftest import CRASH, NO, RIGHT, YES, bad, good, unsound
 from .rows_metrics import spent
@@ -268,3 +270,33 @@ def failures_with_no_score_as_often_in_both(world):
         candidate, served = (CRASH if number % 100 == place else spent(0.01) for place in (7, 57))
         world.ask(number * 99, candidate, served)
     world.judge(cost(), errors(), at_most("cost", ratio=1.2, cap=0.1), no_worse("errors", by=0.05))
+
+
+class Drawing:
+    """A judge whose calls get scarce: each pair is drawn with a chance, and the others have no score by design."""
+
+    version = "drawing/1"
+
+    def __init__(self, chance):
+        self.metrics = (Metric(name="quality", failure_scores=0.0, fact_of_run=True, least_chance=0.2),)
+        self._chance = chance
+
+    def score(self, pair):
+        chance = self._chance(pair)
+        drawn = within(chance, "drawing", pair.id)
+        arms = {
+            arm: Scored(float(run.outcome.answer == "yes")) if drawn else Unscored(NOT_DRAWN, informative=False)
+            for arm, run in (("incumbent", pair.served), ("candidate", pair.candidate))
+        }
+        yield PairScore(metric="quality", query_id=pair.id, chance=chance, **arms)
+
+
+@bad(5, "hold", "rollback", says=("quality",))
+def calls_that_get_scarce_when_the_hard_queries_come(world):
+    """In the second half the candidate is ten points worse and a fifth is judged; of what is judged, it is 2 points."""
+    for number in range(3000):
+        hard = number >= 1500
+        world.ask(number * 99, NO if hard and number % 10 == 0 else YES, YES, rerun=None)
+    middle = 1500 * 99
+    drawing = Drawing(lambda pair: 0.2 if (pair.query.asked_at - NOON).total_seconds() >= middle else 1.0)
+    world.judge(drawing, errors(), no_worse("quality", by=0.04), ERRORS)

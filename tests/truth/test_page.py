@@ -222,6 +222,18 @@ def unlike_labelled(world):
 
 
 @says
+def drawn(world):
+    rows_missing.calls_that_get_scarce_when_the_hard_queries_come(world)
+
+
+@says
+def few_drawn(world):
+    stream(world, 300)
+    scarce = rows_missing.Drawing(lambda pair: 0.2)
+    world.judge(scarce, errors(), no_worse("quality", by=0.2), ERRORS, rules=RULES)
+
+
+@says
 def gains_less(world):
     stream(world, 1000, candidate=lambda n: YES if n % 10 else NO, labels=RIGHT, served=lambda n: YES if n % 9 else NO)
     world.judge(exact_match(), errors(), better("exact_match", by=0.2), ERRORS, rules=RULES)
