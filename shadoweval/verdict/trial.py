@@ -18,13 +18,14 @@ from shadoweval.evidence.inputs import IdArray
 from shadoweval.evidence.variables import Noise, Variable
 from shadoweval.protocols import Metric
 from shadoweval.verdict.claims import Claim, contrast_of, scale_of
-from shadoweval.verdict.columns import Columns, ScoredPair, columns_of, sound
+from shadoweval.verdict.columns import Columns, ScoredPair, columns_of
 from shadoweval.verdict.drawn import Drawn
 from shadoweval.verdict.facts import Facts
 from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.harm_margins import OF_AMOUNT, OF_RANGE
 from shadoweval.verdict.hours import Hours
 from shadoweval.verdict.outages import Outages
+from shadoweval.verdict.ranges import sound
 from shadoweval.verdict.representative import Representative
 from shadoweval.verdict.sides import Side, SideName, Sides, claims_of, count_ratios
 from shadoweval.verdict.summary import MetricCounts, ProbeCount, count_scores

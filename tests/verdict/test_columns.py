@@ -20,8 +20,9 @@ from shadoweval.records import (
     ToolCall,
     Unscored,
 )
-from shadoweval.verdict.columns import ScoreColumns, columns_of, sound
+from shadoweval.verdict.columns import ScoreColumns, columns_of
 from shadoweval.verdict.facts import PairFacts, facts_of
+from shadoweval.verdict.ranges import sound
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RECALL, LATENCY = Metric(name="recall@5"), Metric(name="latency", high=None, like_with_like=True)

@@ -17,10 +17,11 @@ from shadoweval.store.blobs import dump, load
 from shadoweval.store.scores import _compact, stored_scores
 from shadoweval.testing import FixedClock, make_observation, make_query
 from shadoweval.verdict.assessment import assess
-from shadoweval.verdict.columns import ScoreColumns, columns_of, sound
+from shadoweval.verdict.columns import ScoreColumns, columns_of
 from shadoweval.verdict.drawn import Drawn
 from shadoweval.verdict.facts import PairFacts
 from shadoweval.verdict.gates import at_least, at_most
+from shadoweval.verdict.ranges import sound
 from shadoweval.verdict.rules import Rules as VerdictRules
 from shadoweval.verdict.trial import Trial
 
