@@ -17,6 +17,7 @@ from shadoweval.evidence.caps import Cut
 from shadoweval.evidence.decay import Newest
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import BoolArray, FloatArray, IntArray
+from shadoweval.evidence.ppi import reach
 from shadoweval.evidence.returning import Generations
 from shadoweval.evidence.traffic_mean import TrafficMean
 from shadoweval.evidence.views import Places, Views
@@ -117,7 +118,7 @@ class Variable(ABC):
         self.ends = self.lo, self.hi
         """Where the mean of X lies, however far a single X may reach."""
         if scale.least_chance < 1:
-            beyond = (self.hi - self.lo) * (1 / scale.least_chance - 1)
+            beyond = (self.hi - self.lo) / 2 * (reach(scale.least_chance) - 1)
             self.lo, self.hi, self.bins = self.lo - beyond, self.hi + beyond, _DRAWN_BINS
         self.means = tuple(HistBet(self.lo, self.hi, bins=self.bins) for _ in range(rows))
         self.newest: list[tuple[int, Newest]] = []

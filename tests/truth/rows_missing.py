@@ -5,7 +5,6 @@ from shadoweval.buckets import within
 from shadoweval.protocols import Metric
 from shadoweval.records import FIRST_PROCESS, NOT_DRAWN, Failure, PairScore, Scored, Unscored
 from shadoweval.scoring import PairScorer, cost, errors, exact_match, latency
-from shadoweval.testing import NOON
 
 from .conftest import CRASH, NO, RIGHT, YES, bad, good, unsound
 from .rows_metrics import spent
@@ -292,11 +291,12 @@ class Drawing:
 
 
 @bad(5, "hold", "rollback", says=("quality",))
-def calls_that_get_scarce_when_the_hard_queries_come(world):
-    """In the second half the candidate is ten points worse and a fifth is judged; of what is judged, it is 2 points."""
+def a_judge_that_is_asked_less_about_hard_queries(world):
+    """Every other query is hard, the candidate ten points worse at it, and a fifth of them judged: 2 points of those."""
     for number in range(3000):
-        hard = number >= 1500
-        world.ask(number * 99, NO if hard and number % 10 == 0 else YES, YES, rerun=None)
-    middle = 1500 * 99
-    drawing = Drawing(lambda pair: 0.2 if (pair.query.asked_at - NOON).total_seconds() >= middle else 1.0)
+        hard = number % 2 > 0
+        world.ask(
+            number * 99, NO if hard and number % 20 == 1 else YES, YES, rerun=None, attributes={"hard": str(hard)}
+        )
+    drawing = Drawing(lambda pair: 0.2 if pair.query.attributes["hard"] == "True" else 1.0)
     world.judge(drawing, errors(), no_worse("quality", by=0.04), ERRORS)

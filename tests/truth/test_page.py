@@ -223,7 +223,7 @@ def unlike_labelled(world):
 
 @says
 def drawn(world):
-    rows_missing.calls_that_get_scarce_when_the_hard_queries_come(world)
+    rows_missing.a_judge_that_is_asked_less_about_hard_queries(world)
 
 
 @says
