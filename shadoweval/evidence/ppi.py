@@ -18,12 +18,12 @@ from shadoweval.evidence.histbet import Edge, HistBet
 from shadoweval.evidence.inputs import BoolArray, FloatArray, Floats, StatsInputError, finite, paired, share, within
 from shadoweval.evidence.states import Resumable, State, field, numbers
 
-__all__ = ["FEWEST_LABELS", "PredictionPowered", "Trust", "ppi_mean", "reach"]
+__all__ = ["BINS", "FEWEST_LABELS", "PredictionPowered", "Trust", "ppi_mean", "reach"]
 
 FEWEST_LABELS = 100
 """Fewer labelled pairs make the fixed-sample interval too narrow."""
 
-_BINS = 800
+BINS = 800
 """Fine enough that a bettor loses little where Z reaches 99 times as far as the score: most of it lies near 0."""
 _FIRST_REFRESH, _GROWTH, _FEWEST_FOR_WEIGHT, _TINY = 50, 1.15, 20, 1e-12
 
@@ -179,7 +179,7 @@ class PredictionPowered(Resumable):
         self.labelled_share = float(labelled_share)
         self._trust = Trust()
         edge = reach(self.labelled_share)
-        self._evidence = HistBet(-edge, edge, bins=_BINS)
+        self._evidence = HistBet(-edge, edge, bins=BINS)
 
     @property
     def n(self) -> int:

@@ -17,7 +17,7 @@ from shadoweval.evidence.caps import Cut
 from shadoweval.evidence.decay import Newest
 from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.inputs import BoolArray, FloatArray, IntArray
-from shadoweval.evidence.ppi import reach
+from shadoweval.evidence.ppi import BINS, reach
 from shadoweval.evidence.returning import Generations
 from shadoweval.evidence.traffic_mean import TrafficMean
 from shadoweval.evidence.views import Places, Views
@@ -38,7 +38,6 @@ Measured: TypeAlias = tuple[FloatArray, BoolArray]
 """X of n pairs, shape (rows, n), and for which pairs it is known, shape (n,)."""
 
 _BINS: Final = 200
-_DRAWN_BINS: Final = 800
 _SCORES: Final = (
     "incumbent",
     "candidate",
@@ -119,7 +118,7 @@ class Variable(ABC):
         """Where the mean of X lies, however far a single X may reach."""
         if scale.least_chance < 1:
             beyond = (self.hi - self.lo) / 2 * (reach(scale.least_chance) - 1)
-            self.lo, self.hi, self.bins = self.lo - beyond, self.hi + beyond, _DRAWN_BINS
+            self.lo, self.hi, self.bins = self.lo - beyond, self.hi + beyond, BINS
         self.means = tuple(HistBet(self.lo, self.hi, bins=self.bins) for _ in range(rows))
         self.newest: list[tuple[int, Newest]] = []
         """Who watches the newest clusters, by which row, for a decay."""

@@ -292,7 +292,7 @@ class Drawing:
 
 @bad(5, "hold", "rollback", says=("quality",))
 def a_judge_that_is_asked_less_about_hard_queries(world):
-    """Every other query is hard, the candidate ten points worse at it, and a fifth of them judged: 2 points of those."""
+    """Every other query is hard, the candidate ten points worse at it, and a fifth of them is judged."""
     for number in range(3000):
         hard = number % 2 > 0
         world.ask(
