@@ -696,6 +696,37 @@ def test_many_workers_take_each_task_once(make) -> None:
     assert sorted(taken) == [f"q{n:04}" for n in range(200)]
 
 
+def test_what_judges_said_goes_with_its_query(store, make) -> None:
+    """It is kept once, read by all processes, and erased with the query; of a query that is gone nothing is kept."""
+    fill(store, 2)
+    for query_id, record in (("q0000", b"said"), ("q0000", b"said again"), ("q0001", b"other"), ("gone", b"late")):
+        store.add_judgement(f"key of {query_id}", record, query_id=query_id)
+    keys = [f"key of {query_id}" for query_id in ("q0000", "q0001", "gone")]
+
+    assert make().judgements(keys) == {keys[0]: b"said", keys[1]: b"other"}
+    store.purge(START + timedelta(seconds=1))
+    assert store.judgements(keys) == {keys[1]: b"other"}
+
+
+def test_what_is_spent_on_judges_is_added_up_over_processes(store, make) -> None:
+    """By experiment, judge and period, however many add at the same time; asking alone adds nothing."""
+    spent = {"calls": 1, "input_tokens": 10, "output_tokens": 2, "micro_usd": 5}
+    stores = [make() for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda each=each: [each.spend("support", "m", "day", spent=spent) for _ in range(20)])
+        for each in stores
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    store.spend("support", "other", "day", spent=spent)
+
+    nothing = dict.fromkeys(spent, 0)
+    assert store.spend("support", "m", "day", spent=nothing) == {name: 40 * value for name, value in spent.items()}
+    assert store.spend("support", "m", "tomorrow", spent=nothing) == nothing
+
+
 def test_a_result_of_an_erased_query_is_not_kept(store) -> None:
     """A run that ends after its user was erased leaves nothing behind."""
     store.add_envelopes([envelope(0, unit="ann")], arms={"q0000": ("rerank",)})

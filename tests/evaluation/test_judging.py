@@ -7,6 +7,7 @@ import pytest
 from shadoweval import Experiment, Rules, at_least, better, evaluate, no_worse
 from shadoweval.evaluation.judging import judging
 from shadoweval.evaluation.rescore import rescore
+from shadoweval.evaluation.suite import SuiteOptions, play
 from shadoweval.records import Envelope, Unscored
 from shadoweval.scoring import JudgeBudget, Message, Question, Reply, pairwise_judge, rubric_judge
 from shadoweval.settings import Settings
@@ -61,18 +62,21 @@ def test_replies_are_erased_with_their_query(store):
     assert not ask(store, ScriptedJudge({"score": 1}), [question(2)])[0].cached
 
 
-def test_processes_share_a_budget(store):
+def test_processes_share_a_budget(store, url):
     """Together they spend no more than it, and what was under way when it ended."""
+    stores = [store, SqlStore(url)]
     budget = JudgeBudget(calls=20, least_chance=1.0)
     judges = [ScriptedJudge({"score": 1}, budget=budget, concurrency=2) for _ in range(2)]
 
     with ThreadPoolExecutor(2) as threads:
         said = list(
             threads.map(
-                lambda place: ask(store, judges[place], [question(n, f"{place} {n}") for n in range(60)]), range(2)
+                lambda place: ask(stores[place], judges[place], [question(n, f"{place} {n}") for n in range(60)]),
+                range(2),
             )
         )
 
+    stores[1].close()
     calls = sum(len(judge.questions) for judge in judges)
     assert 20 <= calls <= 20 + 2 * 2 - 1
     assert sum(isinstance(each, Reply) for of in said for each in of) == calls
@@ -215,3 +219,25 @@ def test_a_budget_that_runs_short_is_missing_evidence_of_neither_arm(arms):
         "not drawn: the judge's budget runs short", "the judge's budget is spent",
     }  # fmt: skip
     assert evaluation.provenance["rubric_judge"]["prompt"].startswith("sha256:")
+
+
+def test_a_suite_is_judged_too(tmp_path, monkeypatch):
+    """A case file under pytest or `--cases`: both arms are run, and the judge is asked about them."""
+    (tmp_path / "judged_suite.py").write_text("def echo(question):\n    return question\n", encoding="utf-8")
+    (tmp_path / "cases.jsonl").write_text('{"query": "one?"}\n{"query": "two?"}\n', encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    judge = ScriptedJudge({"reason": "r", "level": 1})
+    experiment = Experiment(
+        name="suite",
+        candidates={"new": "judged_suite:echo"},
+        incumbent="judged_suite:echo",
+        labels=tmp_path / "cases.jsonl",
+        scorers=[rubric_judge("Is it short?", judge=judge, levels=["no", "yes"])],
+        settings=Settings(home=str(tmp_path / "home")),
+    )
+
+    evaluation = play(experiment, cases=tmp_path / "cases.jsonl", options=SuiteOptions()).evaluation
+
+    (summary,) = evaluation.summaries["new"]
+    assert (summary.metric, summary.scored, summary.candidate) == ("rubric_judge", 2, 1.0)
+    assert 2 <= len(judge.questions) <= 6
