@@ -7,18 +7,29 @@ from scipy import stats
 
 from benchmarks.statistics.bars import Bar, Scale, rate
 from shadoweval.evidence.ppi import PredictionPowered, ppi_mean
+from shadoweval.protocols import Metric
+from shadoweval.verdict.columns import ScoreColumns
+from shadoweval.verdict.drawn import Drawn
+from shadoweval.verdict.gates import no_worse
+from shadoweval.verdict.trial import Trial
 
 TRUE = 0.03
 
 
-def judged(rng, pairs: int, *, accuracy: float):
-    """People's and the judge's differences; a wrong candidate answer passes the judge with 10 % more chance."""
+def arms(rng, pairs: int, *, accuracy: float):
+    """People's and the judge's scores of candidate and incumbent; the candidate's wrong answers pass more often."""
     query = rng.standard_normal(pairs)
     truth = [
         (math.sqrt(0.5) * (query + rng.standard_normal(pairs)) < stats.norm.ppf(p)).astype(float) for p in (0.83, 0.80)
     ]
     seen = [np.where(rng.random(pairs) < accuracy, arm, 1 - arm) for arm in truth]
     seen[0] = np.where((seen[0] == 0) & (rng.random(pairs) < 0.10), 1.0, seen[0])
+    return truth, seen
+
+
+def judged(rng, pairs: int, *, accuracy: float):
+    """People's and the judge's differences."""
+    truth, seen = arms(rng, pairs, accuracy=accuracy)
     return truth[0] - truth[1], seen[0] - seen[1]
 
 
@@ -66,6 +77,47 @@ def anytime(rng, *, accuracy: float, share: float, streams: int) -> Bar:
     return rate("labels", what, missed, limit=0.05)
 
 
+def drawn_pairs(truth, seen, *, share: float, drawn) -> ScoreColumns:
+    """Pairs of which a share, the drawn, has people's scores; `seen` are the cheap ones, None without any."""
+    return ScoreColumns(
+        incumbent=np.where(drawn, truth[1], 0.0),
+        candidate=np.where(drawn, truth[0], 0.0),
+        incumbent_scored=drawn,
+        candidate_scored=drawn,
+        chance=np.full(drawn.size, share),
+        proxies=None if seen is None else np.array(seen[::-1]),
+        not_drawn=~drawn,
+    )
+
+
+def of_a_gate(rng, *, accuracy: float, share: float, streams: int) -> list[Bar]:
+    """From labels to the evidence that a gate rests on, looked at sixty times; with the judge's scores and without."""
+    pairs, looks = 10_000, 60
+    metric = Metric(name="quality", fact_of_run=True, least_chance=share)
+    missed, widths = np.zeros(streams, dtype=bool), np.zeros((2, streams))
+    for stream in range(streams):
+        truth, seen = arms(rng, pairs, accuracy=accuracy)
+        drawn = rng.random(pairs) < share
+        for row, cheap in enumerate((seen, None)):
+            trial = Trial([metric], [no_worse("quality", by=0.05)])
+            own = drawn_pairs(truth, cheap, share=share, drawn=drawn)
+            scores, variable = Drawn([metric]).weighed({"quality": own})["quality"], trial.contrasts["quality"]
+            for part in np.array_split(np.arange(pairs), looks if row == 0 else 1):
+                variable.add_independent(scores.of(part))
+                if row == 0:
+                    tests = (variable.mean.log_e(TRUE, side) for side in ("greater", "less"))
+                    missed[stream] |= max(tests) >= math.log(2 / 0.05)
+            lower, upper = (variable.mean.bound(0.025, edge) for edge in ("lower", "upper"))
+            widths[row, stream] = upper - lower
+    world = f"judge right in {accuracy:.0%}, {share:.0%} drawn"
+    with_judge, alone = widths.mean(axis=1).tolist()
+    what = f"{world}: width of a gate's interval after 10,000 pairs (labels alone {alone:.3f})"
+    return [
+        rate("labels", f"{world}: a gate's evidence ever misses, 60 looks to 10,000", missed, limit=0.05),
+        Bar(name="labels", what=what, measured=with_judge, required=alone * 1.05, streams=streams),
+    ]
+
+
 def measure(scale: Scale) -> list[Bar]:
     rng = np.random.default_rng(8)
     bars = []
@@ -74,4 +126,6 @@ def measure(scale: Scale) -> list[Bar]:
             bars += fixed_sample(rng, accuracy=accuracy, labels=labels, streams=scale.streams(500))
     for accuracy in (0.75, 0.95):
         bars += [anytime(rng, accuracy=accuracy, share=share, streams=scale.streams(300)) for share in (0.05, 0.2)]
+        for share in (0.05, 0.2):
+            bars += of_a_gate(rng, accuracy=accuracy, share=share, streams=scale.streams(200))
     return bars
