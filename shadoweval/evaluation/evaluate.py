@@ -196,6 +196,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     if not scope.sliding:
         rules = with_attempt(rules, experiment, trial, store=store, candidate=candidate, since=since, now=now)
     coverage = msgspec.structs.replace(look.coverage, distinct=trial.distinct, texts=len(trial.facts.texts))
+    progress.judge_stages(rules)
     trial.facts.live_writes = max(trial.facts.live_writes, look.live_writes)  # also of runs that are no pair
     assessment = assess(trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     if experiment.rule == "kayenta":
@@ -211,6 +212,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
             *progress.runs.notices,
             *looks_of(experiment, progress.style),
             *judge_notices(assessment.summaries),
+            *progress.of_stages,
         ),
     )
     verdict = held_for_rivals(verdict, rivals_of(store, experiment.name, since=since))
@@ -235,12 +237,11 @@ def _assembled(
 ) -> Evaluation:
     mirrored_against_control, alarm = _of_mirrors(experiment)
     costs, projected = dict[str, float](), dict[str, float]()
-    versions, tokens = dict[str, dict[str, str]](), dict[str, int]()
+    versions = dict[str, dict[str, str]]()
     for result in results.values():
         costs |= dict(result.progress.runs.costs)
         projected |= result.progress.runs.projected(result.coverage.eligible)
         versions |= result.progress.runs.versions
-        tokens |= {arm: spent for arm, spent in result.progress.runs.tokens.items() if spent}
     begins = {result.since for result in results.values()}
     alike = {f"Warning: {result.coverage.alike}": None for result in results.values() if result.coverage.alike}
     return Evaluation(
@@ -264,6 +265,7 @@ def _assembled(
         write_sets={name: dict(result.progress.runs.writes) for name, result in results.items()},
         divergences={name: result.progress.runs.divergences.shares() for name, result in results.items()},
         failures={name: result.progress.failed(result.coverage, scope.rules) for name, result in results.items()},
+        stages={name: result.progress.seen for name, result in results.items() if result.progress.seen.pairs},
         looks=before.looks + 1 if before else 1,
         notes=(*alarm, *alike, *shortened(max((r.coverage.erased for r in results.values()), default=0))),
         trend=scope.sliding,
@@ -271,7 +273,7 @@ def _assembled(
         history=history_after(
             before, {name: (result.assessment.verdict, result.progress.points) for name, result in results.items()}
         ),
-        tokens=tokens,
+        tokens={arm: n for result in results.values() for arm, n in result.progress.runs.tokens.items() if n},
     )
 
 

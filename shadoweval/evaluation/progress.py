@@ -27,10 +27,11 @@ from shadoweval.evaluation.examples import Examples
 from shadoweval.evaluation.probes import Probes
 from shadoweval.evaluation.rescoring import KnownScores, Rescoring, score
 from shadoweval.evaluation.run_counts import RunCounts
+from shadoweval.evaluation.stage_checks import StageChecks, broken_fields, stage_notices
 from shadoweval.evaluation.style import Style
 from shadoweval.evidence.inputs import StatsInputError
 from shadoweval.experiment import Experiment
-from shadoweval.records import Coverage, FailureCount, Observation, Pair, PairScore, PastLook
+from shadoweval.records import Coverage, FailureCount, Observation, Pair, PairScore, PastLook, StagesSeen
 from shadoweval.scoring.divergence import first_divergence
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import UNFAITHFUL, facts_of
@@ -46,6 +47,8 @@ _AT_ONCE: Final = 500
 _BYTES_AT_ONCE: Final = 16 * 1024 * 1024
 """Of memory, at most (`codec.heft`); records of more are fewer pairs."""
 
+_PARTS: Final = ("trial", "examples", "runs", "probes", "style", "stages")
+
 KeepScores = Callable[[Sequence[PairScore]], object]
 
 
@@ -57,6 +60,7 @@ def purpose_of(experiment: Experiment) -> str:
         [[scorer.version, list(scorer.metrics)] for scorer in experiment.scorers],
         list(experiment.gates),
         experiment.rules.population,
+        experiment.rules.checks == "off",
         sorted(experiment.sandbox.stubs.effects.items()),
         sorted((tool, named(judge)) for tool, judge in experiment.sandbox.stubs.failed.items()),
     ]
@@ -74,6 +78,9 @@ class Progress:
         self.runs = RunCounts()
         self.conversations = Conversations()
         self.style = Style()
+        self.stages = StageChecks()
+        self.seen, self.of_stages = StagesSeen(), tuple[str, ...]()
+        """What the stages saw, and what of it is worth a word; see `judge_stages`."""
         self.probes = Probes(experiment)
         self.trial.probes = self.probes.counts
         self.growth: Growth | None = None
@@ -86,6 +93,11 @@ class Progress:
     def points(self) -> tuple[PastLook, ...]:
         """Of the evidence on the way, where it was watched."""
         return () if self.growth is None else self.growth.points(self.trial.pairs)
+
+    def judge_stages(self, rules: Rules) -> None:
+        """Say what the stages saw, and let the trial know what of it holds a verdict."""
+        self.seen = self.stages.seen(ordered=not rules.once)
+        self.trial.broken_fields, self.of_stages = broken_fields(self.seen, rules), stage_notices(self.seen, rules)
 
     def failed(self, coverage: Coverage, rules: Rules) -> tuple[FailureCount, ...]:
         """How runs failed, and what never became a pair."""
@@ -122,6 +134,8 @@ class Progress:
             self.runs.divergences.add(first_divergence(pair), self.examples.difference(scores))
             self.probes.see(pair, scores, key=facts.key)
             self.style.see(pair, key=facts.key)
+            if self._experiment.rules.checks != "off":
+                self.stages.see(pair, key=facts.key)
             yield facts, scores
         self.examples.settle()
         if made:
@@ -129,7 +143,7 @@ class Progress:
 
     def to_state(self) -> tuple[bytes, Mapping[str, bytes]]:
         """All of it, and by name the segments that it rests on; `restored` of the same experiment takes it up."""
-        parts = {part: getattr(self, part).to_state() for part in ("trial", "examples", "runs", "probes", "style")}
+        parts = {part: getattr(self, part).to_state() for part in _PARTS}
         parts["conversations"] = self.conversations.threads.to_state()
         segments: dict[str, bytes] = {}
         for segment in _segments_of(parts):
@@ -161,6 +175,7 @@ class Progress:
         progress.runs.restore(parts["runs"])
         progress.probes.restore(parts["probes"])
         progress.style.restore(parts["style"])
+        progress.stages.restore(parts["stages"])
         return progress
 
 

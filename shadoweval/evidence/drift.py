@@ -1,6 +1,7 @@
 """Did the inputs or the scores change? Alarms with a stated rate of false ones.
 
-Not part of a verdict: kept for watching what a promoted candidate meets in production.
+For streams that are exchangeable while nothing changes, such as the scores of a suite that runs again and again.
+Traffic is not, by day and night, so the data checks of a verdict go by `habits`.
 """
 
 import math

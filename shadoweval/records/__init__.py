@@ -53,6 +53,8 @@ __all__ = [
     "Score",
     "Scored",
     "SliceResult",
+    "StageChange",
+    "StagesSeen",
     "Step",
     "TokenKind",
     "ToolCall",

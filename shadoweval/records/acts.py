@@ -1,8 +1,12 @@
-"""What a run does and how it may end: tool calls, writes, refusals; outcome or failure, and whose doing that is."""
+"""What a run does and how it may end: tool calls, writes, refusals; outcome or failure, and whose doing that is.
+
+And what the stages of many runs saw.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import zip_longest
 from typing import Any, Literal, get_args
 
@@ -20,6 +24,8 @@ __all__ = [
     "Hit",
     "Outcome",
     "Refusal",
+    "StageChange",
+    "StagesSeen",
     "Step",
     "TokenKind",
     "ToolCall",
@@ -211,6 +217,57 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     """How many chunks a stream had; None: not a stream."""
     truncated: bool = False
     """The captured text was cut at its cap (what the user got was not)."""
+
+
+_BOTH_ARMS = 2
+
+
+class StageChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One thing that is not as it was, or not as in the other arm."""
+
+    kind: Literal["break", "addition", "drift", "skew"]
+    """`break`: a field is missing, empty or of another type; `addition`: a field or tool is new; `drift`: another
+    language, length or other documents; `skew`: the arms differ on the same queries."""
+    arms: tuple[str, ...] = ()
+    """Whose stage it is; empty: the query's own."""
+    path: str
+    """`inputs.question`, `hits[].text`, `tools.search.result[].price`, `answer language`."""
+    before: str = ""
+    """What was usual; of a skew how often the incumbent alone has it."""
+    after: str = ""
+    """What came instead, the most frequent first; of a skew how often the candidate alone has it."""
+    since: datetime | None = None
+    """When it seems to have begun; None: it was so all along."""
+    first: str = ""
+    """Id of the query with which it seems to have begun."""
+    n: int = 0
+    """How many of the values since then, or of the pairs, are so."""
+    of: int = 0
+
+    @property
+    def words(self) -> str:
+        """The change as people say it."""
+        if self.kind == "skew":
+            return f"{self.path}: for the incumbent alone {self.before}, for the candidate alone {self.after}"
+        where = "both arms" if len(self.arms) == _BOTH_ARMS else f"{self.arms[0]!r}" if self.arms else "the queries"
+        begun = "" if self.since is None else f" since query {self.first!r} ({self.since:%Y-%m-%d %H:%M:%S %Z})"
+        return f"{self.path} of {where}: {self.before} before, {self.after} in {self.n} of {self.of}{begun}"
+
+
+class StagesSeen(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What was looked at, and what was not as before."""
+
+    pairs: int = 0
+    """Pairs that were looked at: the first ones all, then a sample."""
+    fields: int = 0
+    """Fields, languages and lengths that are watched."""
+    left_out: int = 0
+    """Sightings of fields that are not watched since there are too many."""
+    changes: tuple[StageChange, ...] = ()
+
+    def of_kind(self, *kinds: str) -> tuple[StageChange, ...]:
+        """The changes of these kinds."""
+        return tuple(change for change in self.changes if change.kind in kinds)
 
 
 def unpriced(steps: Iterable[Step]) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from shadoweval.records.acts import NO_GUARD, NOTHING_RAN, Effect, Refusal
+from shadoweval.records.acts import NO_GUARD, NOTHING_RAN, Effect, Refusal, StagesSeen
 from shadoweval.records.keys import all_alike
 from shadoweval.records.scores import (
     Decision,
@@ -264,3 +264,5 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """By candidate: how runs failed and whose doing it was, the most frequent first."""
     home: str = ""
     """Folder of the experiment's files on the host that evaluated; empty: it has none."""
+    stages: dict[str, StagesSeen] = {}
+    """By candidate: what its stages and the incumbent's saw, where somebody looked."""

@@ -19,6 +19,7 @@ from shadoweval.records.sentences import (
 )
 from shadoweval.reporting.table import table_of
 from shadoweval.reporting.texts import Texts, carrying
+from shadoweval.reporting.validity import stage_lines
 
 __all__ = ["markdown"]
 
@@ -86,6 +87,7 @@ def _others(evaluation: Evaluation, verdict: Verdict) -> list[str]:
     for part in worse:
         words = slice_words(part, by_name.get(part.metric))
         lines.append(f"- worse where {_cell(part.slice)}: {_cell(part.metric)} {_cell(words)}, {part.n:,} units")
+    lines += [f"- {line.what}: {_cell(line.words)}" for line in stage_lines(evaluation.stages.get(name))]
     table = table_of(evaluation, name)
     for example in [each for each in table.details if "loss" in each.why or each.candidate.failed][:_LISTED]:
         text = f": {_cell(example.text)}" if example.text else ""

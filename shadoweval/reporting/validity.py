@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from shadoweval.records import NOTHING_RAN, Coverage, Evaluation, MetricSummary, Verdict
+from shadoweval.records import NOTHING_RAN, Coverage, Evaluation, MetricSummary, StagesSeen, Verdict
 from shadoweval.records.amounts import amount
 
-__all__ = ["PLANNED", "validity_of"]
+__all__ = ["PLANNED", "stage_lines", "validity_of"]
 
 PLANNED: Final = frozenset({"not_sampled", "not_targeted", "control", "off"})
 """Calls that were never meant to be mirrored: no loss."""
 _HOURS: Final = 24
 _MANY: Final = 0.05
 """A share of pairs lost or unscored from which a line is marked."""
+_WATCHED: Final = 200
 _MARKS: Final = {"good": "✔", "look": "◆", "bad": "✖"}
 
 
@@ -37,9 +38,22 @@ def validity_of(evaluation: Evaluation, verdict: Verdict) -> list[dict[str, Any]
         *_overhead(evaluation.overhead),
         *_fidelity(verdict),
         *_versions(evaluation, name),
+        *stage_lines(evaluation.stages.get(name)),
         _containment(evaluation, verdict),
     ]
     return [{**line._asdict(), "mark": _MARKS[line.state]} for line in lines]
+
+
+def stage_lines(stages: StagesSeen | None) -> list[Line]:
+    """What the stages saw: a line for each change, or one that there is none."""
+    if stages is None:
+        return []
+    looked = f"{stages.fields:,} fields, languages and lengths watched in {stages.pairs:,} pairs"
+    looked += f"; fields beyond {_WATCHED} are not ({stages.left_out:,} sightings)" if stages.left_out else ""
+    if not stages.changes:
+        return [Line("What the stages saw", "good", f"nothing changed in mid-run, the arms see alike: {looked}")]
+    changed = [Line("What the stages saw", "bad" if c.kind == "break" else "look", c.words) for c in stages.changes]
+    return [*changed, Line("What the stages saw", "good", looked)]
 
 
 def _traffic(coverage: Coverage | None) -> Iterator[Line]:

@@ -42,6 +42,7 @@ ROLLBACKS: Final[Mapping[str, Effect]] = MappingProxyType(
         "pipelines": "never",
         # Both arms of each pair are still those that the pair says.
         "version": "stands",
+        "stages": "stands",
         "rerun_version": "like_with_like",
         "reruns_ended": "like_with_like",
         "ended_by_shadow": "clean",

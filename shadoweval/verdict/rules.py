@@ -57,6 +57,9 @@ class Rules:
     """Whom a promotion speaks of. `all users`: of those to come as well, so that each user counts once, however often
     it comes. `these users`: of those seen, so that each of their visits (sessions, days of a question) counts; for a
     product with a few hundred users whom nobody else will join."""
+    checks: Literal["hold", "notice", "off"] = "hold"
+    """What becomes of a field that a stage of an arm (hits, tools, answer) no longer has, or has empty or of another
+    type, while the arm's version stayed the same: it holds the verdict, or is said beside it; `off`: nobody looks."""
     share: float | None = None
     """The sampling share that was planned; None: not checked."""
     closed: bool = False
@@ -109,4 +112,5 @@ class Rules:
         checked_fields(self, "closed", "once", check=checked_truth)
         object.__setattr__(self, "waive", checked_strings("Rules.waive", self.waive))
         checked_choice("Rules.writes", self.writes, Literal["judged", "waived"])
+        checked_choice("Rules.checks", self.checks, Literal["hold", "notice", "off"])
         checked_choice("Rules.population", self.population, Literal["all users", "these users"])

@@ -47,6 +47,7 @@ def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, cand
         *_clock(trial, rules, now=now),
         *_pipelines(trial),
         *_versions(trial, candidate),
+        *_stages(trial),
         *_scores(trial),
         *unprovable(trial, trial.probes),
         *_controls(trial),
@@ -175,6 +176,16 @@ def _versions(trial: Trial, candidate: str) -> Iterator[Problem]:
                 sentence=f"The incumbent was served with {name} {', '.join(served)!r} but run again with "
                 f"{', '.join(again)!r}: it is not the same pipeline. Deploy the worker with what is served.",
             )
+
+
+def _stages(trial: Trial) -> Iterator[Problem]:
+    if trial.broken_fields:
+        yield Problem(
+            name="stages",
+            sentence=f"What a stage sees changed in mid-run while no version did: {trial.broken_fields}. The pairs "
+            f"before and after are of different pipelines: mend it and start a new window {NEW_WINDOW}; where it is "
+            "meant, Rules(checks='notice').",
+        )
 
 
 def _scores(trial: Trial) -> Iterator[Problem]:

@@ -34,7 +34,7 @@ from shadoweval.verdict.writes import WRITES
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 24
+STATE_VERSION: Final = 25
 """Of what `Trial.to_state` writes."""
 
 _PORTION: Final = 2_000
@@ -84,6 +84,8 @@ class Trial:
         self.representative = Representative(sorted({gate.base for gate in gates}))
         self.probes: Mapping[str, ProbeCount] = {}
         """What probes of a metric came to; whoever scores the pairs owns and keeps them."""
+        self.broken_fields = ""
+        """What of the fields that a stage saw changed in mid-run, in words; whoever reads the pairs knows."""
         self.grouped = self.disordered = self.doubled = 0
         self.first_asked = self.last_asked = 0.0
         self._last_row: tuple[int, int] = (0, 0)

@@ -79,6 +79,13 @@ ROWS = [
     ),
     Decorated(kind=1, candidate="crashes_often", decisions=("rollback",), says=("proven broken: errors",)),
     Decorated(
+        kind=10,
+        candidate="falls_silent",
+        decisions=("hold",),
+        says=("What a stage sees changed in mid-run", "answer of 'new': text before, empty text in"),
+        calls=130,
+    ),
+    Decorated(
         kind=2,
         candidate="empty",
         decisions=("hold",),

@@ -14,7 +14,7 @@ import pytest
 from shadoweval import Labels, Rules, at_most, better, no_worse
 from shadoweval.evaluation.evaluate import evaluate
 from shadoweval.protocols import Metric
-from shadoweval.records import Coverage, Failure, GateResult, Scored, ToolCall, Unscored
+from shadoweval.records import Coverage, Failure, GateResult, Hit, Scored, ToolCall, Unscored
 from shadoweval.scoring import PairScorer, cost, errors, exact_match, latency, pairwise_judge, recall
 from shadoweval.testing import FixedClock, ScriptedJudge
 from shadoweval.verdict.consistency import contradiction as contradiction_of
@@ -61,6 +61,21 @@ def proven_broken(world):
 def not_proven_yet(world):
     stream(world, 30)
     world.judge(errors(), no_worse("errors", by=0.05), rules=RULES)
+
+
+@says
+def stages(world):
+    stream(world, 200, candidate=lambda n: {"answer": "yes", "hits": [Hit(id="d", rank=1, text="x" * (n < 150))]})
+
+
+@says
+def stages_changed(world):
+    stream(world, 220, text=lambda n: f"{n} " + "x" * (40 if n < 150 else 4_000))
+
+
+@says
+def stages_differ(world):
+    stream(world, candidate={"answer": "yes"}, served={"answer": "yes", "hits": ["d"]})
 
 
 @says

@@ -28,6 +28,11 @@ def empty(q):
     return ""
 
 
+def falls_silent(q):
+    look(q)
+    return "" if int(q.split()[1]) >= 112 else f"the answer to {q} is {len(q)}"
+
+
 def crashes_on_yes(q):
     look(q)
     if q == "yes":
