@@ -82,7 +82,7 @@ class StageHabits:
         language = language_of(text) or ("" if script in {"latin", "none"} else script)
         if language:
             self._content(f"{name} language", language, where)
-        self._content(f"{name} length", _size(len(text)), where)
+        self._length(f"{name} length", len(text), where)
 
     def see_documents(self, hits: Sequence[Hit], where: Where) -> None:
         """Count the context's length, and whether any document of the first ranks has come before."""
@@ -90,7 +90,7 @@ class StageHabits:
             return
         characters = sum(len(hit.text or "") for hit in hits)
         if characters:
-            self._content("hits length", _size(characters), where)
+            self._length("hits length", characters, where)
         if not self._documents:
             self._documents = bytearray(_BITS // 8)
         known = False
@@ -106,6 +106,13 @@ class StageHabits:
         """Path and habit of what has changed; what is in a field that has changed goes with it."""
         changed = {path: habit for path, habit in self.habits.items() if habit.alarmed}
         yield from ((path, habit) for path, habit in changed.items() if self._parents.get(path) not in changed)
+
+    def _length(self, name: str, characters: int, where: Where) -> None:
+        """Count a length; one that is near a usual one, less than about twice as long or short, is usual."""
+        step, habit = int(2 * math.log2(max(characters, 1))), self.habits.get(name)
+        near = [_size(step + away) for away in (0, -1, 1, -2, 2)]
+        usual = (kind for kind in near if habit is not None and habit.learnt and kind in habit.kinds)
+        self._content(name, next(usual, near[0]), where)
 
     def _content(self, name: str, kind: str, where: Where, *, least: float = 0.02) -> None:
         habit = self.habits.get(name) or self._new(name, allowed=_CONTENT_ALLOWED, least=least)
@@ -151,7 +158,7 @@ def gone(habit: Habit) -> bool:
     return not habit.kinds.keys() <= ABSENT
 
 
-def _size(characters: int) -> str:
+def _size(step: int) -> str:
     """A class of lengths, each 1.4 times as wide as the one before."""
-    step = int(2 * math.log2(max(characters, 1)))
-    return f"{math.ceil(2 ** (step / 2))} to {math.ceil(2 ** ((step + 1) / 2)) - 1}" if step else "1"
+    first, last = math.ceil(2 ** (step / 2)), math.ceil(2 ** ((step + 1) / 2)) - 1
+    return f"{first} to {last}" if first < last else f"{first}"
