@@ -218,13 +218,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     verdict = held_for_rivals(verdict, rivals_of(store, experiment.name, since=since))
     verdict = as_trend(verdict) if scope.sliding else verdict
     assessment = msgspec.structs.replace(assessment, verdict=verdict)
-    return _Result(
-        assessment=assessment,
-        progress=progress,
-        coverage=coverage,
-        since=since,
-        asked=asked_when(trial),
-    )
+    return _Result(assessment=assessment, progress=progress, coverage=coverage, since=since, asked=asked_when(trial))
 
 
 def _slowed(experiment: Experiment) -> tuple[str, ...]:
