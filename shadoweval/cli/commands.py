@@ -210,7 +210,7 @@ def _export(export: Parser) -> None:
 
 def _labels(labels: Parser) -> None:
     _experiment(labels)
-    labels.add_argument("cases", help="cases and marks, as JSON lines (docs/scorers.md)")
+    labels.add_argument("cases", help="cases and marks, as JSON lines (docs/scorers.md); -: from stdin")
 
 
 def _erase(erase: Parser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from shadoweval.cli.home import found_store
 from shadoweval.cli.output import say
@@ -19,8 +20,10 @@ def labels(options: argparse.Namespace) -> int:
     """Join labels and marks that came later."""
     from shadoweval.evaluation.labelling import add_label_file  # noqa: PLC0415 - this command alone needs it
 
+    piped = options.cases == "-"
+    path, content = ("stdin", sys.stdin.buffer.read()) if piped else (options.cases, None)
     with found_store(options.experiment) as store:
-        read = add_label_file(options.experiment, options.cases, store=store)
+        read = add_label_file(options.experiment, path, store=store, content=content)
     options.answer.add(cases=read.cases, changed=read.changed, marks=read.marks, new_marks=read.new)
     marks = f", {read.marks} marks read, {read.new} new" if read.marks else ""
     say(f"{read.cases} cases read, {read.changed} labels new or changed{marks}")

@@ -114,8 +114,8 @@ def label(
     return bool(new)
 
 
-def add_label_file(experiment: Experiment, path: str | Path, *, store: Store) -> Labelled:
-    """Join the labels and marks of a file.
+def add_label_file(experiment: Experiment, path: str | Path, *, store: Store, content: bytes | None = None) -> Labelled:
+    """Join the labels and marks of a file. `content`: of the file, where it has been read.
 
     Raises:
         CaseFileError: a line that can't be read: nothing was stored. Or marks for an arm or an answer that is not
@@ -123,7 +123,7 @@ def add_label_file(experiment: Experiment, path: str | Path, *, store: Store) ->
     """
     file = str(path)
     cases, marks = list[tuple[int, str]](), list[tuple[int, MarkLine]]()
-    for number, line in lines_of(path):
+    for number, line in lines_of(path, content):
         if _is_mark(line, path=file, number=number):
             marks.append((number, _mark_line(line, path=file, number=number)))
         else:

@@ -190,14 +190,15 @@ def shout(question):
 
 @pytest.mark.parametrize(("better", "decision"), [("shout", "PROMOTE"), ("incumbent", "ROLLBACK")])
 def test_the_whole_way_from_a_decorator_to_a_verdict_by_people(tmp_path, monkeypatch, better, decision):
-    """Serve, shadow, mark in a file, `shadoweval labels`, `shadoweval evaluate`; the file again changes nothing."""
+    """Serve, shadow, mark in a file, `shadoweval labels`, `shadoweval evaluate`; said again it is nothing new."""
     (tmp_path / "markedapp.py").write_text(textwrap.dedent(PIPELINE), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SHADOWEVAL_")}
 
-    def run(*command):
+    def run(*command, **options):
         return subprocess.run(
             [sys.executable, *command],
+            **options,
             capture_output=True,
             text=True,
             timeout=120,
@@ -205,18 +206,23 @@ def test_the_whole_way_from_a_decorator_to_a_verdict_by_people(tmp_path, monkeyp
             env={**environment, "PYTHONPATH": str(tmp_path)},
         )
 
-    run("-c", "import markedapp\nfor n in range(80): markedapp.plain(f'question {n}')")
+    served = (
+        "import markedapp\nfrom shadoweval import current_query\n"
+        "for n in range(80):\n    markedapp.plain(f'question {n}')\n    print(current_query())"
+    )
+    known = run("-c", served).stdout.split()  # by what the application knows them
     run("-m", "shadoweval", "worker", "markedapp:toy", "--until-idle")
     listed = (
         "from shadoweval import open_store\nimport markedapp\n"
         "with open_store(markedapp.toy) as store: print(*[pair.id for pair in store.pairs('toy', 'shout')])"
     )
     ids = run("-c", listed).stdout.split()
-    assert len(ids) == 80
+    assert sorted(known) == sorted(ids)
+    assert len(set(ids)) == 80
     worse = {"shout": "incumbent", "incumbent": "shout"}[better]
     lines = [
         line
-        for query_id in ids
+        for query_id in known
         for line in (
             {"id": query_id, "arm": better, "mark": "correct", "annotator": "ann"},
             {"id": query_id, "arm": worse, "mark": "incorrect", "annotator": "ann"},
@@ -229,5 +235,10 @@ def test_the_whole_way_from_a_decorator_to_a_verdict_by_people(tmp_path, monkeyp
     judged = run("-m", "shadoweval", "evaluate", "markedapp:toy", "--closed")
     assert "0 cases read, 0 labels new or changed, 240 marks read, 240 new" in first.stdout, first.stderr
     assert "240 marks read, 0 new" in again.stdout
+    line = json.dumps({"id": ids[0], "arm": worse, "mark": "incorrect", "annotator": "ben"})
+    piped = [run("-m", "shadoweval", "labels", "markedapp:toy", "-", input=each) for each in (line, line, line[:9])]
+    assert ["1 marks read, 1 new" in piped[0].stdout, "1 marks read, 0 new" in piped[1].stdout] == [True, True]
+    assert "stdin, line 1" in piped[2].stderr
+    assert piped[2].returncode == 4
     assert f"toy / shout: {decision}" in judged.stdout, judged.stdout + judged.stderr
     assert "human_correctness is better by 0.1" in judged.stdout
