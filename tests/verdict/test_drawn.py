@@ -334,3 +334,24 @@ def test_looked_at_sixty_times_the_truth_is_missed_in_at_most_a_twentieth_of_str
         uncorrected += abs(gap.mean() - 0.03) > 1.96 * gap.std() / np.sqrt(n)
     assert missed <= 0.05 * streams
     assert uncorrected >= 0.9 * streams, "the judge alone is no negative control"
+
+
+@pytest.mark.parametrize("rules", [VerdictRules(), VerdictRules(once=True)])
+def test_sessions_and_single_looks_read_the_weighed_scores(rules):
+    """Of users who ask five questions each the mean over their pairs counts, live and in a suite."""
+    plan = Plan(3_000, truth=worse_after_noon, cheap=_guess, chance=_half)
+    trial = Trial([QUALITY], [no_worse("quality", by=0.05), at_least("quality", 0.9)])
+    pairs = [
+        (msgspec.structs.replace(facts, unit=f"user {row % 600}"), own) for row, (facts, own) in enumerate(_pairs(plan))
+    ]
+    trial.add_pairs(pairs)
+    trial.end_sessions()
+    coverage = Coverage(eligible=3_000, mirrored=3_000, paired=3_000, distinct=3_000)
+    verdict = assess(
+        trial, experiment="x", candidate="new", coverage=coverage, now=pairs[-1][0].asked_at, rules=rules
+    ).verdict
+    difference, level = verdict.gates
+    assert difference.n == 600
+    assert difference.lower < plan.difference() < difference.upper
+    assert level.lower < np.mean([new for _, new in plan.truth.values()]) < level.upper
+    assert verdict.decision == "rollback", verdict
