@@ -8,7 +8,7 @@ from shadoweval import Experiment, Rules, at_least, better, evaluate, no_worse
 from shadoweval.evaluation.judging import judging
 from shadoweval.evaluation.rescore import rescore
 from shadoweval.evaluation.suite import SuiteOptions, play
-from shadoweval.records import Envelope, Unscored
+from shadoweval.records import NOT_DRAWN, Envelope, Unscored
 from shadoweval.scoring import JudgeBudget, Message, Question, Reply, pairwise_judge, rubric_judge
 from shadoweval.settings import Settings
 from shadoweval.store import SqlStore
@@ -214,9 +214,11 @@ def test_a_budget_that_runs_short_is_missing_evidence_of_neither_arm(arms):
     missing = [(each.incumbent, each.candidate) for each in scores if isinstance(each.candidate, Unscored)]
     assert 60 <= len(judge.questions) <= 60 + 2 * 8
     assert missing
+    assert {each.chance for each in scores} == {1.0, 0.5, 0.25, 0.125, 0.1} & {each.chance for each in scores} > {1.0}
+    assert all(each.chance < 1 for each in scores if each.not_drawn)
     assert all(both[0] == both[1] and not both[0].informative for both in missing)
     assert {both[0].reason for both in missing} <= {
-        "not drawn: the judge's budget runs short", "the judge's budget is spent",
+        NOT_DRAWN, "the judge's budget is spent",
     }  # fmt: skip
     assert evaluation.provenance["rubric_judge"]["prompt"].startswith("sha256:")
 

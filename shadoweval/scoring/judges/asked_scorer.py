@@ -11,16 +11,18 @@ import msgspec
 
 from shadoweval.checks import checked_instance
 from shadoweval.protocols import Metric
-from shadoweval.records import Observation, Pair, Score, Scored, Unscored
+from shadoweval.records import NOT_DRAWN, Observation, Pair, PairScore, Score, Scored, Unscored
 from shadoweval.scoring.batched import BatchedPairScorer, runs_of
 from shadoweval.scoring.judges.fences import ABOUT_FENCES, fenced
 from shadoweval.scoring.judges.judge import Judge
 from shadoweval.scoring.judges.questions import Message, Question, Reply
+from shadoweval.scoring.pair_scorer import PairScorer
 
 __all__ = ["Form", "answer_of", "asked_scorer", "checked_judge", "made_by", "question_of", "reply_schema", "version_of"]
 
 _MOST: Final = 10_000
 """Replies that a scorer has at hand."""
+_UNDRAWN: Final = Unscored(NOT_DRAWN, informative=False)
 _NOT_ASKED: Final = Unscored("the judge was not asked", informative=False)
 
 
@@ -76,17 +78,40 @@ def version_of(form: str, task: str, judge: Judge) -> str:
 
 def asked_scorer(form: Form, judge: Judge) -> BatchedPairScorer:
     """The scorer; with `repeats`, a second metric says how far the judge agrees with itself."""
-    asked = _Asked(form, judge)
-    metrics = [Metric(name=form.name, costly=True, judged=True)]
+    asked, least = _Asked(form, judge), judge.least_chance
+    said: dict[str, Any] = {"costly": True, "judged": True, "least_chance": least}
+    metrics = [Metric(name=form.name, **said)]
     if judge.repeats > 1:
-        metrics.append(Metric(name=asked.agreement, costly=True, judged=True, descriptive=True, failure_scores=None))
-    return BatchedPairScorer(
+        metrics.append(Metric(name=asked.agreement, descriptive=True, failure_scores=None, **said))
+    return AskedScorer(
         metrics=tuple(metrics),
         version=version_of(form.name, form.task, judge),
         score_one=asked.score_one,
         made_by=made_by(judge, form.task),
         get_ready=asked.get_ready,
+        chance_of=asked.chance_of,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedScorer(BatchedPairScorer):
+    """As `BatchedPairScorer`, with the chance with which each pair was drawn."""
+
+    chance_of: Callable[[Pair], float]
+    """Of a pair that was scored."""
+
+    def score(self, pair: Pair, *, basis: str = "") -> list[PairScore]:
+        """Both arms and the re-run; of a pair that was not drawn neither arm has a score."""
+        scores = PairScorer.score(self, pair, basis=basis)
+        chance = self.chance_of(pair)
+        return [_drawn(each, chance) for each in scores]
+
+
+def _drawn(score: PairScore, chance: float) -> PairScore:
+    changes: dict[str, Any] = {} if chance == score.chance else {"chance": chance}
+    if _UNDRAWN in {score.incumbent, score.candidate}:
+        changes |= {"incumbent": _UNDRAWN, "candidate": _UNDRAWN}
+    return msgspec.structs.replace(score, **changes) if changes else score
 
 
 class _Asked:
@@ -95,7 +120,7 @@ class _Asked:
     def __init__(self, form: Form, judge: Judge) -> None:
         self._form, self._judge = form, judge
         self.agreement = f"{form.name}_agreement"
-        self._replies: dict[tuple[str, str], Reply | Unscored] = {}
+        self._replies: dict[tuple[str, str], tuple[Reply | Unscored, float]] = {}
 
     def get_ready(self, pairs: Sequence[Pair]) -> None:
         """Ask about all runs of these pairs at once."""
@@ -104,7 +129,7 @@ class _Asked:
         asked = [self._question(run, pair) for pair in pairs for run in runs_of(pair)]
         questions = {_key(each): each for each in asked if isinstance(each, Question)}
         if questions:
-            self._replies.update(zip(questions, self._judge.ask_many(list(questions.values())), strict=True))
+            self._replies.update(zip(questions, self._judge.ask_drawn(list(questions.values())), strict=True))
 
     def score_one(self, observation: Observation, pair: Pair) -> Mapping[str, Score]:
         """A run's scores; all runs of its pair are asked about together, so that all are judged or none."""
@@ -113,10 +138,16 @@ class _Asked:
             return self._scores(question, question if isinstance(question, Unscored) else _NOT_ASKED)
         if _key(question) not in self._replies:
             self.get_ready([pair])
-        reply = self._replies.get(_key(question), _NOT_ASKED)
+        reply, _ = self._replies.get(_key(question), (_NOT_ASKED, 1.0))
         if isinstance(reply, Unscored):
             return self._scores(reply, reply)
         return self._scores(Scored(self._form.value(reply.content)), Scored(reply.agreement))
+
+    def chance_of(self, pair: Pair) -> float:
+        """With which both arms' answers were drawn; 1 where nobody was asked about them."""
+        asked = [self._question(run, pair) for run in (pair.served, pair.candidate) if run.outcome is not None]
+        keys = [_key(each) for each in asked if isinstance(each, Question)]
+        return min((self._replies[key][1] for key in keys if key in self._replies), default=1.0)
 
     def _scores(self, score: Score, agreement: Score) -> dict[str, Score]:
         both: dict[str, Score] = {self._form.name: score}

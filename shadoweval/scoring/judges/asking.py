@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from shadoweval.errors import MissingExtraError
-from shadoweval.records import Unscored
+from shadoweval.records import NOT_DRAWN, Unscored
 from shadoweval.scoring.judges.budget import JudgeBudget, drawn
 from shadoweval.scoring.judges.endpoints import Answer, Endpoint, NoEndpointError
 from shadoweval.scoring.judges.kept import Kept
@@ -30,7 +30,7 @@ _SERVER: Final = 500
 _LONGEST_DELAY: Final = 20.0
 _A_TOKEN: Final = 4
 """Characters of a token, about; for endpoints that do not count, and before they are asked."""
-_NOT_DRAWN: Final = Unscored("not drawn: the judge's budget runs short", informative=False)
+_NOT_DRAWN: Final = Unscored(NOT_DRAWN, informative=False)
 _NOTHING_LEFT: Final = Unscored("the judge's budget is spent", informative=False)
 _DRY: Final = Unscored("nobody was asked: a dry run", informative=False)
 
@@ -83,14 +83,14 @@ class Asking:
         self._away: Unscored | None = None
         """Why the endpoint answers nobody; the others are not asked then."""
 
-    async def all(self, questions: Sequence[Question]) -> list[Said]:
-        """What it says to each."""
+    async def all(self, questions: Sequence[Question]) -> list[tuple[Said, float]]:
+        """What it says to each, and the chance with which its query was drawn."""
         keys = [
             [key_of(self._judge.asked_of, question, index=index) for index in range(self._judge.repeats)]
             for question in questions
         ]
         known = await asyncio.to_thread(self._kept.replies, [key for of in keys for key in of])
-        said: list[Said | None] = [None] * len(questions)
+        said: list[tuple[Said, float] | None] = [None] * len(questions)
         groups: dict[str, list[int]] = {}
         for place, question in enumerate(questions):
             groups.setdefault(question.query_id, []).append(place)
@@ -98,29 +98,30 @@ class Asking:
 
         async def work() -> None:
             for places in waiting:
-                chance = await self._chance(questions[places[0]].query_id, [keys[at] for at in places], known)
-                asked = (self._one(questions[at], keys[at], known=known, chance=chance) for at in places)
+                chance, why = await self._chance(questions[places[0]].query_id, [keys[at] for at in places], known)
+                asked = (self._one(questions[at], keys[at], known=known, chance=why or chance) for at in places)
                 for at, each in zip(places, await asyncio.gather(*asked), strict=True):
-                    said[at] = each
+                    said[at] = each, each.chance if isinstance(each, Reply) else chance
 
         await asyncio.gather(*(work() for _ in range(min(self._judge.concurrency, len(groups)))))
         return [each for each in said if each is not None]
 
     async def _chance(
         self, query_id: str, keys: Sequence[Sequence[str]], known: Mapping[str, bytes]
-    ) -> float | Unscored:
-        """With which chance this query was drawn; or why it is not judged."""
-        if all(key in known for of in keys for key in of):
-            return 1.0
-        if self._sitting.dry:
-            return _DRY
+    ) -> tuple[float, Unscored | None]:
+        """With which chance this query is drawn, and why it is not judged."""
         budget = self._judge.budget
+        if all(key in known for of in keys for key in of):
+            return 1.0, None
+        if self._sitting.dry:
+            return 1.0, _DRY
         if budget is None:
-            return 1.0
-        chance = budget.chance(await self._spend(Spent()))
-        if chance <= 0:
-            return _NOTHING_LEFT
-        return chance if drawn(query_id, chance) else _NOT_DRAWN
+            return 1.0, None
+        left = budget.chance(await self._spend(Spent()))
+        chance = left or budget.least_chance  # who would still be drawn is missing, and counted as such
+        if not drawn(query_id, chance):
+            return chance, _NOT_DRAWN
+        return chance, None if left else _NOTHING_LEFT
 
     async def _spend(self, spent: Spent) -> Spent:
         budget = self._judge.budget

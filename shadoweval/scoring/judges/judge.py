@@ -121,6 +121,11 @@ class Judge:
             **({} if own is None else {"own": repr(sorted(dict(own).items()))}),
         }
 
+    @property
+    def least_chance(self) -> float:
+        """The least chance with which a query is drawn to be judged, as of `Metric.least_chance`."""
+        return 1.0 if self.budget is None else self.budget.least_chance
+
     def ask_many(self, questions: Sequence[Question]) -> list[Reply | Unscored]:
         """What it says to each question, in their order: a checked reply, or why there is none.
 
@@ -129,6 +134,10 @@ class Judge:
         Raises:
             MissingExtraError: the extra `judge` is not installed.
         """
+        return [said for said, _ in self.ask_drawn(questions)]
+
+    def ask_drawn(self, questions: Sequence[Question]) -> list[tuple[Reply | Unscored, float]]:
+        """As `ask_many`, each with the chance with which its query was drawn, whether it was or not."""
         # Only here: whoever mirrors loads scorers, and no asyncio.
         from shadoweval.scoring.judges.asking import Asking  # noqa: PLC0415
         from shadoweval.scoring.judges.sitting import sitting  # noqa: PLC0415

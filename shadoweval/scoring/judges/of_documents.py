@@ -54,6 +54,7 @@ class RelevanceJudge:
 
         Raises:
             UnjudgedError: the judge gave none.
+            ConnectionError: it was busy, away, or its budget did not reach.
         """
         messages = (
             Message("system", f"{self._task} {ABOUT_FENCES}"),
@@ -62,7 +63,7 @@ class RelevanceJudge:
         asked = Question(messages=messages, schema=self._schema(1), name="relevance", query_id=query_key(query))
         (reply,) = self._judge.ask_many([asked])
         if isinstance(reply, Unscored):
-            raise UnjudgedError(reply.reason)
+            raise (UnjudgedError if reply.informative else ConnectionError)(reply.reason)
         return float(reply.content["grades"][0])
 
     def _schema(self, count: int) -> dict[str, Any]:

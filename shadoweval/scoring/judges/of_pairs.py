@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from shadoweval.checks import checked_instance, checked_keywords
 from shadoweval.protocols import Metric
 from shadoweval.records import Pair, PairScore, Score, Scored, Unscored
@@ -43,11 +45,12 @@ class PairwiseJudge:
 
     def __init__(self, judge: Judge, criterion: str) -> None:
         self._judge, self._task = judge, _TASK.format(criterion=criterion)
-        shown: dict[str, Any] = {"costly": True, "judged": True, "descriptive": True, "failure_scores": None}
+        shown: dict[str, Any] = {"descriptive": True, "failure_scores": None}
+        made: dict[str, Any] = {"costly": True, "judged": True, "least_chance": judge.least_chance}
         names = (BY_PLACE, LONGER, *([_AGREEMENT] if judge.repeats > 1 else ()))
         self.metrics = (
-            Metric(name=_NAME, costly=True, judged=True),
-            *(Metric(name=name, **shown) for name in names),
+            Metric(name=_NAME, **made),
+            *(Metric(name=name, **shown, **made) for name in names),
         )
         self.version = version_of(_NAME, self._task, judge)
         self.made_by = made_by(judge, self._task)
@@ -60,10 +63,15 @@ class PairwiseJudge:
         """Both orders of all pairs, asked at once."""
         orders = [self._orders(pair) for pair in pairs]
         asked = [each for both in orders if isinstance(both, tuple) for each in both]
-        replies = iter(self._judge.ask_many(asked) if asked else ())
+        replies = iter(self._judge.ask_drawn(asked) if asked else ())
         for pair, both in zip(pairs, orders, strict=True):
-            scores = self._of(pair, (next(replies), next(replies))) if isinstance(both, tuple) else self._unasked(both)
-            yield from (self._both(pair, metric.name, scores.get(metric.name, _UNASKED)) for metric in self.metrics)
+            scores, chance = self._unasked(both), 1.0
+            if isinstance(both, tuple):
+                (ahead, chance), (behind, _) = next(replies), next(replies)
+                scores = self._of(pair, (ahead, behind))
+            for metric in self.metrics:
+                each = self._both(pair, metric.name, scores.get(metric.name, _UNASKED))
+                yield msgspec.structs.replace(each, chance=chance)
 
     def _orders(self, pair: Pair) -> tuple[Question, Question] | Score:
         """Both questions; or the candidate's share where there is nothing to ask."""
@@ -84,8 +92,8 @@ class PairwiseJudge:
         material = {"question": pair.query.text, "first answer": first, "second answer": second}
         return question_of(_NAME, self._task, material=material, schema=_SCHEMA, pair=pair)
 
-    def _unasked(self, score: Score) -> dict[str, Score]:
-        return {_NAME: score}
+    def _unasked(self, score: Score | tuple[Question, Question]) -> dict[str, Score]:
+        return {} if isinstance(score, tuple) else {_NAME: score}
 
     def _of(self, pair: Pair, replies: tuple[Reply | Unscored, Reply | Unscored]) -> dict[str, Score]:
         """What both orders say together: the candidate stands first in the first one."""

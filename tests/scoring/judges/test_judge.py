@@ -10,7 +10,7 @@ from email.utils import format_datetime
 import pytest
 
 from shadoweval.errors import ArgumentError, UnknownArgumentError
-from shadoweval.records import Unscored
+from shadoweval.records import NOT_DRAWN, Unscored
 from shadoweval.scoring import Judge, JudgeBudget, Message, Question, Reply
 from shadoweval.scoring.judges.questions import key_of
 from shadoweval.testing import FixedClock, ScriptedJudge
@@ -272,7 +272,7 @@ def test_a_budget_that_runs_short_thins_and_is_not_overrun():
     assert set(chances) == {1.0, 0.5, 0.25, 0.2}
     reasons = {each for each in said if isinstance(each, Unscored)}
     assert {each.reason for each in reasons} == {
-        "not drawn: the judge's budget runs short", "the judge's budget is spent",
+        NOT_DRAWN, "the judge's budget is spent",
     }  # fmt: skip
     assert not any(each.informative for each in reasons)
     assert one(judge, question("q-0", "0")).cached, "what was said costs nothing"
