@@ -25,7 +25,7 @@ __all__ = ["StageChecks", "broken_fields", "stage_notices"]
 
 _FIRST: Final = 200
 """Pairs that are all looked at."""
-_ONE_IN: Final = 16
+_ONE_IN: Final = 32
 """Of the later ones so many are passed over at most, by the hash of their ids; while something looks like a change
 none is."""
 _AGAIN: Final = 20

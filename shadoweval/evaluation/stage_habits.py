@@ -25,6 +25,9 @@ _FIELDS_ALLOWED, _CONTENT_ALLOWED = 0.1, 0.5
 """A field of another kind in one of ten queries is no change yet; of languages, lengths and documents, which differ by
 day and night, every other."""
 _KNOWN_LEAST: Final = 0.3
+_NEVER: Final = "never seen before"
+_READ: Final = 200
+"""Characters of a text by which its language is told."""
 _BITS: Final = 1 << 17
 _RANKS: Final = 3
 CONTENT: Final = (" language", " length", " ids")
@@ -79,7 +82,7 @@ class StageHabits:
         if text is None or not text.strip():
             return
         script = script_of(text)
-        language = language_of(text) or ("" if script in {"latin", "none"} else script)
+        language = language_of(text[:_READ]) or ("" if script in {"latin", "none"} else script)
         if language:
             self._content(f"{name} language", language, where)
         self._length(f"{name} length", len(text), where)
@@ -100,12 +103,18 @@ class StageHabits:
             self._documents[bit // 8] |= 1 << bit % 8
         self._retrieved += 1
         if self._retrieved > REFERENCE:  # at first all are new
-            self._content("hits ids", "known" if known else "never seen before", where, least=_KNOWN_LEAST)
+            self._novelty("known" if known else _NEVER, where)
 
     def alarms(self) -> Iterator[tuple[str, Habit]]:
         """Path and habit of what has changed; what is in a field that has changed goes with it."""
         changed = {path: habit for path, habit in self.habits.items() if habit.alarmed}
         yield from ((path, habit) for path, habit in changed.items() if self._parents.get(path) not in changed)
+
+    def _novelty(self, kind: str, where: Where) -> None:
+        """Where most were new while it was learnt, that old ones come again is no change: the index is met by and by."""
+        habit = self.habits.get("hits ids")
+        if habit is None or not habit.learnt or _NEVER not in habit.kinds:
+            self._content("hits ids", kind, where, least=_KNOWN_LEAST)
 
     def _length(self, name: str, characters: int, where: Where) -> None:
         """Count a length; one that is near a usual one, less than about twice as long or short, is usual."""
