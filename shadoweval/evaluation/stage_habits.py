@@ -111,7 +111,7 @@ class StageHabits:
         yield from ((path, habit) for path, habit in changed.items() if self._parents.get(path) not in changed)
 
     def _novelty(self, kind: str, where: Where) -> None:
-        """Where most were new while it was learnt, that old ones come again is no change: the index is met by and by."""
+        """Where most were new at first, old ones that come again are no change: the index is met by and by."""
         habit = self.habits.get("hits ids")
         if habit is None or not habit.learnt or _NEVER not in habit.kinds:
             self._content("hits ids", kind, where, least=_KNOWN_LEAST)
