@@ -42,7 +42,8 @@ from shadoweval.scoring.operations import (
 from shadoweval.scoring.own_scorers import OwnScorer, pairwise, per_arm
 from shadoweval.scoring.pair_scorer import PairScorer
 from shadoweval.scoring.pooling import pool
-from shadoweval.scoring.ragas import ragas_metric
+from shadoweval.scoring.ragas.legacy import ragas_metric
+from shadoweval.scoring.ragas.scorer import ragas
 from shadoweval.scoring.refusals import refusal
 from shadoweval.scoring.retrieval import (
     average_precision,
@@ -121,6 +122,7 @@ __all__ = [
     "pool",
     "precision",
     "r_precision",
+    "ragas",
     "ragas_metric",
     "recall",
     "recall_at_level",

@@ -6,7 +6,7 @@ It is shared: scorers of one experiment that have the same `Judge` share its pac
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -27,6 +27,7 @@ from shadoweval.scoring.judges.questions import Question, Reply
 if TYPE_CHECKING:
     from shadoweval.scoring.judges.asking import Asked
     from shadoweval.scoring.judges.endpoints import Endpoint
+    from shadoweval.scoring.judges.sitting import Sitting
 
 __all__ = ["Judge"]
 
@@ -139,11 +140,16 @@ class Judge:
     def ask_drawn(self, questions: Sequence[Question]) -> list[tuple[Reply | Unscored, float]]:
         """As `ask_many`, each with the chance with which its query was drawn, whether it was or not."""
         # Only here: whoever mirrors loads scorers, and no asyncio.
-        from shadoweval.scoring.judges.asking import Asking  # noqa: PLC0415
         from shadoweval.scoring.judges.sitting import sitting  # noqa: PLC0415
 
         with sitting() as here:
-            return here.run(Asking(self._as_asked(), here, here.kept or self._kept).all(questions))
+            return here.run(self.asking(questions, here))
+
+    def asking(self, questions: Sequence[Question], here: Sitting) -> Coroutine[Any, Any, list[Reply | Unscored]]:
+        """As `ask_many`, for who is on the sitting's loop already."""
+        from shadoweval.scoring.judges.asking import Asking  # noqa: PLC0415 - as above
+
+        return Asking(self._as_asked(), here, here.kept or self._kept).all(questions)
 
     def _as_asked(self) -> Asked:
         from shadoweval.scoring.judges.asking import Asked  # noqa: PLC0415 - as above

@@ -11,7 +11,7 @@ import contextvars
 import threading
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from shadoweval.scoring.judges.endpoints import Endpoint
 from shadoweval.scoring.judges.kept import Kept
@@ -20,6 +20,14 @@ from shadoweval.scoring.judges.questions import Spent
 __all__ = ["Sitting", "sitting"]
 
 _T = TypeVar("_T")
+
+
+class Closing(Protocol):
+    """What ends with a sitting."""
+
+    async def close(self) -> None:
+        """End it."""
+        ...
 
 
 class Sitting:
@@ -38,6 +46,8 @@ class Sitting:
         """Keys of the questions in `wanted`."""
         self.endpoints: dict[object, Endpoint] = {}
         """By judge."""
+        self.processes: dict[object, Closing] = {}
+        """By scorer, processes that score for it and end with the sitting."""
         self.pending: dict[str, asyncio.Task[Any]] = {}
         """Questions that are being asked, by their key: the same one is asked once."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -73,10 +83,11 @@ class Sitting:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        for endpoint in self.endpoints.values():
+        for each in (*self.endpoints.values(), *self.processes.values()):
             with suppress(Exception):  # a connection that can't be closed is gone anyway
-                await endpoint.close()
+                await each.close()
         self.endpoints.clear()
+        self.processes.clear()
         await asyncio.get_running_loop().shutdown_default_executor()
 
 
