@@ -18,7 +18,17 @@ from shadoweval.scoring.judges.judge import Judge
 from shadoweval.scoring.judges.questions import Message, Question, Reply
 from shadoweval.scoring.pair_scorer import PairScorer
 
-__all__ = ["Form", "answer_of", "asked_scorer", "checked_judge", "made_by", "question_of", "reply_schema", "version_of"]
+__all__ = [
+    "AskedScorer",
+    "Form",
+    "answer_of",
+    "asked_scorer",
+    "checked_judge",
+    "made_by",
+    "question_of",
+    "reply_schema",
+    "version_of",
+]
 
 _MOST: Final = 10_000
 """Replies that a scorer has at hand."""

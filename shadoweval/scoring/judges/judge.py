@@ -145,8 +145,10 @@ class Judge:
         with sitting() as here:
             return here.run(self.asking(questions, here))
 
-    def asking(self, questions: Sequence[Question], here: Sitting) -> Coroutine[Any, Any, list[Reply | Unscored]]:
-        """As `ask_many`, for who is on the sitting's loop already."""
+    def asking(
+        self, questions: Sequence[Question], here: Sitting
+    ) -> Coroutine[Any, Any, list[tuple[Reply | Unscored, float]]]:
+        """As `ask_drawn`, for who is on the sitting's loop already."""
         from shadoweval.scoring.judges.asking import Asking  # noqa: PLC0415 - as above
 
         return Asking(self._as_asked(), here, here.kept or self._kept).all(questions)

@@ -8,6 +8,7 @@ import itertools
 import math
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +23,20 @@ _LINE: Final = 2**28
 _AT_ONCE: Final = 32
 _SHOWN: Final = 300
 
-AskJudge = Callable[[str, Mapping[str, Any], str], Awaitable[Mapping[str, Any] | Unscored]]
-"""What the judge says to a prompt, with the schema of its reply, about this query."""
+AskJudge = Callable[[str, Mapping[str, Any], str], Awaitable[tuple[Mapping[str, Any] | Unscored, float]]]
+"""What the judge says to a prompt, with the schema of its reply, about this query; and with which chance."""
+
+
+@dataclass(eq=False)
+class _Run:
+    """A run that is being scored."""
+
+    query_id: str
+    score: asyncio.Future[Score]
+    silent: Unscored | None = None
+    """Why the judge said nothing: ragas may make a number of that, which is none."""
+    chance: float = 1.0
+    """The least with which the judge was asked: who is drawn at it is drawn at all."""
 
 
 class RagasProcess:
@@ -39,33 +52,29 @@ class RagasProcess:
     def __init__(self, python: str, named: Mapping[str, Any], *, ask: AskJudge, deadline: float) -> None:
         self._python, self._named, self._ask, self._deadline = python, named, ask, deadline
         self._numbers = itertools.count()
-        self._runs: dict[int, tuple[str, asyncio.Future[Score]]] = {}
-        self._silent: dict[int, Unscored] = {}
-        """By run, why the judge said nothing: ragas may make a number of that, which is none."""
+        self._runs: dict[int, _Run] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._ended: Unscored | None = None
         self._beginning, self._turns = asyncio.Lock(), asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open until close()
 
-    async def score(self, query_id: str, arguments: Mapping[str, Any]) -> Score:
-        """What ragas gives for one run, or why there is no score."""
+    async def score(self, query_id: str, arguments: Mapping[str, Any]) -> tuple[Score, float]:
+        """What ragas gives for one run, or why there is no score; and the chance with which the query was drawn."""
         async with self._turns:
             await self._begin()
-            number = next(self._numbers)
             if self._ended is not None:
-                return self._ended
-            future = asyncio.get_running_loop().create_future()
-            self._runs[number] = query_id, future
+                return self._ended, 1.0
+            number, run = next(self._numbers), _Run(query_id, asyncio.get_running_loop().create_future())
+            self._runs[number] = run
             self._say(run=number, arguments=arguments)
             try:
                 async with asyncio.timeout(self._deadline):
-                    return await future
+                    return await run.score, run.chance
             except TimeoutError:
-                return Unscored(f"ragas gave nothing within {self._deadline:g} s", informative=False)
+                return Unscored(f"ragas gave nothing within {self._deadline:g} s", informative=False), run.chance
             finally:
-                self._runs.pop(number, None)
-                self._silent.pop(number, None)
+                del self._runs[number]
 
     async def close(self) -> None:
         """End it."""
@@ -103,30 +112,30 @@ class RagasProcess:
             elif "ask" in message:
                 self._keep(asyncio.create_task(self._answer(message)))
             elif message["run"] in self._runs:
-                self._settle(message["run"], message)
+                self._settle(self._runs[message["run"]], message)
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         why = why or (lines[-1] if lines else f"code {await process.wait()}")
         self._ended = Unscored(f"the process of ragas ended: {why[:_SHOWN]}", informative=False)
-        for _, future in self._runs.values():
-            if not future.done():
-                future.set_result(self._ended)
+        for run in self._runs.values():
+            if not run.score.done():
+                run.score.set_result(self._ended)
 
     async def _answer(self, message: Mapping[str, Any]) -> None:
-        run = message["run"]
+        run = self._runs.get(message["run"])
         content: Mapping[str, Any] | None = None
-        if run in self._runs and run not in self._silent:  # ragas asks again up to ten times where nothing was said
-            said = await self._ask(message["prompt"], message["schema"], self._runs[run][0])
-            if not isinstance(said, Unscored):
+        if run is not None and run.silent is None:  # ragas asks again up to ten times where nothing was said
+            said, chance = await self._ask(message["prompt"], message["schema"], run.query_id)
+            run.chance = min(run.chance, chance)
+            if isinstance(said, Unscored):
+                run.silent = said
+            else:
                 content = said
-            elif run in self._runs:
-                self._silent[run] = said
         self._say(answer=message["ask"], content=content)
 
-    def _settle(self, run: int, message: Mapping[str, Any]) -> None:
-        future = self._runs[run][1]
-        if not future.done():
-            future.set_result(self._silent.get(run) or _score_of(message))
+    def _settle(self, run: _Run, message: Mapping[str, Any]) -> None:
+        if not run.score.done():
+            run.score.set_result(run.silent or _score_of(message))
 
 
 def _score_of(message: Mapping[str, Any]) -> Score:

@@ -22,7 +22,7 @@ from shadoweval.errors import ArgumentError, MissingExtraError, closest
 from shadoweval.protocols import Metric
 from shadoweval.records import Observation, Pair, Score, Unscored
 from shadoweval.scoring.batched import BatchedPairScorer, runs_of
-from shadoweval.scoring.judges.asked_scorer import checked_judge
+from shadoweval.scoring.judges.asked_scorer import AskedScorer, checked_judge
 from shadoweval.scoring.judges.judge import Judge
 from shadoweval.scoring.judges.questions import Message, Question
 
@@ -54,8 +54,8 @@ _MISSING: Final = {
     "reference": Unscored("no reference", informative=False),
     "retrieved_contexts": Unscored("no hit has a text"),
 }
-_DRY: Final = Unscored("nobody was asked: a dry run", informative=False)
-_NOT_ASKED: Final = Unscored("ragas was not asked", informative=False)
+_DRY: Final = (Unscored("nobody was asked: a dry run", informative=False), 1.0)
+_NOT_ASKED: Final = (Unscored("ragas was not asked", informative=False), 1.0)
 
 
 @checked_keywords()
@@ -88,12 +88,14 @@ def ragas(
     asked = _Asked(named, checked_judge("ragas(judge)", judge), python=_interpreter(python), deadline=deadline)
     rests_on = [metric, options, release, dict(judge.identity), judge.repeats]
     digest = hashlib.sha256(msgspec.json.encode(rests_on, order="sorted")).hexdigest()[:16]
-    return BatchedPairScorer(
-        metrics=(Metric(name=asked.name, higher_is_better=metric not in _WORSE_HIGHER, costly=True, judged=True),),
+    said: dict[str, Any] = {"costly": True, "judged": True, "least_chance": judge.least_chance}
+    return AskedScorer(
+        metrics=(Metric(name=asked.name, higher_is_better=metric not in _WORSE_HIGHER, **said),),
         version=f"{asked.name}/1 {release} {judge.model} {digest}",
         score_one=asked.score_one,
         made_by={"model": judge.name, "prompt": f"ragas {release} {metric}", "repeats": str(judge.repeats)},
         get_ready=asked.get_ready,
+        chance_of=asked.chance_of,
     )
 
 
@@ -126,7 +128,7 @@ class _Asked:
         self.name = f"ragas.{named['metric']}"
         self._named, self._judge, self._python, self._deadline = named, judge, python, deadline
         self._inputs = _INPUTS[named["metric"]]
-        self._scores: dict[bytes, Score] = {}
+        self._scores: dict[bytes, tuple[Score, float]] = {}
 
     def score_one(self, observation: Observation, pair: Pair) -> Mapping[str, Score]:
         arguments = self._arguments(observation, pair)
@@ -134,7 +136,7 @@ class _Asked:
             return {self.name: arguments}
         if _key(pair, arguments) not in self._scores:
             self.get_ready([pair])
-        return {self.name: self._scores.get(_key(pair, arguments), _NOT_ASKED)}
+        return {self.name: self._scores.get(_key(pair, arguments), _NOT_ASKED)[0]}
 
     def get_ready(self, pairs: Sequence[Pair]) -> None:
         """Score all runs of these pairs at once."""
@@ -154,16 +156,22 @@ class _Asked:
             scores = [_DRY] * len(runs) if here.dry else here.run(self._all(here, list(runs.values())))
         self._scores.update(zip(runs, scores, strict=True))
 
-    async def _all(self, here: Sitting, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Score]:
+    def chance_of(self, pair: Pair) -> float:
+        """With which both arms' runs were drawn; 1 where nobody was asked about them."""
+        asked = [self._arguments(run, pair) for run in (pair.served, pair.candidate)]
+        keys = [_key(pair, each) for each in asked if not isinstance(each, Unscored)]
+        return min((self._scores[key][1] for key in keys if key in self._scores), default=1.0)
+
+    async def _all(self, here: Sitting, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[Score, float]]:
         import asyncio  # noqa: PLC0415 - as above
 
         from shadoweval.scoring.ragas.process import RagasProcess  # noqa: PLC0415 - as above
 
-        async def ask(prompt: str, schema: Mapping[str, Any], query_id: str) -> Mapping[str, Any] | Unscored:
+        async def ask(prompt: str, schema: Mapping[str, Any], query_id: str) -> Any:
             messages = (Message("user", prompt),)
             question = Question(messages=messages, schema=schema, name="ragas", query_id=query_id)
-            (said,) = await self._judge.asking([question], here)
-            return said if isinstance(said, Unscored) else said.content
+            ((said, chance),) = await self._judge.asking([question], here)
+            return (said if isinstance(said, Unscored) else said.content), chance
 
         process = here.processes.get(self)
         if not isinstance(process, RagasProcess):

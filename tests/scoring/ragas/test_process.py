@@ -5,10 +5,12 @@ import sys
 
 import pytest
 
-from shadoweval import better, evaluate_pairs
-from shadoweval.records import Hit, Scored, Unscored
-from shadoweval.scoring import ragas
-from shadoweval.testing import ScriptedJudge, make_pair
+from shadoweval import Experiment, Rules, better, evaluate
+from shadoweval.records import Envelope, Hit, Scored, Unscored
+from shadoweval.scoring import JudgeBudget, ragas
+from shadoweval.settings import Settings
+from shadoweval.store import SqlStore
+from shadoweval.testing import FixedClock, ScriptedJudge, make_observation, make_pair, make_query
 
 LIBRARY = {
     "langchain_community/chat_models/vertexai.py": "",
@@ -118,24 +120,47 @@ def test_an_environment_without_ragas_is_a_reason(tmp_path):
     assert scores("0.5", "0.5")[0] == Unscored("the process of ragas ended: ImportError: pins", informative=False)
 
 
-def test_a_verdict_says_what_ragas_could_not_score():
-    """From the gate to the sentence: arms that ragas scores unevenly are not promoted, and the reason is read."""
-    judge = ScriptedJudge({"rating": 1})
-    scorer = ragas("ContextRelevance", judge=judge, python=sys.executable, version="a fake")
-    pairs = [
-        make_pair(
-            number,
-            served={"hits": [Hit(id="a", rank=1, text="0.5")]},
-            shadow={"hits": [Hit(id="a", rank=1, text="nan" if number % 2 else "1")]},
-        )
-        for number in range(60)
-    ]
-    made = list(scorer.score_many(pairs))
-    sides = [each.incumbent for each in made], [each.candidate for each in made]
-
-    verdict = evaluate_pairs(
-        {"ragas.ContextRelevance": sides}, [better("ragas.ContextRelevance", by=0.1)], metrics=scorer.metrics
+def test_a_verdict_says_what_ragas_could_not_score(tmp_path):
+    """From the experiment to the sentence: an arm that ragas can't score holds, and the reason is read."""
+    scorer = ragas("ContextRelevance", judge=ScriptedJudge({"rating": 1}), python=sys.executable, version="a fake")
+    clock = FixedClock()
+    clock.tick(3600)
+    experiment = Experiment(
+        name="e",
+        candidates={"new": "app:new"},
+        scorers=[scorer],
+        gates=[better("ragas.ContextRelevance", by=0.1)],
+        rules=Rules(min_hours=0, min_units=40),
+        settings=Settings(home=str(tmp_path / "home")),
     )
+    with SqlStore(f"sqlite:///{tmp_path / 's.db'}", clock=FixedClock()) as store:
+        for number in range(60):
+            query = make_query(number)
+            texts = "ask", "nan" if number % 2 else "1"
+            served, candidate = (
+                make_observation(query, arm, hits=[Hit(id="a", rank=1, text=text)])
+                for arm, text in zip(("incumbent", "new"), texts, strict=True)
+            )
+            store.add_envelopes([Envelope(experiment="e", query=query, served=served)], arms={query.id: ["new"]})
+            store.add_observation(candidate)
+        store.add_counters("e", "spool", {"eligible": 60, "mirrored": 60})
 
-    assert not verdict.promotes
+        (verdict,) = evaluate(experiment, store=store, clock=clock).verdicts
+
+    assert verdict.decision == "hold"
     assert "ragas gave no number" in str(verdict)
+
+
+def test_a_pair_is_drawn_as_its_judge_draws():
+    """Where the budget thins, both arms are judged or none, and the score says with which chance."""
+    judge = ScriptedJudge(lambda _: {"rating": 1}, budget=JudgeBudget(calls=40, least_chance=0.25), concurrency=1)
+    scorer = ragas("ContextRelevance", judge=judge, python=sys.executable, version="a fake")
+    run = {"hits": [Hit(id="a", rank=1, text="ask")]}
+
+    made = []
+    for number in range(4):  # one batch after the other, as an evaluation asks
+        made += scorer.score_many([make_pair(10 * number + k, served=run, shadow=run) for k in range(10)])
+
+    assert {each.chance for each in made} <= {1.0, 0.5, 0.25}
+    assert all(isinstance(each.incumbent, Scored) == isinstance(each.candidate, Scored) for each in made)
+    assert scorer.metrics[0].least_chance == 0.25
