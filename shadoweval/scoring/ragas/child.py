@@ -17,7 +17,7 @@ import tempfile
 import types
 from typing import Any, Final
 
-__all__ = ["fitted", "main"]
+__all__ = ["main"]
 
 _LINE: Final = 2**28
 _ASKED_OF: Final[contextvars.ContextVar[int]] = contextvars.ContextVar("run")

@@ -165,7 +165,7 @@ class _Asked:
     async def _all(self, here: Sitting, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[Score, float]]:
         import asyncio  # noqa: PLC0415 - as above
 
-        from shadoweval.scoring.ragas.process import RagasProcess  # noqa: PLC0415 - as above
+        from shadoweval.scoring.ragas.parent import RagasChild  # noqa: PLC0415 - as above
 
         async def ask(prompt: str, schema: Mapping[str, Any], query_id: str) -> Any:
             messages = (Message("user", prompt),)
@@ -174,8 +174,8 @@ class _Asked:
             return (said if isinstance(said, Unscored) else said.content), chance
 
         process = here.processes.get(self)
-        if not isinstance(process, RagasProcess):
-            process = RagasProcess(self._program(), self._named, ask=ask, deadline=self._deadline)
+        if not isinstance(process, RagasChild):
+            process = RagasChild(self._program(), self._named, ask=ask, deadline=self._deadline)
             here.processes[self] = process
         return await asyncio.gather(*(process.score(query_id, arguments) for query_id, arguments in runs))
 

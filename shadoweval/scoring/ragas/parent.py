@@ -16,7 +16,7 @@ import msgspec
 
 from shadoweval.records import Score, Scored, Unscored
 
-__all__ = ["RagasProcess"]
+__all__ = ["RagasChild"]
 
 _PROGRAM: Final = Path(__file__).with_name("child.py")
 _LINE: Final = 2**28
@@ -39,7 +39,7 @@ class _Run:
     """The least with which the judge was asked: who is drawn at it is drawn at all."""
 
 
-class RagasProcess:
+class RagasChild:
     """Begins with the first run, and ends with the sitting that it was begun in.
 
     Args:
