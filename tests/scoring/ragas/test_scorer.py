@@ -98,7 +98,7 @@ def test_what_ragas_made_a_wrong_number_of_is_a_reason(metric, change, reason):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not INSTALLED, reason="ragas has an environment of its own")
-def test_two_hundred_pairs_take_one_process_and_no_call_twice(record_property):
+def test_two_hundred_pairs_take_one_process_and_no_call_twice():
     """Both arms of 200 pairs with the same answer: two calls for each, all in one process, and again none."""
     judge = changed(lambda reply: reply)
     scorer = ragas("Faithfulness", judge=judge)
@@ -109,7 +109,6 @@ def test_two_hundred_pairs_take_one_process_and_no_call_twice(record_property):
     assert [each.candidate for each in made] == [Scored(1.0)] * 200
     prompts = {question.messages[0].content for question in judge.questions}
     assert len(judge.questions) == len(prompts) <= 2 * 200
-    record_property("calls", len(judge.questions))
     list(scorer.score_many(pairs))
     assert len(judge.questions) == len(prompts)
 
