@@ -19,7 +19,7 @@ from shadoweval.evaluation.alerts import webhooks
 from shadoweval.evaluation.courier import untold_sentences
 from shadoweval.evaluation.events import keeping
 from shadoweval.evaluation.guarded import guarded
-from shadoweval.evaluation.judging import judge_notices
+from shadoweval.evaluation.judging import gated_by_judges, judge_notices
 from shadoweval.evaluation.labelling import join_labels
 from shadoweval.evaluation.ledger import tried_sentence, with_attempt
 from shadoweval.evaluation.past import asked_when, history_after, shortened
@@ -198,6 +198,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     coverage = msgspec.structs.replace(look.coverage, distinct=trial.distinct, texts=len(trial.facts.texts))
     progress.judge_stages(rules)
     trial.facts.live_writes = max(trial.facts.live_writes, look.live_writes)  # also of runs that are no pair
+    trial.like_probes = progress.style.like_probes
     assessment = assess(trial, experiment=experiment.name, candidate=candidate, coverage=coverage, now=now, rules=rules)
     if experiment.rule == "kayenta":
         assessment = by_kayenta(assessment, trial, coverage=coverage, now=now, rules=rules)
@@ -211,7 +212,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
             *_slowed(experiment),
             *progress.runs.notices,
             *looks_of(experiment, progress.style),
-            *judge_notices(assessment.summaries),
+            *judge_notices(assessment.summaries, gated=gated_by_judges(experiment)),
             *progress.of_stages,
         ),
     )

@@ -6,15 +6,19 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
 from shadoweval.records import MetricSummary
 from shadoweval.scoring.judges.of_pairs import BY_PLACE, LONGER
 from shadoweval.scoring.judges.questions import Spent
 from shadoweval.scoring.judges.sitting import Sitting, sitting
+from shadoweval.verdict.judges import judged_gates
 
-__all__ = ["judge_notices", "judging"]
+__all__ = ["gated_by_judges", "judge_notices", "judging"]
 
 _MICRO: Final = 1_000_000
+_PEOPLE: Final = frozenset({"human_correctness", "human_preference"})
+_ENOUGH_PEOPLE: Final = 100
 _FEWEST, _OFTEN, _NEARLY_ALWAYS = 20, 0.2, 0.8
 
 
@@ -25,8 +29,8 @@ def judging(experiment: str, store: Store, *, dry: bool = False) -> Generator[Si
         yield here
 
 
-def judge_notices(summaries: Sequence[MetricSummary]) -> tuple[str, ...]:
-    """What speaks against a judge of pairs: that it goes by the place of an answer, or by its length."""
+def judge_notices(summaries: Sequence[MetricSummary], *, gated: Sequence[str] = ()) -> tuple[str, ...]:
+    """What speaks against judges: place or length decide for one of pairs; nobody has checked what is `gated`."""
     shares = {each.metric: (each.candidate or 0.0, each.scored) for each in summaries}
     said: list[str] = []
     by_place, pairs = shares.get(BY_PLACE, (0.0, 0))
@@ -41,7 +45,18 @@ def judge_notices(summaries: Sequence[MetricSummary]) -> tuple[str, ...]:
             f"pairwise_judge preferred the longer answer in {longer:.0%} of {decided} decided pairs, which may be "
             "length and not quality. Read some of them"
         )
+    people = max((each.scored for each in summaries if each.metric in _PEOPLE), default=0)
+    if gated and people < _ENOUGH_PEOPLE:
+        said.append(
+            f"{', '.join(gated)} is a model's word alone: people have marked {people} of these answers, and from "
+            f"{_ENOUGH_PEOPLE} on it is known how far to trust it (shadoweval labels)"
+        )
     return tuple(said)
+
+
+def gated_by_judges(experiment: Experiment) -> list[str]:
+    """Metrics of judges on which gates rest that count."""
+    return [metric.name for metric in experiment.metrics.values() if judged_gates(metric, experiment.gates)]
 
 
 class _KeptInStore:

@@ -24,6 +24,7 @@ from shadoweval.errors import CorruptFrameError
 from shadoweval.evaluation.collecting import rarely_collecting
 from shadoweval.evaluation.evidence_growth import Growth
 from shadoweval.evaluation.examples import Examples
+from shadoweval.evaluation.judge_probes import JudgeProbes
 from shadoweval.evaluation.probes import Probes
 from shadoweval.evaluation.rescoring import KnownScores, Rescoring, score
 from shadoweval.evaluation.run_counts import RunCounts
@@ -47,7 +48,7 @@ _AT_ONCE: Final = 500
 _BYTES_AT_ONCE: Final = 16 * 1024 * 1024
 """Of memory, at most (`codec.heft`); records of more are fewer pairs."""
 
-_PARTS: Final = ("trial", "examples", "runs", "probes", "style", "stages")
+_PARTS: Final = ("trial", "examples", "runs", "probes", "judge_probes", "style", "stages")
 
 KeepScores = Callable[[Sequence[PairScore]], object]
 
@@ -83,6 +84,8 @@ class Progress:
         """What the stages saw, and what of it is worth a word; see `judge_stages`."""
         self.probes = Probes(experiment)
         self.trial.probes = self.probes.counts
+        self.judge_probes = JudgeProbes(experiment)
+        self.trial.judge_probes = self.judge_probes.counts
         self.growth: Growth | None = None
 
     def watch_growth(self, rules: Rules) -> None:
@@ -133,6 +136,7 @@ class Progress:
             self.runs.add(pair, writes)
             self.runs.divergences.add(first_divergence(pair), self.examples.difference(scores))
             self.probes.see(pair, scores, key=facts.key)
+            self.judge_probes.see(pair, scores, key=facts.key)
             self.style.see(pair, key=facts.key)
             if self._experiment.rules.checks != "off":
                 self.stages.see(pair, key=facts.key)
@@ -174,6 +178,7 @@ class Progress:
         progress.examples.restore(parts["examples"])
         progress.runs.restore(parts["runs"])
         progress.probes.restore(parts["probes"])
+        progress.judge_probes.restore(parts["judge_probes"])
         progress.style.restore(parts["style"])
         progress.stages.restore(parts["stages"])
         return progress

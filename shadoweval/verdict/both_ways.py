@@ -62,6 +62,9 @@ ROLLBACKS: Final[Mapping[str, Effect]] = MappingProxyType(
         "unknown_ids": "never",
         "missing_metric": "stands",
         "unprovable": "stands",
+        # A judge that a probe fools may be wrong about the candidate in either direction.
+        "judge": "never",
+        "like_probes": "stands",
         "scorer_errors": "stands",
         "scorer_version": "never",
         "unequal_missing": "never",

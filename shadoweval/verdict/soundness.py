@@ -18,6 +18,7 @@ from shadoweval.records import Coverage, all_alike
 from shadoweval.records.keys import by_labelled_ids
 from shadoweval.verdict.conduct import ENDED, Problem, conduct_problems
 from shadoweval.verdict.harm import harm_problems
+from shadoweval.verdict.judges import judge_problems
 from shadoweval.verdict.missing import losses
 from shadoweval.verdict.provable import unprovable
 from shadoweval.verdict.releases import named
@@ -50,6 +51,7 @@ def problems(trial: Trial, coverage: Coverage, rules: Rules, *, now: float, cand
         *_stages(trial),
         *_scores(trial),
         *unprovable(trial, trial.probes),
+        *judge_problems(trial),
         *_controls(trial),
         *harm_problems(trial, rules),
     )

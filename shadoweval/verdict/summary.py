@@ -287,3 +287,15 @@ class ProbeCount:
     def restored(cls, state: list[Any]) -> ProbeCount:
         """What `to_state` gave, taken up."""
         return cls(*state)
+
+
+@dataclass(slots=True)
+class JudgeProbe:
+    """What one probe of one judged metric came to; see `judges`."""
+
+    tried: int = 0
+    counted: int = 0
+    """Pairs that tell something: both are scored, and not both at their worst."""
+    fooled: int = 0
+    """Of those, pairs in which it passed."""
+    reason: str = ""  # why one got no score

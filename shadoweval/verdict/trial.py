@@ -28,13 +28,13 @@ from shadoweval.verdict.outages import Outages
 from shadoweval.verdict.ranges import sound
 from shadoweval.verdict.representative import Representative
 from shadoweval.verdict.sides import Side, SideName, Sides, claims_of, count_ratios
-from shadoweval.verdict.summary import MetricCounts, ProbeCount, count_scores
+from shadoweval.verdict.summary import JudgeProbe, MetricCounts, ProbeCount, count_scores
 from shadoweval.verdict.unit_evidence import UnitEvidence
 from shadoweval.verdict.writes import WRITES
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 25
+STATE_VERSION: Final = 27
 """Of what `Trial.to_state` writes."""
 
 _PORTION: Final = 2_000
@@ -83,6 +83,10 @@ class Trial:
         self.drawn = Drawn(metrics)
         self.representative = Representative(sorted({gate.base for gate in gates}))
         self.probes: Mapping[str, ProbeCount] = {}
+        self.judge_probes: Mapping[str, Mapping[str, JudgeProbe]] = {}
+        """Metric -> probe -> what came of it; see `judges`."""
+        self.like_probes: tuple[str, ...] = ()
+        """How the candidate's answers, and not the incumbent's, look like those probes."""
         """What probes of a metric came to; whoever scores the pairs owns and keeps them."""
         self.broken_fields = ""
         """What of the fields that a stage saw changed in mid-run, in words; whoever reads the pairs knows."""
