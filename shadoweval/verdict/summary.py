@@ -295,7 +295,6 @@ class JudgeProbe:
 
     tried: int = 0
     counted: int = 0
-    """Pairs that tell something: both are scored, and not both at their worst."""
+    """Pairs that tell something: both are scored, and not both at their worst; of those, where it passed."""
     fooled: int = 0
-    """Of those, pairs in which it passed."""
     reason: str = ""  # why one got no score
