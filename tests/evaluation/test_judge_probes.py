@@ -68,7 +68,8 @@ def _verdict(tmp_path):
                 query = make_query(number)
                 told = make_observation(query, answer=served.format(number))
                 store.add_envelopes([Envelope(experiment="e", query=query, served=told)], arms={query.id: ["new"]})
-                store.add_observation(make_observation(query, "new", answer=candidate.format(number)))
+                answer = candidate(number) if callable(candidate) else candidate.format(number)
+                store.add_observation(make_observation(query, "new", answer=answer))
             store.add_counters("e", "spool", {"eligible": pairs, "mirrored": pairs})
             clock.tick(3600)
             experiment = Experiment(
@@ -169,6 +170,21 @@ def test_an_incumbent_of_the_same_habit_is_no_reason(verdict):
 
     assert said.decision != "rollback"
     assert "look like those that judges are probed with" not in str(said)
+
+
+def test_a_judge_that_fails_on_the_hard_half_of_one_arm_promotes_nobody(verdict):
+    """What it can't say of the candidate's bad answers is missing in one arm, and not left out of the mean."""
+
+    def grade(question):
+        _, (text,) = texts_of(question)
+        return "I would rather not" if "Lyon" in text else {"reason": "r", "level": 10 if "Paris" in text else 6}
+
+    scorer = rubric_judge("Does it name the city?", judge=ScriptedJudge(grade), levels=LEVELS)
+    said = verdict(scorer, candidate=lambda n: f"In {'Paris' if n % 2 else 'Lyon'}, number {n}.")
+
+    assert said.decision == "hold", str(said)
+    assert "the judge's reply is not JSON" in str(said)
+    assert "unscored in 60 of 120 pairs (candidate 60; 60 for a reason that may lie in the answer)" in str(said)
 
 
 def test_probes_count_in_the_judges_budget(verdict):
