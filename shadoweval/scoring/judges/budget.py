@@ -38,7 +38,9 @@ class JudgeBudget:
     """Needs `Judge(price=...)`."""
     per: Period = "day"
     """Of UTC."""
-    least_chance: float = 0.1
+    least_chance: float = 0.25
+    """The lower, the longer the money lasts and the longer a gate takes to prove, whether anything is thinned or not: a
+    tenth asks for two to three times as many pairs as 1 does, a quarter for at most half as many again."""
 
     def __post_init__(self) -> None:
         checked_fields(self, "calls", "tokens", low=1, whole=True, optional=True)
