@@ -14,7 +14,8 @@ from shadoweval.scoring.judges.budget import drawn
 )
 def test_the_chance_is_halved_each_time_half_of_the_rest_is_spent(calls, chance):
     """Down to its floor, until nothing is left."""
-    assert JudgeBudget(calls=100).chance(Spent(calls=calls)) == chance
+    assert JudgeBudget(calls=100, least_chance=0.1).chance(Spent(calls=calls)) == chance
+    assert JudgeBudget(calls=100).chance(Spent(calls=calls)) == (chance and max(chance, 0.25))
 
 
 def test_the_limit_that_is_nearest_counts():
