@@ -21,6 +21,8 @@ __all__ = ["Style", "looks_of"]
 _FEWEST, _SHARE, _ALARM, _LONGER = 50, 0.05, math.log(1 / 0.001), 1.3
 _READ: Final = 20_000
 """Characters that are searched for words to a judge."""
+_FEW, _MANY = 10, 64
+"""Different answers of a candidate that has hardly any, and of an incumbent that has many; no more are told apart."""
 _LETTERS: Final = 5
 """By which a yes is no longer than a no."""
 _MANY_TIMES: Final = 3
@@ -46,6 +48,8 @@ class Style:
         self._arms: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         self._alone: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         """Pairs in which this arm alone has it."""
+        self._different: tuple[set[str], set[str]] = (set(), set())
+        """Digests of each arm's answers, the first 64 that differ."""
         self._lengths = [0, 0]
         """Pairs in which the candidate's answer is much shorter, and much longer."""
         self._before = ["", "", ""]
@@ -63,6 +67,9 @@ class Style:
         key = key or pair.query.key
         other = self._before[0] not in {"", key}
         looks = [_looks(served), _looks(candidate)]
+        for arm, answer in enumerate((served, candidate)):
+            if len(self._different[arm]) < _MANY:
+                self._different[arm].add(_digest(answer))
         sizes = len(served), len(candidate)
         for arm, answer in enumerate((served, candidate)):
             if sizes[arm] > _MANY_TIMES * sizes[1 - arm] > 0:
@@ -106,7 +113,11 @@ class Style:
     def like_probes(self) -> tuple[str, ...]:
         """How the candidate's answers, clearly more often than the incumbent's, look as no judge should reward them."""
         more = [look for look in _LIKE_PROBES if self._alone[1][look] > self._alone[0][look]]
-        return tuple(self._shown(look) for look in more if self._differs(look))
+        said = [self._shown(look) for look in more if self._differs(look)]
+        served, candidate = map(len, self._different)
+        if candidate <= _FEW and served >= _MANY:
+            said.append(f"only {candidate} different answers to {self.pairs} queries")
+        return tuple(said)
 
     def _differs(self, look: str) -> bool:
         alone = [self._alone[0][look], self._alone[1][look]]
@@ -122,12 +133,20 @@ class Style:
         if self._answers is not None:
             self._before, self._answers = [self._before[0], *map(_digest, self._answers)], None
         counters = [dict(counter) for counter in (*self._arms, *self._alone)]
-        return {"pairs": self.pairs, "counters": counters, "lengths": self._lengths, "before": self._before}
+        return {
+            "pairs": self.pairs,
+            "counters": counters,
+            "lengths": self._lengths,
+            "before": self._before,
+            "different": [sorted(each) for each in self._different],
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `to_state` gave."""
         first, second, third, fourth = (Counter[str](counter) for counter in state["counters"])
         self._arms, self._alone = (first, second), (third, fourth)
+        first, second = state["different"]
+        self._different = set(first), set(second)
         self.pairs, self._lengths, self._before = state["pairs"], list(state["lengths"]), list(state["before"])
 
 

@@ -22,6 +22,8 @@ _FEWEST: Final = 8
 _MOST_FOOLED: Final = 0.25
 """Share of the probed pairs in which a probe may pass; of 20 a judge that errs in a tenth exceeds it once in ninety."""
 
+_NONE: Final = {"any probe": JudgeProbe(reason="no served run of a pair that it scored has an outcome")}
+
 
 def judged_gates(metric: Metric, gates: Sequence[Gate]) -> bool:
     """Whether a gate that counts rests on what a judge says."""
@@ -32,7 +34,9 @@ def judge_problems(trial: Trial) -> Iterator[Problem]:
     """Judges that can't decide, and what about the candidate's answers a judge may have been fooled by."""
     judged = [metric for metric in trial.metrics if judged_gates(metric, trial.gates)]
     for metric in judged:
-        sentence = _fooled(metric, trial.judge_probes.get(metric.name, {}))
+        sentence = ""
+        if metric.name in trial.judge_probes and trial.counts[metric.name].both:
+            sentence = _fooled(metric, trial.judge_probes[metric.name])
         if sentence:
             yield Problem(name="judge", metric=metric.name, sentence=sentence)
     if judged and trial.like_probes:
@@ -46,12 +50,9 @@ def judge_problems(trial: Trial) -> Iterator[Problem]:
 
 
 def _fooled(metric: Metric, probes: Mapping[str, JudgeProbe]) -> str:
-    tried = {name: probe for name, probe in probes.items() if probe.tried}
-    if not tried:
-        return ""
     fooled = {
         name: probe
-        for name, probe in tried.items()
+        for name, probe in probes.items()
         if probe.counted >= _FEWEST and probe.fooled > _MOST_FOOLED * probe.counted
     }
     if fooled:
@@ -61,7 +62,7 @@ def _fooled(metric: Metric, probes: Mapping[str, JudgeProbe]) -> str:
             f"probed pairs; at most {_MOST_FOOLED:.0%} may). Ask another model, mend what it is asked, or take the "
             "gate out."
         )
-    few = {name: probe for name, probe in tried.items() if probe.counted < _FEWEST}
+    few = {name: probe for name, probe in probes.items() if probe.counted < _FEWEST} or ({} if probes else _NONE)
     if few:
         name, probe = min(few.items(), key=lambda each: each[1].counted)
         why = f" ({probe.reason})" if probe.reason else ""

@@ -34,7 +34,7 @@ from shadoweval.verdict.writes import WRITES
 
 __all__ = ["STATE_VERSION", "Trial"]
 
-STATE_VERSION: Final = 27
+STATE_VERSION: Final = 28
 """Of what `Trial.to_state` writes."""
 
 _PORTION: Final = 2_000
@@ -83,11 +83,11 @@ class Trial:
         self.drawn = Drawn(metrics)
         self.representative = Representative(sorted({gate.base for gate in gates}))
         self.probes: Mapping[str, ProbeCount] = {}
+        """What probes of a metric came to; whoever scores the pairs owns and keeps them."""
         self.judge_probes: Mapping[str, Mapping[str, JudgeProbe]] = {}
         """Metric -> probe -> what came of it; see `judges`."""
         self.like_probes: tuple[str, ...] = ()
         """How the candidate's answers, and not the incumbent's, look like those probes."""
-        """What probes of a metric came to; whoever scores the pairs owns and keeps them."""
         self.broken_fields = ""
         """What of the fields that a stage saw changed in mid-run, in words; whoever reads the pairs knows."""
         self.grouped = self.disordered = self.doubled = 0

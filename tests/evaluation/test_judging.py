@@ -158,7 +158,8 @@ def test_a_judge_that_prefers_the_candidate_in_both_orders_promotes(arms):
 
     assert verdict.decision == "promote", str(verdict)
     assert "preferred the longer answer in 100% of 80 decided pairs" in str(verdict)
-    assert len(judge.questions) == asked > 160, "all pairs in both orders, and probes of the judge"
+    assert asked > 160, "all pairs in both orders, and probes of the judge"
+    assert len(judge.questions) - asked < 120, "nothing again but the probes that hold another query's answer"
     assert len(rescored.questions) == asked, "another criterion is another question"
 
 

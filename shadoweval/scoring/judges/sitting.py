@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ from shadoweval.scoring.judges.endpoints import Endpoint
 from shadoweval.scoring.judges.kept import Kept
 from shadoweval.scoring.judges.questions import Spent
 
-__all__ = ["Sitting", "sitting"]
+__all__ = ["Sitting", "forgetting", "sitting"]
 
 _T = TypeVar("_T")
 
@@ -108,3 +108,33 @@ def sitting(begun: Sitting | None = None) -> Generator[Sitting]:
     finally:
         _current.reset(token)
         own.close()
+
+
+@contextmanager
+def forgetting() -> Generator[None]:
+    """Within, what judges newly say is kept nowhere; what they spend is counted as ever."""
+    with sitting() as here:
+        around = here.kept
+        here.kept = None if around is None else _Forgotten(around)
+        try:
+            yield
+        finally:
+            here.kept = around
+
+
+class _Forgotten:
+    """As of `Kept`, with the replies and the spending of another, to which it adds no reply."""
+
+    def __init__(self, around: Kept) -> None:
+        self._around = around
+
+    def replies(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """What is kept under these keys."""
+        return self._around.replies(keys)
+
+    def keep(self, key: str, record: bytes, *, query_id: str) -> None:
+        """Nothing is kept."""
+
+    def spend(self, judge: str, period: str, spent: Spent) -> Spent:
+        """Add to what was spent on a judge in a period; returns all of it, over all processes."""
+        return self._around.spend(judge, period, spent)
