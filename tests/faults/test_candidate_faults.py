@@ -96,7 +96,8 @@ def test_our_own_failure_over_a_message_is_the_shadow_s(monkeypatch, caplog, nam
     sound, failures = getattr(place, name), []
 
     def failing(*args, **options):
-        if len(failures) == tries or not options.get("read", True):
+        told = not getattr(args[0], "runs", True)  # a child that has just begun, and no run in it
+        if len(failures) == tries or told or not options.get("read", True):
             return sound(*args, **options)
         failures.append(args)
         raise KeyError("nobody thought of it")

@@ -100,10 +100,10 @@ def envelope(number: int, size: int) -> Envelope:
 
 @pytest.fixture
 def small_disk():
-    """Files of this process can't grow beyond 1 MB until `lift` is called."""
+    """Files of this process can't grow beyond 1.5 MB until `lift` is called."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, hard))
     yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     signal.signal(signal.SIGXFSZ, ignored)

@@ -9,6 +9,7 @@ from shadoweval.transport import SpoolReceiver
 from shadoweval.worker.ingestion import Ingestion
 from shadoweval.worker.loop import Worker
 from shadoweval.worker.opening import candidate_pool
+from tests.waiting import until
 
 from .conftest import ARM, Row, Shadowed
 
@@ -18,8 +19,14 @@ def test_what_three_workers_lost_is_missing_evidence(tmp_path):
     shadowed = Shadowed(Row(candidate="same", decision="hold"), tmp_path)
     shadowed.serve()
     with SqlStore(f"sqlite:///{tmp_path}/shadow.db") as store:
-        receiver = SpoolReceiver(shadowed.experiment.spool)
-        Ingestion(shadowed.experiment, store=store, receiver=receiver, counts={"envelopes": 0}).step()
+        receiver, counts = SpoolReceiver(shadowed.experiment.spool), {"envelopes": 0}
+        ingestion = Ingestion(shadowed.experiment, store=store, receiver=receiver, counts=counts)
+
+        def all_stored():
+            ingestion.step()
+            return counts["envelopes"] == 60
+
+        until(all_stored)
         receiver.close()
         for _ in range(3):  # three workers took the oldest fifteen and were killed
             assert len(store.lease("hostile", limit=15, seconds=-1, owner="killed")) == 15
