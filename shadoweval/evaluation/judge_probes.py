@@ -20,6 +20,7 @@ from shadoweval.evaluation.rescoring import said_of
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Hit, Observation, Outcome, Pair, PairScore, Scored, Unscored
+from shadoweval.scoring.cascade import of_all
 from shadoweval.scoring.judges.sitting import forgetting
 from shadoweval.verdict.judges import judged_gates
 from shadoweval.verdict.summary import JudgeProbe
@@ -72,7 +73,7 @@ class JudgeProbes:
         for scorer in experiment.scorers:
             metrics = [metric for metric in scorer.metrics if judged_gates(metric, experiment.gates)]
             if metrics:
-                self._probed.append((scorer, metrics))
+                self._probed.append((of_all(scorer), metrics))
         self.counts: dict[str, dict[str, JudgeProbe]] = {
             metric.name: {} for _, metrics in self._probed for metric in metrics
         }

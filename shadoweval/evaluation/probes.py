@@ -18,6 +18,7 @@ from shadoweval.evaluation.rescoring import said_of
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric, Scorer
 from shadoweval.records import Hit, Observation, Outcome, Pair, PairScore, Scored, Unscored
+from shadoweval.scoring.cascade import of_all
 from shadoweval.store.blobs import dump, load, with_plain_values
 from shadoweval.verdict.provable import needs_probes
 from shadoweval.verdict.summary import ProbeCount
@@ -38,7 +39,7 @@ class Probes:
         for scorer in experiment.scorers:
             metrics = [metric for metric in scorer.metrics if needs_probes(metric, tuple(experiment.gates))]
             if metrics:
-                self._probed.append((scorer, metrics))
+                self._probed.append((of_all(scorer), metrics))
         self.counts = {metric.name: ProbeCount() for _, metrics in self._probed for metric in metrics}
         self._other: tuple[str, Observation, bytes] | None = None
         """The key of an earlier query, and what was served, also as it was stored."""

@@ -6,6 +6,7 @@ A scorer of your own is a function under `@per_arm` or `@pairwise`, or any `shad
 from shadoweval.capture.outcomes import keep_objects
 from shadoweval.scoring.answers import Similarity, answer_quality, exact_match, rouge_l, semantic_similarity, token_f1
 from shadoweval.scoring.arguments import argument_validity, arguments
+from shadoweval.scoring.cascade import cascade
 from shadoweval.scoring.citations import citations
 from shadoweval.scoring.consistency import consistency
 from shadoweval.scoring.contexts import near_duplicates, redundancy
@@ -88,6 +89,7 @@ __all__ = [
     "average_precision",
     "bpref",
     "cache_hits",
+    "cascade",
     "citations",
     "consistency",
     "context_precision",

@@ -51,7 +51,10 @@ def _at_worst(metric: Metric, trial: Trial, gates: tuple[Gate, ...]) -> str:
     compared = tuple(gate for gate in gates if gate.compares)
     if worst is None or counts.means is None or not compared:
         return ""
-    shares = [float((arm.values == worst).mean()) for arm in (counts.incumbent, counts.candidate)]
+    arms = [arm.values for arm in (counts.incumbent, counts.candidate)]
+    if not all(values.size for values in arms):  # none of the pairs that were drawn has a score
+        return ""
+    shares = [float((values == worst).mean()) for values in arms]
     if min(shares) >= _NEARLY_ALL:
         return (
             f"{metric.name} proves nothing: it is at its worst, {worst:g}, in {shares[0]:.0%} of the incumbent's and "
