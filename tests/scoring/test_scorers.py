@@ -15,6 +15,7 @@ from shadoweval.scoring import (
     average_precision,
     bpref,
     cache_hits,
+    cascade,
     citations,
     context_precision,
     cost,
@@ -61,7 +62,7 @@ ALL = [
     tool_success(), tool_calls_f1(), writes_f1(), trajectory(), trajectory(against="reference"), arguments(),
     arguments(against="reference"), argument_validity(), latency(), first_chunk(), tokens(), cost(), errors(),
     refusal(), format(), length(), repetition(), citations(), support(), language(),
-    token_f1("words").named("token_f1_words"),
+    token_f1("words").named("token_f1_words"), cascade(token_f1(), answer_quality(), name="cascade"),
 ]  # fmt: skip
 
 
