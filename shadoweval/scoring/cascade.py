@@ -22,7 +22,7 @@ from shadoweval.records import NOT_DRAWN, Pair, PairScore, Score, Scored, Unscor
 from shadoweval.scoring.own_scorers import OwnScorer
 from shadoweval.scoring.pair_scorer import PairScorer, raised
 
-__all__ = ["Cascade", "cascade", "of_all"]
+__all__ = ["cascade", "of_all"]
 
 log: Final = logger(__name__)
 
