@@ -103,7 +103,7 @@ def cascade(
     judge: Scorer,
     *,
     unsure: tuple[float, float] = (0.2, 0.8),
-    share: float = 0.1,
+    share: float = 0.3,
     name: str | None = None,
 ) -> Cascade:
     """The judge's metric, of which the judge scores the doubtful pairs, and of the others a random share.

@@ -78,7 +78,7 @@ def test_doubtful_pairs_are_all_judged_at_once():
     judge = Strict()
     pairs = [*pairs_of("0.5 a", "0.9 b", 30)]
 
-    scores = list(cascade(cheap, judge).score_many(pairs))
+    scores = list(cascade(cheap, judge, share=0.1).score_many(pairs))
 
     assert judge.asked == [[pair.id for pair in pairs]]
     assert {(score.incumbent, score.candidate, score.chance) for score in scores} == {(Scored(1), Scored(0), 1.0)}
@@ -88,7 +88,7 @@ def test_doubtful_pairs_are_all_judged_at_once():
 def test_of_sure_pairs_the_share_is_judged():
     """A tenth by default, by the query's id; the others say with which chance, and what the cheap scorer said."""
     judge = Strict()
-    scorer = cascade(cheap, judge)
+    scorer = cascade(cheap, judge, share=0.1)
 
     scores = list(scorer.score_many(pairs_of("0.0 a", "1.0 b")))
 
@@ -105,7 +105,7 @@ def test_of_sure_pairs_the_share_is_judged():
 def test_a_pair_is_drawn_whatever_else_is_asked_with_it():
     """One by one or together: the same; and what is judged at a share is judged at a larger one."""
     pairs = pairs_of("0.0 a", "1.0 b", 100)
-    scorer = cascade(cheap, Strict())
+    scorer = cascade(cheap, Strict(), share=0.1)
 
     assert [said(scorer, pair) for pair in pairs] == list(scorer.score_many(pairs))
     few, more = (
@@ -129,7 +129,7 @@ def test_a_pair_is_drawn_whatever_else_is_asked_with_it():
 )
 def test_what_leaves_doubt(served, shadow, chance):
     """A cheap score in the middle, unless both arms said the same, and one that is missing."""
-    score = said(cascade(cheap, Strict()), make_pair(served={"answer": served}, shadow={"answer": shadow}))
+    score = said(cascade(cheap, Strict(), share=0.1), make_pair(served={"answer": served}, shadow={"answer": shadow}))
 
     assert score.chance == chance
     assert (score.proxies is None) == ("?" in served + shadow)
@@ -141,7 +141,7 @@ def test_a_pair_in_which_a_run_failed_is_judged(arm):
     judge = per_arm(lambda answer: 1.0, name="kind", version="1")
     arms = {"served": {"answer": "1.0 a"}, "shadow": {"answer": "1.0 b"}, arm: {"failure": Failure(kind="crash")}}
 
-    score = said(cascade(cheap, judge), make_pair(**arms))
+    score = said(cascade(cheap, judge, share=0.1), make_pair(**arms))
 
     assert score.chance == 1.0
     assert score.incumbent == Scored(0.0 if arm == "served" else 1.0)
@@ -160,7 +160,7 @@ def test_a_judge_without_a_word_leaves_a_drawn_pair_unscored():
 
     pairs = pairs_of("0.0 a", "1.0 b")
     for judge in (Raising(), per_arm(broken)):
-        scores = list(cascade(cheap, judge).score_many(pairs))
+        scores = list(cascade(cheap, judge, share=0.1).score_many(pairs))
         judged = drawn_of(scores)
         assert 0 < len(judged) < MANY / 4
         assert {score.chance for score in judged} == {0.1}
@@ -174,7 +174,7 @@ def test_a_judge_that_leaves_a_pair_out_has_no_score_for_it():
         def score_many(self, pairs):
             return list(super().score_many(pairs))[1:]
 
-    first, second = cascade(cheap, Forgetful()).score_many(pairs_of("0.5 a", "0.6 b", 2))
+    first, second = cascade(cheap, Forgetful(), share=0.1).score_many(pairs_of("0.5 a", "0.6 b", 2))
 
     assert first.candidate == Unscored("the judge gave no score")
     assert second.candidate == Scored(0)
@@ -184,7 +184,7 @@ def test_reruns_are_drawn_with_their_pair():
     """The noise is the judge's where it saw the pair, and not drawn where not."""
     pairs = pairs_of("0.0 a", "1.0 b", rerun={"answer": "0.0 a"})
 
-    scores = list(cascade(cheap, Strict()).score_many(pairs))
+    scores = list(cascade(cheap, Strict(), share=0.1).score_many(pairs))
 
     assert {score.noise for score in drawn_of(scores)} == {Scored(0.25)}
     assert {score.noise for score in scores if score.not_drawn} == {Unscored(NOT_DRAWN, informative=False)}
@@ -195,11 +195,11 @@ def test_cheap_scores_are_turned_to_the_judges_range_and_direction():
     mistakes = per_arm(lambda answer: 3.0, name="mistakes", high=10.0, higher_is_better=False, version="1")
     pair = make_pair(served={"answer": "0.9 a"}, shadow={"answer": "0.5 b"})
 
-    score = said(cascade(cheap, mistakes), pair)
+    score = said(cascade(cheap, mistakes, share=0.1), pair)
 
     assert score.proxies == pytest.approx((1.0, 5.0))
     assert score.chance == 1.0
-    assert said(cascade(cheap, mistakes, unsure=(0.6, 0.8)), pair).chance == 0.1
+    assert said(cascade(cheap, mistakes, unsure=(0.6, 0.8), share=0.1), pair).chance == 0.1
 
 
 def test_a_judges_own_draw_multiplies():
