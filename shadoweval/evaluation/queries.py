@@ -1,8 +1,9 @@
 """The queries that a report lists: all pairs, or of very many those that matter and a sample of the rest.
 
 Read from the store when a report is made, in memory that does not grow with the pairs: first the scores of all, which
-say what is chosen, then the runs of what was chosen. So a state or a stored evaluation carries no texts for it, and
-what was erased is in no later report.
+say what is chosen, then the runs of what was chosen. In what those of the sample have in common the candidate may lose
+or win: that is sought here too. So a state or a stored evaluation carries no texts for it, and what was erased is in no
+later report.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import msgspec
 from shadoweval.checks import checked_instance, checked_keywords
 from shadoweval.evaluation.collecting import rarely_collecting
 from shadoweval.evaluation.examples import example_of
+from shadoweval.evaluation.loss_clusters import LossClusters
 from shadoweval.evaluation.progress import judged_pair
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Metric, Store
@@ -71,21 +73,31 @@ def _table(evaluation: Evaluation, experiment: Experiment, store: Store, *, cand
     choice = _Choice(experiment, limit=limit)
     for query_id, values in store.values(experiment.name, candidate, since=evaluation.since, until=until):
         choice.see(query_id, values)
-    listed, whole = choice.listed(), choice.whole()
+    sample, listed, whole = choice.sample(), dict.fromkeys(choice.listed()), choice.whole()
+    read_ids = list(listed | dict.fromkeys(sample))
+    clusters = LossClusters(experiment, sample=sample)
     rows: dict[str, QueryRow] = {}
     details: dict[str, Example] = {}
     judges = experiment.sandbox.stubs.failed
-    scored = store.scores_of(candidate, listed)
-    for read in store.pairs_of(experiment.name, candidate, listed):
+    scored = store.scores_of(candidate, read_ids)
+    for read in store.pairs_of(experiment.name, candidate, read_ids):
         pair, scores = judged_pair(read, judges), scored.get(read.id, ())
-        example = example_of(pair, scores, why=whole.get(pair.id, ""), whole=pair.id in whole)
         parting = first_divergence(pair)
-        rows[pair.id] = row_of(example, parts=parting.kind if parting else "", critical=choice.loses(scores))
+        parts = parting.kind if parting else ""
+        clusters.see(pair, scores, parts=parts)
+        if pair.id not in listed:
+            continue
+        example = example_of(pair, scores, why=whole.get(pair.id, ""), whole=pair.id in whole)
+        rows[pair.id] = row_of(example, parts=parts, critical=choice.loses(scores))
         if pair.id in whole:
             details[pair.id] = example
+    named, places = clusters.named(listed=rows)
+    for query_id in places.keys() & rows.keys():
+        rows[query_id] = msgspec.structs.replace(rows[query_id], clusters=places[query_id])
     return QueryTable(
         rows=tuple(rows[query_id] for query_id in listed if query_id in rows),
         details=tuple(details[query_id] for query_id in whole if query_id in details),
+        clusters=named,
         pairs=choice.pairs,
         critical=choice.critical,
     )
@@ -152,6 +164,10 @@ class _Choice:
         kinds = (self._worst, self._best, *(losses for *_, losses in self._losses), self._sample)
         chosen = dict.fromkeys(query_id for kind in kinds for query_id in kind)
         return list(chosen)[: self._limit]
+
+    def sample(self) -> list[str]:
+        """The pairs that a hash alone has chosen, as many as may be listed."""
+        return list(self._sample)
 
     def whole(self) -> dict[str, str]:
         """Why each pair that is shown whole is, by query id; losses first."""

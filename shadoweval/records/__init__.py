@@ -7,6 +7,7 @@ and refers back to no record, so those that come by the million are none of the 
 
 from shadoweval.records.acts import *
 from shadoweval.records.keys import all_alike, query_key
+from shadoweval.records.listed import *
 from shadoweval.records.scores import *
 from shadoweval.records.traffic import *
 from shadoweval.records.verdict import *
@@ -22,6 +23,7 @@ __all__ = [
     "Answered",
     "Arm",
     "AskedWhen",
+    "ClusterFeature",
     "Coverage",
     "Decision",
     "Divergence",
@@ -38,6 +40,7 @@ __all__ = [
     "GateState",
     "Hit",
     "Labels",
+    "LossCluster",
     "Mark",
     "MetricSummary",
     "Observation",

@@ -8,13 +8,24 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from shadoweval.records.amounts import amount, instead, range_words
+from shadoweval.records.listed import LossCluster
 from shadoweval.records.scores import GateResult, MetricSummary, SliceResult
 
-__all__ = ["Change", "changes_of", "is_about", "quantile_of", "slice_bounds", "slice_words", "summary_words"]
+__all__ = [
+    "Change",
+    "changes_of",
+    "cluster_words",
+    "is_about",
+    "quantile_of",
+    "slice_bounds",
+    "slice_words",
+    "summary_words",
+]
 
 _STEPS: Final = 20
 """Quantiles of a distribution lie at 0, 5, ..., 100 %."""
 _PERCENT: Final = 100.0
+_HUNDREDTHS, _SMALL = 2, 0.01
 
 
 class Change(NamedTuple):
@@ -83,6 +94,20 @@ def slice_bounds(part: SliceResult, summary: MetricSummary | None) -> str:
     if low and high:
         return f"{low} to {high}"
     return f"above {low}" if low else f"below {high}" if high else "–"
+
+
+def cluster_words(cluster: LossCluster, summary: MetricSummary | None) -> str:
+    """`0.31 lower (0.22 to 0.40)`: candidate - incumbent in a part of the traffic, and where that lies."""
+    lower = (cluster.difference < 0) == (summary is None or summary.higher_is_better)
+    percent = summary is not None and summary.unit == "share"
+    near, middle, far = sorted(abs(each) * (_PERCENT if percent else 1) for each in _ends(cluster))
+    digits = 1 if percent else _HUNDREDTHS if near >= _SMALL else 2 * _HUNDREDTHS
+    how = "points " if percent else ""
+    return f"{middle:.{digits}f} {how}{'lower' if lower else 'higher'} ({near:.{digits}f} to {far:.{digits}f})"
+
+
+def _ends(cluster: LossCluster) -> tuple[float, float, float]:
+    return cluster.lower, cluster.difference, cluster.upper
 
 
 def quantile_of(values: Sequence[float], level: float) -> float | None:

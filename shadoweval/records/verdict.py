@@ -9,6 +9,7 @@ import msgspec
 
 from shadoweval.records.acts import NO_GUARD, NOTHING_RAN, Effect, Refusal, StagesSeen
 from shadoweval.records.keys import all_alike
+from shadoweval.records.listed import QueryTable
 from shadoweval.records.scores import (
     Decision,
     GateResult,
@@ -16,7 +17,7 @@ from shadoweval.records.scores import (
     PastLook,
     SliceResult,
 )
-from shadoweval.records.traffic import Example, Labels, Observation, Query, QueryTable
+from shadoweval.records.traffic import Example, Labels, Observation, Query
 
 __all__ = [
     "AskedWhen",

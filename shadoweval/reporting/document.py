@@ -41,6 +41,7 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "pairs": table.pairs,
         "shown": len(table.rows),
         "critical": table.critical,
+        "clusters": _plain(table.clusters),
         "rows": [_row(row) for row in table.rows],
         "details": [side_by_side(example) for example in table.details],
     }
@@ -57,6 +58,7 @@ def _row(row: QueryRow) -> dict[str, Any]:
         "attributes": row.attributes,
         "first_difference": row.parts,
         "critical_loss": row.critical,
+        "clusters": row.clusters,
         "scores": {name: [_score(score) for score in both] for name, both in row.scores.items()},
     }
 

@@ -17,6 +17,7 @@ from shadoweval.records.sentences import (
     sides_of,
     summary_of_gate,
 )
+from shadoweval.reporting.clusters import cluster_sentence
 from shadoweval.reporting.table import table_of
 from shadoweval.reporting.texts import Texts, carrying
 from shadoweval.reporting.validity import stage_lines
@@ -89,6 +90,7 @@ def _others(evaluation: Evaluation, verdict: Verdict) -> list[str]:
         lines.append(f"- worse where {_cell(part.slice)}: {_cell(part.metric)} {_cell(words)}, {part.n:,} units")
     lines += [f"- {line.what}: {_cell(line.words)}" for line in stage_lines(evaluation.stages.get(name))]
     table = table_of(evaluation, name)
+    lines += [f"- {_cell(cluster_sentence(evaluation, verdict, each))}" for each in table.clusters[:_LISTED]]
     for example in [each for each in table.details if "loss" in each.why or each.candidate.failed][:_LISTED]:
         text = f": {_cell(example.text)}" if example.text else ""
         lines.append(f"- {_cell(example.why)} {_cell(example.query_id)}{text}")

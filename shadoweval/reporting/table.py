@@ -63,6 +63,7 @@ def _packed(evaluation: Evaluation, verdict: Verdict, *, room: int) -> dict[str,
         "pairs": table.pairs,
         "shown": shown,
         "critical": table.critical,
+        "clusters": [cluster.text for cluster in table.clusters],
         "metrics": [[name, -1 if name in lower else 1] for name in _leading_first(metrics, verdict)],
         "columns": metrics,
         "blocks": blocks,
@@ -116,6 +117,7 @@ def _columns(rows: Sequence[QueryRow], metrics: Sequence[str]) -> dict[str, Any]
         "attributes": [[place(f"{name}: {value}") for name, value in sorted(row.attributes.items())] for row in rows],
         "parts": [place(row.parts) for row in rows],
         "critical": [int(row.critical) for row in rows],
+        "clusters": [row.clusters for row in rows],
         "scores": [
             [[value(row.scores.get(name, (None, None))[arm]) for row in rows] for arm in (0, 1)] for name in metrics
         ],

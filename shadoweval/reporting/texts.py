@@ -9,10 +9,12 @@ import msgspec
 
 from shadoweval.checks import checked_choice
 from shadoweval.records import (
+    ClusterFeature,
     Evaluation,
     Example,
     GateResult,
     Labels,
+    LossCluster,
     MetricSummary,
     Observation,
     QueryRow,
@@ -101,7 +103,18 @@ def _table(table: QueryTable, limit: int) -> QueryTable:
         table,
         rows=tuple(_row(row, limit) for row in table.rows),
         details=tuple(_example(each, limit) for each in table.details),
+        clusters=tuple(_cluster(each, limit) for each in table.clusters),
     )
+
+
+def _cluster(cluster: LossCluster, limit: int) -> LossCluster:
+    features = tuple(each if each.kind == "run" else _feature(each, limit) for each in cluster.features)
+    return msgspec.structs.replace(cluster, features=features)
+
+
+def _feature(feature: ClusterFeature, limit: int) -> ClusterFeature:
+    values = tuple(_cut(value, limit) for value in feature.values) if limit else ()
+    return msgspec.structs.replace(feature, values=values)
 
 
 def _row(row: QueryRow, limit: int) -> QueryRow:

@@ -12,6 +12,7 @@ from shadoweval.records.amounts import amount
 from shadoweval.records.sentences import summary_of_gate
 from shadoweval.reporting.bar import bar_of, moment
 from shadoweval.reporting.charts import bars, funnel_bar
+from shadoweval.reporting.clusters import clusters_view
 from shadoweval.reporting.failures import failures_view
 from shadoweval.reporting.figures import forest, growth
 from shadoweval.reporting.quantities import number
@@ -88,6 +89,7 @@ def _verdict(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
         "funnel": _funnel(evaluation.coverage.get(name)),
         "summaries": [summary_view(summary) for summary in summaries],
         "slices": slices_view(evaluation, name),
+        "clusters": clusters_view(evaluation, verdict),
         "queries": queries_view(evaluation, verdict),
         "refusals": [(r.kind, r.detail, r.layer, r.count) for r in evaluation.refusals.get(name, ())],
         "containment": sorted(evaluation.containment.get(name, {}).items()),

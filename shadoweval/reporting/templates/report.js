@@ -65,6 +65,7 @@
         attributes: block.attributes[place].map(said),
         parts: said(block.parts[place]),
         critical: Boolean(block.critical[place]),
+        clusters: block.clusters[place],
         scores: block.scores.map((arms) => arms.map((arm) => value(arm[place]))),
       };
       row.sought = [id, row.text, ...row.answers, ...row.failures, ...row.attributes, row.parts,
@@ -149,9 +150,12 @@
       this.order = choice("Order", named(Object.keys(SORT)));
       this.slice = choice("Slice", [["", "every slice"], ...often(this.rows.slices)]);
       this.kind = choice("First difference", [["", "any first difference"], ...often(this.rows.kinds)]);
+      this.cluster = choice("Where it loses or wins", [["", "wherever it loses or wins"],
+        ...this.table.clusters.map((text, place) => [place, text])]);
+      this.cluster.hidden = !this.table.clusters.length;
       const save = (text, act) => make("button", { type: "button", text, on: { click: act } });
       this.bar = make("div", { class: "controls" }, this.search, this.show, this.metric, this.order, this.slice,
-        this.kind, save("Save as JSON", () => this.save("json")), save("Save as CSV", () => this.save("csv")));
+        this.kind, this.cluster, save("Save as JSON", () => this.save("json")), save("Save as CSV", () => this.save("csv")));
       this.count = make("p", { class: "small soft", role: "status" });
       this.detail = make("article", { class: "detail card", tabindex: "-1", hidden: true });
       this.detail.addEventListener("keydown", (event) => { if (event.key === "Escape") this.close(); });
@@ -184,6 +188,7 @@
         if (!keep(row, change) || (words && !row.sought.includes(words))) continue;
         if (this.slice.value && !row.attributes.includes(this.slice.value)) continue;
         if (this.kind.value && row.parts !== this.kind.value) continue;
+        if (this.cluster.value && !row.clusters.includes(Number(this.cluster.value))) continue;
         found.push([place, Number.isNaN(change) ? null : change]);
       }
       if (order) found.sort((a, b) => a[1] === null ? (b[1] === null ? a[0] - b[0] : 1) : b[1] === null ? -1
