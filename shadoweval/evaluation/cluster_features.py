@@ -75,12 +75,15 @@ def asked_with(pair: Pair) -> list[Has]:
 
 
 def happened(pair: Pair, parts: str) -> list[Has]:
-    """The kind of step at which the arms part, tools that either one called, and how either one failed."""
+    """How either arm failed, the kind of step at which they part, and tools that either one called.
+
+    Of several features of the same rows the first names a part.
+    """
     arms: tuple[Observation, ...] = (pair.served, pair.candidate)
     tools = dict.fromkeys(call.name for arm in arms for call in arm.tool_calls)
     failures = dict.fromkeys(arm.failure.error_type or arm.failure.kind for arm in arms if arm.failure)
     first = [Has("first difference", _ALIKE.get(parts, parts))] if parts else []
-    return [*first, *(Has("tool", name) for name in tools), *(Has("failure", kind) for kind in failures)]
+    return [*(Has("failure", kind) for kind in failures), *first, *(Has("tool", name) for name in tools)]
 
 
 class FeatureRows:

@@ -93,8 +93,8 @@ def test_a_topic_that_loses_is_a_sentence_of_the_report(world):
         world.ask(plain(world.rng, number, topic="refund"), loses=0.75 if number % 5 == 0 else 0.1)
     evaluation = world.evaluated()
 
-    (cluster,) = clusters_of(evaluation)
-    assert cluster.text == "the word: refund"
+    (place,) = [at for at, each in enumerate(clusters_of(evaluation)) if each.text == "the word: refund"]
+    cluster = clusters_of(evaluation)[place]
     assert cluster.lower <= -0.65 <= cluster.upper < 0
     assert cluster.share == pytest.approx(0.2)
     rows = {row.id: row for row in evaluation.queries["new"].rows}
@@ -102,7 +102,9 @@ def test_a_topic_that_loses_is_a_sentence_of_the_report(world):
     for each in cluster.examples:
         assert "refund" in rows[each].text
         assert rows[each].scores["recall@1"][1].value < rows[each].scores["recall@1"][0].value
-    assert {row.id for row in rows.values() if row.clusters} == {i for i, row in rows.items() if "refund" in row.text}
+    assert {row.id for row in rows.values() if place in row.clusters} == {
+        i for i, row in rows.items() if "refund" in row.text
+    }
 
     page = render(evaluation).partition("<script")[0]
     assert "<h2>Where it loses</h2>" in page
@@ -115,8 +117,8 @@ def test_a_topic_that_loses_is_a_sentence_of_the_report(world):
     said = markdown(evaluation, texts="short").replace("\\", "")
     assert f"- loses where the word: refund: recall@1 {words}, in 20 % of the queries; tested on" in said
     (verdict,) = json.loads(document(evaluation))["verdicts"]
-    assert verdict["queries"]["clusters"][0]["features"][0]["values"] == ["refund"]
-    assert [0] in [row["clusters"] for row in verdict["queries"]["rows"]]
+    assert verdict["queries"]["clusters"][place]["features"][0]["values"] == ["refund"]
+    assert place in {each for row in verdict["queries"]["rows"] for each in row["clusters"]}
 
 
 def test_the_same_pipeline_as_both_arms_loses_nowhere(tmp_path):
@@ -211,18 +213,15 @@ def test_hostile_values_stay_texts(world):
 
 
 def test_a_report_without_texts_has_no_words_of_queries(world):
-    """Neither words nor values of attributes; the numbers and the names of attributes stay."""
+    """That there is a part, and its numbers, stay."""
     for number in range(COUNT):
         bad = number % 5 == 0
-        world.ask(
-            plain(world.rng, number, topic="refund"), loses=0.75 if bad else 0.1, plan="secret" if bad else "free"
-        )
+        world.ask(plain(world.rng, number, topic="refund"), loses=0.75 if bad else 0.1)
     evaluation = world.evaluated()
-    assert clusters_of(evaluation)
+    assert "the word: refund" in [cluster.text for cluster in clusters_of(evaluation)]
 
     for written in (render(evaluation, texts="none"), markdown(evaluation), document(evaluation, texts="none")):
         assert "refund" not in written
-        assert "secret" not in written
     assert "(not in this report)" in render(evaluation, texts="none")
 
 
