@@ -42,8 +42,8 @@ class _Search(NamedTuple):
 
     def borne_out(self, rows: BoolArray, *, units: IntArray, alpha: float) -> list[Subgroup]:
         """Those that the other half bears out, each at `alpha`."""
-        test = {"rows": rows & self.scored, "units": units}
-        return confirm(self.differences, self.features, rules=self.rules, **test, alpha=alpha * len(self.rules))
+        rows, level = rows & self.scored, alpha * len(self.rules)
+        return confirm(self.differences, self.features, rules=self.rules, rows=rows, units=units, alpha=level)
 
 
 class LossClusters:

@@ -114,7 +114,7 @@ def test_a_topic_that_loses_is_a_sentence_of_the_report(world):
     near, far = sorted((-cluster.lower, -cluster.upper))
     words = f"{-cluster.difference:.2f} lower ({near:.2f} to {far:.2f})"
     assert words in page
-    said = markdown(evaluation, texts="short").replace("\\", "")
+    said = markdown(evaluation, texts="short").replace("\\", "").replace("\u2060", "")
     assert f"- loses where the word: refund: recall@1 {words}, in 20 % of the queries; tested on" in said
     (verdict,) = json.loads(document(evaluation))["verdicts"]
     assert verdict["queries"]["clusters"][place]["features"][0]["values"] == ["refund"]
