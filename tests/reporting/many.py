@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from sample import HOSTILE, evaluation, examples
 
-from shadoweval.records import QueryRow, QueryTable, Scored, Unscored
+from shadoweval.records import ClusterFeature, LossCluster, QueryRow, QueryTable, Scored, Unscored
 from shadoweval.reporting.rows import row_of
 
 WORDS = sorted({word for word in Path(__file__).parents[2].joinpath("docs/statistics.md").read_text("utf-8").split()
@@ -52,3 +52,20 @@ def evaluation_of(count, *, candidates=("hybrid",), of=None):
     table = QueryTable(rows=listed, details=whole, pairs=of or count, critical=sum(row.critical for row in listed))
     verdicts = tuple(msgspec.structs.replace(one.verdicts[0], candidate=name) for name in candidates)
     return msgspec.structs.replace(one, verdicts=verdicts, queries=dict.fromkeys(candidates, table))
+
+
+def cluster(*features, difference=-0.31, metric="recall@5", examples=()):
+    """A part of the traffic whose bounds lie 0.09 on each side."""
+    bounds = {"lower": difference - 0.09, "upper": difference + 0.09}
+    named = tuple(ClusterFeature(kind=kind, name=name, values=values) for kind, name, values in features)
+    size = {"units": 98, "share": 0.09, "examples": examples}
+    return LossCluster(features=named, metric=metric, difference=difference, elsewhere=0.0, **bounds, **size)
+
+
+def clustered(*clusters, count=60, candidates=("hybrid",)):
+    """An evaluation of which every tenth listed pair belongs to the first of these parts."""
+    one = evaluation_of(count, candidates=candidates)
+    table = one.queries[candidates[0]]
+    listed = [msgspec.structs.replace(row, clusters=() if place % 10 else (0,)) for place, row in enumerate(table.rows)]
+    table = msgspec.structs.replace(table, rows=tuple(listed), clusters=clusters)
+    return msgspec.structs.replace(one, queries=dict.fromkeys(candidates, table))

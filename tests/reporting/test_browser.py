@@ -13,8 +13,8 @@ import pytest
 from shadoweval.reporting.html import report
 
 sys.path.insert(0, str(Path(__file__).parent))
-from many import evaluation_of
-from sample import evaluation
+from many import cluster, clustered, evaluation_of
+from sample import HOSTILE, evaluation
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WATCH = """
@@ -51,6 +51,7 @@ def _written(tmp_path_factory):
         "10": evaluation_of(10),
         "1000": evaluation_of(1_000),
         "10000": evaluation_of(10_000, of=1_000_000),
+        "clusters": clustered(cluster(("attribute", "plan", (HOSTILE[0],)))),
         "three": evaluation_of(60, candidates=("hybrid", "rerank", "hyde")),
     }
     return {name: report(one, folder / f"{name}.html") for name, one in pages.items()}
@@ -281,3 +282,13 @@ def test_everything_unfolded_is_accessible(show, name, scheme):
     ]
     assert grave == []
     assert nodes(page) <= 5_000
+
+
+def test_the_table_shows_the_queries_of_a_part_that_loses(show):
+    """Named as the section names it; where nothing was named there is nothing to choose."""
+    page = show("clusters")
+    choice = page.get_by_label("Where it loses or wins")
+    choice.select_option(label=f"plan: {HOSTILE[0]}")
+    page.locator(SHOWN, has_text=re.compile(r"^6 match")).wait_for()
+
+    assert show("10").get_by_label("Where it loses or wins").is_hidden()
