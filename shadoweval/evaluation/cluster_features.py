@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from shadoweval.evidence.subgroups import Features, Rule
-from shadoweval.records import ClusterFeature, Observation, Pair
+from shadoweval.records import Observation, Pair
 from shadoweval.verdict.attributes import attributes_of
 
-__all__ = ["FeatureRows", "Has", "asked_with", "happened", "words_of"]
+__all__ = ["FeatureRows", "asked_with", "happened"]
 
 _READ: Final = 1_000
 """Characters of a text whose words count."""
@@ -50,7 +50,7 @@ class Has(NamedTuple):
     """A feature of a query."""
 
     name: str
-    """As in `ClusterFeature`."""
+    """The attribute's, or what kind of thing happened."""
     value: str
     """Of a word its beginning, by which its forms are told to be the same."""
     kind: str = "run"
@@ -117,16 +117,15 @@ class FeatureRows:
         words = np.array([each.kind == "words" for each in self._names], dtype=bool)
         return Features(rows=rows[kept], columns=anew[columns[kept]], alternatives=words)
 
-    def described(self, rule: Rule) -> tuple[ClusterFeature, ...]:
-        """What rows of a rule over `features()` have in common, as people read it."""
-        either = self._feature(rule.any_of)
-        return (either,) if rule.further is None else (either, self._feature((rule.further,)))
+    def described(self, rule: Rule) -> dict[str, tuple[str, ...]]:
+        """What rows of a rule over `features()` have in common, as people read it: by name any of the values."""
+        either = self._named(rule.any_of)
+        return either if rule.further is None else {**either, **self._named((rule.further,), also="also ")}
 
-    def _feature(self, columns: Sequence[int]) -> ClusterFeature:
-        named = [self._names[column] for column in columns]
-        kind, name = named[0].kind, named[0].name
-        if kind != "words":
-            shown = "attribute" if kind == "attribute" else "run"
-            return ClusterFeature(kind=shown, name=name, values=(named[0].value,))
-        forms = tuple(self._forms[each.value].most_common(1)[0][0] for each in named)
-        return ClusterFeature(kind="words", name="the word" if len(forms) == 1 else _WORD, values=forms)
+    def _named(self, columns: Sequence[int], *, also: str = "") -> dict[str, tuple[str, ...]]:
+        having = [self._names[column] for column in columns]
+        if having[0].kind != "words":
+            attribute = "attribute " if having[0].kind == "attribute" else ""
+            return {f"{also}{attribute}{having[0].name}": (having[0].value,)}
+        forms = tuple(self._forms[each.value].most_common(1)[0][0] for each in having)
+        return {also + ("the word" if len(forms) == 1 else _WORD): forms}

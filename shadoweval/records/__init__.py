@@ -7,7 +7,6 @@ and refers back to no record, so those that come by the million are none of the 
 
 from shadoweval.records.acts import *
 from shadoweval.records.keys import all_alike, query_key
-from shadoweval.records.listed import *
 from shadoweval.records.scores import *
 from shadoweval.records.traffic import *
 from shadoweval.records.verdict import *
@@ -23,7 +22,6 @@ __all__ = [
     "Answered",
     "Arm",
     "AskedWhen",
-    "ClusterFeature",
     "Coverage",
     "Decision",
     "Divergence",

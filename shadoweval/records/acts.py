@@ -17,6 +17,7 @@ __all__ = [
     "NOTHING_RAN",
     "NO_GUARD",
     "Answered",
+    "Divergence",
     "Effect",
     "Failure",
     "FailureKind",
@@ -217,6 +218,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     """How many chunks a stream had; None: not a stream."""
     truncated: bool = False
     """The captured text was cut at its cap (what the user got was not)."""
+
+
+class Divergence(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The first step of a query at which the candidate did otherwise than was served."""
+
+    kind: str
+    """`other documents`, `another tool`, `another argument`, `another order`, `stops earlier`, `goes on`,
+    `a call fails`, `another result`, `same calls, other answer` and their like; what is told apart in sums."""
+    step: int = 0
+    """Number of the agent's tool call, from 1; 0: what was retrieved before."""
+    text: str = ""
+    """In words."""
 
 
 _BOTH_ARMS = 2

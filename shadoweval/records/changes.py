@@ -8,8 +8,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from shadoweval.records.amounts import amount, instead, range_words
-from shadoweval.records.listed import LossCluster
 from shadoweval.records.scores import GateResult, MetricSummary, SliceResult
+from shadoweval.records.traffic import LossCluster
 
 __all__ = [
     "Change",

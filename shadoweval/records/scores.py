@@ -19,13 +19,13 @@ __all__ = [
     "NOT_RERUN",
     "Annotation",
     "Decision",
-    "Divergence",
     "GateResult",
     "GateState",
     "Mark",
     "MetricSummary",
     "PairScore",
     "PastLook",
+    "QueryRow",
     "Score",
     "Scored",
     "SliceResult",
@@ -88,18 +88,6 @@ class PairScore(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=F
     def not_drawn(self) -> bool:
         """Whether it has no score because the pair was not drawn for one."""
         return isinstance(self.candidate, Unscored) and self.candidate.reason == NOT_DRAWN
-
-
-class Divergence(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """The first step of a query at which the candidate did otherwise than was served."""
-
-    kind: str
-    """`other documents`, `another tool`, `another argument`, `another order`, `stops earlier`, `goes on`,
-    `a call fails`, `another result`, `same calls, other answer` and their like; what is told apart in sums."""
-    step: int = 0
-    """Number of the agent's tool call, from 1; 0: what was retrieved before."""
-    text: str = ""
-    """In words."""
 
 
 Mark = Literal["correct", "incorrect", "preferred", "tie"]
@@ -211,6 +199,26 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         if self.lower is not None and self.lower > 0:
             return "better"
         return "worse" if self.upper is not None and self.upper < 0 else "unclear"
+
+
+class QueryRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One pair in a line of the report's table: its scores, and beginnings of its texts."""
+
+    id: str
+    """The query's."""
+    text: str = ""
+    answers: tuple[str, str] = ("", "")
+    """Beginnings, the incumbent's first."""
+    failures: tuple[str, str] = ("", "")
+    """How each arm failed and whose doing it was, `timeout (candidate's)`; empty: it answered."""
+    scores: dict[str, tuple[Score, Score]] = {}
+    attributes: dict[str, str] = {}
+    parts: str = ""
+    """The kind of step at which the arms part; empty: they do not."""
+    critical: bool = False
+    """Whether the candidate loses on the metric of a critical gate."""
+    clusters: tuple[int, ...] = ()
+    """Places of those of `QueryTable.clusters` that it belongs to."""
 
 
 class PastLook(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -33,6 +33,7 @@ __all__ = [
     "Envelope",
     "Example",
     "Labels",
+    "LossCluster",
     "Observation",
     "Place",
     "Query",
@@ -262,3 +263,34 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     """Why it was chosen: largest loss, largest gain, failure, sample."""
     course: tuple[str, ...] = ()
     """Where the arms part, and what followed from tools that failed, in words."""
+
+
+class LossCluster(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A part of the traffic that one half of the pairs proposed and the other one bears out; numbers of that half."""
+
+    features: dict[str, tuple[str, ...]]
+    """What its queries have, all of these: by name any of the values; no value: the report is without users' words."""
+    metric: str
+    difference: float
+    """Mean of candidate - incumbent in it; larger is better."""
+    lower: float
+    upper: float
+    """Bounds that hold together with those of all others of the same look, at 95 %."""
+    elsewhere: float
+    """The difference of all other queries."""
+    units: int
+    """Different units that it was tested on."""
+    share: float
+    """Of the sampled pairs, of both halves."""
+    examples: tuple[str, ...] = ()
+    """Ids of the queries that show it most."""
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """By name what is read behind it."""
+        return {name: ", ".join(values) or "(not in this report)" for name, values in self.features.items()}
+
+    @property
+    def text(self) -> str:
+        """`one of the words: refund, parcel; attribute plan: pro`."""
+        return "; ".join(f"{name}: {shown}" for name, shown in self.shown.items())

@@ -9,15 +9,15 @@ import msgspec
 
 from shadoweval.records.acts import NO_GUARD, NOTHING_RAN, Effect, Refusal, StagesSeen
 from shadoweval.records.keys import all_alike
-from shadoweval.records.listed import QueryTable
 from shadoweval.records.scores import (
     Decision,
     GateResult,
     MetricSummary,
     PastLook,
+    QueryRow,
     SliceResult,
 )
-from shadoweval.records.traffic import Example, Labels, Observation, Query
+from shadoweval.records.traffic import Example, Labels, LossCluster, Observation, Query
 
 __all__ = [
     "AskedWhen",
@@ -26,6 +26,7 @@ __all__ = [
     "Evaluation",
     "FailureCount",
     "Pair",
+    "QueryTable",
     "Verdict",
     "WriteComparison",
 ]
@@ -216,6 +217,20 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         from shadoweval.records.sentences import table  # noqa: PLC0415 - not in the request path
 
         return table(self)
+
+
+class QueryTable(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The pairs of one candidate that a report lists: all, or of very many those that matter and a sample by hash."""
+
+    rows: tuple[QueryRow, ...] = ()
+    details: tuple[Example, ...] = ()
+    """Those of them that are shown whole, side by side."""
+    pairs: int = 0
+    """Of how many pairs `rows` are."""
+    critical: int = 0
+    """How many of all pairs lose on a critical gate."""
+    clusters: tuple[LossCluster, ...] = ()
+    """Parts of the traffic in which the candidate is worse, or better, and that nobody named; the worst first."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -20,7 +20,7 @@ def clusters_view(evaluation: Evaluation, verdict: Verdict) -> list[dict[str, An
         title = "Where it loses" if cluster.difference < 0 else "Where it wins"
         sides.setdefault(title, []).append(
             {
-                "features": [(feature.name, feature.shown) for feature in cluster.features],
+                "features": list(cluster.shown.items()),
                 "metric": cluster.metric,
                 "share": _share(cluster),
                 "words": _words(evaluation, verdict, cluster),
@@ -32,7 +32,7 @@ def clusters_view(evaluation: Evaluation, verdict: Verdict) -> list[dict[str, An
 
 
 def cluster_sentence(evaluation: Evaluation, verdict: Verdict, cluster: LossCluster) -> str:
-    """`loses where plan: pro: recall@5 0.31 lower (0.22 to 0.40), in 9 % of the queries; tested on 98 units`."""
+    """`loses where tool: search: recall@5 0.31 lower (0.22 to 0.40), in 9 % of the queries; tested on 98 units`."""
     way = "loses" if cluster.difference < 0 else "wins"
     words = _words(evaluation, verdict, cluster)
     return (

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from shadoweval.checks import checked_choice
 from shadoweval.records import (
-    ClusterFeature,
     Evaluation,
     Example,
     GateResult,
@@ -33,6 +32,9 @@ Texts = Literal["none", "short", "full"]
 
 _SHORT, _VALUE = 160, 60
 """Characters of a text, and of an argument or a result, in a short one."""
+
+_NO_WORDS: Final = frozenset({"failure", "first difference", "tool"})
+"""Features of a loss cluster whose values are no words of users."""
 
 
 def carrying(evaluation: Evaluation, texts: Texts) -> Evaluation:
@@ -108,13 +110,13 @@ def _table(table: QueryTable, limit: int) -> QueryTable:
 
 
 def _cluster(cluster: LossCluster, limit: int) -> LossCluster:
-    features = tuple(each if each.kind == "run" else _feature(each, limit) for each in cluster.features)
+    features = {
+        name: values
+        if name.removeprefix("also ") in _NO_WORDS
+        else tuple(_cut(value, limit) for value in values if limit)
+        for name, values in cluster.features.items()
+    }
     return msgspec.structs.replace(cluster, features=features)
-
-
-def _feature(feature: ClusterFeature, limit: int) -> ClusterFeature:
-    values = tuple(_cut(value, limit) for value in feature.values) if limit else ()
-    return msgspec.structs.replace(feature, values=values)
 
 
 def _row(row: QueryRow, limit: int) -> QueryRow:

@@ -67,8 +67,23 @@ def test_a_word_is_shown_in_its_commonest_form():
     features = rows.features()
 
     assert features.alternatives.tolist() == [True]
-    (described,) = rows.described(Rule(any_of=(0,), sign=-1))
-    assert described.text == "the word: refunded"
+    assert rows.described(Rule(any_of=(0,), sign=-1)) == {"the word": ("refunded",)}
+
+
+def test_a_further_feature_stands_beside_the_first():
+    """Of the same kind it takes no other's place."""
+    rows = FeatureRows()
+    calls = [ToolCall(name=name, arguments={}, effect="read") for name in ("search", "refund")]
+    for _ in range(10):
+        rows.add(happened(pair(served={"answer": "a", "calls": calls}), ""), text="parcel lost")
+    rows.features()
+
+    assert rows.described(Rule(any_of=(0,), further=1, sign=-1)) == {
+        "the word": ("parcel",),
+        "also the word": ("lost",),
+    }
+    assert rows.described(Rule(any_of=(2,), further=3, sign=-1)) == {"tool": ("search",), "also tool": ("refund",)}
+    assert rows.described(Rule(any_of=(0, 1), sign=-1)) == {"one of the words": ("parcel", "lost")}
 
 
 def test_what_few_rows_have_is_no_feature():

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from sample import HOSTILE, evaluation, examples
 
-from shadoweval.records import ClusterFeature, LossCluster, QueryRow, QueryTable, Scored, Unscored
+from shadoweval.records import LossCluster, QueryRow, QueryTable, Scored, Unscored
 from shadoweval.reporting.rows import row_of
 
 WORDS = sorted({word for word in Path(__file__).parents[2].joinpath("docs/statistics.md").read_text("utf-8").split()
@@ -57,9 +57,8 @@ def evaluation_of(count, *, candidates=("hybrid",), of=None):
 def cluster(*features, difference=-0.31, metric="recall@5", examples=()):
     """A part of the traffic whose bounds lie 0.09 on each side."""
     bounds = {"lower": difference - 0.09, "upper": difference + 0.09}
-    named = tuple(ClusterFeature(kind=kind, name=name, values=values) for kind, name, values in features)
     size = {"units": 98, "share": 0.09, "examples": examples}
-    return LossCluster(features=named, metric=metric, difference=difference, elsewhere=0.0, **bounds, **size)
+    return LossCluster(features=dict(features), metric=metric, difference=difference, elsewhere=0.0, **bounds, **size)
 
 
 def clustered(*clusters, count=60, candidates=("hybrid",)):

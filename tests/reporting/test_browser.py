@@ -51,7 +51,7 @@ def _written(tmp_path_factory):
         "10": evaluation_of(10),
         "1000": evaluation_of(1_000),
         "10000": evaluation_of(10_000, of=1_000_000),
-        "clusters": clustered(cluster(("attribute", "plan", (HOSTILE[0],)))),
+        "clusters": clustered(cluster(("attribute plan", (HOSTILE[0],)))),
         "three": evaluation_of(60, candidates=("hybrid", "rerank", "hyde")),
     }
     return {name: report(one, folder / f"{name}.html") for name, one in pages.items()}
@@ -288,7 +288,7 @@ def test_the_table_shows_the_queries_of_a_part_that_loses(show):
     """Named as the section names it; where nothing was named there is nothing to choose."""
     page = show("clusters")
     choice = page.get_by_label("Where it loses or wins")
-    choice.select_option(label=f"plan: {HOSTILE[0]}")
+    choice.select_option(label=f"attribute plan: {HOSTILE[0]}")
     page.locator(SHOWN, has_text=re.compile(r"^6 match")).wait_for()
 
     assert show("10").get_by_label("Where it loses or wins").is_hidden()

@@ -14,9 +14,9 @@ from shadoweval.reporting.texts import carrying
 sys.path.insert(0, str(Path(__file__).parent))
 from many import cluster, clustered
 
-WORDS = ("words", "one of the words", ("refund", "parcel"))
-PLAN = ("attribute", "plan", ("pro",))
-TOOL = ("run", "tool", ("look_up",))
+WORDS = ("one of the words", ("refund", "parcel"))
+PLAN = ("attribute plan", ("pro",))
+TOOL = ("tool", ("look_up",))
 
 
 def summary(**changes):
@@ -39,8 +39,8 @@ def test_a_part_is_a_sentence():
     (verdict,) = evaluation.verdicts
 
     assert cluster_sentence(evaluation, verdict, evaluation.queries["hybrid"].clusters[0]) == (
-        "loses where one of the words: refund, parcel; plan: pro: recall@5 0.31 lower (0.22 to 0.40), in 9 % of the "
-        "queries; tested on 98 units"
+        "loses where one of the words: refund, parcel; attribute plan: pro: recall@5 0.31 lower (0.22 to 0.40), in "
+        "9 % of the queries; tested on 98 units"
     )
 
 
@@ -77,6 +77,6 @@ def test_words_are_as_private_as_the_queries_they_are_of(texts, shown):
     words, plan, tool = evaluation.queries["hybrid"].clusters
 
     assert words.text == f"one of the words: {shown}"
-    assert plan.text == ("plan: pro" if texts == "short" else "plan: (not in this report)")
+    assert plan.text == ("attribute plan: pro" if texts == "short" else "attribute plan: (not in this report)")
     assert tool.text == "tool: look_up"
-    assert msgspec.structs.replace(words, features=()) == msgspec.structs.replace(tool, features=())
+    assert msgspec.structs.replace(words, features={}) == msgspec.structs.replace(tool, features={})
