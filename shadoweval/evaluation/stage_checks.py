@@ -28,6 +28,8 @@ _FIRST: Final = 200
 _ONE_IN: Final = 32
 """Of the later ones so many are passed over at most, by the hash of their ids; while something looks like a change
 none is."""
+_WITHOUT_LANGUAGES: Final = 100
+"""Pairs at first whose languages are not told: what tells them takes 75 MB and half a second, too much for a few."""
 _AGAIN: Final = 20
 """Pairs after which the same user, session or query counts again: what one of them keeps doing is no change."""
 _SHOWN: Final = 3
@@ -73,7 +75,7 @@ class StageChecks:
         where = Where(pair.id, pair.query.asked_at.timestamp())
         inputs = self._habits["inputs"]
         inputs.see(Seen.of_query(pair.query), where)
-        inputs.see_text("inputs", pair.query.text, where)
+        inputs.see_text("inputs", pair.query.text, where, language=self._looked > _WITHOUT_LANGUAGES)
         runs = {INCUMBENT: pair.served, "candidate": pair.candidate}
         seen = {about: self._look_at_run(about, run, where) for about, run in runs.items()}
         served, candidate = seen[INCUMBENT], seen["candidate"]
@@ -87,7 +89,7 @@ class StageChecks:
             return None
         habits = self._of_version(about, run)
         habits.see(seen, where)
-        habits.see_text("answer", run.outcome.answer, where)
+        habits.see_text("answer", run.outcome.answer, where, language=self._looked > _WITHOUT_LANGUAGES)
         habits.see_documents(run.outcome.hits, where)
         return seen
 

@@ -77,14 +77,15 @@ class StageHabits:
             if parent in self._opened or len(self._opened) < self._most:
                 self._opened[parent] += 1
 
-    def see_text(self, name: str, text: str | None, where: Where) -> None:
-        """Count a text's length and its language, or its script where that is not Latin and no language can be told."""
+    def see_text(self, name: str, text: str | None, where: Where, *, language: bool) -> None:
+        """Count a text's length, and its language, or its script where that is not Latin and no language is told."""
         if text is None or not text.strip():
             return
-        script = script_of(text)
-        language = language_of(text[:_READ]) or ("" if script in {"latin", "none"} else script)
         if language:
-            self._content(f"{name} language", language, where)
+            script = script_of(text)
+            told = language_of(text[:_READ]) or ("" if script in {"latin", "none"} else script)
+            if told:
+                self._content(f"{name} language", told, where)
         self._length(f"{name} length", len(text), where)
 
     def see_documents(self, hits: Sequence[Hit], where: Where) -> None:
