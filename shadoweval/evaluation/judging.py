@@ -12,7 +12,6 @@ from shadoweval.records import MetricSummary
 from shadoweval.scoring.judges.of_pairs import BY_PLACE, LONGER
 from shadoweval.scoring.judges.questions import Spent
 from shadoweval.scoring.judges.sitting import Sitting, sitting
-from shadoweval.verdict.judges import judged_gates
 
 __all__ = ["gated_by_judges", "judge_notices", "judging"]
 
@@ -56,6 +55,9 @@ def judge_notices(summaries: Sequence[MetricSummary], *, gated: Sequence[str] = 
 
 def gated_by_judges(experiment: Experiment) -> list[str]:
     """Metrics of judges on which gates rest that count."""
+    # Only here: without its extras, an evaluation says which one it lacks before anything loads numpy.
+    from shadoweval.verdict.judges import judged_gates  # noqa: PLC0415
+
     return [metric.name for metric in experiment.metrics.values() if judged_gates(metric, experiment.gates)]
 
 
