@@ -107,7 +107,7 @@ def label(
     with contextlib.nullcontext(store) if store is not None else open_store(experiment) as opened:
         new, unknown = opened.add_annotations(experiment.name, [(query_id, annotation)])
     if unknown:
-        mend = "Take the id from the report or from a pair; a query can be marked once its candidate has run."
+        mend = "Take the id from the report or from a pair; an answer can be marked once it is stored."
         raise ArgumentError(
             "label(query_id)", query_id, expected=f"that of a query which {_arms(line)} answered", mend=mend
         )

@@ -133,7 +133,7 @@ def test_an_empty_file_is_no_label_file(read):
 
 
 def test_label_marks_one_answer(experiment, store):
-    """From an application: a thumb up, taken back, and a comparison."""
+    """From an application: a mark, taken back, and a comparison."""
     at = datetime(2026, 1, 1, 9, tzinfo=UTC)
     assert label(experiment, "q-1", arm="incumbent", mark="correct", annotator="ann", at=at, store=store)
     assert not label(experiment, "q-1", arm="incumbent", mark="correct", annotator="ann", at=at, store=store)
