@@ -152,7 +152,7 @@ def test_no_run_begins_in_a_minute_of_rest(tmp_path):
         working = asyncio.create_task(worker.run())
         for _ in range(40):
             before = len(runs.began) + len(runs.held)
-            for _ in range(6000):
+            for _ in range(500):  # of two minutes of rest the second holds nothing new
                 if len(runs.began) + len(runs.held) > before:
                     break
                 await asyncio.sleep(0.01)
