@@ -4,7 +4,8 @@ A judge may read the answer, what was done for it, or what was retrieved. So a p
 answer and of the calls, and, where the judge does not mind, in the place of the retrieved texts.
 
 Which pairs are probed is decided by their ids: the first twenty, then ever fewer. What is asked counts in the judge's
-budget, and is kept as other replies are.
+budget, and is kept as other replies are; but not what is said of another query's words, which an erasure of that query
+would not reach.
 """
 
 from __future__ import annotations
