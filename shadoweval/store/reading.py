@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Engine, and_, literal, select, true, tuple_, type_coerce, update
+from sqlalchemy import Connection, Engine, Result, and_, literal, select, true, tuple_, type_coerce, update
 from sqlalchemy.orm import aliased
 from sqlalchemy.types import NullType
 from sqlmodel import col
@@ -44,8 +43,11 @@ _PAGE: Final = 500
 _PAGE_BYTES: Final = 16 * 1024 * 1024
 """A page of more ends there, however few rows it has."""
 _NO_LABELS: Final = Labels()
-_FETCHED: Final = 25
-"""Rows that are fetched at a time."""
+_FETCHED: Final = 100
+"""Rows that are fetched at a time, at most."""
+_FETCHED_FIRST: Final = 4
+_FETCHED_BYTES: Final = 4 * 1024 * 1024
+"""About what is fetched at a time: PostgreSQL's driver holds it as hexadecimal text beside the bytes made of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +109,9 @@ def pages(engine: Engine, wanted: Any, *, size: int = _PAGE) -> Iterator[list[An
         later = None if after is None else tuple_(literal(after[0], kind), literal(after[1]))
         page = wanted if later is None else wanted.where(query_order(envelope) > later)
         with transaction(engine) as connection:
-            streamed = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED)
+            streamed = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_FIRST)
             with streamed.execute(page) as result:
-                rows = list(_at_once(result.partitions(_FETCHED)))
+                rows = list(_at_once(result))
         if not rows:
             return
         after = (rows[-1].asked_at, rows[-1].query_id)
@@ -121,15 +123,17 @@ def raw_time(envelope: Any) -> Any:
     return type_coerce(col(envelope.asked_at), NullType()).label("asked_at")
 
 
-def _at_once(parts: Iterable[Sequence[Any]]) -> Iterator[Any]:
-    size = 0
-    for row in chain.from_iterable(parts):
-        yield row
-        for value in row:
-            if type(value) is bytes:
-                size += len(value)
-        if size >= _PAGE_BYTES:
-            return
+def _at_once(result: Result[Any]) -> Iterator[Any]:
+    """Rows of one page; how many are fetched at a time goes by the bytes of those before."""
+    count, size, fetched = 0, 0, _FETCHED_FIRST
+    while rows := result.fetchmany(fetched):
+        for row in rows:
+            yield row
+            size += sum(len(value) for value in row if type(value) is bytes)
+            if size >= _PAGE_BYTES:
+                return
+        count += len(rows)
+        fetched = max(1, min(_FETCHED, _FETCHED_BYTES * count // (size + 1)))
 
 
 def read_pairs(
