@@ -6,14 +6,19 @@ vectors in docs/sampling.md let any other language agree.
 Two things follow from one number per unit and salt. A unit that is in at a share is in at every larger share, so a
 ramp never throws members out. And under one salt shares lie inside each other: the 1 % that a judge reads are part of
 the 10 % that are mirrored. Different salts are independent of each other.
+
+Where there is no unit, chance decides, with numbers and ids of our own.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+import random
 from hashlib import sha256
 from typing import Final
 
-__all__ = ["bucket", "first_out", "within"]
+__all__ = ["bucket", "draw", "first_out", "ids", "request_id", "within"]
 
 VERSION: Final = 1
 _SCALE: Final = 2.0**-64
@@ -39,3 +44,35 @@ def first_out(share: float) -> bytes:
         middle = (low + high) // 2
         low, high = (low, middle) if middle * _SCALE >= share else (middle + 1, high)
     return high.to_bytes(9, "big")[1:] if high < 1 << 64 else b"\xff" * 33  # above every hash
+
+
+chance: Final = random.Random()  # noqa: S311 - no secret
+"""Our own: an application that seeds `random` gets the numbers that it gets without us."""
+draw: Final = chance.random
+"""A number in [0, 1), by chance."""
+
+
+class _Ids:
+    """Random prefix of this process, and a counter: unique without a system call per request."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.prefix = os.urandom(8).hex()
+        self.next = itertools.count(1).__next__
+
+
+def _forked() -> None:
+    ids.renew()
+    chance.seed()
+
+
+ids: Final = _Ids()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def request_id() -> str:
+    """An id that no other call of any process has."""
+    return f"{ids.prefix}{ids.next()}"

@@ -35,6 +35,7 @@ PROMISES = {
     "mirror/test_awkward_calls.py": "calls that no single module is about",
     "mirror/test_conformance.py": "a mirrored function behaves as the function",
     "mirror/test_import.py": "what importing the mirror costs",
+    "mirror/test_sampling.py": "who is in the sample, by unit and by chance",
     "mirror/test_traffic_wiring.py": "the experiment's switches reach the mirror",
     "reporting/test_browser.py": "a report in a real browser",
     "scoring/test_scorers.py": "what every scorer keeps to",

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, quote, urlencode
 import msgspec
 
 from shadoweval.adapters.http import UNQUOTED
+from shadoweval.buckets import ids
 from shadoweval.capture.copying import encode
 from shadoweval.capture.outcomes import outcome_of
 from shadoweval.capture.raised import CREDENTIALS
@@ -38,7 +39,6 @@ from shadoweval.mirror.decorator import Mirror
 from shadoweval.mirror.finish import finish
 from shadoweval.mirror.mounting import site_of
 from shadoweval.mirror.plan import Plan
-from shadoweval.mirror.sampling import ids
 from shadoweval.records import Outcome
 
 __all__ = ["ClientGoneError", "Exchange", "Mount", "Request", "Route"]

@@ -29,6 +29,7 @@ from shadoweval.evaluation.trend import newest_verdicts
 from shadoweval.experiment import Experiment
 from shadoweval.logs import about, logger
 from shadoweval.records import Evaluation
+from shadoweval.reporting.judges import judge_lines
 from shadoweval.worker.opening import exclusive, open_store
 from shadoweval.worker.patience import Patience
 
@@ -186,6 +187,8 @@ def _show(evaluation: Evaluation, options: argparse.Namespace) -> None:
     """Print the verdicts, write what was asked for."""
     for verdict in evaluation.verdicts:
         say(verdict)
+        for line in judge_lines(evaluation, verdict.candidate):
+            say(f"{line.what}: {line.words}")
     page = report_path(options.report, options.experiment) if options.report else None
     write_documents(evaluation, options, experiment=options.experiment, page=page, command=_command(options))
 

@@ -19,9 +19,11 @@ from shadoweval.evaluation.alerts import webhooks
 from shadoweval.evaluation.courier import untold_sentences
 from shadoweval.evaluation.events import keeping
 from shadoweval.evaluation.guarded import guarded
+from shadoweval.evaluation.judges_seen import judges_cost, judges_seen
 from shadoweval.evaluation.judging import gated_by_judges, judge_notices
 from shadoweval.evaluation.labelling import join_labels
 from shadoweval.evaluation.ledger import tried_sentence, with_attempt
+from shadoweval.evaluation.mirrors import mirrors_seen, slowed
 from shadoweval.evaluation.past import asked_when, history_after, shortened
 from shadoweval.evaluation.progress import Progress, purpose_of
 from shadoweval.evaluation.provenance import provenance_of
@@ -43,8 +45,7 @@ from shadoweval.records import Arm, AskedWhen, Coverage, Evaluation, SliceResult
 from shadoweval.verdict.assessment import Assessment, assess
 from shadoweval.verdict.kayenta import by_kayenta
 from shadoweval.verdict.rules import Rules
-from shadoweval.worker.opening import open_receiver, open_store
-from shadoweval.worker.resting import read_slowed
+from shadoweval.worker.opening import open_store
 from shadoweval.worker.rivals import held_for_rivals, rivals_of
 
 __all__ = ["evaluate"]
@@ -209,7 +210,7 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
             *window_sentences(window, experiment, now=now),
             *(tried_sentence(rules) if experiment.rule == "paired" else ()),
             *verdict.notices,
-            *_slowed(experiment),
+            *slowed(experiment),
             *progress.runs.notices,
             *looks_of(experiment, progress.style),
             *judge_notices(assessment.summaries, gated=gated_by_judges(experiment)),
@@ -219,18 +220,14 @@ def _evaluate_candidate(experiment: Experiment, candidate: Arm, *, store: Store,
     verdict = held_for_rivals(verdict, rivals_of(store, experiment.name, since=since))
     verdict = as_trend(verdict) if scope.sliding else verdict
     assessment = msgspec.structs.replace(assessment, verdict=verdict)
+    progress.judges = judges_seen(experiment, trial, store=store, rules=rules)
     return _Result(assessment=assessment, progress=progress, coverage=coverage, since=since, asked=asked_when(trial))
-
-
-def _slowed(experiment: Experiment) -> tuple[str, ...]:
-    """What its worker found out about the incumbent's calls; no gate goes by it."""
-    return tuple(filter(None, [read_slowed(experiment.settings.folder, experiment.name).sentence]))
 
 
 def _assembled(
     experiment: Experiment, results: Mapping[Arm, _Result], *, scope: _Scope, before: Evaluation | None
 ) -> Evaluation:
-    mirrored_against_control, alarm = _of_mirrors(experiment)
+    mirrored_against_control, alarm = mirrors_seen(experiment)
     costs, projected = dict[str, float](), dict[str, float]()
     versions = dict[str, dict[str, str]]()
     for result in results.values():
@@ -238,7 +235,6 @@ def _assembled(
         projected |= result.progress.runs.projected(result.coverage.eligible)
         versions |= result.progress.runs.versions
     begins = {result.since for result in results.values()}
-    alike = {f"Warning: {result.coverage.alike}": None for result in results.values() if result.coverage.alike}
     return Evaluation(
         id=f"{scope.now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         experiment=experiment.name,
@@ -254,7 +250,7 @@ def _assembled(
         containment={name: result.progress.runs.containment for name, result in results.items()},
         versions=versions,
         overhead=mirrored_against_control,
-        costs=costs,
+        costs=costs | judges_cost(result.progress.judges for result in results.values()),
         projected=projected,
         provenance=provenance_of(experiment, scope.labels),
         write_sets={name: dict(result.progress.runs.writes) for name, result in results.items()},
@@ -262,33 +258,24 @@ def _assembled(
         failures={name: result.progress.failed(result.coverage, scope.rules) for name, result in results.items()},
         stages={name: result.progress.seen for name, result in results.items() if result.progress.seen.pairs},
         looks=before.looks + 1 if before else 1,
-        notes=(*alarm, *alike, *shortened(max((r.coverage.erased for r in results.values()), default=0))),
+        notes=(*alarm, *_of_coverage([result.coverage for result in results.values()])),
         trend=scope.sliding,
         asked={name: result.asked for name, result in results.items() if result.asked is not None},
         history=history_after(
             before, {name: (result.assessment.verdict, result.progress.points) for name, result in results.items()}
         ),
+        judges={name: result.progress.judges for name, result in results.items() if result.progress.judges},
         tokens={arm: n for result in results.values() for arm, n in result.progress.runs.tokens.items() if n},
     )
+
+
+def _of_coverage(coverages: Sequence[Coverage]) -> tuple[str, ...]:
+    """Queries that are all alike, and such as are gone."""
+    alike = dict.fromkeys(f"Warning: {coverage.alike}" for coverage in coverages if coverage.alike)
+    return (*alike, *shortened(max((coverage.erased for coverage in coverages), default=0)))
 
 
 def _gated(experiment: Experiment, slices: Sequence[SliceResult]) -> tuple[SliceResult, ...]:
     """Slices of what some gate is about; other metrics may differ without being worse (overlap)."""
     about = {gate.base for gate in experiment.gates}
     return tuple(part for part in slices if part.metric in about)
-
-
-def _of_mirrors(experiment: Experiment) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Mirrored calls against those left alone, as the mirroring processes counted them; and the alarm if any.
-
-    The alarm says that nothing new was mirrored although there were calls.
-    """
-    from shadoweval.mirror import overhead  # noqa: PLC0415 - only an evaluation of a live spool needs it
-
-    if not experiment.spool.exists():
-        return {}, ()
-    receiver = open_receiver(experiment)
-    silence = experiment.admission.selftest.check(receiver.counters())
-    alarm = () if silence is None or silence.meant else (f"Alarm: {silence}",)
-    alarm = (*alarm, *(f"Alarm: {sentence}" for sentence in _slowed(experiment)))
-    return overhead(receiver.histogram("mirrored"), receiver.histogram("control")), alarm

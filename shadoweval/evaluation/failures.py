@@ -12,7 +12,7 @@ from shadoweval.evidence.histbet import HistBet
 from shadoweval.evidence.looks import Looks
 from shadoweval.records import Coverage, FailureCount, Observation
 
-__all__ = ["Failures"]
+__all__ = ["Failures", "share_of"]
 
 _KINDS: Final = 200
 """That are told apart; candidates name their exceptions as they like. What comes later counts as another error."""
@@ -48,10 +48,10 @@ class Failures:
     def _all(self, coverage: Coverage, looks: Looks, alpha: float) -> Iterator[FailureCount]:
         for (arm, owner, kind, step), (n, first) in self._counts.items():
             own = {"arm": arm, "owner": owner, "kind": kind, "step": step, "first": first}
-            yield FailureCount(**own, **_share(n, self._runs[arm], looks=looks, alpha=alpha))
+            yield FailureCount(**own, **share_of(n, self._runs[arm], looks=looks, alpha=alpha))
         for reason, n in coverage.failed.items():
             own = {"arm": "", "owner": "infrastructure", "kind": reason.replace("_", " ")}
-            yield FailureCount(**own, **_share(n, coverage.mirrored, looks=looks, alpha=alpha))
+            yield FailureCount(**own, **share_of(n, coverage.mirrored, looks=looks, alpha=alpha))
 
     def to_state(self) -> dict[str, Any]:
         """All of it as plain values."""
@@ -63,7 +63,7 @@ class Failures:
         self._counts = {(arm, owner, kind, step): (n, first) for arm, owner, kind, step, n, first in state["counts"]}
 
 
-def _share(n: int, of: int, *, looks: Looks, alpha: float) -> dict[str, Any]:
+def share_of(n: int, of: int, *, looks: Looks, alpha: float) -> dict[str, Any]:
     """Of 0 and 1, the mean: its bounds hold together but for a chance of alpha, at the looks that are made."""
     of = max(n, of)
     yes = HistBet.from_counts(np.array([of - n, n], dtype=float), lo=0.0, hi=1.0, squares=float(n))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shadoweval.experiment import Experiment
 from shadoweval.protocols import Store
@@ -13,11 +13,16 @@ from shadoweval.scoring.judges.of_pairs import BY_PLACE, LONGER
 from shadoweval.scoring.judges.questions import Spent
 from shadoweval.scoring.judges.sitting import Sitting, sitting
 
-__all__ = ["gated_by_judges", "judge_notices", "judging"]
+if TYPE_CHECKING:
+    from shadoweval.verdict.trial import Trial
 
-_MICRO: Final = 1_000_000
+__all__ = ["ENOUGH_PEOPLE", "MICRO", "gated_by_judges", "judge_notices", "judging", "people_marked"]
+
+MICRO: Final = 1_000_000
+"""Of a dollar, as the store counts it."""
 _PEOPLE: Final = frozenset({"human_correctness", "human_preference"})
-_ENOUGH_PEOPLE: Final = 100
+ENOUGH_PEOPLE: Final = 100
+"""Marks from which on it is known how far to trust a judge."""
 _FEWEST, _OFTEN, _NEARLY_ALWAYS = 20, 0.2, 0.8
 
 
@@ -45,12 +50,17 @@ def judge_notices(summaries: Sequence[MetricSummary], *, gated: Sequence[str] = 
             "length and not quality. Read some of them"
         )
     people = max((each.scored for each in summaries if each.metric in _PEOPLE), default=0)
-    if gated and people < _ENOUGH_PEOPLE:
+    if gated and people < ENOUGH_PEOPLE:
         said.append(
             f"{', '.join(gated)} is a model's word alone: people have marked {people} of these answers, and from "
-            f"{_ENOUGH_PEOPLE} on it is known how far to trust it (shadoweval labels)"
+            f"{ENOUGH_PEOPLE} on it is known how far to trust it (shadoweval labels)"
         )
     return tuple(said)
+
+
+def people_marked(trial: Trial) -> int:
+    """Pairs of which a person has marked both answers."""
+    return max((counts.both for name, counts in trial.counts.items() if name in _PEOPLE), default=0)
 
 
 def gated_by_judges(experiment: Experiment) -> list[str]:
@@ -85,12 +95,12 @@ class _KeptInStore:
                 "calls": spent.calls,
                 "input_tokens": spent.input_tokens,
                 "output_tokens": spent.output_tokens,
-                "micro_usd": round(spent.usd * _MICRO),
+                "micro_usd": round(spent.usd * MICRO),
             },
         )
         return Spent(
             calls=total["calls"],
             input_tokens=total["input_tokens"],
             output_tokens=total["output_tokens"],
-            usd=total["micro_usd"] / _MICRO,
+            usd=total["micro_usd"] / MICRO,
         )

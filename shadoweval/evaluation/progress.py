@@ -32,7 +32,7 @@ from shadoweval.evaluation.stage_checks import StageChecks, broken_fields, stage
 from shadoweval.evaluation.style import Style
 from shadoweval.evidence.inputs import StatsInputError
 from shadoweval.experiment import Experiment
-from shadoweval.records import Coverage, FailureCount, Observation, Pair, PairScore, PastLook, StagesSeen
+from shadoweval.records import Coverage, FailureCount, JudgeSeen, Observation, Pair, PairScore, PastLook, StagesSeen
 from shadoweval.scoring.divergence import first_divergence
 from shadoweval.verdict.columns import ScoredPair
 from shadoweval.verdict.facts import UNFAITHFUL, facts_of
@@ -82,6 +82,8 @@ class Progress:
         self.stages = StageChecks()
         self.seen, self.of_stages = StagesSeen(), tuple[str, ...]()
         """What the stages saw, and what of it is worth a word; see `judge_stages`."""
+        self.judges: tuple[JudgeSeen, ...] = ()
+        """Whose word the scores are, where an evaluation has looked."""
         self.probes = Probes(experiment)
         self.trial.probes = self.probes.counts
         self.judge_probes = JudgeProbes(experiment)

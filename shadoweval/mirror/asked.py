@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from shadoweval.buckets import ids
 from shadoweval.capture.recorder import current
 from shadoweval.mirror.call import alone, last
-from shadoweval.mirror.sampling import ids
 
 __all__ = ["current_query"]
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shadoweval.buckets import draw, ids, request_id
 from shadoweval.capture.copying import encode
 from shadoweval.capture.documents import as_text
 from shadoweval.capture.interception import installed
@@ -18,7 +19,6 @@ from shadoweval.capture.third_party import connections, with_trace
 from shadoweval.capture.wire.inputs import attribute_data, call_inputs, chosen
 from shadoweval.mirror.call import Call, alone, last
 from shadoweval.mirror.plan import Plan, Site
-from shadoweval.mirror.sampling import draw, ids, request_id
 from shadoweval.mirror.shield import Shield
 
 __all__ = ["begin"]

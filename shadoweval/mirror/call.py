@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shadoweval.buckets import ids
 from shadoweval.capture.copying import data_of, within
 from shadoweval.capture.encodable import encoded
 from shadoweval.capture.interception import installed
@@ -21,7 +22,6 @@ from shadoweval.capture.wire.inputs import MAGIC, encode_draft, freeze_call
 from shadoweval.codec import as_text
 from shadoweval.mirror.overhead import bin_name
 from shadoweval.mirror.plan import Site
-from shadoweval.mirror.sampling import ids
 from shadoweval.mirror.shield import Shield
 
 __all__ = ["Call", "alone", "last"]

@@ -250,6 +250,10 @@ class Store(Protocol):
         """Keep what a judge said about a query: once, and as long as the query is there."""
         ...
 
+    def spending(self, experiment: str, judge: str) -> Mapping[str, Mapping[str, int]]:
+        """By period, what was spent on a judge, as of `spend`; of periods that retention has left."""
+        ...
+
     def spend(self, experiment: str, judge: str, period: str, *, spent: Mapping[str, int]) -> Mapping[str, int]:
         """Add to what was spent on a judge in a period, over all processes; returns all of it.
 

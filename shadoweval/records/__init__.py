@@ -6,6 +6,7 @@ and refers back to no record, so those that come by the million are none of the 
 """
 
 from shadoweval.records.acts import *
+from shadoweval.records.judging import *
 from shadoweval.records.keys import all_alike, query_key
 from shadoweval.records.scores import *
 from shadoweval.records.traffic import *
@@ -37,6 +38,7 @@ __all__ = [
     "GateResult",
     "GateState",
     "Hit",
+    "JudgeSeen",
     "Labels",
     "LossCluster",
     "Mark",
@@ -47,12 +49,14 @@ __all__ = [
     "PairScore",
     "PastLook",
     "Place",
+    "ProbeSeen",
     "Query",
     "QueryRow",
     "QueryTable",
     "Refusal",
     "Score",
     "Scored",
+    "ShareSeen",
     "SliceResult",
     "StageChange",
     "StagesSeen",

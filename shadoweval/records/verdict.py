@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from shadoweval.records.acts import NO_GUARD, NOTHING_RAN, Effect, Refusal, StagesSeen
+from shadoweval.records.judging import JudgeSeen
 from shadoweval.records.keys import all_alike
 from shadoweval.records.scores import (
     Decision,
@@ -282,3 +283,5 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Folder of the experiment's files on the host that evaluated; empty: it has none."""
     stages: dict[str, StagesSeen] = {}
     """By candidate: what its stages and the incumbent's saw, where somebody looked."""
+    judges: dict[str, tuple[JudgeSeen, ...]] = {}
+    """By candidate: the models whose word its scores are, one for each metric."""

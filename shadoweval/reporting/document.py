@@ -19,7 +19,7 @@ _SCHEMA: Final = "shadoweval.report/1"
 """The number rises when a field goes or means something else; new fields come without."""
 _BY_CANDIDATE: Final = (
     "asked", "coverage", "summaries", "slices", "refusals", "containment", "write_sets", "divergences", "failures",
-    "history", "stages",
+    "history", "stages", "judges",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from shadoweval.records.sentences import (
     summary_of_gate,
 )
 from shadoweval.reporting.clusters import cluster_sentence
+from shadoweval.reporting.judges import judge_lines
 from shadoweval.reporting.table import table_of
 from shadoweval.reporting.texts import Texts, carrying
 from shadoweval.reporting.validity import stage_lines
@@ -88,7 +89,8 @@ def _others(evaluation: Evaluation, verdict: Verdict) -> list[str]:
     for part in worse:
         words = slice_words(part, by_name.get(part.metric))
         lines.append(f"- worse where {_cell(part.slice)}: {_cell(part.metric)} {_cell(words)}, {part.n:,} units")
-    lines += [f"- {line.what}: {_cell(line.words)}" for line in stage_lines(evaluation.stages.get(name))]
+    checked = (*judge_lines(evaluation, name), *stage_lines(evaluation.stages.get(name)))
+    lines += [f"- {_cell(line.what)}: {_cell(line.words)}" for line in checked]
     table = table_of(evaluation, name)
     lines += [f"- {_cell(cluster_sentence(evaluation, verdict, each))}" for each in table.clusters[:_LISTED]]
     for example in [each for each in table.details if "loss" in each.why or each.candidate.failed][:_LISTED]:

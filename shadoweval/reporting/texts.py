@@ -12,6 +12,7 @@ from shadoweval.records import (
     Evaluation,
     Example,
     GateResult,
+    JudgeSeen,
     Labels,
     LossCluster,
     MetricSummary,
@@ -58,6 +59,9 @@ def carrying(evaluation: Evaluation, texts: Texts) -> Evaluation:
         summaries=evaluation.summaries
         if limit
         else {name: tuple(map(_summary, each)) for name, each in evaluation.summaries.items()},
+        judges=evaluation.judges
+        if limit
+        else {name: tuple(map(_judge, each)) for name, each in evaluation.judges.items()},
     )
 
 
@@ -88,6 +92,11 @@ def _gate(gate: GateResult) -> GateResult:
 
 def _summary(summary: MetricSummary) -> MetricSummary:
     return msgspec.structs.replace(summary, unscored=_reasons(summary.unscored))
+
+
+def _judge(judge: JudgeSeen) -> JudgeSeen:
+    probes = (msgspec.structs.replace(probe, reason=_reason(probe.reason)) for probe in judge.probes)
+    return msgspec.structs.replace(judge, probes=tuple(probes))
 
 
 def _score(score: Score, limit: int) -> Score:

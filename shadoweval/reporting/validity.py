@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from shadoweval.records import NOTHING_RAN, Coverage, Evaluation, MetricSummary, StagesSeen, Verdict
 from shadoweval.records.amounts import amount
+from shadoweval.reporting.judges import judge_lines
+from shadoweval.reporting.lines import MANY, Line
 
 __all__ = ["PLANNED", "stage_lines", "validity_of"]
 
 PLANNED: Final = frozenset({"not_sampled", "not_targeted", "control", "off"})
 """Calls that were never meant to be mirrored: no loss."""
 _HOURS: Final = 24
-_MANY: Final = 0.05
-"""A share of pairs lost or unscored from which a line is marked."""
 _WATCHED: Final = 200
 _MARKS: Final = {"good": "✔", "look": "◆", "bad": "✖"}
-
-
-class Line(NamedTuple):
-    """One answer."""
-
-    what: str
-    state: str
-    """`good`, `look` (worth a look) or `bad`."""
-    words: str
 
 
 def validity_of(evaluation: Evaluation, verdict: Verdict) -> list[dict[str, Any]]:
@@ -38,6 +29,7 @@ def validity_of(evaluation: Evaluation, verdict: Verdict) -> list[dict[str, Any]
         *_overhead(evaluation.overhead),
         *_fidelity(verdict),
         *_versions(evaluation, name),
+        *judge_lines(evaluation, name),
         *stage_lines(evaluation.stages.get(name)),
         _containment(evaluation, verdict),
     ]
@@ -67,7 +59,7 @@ def _traffic(coverage: Coverage | None) -> Iterator[Line]:
     lost = sum(n for reason, n in coverage.not_mirrored.items() if reason not in PLANNED) + sum(
         coverage.failed.values()
     )
-    state = "look" if lost > _MANY * max(1, coverage.mirrored + lost) else "good"
+    state = "look" if lost > MANY * max(1, coverage.mirrored + lost) else "good"
     mirrored = f"{coverage.mirrored:,} of {coverage.eligible:,} calls mirrored{share}"
     words = f"{mirrored}, {coverage.paired:,} paired, {lost:,} lost"
     yield Line("Sample", state, words)
@@ -91,7 +83,7 @@ def _scores(summaries: tuple[MetricSummary, ...]) -> Iterator[Line]:
     for summary in ranked[:2]:
         own = ", ".join(f"{arm} {summary.missing.get(arm, 0):,}" for arm in ("candidate", "incumbent", "both arms"))
         n, of = summary.lacking, summary.lacking + summary.scored
-        yield Line("Scores", "look" if n > _MANY * of else "good", f"{summary.metric}: {n:,} of {of:,} missing ({own})")
+        yield Line("Scores", "look" if n > MANY * of else "good", f"{summary.metric}: {n:,} of {of:,} missing ({own})")
 
 
 def _overhead(overhead: dict[str, float]) -> Iterator[Line]:
@@ -111,7 +103,7 @@ def _fidelity(verdict: Verdict) -> Iterator[Line]:
     ranked = sorted(verdict.fidelity.items(), key=lambda item: -item[1])
     said = ", ".join(f"{n / total:.1%} {kind}".replace("%", " %") for kind, n in ranked)
     made_up = sum(n for kind, n in ranked if kind not in {"replayed", "live"})
-    yield Line("Tool calls", "look" if made_up > _MANY * total else "good", f"{said}, of {total:,}")
+    yield Line("Tool calls", "look" if made_up > MANY * total else "good", f"{said}, of {total:,}")
 
 
 def _versions(evaluation: Evaluation, name: str) -> Iterator[Line]:

@@ -43,6 +43,16 @@ class Judgements:
                 insert_new(connection, Judgement, [{"key": key, "query_id": query_id, "record": record}])
 
     @repeated
+    def spending(self, experiment: str, judge: str) -> Mapping[str, Mapping[str, int]]:
+        """By period, what was spent on a judge, as `spend` counts it."""
+        counted = ("calls", "input_tokens", "output_tokens", "micro_usd")
+        wanted = select(col(Spending.period), *(col(getattr(Spending, name)) for name in counted))
+        wanted = wanted.where(col(Spending.experiment) == experiment, col(Spending.judge) == judge)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(wanted).all()
+        return {row[0]: dict(zip(counted, row[1:], strict=True)) for row in rows}
+
+    @repeated
     def spend(self, experiment: str, judge: str, period: str, *, spent: Mapping[str, int]) -> Mapping[str, int]:
         """Add calls, tokens and millionths of a dollar to what was spent in a period; returns all of it."""
         key = {"experiment": experiment, "judge": judge, "period": period}

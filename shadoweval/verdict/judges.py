@@ -15,7 +15,7 @@ from shadoweval.verdict.gates import Gate
 from shadoweval.verdict.summary import JudgeProbe
 from shadoweval.verdict.trial import Trial
 
-__all__ = ["judge_problems", "judged_gates"]
+__all__ = ["fooled_by", "judge_problems", "judged_gates"]
 
 _FEWEST: Final = 8
 """Probed pairs below which nothing is known of a judge."""
@@ -49,12 +49,17 @@ def judge_problems(trial: Trial) -> Iterator[Problem]:
         )
 
 
-def _fooled(metric: Metric, probes: Mapping[str, JudgeProbe]) -> str:
-    fooled = {
+def fooled_by(probes: Mapping[str, JudgeProbe]) -> dict[str, JudgeProbe]:
+    """The probes that a judge rewards so often that it decides nothing."""
+    return {
         name: probe
         for name, probe in probes.items()
         if probe.counted >= _FEWEST and probe.fooled > _MOST_FOOLED * probe.counted
     }
+
+
+def _fooled(metric: Metric, probes: Mapping[str, JudgeProbe]) -> str:
+    fooled = fooled_by(probes)
     if fooled:
         named = "; ".join(f"{name} passed in {probe.fooled} of {probe.counted}" for name, probe in fooled.items())
         return (

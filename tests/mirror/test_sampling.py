@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadoweval.buckets import bucket
+from shadoweval.buckets import bucket, chance, request_id
 from shadoweval.errors import ShareError
 from shadoweval.mirror import Mirror
-from shadoweval.mirror.sampling import chance, request_id
 
 # salt, unit, first 16 hexadecimal digits of SHA-256("salt:unit") by coreutils' sha256sum (docs/sampling.md).
 VECTORS = [

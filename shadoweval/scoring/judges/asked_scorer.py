@@ -100,6 +100,7 @@ def asked_scorer(form: Form, judge: Judge) -> BatchedPairScorer:
         made_by=made_by(judge, form.task),
         get_ready=asked.get_ready,
         chance_of=asked.chance_of,
+        asks=judge,
     )
 
 
@@ -109,6 +110,7 @@ class AskedScorer(BatchedPairScorer):
 
     chance_of: Callable[[Pair], float]
     """Of a pair that was scored."""
+    asks: Judge | None = None
 
     def score(self, pair: Pair, *, basis: str = "") -> list[PairScore]:
         """Both arms and the re-run; of a pair that was not drawn neither arm has a score."""

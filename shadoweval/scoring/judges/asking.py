@@ -14,7 +14,7 @@ import msgspec
 
 from shadoweval.errors import MissingExtraError
 from shadoweval.records import NOT_DRAWN, Unscored
-from shadoweval.scoring.judges.budget import JudgeBudget, drawn
+from shadoweval.scoring.judges.budget import JudgeBudget, drawn, period_of
 from shadoweval.scoring.judges.endpoints import Answer, Endpoint, NoEndpointError
 from shadoweval.scoring.judges.kept import Kept
 from shadoweval.scoring.judges.pace import Pace, retry_after
@@ -104,7 +104,9 @@ class Asking:
                     said[at] = each, each.chance if isinstance(each, Reply) else chance
 
         await asyncio.gather(*(work() for _ in range(min(self._judge.concurrency, len(groups)))))
-        return [each for each in said if each is not None]
+        answered = [each for each in said if each is not None]
+        self._sitting.count(self._judge.name, [each for each, _ in answered])
+        return answered
 
     async def _chance(
         self, query_id: str, keys: Sequence[Sequence[str]], known: Mapping[str, bytes]
@@ -124,10 +126,8 @@ class Asking:
         return chance, None if left else _NOTHING_LEFT
 
     async def _spend(self, spent: Spent) -> Spent:
-        budget = self._judge.budget
-        if budget is None:
-            return spent
-        period = budget.period(self._judge.now())
+        budget, now = self._judge.budget, self._judge.now()
+        period = period_of("day", now) if budget is None else budget.period(now)
         return await asyncio.to_thread(self._kept.spend, self._judge.name, period, spent)
 
     async def _one(

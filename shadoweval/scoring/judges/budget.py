@@ -16,7 +16,7 @@ from shadoweval.checks import checked_choice, checked_fields, checked_keywords, 
 from shadoweval.errors import ArgumentError
 from shadoweval.scoring.judges.questions import Spent
 
-__all__ = ["JudgeBudget", "drawn"]
+__all__ = ["JudgeBudget", "drawn", "period_of"]
 
 Period = Literal["hour", "day", "month"]
 _PERIODS: Final = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
@@ -53,15 +53,31 @@ class JudgeBudget:
 
     def period(self, now: datetime) -> str:
         """The name of the hour, day or month."""
-        return now.strftime(_PERIODS[self.per])
+        return period_of(self.per, now)
+
+    @property
+    def words(self) -> str:
+        """`5 USD a day`."""
+        limits = ((self.calls, "calls"), (self.tokens, "tokens"), (self.usd, "USD"))
+        article = "an" if self.per == "hour" else "a"
+        return " and ".join(f"{limit:,} {of}" for limit, of in limits if limit is not None) + f" {article} {self.per}"
+
+    def left(self, spent: Spent) -> float:
+        """Share of what may be spent that is left; 0 or less: nothing."""
+        limits = ((self.calls, spent.calls), (self.tokens, spent.tokens), (self.usd, spent.usd))
+        return min(1 - used / limit for limit, used in limits if limit is not None)
 
     def chance(self, spent: Spent) -> float:
         """With which a query is judged after so much was spent; 0: nothing is left."""
-        limits = ((self.calls, spent.calls), (self.tokens, spent.tokens), (self.usd, spent.usd))
-        left = min(1 - used / limit for limit, used in limits if limit is not None)
+        left = self.left(spent)
         if left <= 0:
             return 0.0
         return max(self.least_chance, 0.5 ** math.floor(-math.log2(left)))
+
+
+def period_of(per: Period, now: datetime) -> str:
+    """The name of an hour, day or month of UTC."""
+    return now.strftime(_PERIODS[per])
 
 
 def drawn(query_id: str, chance: float) -> bool:

@@ -25,6 +25,8 @@ from shadoweval.scoring.judges.kept import KeptInMemory
 from shadoweval.scoring.judges.questions import Question, Reply
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shadoweval.scoring.judges.asking import Asked
     from shadoweval.scoring.judges.endpoints import Endpoint
     from shadoweval.scoring.judges.sitting import Sitting
@@ -109,6 +111,17 @@ class Judge:
         return f"{self.model} at {host}" if host else self.model
 
     @property
+    def host(self) -> str:
+        """Where it is asked; empty: a function, or a client that says nothing of it."""
+        where = urlsplit(str(self.identity["endpoint"])).hostname
+        return where or ("api.openai.com" if isinstance(self._model, str) and self._client is None else "")
+
+    @property
+    def priced(self) -> bool:
+        """Whether what it costs is known."""
+        return self._price is not None
+
+    @property
     def identity(self) -> Mapping[str, Any]:
         """All that its replies depend on beside the question."""
         own = getattr(self._model, "_identifying_params", None)
@@ -152,6 +165,10 @@ class Judge:
         from shadoweval.scoring.judges.asking import Asking  # noqa: PLC0415 - as above
 
         return Asking(self._as_asked(), here, here.kept or self._kept).all(questions)
+
+    def now(self) -> datetime:
+        """By its clock, of which a budget's period is told."""
+        return self._clock()
 
     def _as_asked(self) -> Asked:
         from shadoweval.scoring.judges.asking import Asked  # noqa: PLC0415 - as above

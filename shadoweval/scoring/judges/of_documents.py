@@ -38,6 +38,7 @@ class RelevanceJudge:
         self.name = self._scorer.version
         self.metrics: tuple[Metric, ...] = self._scorer.metrics
         self.version, self.made_by = self._scorer.version, self._scorer.made_by
+        self.asks = judge
 
     def score(self, pair: Pair) -> list[PairScore]:
         """Both arms and the re-run."""

@@ -22,9 +22,10 @@ from shadoweval.scoring.judges.judge import Judge
 from shadoweval.scoring.judges.questions import Question, Reply
 from shadoweval.scoring.pair_scorer import NO_TEXT
 
-__all__ = ["BY_PLACE", "LONGER", "pairwise_judge"]
+__all__ = ["BY_PLACE", "LONGER", "PAIRWISE", "pairwise_judge"]
 
-_NAME: Final = "pairwise_judge"
+PAIRWISE: Final = "pairwise_judge"
+"""The metric."""
 BY_PLACE: Final = "pairwise_judge_by_place"
 """Share of the pairs in which the judge preferred the same place in both orders."""
 LONGER: Final = "pairwise_judge_longer"
@@ -44,15 +45,15 @@ class PairwiseJudge:
     """The scorer of `pairwise_judge`."""
 
     def __init__(self, judge: Judge, criterion: str) -> None:
-        self._judge, self._task = judge, _TASK.format(criterion=criterion)
+        self.asks, self._task = judge, _TASK.format(criterion=criterion)
         shown: dict[str, Any] = {"descriptive": True, "failure_scores": None}
         made: dict[str, Any] = {"costly": True, "judged": True, "least_chance": judge.least_chance}
         names = (BY_PLACE, LONGER, *([_AGREEMENT] if judge.repeats > 1 else ()))
         self.metrics = (
-            Metric(name=_NAME, **made),
+            Metric(name=PAIRWISE, **made),
             *(Metric(name=name, **shown, **made) for name in names),
         )
-        self.version = version_of(_NAME, self._task, judge)
+        self.version = version_of(PAIRWISE, self._task, judge)
         self.made_by = made_by(judge, self._task)
 
     def score(self, pair: Pair) -> Iterator[PairScore]:
@@ -63,7 +64,7 @@ class PairwiseJudge:
         """Both orders of all pairs, asked at once."""
         orders = [self._orders(pair) for pair in pairs]
         asked = [each for both in orders if isinstance(both, tuple) for each in both]
-        replies = iter(self._judge.ask_drawn(asked) if asked else ())
+        replies = iter(self.asks.ask_drawn(asked) if asked else ())
         for pair, both in zip(pairs, orders, strict=True):
             scores, chance = self._unasked(both), 1.0
             if isinstance(both, tuple):
@@ -90,10 +91,10 @@ class PairwiseJudge:
 
     def _question(self, pair: Pair, first: str, second: str) -> Question:
         material = {"question": pair.query.text, "first answer": first, "second answer": second}
-        return question_of(_NAME, self._task, material=material, schema=_SCHEMA, pair=pair)
+        return question_of(PAIRWISE, self._task, material=material, schema=_SCHEMA, pair=pair)
 
     def _unasked(self, score: Score | tuple[Question, Question]) -> dict[str, Score]:
-        return {} if isinstance(score, tuple) else {_NAME: score}
+        return {} if isinstance(score, tuple) else {PAIRWISE: score}
 
     def _of(self, pair: Pair, replies: tuple[Reply | Unscored, Reply | Unscored]) -> dict[str, Score]:
         """What both orders say together: the candidate stands first in the first one."""
@@ -107,7 +108,7 @@ class PairwiseJudge:
         served, candidate = len(answer_of(pair.served) or ""), len(answer_of(pair.candidate) or "")
         undecided = share == 0.5 or served == candidate
         return {
-            _NAME: Scored(share),
+            PAIRWISE: Scored(share),
             BY_PLACE: Scored(float(by_place)),
             LONGER: _UNDECIDED if undecided else Scored(float((share > 0.5) == (candidate > served))),
             _AGREEMENT: Scored((ahead.agreement + behind.agreement) / 2),
@@ -115,7 +116,7 @@ class PairwiseJudge:
 
     def _both(self, pair: Pair, name: str, score: Score) -> PairScore:
         """Of the preference the arms' shares, which sum to 1; what is said of the judge is the same for both."""
-        incumbent = Scored(1 - score.value) if name == _NAME and isinstance(score, Scored) else score
+        incumbent = Scored(1 - score.value) if name == PAIRWISE and isinstance(score, Scored) else score
         return PairScore(
             metric=name, query_id=pair.id, incumbent=incumbent, candidate=score, scorer_version=self.version
         )

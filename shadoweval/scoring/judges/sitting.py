@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from shadoweval.scoring.judges.endpoints import Endpoint
 from shadoweval.scoring.judges.kept import Kept
-from shadoweval.scoring.judges.questions import Spent
+from shadoweval.scoring.judges.questions import Reply, Spent
 
 __all__ = ["Sitting", "forgetting", "sitting"]
 
@@ -44,6 +44,8 @@ class Sitting:
         """By judge, what it would take."""
         self.counted: set[str] = set()
         """Keys of the questions in `wanted`."""
+        self.answered: dict[str, tuple[int, int]] = {}
+        """By judge, questions that have a reply, and how many of these by what was said before."""
         self.endpoints: dict[object, Endpoint] = {}
         """By judge."""
         self.processes: dict[object, Closing] = {}
@@ -67,6 +69,12 @@ class Sitting:
         except BaseException:
             future.cancel()
             raise
+
+    def count(self, judge: str, said: Sequence[Any]) -> None:
+        """Count the replies of a judge."""
+        replies, kept = self.answered.get(judge, (0, 0))
+        cached = [each.cached for each in said if isinstance(each, Reply)]
+        self.answered[judge] = replies + len(cached), kept + sum(cached)
 
     def close(self) -> None:
         """End what still runs, close the endpoints and the loop."""

@@ -96,6 +96,7 @@ def ragas(
         made_by={"model": judge.name, "prompt": f"ragas {release} {metric}", "repeats": str(judge.repeats)},
         get_ready=asked.get_ready,
         chance_of=asked.chance_of,
+        asks=judge,
     )
 
 
